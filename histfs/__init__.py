@@ -1,0 +1,3 @@
+"""Mount an ElevenLabs history as a folder."""
+
+__version__ = "0.1.0"

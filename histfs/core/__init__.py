@@ -1,0 +1,1 @@
+"""The pure core: words, rules and decisions, with no FUSE, no network and no SQL in it."""

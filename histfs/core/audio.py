@@ -1,0 +1,29 @@
+"""The `AudioStore` protocol: what the tree asks of the cache of audio."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from histfs.core.item import Item
+from histfs.core.nodes import OpenFile
+from histfs.core.waiting import Waiter
+
+
+class AudioStore(Protocol):
+    """The audio of items, fetched when it is needed and kept for as long as there is room."""
+
+    def size(self, item: Item, waiter: Waiter) -> int:
+        """Return the size in bytes that stat shows: exact where it is known, else an estimate.
+
+        Raises:
+            SourceError: the store promises exact sizes, and the audio can't be had.
+        """
+
+    def open(self, item: Item, waiter: Waiter) -> OpenFile:
+        """Open the audio of an item; its exact size is known afterwards.
+
+        Raises:
+            SourceError: the size is not known and the audio can't be had.
+            NoSpace, CacheFailed: it can't be kept.
+            Interrupted, DeadlineExceeded: the wait ended first.
+        """

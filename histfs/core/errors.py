@@ -1,0 +1,172 @@
+"""Domain exceptions, and the one table that turns them into an errno.
+
+HistfsError
+├── SourceError                 the remote API, or the way to it
+│   ├── Unreachable             no connection, no answer in time
+│   ├── ServerFailed            5xx
+│   ├── BadAnswer               an answer that is not what the API promises
+│   ├── Rejected                4xx that none of the following names
+│   ├── KeyRefused              401, 403: the key
+│   │   └── MissingPermission   the key is right, but may not do this
+│   ├── RateLimited             429
+│   └── Missing                 404: no such item, or no audio for it
+├── NotComplete                 what was asked for is not completely known yet
+├── DeadlineExceeded            the call's time is over
+├── Interrupted                 the calling process was signalled
+├── NoSpace                     the cache's disk is full
+├── CacheFailed                 the cache's disk failed
+└── PathError                   a path, or what was asked of it
+    ├── NoSuchPath
+    ├── NameTooLong
+    ├── NotADirectory, IsADirectory, NotALink
+    ├── DirectoryNotEmpty
+    ├── NotPermitted
+    └── ReadOnly
+"""
+
+from __future__ import annotations
+
+import errno
+
+
+class HistfsError(Exception):
+    """The root of what histfs raises on purpose; its message is one line for a person."""
+
+
+class SourceError(HistfsError):
+    """The remote API did not do what was asked of it."""
+
+
+class Unreachable(SourceError):
+    """No connection could be made, or no answer came in time."""
+
+
+class ServerFailed(SourceError):
+    """The server answered with a 5xx status."""
+
+
+class BadAnswer(SourceError):
+    """The answer is not what the API promises: HTML, broken JSON, a body cut short."""
+
+
+class Rejected(SourceError):
+    """The server refused the request as such (4xx)."""
+
+
+class KeyRefused(SourceError):
+    """The server does not accept the API key."""
+
+
+class MissingPermission(KeyRefused):
+    """The key is known, but lacks a permission; the message says which one."""
+
+
+class RateLimited(SourceError):
+    """The server asks for fewer requests (429), and waiting longer would break the deadline."""
+
+
+class Missing(SourceError):
+    """The server knows no such item."""
+
+
+class NotComplete(HistfsError):
+    """A directory is not completely known yet; a part of it is never shown."""
+
+
+class DeadlineExceeded(HistfsError):
+    """A call took longer than it may."""
+
+
+class Interrupted(HistfsError):
+    """The process that waits was interrupted, or the mount is going away."""
+
+
+class NoSpace(HistfsError):
+    """The disk under the cache is full."""
+
+
+class CacheFailed(HistfsError):
+    """The disk under the cache can't be read or written."""
+
+
+class PathError(HistfsError):
+    """A path that is not there, or is not of the kind that the call needs."""
+
+
+class NoSuchPath(PathError):
+    """Nothing has this path."""
+
+
+class NameTooLong(PathError):
+    """A component of the path is longer than 255 bytes."""
+
+
+class NotADirectory(PathError):
+    """A directory is needed here."""
+
+
+class IsADirectory(PathError):
+    """A file is needed here."""
+
+
+class NotALink(PathError):
+    """A symbolic link is needed here."""
+
+
+class DirectoryNotEmpty(PathError):
+    """The directory has entries."""
+
+
+class NotPermitted(PathError):
+    """This filesystem has no such operation, or not on this path."""
+
+
+class ReadOnly(PathError):
+    """The mount is read-only."""
+
+
+_ERRNO: dict[type[BaseException], int] = {
+    # A listing or a read that failed must look like a failing disk: rsync --delete then keeps
+    # its hands off the backup, and cp reports the file.
+    SourceError: errno.EIO,
+    # Not EPERM: that would say "never", and another key can.
+    KeyRefused: errno.EACCES,
+    RateLimited: errno.EAGAIN,
+    Missing: errno.ENOENT,
+    NotComplete: errno.EAGAIN,
+    DeadlineExceeded: errno.ETIMEDOUT,
+    Interrupted: errno.EINTR,
+    NoSpace: errno.ENOSPC,
+    CacheFailed: errno.EIO,
+    NoSuchPath: errno.ENOENT,
+    NameTooLong: errno.ENAMETOOLONG,
+    NotADirectory: errno.ENOTDIR,
+    IsADirectory: errno.EISDIR,
+    # readlink(2): the named file is not a symbolic link.
+    NotALink: errno.EINVAL,
+    DirectoryNotEmpty: errno.ENOTEMPTY,
+    NotPermitted: errno.EPERM,
+    ReadOnly: errno.EROFS,
+}
+
+
+def errno_of(error: BaseException) -> int:
+    """Return the errno that a system call answers for an exception.
+
+    Args:
+        error: any exception.
+
+    Returns:
+        A positive errno; the exception's own for an ``OSError``; EIO for what nobody foresaw.
+    """
+    for kind in type(error).__mro__:
+        if kind in _ERRNO:
+            return _ERRNO[kind]
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    return errno.EIO
+
+
+def is_expected(error: BaseException) -> bool:
+    """Say whether an exception is one of the answers that the design foresees."""
+    return isinstance(error, HistfsError)

@@ -1,0 +1,74 @@
+"""``audio.mp3``, or with the ending of whatever format the item's audio has."""
+
+from __future__ import annotations
+
+from histfs.core.audio import AudioStore
+from histfs.core.item import Item
+from histfs.core.nodes import OpenFile
+from histfs.core.waiting import Waiter
+
+_BY_CONTENT_TYPE = {
+    "audio/mpeg": "mp3",
+    "audio/mp3": "mp3",
+    "audio/wav": "wav",
+    "audio/wave": "wav",
+    "audio/x-wav": "wav",
+    "audio/vnd.wave": "wav",
+    "audio/ogg": "ogg",
+    "application/ogg": "ogg",
+    "audio/opus": "opus",
+    "audio/flac": "flac",
+    "audio/x-flac": "flac",
+    "audio/aac": "aac",
+    "audio/mp4": "m4a",
+    "audio/webm": "webm",
+    "audio/pcm": "pcm",
+    "audio/x-pcm": "pcm",
+    "audio/l16": "pcm",
+    "audio/basic": "ulaw",
+}
+#: By the first word of `output_format`: mp3_44100_128, pcm_16000, opus_48000_64 …
+_BY_OUTPUT_FORMAT = {
+    "mp3": "mp3",
+    "wav": "wav",
+    "pcm": "pcm",
+    "opus": "opus",
+    "ulaw": "ulaw",
+    "alaw": "alaw",
+}
+
+
+class AudioFile:
+    """The item's audio; unlinking it deletes the item.
+
+    Args:
+        store: where audio comes from.
+    """
+
+    deletes = True
+
+    def __init__(self, store: AudioStore) -> None:
+        self._store = store
+
+    def filename(self, item: Item) -> str | None:
+        """Return ``audio.`` and the ending for the item's content type and output format."""
+        return f"audio.{extension(item.content_type, item.output_format)}"
+
+    def size(self, item: Item, waiter: Waiter) -> int:
+        """Return the exact size once it is known, before that an estimate."""
+        return self._store.size(item, waiter)
+
+    def open(self, item: Item, waiter: Waiter) -> OpenFile:
+        """Open the audio; fetches it if its exact size is not known."""
+        return self._store.open(item, waiter)
+
+
+def extension(content_type: str, output_format: str) -> str:
+    """Return the ending, without a dot, for audio of a content type and an output format.
+
+    Args:
+        content_type: a media type without parameters, lower case; the first to be asked.
+        output_format: the API's name of a format; asked when the content type says nothing.
+    """
+    family = output_format.partition("_")[0].lower()
+    return _BY_CONTENT_TYPE.get(content_type) or _BY_OUTPUT_FORMAT.get(family) or "bin"

@@ -1,0 +1,70 @@
+"""The `Index` protocol: what the tree and its views ask of the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from histfs.core.item import Details, Facets, Item
+from histfs.core.times import Span
+from histfs.core.waiting import Waiter
+
+
+class FacetValue(NamedTuple):
+    """One value of a facet, such as one voice.
+
+    Attributes:
+        value: identifies it; empty for the items that have none.
+        label: its newest name, None when it never had one.
+        oldest: date of its oldest item, in seconds since the epoch.
+        newest: date of its newest item.
+    """
+
+    value: str
+    label: str | None
+    oldest: int
+    newest: int
+
+
+class Index(Protocol):
+    """The items known on this machine. Only `ensure` may ask the network."""
+
+    @property
+    def version(self) -> int:
+        """A number that changes whenever an answer of the other methods may have changed."""
+
+    def ensure(self, span: Span, waiter: Waiter) -> None:
+        """See to it that all items of a span are known and fresh.
+
+        Raises:
+            SourceError: they are not known, and the source failed.
+            NotComplete: they could not be had within the waiter's time.
+            Interrupted: the calling process was interrupted.
+        """
+
+    def complete(self, span: Span) -> bool:
+        """Say whether all items of a span are known, fresh or not."""
+
+    def newest(self, span: Span) -> int | None:
+        """Return the date of the newest item of a span, None when it has none."""
+
+    def between(self, span: Span) -> Sequence[Item]:
+        """Return the items of a span, oldest first."""
+
+    def facet_values(self, kind: str) -> Sequence[FacetValue]:
+        """Return the values that a facet has, in the order of their oldest items."""
+
+    def having(self, kind: str, value: str) -> Sequence[Item]:
+        """Return the items that have a value of a facet, oldest first."""
+
+    def find(self, key: str) -> Item | None:
+        """Return the item with a key."""
+
+    def facets(self, item: Item) -> Facets:
+        """Return the facets of an item."""
+
+    def details(self, item: Item) -> Details:
+        """Return the raw object and the text of an item; `NoSuchPath` when it is gone."""
+
+    def forget(self, item: Item) -> None:
+        """Take a deleted item out."""

@@ -1,0 +1,136 @@
+"""How items, voices and sources are named, so that every name is safe, readable and stable.
+
+An item is ``{local time}_{slug}_{key}``. The time holds no underscore and neither does the slug, so
+the key is whatever follows the second one, and one path is resolved without listing a directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from histfs.core.times import Zone
+
+#: Bytes in a name, at the most (NAME_MAX of limits.h).
+NAME_MAX = 255
+
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+\Z")
+_KEY_MAX = 160
+_SLUG_CHARACTERS = 40
+_SLUG_BYTES = 64
+_UNTITLED = "untitled"
+
+
+def key_of(item_id: str) -> str:
+    """Return an item's id in a form that is safe in a path, a file name and a URL.
+
+    An id of letters, digits, ``_`` and ``-`` is its own key. In any other the rest is
+    percent-escaped (RFC 3986, section 2.1), so that two ids never share a key; one too long for a
+    name is replaced by its SHA-256.
+
+    Args:
+        item_id: the id as the API gives it.
+    """
+    if _PLAIN_ID.match(item_id) and len(item_id) <= _KEY_MAX:
+        return item_id
+    raw = item_id.encode("utf-8", "surrogatepass")
+    escaped = "".join(chr(byte) if _PLAIN_ID.match(chr(byte)) else f"%{byte:02X}" for byte in raw)
+    if escaped and len(escaped) <= _KEY_MAX:
+        return escaped
+    return "%-" + hashlib.sha256(raw).hexdigest()
+
+
+def slug_of(text: str | None) -> str:
+    """Return the readable part of an item's name: words of its text joined by dashes.
+
+    Args:
+        text: the item's text, as long and as odd as it may be.
+    """
+    # Folding may lengthen a text, never shorten it to nothing: a bounded piece is enough.
+    piece = unicodedata.normalize("NFC", (text or "")[:200].lower())
+    words = "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in piece).split()
+    slug = ""
+    for word in words:
+        longer = f"{slug}-{word}" if slug else word
+        if slug and (len(longer) > _SLUG_CHARACTERS or len(longer.encode()) > _SLUG_BYTES):
+            break
+        slug = longer
+    return _cut(slug[:_SLUG_CHARACTERS], _SLUG_BYTES) or _UNTITLED
+
+
+def item_name(moment: int, slug: str, key: str, zone: Zone) -> str:
+    """Return the name of an item's directory.
+
+    Args:
+        moment: when the item was made, in seconds since the epoch.
+        slug: from `slug_of`.
+        key: from `key_of`.
+        zone: the zone in which the time is shown.
+    """
+    return f"{zone.stamp(moment)}_{slug}_{key}"
+
+
+def key_in(name: str) -> str | None:
+    """Return the key at the end of an item's name, None when the name is not of that form."""
+    parts = name.split("_", 2)
+    return parts[2] if len(parts) == 3 and len(parts[0]) == 19 and parts[2] else None
+
+
+class Labelled(NamedTuple):
+    """Something that gives a directory its name: a voice, a source, an agent.
+
+    Attributes:
+        value: what identifies it.
+        label: what a person calls it; None when it has no name but its value.
+    """
+
+    value: str
+    label: str | None
+
+
+def name_directories(names: dict[str, str], things: Iterable[Labelled], nothing: str) -> None:
+    """Give each thing a directory name that no other has.
+
+    Of several with one name the first keeps it, the others get the start of their value behind it,
+    or the whole of it where that is not enough.
+
+    Args:
+        names: value by name: those given so far, which stay as they are; new ones are added.
+        things: without a name yet, in an order that does not change from mount to mount.
+        nothing: the name for the empty value, such as ``(no voice)``.
+    """
+    # Reserved, so that a voice which is called "(no voice)" does not push the nameless aside.
+    names.setdefault(nothing, "")
+    for thing in things:
+        if not thing.value:
+            continue
+        key = key_of(thing.value)
+        plain = _component(thing.label or thing.value) or key
+        choices = (plain, _suffixed(plain, key[:8]), _suffixed(plain, key))
+        names[next(name for name in choices if name not in names)] = thing.value
+
+
+def _component(label: str) -> str:
+    """Turn a label into one path component; empty when nothing of it can be shown."""
+    shown = "".join(_shown(c) for c in unicodedata.normalize("NFC", label[:300]))
+    return _cut(" ".join(shown.split()).lstrip(".- "), NAME_MAX).rstrip(". ")
+
+
+def _shown(character: str) -> str:
+    if character == "/":
+        return "-"
+    # C: control, format (bidi overrides, zero width), surrogate, private; Z: separators.
+    return " " if unicodedata.category(character)[0] in "CZ" else character
+
+
+def _suffixed(name: str, suffix: str) -> str:
+    return f"{_cut(name, NAME_MAX - len(suffix) - 3).rstrip('. ')} ({suffix})"
+
+
+def _cut(text: str, limit: int) -> str:
+    """Cut a text to ``limit`` bytes of UTF-8 without breaking a character."""
+    raw = text.encode()
+    return text if len(raw) <= limit else raw[:limit].decode(errors="ignore")

@@ -1,0 +1,95 @@
+"""What a path can be: attributes, directory entries, open files, and how inodes are made."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from typing import NamedTuple, Protocol
+
+from histfs.core.waiting import Waiter
+
+ROOT_INODE = 1
+
+
+class Attributes(NamedTuple):
+    """What stat(2) tells of a node, less what depends on the mount (owner, permissions).
+
+    Attributes:
+        kind: S_IFDIR, S_IFREG or S_IFLNK.
+        inode: 63 bits, the same after a remount.
+        links: the link count.
+        size: in bytes.
+        mtime: in seconds since the epoch.
+    """
+
+    kind: int
+    inode: int
+    links: int
+    size: int
+    mtime: int
+
+
+class Entry(NamedTuple):
+    """One entry of a directory (dentry): its name, its kind as in `Attributes`, its inode."""
+
+    name: str
+    kind: int
+    inode: int
+
+
+class OpenFile(Protocol):
+    """A file that somebody has open; goes on working when the file is unlinked."""
+
+    @property
+    def size(self) -> int:
+        """The size in bytes."""
+
+    def read(self, offset: int, size: int, waiter: Waiter) -> bytes:
+        """Return the bytes at an offset, fewer than ``size`` only at the end of the file."""
+
+    def close(self) -> None:
+        """The last user has closed it."""
+
+
+class BytesFile:
+    """An open file whose bytes are in memory.
+
+    Args:
+        content: all of its bytes.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    @property
+    def size(self) -> int:
+        """The size in bytes."""
+        return len(self._content)
+
+    def read(self, offset: int, size: int, waiter: Waiter) -> bytes:
+        """Return a piece of the bytes; nothing to wait for."""
+        return self._content[offset : offset + size]
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def inode_of(*names: str) -> int:
+    """Return the inode of what the names identify.
+
+    Derived, not counted, so that programs that compare inodes (restic, borg, tar -g) find the same
+    ones after a remount: 63 bits of BLAKE2b, never 0 (no inode) nor 1 (the root).
+
+    Args:
+        names: identify the node, the first one its kind.
+    """
+    digest = hashlib.blake2b("\0".join(names).encode("utf-8", "replace"), digest_size=8).digest()
+    return max(int.from_bytes(digest, "big") >> 1, 2)
+
+
+def directory(inode: int, mtime: int) -> Attributes:
+    """Return the attributes of a directory.
+
+    The link count is 1, which tells find(1) and fts(3) not to count subdirectories by it.
+    """
+    return Attributes(stat.S_IFDIR, inode, 1, 4096, mtime)

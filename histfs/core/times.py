@@ -1,0 +1,69 @@
+"""Moments, spans of time, and the zone in which days begin."""
+
+from __future__ import annotations
+
+from datetime import datetime, tzinfo
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+#: The moments that can be shown as a date in every zone: 1970-01-02 to 9999-12-29, in seconds.
+EARLIEST = 86_400
+LATEST = 253_402_041_600
+
+
+class Span(NamedTuple):
+    """A half-open span of time, in whole seconds since the epoch."""
+
+    start: int
+    end: int
+
+    def covers(self, other: Span) -> bool:
+        """Say whether ``other`` lies within this span."""
+        return self.start <= other.start and other.end <= self.end
+
+
+#: The span that holds every moment there is.
+ALWAYS = Span(-(2**62), 2**62)
+
+
+class Zone:
+    """A time zone: the machine's own, or a named one.
+
+    Args:
+        name: an IANA name such as ``Europe/Berlin``; None for the machine's zone.
+
+    Raises:
+        ZoneInfoNotFoundError: (a KeyError) the zone is not known here.
+        ValueError: that is not a zone's name.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        self._zone: tzinfo | None = ZoneInfo(name) if name else None
+
+    def local(self, moment: int) -> datetime:
+        """Return the local date and time of a moment, pulled into what a date can show."""
+        return datetime.fromtimestamp(min(max(moment, EARLIEST), LATEST), self._zone)
+
+    def stamp(self, moment: int) -> str:
+        """Return the local time as ``2024-05-02T11-45-06``, which sorts and is safe in a name."""
+        return self.local(moment).isoformat()[:19].replace(":", "-")
+
+    def year(self, year: int) -> Span:
+        """Return the span of a local year."""
+        return Span(self._start(year, 1, 1), self._start(year + 1, 1, 1))
+
+    def month(self, year: int, month: int) -> Span:
+        """Return the span of a local month."""
+        after = (year + 1, 1) if month == 12 else (year, month + 1)
+        return Span(self._start(year, month, 1), self._start(*after, 1))
+
+    def day(self, year: int, month: int, day: int) -> Span:
+        """Return the span of a local day; ValueError when the calendar has no such day."""
+        first = datetime(year, month, day).toordinal()
+        after = datetime.fromordinal(first + 1)
+        return Span(self._start(year, month, day), self._start(after.year, after.month, after.day))
+
+    def _start(self, year: int, month: int, day: int) -> int:
+        if year > 9999:
+            return ALWAYS.end
+        return int(datetime(year, month, day, tzinfo=self._zone).timestamp())

@@ -1,0 +1,323 @@
+"""The tree: resolves a path to a node and answers what the filesystem is asked about it.
+
+    /                               the views
+    /VIEW/…                         a view's directories, `View.depth` levels of them
+    /VIEW/…/ITEM                    an item's directory in the first view, elsewhere a link to it
+    /VIEW/…/ITEM/FILE               an item file
+
+No FUSE, no network and no SQL here: the driver calls it, `Index` and `AudioStore` answer it.
+
+Threads: any number at once. `_lock` guards the cache of listings, the one state of its own.
+"""
+
+from __future__ import annotations
+
+import stat
+import threading
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass
+
+from histfs.core.errors import (
+    DirectoryNotEmpty,
+    IsADirectory,
+    NameTooLong,
+    NoSuchPath,
+    NotADirectory,
+    NotALink,
+    NotPermitted,
+)
+from histfs.core.files import ItemFile
+from histfs.core.index import Index
+from histfs.core.item import Item
+from histfs.core.names import NAME_MAX, item_name, key_in
+from histfs.core.nodes import ROOT_INODE, Attributes, Entry, OpenFile, directory, inode_of
+from histfs.core.removal import Removal
+from histfs.core.times import ALWAYS, Span, Zone
+from histfs.core.views import View
+from histfs.core.waiting import Waiter
+
+Path = tuple[str, ...]
+Listings = MutableMapping[tuple[Path, int], Sequence[Entry]]
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The mountpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory of a view."""
+
+    view: View
+    path: Path
+    newest: int
+
+    @property
+    def at(self) -> Path:
+        """The directory as the view names it."""
+        return self.path[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDirectory:
+    """An item's directory, or the link that stands for it in another view."""
+
+    item: Item
+    path: Path
+    is_link: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFileNode:
+    """One file of an item."""
+
+    item: Item
+    file: ItemFile
+    name: str
+
+
+Node = Root | Directory | ItemDirectory | ItemFileNode
+
+
+class Tree:
+    """The whole filesystem, seen through its paths.
+
+    Args:
+        index: the items.
+        removal: deletes them.
+        views: the folders under the root; the first is where items have their home.
+        files: what an item's directory holds, in the order in which it is listed.
+        zone: for the times in names.
+        links: whether the other views hold links to an item's home, or real directories.
+        listings: a bounded cache of listings, by path and version of the index.
+        born: mtime of the root while there are no items, in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        index: Index,
+        removal: Removal,
+        views: Sequence[View],
+        files: Sequence[ItemFile],
+        zone: Zone,
+        links: bool,
+        listings: Listings,
+        born: int,
+    ) -> None:
+        self._index = index
+        self._removal = removal
+        self._views = {view.name: view for view in views}
+        self._home = views[0]
+        self._files = files
+        self._zone = zone
+        self._links = links
+        self._listings = listings
+        self._born = born
+        self._lock = threading.Lock()
+
+    def stat(self, path: str, waiter: Waiter) -> Attributes:
+        """Return the attributes of a path."""
+        node = self._resolve(path, waiter)
+        match node:
+            case Root():
+                return directory(ROOT_INODE, self._newest_of_all())
+            case Directory():
+                return directory(inode_of("directory", *node.path), node.newest)
+            case ItemDirectory():
+                if node.is_link:
+                    size = len(self._target(node).encode())
+                    return Attributes(stat.S_IFLNK, self._inode(node), 1, size, node.item.date)
+                return directory(self._inode(node), node.item.date)
+            case ItemFileNode():
+                # What lingers is there to be unlinked, and its details are gone.
+                gone = self._removal.lingering(node.item.key) is not None
+                return self.file_attributes(node, 0 if gone else node.file.size(node.item, waiter))
+
+    def file_attributes(self, node: ItemFileNode, size: int) -> Attributes:
+        """Return the attributes of an item file whose size is known."""
+        links = 1 if self._links else len(self._views)
+        inode = inode_of("file", node.item.key, node.name)
+        return Attributes(stat.S_IFREG, inode, links, size, node.item.date)
+
+    def list(self, path: str, waiter: Waiter) -> Sequence[Entry]:
+        """Return all entries of a directory, without ``.`` and ``..``.
+
+        Raises:
+            SourceError, NotComplete: the whole can't be told; a part never is.
+        """
+        node = self._resolve(path, waiter)
+        match node:
+            case Root():
+                return [self._entry_of((name,)) for name in self._views]
+            case Directory():
+                return self._list_view(node, waiter)
+            case ItemDirectory(is_link=False):
+                return [
+                    Entry(name, stat.S_IFREG, inode_of("file", node.item.key, name))
+                    for name in self._files_of(node.item)
+                ]
+            case _:
+                raise NotADirectory(path)
+
+    def readlink(self, path: str, waiter: Waiter) -> str:
+        """Return the target of a link, relative to the directory that holds it."""
+        node = self._resolve(path, waiter)
+        if isinstance(node, ItemDirectory) and node.is_link:
+            return self._target(node)
+        raise NotALink(path)
+
+    def open(self, path: str, waiter: Waiter) -> tuple[ItemFileNode, OpenFile]:
+        """Open a file for reading."""
+        node = self._resolve(path, waiter)
+        if not isinstance(node, ItemFileNode):
+            raise IsADirectory(path)
+        return node, node.file.open(node.item, waiter)
+
+    def unlink(self, path: str, waiter: Waiter) -> None:
+        """Unlink a file: the audio takes the item with it, any other is hidden in this mount."""
+        node = self._resolve(path, waiter)
+        if not isinstance(node, ItemFileNode):
+            # A view's link stays for as long as the item does; directories are for rmdir.
+            raise NotPermitted(path)
+        if node.file.deletes and self._removal.lingering(node.item.key) is None:
+            self._removal.delete(node.item, node.name, self._places(node.item), waiter)
+        else:
+            self._removal.hide(node.item, node.name)
+
+    def rmdir(self, path: str, waiter: Waiter) -> None:
+        """Remove a directory: only one whose item, or whose last item, was deleted here."""
+        node = self._resolve(path, waiter)
+        match node:
+            case ItemDirectory(is_link=False):
+                if self._files_of(node.item) or self._removal.lingering(node.item.key) is None:
+                    raise DirectoryNotEmpty(path)
+                self._removal.remove(node.item)
+            case Directory():
+                if node.view.newest(node.at, self._index) is not None or not node.at:
+                    raise DirectoryNotEmpty(path)
+                self._removal.remove_emptied(node.path)
+            case Root():
+                raise NotPermitted(path)
+            case _:
+                raise NotADirectory(path)
+
+    # Resolving
+
+    def _resolve(self, path: str, waiter: Waiter) -> Node:
+        parts = tuple(part for part in path.split("/") if part)
+        if not parts:
+            return Root()
+        if any(len(part.encode("utf-8", "surrogateescape")) > NAME_MAX for part in parts):
+            raise NameTooLong(path)
+        view = self._views.get(parts[0])
+        if view is None:
+            raise NoSuchPath(path)
+        bottom = 1 + view.depth
+        if len(parts) <= bottom:
+            return self._resolve_directory(view, parts, waiter)
+        node = self._resolve_item(view, parts[: bottom + 1], waiter)
+        if len(parts) == bottom + 1:
+            return node
+        if node.is_link or len(parts) > bottom + 2:
+            raise NotADirectory(path)
+        file = self._files_of(node.item).get(parts[-1])
+        if file is None:
+            raise NoSuchPath(path)
+        return ItemFileNode(node.item, file, parts[-1])
+
+    def _resolve_directory(self, view: View, parts: Path, waiter: Waiter) -> Directory:
+        at = parts[1:]
+        span = view.span(at)
+        if span is None:
+            raise NoSuchPath("/".join(parts))
+        if not at:
+            return Directory(view, parts, self._newest_of_all())
+        newest = None
+        if self._index.complete(span):
+            newest = view.newest(at, self._index)
+        if newest is None:
+            newest = self._removal.emptied(parts)
+        if newest is None:
+            self._index.ensure(span, waiter)
+            newest = view.newest(at, self._index)
+        if newest is None:
+            raise NoSuchPath("/".join(parts))
+        return Directory(view, parts, newest)
+
+    def _resolve_item(self, view: View, parts: Path, waiter: Waiter) -> ItemDirectory:
+        *above, name = parts
+        span = view.span(tuple(above[1:]))
+        key = key_in(name)
+        if span is None or key is None:
+            raise NoSuchPath("/".join(parts))
+        if view is not self._home and not self._index.complete(span):
+            self._index.ensure(span, waiter)
+        item = self._find(key, span, waiter)
+        if item is None or item_name(item.date, item.slug, item.key, self._zone) != name:
+            raise NoSuchPath("/".join(parts))
+        if self._removal.lingering(key) is None and view.home(item, self._index) != parts[1:-1]:
+            raise NoSuchPath("/".join(parts))
+        return ItemDirectory(item, parts, self._links and view is not self._home)
+
+    def _find(self, key: str, span: Span, waiter: Waiter) -> Item | None:
+        """Find an item by its key; one that is not known may have come since the last refresh."""
+        item = self._index.find(key) or self._removal.lingering(key)
+        if item is None:
+            self._index.ensure(span, waiter)
+            item = self._index.find(key)
+        return item
+
+    def _files_of(self, item: Item) -> dict[str, ItemFile]:
+        hidden = self._removal.hidden(item)
+        named = ((file.filename(item), file) for file in self._files)
+        return {name: file for name, file in named if name is not None and name not in hidden}
+
+    def _places(self, item: Item) -> list[Path]:
+        """Return the directories that hold an item, as far as they can be told."""
+        views = self._views.values() if self._index.complete(ALWAYS) else [self._home]
+        return [(view.name, *view.home(item, self._index)) for view in views]
+
+    # Listing
+
+    def _list_view(self, node: Directory, waiter: Waiter) -> Sequence[Entry]:
+        span = node.view.span(node.at)
+        if span is None:
+            raise NoSuchPath("/".join(node.path))
+        self._index.ensure(span, waiter)
+        # Read before the listing: one made while the index changed is then never found again.
+        key = (node.path, self._index.version)
+        with self._lock:
+            known = self._listings.get(key)
+        if known is None:
+            known = self._read_view(node)
+            with self._lock:
+                self._listings[key] = known
+        return known
+
+    def _read_view(self, node: Directory) -> Sequence[Entry]:
+        if len(node.at) < node.view.depth:
+            names = node.view.subdirectories(node.at, self._index)
+            return [self._entry_of((*node.path, name)) for name in names]
+        linked = self._links and node.view is not self._home
+        kind, what = (stat.S_IFLNK, "link") if linked else (stat.S_IFDIR, "item")
+        entries = []
+        for item in node.view.items(node.at, self._index):
+            name = item_name(item.date, item.slug, item.key, self._zone)
+            entries.append(Entry(name, kind, inode_of(what, node.view.name, item.key)))
+        return entries
+
+    def _entry_of(self, path: Path) -> Entry:
+        return Entry(path[-1], stat.S_IFDIR, inode_of("directory", *path))
+
+    def _inode(self, node: ItemDirectory) -> int:
+        return inode_of("link" if node.is_link else "item", node.path[0], node.item.key)
+
+    def _target(self, node: ItemDirectory) -> str:
+        home = (self._home.name, *self._home.home(node.item, self._index), node.path[-1])
+        return "/".join([".."] * (len(node.path) - 1) + list(home))
+
+    def _newest_of_all(self) -> int:
+        newest = self._index.newest(ALWAYS)
+        return self._born if newest is None else newest

@@ -1,0 +1,1 @@
+"""The audio store: a bounded cache on disk, and the downloads that fill it."""

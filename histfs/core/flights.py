@@ -1,7 +1,7 @@
 """Worker threads, and one flight for each piece of work however many ask for it.
 
 Threads: a `Flights` owns its threads, its queue and the table of what is in flight; `_lock` guards
-the table and the counts. The work runs without any lock. The threads are daemons, because a download
+the table and the counts. The work runs without any lock. The threads are daemons: a download
 that hangs must not keep the process of an unmounted filesystem alive.
 """
 

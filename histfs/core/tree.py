@@ -141,7 +141,7 @@ class Tree:
         inode = inode_of("file", node.item.key, node.name)
         return Attributes(stat.S_IFREG, inode, links, size, node.item.date)
 
-    def list(self, path: str, waiter: Waiter) -> Sequence[Entry]:
+    def listdir(self, path: str, waiter: Waiter) -> Sequence[Entry]:
         """Return all entries of a directory, without ``.`` and ``..``.
 
         Raises:

@@ -1,0 +1,1 @@
+"""The driver: the thin adapter between libfuse and the tree."""

@@ -60,8 +60,11 @@ class ByFacet:
 
     def home(self, item: Item, index: Index) -> At:
         """Return the directory of the value that the item has."""
-        value = index.facets(item)[self._kind].value
-        return tuple(name for name, known in self._values(index).items() if known.value == value)
+        has = index.facets(item).get(self._kind)
+        if has is None:
+            return ()
+        values = self._values(index)
+        return tuple(name for name, known in values.items() if known.value == has.value)
 
     def _values(self, index: Index) -> dict[str, FacetValue]:
         """Return the values by their directory names."""

@@ -1,0 +1,152 @@
+"""Audio on disk: whole files by key, files in the making, and the cap on their size.
+
+    ROOT/audio/7f/KEY       a whole clip; its mtime is when it was last opened
+    ROOT/incoming/….part    a clip on its way, locked (flock) by the process that fetches it
+
+Threads: any number at once. `_lock` guards the count of bytes; the files themselves are only ever
+made whole, by rename(2), and removed. Several processes may share a directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import logging
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from histfs.core.errors import CacheFailed, NoSpace
+
+log = logging.getLogger(__name__)
+
+
+class Descriptor:
+    """A file descriptor that is closed when the last one who holds this object lets go of it.
+
+    Args:
+        number: an open descriptor, owned from here on.
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        os.close(self.number)
+
+
+class Disk:
+    """A directory of clips.
+
+    Args:
+        root: the directory; made, with mode 0700, when it isn't there.
+        cap: bytes that the whole clips may take together.
+
+    Raises:
+        CacheFailed, NoSpace: the directory can't be used.
+    """
+
+    def __init__(self, root: Path, cap: int) -> None:
+        self.root = root
+        self._audio = root / "audio"
+        self._incoming = root / "incoming"
+        self._cap = cap
+        self._lock = threading.Lock()
+        with translated("can't be used", root):
+            for directory in (root, self._audio, self._incoming):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._clean()
+            self._used = sum(size for _, size, _ in self._clips())
+        self._make_room()
+
+    def open(self, key: str) -> Descriptor | None:
+        """Open a clip; None when it isn't here."""
+        with translated("can't be read", self._audio):
+            try:
+                found = Descriptor(os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC))
+            except FileNotFoundError:
+                return None
+            # A read-only cache still serves; it merely forgets what was used last.
+            with contextlib.suppress(OSError):
+                os.utime(found.number)
+            return found
+
+    def create(self) -> tuple[Descriptor, Path]:
+        """Make an empty file for a clip on its way."""
+        with translated("can't be written", self._incoming):
+            number, path = tempfile.mkstemp(suffix=".part", dir=self._incoming)
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return Descriptor(number), Path(path)
+
+    def keep(self, path: Path, key: str, size: int) -> None:
+        """Put a clip that is whole in its place, and make room for it.
+
+        Args:
+            path: from `create`.
+            key: the item's key.
+            size: in bytes.
+        """
+        with translated("can't be written", self._audio):
+            final = self._path(key)
+            final.parent.mkdir(mode=0o700, exist_ok=True)
+            path.rename(final)
+        with self._lock:
+            self._used += size
+        self._make_room()
+
+    def drop(self, key: str) -> None:
+        """Remove a clip."""
+        with translated("can't be written", self._audio):
+            self._path(key).unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        return self._audio / hashlib.sha256(key.encode()).hexdigest()[:2] / key
+
+    def _clips(self) -> Iterator[tuple[float, int, Path]]:
+        """Yield time of last use, size in bytes and path of each clip."""
+        for path in self._audio.glob("*/*"):
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                yield status.st_mtime, status.st_size, path
+
+    def _make_room(self) -> None:
+        """Remove what was not used for longest, until the rest is under the cap."""
+        with self._lock:
+            if self._used <= self._cap:
+                return
+            with translated("can't be cleaned", self._audio):
+                clips = sorted(self._clips())
+                # Counted anew: another mount may have added to the directory, or taken from it.
+                self._used = sum(size for _, size, _ in clips)
+                # The newest stays, however large: somebody is about to read it.
+                for _, size, path in clips[:-1]:
+                    if self._used <= self._cap:
+                        break
+                    path.unlink(missing_ok=True)
+                    self._used -= size
+
+    def _clean(self) -> None:
+        """Remove what a killed process left behind; what a live one writes is locked."""
+        for path in self._incoming.glob("*.part"):
+            with contextlib.suppress(OSError):
+                descriptor = Descriptor(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+                fcntl.flock(descriptor.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+                log.info("removed the rest of an unfinished download")
+
+
+@contextlib.contextmanager
+def translated(what: str, path: Path) -> Iterator[None]:
+    """Turn the disk's errors into the core's."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace(f"no space left for the cache in {path}") from error
+        raise CacheFailed(f"the cache {path} {what}: {error.strerror}") from error

@@ -1,0 +1,130 @@
+"""One clip on its way from the source to the disk, and those who wait for it.
+
+Threads: a worker thread runs `run` and is the only one who writes; readers wait for `_changed`,
+which guards `size`, `_received`, `_done` and `_error`. Bytes that were counted are in the file and
+never change, so that they are read without the lock.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+from histfs.audio.disk import Descriptor, Disk, translated
+from histfs.core.errors import BadAnswer, HistfsError
+from histfs.core.item import Item
+from histfs.core.source import Source
+from histfs.core.waiting import Waiter
+
+
+class Download:
+    """The flight of one clip.
+
+    Args:
+        item: whose audio to fetch.
+        source: where to fetch it.
+        disk: where to put it.
+        landed: called with the exact size in bytes once the clip is whole and in its place.
+    """
+
+    def __init__(
+        self, item: Item, source: Source, disk: Disk, landed: Callable[[int], None]
+    ) -> None:
+        self._item = item
+        self._source = source
+        self._disk = disk
+        self._landed = landed
+        self._changed = threading.Condition()
+        self._file: Descriptor | None = None
+        self._received = 0
+        self._done = False
+        self._error: BaseException | None = None
+        self._size: int | None = None
+
+    @property
+    def size(self) -> int | None:
+        """The exact size in bytes, as soon as it is known."""
+        with self._changed:
+            return self._size
+
+    def run(self) -> None:
+        """Fetch the clip; it is kept only when it came whole."""
+        try:
+            self._fetch()
+        except BaseException as error:
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
+            if not isinstance(error, HistfsError):
+                raise
+
+    def wait_for_size(self, waiter: Waiter) -> int:
+        """Wait until the exact size is known.
+
+        A server that gives no Content-Length leaves no other way than to wait for the last byte.
+
+        Raises:
+            SourceError, NoSpace, CacheFailed: the download failed.
+            Interrupted, DeadlineExceeded: the wait ended first; the download goes on.
+        """
+        with self._changed:
+            waiter.until(self._changed, lambda: self._size is not None or self._error is not None)
+            if self._size is None:
+                raise self._failure()
+            return self._size
+
+    def read(self, offset: int, size: int, waiter: Waiter) -> bytes:
+        """Return bytes as soon as they have arrived; the rest of the clip may be on its way.
+
+        Raises:
+            As `wait_for_size`.
+        """
+        end = offset + size
+        with self._changed:
+            waiter.until(
+                self._changed,
+                lambda: self._done or self._error is not None or self._received >= end,
+            )
+            if self._file is None or (not self._done and self._received < end):
+                raise self._failure()
+            file = self._file
+        with translated("can't be read", self._disk.root):
+            return os.pread(file.number, size, offset)
+
+    def _failure(self) -> BaseException:
+        return self._error or BadAnswer("the download ended without a reason")
+
+    def _fetch(self) -> None:
+        with self._source.audio(self._item.id) as stream:
+            file, path = self._disk.create()
+            try:
+                self._begin(file, stream.length)
+                for chunk in stream.chunks():
+                    self._append(file, chunk)
+                if not self._received:
+                    raise BadAnswer("the audio is empty")
+                self._disk.keep(path, self._item.key, self._received)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+        self._landed(self._received)
+        with self._changed:
+            self._size = self._received
+            self._done = True
+            self._changed.notify_all()
+
+    def _begin(self, file: Descriptor, length: int | None) -> None:
+        with self._changed:
+            self._file = file
+            self._size = length
+            self._changed.notify_all()
+
+    def _append(self, file: Descriptor, chunk: bytes) -> None:
+        with translated("can't be written", self._disk.root):
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[os.write(file.number, rest) :]
+        with self._changed:
+            self._received += len(chunk)
+            self._changed.notify_all()

@@ -1,0 +1,82 @@
+"""The catalog as the core's `Index`: what is stored, and the one who keeps it fresh."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from histfs.catalog.refresh import Refresher
+from histfs.catalog.store import Store
+from histfs.core.errors import NoSuchPath
+from histfs.core.index import FacetValue
+from histfs.core.item import Details, Facets, Item
+from histfs.core.times import Span
+from histfs.core.waiting import Waiter
+
+
+class Catalog:
+    """Implements `histfs.core.index.Index`.
+
+    Args:
+        store: what is known.
+        refresher: makes it known, and keeps it fresh.
+        describe: reads the details out of a raw object (`Source.describe`).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        refresher: Refresher,
+        describe: Callable[[Mapping[str, Any]], Details],
+    ) -> None:
+        self._store = store
+        self._refresher = refresher
+        self._describe = describe
+
+    @property
+    def version(self) -> int:
+        """A number that changes whenever what is known has changed."""
+        return self._store.version
+
+    def ensure(self, span: Span, waiter: Waiter) -> None:
+        """See to it that all items of a span are known and fresh."""
+        self._refresher.ensure(span, waiter)
+
+    def complete(self, span: Span) -> bool:
+        """Say whether all items of a span are known, fresh or not."""
+        return self._store.windows().cover(span)
+
+    def newest(self, span: Span) -> int | None:
+        """Return the date of the newest item of a span."""
+        return self._store.newest(span)
+
+    def between(self, span: Span) -> Sequence[Item]:
+        """Return the items of a span, oldest first."""
+        return self._store.between(span)
+
+    def facet_values(self, kind: str) -> Sequence[FacetValue]:
+        """Return the values of a facet, in the order of their oldest items."""
+        return self._store.facet_values(kind)
+
+    def having(self, kind: str, value: str) -> Sequence[Item]:
+        """Return the items that have a value of a facet, oldest first."""
+        return self._store.having(kind, value)
+
+    def find(self, key: str) -> Item | None:
+        """Return the item with a key."""
+        return self._store.find(key)
+
+    def facets(self, item: Item) -> Facets:
+        """Return the facets of an item."""
+        return self._store.facets(item.key)
+
+    def details(self, item: Item) -> Details:
+        """Return the raw object and the text of an item."""
+        raw = self._store.raw(item.key)
+        if raw is None:
+            raise NoSuchPath(item.key)
+        return self._describe(raw)
+
+    def forget(self, item: Item) -> None:
+        """Take a deleted item out."""
+        self._store.forget(item.key)

@@ -1,0 +1,123 @@
+"""The catalog's SQLite file: its tables, its version, and how it is opened.
+
+items    one row an item; `key` is the id, or stands for it where the id is odd (`id` has it then)
+audio    exact sizes, by key; they outlive the item's row, so that they are kept for ever
+labels   the values of facets: voices, sources, models
+placed   which items have which label, by date
+windows  the spans of time that are completely known
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+#: Another version of the tables is not read: the file is set aside and a new one begun.
+VERSION = 1
+
+#: Seconds to wait for another mount of the same account that is writing.
+BUSY_TIMEOUT = 10.0
+
+log = logging.getLogger(__name__)
+
+_TABLES = """
+CREATE TABLE items (
+    n             INTEGER PRIMARY KEY,
+    key           TEXT NOT NULL UNIQUE,
+    id            BLOB,
+    date          INTEGER NOT NULL,
+    slug          TEXT NOT NULL,
+    content_type  TEXT NOT NULL,
+    output_format TEXT NOT NULL,
+    estimate      INTEGER NOT NULL,
+    revision      INTEGER NOT NULL,
+    raw           BLOB NOT NULL
+) STRICT;
+CREATE INDEX items_by_date ON items (date, key);
+CREATE TABLE audio (
+    key  TEXT PRIMARY KEY,
+    size INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE labels (
+    label INTEGER PRIMARY KEY,
+    kind  TEXT NOT NULL,
+    value TEXT NOT NULL,
+    name  TEXT,
+    dated INTEGER NOT NULL,
+    UNIQUE (kind, value)
+) STRICT;
+CREATE TABLE placed (
+    label INTEGER NOT NULL,
+    date  INTEGER NOT NULL,
+    n     INTEGER NOT NULL,
+    PRIMARY KEY (label, date, n)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX placed_by_item ON placed (n);
+CREATE TABLE windows (
+    start INTEGER NOT NULL,
+    "end" INTEGER NOT NULL
+) STRICT;
+CREATE TABLE changes (
+    version INTEGER NOT NULL
+) STRICT;
+INSERT INTO changes VALUES (0);
+"""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a catalog file, made before by `prepare`.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A connection in autocommit mode that any one thread at a time may use.
+    """
+    # STRICT tables need SQLite 3.37 (Debian 12 has 3.40, Ubuntu 22.04 3.37).
+    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute("PRAGMA temp_store = MEMORY")
+    return db
+
+
+def prepare(path: Path) -> None:
+    """Make a catalog file, or see to it that the one there can be used.
+
+    One that is broken, or of another version, is set aside with a warning: everything in it can be
+    asked for again.
+
+    Args:
+        path: the file; its directory exists.
+    """
+    try:
+        _check_or_create(path)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError) and "lock" in str(error):
+            raise
+        aside = path.with_name(f"{path.name}.{time.strftime('%Y%m%dT%H%M%S')}.unusable")
+        log.warning("%s can't be used (%s): set aside as %s", path, error, aside.name)
+        path.rename(aside)
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        _check_or_create(path)
+
+
+def _check_or_create(path: Path) -> None:
+    # Made by hand first: SQLite would give it, and so its journal, the permissions of the umask.
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    with contextlib.closing(connect(path)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("BEGIN IMMEDIATE")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            for statement in _TABLES.split(";"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {VERSION}")
+        elif version != VERSION:
+            raise sqlite3.DatabaseError(f"its version is {version}, not {VERSION}")
+        db.execute("COMMIT")
+        db.execute("SELECT count(*) FROM windows").fetchone()

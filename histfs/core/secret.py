@@ -1,0 +1,32 @@
+"""A string that doesn't show itself."""
+
+from __future__ import annotations
+
+
+class Secret:
+    """An API key: its repr, its str and its pickle say nothing of it.
+
+    Args:
+        value: what must not be shown.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the string itself, for the one who sends it."""
+        return self._value
+
+    def redact(self, text: str) -> str:
+        """Return a text with every occurrence of the secret blotted out."""
+        return text.replace(self._value, "***") if self._value else text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not written down")

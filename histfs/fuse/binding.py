@@ -1,0 +1,186 @@
+"""The one place where a FUSE library is loaded: fusepy on libfuse 2, or mfusepy on libfuse 3.
+
+Both call the same `Operations`. What differs is here: how an operations object is called, which
+options each library takes, and how it is told to read synchronously and with enough threads.
+"""
+
+from __future__ import annotations
+
+import codecs
+import ctypes
+import ctypes.util
+import importlib
+import importlib.util
+import os
+from types import ModuleType
+from typing import Any, Literal
+
+from histfs.core.errors import HistfsError
+from histfs.fuse.operations import Operations
+
+Name = Literal["fusepy", "mfusepy"]
+
+# struct fuse_conn_info.want (fuse_common.h of libfuse 3). Reads that the kernel sends in the
+# background go on after the reader was killed, and hold one of few slots.
+_ASYNC_READ = 1 << 0
+_ASYNC_DIO = 1 << 15
+_MAX_BACKGROUND = 64
+_MAX_THREADS = 128
+_MAX_IDLE_THREADS = 10
+#: The first libfuse 3 that knows -o max_threads; the ones before start as many as are needed.
+_LIMITED_THREADS = (3, 12)
+
+_ENCODING = "histfs-path"
+
+
+class FuseUnavailable(HistfsError):
+    """There is no FUSE library, or no /dev/fuse, to mount with."""
+
+
+class Binding:
+    """A loaded FUSE library.
+
+    Args:
+        name: which Python binding.
+        module: the binding, imported.
+    """
+
+    def __init__(self, name: Name, module: ModuleType) -> None:
+        self.name = name
+        self._module = module
+        library = ctypes.CDLL(module._libfuse._name)
+        number = int(library.fuse_version())
+        self.version = (number // 10, number % 10) if number < 100 else divmod(number, 100)
+        self._library = library
+        self._interrupted = library.fuse_interrupted
+        self._exited = self._exited_of(library)
+        self._session: int | None = None
+
+    def interrupted(self) -> bool:
+        """Say whether the call that this thread serves was interrupted, or the mount is ending.
+
+        fuse_interrupted(3) works without the ``intr`` option: libfuse keeps the flag either way.
+        """
+        if self._interrupted():
+            return True
+        return self._session is not None and bool(self._exited(self._session))
+
+    def mounted(self) -> None:
+        """Remember the mount; called by the operations' init, in libfuse's own context."""
+        context = self._module._libfuse.fuse_get_context()
+        self._session = self._session_of(context.contents.fuse)
+
+    def run(self, operations: Operations, mountpoint: str, debug: bool, **options: object) -> None:
+        """Mount and serve until the filesystem is unmounted or the process is told to end.
+
+        Args:
+            operations: the callbacks.
+            mountpoint: an absolute path.
+            debug: whether libfuse prints each call.
+            options: mount options, as libfuse's ``-o`` takes them.
+
+        Raises:
+            FuseUnavailable: libfuse could not mount.
+        """
+        options |= {"use_ino": True, "hard_remove": True, "attr_timeout": 0, "negative_timeout": 0}
+        served: Any = operations
+        if self.version[0] == 2:
+            options["sync_read"] = True
+        elif self.version >= _LIMITED_THREADS:
+            options |= {"max_threads": _MAX_THREADS, "max_idle_threads": _MAX_IDLE_THREADS}
+        if self.name == "fusepy":
+            served = _Called(operations)
+            options["encoding"] = _ENCODING
+        try:
+            self._module.FUSE(served, mountpoint, foreground=True, debug=debug, **options)
+        except RuntimeError as error:
+            # libfuse's exit status: 8 when its loop was ended by a signal, which is no error here.
+            if not operations.started:
+                raise FuseUnavailable(
+                    f"libfuse could not mount on {mountpoint} (status {error}); run with -f -d to"
+                    " see why"
+                ) from error
+
+    @staticmethod
+    def configure(connection: Any) -> None:  # noqa: ANN401 - struct fuse_conn_info
+        """Make reads synchronous and allow many at once (libfuse 3)."""
+        connection.want &= ~(_ASYNC_READ | _ASYNC_DIO)
+        connection.max_background = _MAX_BACKGROUND
+        connection.congestion_threshold = _MAX_BACKGROUND * 3 // 4
+
+    def _exited_of(self, library: ctypes.CDLL) -> Any:  # noqa: ANN401 - a foreign function
+        library.fuse_get_session.restype = ctypes.c_void_p
+        library.fuse_get_session.argtypes = [ctypes.c_void_p]
+        library.fuse_session_exited.argtypes = [ctypes.c_void_p]
+        return library.fuse_session_exited
+
+    def _session_of(self, fuse: int) -> int:
+        session: int = self._library.fuse_get_session(fuse)
+        return session
+
+
+class _Called:
+    """An operations object as fusepy wants it: one that is called with the operation's name."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a method or a flag
+        return getattr(self._operations, name)
+
+    def __call__(self, operation: str, *args: object) -> object:
+        return getattr(self._operations, operation)(*args)
+
+
+def load(choice: Name | None = None) -> Binding:
+    """Load a FUSE library: mfusepy with libfuse 3 where both are there, else fusepy.
+
+    Args:
+        choice: insist on one of them; None for ``HISTFS_FUSE`` or the best one.
+
+    Raises:
+        FuseUnavailable: there is none; the message says what to install.
+    """
+    wanted = choice or os.environ.get("HISTFS_FUSE") or _best()
+    if wanted not in ("fusepy", "mfusepy"):
+        raise FuseUnavailable(f"HISTFS_FUSE is fusepy or mfusepy, not {wanted}")
+    if wanted == "mfusepy":
+        # With both libraries there mfusepy would take libfuse 2.
+        os.environ.setdefault("FUSE_LIBRARY_NAME", "fuse3")
+        return Binding("mfusepy", _import("mfusepy", "libfuse 3", "fuse3"))
+    codecs.register(_find_codec)
+    return Binding("fusepy", _import("fuse", "libfuse 2", "libfuse2 (libfuse2t64 on newer ones)"))
+
+
+def _best() -> Name:
+    has_mfusepy = importlib.util.find_spec("mfusepy") is not None
+    return "mfusepy" if has_mfusepy and ctypes.util.find_library("fuse3") else "fusepy"
+
+
+def _import(module: str, library: str, package: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except (OSError, AttributeError, ImportError) as error:
+        raise FuseUnavailable(
+            f"{library} can't be loaded ({error}); on Debian and Ubuntu: apt install {package}"
+        ) from error
+
+
+def _find_codec(name: str) -> codecs.CodecInfo | None:
+    """Give fusepy a codec for paths: UTF-8, and other bytes as surrogates (PEP 383).
+
+    fusepy decodes strictly: a path that is not UTF-8 would end in EINVAL and a traceback.
+    """
+    if name.replace("_", "-") != _ENCODING:
+        return None
+    return codecs.CodecInfo(
+        name=_ENCODING,
+        encode=lambda text, _errors="strict": (
+            text.encode("utf-8", "surrogateescape"),
+            len(text),
+        ),
+        decode=lambda data, _errors="strict": (
+            bytes(data).decode("utf-8", "surrogateescape"),
+            len(data),
+        ),
+    )

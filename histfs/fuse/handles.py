@@ -1,0 +1,67 @@
+"""Open files and directories by the number that the kernel holds for them.
+
+Threads: any number at once; `_lock` guards the table.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from histfs.core.nodes import Entry, OpenFile
+from histfs.core.tree import ItemFileNode
+
+
+@dataclass(frozen=True, slots=True)
+class FileHandle:
+    """An open file and what it was when it was opened."""
+
+    node: ItemFileNode
+    file: OpenFile
+
+
+class Handles:
+    """The table of what is open."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._files: dict[int, FileHandle] = {}
+        self._listings: dict[int, Sequence[Entry]] = {}
+
+    def add_file(self, handle: FileHandle) -> int:
+        """Return a number for an open file."""
+        with self._lock:
+            number = next(self._numbers)
+            self._files[number] = handle
+            return number
+
+    def file(self, number: int) -> FileHandle:
+        """Return an open file."""
+        with self._lock:
+            return self._files[number]
+
+    def remove_file(self, number: int) -> None:
+        """Close a file."""
+        with self._lock:
+            handle = self._files.pop(number)
+        handle.file.close()
+
+    def add_listing(self, listing: Sequence[Entry]) -> int:
+        """Return a number for an open directory; its listing stays as it is until closed."""
+        with self._lock:
+            number = next(self._numbers)
+            self._listings[number] = listing
+            return number
+
+    def listing(self, number: int) -> Sequence[Entry]:
+        """Return the listing of an open directory."""
+        with self._lock:
+            return self._listings[number]
+
+    def remove_listing(self, number: int) -> None:
+        """Close a directory."""
+        with self._lock:
+            del self._listings[number]

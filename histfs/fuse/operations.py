@@ -1,0 +1,224 @@
+"""The FUSE callbacks: each resolves, calls the tree and translates. No decision is made here.
+
+The names and signatures are fusepy's; mfusepy has the same. What isn't defined (xattrs, locks,
+flush) libfuse answers by itself, without a call.
+
+Threads: libfuse calls from any number of threads of its own. There is no state but the table of
+handles, which guards itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import logging
+import os
+import stat
+from collections.abc import Callable, Iterator
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from histfs.core.errors import (
+    CacheFailed,
+    DeadlineExceeded,
+    HistfsError,
+    NoSpace,
+    NotPermitted,
+    ReadOnly,
+    SourceError,
+    errno_of,
+)
+from histfs.core.names import NAME_MAX
+from histfs.core.nodes import Attributes
+from histfs.core.tree import Tree
+from histfs.core.waiting import Waiter
+from histfs.fuse.handles import FileHandle, Handles
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Method = Callable[Concatenate["Operations", P], R]
+
+#: What the log tells of a failed call; anything else is an everyday answer such as ENOENT.
+_NOTEWORTHY = (SourceError, NoSpace, CacheFailed, DeadlineExceeded)
+_BLOCK = 512
+_NANO = 10**9
+
+log = logging.getLogger(__name__)
+
+
+def _guarded(method: Method[P, R]) -> Method[P, R]:
+    """Translate whatever a callback raises into the OSError that libfuse's bindings take."""
+
+    @functools.wraps(method)
+    def guarded(self: Operations, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except HistfsError as error:
+            if isinstance(error, _NOTEWORTHY):
+                log.warning("%s %r: %s", method.__name__, args[0] if args else "", error)
+            raise OSError(errno_of(error), str(error)) from None
+        except OSError:
+            raise
+        except Exception:
+            log.exception("%s %r failed unexpectedly", method.__name__, args)
+            raise OSError(errno.EIO, "unexpected error") from None
+
+    return guarded
+
+
+class Operations:
+    """What libfuse calls.
+
+    Args:
+        tree: answers.
+        waiter: makes the patience of one call, in the thread of the call.
+        read_only: whether everything that would write is refused as such.
+        uid: owner of every node.
+        gid: group of every node.
+        umask: permissions that no node has.
+        started: called once the mount is there, in libfuse's context.
+        configure: sets a libfuse 3 connection up.
+    """
+
+    use_ns = True
+    # Files are read and listed by handle: no path is made for that, and none is there after unlink.
+    flag_nullpath_ok = 1
+    flag_nopath = 1
+
+    def __init__(
+        self,
+        tree: Tree,
+        *,
+        waiter: Callable[[], Waiter],
+        read_only: bool,
+        uid: int,
+        gid: int,
+        umask: int,
+        started: Callable[[], None],
+        configure: Callable[[Any], None],
+    ) -> None:
+        self._tree = tree
+        self._waiter = waiter
+        self._read_only = read_only
+        self._owner = {"st_uid": uid, "st_gid": gid}
+        self._modes = {
+            stat.S_IFDIR: stat.S_IFDIR | (0o555 if read_only else 0o755) & ~umask,
+            stat.S_IFREG: stat.S_IFREG | 0o444 & ~umask,
+            stat.S_IFLNK: stat.S_IFLNK | 0o777,
+        }
+        self._on_start = started
+        self._configure = configure
+        self._handles = Handles()
+        self.started = False
+
+    # The mount
+
+    def init(self, path: str) -> None:
+        """The filesystem is mounted."""
+        self.started = True
+        self._on_start()
+
+    def init_with_config(self, connection: Any, config: Any) -> None:  # noqa: ANN401
+        """The same, as mfusepy calls it; ``config`` is None with libfuse 2."""
+        if config is not None:
+            self._configure(connection)
+        self.init("/")
+
+    @_guarded
+    def statfs(self, path: str) -> dict[str, int]:
+        """Tell the limit of names; there is no room to write in, and no end to what is read."""
+        return {"f_bsize": 4096, "f_frsize": 4096, "f_namemax": NAME_MAX}
+
+    # Reading
+
+    @_guarded
+    def getattr(self, path: str | None, handle: int | None = None) -> dict[str, int]:
+        """stat(2), or fstat(2) by handle."""
+        if handle or path is None:
+            opened = self._handles.file(handle or 0)
+            return self._stat(self._tree.file_attributes(opened.node, opened.file.size))
+        return self._stat(self._tree.stat(path, self._waiter()))
+
+    @_guarded
+    def readlink(self, path: str) -> str:
+        """readlink(2)."""
+        return self._tree.readlink(path, self._waiter())
+
+    @_guarded
+    def opendir(self, path: str) -> int:
+        """Make the listing: unlike readdir this holds no lock of the kernel while it waits."""
+        return self._handles.add_listing(self._tree.listdir(path, self._waiter()))
+
+    @_guarded
+    def readdir(self, path: str | None, handle: int) -> Iterator[tuple[str, dict[str, int], int]]:
+        """Give the listing that opendir made, each entry with its kind and inode."""
+        listing = self._handles.listing(handle)
+        yield ".", {"st_mode": stat.S_IFDIR}, 0
+        yield "..", {"st_mode": stat.S_IFDIR}, 0
+        for name, kind, inode in listing:
+            yield name, {"st_mode": kind, "st_ino": inode}, 0
+
+    @_guarded
+    def releasedir(self, path: str | None, handle: int) -> None:
+        """closedir(3)."""
+        self._handles.remove_listing(handle)
+
+    @_guarded
+    def open(self, path: str, flags: int) -> int:
+        """open(2), for reading."""
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
+            self._refuse(path)
+        node, file = self._tree.open(path, self._waiter())
+        return self._handles.add_file(FileHandle(node, file))
+
+    @_guarded
+    def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:
+        """pread(2)."""
+        return self._handles.file(handle).file.read(offset, size, self._waiter())
+
+    @_guarded
+    def release(self, path: str | None, handle: int) -> None:
+        """The last close(2)."""
+        self._handles.remove_file(handle)
+
+    # Removing
+
+    @_guarded
+    def unlink(self, path: str) -> None:
+        """unlink(2): of the audio, the delete endpoint."""
+        self._refuse_if_read_only(path)
+        self._tree.unlink(path, self._waiter())
+
+    @_guarded
+    def rmdir(self, path: str) -> None:
+        """rmdir(2)."""
+        self._refuse_if_read_only(path)
+        self._tree.rmdir(path, self._waiter())
+
+    # Everything that would write
+
+    @_guarded
+    def _refuse(self, path: str, *args: object) -> int:
+        self._refuse_if_read_only(path)
+        raise NotPermitted(f"{path}: this filesystem has no such operation")
+
+    create = mknod = mkdir = symlink = link = rename = _refuse
+    chmod = chown = truncate = write = utimens = _refuse
+
+    def _refuse_if_read_only(self, path: str) -> None:
+        if self._read_only:
+            raise ReadOnly(path)
+
+    def _stat(self, attributes: Attributes) -> dict[str, int]:
+        kind, inode, links, size, mtime = attributes
+        moment = mtime * _NANO
+        return {
+            "st_mode": self._modes[kind],
+            "st_ino": inode,
+            "st_nlink": links,
+            "st_size": size,
+            "st_blocks": -(-size // _BLOCK),
+            "st_mtime": moment,
+            "st_ctime": moment,
+            "st_atime": moment,
+            **self._owner,
+        }

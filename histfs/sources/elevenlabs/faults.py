@@ -1,0 +1,90 @@
+"""What the API's error answers mean. Pure: a status and a body become a domain exception.
+
+Four shapes of body are documented or were seen:
+
+    {"detail": {"type", "code", "message", "status", "request_id"}}     API reference, errors
+    {"detail": {"status", "message"}}                                   help centre, older
+    {"detail": [{"loc", "msg", "type"}]}                                422, OpenAPI
+    {"error", "message"}                                                400 of /v1/history/download
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from histfs.core.errors import (
+    BadAnswer,
+    KeyRefused,
+    Missing,
+    MissingPermission,
+    RateLimited,
+    Rejected,
+    ServerFailed,
+    SourceError,
+)
+
+_PERMISSION = {"missing_permissions", "insufficient_permissions"}
+#: An unknown id was answered with 400 in 2024 and is documented as 404.
+_MISSING = {"invalid_id", "history_item_not_found", "not_found"}
+_MESSAGE_MAX = 300
+
+
+def fault_of(status: int, body: Any) -> SourceError:  # noqa: ANN401 - whatever JSON holds
+    """Return the exception that an error answer stands for.
+
+    Args:
+        status: the HTTP status, not a 2xx.
+        body: the answer's JSON; None when it was none.
+    """
+    codes, message = _read(body)
+    said = f"the server says: {message} (HTTP {status})" if message else f"HTTP {status}"
+    kinds: Iterator[type[SourceError]] = iter(_kinds(status, codes))
+    return next(kinds)(said)
+
+
+def _kinds(status: int, codes: set[str]) -> Iterator[type[SourceError]]:
+    if status in (401, 403):
+        yield MissingPermission if codes & _PERMISSION else KeyRefused
+    if status == 404 or (status == 400 and codes & _MISSING):
+        yield Missing
+    if status == 429:
+        yield RateLimited
+    if status >= 500:
+        yield ServerFailed
+    if 400 <= status < 500:
+        yield Rejected
+    yield BadAnswer
+
+
+def _read(body: Any) -> tuple[set[str], str]:  # noqa: ANN401 - whatever JSON holds
+    """Return the machine-readable words of an error body, and the message for a person."""
+    if not isinstance(body, Mapping):
+        return set(), ""
+    detail = body.get("detail", body)
+    if isinstance(detail, str):
+        return set(), one_line(detail)
+    if isinstance(detail, list):
+        return set(), "; ".join(filter(None, map(_invalid, detail)))
+    if not isinstance(detail, Mapping):
+        return set(), ""
+    words = (detail.get(name) for name in ("code", "status", "error", "type"))
+    codes = {word for word in words if isinstance(word, str)}
+    message = detail.get("message")
+    return codes, one_line(message if isinstance(message, str) else ", ".join(sorted(codes)))
+
+
+def _invalid(problem: Any) -> str:  # noqa: ANN401 - whatever JSON holds
+    if not isinstance(problem, Mapping):
+        return ""
+    where = problem.get("loc")
+    place = ".".join(map(str, where)) if isinstance(where, list) else ""
+    return one_line(f"{place}: {problem.get('msg', 'invalid')}")
+
+
+def one_line(text: str) -> str:
+    """Return a text of a stranger's as one short line without control characters."""
+    shown = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text[:1000])
+    line = " ".join(shown.split())
+    return line if len(line) <= _MESSAGE_MAX else line[: _MESSAGE_MAX - 1] + "…"

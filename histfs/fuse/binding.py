@@ -56,6 +56,9 @@ class Binding:
         self._exited = self._exited_of(library)
         self._session: int | None = None
 
+    def __str__(self) -> str:
+        return f"{self.name} and libfuse {'.'.join(map(str, self.version))}"
+
     def interrupted(self) -> bool:
         """Say whether the call that this thread serves was interrupted, or the mount is ending.
 

@@ -1,0 +1,6 @@
+"""``python -m histfs``."""
+
+from histfs.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Exit statuses (sysexits.h), and the one line that the user is told.
+
+2  the command line, or a mountpoint that can't be used
+69  the server, or FUSE, is not to be had
+75  try again later
+77  the key, or a permission that it lacks
+78  the configuration
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from histfs.core.errors import (
+    CacheFailed,
+    DeadlineExceeded,
+    HistfsError,
+    Interrupted,
+    KeyRefused,
+    MissingPermission,
+    NoSpace,
+    NotComplete,
+    RateLimited,
+    SourceError,
+    Unreachable,
+)
+from histfs.fuse.binding import FuseUnavailable
+from histfs.fuse.mountpoint import MountpointBusy, MountpointError
+from histfs.settings import NoKey, SettingsError
+
+_STATUS: dict[type[BaseException], int] = {
+    MountpointBusy: 75,
+    MountpointError: 2,
+    FuseUnavailable: 69,
+    KeyRefused: 77,
+    NoKey: 77,
+    SettingsError: 78,
+    CacheFailed: 78,
+    RateLimited: 75,
+    DeadlineExceeded: 75,
+    NotComplete: 75,
+    Interrupted: 75,
+    NoSpace: 75,
+    SourceError: 69,
+}
+
+_ADVICE: dict[type[BaseException], str] = {
+    MissingPermission: "give the key this permission on the API keys page of your account",
+    KeyRefused: "check the key; new ones are made on the API keys page of your account",
+    Unreachable: "check the network and --base-url",
+    RateLimited: "try again in a minute",
+    DeadlineExceeded: "try again, or give a longer --timeout",
+}
+
+
+def status_of(error: BaseException) -> int:
+    """Return the exit status for an exception."""
+    return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 1)
+
+
+def line_of(error: BaseException) -> str:
+    """Return what the user is told of an exception, in one line."""
+    advice = next((_ADVICE[kind] for kind in type(error).__mro__ if kind in _ADVICE), None)
+    return f"histfs: {error}; {advice}" if advice else f"histfs: {error}"
+
+
+@contextlib.contextmanager
+def reported() -> Iterator[None]:
+    """Tell the user of an error that was foreseen, and exit with its status."""
+    try:
+        yield
+    except HistfsError as error:
+        print(line_of(error), file=sys.stderr)
+        sys.exit(status_of(error))

@@ -1,0 +1,20 @@
+"""``histfs umount``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from histfs.fuse.mountpoint import unmount
+
+
+@click.command()
+@click.argument("mountpoint", type=click.Path(path_type=Path))
+@click.option("--lazy", "-z", is_flag=True, help="Detach it even while a program uses it.")
+def umount(mountpoint: Path, lazy: bool) -> None:
+    """Unmount a history.
+
+    umount(8) and fusermount(1) do the same; this one never unmounts anything but a histfs.
+    """
+    unmount(mountpoint.absolute(), lazy)

@@ -1,0 +1,123 @@
+"""Mountpoints: whether one can be mounted on, and what is mounted there (/proc/self/mountinfo)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from histfs.core.errors import HistfsError
+from histfs.fuse.binding import FuseUnavailable
+
+FILESYSTEM_TYPE = "fuse.histfs"
+
+_DEVICE = Path("/dev/fuse")
+_MOUNTS = Path("/proc/self/mountinfo")
+_UNMOUNTERS = (("fusermount3", "-u"), ("fusermount", "-u"), ("umount",))
+
+
+class MountpointError(HistfsError):
+    """The mountpoint can't be used; the message says why and what to do."""
+
+
+class MountpointBusy(MountpointError):
+    """Somebody uses the mount that is to be unmounted."""
+
+
+class Mounted(NamedTuple):
+    """What is mounted on a path: its type, such as ``fuse.histfs``, and its source."""
+
+    kind: str
+    source: str
+
+
+def mounted_on(path: Path) -> Mounted | None:
+    """Return what is mounted on a path, alive or dead; None when nothing is.
+
+    ``os.path.ismount`` says no for a mount whose process has died; the kernel's table doesn't.
+    """
+    wanted = str(path.parent.resolve() / path.name)
+    found = None
+    for line in _MOUNTS.read_text(errors="surrogateescape").splitlines():
+        before, _, after = line.partition(" - ")
+        if _unescaped(before.split(" ")[4]) == wanted:
+            kind, source, *_ = after.split(" ")
+            found = Mounted(kind, _unescaped(source))
+    return found
+
+
+def check_device() -> None:
+    """See to it that the kernel has FUSE.
+
+    Raises:
+        FuseUnavailable: it hasn't.
+    """
+    if not _DEVICE.exists():
+        raise FuseUnavailable("there is no /dev/fuse: load the kernel's module with modprobe fuse")
+
+
+def check_mountpoint(path: Path, nonempty: bool) -> None:
+    """See to it that a path can be mounted on.
+
+    Args:
+        path: absolute.
+        nonempty: whether it may have files in it.
+
+    Raises:
+        MountpointError: it can't.
+    """
+    there = mounted_on(path)
+    try:
+        entries = os.listdir(path)  # noqa: PTH208 - the names are all that is needed
+    except FileNotFoundError:
+        raise MountpointError(f"{path} is not there: make it with mkdir -p {path}") from None
+    except NotADirectoryError:
+        raise MountpointError(f"{path} is not a directory") from None
+    except OSError as error:
+        if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):
+            raise MountpointError(
+                f"{path} holds a mount whose process has died: fusermount -u {path}"
+            ) from None
+        raise MountpointError(f"{path} can't be used: {error.strerror}") from None
+    if there is not None and there.kind.startswith("fuse"):
+        raise MountpointError(f"{there.source} is mounted on {path} already ({there.kind})")
+    if entries and not nonempty:
+        raise MountpointError(f"{path} is not empty: choose another one, or add -o nonempty")
+
+
+def unmount(path: Path, lazy: bool) -> None:
+    """Unmount a histfs, dead or alive; never anything else.
+
+    Args:
+        path: absolute.
+        lazy: whether to detach a mount that is in use.
+
+    Raises:
+        MountpointBusy: it is in use.
+        MountpointError: there is none, or it can't be unmounted.
+    """
+    there = mounted_on(path)
+    if there is None or there.kind != FILESYSTEM_TYPE:
+        raise MountpointError(f"no histfs is mounted on {path}")
+    command = next((c for c in _UNMOUNTERS if shutil.which(c[0])), None)
+    if command is None:
+        raise MountpointError("neither fusermount nor umount is there: apt install fuse3")
+    flags = (("-l",) if command == ("umount",) else ("-z",)) if lazy else ()
+    done = subprocess.run(  # noqa: S603 - fixed commands
+        [*command, *flags, str(path)], capture_output=True, text=True, check=False
+    )
+    if done.returncode == 0:
+        return
+    said = " ".join(done.stderr.split())
+    if "busy" in said.lower():
+        raise MountpointBusy(f"{path} is in use: close what uses it, or add --lazy")
+    raise MountpointError(f"{path} can't be unmounted: {said}")
+
+
+def _unescaped(field: str) -> str:
+    """Undo the octal escapes of proc_pid_mountinfo(5)."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)

@@ -1,0 +1,49 @@
+"""Where the log goes: to the terminal in the foreground, to a file in the background."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+import platformdirs
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_FILE_BYTES = 1 << 20
+
+
+def log_file() -> Path:
+    """Return the log file of the mounts in the background."""
+    return platformdirs.user_log_path("histfs") / "histfs.log"
+
+
+def start(foreground: bool, debug: bool) -> None:
+    """Send the log of this process where it belongs.
+
+    Args:
+        foreground: whether somebody watches the terminal.
+        debug: whether to tell everything.
+    """
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    if not foreground:
+        handler = _file_handler() or logging.NullHandler()
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    logging.basicConfig(
+        handlers=[handler], level=logging.DEBUG if debug else logging.INFO, force=True
+    )
+    # Each retry, and each new connection, is a line of theirs; what matters is in ours.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+def _file_handler() -> logging.Handler | None:
+    """Return a handler for the log file; a mount without a log is better than none."""
+    path = log_file()
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        return RotatingFileHandler(path, maxBytes=_FILE_BYTES, backupCount=1)
+    except OSError as error:
+        print(f"histfs: no log is written: {path}: {error.strerror}", file=sys.stderr)
+        return None

@@ -1,0 +1,262 @@
+"""What a mount is told: flags, environment, configuration file and defaults, in one frozen object.
+
+The command line puts them together in that order (click reads flags and environment, `read_config`
+the file); here they are read and checked, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from histfs.core.errors import HistfsError
+from histfs.core.secret import Secret
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DEFAULT_BASE_URL = "https://api.elevenlabs.io"
+KEY_VARIABLE = "ELEVENLABS_API_KEY"
+_CREDENTIAL = "elevenlabs-api-key"
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+class SettingsError(HistfsError):
+    """A setting that can't be used; the message says which one and what to do."""
+
+
+class NoKey(SettingsError):
+    """No API key was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class MountOptions:
+    """What ``-o`` says.
+
+    Attributes:
+        read_only: ``ro``.
+        links: ``placement=links`` (the default) rather than ``placement=dir``.
+        nonempty: whether the mountpoint may have files in it, which are hidden then.
+        umask: permissions that no node has.
+        uid: owner of every node.
+        gid: group of every node.
+        fuse: what goes on to libfuse.
+    """
+
+    read_only: bool = False
+    links: bool = True
+    nonempty: bool = False
+    umask: int = 0o077
+    uid: int = field(default_factory=os.getuid)
+    gid: int = field(default_factory=os.getgid)
+    fuse: Mapping[str, bool | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that a mount needs to know.
+
+    Attributes:
+        mountpoint: where to mount, an absolute path.
+        base_url: scheme and host of the API.
+        key: the API key.
+        profile: a name for the account, shown by mount(8) and findmnt(8).
+        cache_dir: where the catalog and the audio are kept, a directory for each account.
+        options: what ``-o`` says.
+        listing_ttl: seconds for which a listing is fresh.
+        audio_cache_size: bytes of audio that are kept.
+        connections: downloads at once.
+        timezone: the zone in which days begin; None for the machine's.
+        exact_sizes: whether stat fetches a clip to know its size.
+        timeout: seconds after which any call ends.
+        debug: whether libfuse prints each call.
+    """
+
+    mountpoint: Path
+    base_url: str
+    key: Secret
+    cache_dir: Path
+    profile: str = "default"
+    options: MountOptions = field(default_factory=MountOptions)
+    listing_ttl: float = 30.0
+    audio_cache_size: int = 2 << 30
+    connections: int = 8
+    timezone: str | None = None
+    exact_sizes: bool = False
+    timeout: float = 30.0
+    debug: bool = False
+
+
+def default_cache_dir() -> Path:
+    """Return the cache directory of the user (XDG base directories)."""
+    return platformdirs.user_cache_path("histfs")
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that a size such as ``500M`` or ``2G`` stands for.
+
+    Raises:
+        SettingsError: it is no size.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if not match:
+        raise SettingsError(f"{text!r} is not a size: give bytes, or a number with K, M, G or T")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def parse_base_url(text: str) -> str:
+    """Return a base URL without the slash at its end.
+
+    Raises:
+        SettingsError: it is no http or https URL, or holds more than scheme, host and path.
+    """
+    try:
+        url = urlsplit(text)
+        good = url.scheme in ("http", "https") and url.hostname and (url.port or True)
+    except ValueError:
+        good = False
+    if not good or url.username or url.password or url.query or url.fragment:
+        raise SettingsError(f"{text!r} is not a base URL: give one like {DEFAULT_BASE_URL}")
+    return text.rstrip("/")
+
+
+# What mount(8) passes on from fstab, or what histfs sets itself.
+_IGNORED = {
+    "rw", "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "_netdev", "nofail",
+    "nosuid", "nodev", "noexec", "suid", "dev", "exec", "default_permissions", "relatime",
+}  # fmt: skip
+_FLAGS = {"allow_other", "allow_root", "noatime", "max_read", "context", "fsname"}
+_REFUSED = {
+    "auto_unmount": "a backup that runs while the process ends would see an empty directory",
+    "direct_io": "programs that map files into memory would fail",
+    "intr": "calls can be interrupted without it",
+}
+
+
+def parse_mount_options(texts: Iterable[str]) -> MountOptions:
+    """Read the arguments of ``-o``.
+
+    Args:
+        texts: each one or several options, separated by commas.
+
+    Raises:
+        SettingsError: an option is unknown, refused, or has a value that it can't have.
+    """
+    known: dict[str, Any] = {}
+    fuse: dict[str, bool | str] = {}
+    for option in filter(None, ",".join(texts).split(",")):
+        name, has_value, value = option.partition("=")
+        if name in _REFUSED:
+            raise SettingsError(f"-o {name} is refused: {_REFUSED[name]}")
+        if name in _IGNORED or name.startswith("x-"):
+            continue
+        if name in _FLAGS:
+            fuse[name] = value if has_value else True
+        elif name == "ro" and not has_value:
+            known["read_only"] = True
+        elif name == "nonempty" and not has_value:
+            known["nonempty"] = True
+        elif name == "placement":
+            known["links"] = _choice(option, value, {"links": True, "dir": False})
+        elif name in ("umask", "uid", "gid"):
+            known[name] = _number(option, value, 8 if name == "umask" else 10)
+        else:
+            raise SettingsError(f"-o {option} is not known; see histfs mount --help")
+    return MountOptions(fuse=fuse, **known)
+
+
+def _choice(option: str, value: str, choices: Mapping[str, bool]) -> bool:
+    if value not in choices:
+        raise SettingsError(f"-o {option}: choose one of {', '.join(choices)}")
+    return choices[value]
+
+
+def _number(option: str, value: str, base: int) -> int:
+    try:
+        return int(value, base)
+    except ValueError:
+        raise SettingsError(f"-o {option}: not a number") from None
+
+
+def find_key(file: Path | None, environment: Mapping[str, str]) -> Secret:
+    """Find the API key: in a file, among systemd's credentials, or in the environment.
+
+    Args:
+        file: ``--api-key-file``, None when it wasn't given.
+        environment: the process's environment.
+
+    Raises:
+        NoKey: there is none.
+        SettingsError: the file can't be read, or what is in it can't be a key.
+    """
+    credentials = environment.get("CREDENTIALS_DIRECTORY")
+    if file is None and credentials and (Path(credentials) / _CREDENTIAL).exists():
+        file = Path(credentials) / _CREDENTIAL
+    if file is not None:
+        return _as_key(_read_key(file), str(file))
+    if KEY_VARIABLE in environment:
+        return _as_key(environment[KEY_VARIABLE], KEY_VARIABLE)
+    raise NoKey(f"no API key: set {KEY_VARIABLE} or give --api-key-file FILE")
+
+
+def _read_key(file: Path) -> str:
+    try:
+        if not stat.S_ISDIR(file.stat().st_mode):
+            return file.read_text(encoding="utf-8")
+        reason = "it is a directory"
+    except UnicodeDecodeError:
+        reason = "it is not text"
+    except OSError as error:
+        reason = str(error.strerror)
+    raise SettingsError(f"the API key can't be read from {file}: {reason}")
+
+
+def _as_key(text: str, origin: str) -> Secret:
+    key = text.strip()
+    if not key:
+        raise NoKey(f"{origin} holds no API key: it is empty")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise SettingsError(f"{origin} holds no API key: a key is one word of plain characters")
+    return Secret(key)
+
+
+def read_config(file: Path | None, known: Iterable[str]) -> dict[str, Any]:
+    """Read the configuration file (TOML).
+
+    Args:
+        file: the file; None for the user's own, which needn't be there.
+        known: the names that may stand in it, with underscores.
+
+    Returns:
+        The values by name, with underscores.
+
+    Raises:
+        SettingsError: it can't be read, or holds what is not known.
+    """
+    path = file or platformdirs.user_config_path("histfs") / "config.toml"
+    if file is None and not path.exists():
+        return {}
+    try:
+        with path.open("rb") as stream:
+            values = tomllib.load(stream)
+    except OSError as error:
+        raise SettingsError(f"{path} can't be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from error
+    found = {name.replace("-", "_"): value for name, value in values.items()}
+    unknown = sorted(set(found) - set(known))
+    if unknown:
+        raise SettingsError(f"{path}: {unknown[0]} is not a setting; see histfs mount --help")
+    return found

@@ -1,0 +1,111 @@
+"""`histfs simulate`: the API simulator as a server of its own."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import signal
+import sys
+import time
+
+import click
+
+from histfs.simulator import DEFAULT_KEY, DEFAULT_NEWEST, Record, Settings, Simulator
+
+
+def _unix_time(context: click.Context, option: click.Parameter, value: str) -> int:
+    """Reads a unix time in seconds, or the word "now"."""
+    try:
+        return math.floor(time.time()) if value == "now" else int(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is neither a unix time nor 'now'") from error
+
+
+@click.command(
+    context_settings={"show_default": True},
+    short_help="Serve the API with sample data on this machine.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, help="0 takes a free port.")
+@click.option("--host", default="127.0.0.1", help="The address to listen on.")
+@click.option("--items", type=click.IntRange(0), default=250, help="How many items there are.")
+@click.option(
+    "--days",
+    type=click.FloatRange(0, min_open=True),
+    default=120.0,
+    help="How many days they reach back.",
+)
+@click.option("--seed", type=int, default=0, help="Another seed gives other ids and times.")
+@click.option(
+    "--newest",
+    callback=_unix_time,
+    default=str(DEFAULT_NEWEST),
+    metavar="SECONDS",
+    help="Unix time of the newest item, or 'now'.",
+)
+@click.option(
+    "--latency", type=click.FloatRange(0), default=0.0, help="Seconds before each answer."
+)
+@click.option(
+    "--bandwidth", type=click.FloatRange(1), help="Bytes per second of each answer.", metavar="RATE"
+)
+@click.option("--clip-bytes", type=click.IntRange(1), help="Make every clip about so long.")
+@click.option("--api-key", default=DEFAULT_KEY, help="The key that clients must send.")
+@click.option("--no-chunked", is_flag=True, help="Tell the length of audio before sending it.")
+@click.option("--quiet", is_flag=True, help="Don't print a line for each request.")
+def simulate(
+    *,
+    port: int,
+    host: str,
+    items: int,
+    days: float,
+    seed: int,
+    newest: int,
+    latency: float,
+    bandwidth: float | None,
+    clip_bytes: int | None,
+    api_key: str,
+    no_chunked: bool,
+    quiet: bool,
+) -> None:
+    """Serve the ElevenLabs history API on this machine, with sample data.
+
+    No account and no network are needed. It runs until it is interrupted (Ctrl-C).
+    """
+    settings = Settings(
+        host=host,
+        port=port,
+        api_key=api_key,
+        items=items,
+        days=days,
+        newest=newest,
+        seed=seed,
+        clip_bytes=clip_bytes,
+        latency=latency,
+        bandwidth=bandwidth,
+        chunked=not no_chunked,
+    )
+    # Blocked before any thread starts, so that the wait below is the one place they arrive at.
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    try:
+        simulator = Simulator(settings, on_request=_ignore if quiet else _print)
+    except OSError as error:
+        raise click.ClickException(
+            f"can't listen on {host} port {port}: {error.strerror}"
+        ) from error
+    with simulator:
+        url = simulator.base_url
+        click.echo(f"Simulated API with {items} items: {url}")
+        click.echo(
+            f"Mount it: ELEVENLABS_API_KEY={shlex.quote(api_key)} histfs mount --base-url {url} DIR"
+        )
+        sys.stdout.flush()
+        signal.sigwait(ends)
+
+
+def _print(record: Record) -> None:
+    click.echo(f"{record.method} {record.target} {record.status or 'reset'}", err=True)
+
+
+def _ignore(record: Record) -> None:
+    """Takes a record and says nothing."""

@@ -1,0 +1,124 @@
+"""The shapes in which the API says that something is wrong.
+
+Four shapes are known. `detail_body` is the present one; `legacy_body` is older and still seen;
+`validation_error` is FastAPI's; `flat_body` is what the download endpoint alone uses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+
+# Status: (type, code, message) of the plainest error with that status.
+_DEFAULTS = {
+    400: ("validation_error", "bad_request", "The request is not valid."),
+    401: ("authentication_error", "unauthorized", "Invalid API key"),
+    402: ("payment_required", "insufficient_credits", "You have insufficient credits."),
+    403: ("authorization_error", "insufficient_permissions", "You lack the permission for this."),
+    404: ("not_found", "history_item_not_found", "The history item was not found."),
+    409: ("conflict", "conflict", "The request conflicts with the state of the resource."),
+    422: ("validation_error", "unprocessable_entity", "The request can't be processed."),
+    429: ("rate_limit_error", "rate_limit_exceeded", "Too many requests, please slow down."),
+    500: ("internal_error", "internal_error", "An unexpected error occurred."),
+    503: ("service_unavailable", "service_unavailable", "The service is unavailable."),
+}
+
+
+class ApiError(Exception):
+    """An answer other than success.
+
+    Attributes:
+        status: The HTTP status.
+        body: The JSON value that is sent.
+        headers: Headers beside the usual ones.
+    """
+
+    def __init__(self, status: int, body: object, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(f"{status}: {body}")
+        self.status = status
+        self.body = body
+        self.headers = dict(headers or {})
+
+
+def detail_body(
+    status: int,
+    code: str | None = None,
+    message: str | None = None,
+    *,
+    legacy_status: str | None = None,
+    param: str | None = None,
+) -> dict[str, object]:
+    """Makes the body of the present shape.
+
+    Args:
+        status: The HTTP status; it decides the type, and what is not given.
+        code: The API's code for the error.
+        message: What a person reads.
+        legacy_status: The older code, where it differs.
+        param: The parameter that is to blame.
+
+    Returns:
+        The body.
+    """
+    kind, usual_code, usual_message = _DEFAULTS.get(status, _DEFAULTS[500])
+    code = code or usual_code
+    detail = {
+        "type": kind,
+        "code": code,
+        "message": message or usual_message,
+        "status": legacy_status or code,
+        "request_id": uuid.uuid4().hex,
+    }
+    if param is not None:
+        detail["param"] = param
+    return {"detail": detail}
+
+
+def legacy_body(status: int, code: str | None = None, message: str | None = None) -> object:
+    """Makes the body of the older shape; what is not given follows from the HTTP status."""
+    _, usual_code, usual_message = _DEFAULTS.get(status, _DEFAULTS[500])
+    return {"detail": {"status": code or usual_code, "message": message or usual_message}}
+
+
+def flat_body(status: int, code: str | None = None, message: str | None = None) -> object:
+    """Makes the body without a detail; what is not given follows from the HTTP status."""
+    _, usual_code, usual_message = _DEFAULTS.get(status, _DEFAULTS[500])
+    return {"error": code or usual_code, "message": message or usual_message}
+
+
+def problem(
+    place: Iterable[str | int], kind: str, message: str, **more: object
+) -> dict[str, object]:
+    """Describes one thing that FastAPI rejects.
+
+    Args:
+        place: Where it is, such as ("query", "page_size").
+        kind: pydantic's name of the problem.
+        message: What a person reads.
+        **more: The rejected `input` and the `ctx`.
+
+    Returns:
+        One entry for `validation_error`.
+    """
+    return {"type": kind, "loc": list(place), "msg": message, **more}
+
+
+def validation_error(problems: list[dict[str, object]]) -> ApiError:
+    """Makes FastAPI's error for a request that breaks the schema."""
+    return ApiError(422, {"detail": problems})
+
+
+def invalid_body(kind: str, message: str) -> ApiError:
+    """Makes FastAPI's error for a body that is not even an object."""
+    return validation_error([problem(["body"], kind, message)])
+
+
+@contextlib.contextmanager
+def known_item(item_id: str) -> Iterator[None]:
+    """Turns a KeyError for an item that isn't there into the API's 404."""
+    try:
+        yield
+    except KeyError as error:
+        message = f"History item with id {item_id} not found."
+        raise ApiError(404, detail_body(404, message=message)) from error

@@ -1,0 +1,198 @@
+"""The family of endpoints under /v1/history."""
+
+from __future__ import annotations
+
+import re
+
+from histfs.simulator.access import Access
+from histfs.simulator.archive import file_name, pack
+from histfs.simulator.clips import WAV
+from histfs.simulator.errors import (
+    ApiError,
+    detail_body,
+    flat_body,
+    known_item,
+    problem,
+    validation_error,
+)
+from histfs.simulator.library import Library, ListQuery
+from histfs.simulator.messages import Request, Response
+from histfs.simulator.routing import Route
+
+READ = "speech_history_read"
+WRITE = "speech_history_write"
+
+MAX_PAGE_SIZE = 1000
+
+_SOURCES = ("TTS", "STS", "Flows")
+_DIRECTIONS = ("asc", "desc")
+
+
+class HistoryApi:
+    """Answers for a library. As thread-safe as that."""
+
+    def __init__(self, library: Library, access: Access) -> None:
+        """Takes the items and the keys that may see them."""
+        self._library = library
+        self._access = access
+
+    def routes(self) -> list[Route]:
+        """Gives the endpoints of this family."""
+        return [
+            Route("GET", "/v1/history", self._list),
+            Route("POST", "/v1/history/download", self._download),
+            Route("GET", "/v1/history/{id}", self._get),
+            Route("DELETE", "/v1/history/{id}", self._delete),
+            Route("GET", "/v1/history/{id}/audio", self._audio),
+        ]
+
+    def _list(self, request: Request) -> Response:
+        query = parse_list_query(request.query)
+        self._access.require(request.headers, READ)
+        check_list_query(query)
+        try:
+            page = self._library.page_json(query)
+        except KeyError as error:
+            message = "The provided cursor is invalid or expired."
+            place = "start_after_history_item_id"
+            raise ApiError(400, detail_body(400, "invalid_cursor", message, param=place)) from error
+        return Response.of_bytes(page, "application/json")
+
+    def _get(self, request: Request) -> Response:
+        self._access.require(request.headers, READ)
+        item_id = request.path_values["id"]
+        with known_item(item_id):
+            return Response.of_bytes(self._library.item_json(item_id), "application/json")
+
+    def _delete(self, request: Request) -> Response:
+        self._access.require(request.headers, WRITE)
+        item_id = request.path_values["id"]
+        with known_item(item_id):
+            self._library.remove(item_id)
+        return Response.of_json({"status": "ok"})
+
+    def _audio(self, request: Request) -> Response:
+        self._access.require(request.headers, READ)
+        return self._audio_file(request.path_values["id"], wav=False)
+
+    def _audio_file(self, item_id: str, *, wav: bool) -> Response:
+        with known_item(item_id):
+            clip = self._library.clip(item_id, wav=wav)
+        headers = {"content-type": clip.content_type}
+        return Response(200, headers, clip.blocks(), len(clip), streamed=True)
+
+    def _download(self, request: Request) -> Response:
+        ids, output_format = parse_download(request)
+        self._access.require(request.headers, READ)
+        if output_format not in {"wav", "default", None}:
+            message = "output_format must be wav or none"
+            raise ApiError(400, flat_body(400, "invalid_output_format", message))
+        if not ids:
+            message = "At least one history item id is needed."
+            raise ApiError(400, detail_body(400, message=message, param="history_item_ids"))
+        wav = output_format == "wav"
+        if len(ids) == 1:
+            return self._audio_file(ids[0], wav=wav)
+        files = []
+        for item_id in ids:
+            with known_item(item_id):
+                item, clip = self._library.item(item_id), self._library.clip(item_id, wav=wav)
+            suffix = ".wav" if clip.content_type == WAV else ".mp3"
+            files.append((file_name(item, suffix), clip))
+        response = Response.of_bytes(pack(files), "application/zip")
+        response.streamed = True
+        return response
+
+
+def parse_list_query(values: dict[str, str]) -> ListQuery:
+    """Reads the parameters of a listing as FastAPI does.
+
+    Raises:
+        ApiError: 422 with everything that breaks the schema.
+    """
+    problems: list[dict[str, object]] = []
+
+    def integer(name: str) -> int | None:
+        text = values.get(name)
+        if text is None:
+            return None
+        # More digits than any number in use has, fewer than Python refuses to read.
+        if re.fullmatch(r"[+-]?[0-9]{1,400}", text.strip()):
+            return int(text)
+        message = "Input should be a valid integer, unable to parse string as an integer"
+        problems.append(problem(("query", name), "int_parsing", message, input=text))
+        return None
+
+    def choice(name: str, allowed: tuple[str, ...]) -> str | None:
+        text = values.get(name)
+        if text is None or text in allowed:
+            return text
+        quoted = [f"'{value}'" for value in allowed]
+        expected = f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+        message = f"Input should be {expected}"
+        about = {"input": text, "ctx": {"expected": expected}}
+        problems.append(problem(("query", name), "literal_error", message, **about))
+        return None
+
+    page_size = integer("page_size")
+    query = ListQuery(
+        page_size=100 if page_size is None else page_size,
+        after=values.get("start_after_history_item_id") or None,
+        ascending=choice("sort_direction", _DIRECTIONS) == "asc",
+        before_unix=integer("date_before_unix"),
+        after_unix=integer("date_after_unix"),
+        voice_id=values.get("voice_id") or None,
+        model_id=values.get("model_id") or None,
+        source=choice("source", _SOURCES),
+        search=values.get("search") or None,
+    )
+    if problems:
+        raise validation_error(problems)
+    return query
+
+
+def check_list_query(query: ListQuery) -> None:
+    """Checks what the API demands beyond the schema.
+
+    Raises:
+        ApiError: 400.
+    """
+    if not 1 <= query.page_size <= MAX_PAGE_SIZE:
+        message = f"page_size must be between 1 and {MAX_PAGE_SIZE}."
+        raise ApiError(400, detail_body(400, "invalid_page_size", message, param="page_size"))
+    if query.model_id is not None and query.source is None:
+        message = "source is required when model_id is given."
+        raise ApiError(400, detail_body(400, message=message, param="source"))
+
+
+def parse_download(request: Request) -> tuple[list[str], str | None]:
+    """Reads the body of a download.
+
+    Returns:
+        The ids and the output format.
+
+    Raises:
+        ApiError: 422 when it breaks the schema.
+    """
+    body = request.json_object()
+    place = ("body", "history_item_ids")
+    if "history_item_ids" not in body:
+        raise validation_error([problem(place, "missing", "Field required", input=body)])
+    ids = body["history_item_ids"]
+    if not isinstance(ids, list):
+        message = "Input should be a valid list"
+        raise validation_error([problem(place, "list_type", message, input=ids)])
+    message = "Input should be a valid string"
+    problems = [
+        problem((*place, index), "string_type", message, input=value)
+        for index, value in enumerate(ids)
+        if not isinstance(value, str)
+    ]
+    output_format = body.get("output_format")
+    if output_format is not None and not isinstance(output_format, str):
+        where = ("body", "output_format")
+        problems.append(problem(where, "string_type", message, input=output_format))
+        output_format = None
+    if problems:
+        raise validation_error(problems)
+    return ids, output_format

@@ -1,0 +1,307 @@
+"""The items of the simulated account.
+
+Nothing is stored per item: its id, time and kind follow from its number, so a million items cost
+no more than ten. Number 0 is the oldest. What changes at run time (items added, removed, given
+other fields) is stored.
+
+All methods are thread-safe: writers take a lock, readers see an item either before or after a
+change, and a page never holds an item twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from histfs.simulator.clips import Clip
+from histfs.simulator.ids import Ids
+from histfs.simulator.kinds import Kind, make_kinds
+from histfs.simulator.messages import dump_json
+from histfs.simulator.settings import Settings
+from histfs.simulator.timeline import Timeline
+
+# Shares no factor with the number of kinds, so that neighbours differ and all kinds come in turn.
+_KIND_STEP = 101
+# Characters that an account is charged from one item to the next.
+_CHARGE = 100
+
+
+@dataclass(frozen=True)
+class ListQuery:
+    """Which items are asked for.
+
+    Attributes:
+        page_size: At most so many.
+        after: The id of the item after which the page starts.
+        ascending: Oldest first.
+        before_unix: Only items before this unix time (exclusive).
+        after_unix: Only items at or after this unix time.
+        voice_id: Only items of this voice.
+        model_id: Only items of this model.
+        source: Only items of this source.
+        search: Only items whose text holds this, whatever the case.
+    """
+
+    page_size: int = 100
+    after: str | None = None
+    ascending: bool = False
+    before_unix: int | None = None
+    after_unix: int | None = None
+    voice_id: str | None = None
+    model_id: str | None = None
+    source: str | None = None
+    search: str | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a listing.
+
+    Attributes:
+        numbers: The numbers of the items, in the order asked for.
+        last: The number of the item that the page reaches to, or None when it is empty.
+        has_more: Whether another page follows.
+    """
+
+    numbers: list[int]
+    last: int | None
+    has_more: bool
+
+
+class Library:
+    """All items, newest last in number and newest first in listings.
+
+    Attributes:
+        generated: How many items' objects and clips have been made so far.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Lays out the items without making any."""
+        seed = settings.seed
+        self._timeline = Timeline(
+            settings.items, newest=settings.newest, days=settings.days, seed=seed
+        )
+        self._ids = Ids(f"item {seed}")
+        self._request_ids = Ids(f"request {seed}")
+        self._kinds = make_kinds(alignments=settings.alignments)
+        self._first_kind = seed % len(self._kinds)
+        self._clip_bytes = settings.clip_bytes
+        self._scan_limit = settings.scan_limit
+        self._keep_removed_cursors = settings.keep_removed_cursors
+        self._removed: set[int] = set()
+        self._changed: dict[int, Mapping[str, object]] = {}
+        self._lock = threading.Lock()
+        self.generated = 0
+
+    def __len__(self) -> int:
+        """The number of items that are there now."""
+        return len(self._timeline) - len(self._removed)
+
+    def __contains__(self, item_id: object) -> bool:
+        """Whether there is an item with this id now."""
+        return isinstance(item_id, str) and self._find(item_id) is not None
+
+    def ids(self) -> Iterator[str]:
+        """Yields the ids of all items, newest first."""
+        for number in range(len(self._timeline) - 1, -1, -1):
+            if number not in self._removed:
+                yield self._ids.encode(number)
+
+    def item(self, item_id: str) -> dict[str, object]:
+        """Gives the API's object of one item.
+
+        Raises:
+            KeyError: There is no such item.
+        """
+        decoded: dict[str, object] = json.loads(self.item_json(item_id))
+        return decoded
+
+    def item_json(self, item_id: str) -> bytes:
+        """Gives the API's object of one item in JSON.
+
+        Raises:
+            KeyError: There is no such item.
+        """
+        number = self._number(item_id)
+        self._count_generated(1)
+        return self._render(number)
+
+    def clip(self, item_id: str, *, wav: bool = False) -> Clip:
+        """Gives the audio of one item.
+
+        Args:
+            item_id: Which item.
+            wav: Whether to give WAV, whatever the item is.
+
+        Returns:
+            The audio file.
+
+        Raises:
+            KeyError: There is no such item.
+        """
+        number = self._number(item_id)
+        self._count_generated(1)
+        kind = self._kind(number)
+        if wav:
+            return kind.wav_clip(item_id, self._clip_bytes)
+        clip = kind.clip(item_id, self._clip_bytes)
+        told = self._changed.get(number, {}).get("content_type", clip.content_type)
+        return dataclasses.replace(clip, content_type=str(told))
+
+    def add(
+        self, count: int = 1, *, time: int | None = None, fields: Mapping[str, object] | None = None
+    ) -> list[str]:
+        """Adds new items at the top of the list.
+
+        Args:
+            count: How many.
+            time: Unix time of all of them, not before the newest item's; by default each is one
+                second newer than the one before.
+            fields: Values that replace or add to what their objects would hold.
+
+        Returns:
+            Their ids, oldest first.
+
+        Raises:
+            ValueError: The time is before the newest item's, or the fields name the id or the
+                time, which follow from the item's place.
+        """
+        if fields and {"history_item_id", "date_unix"} & fields.keys():
+            raise ValueError("the id and the time of an item can't be chosen by its fields")
+        with self._lock:
+            if time is not None and time < self._timeline.newest:
+                raise ValueError("a new item can't be older than the newest one")
+            numbers = range(len(self._timeline), len(self._timeline) + count)
+            for number in numbers:
+                # Before the item can be seen: a reader must not meet it without its fields.
+                if fields:
+                    self._changed[number] = dict(fields)
+                self._timeline.append(self._timeline.newest + 1 if time is None else time)
+        return [self._ids.encode(number) for number in numbers]
+
+    def remove(self, item_id: str) -> None:
+        """Removes an item.
+
+        Raises:
+            KeyError: There is no such item.
+        """
+        with self._lock:
+            self._removed.add(self._number(item_id))
+
+    def page(self, query: ListQuery) -> Page:
+        """Finds the items of one page, without making them.
+
+        Raises:
+            KeyError: The cursor is unknown.
+        """
+        numbers = self._candidates(query)
+        matches = self._matcher(query)
+        limit = self._scan_limit if matches else None
+        picked: list[int] = []
+        scanned_to = None
+        for scanned, number in enumerate(numbers):
+            if scanned == limit:
+                return Page(picked, scanned_to, has_more=True)
+            if number not in self._removed and (matches is None or matches(number)):
+                if len(picked) == query.page_size:
+                    return Page(picked, picked[-1], has_more=True)
+                picked.append(number)
+            scanned_to = number
+        return Page(picked, picked[-1] if picked else None, has_more=False)
+
+    def page_json(self, query: ListQuery) -> bytes:
+        """Gives the API's answer for one page in JSON.
+
+        Raises:
+            KeyError: The cursor is unknown.
+        """
+        page = self.page(query)
+        self._count_generated(len(page.numbers))
+        items = b",".join(map(self._render, page.numbers))
+        tail = {
+            "has_more": page.has_more,
+            "last_history_item_id": None if page.last is None else self._ids.encode(page.last),
+            "scanned_until": None if page.last is None else self._timeline.time(page.last),
+        }
+        return b'{"history":[' + items + b"]," + dump_json(tail)[1:]
+
+    def _candidates(self, query: ListQuery) -> range:
+        """Gives the numbers that times and cursor leave over, in the order asked for."""
+        low, high = 0, len(self._timeline)
+        if query.after_unix is not None:
+            low = self._timeline.first_at(query.after_unix)
+        if query.before_unix is not None:
+            high = min(high, self._timeline.first_at(query.before_unix))
+        if query.after is not None:
+            cursor = self._number(query.after, removed_too=self._keep_removed_cursors)
+            if query.ascending:
+                low = max(low, cursor + 1)
+            else:
+                high = min(high, cursor)
+        return range(low, high) if query.ascending else range(high - 1, low - 1, -1)
+
+    def _matcher(self, query: ListQuery) -> Callable[[int], bool] | None:
+        """Gives the test that the other filters amount to, or None when there are none."""
+        wanted = {
+            name: value
+            for name, value in (
+                ("voice_id", query.voice_id),
+                ("model_id", query.model_id),
+                ("source", query.source),
+            )
+            if value is not None
+        }
+        search = (query.search or "").casefold()
+        if not wanted and not search:
+            return None
+
+        def fits(fields: Mapping[str, object], words: str) -> bool:
+            return search in words and all(fields.get(name) == wanted[name] for name in wanted)
+
+        # The kinds are few: asking each of them once makes a scan of the whole library cheap.
+        fitting = [fits(kind.fields, kind.search_text) for kind in self._kinds]
+
+        def matches(number: int) -> bool:
+            changed = self._changed.get(number)
+            if changed is None:
+                return fitting[self._kind_index(number)]
+            kind = self._kind(number)
+            words = str(changed["text"]).casefold() if "text" in changed else kind.search_text
+            return fits({**kind.fields, **changed}, words)
+
+        return matches
+
+    def _kind_index(self, number: int) -> int:
+        return (number * _KIND_STEP + self._first_kind) % len(self._kinds)
+
+    def _kind(self, number: int) -> Kind:
+        return self._kinds[self._kind_index(number)]
+
+    def _render(self, number: int) -> bytes:
+        rendered = self._kind(number).render(
+            self._ids.encode(number).encode(),
+            self._request_ids.encode(number).encode(),
+            self._timeline.time(number),
+            number * _CHARGE,
+        )
+        changed = self._changed.get(number)
+        return dump_json({**json.loads(rendered), **changed}) if changed else rendered
+
+    def _find(self, item_id: str, *, removed_too: bool = False) -> int | None:
+        number = self._ids.decode(item_id)
+        if number is None or number >= len(self._timeline):
+            return None
+        return None if number in self._removed and not removed_too else number
+
+    def _number(self, item_id: str, *, removed_too: bool = False) -> int:
+        number = self._find(item_id, removed_too=removed_too)
+        if number is None:
+            raise KeyError(item_id)
+        return number
+
+    def _count_generated(self, count: int) -> None:
+        with self._lock:
+            self.generated += count

@@ -1,0 +1,91 @@
+"""How a simulator is set up, and what can be turned while it runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+DEFAULT_KEY = "demo-key"
+# 2026-01-31 18:30:00 UTC: fixed, so that every run shows the same account.
+DEFAULT_NEWEST = 1_769_884_200
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is fixed when a simulator starts.
+
+    Attributes:
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+        api_key: The key that may do everything.
+        limited_keys: More keys, each with the permissions it has, such as "speech_history_read".
+        items: How many items the account starts with.
+        days: How far they reach back.
+        newest: Unix time of the newest, in seconds.
+        seed: Another seed gives other ids, other times and another mixture.
+        alignments: Whether items have alignments; without them a page is a tenth of the size.
+        clip_bytes: Make every clip about so long.
+        scan_limit: Under a filter, end a page after looking at so many items, even if it is empty.
+        keep_removed_cursors: Whether the id of a removed item still works as a cursor.
+        latency: Seconds before each answer, at the start.
+        bandwidth: Bytes per second of each answer, at the start; None is unlimited.
+        chunked: Whether audio is sent chunked, without its length, at the start.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    api_key: str = field(default=DEFAULT_KEY, repr=False)
+    limited_keys: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
+    items: int = 250
+    days: float = 120
+    newest: int = DEFAULT_NEWEST
+    seed: int = 0
+    alignments: bool = True
+    clip_bytes: int | None = None
+    scan_limit: int | None = None
+    keep_removed_cursors: bool = False
+    latency: float = 0
+    bandwidth: float | None = None
+    chunked: bool = True
+
+
+class Pace:
+    """How answers are sent; all of it may be changed by any thread at any time."""
+
+    def __init__(self, *, latency: float, bandwidth: float | None, chunked: bool) -> None:
+        """Starts with the given values; the properties say what they mean."""
+        self.latency = latency
+        self.bandwidth = bandwidth
+        self.chunked = chunked
+
+    @property
+    def latency(self) -> float:
+        """Seconds before each answer."""
+        return self._latency
+
+    @latency.setter
+    def latency(self, seconds: float) -> None:
+        if not 0 <= seconds < math.inf:
+            raise ValueError("the latency must be a number of seconds, 0 or more")
+        self._latency = seconds
+
+    @property
+    def bandwidth(self) -> float | None:
+        """Bytes per second of each answer; None is unlimited."""
+        return self._bandwidth
+
+    @bandwidth.setter
+    def bandwidth(self, rate: float | None) -> None:
+        if rate is not None and not 0 < rate < math.inf:
+            raise ValueError("the bandwidth must be a number of bytes per second, more than 0")
+        self._bandwidth = rate
+
+    @property
+    def chunked(self) -> bool:
+        """Whether audio is sent chunked, without its length."""
+        return self._chunked
+
+    @chunked.setter
+    def chunked(self, chunked: bool) -> None:
+        self._chunked = chunked

@@ -1,0 +1,179 @@
+import gzip
+import socket
+import time
+
+import pytest
+import requests
+
+from histfs.simulator import Fault
+
+AUDIO = "GET /v1/history/[^/]+/audio"
+
+
+@pytest.fixture
+def audio(simulator):
+    """The path of an item's audio, and its bytes."""
+    key = next(simulator.library.ids())
+    return f"/v1/history/{key}/audio", bytes(simulator.library.clip(key))
+
+
+def raw(simulator, request):
+    """Sends a request by hand and reads until the end of the connection, or raises."""
+    host, port = simulator.base_url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        head = f"{request} HTTP/1.1\r\nxi-api-key: {simulator.api_key}\r\n\r\n"
+        connection.sendall(head.encode())
+        received = b""
+        while block := connection.recv(65536):
+            received += block
+        return received
+
+
+def test_faults_pass_some_requests_and_then_end(simulator, ask):
+    simulator.faults.add(Fault("GET /v1/history$", "status", status=503, after=1, count=2))
+    statuses = [ask("GET", "/v1/history?page_size=1").status_code for _ in range(5)]
+    assert statuses == [200, 503, 503, 200, 200]
+    assert simulator.counts["GET /v1/history"] == 5
+
+
+def test_the_first_of_several_faults_happens_and_clear_ends_them(simulator, ask):
+    simulator.faults.add(Fault("history", "status", status=500, count=1))
+    simulator.faults.add(Fault("GET", "status", status=429))
+    assert [ask("GET", "/v1/history").status_code for _ in range(2)] == [500, 429]
+    simulator.faults.clear()
+    assert ask("GET", "/v1/history").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "body"),
+    [
+        ({"shape": "legacy", "code": "c"}, {"detail": {"status": "c"}}),
+        ({"shape": "flat", "code": "c"}, {"error": "c"}),
+        ({"shape": "detail"}, {"detail": {"code": "rate_limit_exceeded"}}),
+        ({"body": {"own": [1]}}, {"own": [1]}),
+    ],
+)
+def test_errors_in_each_shape_with_headers(simulator, ask, fault, body):
+    headers = {"Retry-After": "7"}
+    simulator.faults.add(Fault("GET", "status", status=429, headers=headers, **fault))
+    answer = ask("GET", "/v1/history")
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == "7"
+    told = answer.json()
+    if "detail" in body:
+        assert body["detail"].items() <= told["detail"].items()
+    else:
+        assert body.items() <= told.items()
+
+
+def test_errors_that_are_no_json_or_a_list(simulator, ask):
+    simulator.faults.add(Fault("GET", "status", status=502, body="Bad gateway", count=1))
+    simulator.faults.add(Fault("GET", "status", status=422, shape="validation"))
+    assert ask("GET", "/v1/history").text == "Bad gateway"
+    assert isinstance(ask("GET", "/v1/history").json()["detail"], list)
+
+
+def test_a_reset_before_the_answer(simulator):
+    simulator.faults.add(Fault("GET", "reset"))
+    with pytest.raises(ConnectionResetError):
+        raw(simulator, "GET /v1/history")
+    assert [record.status for record in simulator.counts.log] == [None]
+
+
+def test_a_reset_in_the_body(simulator, audio):
+    simulator.faults.add(Fault("GET", "reset", at_byte=100))
+    with pytest.raises(ConnectionResetError):
+        raw(simulator, f"GET {audio[0]}")
+
+
+@pytest.mark.parametrize("at_byte", [0, 1000, None, 10**9])
+def test_a_cut_of_a_chunked_body_lacks_the_terminator(simulator, ask, audio, at_byte):
+    path, body = audio
+    simulator.faults.add(Fault(AUDIO, "cut", at_byte=at_byte))
+    length = len(body) // 2 if at_byte is None else min(at_byte, len(body))
+    head, _, rest = raw(simulator, f"GET {path}").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK")
+    assert rest == (b"%x\r\n%b\r\n" % (length, body[:length]) if length else b"")
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        ask("GET", path)
+
+
+def test_a_cut_of_a_body_of_known_length_is_too_short(simulator, audio):
+    path, body = audio
+    simulator.chunked = False
+    simulator.faults.add(Fault(AUDIO, "cut", at_byte=1000))
+    head, _, rest = raw(simulator, f"GET {path}").partition(b"\r\n\r\n")
+    assert f"content-length: {len(body)}".encode() in head
+    assert rest == body[:1000]
+
+
+@pytest.mark.parametrize("at_byte", [None, 0, 500])
+def test_a_hang_ends_after_its_time(simulator, ask, audio, at_byte):
+    path, body = audio
+    simulator.faults.add(Fault(AUDIO, "hang", seconds=0.3, at_byte=at_byte))
+    started = time.monotonic()
+    assert ask("GET", path).content == body
+    assert time.monotonic() - started >= 0.3
+
+
+def test_a_hang_without_end_ends_with_the_simulator(simulator, audio):
+    simulator.faults.add(Fault(AUDIO, "hang", at_byte=10))
+    host, port = simulator.base_url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(f"GET {audio[0]} HTTP/1.1\r\nxi-api-key: demo-key\r\n\r\n".encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        started = time.monotonic()
+        simulator.stop()
+        assert time.monotonic() - started < 1
+        while connection.recv(65536):
+            pass
+
+
+def test_answers_that_are_something_else(simulator, ask, audio):
+    path, body = audio
+    location = {"Location": "http://127.0.0.1:9/elsewhere"}
+    simulator.faults.add(
+        Fault("GET", "html", count=1),
+        Fault("GET", "redirect", headers=location, count=1),
+        Fault("GET", "garbage", count=1),
+        Fault("GET", "empty", count=1),
+        Fault("GET", "headers", headers={"Content-Type": "text/odd"}, count=1),
+        Fault("GET", "gzip", count=1),
+    )
+    page = ask("GET", path)
+    assert (page.status_code, page.headers["content-type"][:9]) == (200, "text/html")
+    moved = ask("GET", path, allow_redirects=False)
+    assert (moved.status_code, moved.headers["location"]) == (302, location["Location"])
+    garbage = ask("GET", path)
+    with pytest.raises(ValueError, match="Unterminated"):
+        garbage.json()
+    empty = ask("GET", path)
+    assert (empty.status_code, empty.content) == (200, b"")
+    odd = ask("GET", path)
+    assert (odd.headers["content-type"], odd.content) == ("text/odd", body)
+    packed = ask("GET", path, headers={"Accept-Encoding": "identity"}, stream=True)
+    assert packed.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(packed.raw.read(decode_content=False)) == body
+
+
+def test_a_deletion_whose_answer_is_lost(simulator, ask):
+    lost, kept = list(simulator.library.ids())[:2]
+    simulator.faults.add(Fault("DELETE", "reset", perform=True, count=1))
+    simulator.faults.add(Fault("DELETE", "reset", count=1))
+    for key in (lost, kept):
+        with pytest.raises(requests.ConnectionError):
+            ask("DELETE", f"/v1/history/{key}")
+    assert lost not in simulator.library
+    assert kept in simulator.library
+
+
+def test_latency_and_bandwidth(simulator, ask, audio):
+    path, body = audio
+    simulator.latency = 0.1
+    simulator.bandwidth = len(body) * 5
+    started = time.monotonic()
+    assert ask("GET", path).content == body
+    assert time.monotonic() - started > 0.25
+    simulator.bandwidth = None
+    simulator.latency = 0
+    assert ask("GET", path).content == body

@@ -1,7 +1,7 @@
 """The audio store: what is on disk, what is on its way, and what is yet to be fetched.
 
-Threads: any number at once. `_lock` guards the table of downloads; a handle's own `_lock` guards
-which file it reads. Neither is held while anybody waits.
+Threads: any number at once. `_lock` guards the table of downloads and the sizes learnt lately; a
+handle's own `_lock` guards which file it reads. Neither is held while anybody waits.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import os
 import threading
 from collections.abc import Callable
 
+from cachetools import LRUCache
+
 from histfs.audio.disk import Descriptor, Disk, translated
 from histfs.audio.download import Download
 from histfs.core.errors import BadAnswer, HistfsError
@@ -19,6 +21,9 @@ from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
 from histfs.core.source import Source
 from histfs.core.waiting import Waiter
+
+#: Sizes learnt lately that are remembered beside the catalog.
+_LEARNT = 4096
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +54,7 @@ class CachedAudio:
         self._exact = exact
         self._lock = threading.Lock()
         self._downloads: dict[str, Download] = {}
+        self._learnt: LRUCache[str, int] = LRUCache(_LEARNT)
 
     def size(self, item: Item, waiter: Waiter) -> int:
         """Return the exact size where it is known, else an estimate, or fetch to know it."""
@@ -56,12 +62,12 @@ class CachedAudio:
             return item.size
         if self._exact:
             return self.open(item, waiter).size
-        # Two answers at once, an estimate here and the exact size by the open file, would make the
-        # kernel cut the file for the one who reads it.
+        # `item` was read a moment ago. Whoever got the exact size by opening the clip since then
+        # must not be told an estimate now: the kernel would cut the file to it.
         with self._lock:
             download = self._downloads.get(item.key)
-        known = download.size if download else None
-        return item.estimate if known is None else known
+            size = download.size if download else self._learnt.get(item.key)
+        return item.estimate if size is None else size
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open a clip: from disk, or on its way, or to be fetched when it is first read.
@@ -69,33 +75,42 @@ class CachedAudio:
         Only a clip whose exact size isn't known yet is fetched here: a program that opened it will
         believe the size that fstat gives.
         """
-        found = self.disk.open(item.key)
-        if found is not None:
-            size = os.fstat(found.number).st_size
-            if item.size in (None, size):
-                if item.size is None:
-                    self._set_size(item.key, size)
-                return _Handle(self, item, size, found)
-            log.warning("the cached audio of %s is damaged: fetching it again", item.key)
-            self.disk.drop(item.key)
-        if item.size is not None:
+        content: Descriptor | Download | None = self._on_disk(item)
+        if content is None and item.size is not None:
             return _Handle(self, item, item.size, None)
-        download = self.fetch(item)
-        return _Handle(self, item, download.wait_for_size(waiter), download)
+        content = content or self.content(item)
+        if isinstance(content, Download):
+            return _Handle(self, item, content.wait_for_size(waiter), content)
+        size = os.fstat(content.number).st_size
+        if item.size is None:
+            self._learn(item.key, size)
+        return _Handle(self, item, size, content)
 
-    def fetch(self, item: Item) -> Download:
-        """Start to fetch a clip, or join the one who does."""
+    def content(self, item: Item) -> Descriptor | Download:
+        """Return a clip's file, or its download: the one under way, or a new one."""
         with self._lock:
             download = self._downloads.get(item.key)
-            if download is None:
-                download = Download(item, self._source, self.disk, self._landing(item))
-                self._downloads[item.key] = download
-                self._flights.fly(("audio", item.key), lambda: self._run(item.key, download))
+            if download is not None:
+                return download
+            # A download is put on disk before it leaves the table: here it is in one of them.
+            found = self._on_disk(item)
+            if found is not None:
+                return found
+            download = Download(
+                item, self._source, self.disk, lambda size: self._landed(item, size)
+            )
+            self._flights.fly(("audio", item.key), lambda: self._run(item.key, download))
+            self._downloads[item.key] = download
             return download
 
-    def on_disk(self, item: Item) -> Descriptor | None:
-        """Open a clip if it is on disk."""
-        return self.disk.open(item.key)
+    def _on_disk(self, item: Item) -> Descriptor | None:
+        """Open a clip that is on disk; one that has not the size it must have is removed."""
+        found = self.disk.open(item.key)
+        if found is None or item.size in (None, os.fstat(found.number).st_size):
+            return found
+        log.warning("the cached audio of %s is damaged: fetching it again", item.key)
+        self.disk.drop(item.key)
+        return None
 
     def _run(self, key: str, download: Download) -> None:
         try:
@@ -104,16 +119,19 @@ class CachedAudio:
             with self._lock:
                 self._downloads.pop(key, None)
 
-    def _landing(self, item: Item) -> Callable[[int], None]:
-        def landed(size: int) -> None:
-            if item.size not in (None, size):
-                log.warning("the audio of %s has %d bytes, not %d", item.key, size, item.size)
-            try:
-                self._set_size(item.key, size)
-            except HistfsError as error:
-                log.warning("the size of %s can't be kept: %s", item.key, error)
+    def _landed(self, item: Item, size: int) -> None:
+        if item.size not in (None, size):
+            log.warning("the audio of %s has %d bytes, not %d", item.key, size, item.size)
+        self._learn(item.key, size)
 
-        return landed
+    def _learn(self, key: str, size: int) -> None:
+        """Keep an exact size; the catalog's disk may be full, and the clip is good all the same."""
+        with self._lock:
+            self._learnt[key] = size
+        try:
+            self._set_size(key, size)
+        except HistfsError as error:
+            log.warning("the size of %s can't be kept: %s", key, error)
 
 
 class _Handle:
@@ -154,5 +172,5 @@ class _Handle:
     def _open(self) -> Descriptor | Download:
         with self._lock:
             if self._content is None:
-                self._content = self._store.on_disk(self._item) or self._store.fetch(self._item)
+                self._content = self._store.content(self._item)
             return self._content

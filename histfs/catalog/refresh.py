@@ -30,6 +30,8 @@ from histfs.core.waiting import Waiter
 
 #: Seconds that a listing which is known, but not fresh, waits for news before it does without.
 PATIENCE = 5.0
+#: Seconds after a failure in which nothing is asked: what is known is shown at once, the rest fails.
+FAILURE_MEMORY = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ class Refresher:
         source: where items are listed.
         store: where they are kept.
         flights: runs the scan.
-        ttl: seconds for which what was asked is fresh; also how long a failure is remembered.
+        ttl: seconds for which what was asked is fresh.
         clock: seconds, monotonic.
     """
 
@@ -141,7 +143,7 @@ class Refresher:
             if isinstance(error, HistfsError):
                 log.warning("the history can't be listed: %s", error)
                 with self._lock:
-                    self._failure = (self._clock() + self._ttl, error)
+                    self._failure = (self._clock() + FAILURE_MEMORY, error)
             if first is not None and not first.done():
                 first.set_exception(error)
             raise

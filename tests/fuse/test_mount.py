@@ -1,0 +1,315 @@
+"""What a mount shows and does, seen with the system calls of any program."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import errno
+import hashlib
+import json
+import mmap
+import os
+import signal
+import stat
+import subprocess
+import time
+
+import pytest
+
+from histfs.simulator import Fault, Settings, Simulator
+from tests.support.mounts import mounted
+
+pytestmark = pytest.mark.fuse
+
+AUDIO = "GET /v1/history/{id}/audio"
+LIST = "GET /v1/history"
+ITEM = "GET /v1/history/{id}"
+DELETE = "DELETE /v1/history/{id}"
+
+
+def id_of(item):
+    return item.name.split("_", 2)[2]
+
+
+def served(simulator, item):
+    """Return the bytes of an item's audio, as the server sends them."""
+    return bytes(simulator.library.clip(id_of(item)))
+
+
+def refused(code, call, *arguments):
+    with pytest.raises(OSError) as caught:
+        call(*arguments)
+    assert errno.errorcode[caught.value.errno] == errno.errorcode[code]
+
+
+@pytest.fixture
+def mount(simulator, tmp_path, binding):
+    with mounted(simulator, tmp_path, binding) as mount:
+        yield mount
+
+
+def test_looking_asks_for_lists_and_nothing_else(mount, simulator):
+    done = subprocess.run(["ls", "-lR", mount.path], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("audio.") == len(simulator.library)
+    assert simulator.counts[AUDIO] == simulator.counts[ITEM] == 0
+    assert simulator.counts[LIST] == 1
+
+
+def test_every_clip_is_the_servers_and_fetched_once(mount, simulator):
+    for item in mount.items():
+        audio = next(item.glob("audio.*"))
+        raw = simulator.library.item(id_of(item))
+        before = audio.stat()
+        assert before.st_size > 0
+        assert before.st_mtime == item.stat().st_mtime == raw["date_unix"]
+        with concurrent.futures.ThreadPoolExecutor(3) as readers:
+            read = set(readers.map(lambda path: path.read_bytes(), [audio] * 3))
+        assert read == {served(simulator, item)}
+        assert audio.stat().st_size == len(read.pop())
+        assert audio.suffix == {"audio/mpeg": ".mp3", "audio/wav": ".wav"}[raw["content_type"]]
+    assert simulator.counts[AUDIO] == len(simulator.library)
+
+
+def test_text_and_metadata_are_the_apis_own(mount, simulator):
+    for item in mount.items():
+        raw = simulator.library.item(id_of(item))
+        assert json.loads((item / "meta.json").read_text()) == raw
+        assert list(json.loads((item / "meta.json").read_text())) == list(raw)
+        if not raw.get("dialogue"):
+            text = raw["text"]
+            assert (item / "text.txt").read_text() == ("" if text is None else f"{text}\n")
+
+
+def test_each_view_links_to_every_item(mount, simulator):
+    for view in ("by-voice", "by-source"):
+        links = mount.items(view)
+        assert {id_of(link) for link in links} == set(simulator.library.ids())
+        for link in links:
+            assert not os.readlink(link).startswith("/")
+            assert link.resolve().parent.parent.parent.parent == mount.path / "by-date"
+            assert (link / "text.txt").exists()
+            assert link.lstat().st_size == len(os.fsencode(os.readlink(link)))
+
+
+def test_a_directory_has_the_time_of_its_newest_item(mount, simulator):
+    newest = max(simulator.library.item(i)["date_unix"] for i in simulator.library.ids())
+    last = mount.items()[-1]
+    for directory in (last, last.parent, last.parent.parent, mount.path / "by-date", mount.path):
+        assert directory.stat().st_mtime == newest
+
+
+def test_entries_carry_kind_and_inode(mount):
+    for directory in (mount.path, mount.path / "by-voice", mount.items()[0]):
+        for entry in os.scandir(directory):
+            status = entry.stat(follow_symlinks=False)
+            assert entry.inode() == status.st_ino
+            assert entry.is_dir(follow_symlinks=False) == stat.S_ISDIR(status.st_mode)
+
+
+def test_placement_dir_shows_one_file_under_several_names(simulator, tmp_path, binding):
+    with mounted(simulator, tmp_path, binding, "-o", "placement=dir") as mount:
+        homes = {id_of(item): item for item in mount.items()}
+        for view in ("by-voice", "by-source"):
+            for item in mount.items(view):
+                here, home = (next(i.glob("audio.*")).lstat() for i in (item, homes[id_of(item)]))
+                assert stat.S_ISDIR(item.lstat().st_mode)
+                assert (here.st_ino, here.st_nlink) == (home.st_ino, 3)
+
+
+def test_a_remount_shows_the_same_inodes_and_sizes_and_asks_once(simulator, tmp_path, binding):
+    def seen(mount):
+        return {
+            path: (path.lstat().st_ino, path.lstat().st_size, path.lstat().st_mtime)
+            for item in mount.items()
+            for path in (item, *item.iterdir())
+        }
+
+    with mounted(simulator, tmp_path, binding) as mount:
+        for audio in mount.audio():
+            audio.read_bytes()
+        before = seen(mount)
+    simulator.counts.reset()
+    with mounted(simulator, tmp_path, binding) as mount:
+        assert seen(mount) == before
+        assert mount.audio()[0].read_bytes() == served(simulator, mount.items()[0])
+    assert simulator.counts.total == 1
+
+
+def test_rm_of_an_item_is_one_delete(mount, simulator):
+    item = mount.items()[7]
+    assert subprocess.run(["rm", "-r", item]).returncode == 0
+    assert simulator.counts[DELETE] == 1
+    assert id_of(item) not in simulator.library
+    for view in ("by-date", "by-voice", "by-source"):
+        assert id_of(item) not in {id_of(other) for other in mount.items(view)}
+
+
+def test_rm_of_a_day_deletes_its_items_and_the_day(mount, simulator):
+    day = mount.items()[-1].parent
+    inside = len(list(day.iterdir()))
+    assert subprocess.run(["rm", "-r", day]).returncode == 0
+    assert simulator.counts[DELETE] == inside
+    assert not day.exists()
+    assert len(mount.items()) == len(simulator.library) == 60 - inside
+
+
+def test_rm_of_the_text_hides_it_and_sends_nothing(mount, simulator):
+    item = mount.items()[0]
+    (item / "text.txt").unlink()
+    assert sorted(path.name for path in item.iterdir()) == ["audio.mp3", "meta.json"]
+    assert simulator.counts[DELETE] == 0
+
+
+def test_a_delete_that_fails_leaves_the_item_whole(mount, simulator):
+    simulator.faults.add(Fault("DELETE", "status", status=500))
+    item = mount.items()[0]
+    names = {path.name for path in item.iterdir()}
+    assert subprocess.run(["rm", "-r", item], capture_output=True).returncode != 0
+    assert {path.name for path in item.iterdir()} == names
+    assert simulator.counts[DELETE] == 1
+    assert next(item.glob("audio.*")).read_bytes() == served(simulator, item)
+
+
+def test_what_would_write_is_refused(mount):
+    item, link = mount.items()[0], mount.items("by-voice")[0]
+    refused(errno.EPERM, (mount.path / "new").write_text, "x")
+    refused(errno.EPERM, (item / "text.txt").write_text, "x")
+    refused(errno.EPERM, os.truncate, item / "text.txt", 0)
+    refused(errno.EPERM, os.mkdir, item / "new")
+    refused(errno.EPERM, os.symlink, "a", item / "b")
+    refused(errno.EPERM, os.link, item / "text.txt", item / "b")
+    refused(errno.EPERM, os.rename, item, item.with_name("other"))
+    refused(errno.EPERM, os.chmod, item / "text.txt", 0o644)
+    refused(errno.EPERM, os.utime, item / "text.txt")
+    refused(errno.EPERM, os.unlink, link)
+    refused(errno.ENOTEMPTY, os.rmdir, item)
+    refused(errno.ENOTEMPTY, os.rmdir, item.parent)
+    refused(errno.ENAMETOOLONG, os.stat, item / ("x" * 256))
+    refused(errno.ENOENT, os.stat, mount.path / os.fsdecode(b"\xff\xfe"))
+    refused(errno.ENOTSUP, os.getxattr, item, "user.x")
+
+
+def test_a_read_only_mount_refuses_with_erofs(simulator, tmp_path, binding):
+    with mounted(simulator, tmp_path, binding, "--read-only") as mount:
+        item = mount.items()[0]
+        refused(errno.EROFS, os.unlink, item / "text.txt")
+        refused(errno.EROFS, os.rmdir, item)
+        refused(errno.EROFS, os.mkdir, item / "new")
+        refused(errno.EROFS, (item / "text.txt").write_text, "x")
+        assert stat.S_IMODE(item.stat().st_mode) == 0o500
+    assert simulator.counts[DELETE] == 0
+
+
+def test_an_open_clip_can_be_read_after_its_unlink(mount, simulator):
+    item = mount.items()[0]
+    audio, content = next(item.glob("audio.*")), served(simulator, item)
+    descriptor = os.open(audio, os.O_RDONLY)
+    try:
+        audio.unlink()
+        assert os.pread(descriptor, len(content) + 1, 0) == content
+    finally:
+        os.close(descriptor)
+
+
+def test_a_clip_never_opened_can_be_mapped(mount, simulator):
+    with mount.audio()[0].open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        assert mapped[:] == served(simulator, mount.items()[0])
+        mapped.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("known", [False, True], ids=["waits in open", "waits in read"])
+def test_a_reader_that_waits_can_be_interrupted(simulator, tmp_path, binding, number, known):
+    with mounted(simulator, tmp_path, binding, "--audio-cache-size", "1") as mount:
+        audio = mount.audio()
+        if known:  # its size is kept, its bytes are not: the cache holds the last clip only
+            audio[0].read_bytes()
+            audio[1].read_bytes()
+        simulator.faults.add(Fault(f"GET .*{id_of(audio[0].parent)}/audio", "hang", seconds=60))
+        reader = subprocess.Popen(["cat", audio[0]], stdout=subprocess.DEVNULL)
+        time.sleep(0.5)
+        assert reader.poll() is None
+        os.listdir(mount.path / "by-voice")
+        reader.send_signal(number)
+        assert reader.wait(timeout=5) == -number
+        assert audio[1].read_bytes() == served(simulator, audio[1].parent)
+
+
+@pytest.mark.parametrize(
+    "fault", ["cut", "html", "empty", "status", "reset", "redirect", "garbage"]
+)
+def test_audio_that_is_not_whole_is_an_error_and_never_kept(mount, simulator, fault):
+    item = mount.items()[0]
+    audio = next(item.glob("audio.*"))
+    headers = {"Location": "http://127.0.0.1:9/"} if fault == "redirect" else {}
+    simulator.faults.add(
+        Fault("/audio", fault, status=403 if fault == "status" else None, headers=headers)
+    )
+    with pytest.raises(OSError):
+        audio.read_bytes()
+    simulator.faults.clear()
+    assert audio.read_bytes() == served(simulator, item)
+
+
+def test_a_listing_is_complete_or_fails(simulator, tmp_path, binding):
+    # A small page, so that there is a second one.
+    with Simulator(Settings(items=1500)) as simulator:
+        simulator.faults.add(Fault("GET /v1/history$", "status", status=500, after=1))
+        with mounted(simulator, tmp_path, binding) as mount:
+            refused(errno.EIO, os.listdir, mount.path / "by-date")
+            refused(errno.EIO, os.listdir, mount.path / "by-voice")
+            backup = tmp_path / "backup"
+            (backup / "by-date" / "2020").mkdir(parents=True)
+            done = subprocess.run(
+                ["rsync", "-a", "--delete", f"{mount.path}/", backup], capture_output=True
+            )
+            assert done.returncode != 0
+            assert (backup / "by-date" / "2020").exists()
+
+
+def test_what_is_known_goes_on_without_the_server(simulator, tmp_path, binding):
+    with mounted(simulator, tmp_path, binding, "--listing-ttl", "0") as mount:
+        content = mount.audio()[0].read_bytes()
+        names = [item.name for item in mount.items()]
+        simulator.stop()
+        assert [item.name for item in mount.items()] == names
+        assert mount.audio()[0].read_bytes() == content
+        with pytest.raises(OSError):
+            mount.audio()[1].read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_mount_in_the_foreground_unmounts_when_it_is_told_to_end(mount, number):
+    mount.process.send_signal(number)
+    assert mount.process.wait(5) == 0
+    assert not os.path.ismount(mount.path)
+
+
+def test_it_ends_at_once_while_readers_wait(mount, simulator):
+    simulator.faults.add(Fault("/audio", "hang", seconds=60))
+    readers = [
+        subprocess.Popen(["cat", audio], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for audio in mount.audio()[:12]
+    ]
+    time.sleep(0.5)
+    mount.process.terminate()
+    assert mount.process.wait(5) == 0
+    for reader in readers:
+        assert reader.wait(5) != 0
+
+
+def test_hashes_survive_rsync_and_its_second_run_is_silent(mount, simulator, tmp_path):
+    backup = tmp_path / "backup"
+    first = subprocess.run(["rsync", "-ai", f"{mount.path}/", backup], capture_output=True)
+    second = subprocess.run(["rsync", "-ai", f"{mount.path}/", backup], capture_output=True)
+    assert (first.returncode, second.returncode, second.stdout) == (0, 0, b"")
+    copied = {
+        id_of(item): hashlib.sha256(next(item.glob("audio.*")).read_bytes()).hexdigest()
+        for item in (backup / "by-date").glob("*/*/*/*")
+    }
+    assert copied == {
+        i: hashlib.sha256(bytes(simulator.library.clip(i))).hexdigest()
+        for i in simulator.library.ids()
+    }
+    assert simulator.counts[AUDIO] == len(simulator.library)

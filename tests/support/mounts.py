@@ -1,0 +1,112 @@
+"""Real mounts for tests: they fail at once when the process died, and leave nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from histfs.fuse.mountpoint import mounted_on
+from histfs.simulator import Simulator
+
+#: Seconds after which a mount, or its end, has failed.
+PATIENCE = 20
+
+
+def command(*arguments: object) -> list[str]:
+    """Return the command line of a histfs command."""
+    return [sys.executable, "-m", "histfs", *map(str, arguments)]
+
+
+def environment(binding: str, key: str = "demo-key", **more: str) -> dict[str, str]:
+    """Return the environment for a mount of the simulator."""
+    return {**os.environ, "HISTFS_FUSE": binding, "ELEVENLABS_API_KEY": key, **more}
+
+
+@dataclass
+class Mount:
+    """A mount that is there."""
+
+    path: Path
+    process: subprocess.Popen[str]
+    log: Path
+
+    def items(self, view: str = "by-date") -> list[Path]:
+        """Return the item directories of a view, in the order of their names."""
+        pattern = "*/*/*/*" if view == "by-date" else "*/*"
+        return sorted((self.path / view).glob(pattern), key=lambda path: path.name)
+
+    def audio(self) -> list[Path]:
+        """Return the audio files, in the order of their items' names."""
+        return [next(item.glob("audio.*")) for item in self.items()]
+
+    def kill(self) -> None:
+        """Kill the process the hard way."""
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+
+@contextlib.contextmanager
+def mounted(
+    simulator: Simulator,
+    directory: Path,
+    binding: str,
+    *arguments: object,
+    env: Mapping[str, str] | None = None,
+    may_log: str = "",
+) -> Iterator[Mount]:
+    """Mount the simulator's history; the process must end with status 0 and a clean log.
+
+    Args:
+        simulator: the server.
+        directory: where the mountpoint, the cache and the log are made, or found again.
+        binding: which FUSE library.
+        arguments: more of the command line.
+        env: more of the environment.
+        may_log: a text that excuses the error lines it stands in.
+    """
+    mountpoint, log = directory / "mnt", directory / "log"
+    mountpoint.mkdir(exist_ok=True, parents=True)
+    line = command(
+        "mount", "-f", mountpoint, "--base-url", simulator.base_url,
+        "--cache-dir", directory / "cache", "--timezone", "UTC", *arguments,
+    )  # fmt: skip
+    full = environment(binding, simulator.api_key, **(env or {}))
+    with log.open("w") as output:
+        process = subprocess.Popen(line, env=full, stdout=output, stderr=output, text=True)
+    mount = Mount(mountpoint, process, log)
+    try:
+        _await_mount(mount)
+        yield mount
+    finally:
+        status = _end(mount)
+    lines = log.read_text().splitlines()
+    bad = [text for text in lines if "Traceback" in text or " ERROR " in text or "CRITICAL" in text]
+    bad = [text for text in bad if not may_log or may_log not in text]
+    assert not bad, log.read_text()
+    assert status in (0, -signal.SIGKILL), f"exit status {status}\n{log.read_text()}"
+
+
+def _await_mount(mount: Mount) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while mounted_on(mount.path) is None:
+        assert mount.process.poll() is None, f"the mount died:\n{mount.log.read_text()}"
+        assert time.monotonic() < deadline, f"no mount:\n{mount.log.read_text()}"
+        time.sleep(0.02)
+
+
+def _end(mount: Mount) -> int:
+    if mounted_on(mount.path) is not None:
+        subprocess.run(["umount", "-l", str(mount.path)], check=False)  # noqa: S607
+    try:
+        return mount.process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        mount.process.kill()
+        mount.process.wait()
+        raise

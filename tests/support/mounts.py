@@ -103,7 +103,7 @@ def _await_mount(mount: Mount) -> None:
 
 def _end(mount: Mount) -> int:
     if mounted_on(mount.path) is not None:
-        subprocess.run(["umount", "-l", str(mount.path)], check=False)  # noqa: S607
+        subprocess.run(["umount", "-l", str(mount.path)], check=False)
     try:
         return mount.process.wait(PATIENCE)
     except subprocess.TimeoutExpired:

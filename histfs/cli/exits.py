@@ -30,7 +30,7 @@ from histfs.fuse.binding import FuseUnavailable
 from histfs.fuse.mountpoint import MountpointBusy, MountpointError
 from histfs.settings import NoKey, SettingsError
 
-_STATUS: dict[type[BaseException], int] = {
+STATUS: dict[type[BaseException], int] = {
     MountpointBusy: 75,
     MountpointError: 2,
     FuseUnavailable: 69,
@@ -57,7 +57,7 @@ _ADVICE: dict[type[BaseException], str] = {
 
 def status_of(error: BaseException) -> int:
     """Return the exit status for an exception."""
-    return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 1)
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 1)
 
 
 def line_of(error: BaseException) -> str:

@@ -1,0 +1,44 @@
+"""The manual and the code name the same options, variables and exit statuses."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from histfs import __version__
+from histfs.cli import histfs
+from histfs.cli.exits import STATUS
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "man" / "histfs.1").read_text().replace("\\-", "-").replace("\\fR", "")
+
+
+def options():
+    for command in histfs.commands.values():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and command.name != "simulate":
+                yield command.name, parameter
+
+
+@pytest.mark.parametrize(("command", "option"), list(options()), ids=str)
+def test_the_manual_explains_each_option(command, option):
+    for name in option.opts:
+        assert re.search(rf"(^|[ ,]){re.escape(name)}( |,|$)", PAGE, re.MULTILINE), name
+    if option.envvar:
+        assert option.envvar in PAGE
+
+
+def test_the_manual_lists_each_exit_status():
+    section = PAGE.split(".SH EXIT STATUS")[1].split(".SH")[0]
+    assert set(map(int, re.findall(r"^\.B (\d+)$", section, re.MULTILINE))) == {
+        0,
+        *STATUS.values(),
+    }
+
+
+def test_the_manual_and_the_changelog_are_of_this_version():
+    assert f'"histfs {__version__}"' in PAGE
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()

@@ -179,7 +179,9 @@ def account_dir(settings: Settings) -> Path:
     name = hashlib.blake2b(account.encode(), digest_size=12, person=b"histfs").hexdigest()
     path = settings.cache_dir / name
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings.cache_dir.parent.mkdir(parents=True, exist_ok=True)
+        for directory in (settings.cache_dir, path):
+            directory.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise CacheFailed(f"the cache {path} can't be made: {error.strerror}") from error
     return path

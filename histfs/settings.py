@@ -30,6 +30,7 @@ DEFAULT_BASE_URL = "https://api.elevenlabs.io"
 KEY_VARIABLE = "ELEVENLABS_API_KEY"
 _CREDENTIAL = "elevenlabs-api-key"
 
+_LARGEST = 1 << 62
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -113,7 +114,10 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if not match:
         raise SettingsError(f"{text!r} is not a size: give bytes, or a number with K, M, G or T")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    size = float(match[1]) * _UNITS[match[2].upper()]
+    if size >= _LARGEST:
+        raise SettingsError(f"{text!r} is more than any disk holds")
+    return int(size)
 
 
 def parse_base_url(text: str) -> str:
@@ -127,7 +131,8 @@ def parse_base_url(text: str) -> str:
         good = url.scheme in ("http", "https") and url.hostname and (url.port or True)
     except ValueError:
         good = False
-    if not good or url.username or url.password or url.query or url.fragment:
+    # urlsplit drops or accepts what no URL holds.
+    if not good or url.username or url.password or re.search(r"[?#\s\x00-\x20\x7f]", text):
         raise SettingsError(f"{text!r} is not a base URL: give one like {DEFAULT_BASE_URL}")
     return text.rstrip("/")
 
@@ -184,10 +189,10 @@ def _choice(option: str, value: str, choices: Mapping[str, bool]) -> bool:
 
 
 def _number(option: str, value: str, base: int) -> int:
-    try:
-        return int(value, base)
-    except ValueError:
-        raise SettingsError(f"-o {option}: not a number") from None
+    digits = "01234567" if base == 8 else "0123456789"
+    if not value or len(value) > 10 or value.strip(digits):
+        raise SettingsError(f"-o {option}: not a number")
+    return int(value, base)
 
 
 def find_key(file: Path | None, environment: Mapping[str, str]) -> Secret:
@@ -253,7 +258,7 @@ def read_config(file: Path | None, known: Iterable[str]) -> dict[str, Any]:
             values = tomllib.load(stream)
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not TOML: {error}") from error
     found = {name.replace("-", "_"): value for name, value in values.items()}
     unknown = sorted(set(found) - set(known))

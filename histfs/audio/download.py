@@ -1,21 +1,27 @@
 """One clip on its way from the source to the disk, and those who wait for it.
 
 Threads: a worker thread runs `run` and is the only one who writes; readers wait for `_changed`,
-which guards `size`, `_received`, `_done` and `_error`. Bytes that were counted are in the file and
-never change, so that they are read without the lock.
+which guards all state but the file. Bytes that were counted are in the file and never change, so
+that they are read without the lock.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable
 
 from histfs.audio.disk import Descriptor, Disk, translated
-from histfs.core.errors import BadAnswer, HistfsError
+from histfs.core.errors import BadAnswer, HistfsError, Interrupted, Rejected, Unreachable
 from histfs.core.item import Item
 from histfs.core.source import Source
 from histfs.core.waiting import Waiter
+
+#: How often a clip is asked for when its body breaks.
+_TRIES = 3
+
+log = logging.getLogger(__name__)
 
 
 class Download:
@@ -26,15 +32,23 @@ class Download:
         source: where to fetch it.
         disk: where to put it.
         landed: called with the exact size in bytes once the clip is whole and in its place.
+        abandoned: called when the last one who waited was interrupted.
     """
 
     def __init__(
-        self, item: Item, source: Source, disk: Disk, landed: Callable[[int], None]
+        self,
+        item: Item,
+        source: Source,
+        disk: Disk,
+        landed: Callable[[int], None],
+        abandoned: Callable[[], None],
     ) -> None:
         self._item = item
         self._source = source
         self._disk = disk
         self._landed = landed
+        self._abandoned = abandoned
+        self._waiting = 0
         self._changed = threading.Condition()
         self._file: Descriptor | None = None
         self._received = 0
@@ -69,7 +83,7 @@ class Download:
             Interrupted, DeadlineExceeded: the wait ended first; the download goes on.
         """
         with self._changed:
-            waiter.until(self._changed, lambda: self._size is not None or self._error is not None)
+            self._wait(waiter, lambda: self._size is not None)
             if self._size is None:
                 raise self._failure()
             return self._size
@@ -82,10 +96,7 @@ class Download:
         """
         end = offset + size
         with self._changed:
-            waiter.until(
-                self._changed,
-                lambda: self._done or self._error is not None or self._received >= end,
-            )
+            self._wait(waiter, lambda: self._done or self._received >= end)
             if self._file is None or (not self._done and self._received < end):
                 raise self._failure()
             file = self._file
@@ -95,24 +106,48 @@ class Download:
     def _failure(self) -> BaseException:
         return self._error or BadAnswer("the download ended without a reason")
 
+    def _wait(self, waiter: Waiter, arrived: Callable[[], bool]) -> None:
+        """Wait, with `_changed` held, until something has arrived or the download has failed."""
+        self._waiting += 1
+        try:
+            waiter.until(self._changed, lambda: arrived() or self._error is not None)
+        except Interrupted:
+            if self._waiting == 1:
+                self._abandoned()
+            raise
+        finally:
+            self._waiting -= 1
+
     def _fetch(self) -> None:
-        with self._source.audio(self._item.id) as stream:
-            file, path = self._disk.create()
-            try:
-                self._begin(file, stream.length)
-                for chunk in stream.chunks():
-                    self._append(file, chunk)
-                if not self._received:
-                    raise BadAnswer("the audio is empty")
-                self._disk.keep(path, self._item.key, self._received)
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
+        file, path = self._disk.create()
+        try:
+            self._receive(file)
+            self._disk.keep(path, self._item.key, self._received)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
         self._landed(self._received)
         with self._changed:
             self._size = self._received
             self._done = True
             self._changed.notify_all()
+
+    def _receive(self, file: Descriptor) -> None:
+        """Receive the whole clip; one that breaks on the way is asked for again from its start."""
+        for tries_left in reversed(range(_TRIES)):
+            with self._source.audio(self._item.id) as stream:
+                self._begin(file, stream.length)
+                try:
+                    size = 0
+                    for chunk in stream.chunks():
+                        self._put(file, size, chunk)
+                        size += len(chunk)
+                    self._check(size)
+                    return
+                except (Unreachable, BadAnswer) as error:
+                    if not tries_left:
+                        raise
+                    log.info("the audio of %s broke (%s): trying again", self._item.key, error)
 
     def _begin(self, file: Descriptor, length: int | None) -> None:
         with self._changed:
@@ -120,11 +155,27 @@ class Download:
             self._size = length
             self._changed.notify_all()
 
-    def _append(self, file: Descriptor, chunk: bytes) -> None:
+    def _put(self, file: Descriptor, offset: int, chunk: bytes) -> None:
+        """Put a chunk into the file; what readers may have seen already must come the same again.
+
+        Raises:
+            CacheFailed, NoSpace: the disk failed.
+            Rejected: it did not come the same.
+        """
+        seen = max(0, min(len(chunk), self._received - offset))
         with translated("can't be written", self._disk.root):
-            rest = memoryview(chunk)
+            if seen and os.pread(file.number, seen, offset) != chunk[:seen]:
+                raise Rejected("the audio changed while it was fetched")
+            rest, position = memoryview(chunk)[seen:], offset + seen
             while rest:
-                rest = rest[os.write(file.number, rest) :]
+                written = os.pwrite(file.number, rest, position)
+                rest, position = rest[written:], position + written
         with self._changed:
-            self._received += len(chunk)
+            self._received = max(self._received, offset + len(chunk))
             self._changed.notify_all()
+
+    def _check(self, size: int) -> None:
+        if size < self._received:
+            raise Rejected("the audio changed while it was fetched")
+        if not size:
+            raise BadAnswer("the audio is empty")

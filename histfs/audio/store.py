@@ -96,10 +96,15 @@ class CachedAudio:
             found = self._on_disk(item)
             if found is not None:
                 return found
+            flight = ("audio", item.key)
             download = Download(
-                item, self._source, self.disk, lambda size: self._landed(item, size)
+                item,
+                self._source,
+                self.disk,
+                landed=lambda size: self._landed(item, size),
+                abandoned=lambda: self._flights.abandon(flight),
             )
-            self._flights.fly(("audio", item.key), lambda: self._run(item.key, download))
+            self._flights.fly(flight, lambda: self._run(item.key, download))
             self._downloads[item.key] = download
             return download
 

@@ -30,7 +30,7 @@ from histfs.core.waiting import Waiter
 
 #: Seconds that a listing which is known, but not fresh, waits for news before it does without.
 PATIENCE = 5.0
-#: Seconds after a failure in which nothing is asked: what is known is shown at once, the rest fails.
+#: Seconds after a failure in which nothing is asked: what is known is shown, the rest fails.
 FAILURE_MEMORY = 10.0
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Refresher:
         self._clock = clock
         self._lock = threading.Lock()
         self._fresh_until = float("-inf")
-        self._failure: tuple[float, HistfsError] | None = None
+        self._failure: tuple[float, Exception] | None = None
         self._patient_until = float("inf")
 
     def contact(self, waiter: Waiter) -> None:
@@ -92,31 +92,32 @@ class Refresher:
             return
         failure = self._recent_failure()
         if failure is None:
-            self._refresh(waiter.at_most(self._patience()) if covered else waiter, covered)
-        elif not covered:
+            failure = self._refresh(waiter.at_most(self._patience()) if covered else waiter)
+        # Looked at again: a scan that found more new items than it could read leaves a gap.
+        if self._store.windows().cover(span):
+            return
+        if failure is not None:
             raise failure
-        if not covered and not self._store.windows().cover(span):
-            raise NotComplete("the history is not completely known yet; the scan goes on")
+        log.warning("the history is still being read; listings wait until it is known")
+        raise NotComplete("the history is not completely known yet; the scan goes on")
 
-    def _refresh(self, waiter: Waiter, covered: bool) -> None:
-        flight = self._flights.fly("scan", self._scan)
+    def _refresh(self, waiter: Waiter) -> Exception | None:
+        """Scan, and return why it failed; None when it didn't, or goes on."""
         try:
-            waiter.result(flight)
-        except DeadlineExceeded as error:
-            if not covered:
-                log.warning("the history is still being read; listings wait until it is known")
-                raise NotComplete("the history is still being read; try again") from error
+            waiter.result(self._flights.fly("scan", self._scan))
+        except DeadlineExceeded:
+            return None
         except Interrupted:
             raise
-        except HistfsError:
-            if not covered:
-                raise
+        except HistfsError as error:
+            return error
+        return None
 
     def _is_fresh(self) -> bool:
         with self._lock:
             return self._clock() < self._fresh_until
 
-    def _recent_failure(self) -> HistfsError | None:
+    def _recent_failure(self) -> Exception | None:
         with self._lock:
             if self._failure is not None and self._clock() < self._failure[0]:
                 return self._failure[1]
@@ -140,12 +141,12 @@ class Refresher:
         try:
             self._page_down(first)
         except Exception as error:
-            if isinstance(error, HistfsError):
-                log.warning("the history can't be listed: %s", error)
-                with self._lock:
-                    self._failure = (self._clock() + FAILURE_MEMORY, error)
+            with self._lock:
+                self._failure = (self._clock() + FAILURE_MEMORY, error)
             if first is not None and not first.done():
                 first.set_exception(error)
+            else:
+                log.warning("the history can't be listed: %s", error)
             raise
         finally:
             with self._lock:

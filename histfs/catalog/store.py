@@ -116,7 +116,7 @@ class Store:
 
     def find(self, key: str) -> Item | None:
         """Return the item with a key."""
-        rows = self._rows(_ITEM + "WHERE i.key = ?", (key,))
+        rows = self._rows(_ITEM + "WHERE i.key = ?", (_storable(key),))
         return next((_item(row) for row in rows), None)
 
     def facets(self, key: str) -> Facets:
@@ -278,7 +278,8 @@ def _insert(db: sqlite3.Connection, record: Record, raw: bytes) -> None:
         # A voice that was renamed is shown under its newest name.
         ((label,),) = db.execute(
             """
-            INSERT INTO labels (kind, value, name, dated) VALUES (?1, ?2, ?3, ?4)
+            INSERT INTO labels (kind, value, name, dated)
+            VALUES (?1, ?2, ?3, iif(?3 IS NULL, -1, ?4))
             ON CONFLICT (kind, value) DO UPDATE SET
                 name = iif(?3 IS NOT NULL AND ?4 >= dated, ?3, coalesce(name, ?3)),
                 dated = iif(?3 IS NOT NULL, max(dated, ?4), dated)

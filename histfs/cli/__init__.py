@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from histfs import __version__
@@ -29,4 +31,6 @@ histfs.add_command(simulate)
 def main() -> None:
     """Run a command; whatever goes wrong on purpose is one line and an exit status."""
     with reported():
-        histfs()
+        # Not click's standalone mode, which tells of a wrong option in four lines.
+        status = histfs(prog_name="histfs", standalone_mode=False)
+    sys.exit(status)

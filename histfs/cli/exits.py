@@ -10,8 +10,12 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from collections.abc import Iterator
+from typing import NoReturn
+
+import click
 
 from histfs.core.errors import (
     CacheFailed,
@@ -72,5 +76,16 @@ def reported() -> Iterator[None]:
     try:
         yield
     except HistfsError as error:
-        print(line_of(error), file=sys.stderr)
-        sys.exit(status_of(error))
+        _end(line_of(error), status_of(error))
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "histfs"
+        _end(f"histfs: {error.format_message()} See {path} --help.", error.exit_code)
+    except click.ClickException as error:
+        _end(f"histfs: {error.format_message()}", error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _end("histfs: interrupted", 128 + signal.SIGINT)
+
+
+def _end(line: str, status: int) -> NoReturn:
+    print(" ".join(line.split()), file=sys.stderr)
+    sys.exit(status)

@@ -50,9 +50,7 @@ def _use_config(context: click.Context, option: click.Parameter, value: Path | N
 
 @click.command()
 @click.argument("mountpoint", type=click.Path(path_type=Path))
-@click.option(
-    "-f", "--foreground", is_flag=True, help="Stay here, log to the terminal."
-)
+@click.option("-f", "--foreground", is_flag=True, help="Stay here, log to the terminal.")
 @click.option("-d", "--debug", is_flag=True, help="Show every call (stays in the foreground).")
 @click.option(
     "-o",

@@ -7,6 +7,7 @@ No field of the API gives the size. A guess that is not 0 keeps programs that lo
 from __future__ import annotations
 
 import math
+import re
 
 #: The API's default format, mp3_44100_128: 128 kbit/s.
 _DEFAULT_RATE = 16_000
@@ -39,11 +40,10 @@ def audio_bytes(
 
 def _rate(content_type: str, output_format: str) -> tuple[int, int]:
     """Return the bytes in a second and in the header."""
-    codec, *numbers = output_format.lower().split("_")
-    try:
-        sample_rate, bit_rate = int(numbers[0]), int(numbers[-1]) * 1000 // 8
-    except (ValueError, IndexError):
+    match = re.fullmatch(r"([a-z0-9]+)_(\d{1,6})(?:_(\d{1,6}))?", output_format.lower(), re.ASCII)
+    if match is None:
         return (88_200, _WAV_HEADER) if "wav" in content_type else (_DEFAULT_RATE, 0)
+    codec, sample_rate, bit_rate = match[1], int(match[2]), int(match[3] or 128) * 1000 // 8
     rates = {
         "mp3": (bit_rate, 0),
         "opus": (bit_rate, 0),

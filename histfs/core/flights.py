@@ -24,7 +24,8 @@ class Flights:
 
     Args:
         name: prefix of the threads' names.
-        threads: how many pieces of work run at once, at the most; started as they are needed.
+        threads: how many pieces of work that somebody waits for run at once, at the most; threads
+            are started as they are needed.
     """
 
     def __init__(self, name: str, threads: int) -> None:
@@ -32,6 +33,7 @@ class Flights:
         self._limit = threads
         self._lock = threading.Lock()
         self._flying: dict[Hashable, Future[Any]] = {}
+        self._abandoned: set[Hashable] = set()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._started = 0
         self._pending = 0
@@ -50,6 +52,7 @@ class Flights:
         with self._lock:
             if self._closed:
                 raise Interrupted("the filesystem is being unmounted")
+            self._abandoned.discard(key)
             flying = self._flying.get(key)
             if flying is not None:
                 return flying
@@ -57,12 +60,18 @@ class Flights:
             self._flying[key] = future
             self._queue.put((future, work, key))
             self._pending += 1
-            if self._started < min(self._pending, self._limit):
-                self._started += 1
-                threading.Thread(
-                    target=self._run, name=f"{self._name}-{self._started}", daemon=True
-                ).start()
+            self._start_thread()
             return future
+
+    def abandon(self, key: Hashable) -> None:
+        """Note that nobody waits for a piece of work any more; it no longer counts as a thread.
+
+        What was interrupted may hang until its own timeout, and must not keep others from starting.
+        """
+        with self._lock:
+            if key in self._flying:
+                self._abandoned.add(key)
+                self._start_thread()
 
     def close(self) -> None:
         """Take no more work and let the threads end when theirs is done."""
@@ -74,16 +83,23 @@ class Flights:
         for future in waiting:
             future.cancel()
 
+    def _start_thread(self) -> None:
+        """Start another thread if there is work for it; called with `_lock` held."""
+        if self._started < min(self._pending, self._limit + len(self._abandoned)):
+            self._started += 1
+            name = f"{self._name}-{self._started}"
+            threading.Thread(target=self._run, name=name, daemon=True).start()
+
     def _run(self) -> None:
-        while True:
-            job = self._queue.get()
-            if job is None:
-                return
+        while (job := self._queue.get()) is not None:
             future, work, key = job
             if future.set_running_or_notify_cancel():
                 self._work(future, work, key)
             with self._lock:
                 self._pending -= 1
+                if self._started > self._limit + len(self._abandoned):
+                    self._started -= 1
+                    return
 
     def _work(self, future: Future[Any], work: Callable[[], Any], key: Hashable) -> None:
         try:
@@ -98,3 +114,4 @@ class Flights:
     def _land(self, key: Hashable) -> None:
         with self._lock:
             self._flying.pop(key, None)
+            self._abandoned.discard(key)

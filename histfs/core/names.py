@@ -7,9 +7,10 @@ the key is whatever follows the second one, and one path is resolved without lis
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from histfs.core.times import Zone
@@ -18,7 +19,9 @@ from histfs.core.times import Zone
 NAME_MAX = 255
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+\Z")
-_KEY_MAX = 160
+#: What is left of a name for the key behind the time and the shortest slug.
+_KEY_MAX = 230
+_STAMP = len("2024-05-02T11-45-06")
 _SLUG_CHARACTERS = 40
 _SLUG_BYTES = 64
 _UNTITLED = "untitled"
@@ -70,13 +73,15 @@ def item_name(moment: int, slug: str, key: str, zone: Zone) -> str:
         key: from `key_of`.
         zone: the zone in which the time is shown.
     """
-    return f"{zone.stamp(moment)}_{slug}_{key}"
+    room = NAME_MAX - _STAMP - 2 - len(key)
+    return f"{zone.stamp(moment)}_{_cut(slug, room)}_{key}"
 
 
 def key_in(name: str) -> str | None:
     """Return the key at the end of an item's name, None when the name is not of that form."""
     parts = name.split("_", 2)
-    return parts[2] if len(parts) == 3 and len(parts[0]) == 19 and parts[2] else None
+    good = len(parts) == 3 and len(parts[0]) == _STAMP and parts[2].isascii()
+    return parts[2] or None if good else None
 
 
 class Labelled(NamedTuple):
@@ -108,9 +113,18 @@ def name_directories(names: dict[str, str], things: Iterable[Labelled], nothing:
         if not thing.value:
             continue
         key = key_of(thing.value)
-        plain = _component(thing.label or thing.value) or key
-        choices = (plain, _suffixed(plain, key[:8]), _suffixed(plain, key))
-        names[next(name for name in choices if name not in names)] = thing.value
+        plain = _component(thing.label or thing.value) or (
+            f"({key})" if key.startswith("-") else key
+        )
+        names[next(name for name in _choices(plain, key) if name not in names)] = thing.value
+
+
+def _choices(plain: str, key: str) -> Iterator[str]:
+    yield plain
+    yield _suffixed(plain, key[:8])
+    yield _suffixed(plain, key)
+    # Somebody gave another thing just this name.
+    yield from (_suffixed(plain, f"{key} {number}") for number in itertools.count(2))
 
 
 def _component(label: str) -> str:

@@ -111,6 +111,8 @@ class Removal:
             self._emptied.pop(path, None)
 
     def _delete(self, item: Item, name: str, directories: list[tuple[str, ...]]) -> None:
+        if self.lingering(item.key) is not None:
+            return  # somebody else was faster
         try:
             self._source.delete(item.id)
         except Missing:

@@ -6,8 +6,8 @@ from datetime import datetime, tzinfo
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-#: The moments that can be shown as a date in every zone: 1970-01-02 to 9999-12-29, in seconds.
-EARLIEST = 86_400
+#: The moments that an item may have: those of Unix time that are a date in every zone, in seconds.
+EARLIEST = 0
 LATEST = 253_402_041_600
 
 

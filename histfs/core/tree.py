@@ -24,6 +24,7 @@ from histfs.core.errors import (
     NoSuchPath,
     NotADirectory,
     NotALink,
+    NotComplete,
     NotPermitted,
 )
 from histfs.core.files import ItemFile
@@ -35,6 +36,9 @@ from histfs.core.removal import Removal
 from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.views import View
 from histfs.core.waiting import Waiter
+
+#: How often a directory is read that changes while it is read.
+_READINGS = 10
 
 Path = tuple[str, ...]
 Listings = MutableMapping[tuple[Path, int], Sequence[Entry]]
@@ -286,15 +290,20 @@ class Tree:
         if span is None:
             raise NoSuchPath("/".join(node.path))
         self._index.ensure(span, waiter)
-        # Read before the listing: one made while the index changed is then never found again.
-        key = (node.path, self._index.version)
-        with self._lock:
-            known = self._listings.get(key)
-        if known is None:
-            known = self._read_view(node)
+        for _ in range(_READINGS):
+            version = self._index.version
             with self._lock:
-                self._listings[key] = known
-        return known
+                known = self._listings.get((node.path, version))
+            if known is not None:
+                return known
+            listing = self._read_view(node)
+            # What was read while the index changed may hold a part of what it held at any time.
+            if self._index.complete(span) and self._index.version == version:
+                with self._lock:
+                    self._listings[(node.path, version)] = listing
+                return listing
+            self._index.ensure(span, waiter)
+        raise NotComplete(f"{'/'.join(node.path)} changes faster than it can be listed")
 
     def _read_view(self, node: Directory) -> Sequence[Entry]:
         if len(node.at) < node.view.depth:

@@ -75,8 +75,10 @@ class Waiter:
             DeadlineExceeded: the deadline is over.
         """
         while not ready():
-            if not condition.wait(min(POLL_INTERVAL, self.remaining())):
-                self._check()
+            condition.wait(min(POLL_INTERVAL, self.remaining()))
+            if ready():
+                return
+            self._check()
 
     def _check(self) -> None:
         if self._interrupted():

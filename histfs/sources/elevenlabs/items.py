@@ -15,7 +15,7 @@ from typing import Any
 from histfs.core.estimate import audio_bytes
 from histfs.core.item import Details, Facets, Item, Record
 from histfs.core.names import Labelled, key_of, slug_of
-from histfs.core.times import LATEST
+from histfs.core.times import EARLIEST, LATEST
 
 Raw = Mapping[str, Any]
 
@@ -110,7 +110,7 @@ def _date(raw: Raw) -> int | None:
         number = float(value) if not isinstance(value, bool) else math.nan  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return None
-    return int(min(max(number, 0), LATEST)) if math.isfinite(number) else None
+    return int(min(max(number, EARLIEST), LATEST)) if math.isfinite(number) else None
 
 
 def _seconds(raw: Raw) -> float | None:

@@ -116,7 +116,7 @@ class Store:
 
     def find(self, key: str) -> Item | None:
         """Return the item with a key."""
-        rows = self._rows(_ITEM + "WHERE i.key = ?", (_storable(key),))
+        rows = self._rows(_ITEM + "WHERE i.key = ?", (key,))
         return next((_item(row) for row in rows), None)
 
     def facets(self, key: str) -> Facets:
@@ -209,7 +209,10 @@ class Store:
 
     def _rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
         with self._connection() as db:
-            return db.execute(statement, values).fetchall()
+            try:
+                return db.execute(statement, values).fetchall()
+            except UnicodeEncodeError:
+                return []  # a path with bytes that no stored text holds
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:

@@ -49,6 +49,7 @@ class Download:
         self._landed = landed
         self._abandoned = abandoned
         self._waiting = 0
+        self._given_up = False
         self._changed = threading.Condition()
         self._file: Descriptor | None = None
         self._received = 0
@@ -65,6 +66,9 @@ class Download:
     def run(self) -> None:
         """Fetch the clip; it is kept only when it came whole."""
         try:
+            with self._changed:
+                if self._given_up and not self._waiting:
+                    raise Interrupted("nobody waits for the audio any more")
             self._fetch()
         except BaseException as error:
             with self._changed:
@@ -113,6 +117,7 @@ class Download:
             waiter.until(self._changed, lambda: arrived() or self._error is not None)
         except Interrupted:
             if self._waiting == 1:
+                self._given_up = True
                 self._abandoned()
             raise
         finally:
@@ -136,9 +141,11 @@ class Download:
         """Receive the whole clip; one that breaks on the way is asked for again from its start."""
         for tries_left in reversed(range(_TRIES)):
             with self._source.audio(self._item.id) as stream:
-                self._begin(file, stream.length)
                 try:
                     size = 0
+                    if stream.length == 0:
+                        raise BadAnswer("the audio is empty")
+                    self._begin(file, stream.length)
                     for chunk in stream.chunks():
                         self._put(file, size, chunk)
                         size += len(chunk)

@@ -15,7 +15,7 @@ from cachetools import LRUCache
 
 from histfs.audio.disk import Descriptor, Disk, translated
 from histfs.audio.download import Download
-from histfs.core.errors import BadAnswer, HistfsError
+from histfs.core.errors import BadAnswer, HistfsError, Interrupted
 from histfs.core.flights import Flights
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
@@ -163,9 +163,7 @@ class _Handle:
             return b""
         content = self._open()
         if isinstance(content, Download):
-            if content.wait_for_size(waiter) != self._size:
-                raise BadAnswer(f"the audio of {self._item.key} has changed: open it again")
-            return content.read(offset, size, waiter)
+            return self._read_arriving(content, offset, size, waiter)
         with translated("can't be read", self._store.disk.root):
             return os.pread(content.number, size, offset)
 
@@ -173,6 +171,16 @@ class _Handle:
         """Let go of the file."""
         with self._lock:
             self._content = None
+
+    def _read_arriving(self, download: Download, offset: int, size: int, waiter: Waiter) -> bytes:
+        try:
+            if download.wait_for_size(waiter) != self._size:
+                raise BadAnswer(f"the audio of {self._item.key} has changed: open it again")
+            return download.read(offset, size, waiter)
+        except Interrupted:
+            # Whoever reads on after a signal asks anew: what nobody waits for may never start.
+            self.close()
+            raise
 
     def _open(self) -> Descriptor | Download:
         with self._lock:

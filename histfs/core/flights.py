@@ -33,6 +33,7 @@ class Flights:
         self._limit = threads
         self._lock = threading.Lock()
         self._flying: dict[Hashable, Future[Any]] = {}
+        self._running: set[Hashable] = set()
         self._abandoned: set[Hashable] = set()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._started = 0
@@ -64,12 +65,12 @@ class Flights:
             return future
 
     def abandon(self, key: Hashable) -> None:
-        """Note that nobody waits for a piece of work any more; it no longer counts as a thread.
+        """Note that nobody waits for a piece of work any more: if it runs, it counts no longer.
 
         What was interrupted may hang until its own timeout, and must not keep others from starting.
         """
         with self._lock:
-            if key in self._flying:
+            if key in self._running:
                 self._abandoned.add(key)
                 self._start_thread()
 
@@ -93,6 +94,8 @@ class Flights:
     def _run(self) -> None:
         while (job := self._queue.get()) is not None:
             future, work, key = job
+            with self._lock:
+                self._running.add(key)
             if future.set_running_or_notify_cancel():
                 self._work(future, work, key)
             with self._lock:
@@ -114,4 +117,5 @@ class Flights:
     def _land(self, key: Hashable) -> None:
         with self._lock:
             self._flying.pop(key, None)
+            self._running.discard(key)
             self._abandoned.discard(key)

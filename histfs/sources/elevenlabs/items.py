@@ -104,13 +104,20 @@ def _string(raw: Raw, name: str) -> str:
     return "" if value is None else str(value)
 
 
-def _date(raw: Raw) -> int | None:
-    value = raw.get("date_unix")
-    try:
-        number = float(value) if not isinstance(value, bool) else math.nan  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
+def _number(raw: Raw, name: str) -> float | None:
+    value = raw.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
-    return int(min(max(number, EARLIEST), LATEST)) if math.isfinite(number) else None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _date(raw: Raw) -> int | None:
+    number = _number(raw, "date_unix")
+    return None if number is None else int(min(max(number, EARLIEST), LATEST))
 
 
 def _seconds(raw: Raw) -> float | None:
@@ -121,6 +128,6 @@ def _seconds(raw: Raw) -> float | None:
     for name in ("alignment", "normalized_alignment"):
         alignment = alignments.get(name)
         ends = isinstance(alignment, Mapping) and alignment.get("character_end_times_seconds")
-        if isinstance(ends, list) and ends and isinstance(ends[-1], (int, float)):
-            return float(ends[-1])
+        if isinstance(ends, list) and ends:
+            return _number({"end": ends[-1]}, "end")
     return None

@@ -1,0 +1,98 @@
+import os
+import sqlite3
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+
+from histfs.catalog import schema
+from histfs.catalog.store import Store
+from histfs.core.errors import CacheFailed
+from histfs.core.times import ALWAYS
+from tests.support.memory import record
+
+
+@pytest.fixture
+def open_umask():
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def set_aside(path) -> list:
+    return sorted(path.parent.glob("*.unusable"))
+
+
+def fill(store: Store) -> None:
+    store.replace(ALWAYS, [record("a", 1)], (), None)
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_nobody_else_can_read_the_catalog_whatever_the_umask(open_store, path):
+    fill(open_store())
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert modes[path.name] == 0o600
+    assert set(modes.values()) == {0o600}
+
+
+def test_a_catalog_is_opened_again_with_all_that_is_in_it(open_store, path):
+    fill(open_store())
+    assert open_store().count() == 1
+    assert set_aside(path) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"not a database" * 1000, b"SQLite format 3\0" + b"\xff" * 4096],
+    ids=["text", "torn"],
+)
+def test_a_broken_file_is_set_aside_and_a_new_one_begun(open_store, path, content):
+    path.write_bytes(content)
+    store = open_store()
+    assert store.count() == 0
+    fill(store)
+    assert [file.read_bytes() for file in set_aside(path)] == [content]
+
+
+@pytest.mark.parametrize("version", [schema.VERSION + 1, -1])
+def test_a_file_of_another_version_is_set_aside(open_store, path, version):
+    first = open_store()
+    fill(first)
+    first.close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA user_version = {version}")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert open_store().count() == 0
+    (aside,) = set_aside(path)
+    with closing(sqlite3.connect(aside)) as db:
+        assert db.execute("SELECT key FROM items").fetchall() == [("a",)]
+
+
+def test_another_programs_database_is_set_aside(open_store, path):
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE items (n)")
+    assert open_store().count() == 0
+    assert len(set_aside(path)) == 1
+
+
+def test_an_empty_file_becomes_a_catalog(open_store, path):
+    path.touch()
+    assert open_store().count() == 0
+    assert set_aside(path) == []
+
+
+def test_mounts_that_start_at_the_same_time_share_one_catalog(path):
+    with ThreadPoolExecutor(4) as pool:
+        stores = list(pool.map(lambda _: Store(path), range(4)))
+    fill(stores[0])
+    assert [store.count() for store in stores] == [1, 1, 1, 1]
+    assert set_aside(path) == []
+    for store in stores:
+        store.close()
+
+
+@pytest.mark.parametrize("place", ["missing/catalog.sqlite", "."])
+def test_a_catalog_that_can_not_be_made_fails_as_the_cache(tmp_path, place):
+    with pytest.raises(CacheFailed):
+        Store(tmp_path / place)

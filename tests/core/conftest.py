@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from histfs.core.files import AudioFile, MetaFile, TextFile
+from histfs.core.flights import Flights
+from histfs.core.item import Record
+from histfs.core.removal import Removal
+from histfs.core.times import Zone
+from histfs.core.tree import Tree
+from histfs.core.views import ByDate, ByFacet
+from histfs.core.waiting import Waiter
+from tests.core.fakes import FakeAudio, TableIndex
+from tests.support.memory import MemorySource
+
+BORN = 1_000_000_000
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class World:
+    """A tree and what it stands on."""
+
+    index: TableIndex
+    source: MemorySource
+    flights: Flights
+    links: bool
+    clock: Clock = field(default_factory=Clock)
+    audio: FakeAudio = field(default_factory=FakeAudio)
+
+    def __post_init__(self) -> None:
+        zone = Zone("UTC")
+        self.tree = Tree(
+            index=self.index,
+            removal=Removal(self.source, self.index, self.flights, self.clock),
+            views=[ByDate(zone), ByFacet("by-voice", "voice", "(no voice)")],
+            files=[MetaFile(self.index), TextFile(self.index), AudioFile(self.audio)],
+            zone=zone,
+            links=self.links,
+            listings={},
+            born=BORN,
+        )
+
+    def names(self, path: str) -> list[str]:
+        return [entry.name for entry in self.tree.listdir(path, Waiter(5))]
+
+    def stat(self, path: str):
+        return self.tree.stat(path, Waiter(5))
+
+    def read(self, path: str) -> bytes:
+        _, file = self.tree.open(path, Waiter(5))
+        return file.read(0, 1 << 20, Waiter(5))
+
+    def unlink(self, path: str) -> None:
+        self.tree.unlink(path, Waiter(5))
+
+    def rmdir(self, path: str) -> None:
+        self.tree.rmdir(path, Waiter(5))
+
+    def walk(self, path: str = "") -> Iterator[str]:
+        """Yield every path below a directory; links are not followed."""
+        for entry in self.tree.listdir(path, Waiter(5)):
+            below = f"{path}/{entry.name}"
+            yield below
+            if entry.kind == 0o040000:
+                yield from self.walk(below)
+
+
+@pytest.fixture
+def make_world() -> Iterator[Callable[..., World]]:
+    pools = []
+
+    def make(*records: Record, links: bool = True) -> World:
+        pools.append(Flights("delete", 4))
+        return World(TableIndex(records), MemorySource(records), pools[-1], links)
+
+    yield make
+    for pool in pools:
+        pool.close()

@@ -1,0 +1,63 @@
+import errno
+import inspect
+
+import pytest
+
+from histfs.core import errors
+from histfs.core.errors import HistfsError, errno_of, is_expected
+
+ERRNO = {
+    errors.HistfsError: errno.EIO,
+    errors.SourceError: errno.EIO,
+    errors.Unreachable: errno.EIO,
+    errors.ServerFailed: errno.EIO,
+    errors.BadAnswer: errno.EIO,
+    errors.Rejected: errno.EIO,
+    errors.KeyRefused: errno.EACCES,
+    errors.MissingPermission: errno.EACCES,
+    errors.RateLimited: errno.EAGAIN,
+    errors.Missing: errno.ENOENT,
+    errors.NotComplete: errno.EAGAIN,
+    errors.DeadlineExceeded: errno.ETIMEDOUT,
+    errors.Interrupted: errno.EINTR,
+    errors.NoSpace: errno.ENOSPC,
+    errors.CacheFailed: errno.EIO,
+    errors.PathError: errno.EIO,
+    errors.NoSuchPath: errno.ENOENT,
+    errors.NameTooLong: errno.ENAMETOOLONG,
+    errors.NotADirectory: errno.ENOTDIR,
+    errors.IsADirectory: errno.EISDIR,
+    errors.NotALink: errno.EINVAL,
+    errors.DirectoryNotEmpty: errno.ENOTEMPTY,
+    errors.NotPermitted: errno.EPERM,
+    errors.ReadOnly: errno.EROFS,
+}
+
+
+def test_every_exception_of_the_core_is_in_the_table_above():
+    classes = {c for _, c in inspect.getmembers(errors, inspect.isclass)}
+    assert {c for c in classes if issubclass(c, HistfsError)} == set(ERRNO)
+
+
+@pytest.mark.parametrize(("kind", "number"), ERRNO.items(), ids=lambda x: getattr(x, "__name__", x))
+def test_every_exception_has_an_errno(kind, number):
+    assert errno_of(kind("why")) == number
+    assert is_expected(kind("why"))
+
+
+def test_an_exception_made_elsewhere_has_its_parents_errno():
+    class Banned(errors.KeyRefused):
+        pass
+
+    assert errno_of(Banned("why")) == errno.EACCES
+
+
+def test_an_os_error_keeps_its_own_errno():
+    assert errno_of(OSError(errno.EMFILE, "too many")) == errno.EMFILE
+    assert not is_expected(OSError(errno.EMFILE, "too many"))
+
+
+@pytest.mark.parametrize("error", [ValueError("?"), OSError("no number"), KeyboardInterrupt()])
+def test_what_nobody_foresaw_is_an_io_error(error):
+    assert errno_of(error) == errno.EIO
+    assert not is_expected(error)

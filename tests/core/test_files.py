@@ -1,0 +1,141 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from histfs.core.errors import NoSuchPath
+from histfs.core.files import AudioFile, MetaFile, TextFile
+from histfs.core.files.audio import extension
+from histfs.core.waiting import Waiter
+from tests.core.fakes import FakeAudio, TableIndex
+from tests.support.memory import record
+
+NOW = Waiter(5)
+anything = st.text(st.characters())
+objects = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def content(file, item) -> bytes:
+    opened = file.open(item, NOW)
+    try:
+        return opened.read(0, 1 << 20, NOW)
+    finally:
+        opened.close()
+
+
+def text_of(text: str | None) -> bytes:
+    row = record("id", 0, text)
+    return content(TextFile(TableIndex([row])), row.item)
+
+
+def meta_of(**fields: object) -> bytes:
+    row = record("id", 0, **fields)
+    return content(MetaFile(TableIndex([row])), row.item)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Grüße", "Grüße\n".encode()),
+        ("two\r\nlines\n", b"two\r\nlines\n\n"),
+        ("", b"\n"),
+        (None, b""),
+        ("a\ud800b", b"a?b\n"),
+    ],
+)
+def test_the_text_file_holds_the_text_and_a_newline(text, expected):
+    assert text_of(text) == expected
+
+
+def test_the_meta_file_is_indented_and_keeps_the_order_of_the_fields():
+    lines = meta_of(zebra=1, apple="ü").decode().splitlines()
+    assert lines[0] == "{"
+    assert lines[1] == '  "history_item_id": "id",'
+    assert lines[-3:] == ['  "zebra": 1,', '  "apple": "ü"', "}"]
+
+
+@given(objects)
+def test_the_meta_file_holds_every_field_whatever_it_is(value):
+    assert json.loads(meta_of(unknown=value))["unknown"] == value
+
+
+def test_a_lone_surrogate_in_the_metadata_is_escaped_as_json_has_it():
+    raw = meta_of(**{"odd\udfff": "a\ud800b"})
+    assert b'"a\\ud800b"' in raw
+    assert json.loads(raw)["odd\udfff"] == "a\ud800b"
+
+
+@given(text=st.none() | anything)
+@pytest.mark.parametrize("kind", [TextFile, MetaFile])
+def test_the_size_is_the_number_of_bytes_that_are_read(kind, text):
+    row = record("id", 0, text)
+    file = kind(TableIndex([row]))
+    assert file.size(row.item, NOW) == file.open(row.item, NOW).size == len(content(file, row.item))
+
+
+def test_an_item_that_changed_has_its_new_size_and_bytes():
+    old, new = record("id", 0, "old"), record("id", 0, "newer")
+    index = TableIndex([old])
+    file = TextFile(index)
+    assert file.size(old.item, NOW) == 4
+    index.add(new)
+    assert file.size(new.item, NOW) == 6
+    assert content(file, new.item) == b"newer\n"
+
+
+def test_a_file_that_is_open_keeps_its_bytes_when_the_item_goes():
+    row = record("id", 0, "kept")
+    index = TableIndex([row])
+    opened = TextFile(index).open(row.item, NOW)
+    index.forget(row.item)
+    assert opened.read(1, 3, NOW) == b"ept"
+    with pytest.raises(NoSuchPath):
+        TextFile(index).open(row.item, NOW)
+
+
+def test_reading_past_the_end_gives_nothing():
+    row = record("id", 0, "kept")
+    opened = TextFile(TableIndex([row])).open(row.item, NOW)
+    assert opened.read(3, 100, NOW) == b"t\n"
+    assert opened.read(5, 100, NOW) == b""
+
+
+@pytest.mark.parametrize(
+    ("content_type", "output_format", "ending"),
+    [
+        ("audio/mpeg", "mp3_44100_128", "mp3"),
+        ("audio/wav", "", "wav"),
+        ("audio/x-wav", "pcm_16000", "wav"),
+        ("audio/ogg", "", "ogg"),
+        ("", "opus_48000_64", "opus"),
+        ("", "ULAW_8000", "ulaw"),
+        ("application/octet-stream", "pcm_44100", "pcm"),
+        ("", "", "bin"),
+        ("audio/../../etc", "/etc/passwd", "bin"),
+    ],
+)
+def test_the_audio_ends_in_what_its_type_or_else_its_format_says(
+    content_type, output_format, ending
+):
+    assert extension(content_type, output_format) == ending
+
+
+def test_the_audio_file_is_what_the_audio_store_gives():
+    row, store = record("id", 0, content_type="audio/wav"), FakeAudio()
+    file = AudioFile(store)
+    assert file.filename(row.item) == "audio.wav"
+    assert file.size(row.item, NOW) == row.item.estimate
+    assert store.opened == []
+    assert content(file, row.item) == b"audio of id"
+
+
+def test_unlinking_the_audio_alone_deletes_the_item():
+    index = TableIndex()
+    assert AudioFile(FakeAudio()).deletes
+    assert not TextFile(index).deletes
+    assert not MetaFile(index).deletes

@@ -1,0 +1,147 @@
+import threading
+from concurrent.futures import wait
+
+import pytest
+
+from histfs.core.errors import Interrupted, Unreachable
+from histfs.core.flights import Flights
+from histfs.core.waiting import Waiter
+
+PATIENCE = 10
+
+
+@pytest.fixture
+def flights():
+    pool = Flights("test", 2)
+    yield pool
+    pool.close()
+
+
+class Work:
+    """A piece of work that stands still until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.go = threading.Event()
+        self.times = 0
+
+    def __call__(self) -> int:
+        self.times += 1
+        self.begun.set()
+        assert self.go.wait(PATIENCE)
+        return self.times
+
+
+def test_work_runs_in_a_daemon_thread_of_the_pools_name(flights):
+    worker = flights.fly("key", threading.current_thread).result(PATIENCE)
+    assert worker.daemon
+    assert worker.name.startswith("test-")
+
+
+def test_many_who_ask_for_the_same_share_one_flight(flights):
+    work = Work()
+    futures = [flights.fly("key", work) for _ in range(20)]
+    work.go.set()
+    assert {future.result(PATIENCE) for future in futures} == {1}
+
+
+def test_what_has_landed_flies_again(flights):
+    work = Work()
+    work.go.set()
+    assert [flights.fly("key", work).result(PATIENCE) for _ in range(3)] == [1, 2, 3]
+
+
+def test_one_who_gives_up_takes_nothing_from_the_others(flights):
+    work = Work()
+    future = flights.fly("key", work)
+    with pytest.raises(Interrupted):
+        Waiter(PATIENCE, lambda: True).result(future)
+    work.go.set()
+    assert flights.fly("key", work) is future or future.done()
+    assert future.result(PATIENCE) == 1
+
+
+def test_what_the_work_raised_comes_to_all_who_wait_and_is_not_kept(flights):
+    gate = threading.Event()
+
+    def fails() -> None:
+        gate.wait(PATIENCE)
+        raise Unreachable("down")
+
+    futures = [flights.fly("key", fails) for _ in range(2)]
+    gate.set()
+    for future in futures:
+        with pytest.raises(Unreachable):
+            future.result(PATIENCE)
+    assert flights.fly("key", lambda: "up").result(PATIENCE) == "up"
+
+
+def test_different_work_flies_side_by_side_up_to_the_limit(flights):
+    works = [Work() for _ in range(3)]
+    futures = [flights.fly(n, work) for n, work in enumerate(works)]
+    assert works[0].begun.wait(PATIENCE)
+    assert works[1].begun.wait(PATIENCE)
+    assert not works[2].begun.is_set()
+    works[0].go.set()
+    assert works[2].begun.wait(PATIENCE)
+    for work in works:
+        work.go.set()
+    assert not wait(futures, PATIENCE).not_done
+
+
+def test_work_that_nobody_waits_for_keeps_no_other_from_starting(flights):
+    works = [Work() for _ in range(3)]
+    futures = [flights.fly(n, work) for n, work in enumerate(works)]
+    assert works[0].begun.wait(PATIENCE)
+    assert works[1].begun.wait(PATIENCE)
+    assert not works[2].begun.is_set()
+    flights.abandon(0)
+    assert works[2].begun.wait(PATIENCE)
+    for work in works:
+        work.go.set()
+    assert [future.result(PATIENCE) for future in futures] == [1, 1, 1]
+
+
+def test_abandoned_work_is_joined_by_the_next_who_asks(flights):
+    work = Work()
+    future = flights.fly("key", work)
+    flights.abandon("key")
+    assert flights.fly("key", work) is future
+    work.go.set()
+    assert future.result(PATIENCE) == 1
+
+
+def test_what_is_not_under_way_can_be_abandoned(flights):
+    flights.abandon("key")
+    assert flights.fly("key", lambda: "done").result(PATIENCE) == "done"
+
+
+def test_a_closed_pool_takes_no_work(flights):
+    flights.close()
+    with pytest.raises(Interrupted):
+        flights.fly("key", lambda: None)
+
+
+def test_closing_cancels_what_waits_and_lets_what_runs_end(flights):
+    running = [Work(), Work()]
+    under_way = [flights.fly(n, work) for n, work in enumerate(running)]
+    for work in running:
+        assert work.begun.wait(PATIENCE)
+    late = Work()
+    waiting = flights.fly("late", late)
+    flights.close()
+    with pytest.raises(Interrupted):
+        Waiter(PATIENCE).result(waiting)
+    for work in running:
+        work.go.set()
+    assert [future.result(PATIENCE) for future in under_way] == [1, 1]
+    assert late.times == 0
+
+
+def test_the_threads_of_a_closed_pool_end():
+    pool = Flights("ending", 2)
+    workers = [pool.fly(n, threading.current_thread).result(PATIENCE) for n in range(4)]
+    pool.close()
+    for worker in workers:
+        worker.join(PATIENCE)
+    assert not any(worker.is_alive() for worker in workers)

@@ -1,0 +1,165 @@
+import itertools
+import unicodedata
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from histfs.core.names import (
+    NAME_MAX,
+    Labelled,
+    item_name,
+    key_in,
+    key_of,
+    name_directories,
+    slug_of,
+)
+from histfs.core.times import LATEST, Zone
+
+#: Any string that JSON can carry, lone surrogates too.
+anything = st.text(st.characters())
+ids = st.one_of(
+    anything, st.text("ab_-.%/", min_size=1), st.text("aB3", min_size=220, max_size=240)
+)
+moments = st.integers(-(2**40), 2 * LATEST)
+UTC = Zone("UTC")
+
+
+def assert_safe(name: str) -> None:
+    assert 0 < len(name.encode()) <= NAME_MAX
+    assert not any(c == "/" or unicodedata.category(c) in ("Cc", "Cf", "Cs") for c in name)
+    assert name[0] not in ".- "
+    assert name[-1] not in ". "
+    assert unicodedata.is_normalized("NFC", name)
+
+
+@given(text=anything, item_id=ids, moment=moments)
+def test_an_item_has_a_safe_name_whatever_its_text_and_id(text, item_id, moment):
+    assert_safe(item_name(moment, slug_of(text), key_of(item_id), UTC))
+
+
+@pytest.mark.parametrize("length", [229, 230, 231, 300])
+def test_a_long_id_leaves_less_room_for_the_slug(length):
+    name = item_name(0, slug_of("Grüße an alle, die das lesen"), key_of("x" * length), UTC)
+    assert_safe(name)
+    assert key_in(name) == key_of("x" * length)
+
+
+@given(text=anything, item_id=ids, moment=moments)
+def test_the_key_is_read_back_from_an_items_name(text, item_id, moment):
+    assert key_in(item_name(moment, slug_of(text), key_of(item_id), UTC)) == key_of(item_id)
+
+
+@given(st.lists(ids, unique=True, min_size=2))
+@example(["a/b", "a%2Fb", "a%2fb"])
+@example(["", "%"])
+@example(["x" * 230, "x" * 231, "x" * 232])
+@example(["é" * 76, "é" * 77, "é" * 78])
+def test_different_ids_have_different_keys(item_ids):
+    keys = [key_of(item_id) for item_id in item_ids]
+    assert len(set(keys)) == len(keys)
+
+
+@given(ids)
+def test_a_key_is_plain_ascii_that_no_path_and_no_url_takes_apart(item_id):
+    assert set(key_of(item_id)) <= set(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-%"
+    )
+
+
+def test_an_ordinary_id_is_its_own_key():
+    assert key_of("ja9xsmfGhxYcymxGcOGB") == "ja9xsmfGhxYcymxGcOGB"
+
+
+@pytest.mark.parametrize(
+    ("text", "slug"),
+    [
+        ("Hello, World!", "hello-world"),
+        ("  Grüße\naus\tKöln ", "grüße-aus-köln"),
+        ("Cafe\u0301 au lait", "caf\u00e9-au-lait"),
+        ("under_score/slash", "under-score-slash"),
+        ("The quick brown fox jumps over the lazy dog", "the-quick-brown-fox-jumps-over-the-lazy"),
+        ("a" * 500, "a" * 40),
+        ("日本語" * 30, ("日本語" * 30)[:21]),
+        ("?!… \u200b\x00\ud800", "untitled"),
+        ("", "untitled"),
+        (None, "untitled"),
+    ],
+)  # fmt: skip
+def test_a_slug_is_the_first_words_of_the_text(text, slug):
+    assert slug_of(text) == slug
+
+
+def test_an_items_name_is_its_time_its_slug_and_its_key():
+    name = item_name(1_714_650_306, "hello-world", "ja9x_-Q", UTC)
+    assert name == "2024-05-02T11-45-06_hello-world_ja9x_-Q"
+
+
+@pytest.mark.parametrize(
+    "name", ["", "text.txt", "2024-05-02T11-45-06_hello", "2024-05-02T11-45-06_hello_", "a_b_c"]
+)
+def test_there_is_no_key_in_a_name_of_another_form(name):
+    assert key_in(name) is None
+
+
+labels = st.one_of(
+    st.none(),
+    st.sampled_from(["Rachel", "Rachel (abcdefgh)", "(no voice)", "..", "-", " ", "ra/chel"]),
+    anything,
+    st.text(min_size=250, max_size=310),
+)
+values = st.one_of(st.sampled_from(["abcdefgh", "abcdefghij", "-", "--x", "..", ""]), anything)
+things = st.lists(st.builds(Labelled, values, labels), unique_by=lambda thing: thing.value)
+
+
+@given(things)
+@example([Labelled("-", None)])
+@example([Labelled("-x", " ")])
+def test_every_directory_has_a_safe_name(known):
+    names: dict[str, str] = {}
+    name_directories(names, known, "(no voice)")
+    for name in names:
+        assert_safe(name)
+
+
+@given(things)
+@example(
+    [Labelled("v1", "Rachel"), Labelled("v2", "Rachel (v3)"), Labelled("v3", "Rachel")]
+)  # fmt: skip
+def test_every_thing_has_one_directory_of_its_own(known):
+    names: dict[str, str] = {}
+    name_directories(names, known, "(no voice)")
+    assert sorted(names.values()) == sorted({thing.value for thing in known} | {""})
+
+
+@given(things, st.data())
+def test_a_name_that_was_given_stays_when_things_come(known, data):
+    cut = data.draw(st.integers(0, len(known)))
+    names: dict[str, str] = {}
+    name_directories(names, known[:cut], "(no voice)")
+    before = dict(names)
+    name_directories(names, known[cut:], "(no voice)")
+    assert dict(itertools.islice(names.items(), len(before))) == before
+
+
+def test_of_two_voices_with_one_name_the_second_has_its_id_behind_it():
+    names: dict[str, str] = {}
+    voices = [Labelled("21m00Tcm4TlvDq8ikWAM", "Rachel"), Labelled("VR6AewLTigWG4xSO", "Rachel")]
+    name_directories(names, voices, "(no voice)")
+    assert names == {
+        "(no voice)": "",
+        "Rachel": "21m00Tcm4TlvDq8ikWAM",
+        "Rachel (VR6AewLT)": "VR6AewLTigWG4xSO",
+    }
+
+
+def test_a_voice_that_is_called_like_the_voiceless_does_not_push_them_aside():
+    names: dict[str, str] = {}
+    name_directories(names, [Labelled("abc", "(no voice)"), Labelled("", None)], "(no voice)")
+    assert names == {"(no voice)": "", "(no voice) (abc)": "abc"}
+
+
+def test_what_has_no_label_is_named_by_its_value():
+    names: dict[str, str] = {}
+    name_directories(names, [Labelled("TTS", None), Labelled("a/b", "\x00\u202e")], "(no source)")
+    assert names == {"(no source)": "", "TTS": "TTS", "a%2Fb": "a/b"}

@@ -1,0 +1,317 @@
+import posixpath
+import stat
+from contextlib import suppress
+
+import pytest
+
+from histfs.core.errors import (
+    IsADirectory,
+    NameTooLong,
+    NoSuchPath,
+    NotADirectory,
+    NotALink,
+    NotComplete,
+    NotPermitted,
+    Unreachable,
+)
+from histfs.core.nodes import ROOT_INODE
+from histfs.core.waiting import Waiter
+from tests.core.conftest import BORN, World
+from tests.support.memory import record
+
+HELLO, BYE, MUTE, OLD = 1_714_650_306, 1_714_650_400, 1_714_736_706, 1_672_531_199
+
+DAY = "/by-date/2024/05/02"
+NAME = "2024-05-02T11-45-06_hello-world_hello"
+HOME = f"{DAY}/{NAME}"
+LINK = f"/by-voice/Rachel/{NAME}"
+
+
+@pytest.fixture
+def records():
+    return [
+        record("hello", HELLO),
+        record("bye_-_x", BYE, "Good-bye", voice="adam", voice_name="Adam"),
+        record("mute", MUTE, None, voice="", voice_name=None, content_type="audio/wav"),
+        record("a/../b", OLD, "odd id"),
+    ]
+
+
+@pytest.fixture
+def world(make_world, records) -> World:
+    return make_world(*records)
+
+
+@pytest.fixture(params=[True, False], ids=["links", "dir"])
+def either(make_world, records, request) -> World:
+    return make_world(*records, links=request.param)
+
+
+def test_the_root_holds_the_views(world):
+    assert world.names("/") == world.names("") == ["by-date", "by-voice"]
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("/by-date", ["2022", "2024"]),
+        ("/by-date/2024", ["05"]),
+        ("/by-date/2024/05", ["02", "03"]),
+        (DAY, [NAME, "2024-05-02T11-46-40_good-bye_bye_-_x"]),
+        (HOME, ["meta.json", "text.txt", "audio.mp3"]),
+        ("/by-voice", ["(no voice)", "Adam", "Rachel"]),
+        ("/by-voice/Rachel", ["2022-12-31T23-59-59_odd-id_a%2F%2E%2E%2Fb", NAME]),
+    ],
+)
+def test_a_directory_lists_what_it_holds(world, path, names):
+    assert world.names(path) == names
+
+
+def test_slashes_too_many_change_nothing(world):
+    assert world.names("//by-date//2024/") == ["05"]
+
+
+def test_every_path_has_the_kind_and_the_inode_that_its_listing_tells(either):
+    listed = {"": (stat.S_IFDIR, ROOT_INODE)}
+    for path in ["", *either.walk()]:
+        if stat.S_ISDIR(either.stat(path).kind):
+            for entry in either.tree.listdir(path, Waiter(5)):
+                listed[f"{path}/{entry.name}"] = (entry.kind, entry.inode)
+    for path, seen in listed.items():
+        attributes = either.stat(path)
+        assert (attributes.kind, attributes.inode) == seen, path
+
+
+def test_every_node_has_its_own_inode_and_keeps_it_after_a_remount(world, make_world, records):
+    paths = ["", *world.walk()]
+    inodes = [world.stat(path).inode for path in paths]
+    assert len(set(inodes)) == len(paths) > 25
+    again = make_world(*reversed(records))
+    assert [again.stat(path).inode for path in paths] == inodes
+
+
+def test_other_views_hold_relative_links_that_resolve_to_the_items_home(world):
+    links = [path for path in world.walk("/by-voice") if stat.S_ISLNK(world.stat(path).kind)]
+    assert len(links) == 4
+    for link in links:
+        target = world.tree.readlink(link, Waiter(5))
+        resolved = posixpath.normpath(posixpath.join(posixpath.dirname(link), target))
+        assert not target.startswith("/")
+        assert posixpath.basename(target) == posixpath.basename(link)
+        assert resolved.startswith("/by-date/")
+        assert stat.S_ISDIR(world.stat(resolved).kind)
+        assert world.stat(link).size == len(target.encode())
+
+
+def test_with_placement_dir_a_file_has_one_inode_in_every_view_and_a_link_count(
+    make_world, records
+):
+    world = make_world(*records, links=False)
+    for name in world.names(HOME):
+        home, other = world.stat(f"{HOME}/{name}"), world.stat(f"{LINK}/{name}")
+        assert home == other
+        assert home.links == 2
+    assert world.stat(HOME).inode != world.stat(LINK).inode
+    assert world.read(f"{LINK}/text.txt") == b"Hello World\n"
+
+
+def test_with_links_a_file_has_one_link(world):
+    assert world.stat(f"{HOME}/text.txt").links == 1
+
+
+def test_an_item_its_files_and_its_links_are_as_old_as_the_item(either):
+    for path in (HOME, LINK, f"{HOME}/meta.json", f"{HOME}/text.txt", f"{HOME}/audio.mp3"):
+        assert either.stat(path).mtime == HELLO
+
+
+@pytest.mark.parametrize(
+    ("path", "mtime"),
+    [
+        ("/", MUTE),
+        ("/by-date", MUTE),
+        ("/by-voice", MUTE),
+        ("/by-date/2024", MUTE),
+        (DAY, BYE),
+        ("/by-date/2022", OLD),
+        ("/by-voice/Rachel", HELLO),
+    ],
+)
+def test_a_directory_is_as_old_as_its_newest_item(world, path, mtime):
+    assert world.stat(path).mtime == mtime
+
+
+def test_without_items_the_views_are_there_and_empty(make_world):
+    world = make_world()
+    assert world.stat("/").mtime == world.stat("/by-date").mtime == BORN
+    assert [world.names(view) for view in ("/by-date", "/by-voice")] == [[], []]
+
+
+def test_files_are_read(world):
+    assert world.read(f"{HOME}/text.txt") == b"Hello World\n"
+    assert world.read(f"{HOME}/audio.mp3") == b"audio of hello"
+    assert b'"history_item_id": "hello"' in world.read(f"{HOME}/meta.json")
+
+
+def test_a_stat_tells_the_size_that_is_read(world):
+    for name in ("text.txt", "meta.json"):
+        assert world.stat(f"{HOME}/{name}").size == len(world.read(f"{HOME}/{name}"))
+
+
+def test_an_open_file_is_told_by_its_node(world):
+    node, file = world.tree.open(f"{HOME}/text.txt", Waiter(5))
+    assert world.tree.file_attributes(node, file.size) == world.stat(f"{HOME}/text.txt")
+
+
+def test_looking_at_everything_opens_no_audio_and_asks_the_source_nothing(either):
+    for path in either.walk():
+        either.stat(path)
+    assert either.audio.opened == []
+    assert either.source.calls == []
+
+
+def test_a_stat_of_what_is_known_asks_for_nothing(world):
+    for path in ("/", "/by-voice/Rachel", HOME, LINK, f"{HOME}/text.txt"):
+        world.stat(path)
+    assert world.index.asked == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/by-moon",
+        "/by-date/2023",
+        "/by-date/2024/06",
+        "/by-date/2024/05/04",
+        "/by-date/2024/5",
+        "/by-date/text",
+        "/by-date/2024/02/30/x",
+        "/by-voice/Nobody",
+        f"{DAY}/.Trash",
+        f"{DAY}/{NAME}x",
+        f"{DAY}/2024-05-02T11-45-06_hello-world_nobody",
+        f"{DAY}/2024-05-02T11-45-06_other-text_hello",
+        f"{DAY}/2024-05-02T11-45-07_hello-world_hello",
+        f"/by-date/2024/05/03/{NAME}",
+        f"/by-date/2023/01/01/{NAME}",
+        f"/by-voice/Adam/{NAME}",
+        f"/by-voice/Nobody/{NAME}",
+        f"{HOME}/audio.wav",
+        f"{HOME}/text",
+        "/by-date/\udcff",
+        f"/by-voice/\udcff/{NAME}",
+        f"{DAY}/2024-05-02T11-45-06_hello-world_\udcff",
+    ],
+)
+def test_what_is_not_there_is_not_found(either, path):
+    for ask in (either.stat, either.names, either.read, either.unlink, either.rmdir):
+        with pytest.raises(NoSuchPath):
+            ask(path)
+
+
+def test_a_link_of_another_placement_is_no_directory(world):
+    with pytest.raises(NotADirectory):
+        world.stat(f"{LINK}/text.txt")
+    with pytest.raises(NotADirectory):
+        world.names(LINK)
+
+
+def test_there_is_nothing_below_a_file(either):
+    with pytest.raises(NotADirectory):
+        either.stat(f"{HOME}/text.txt/more")
+    with pytest.raises(NotADirectory):
+        either.names(f"{HOME}/text.txt")
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "é" * 128, "\udcff" * 256])
+@pytest.mark.parametrize("place", ["/{}", "/by-date/{}", DAY + "/{}", HOME + "/{}", "/{}/below"])
+def test_a_component_of_more_than_255_bytes_is_too_long(world, place, name):
+    with pytest.raises(NameTooLong):
+        world.stat(place.format(name))
+    with pytest.raises(NoSuchPath):
+        world.stat(place.format(name[:127]))
+
+
+@pytest.mark.parametrize("path", ["/", "/by-date", "/by-date/2024", DAY, HOME])
+def test_a_directory_is_not_opened_as_a_file_nor_read_as_a_link(either, path):
+    with pytest.raises(IsADirectory):
+        either.read(path)
+    with pytest.raises(NotALink):
+        either.tree.readlink(path, Waiter(5))
+
+
+def test_a_file_is_no_link(world):
+    with pytest.raises(NotALink):
+        world.tree.readlink(f"{HOME}/text.txt", Waiter(5))
+
+
+@pytest.mark.parametrize("path", ["/", "/by-voice", "/by-voice/Rachel", LINK, DAY, HOME])
+def test_neither_directories_nor_links_are_unlinked(world, path):
+    with pytest.raises(NotPermitted):
+        world.unlink(path)
+    assert world.source.calls == []
+
+
+@pytest.mark.parametrize("error", [Unreachable("down"), NotComplete("wait")])
+@pytest.mark.parametrize(
+    "path",
+    ["/by-date", "/by-date/2024", "/by-date/2024/05", DAY, "/by-voice", "/by-voice/Rachel"],
+)
+def test_what_is_not_completely_known_is_not_listed_at_all(either, path, error):
+    either.names(path)
+    either.index.error = error
+    with pytest.raises(type(error)):
+        either.names(path)
+
+
+@pytest.mark.parametrize("path", [DAY, "/by-voice/Nobody", LINK.replace("_hello", "_nobody")])
+def test_a_stat_of_what_is_not_known_waits_for_it_and_fails_with_it(make_world, path):
+    world = make_world()
+    world.index.known = False
+    world.index.error = Unreachable("down")
+    with pytest.raises(Unreachable):
+        world.stat(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/by-date/2024", DAY, HOME, f"{HOME}/text.txt", "/by-voice/Rachel", LINK]
+)
+def test_what_is_not_known_yet_is_asked_for_and_found(make_world, records, path):
+    world = make_world()
+    world.index.known = False
+    world.index.arriving = records
+    assert world.stat(path)
+    assert len(world.index.asked) == 1
+
+
+def test_a_day_is_all_that_is_asked_for_to_list_it(world):
+    world.names(DAY)
+    assert [span.end - span.start for span in world.index.asked] == [86_400]
+
+
+def test_a_listing_shows_what_came_and_what_went(world):
+    assert len(world.names(DAY)) == 2
+    world.index.add(record("new", BYE + 1))
+    assert len(world.names(DAY)) == 3
+    world.index.forget(world.index.rows["hello"].item)
+    assert NAME not in world.names(DAY)
+    assert world.names("/by-voice/Rachel")[-1].endswith("_new")
+
+
+def test_a_part_is_not_listed_when_the_rest_is_lost_while_the_listing_is_read(world):
+    def lose() -> None:
+        # A refresh in another thread has stored its first page: there is a gap below it.
+        world.index.on_ensured = lambda: None
+        world.index.arriving = [world.index.rows.pop("hello")]
+        world.index.version += 1
+        world.index.known = False
+
+    world.index.on_ensured = lose
+    with suppress(NotComplete):
+        assert len(world.names(DAY)) == 2
+
+
+def test_a_directory_that_never_stands_still_is_not_listed(world):
+    world.index.on_ensured = lambda: world.index.add(record("new", BYE + world.index.version))
+    world.index.on_complete = world.index.on_ensured
+    with pytest.raises(NotComplete):
+        world.names(DAY)

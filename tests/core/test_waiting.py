@@ -1,0 +1,154 @@
+import threading
+from concurrent.futures import Future
+
+import pytest
+
+from histfs.core.errors import DeadlineExceeded, Interrupted, Unreachable
+from histfs.core.waiting import Waiter
+
+
+def done(value: object) -> Future:
+    future: Future = Future()
+    future.set_result(value)
+    return future
+
+
+class Flag:
+    """An interrupt flag that is raised from the n-th look on."""
+
+    def __init__(self, looks: int = 1) -> None:
+        self.left = looks
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+def test_a_result_that_is_there_is_returned_even_when_the_time_is_over():
+    assert Waiter(0).result(done("it")) == "it"
+
+
+def test_what_the_work_raised_is_raised():
+    future: Future = Future()
+    future.set_exception(Unreachable("down"))
+    with pytest.raises(Unreachable, match="down"):
+        Waiter(5).result(future)
+
+
+def test_a_timeout_of_the_work_itself_is_not_taken_for_the_deadline():
+    future: Future = Future()
+    future.set_exception(TimeoutError("the work's own"))
+    with pytest.raises(TimeoutError, match="the work's own"):
+        Waiter(5).result(future)
+
+
+def test_waiting_for_a_result_ends_with_the_deadline():
+    with pytest.raises(DeadlineExceeded):
+        Waiter(0.01).result(Future())
+
+
+def test_waiting_for_a_result_ends_with_the_first_look_at_the_interrupt_flag():
+    flag = Flag(looks=1)
+    with pytest.raises(Interrupted):
+        Waiter(60, flag).result(Future())
+    assert flag.left == 0
+
+
+def test_the_interrupt_flag_is_asked_by_the_thread_that_waits():
+    asked_by = []
+
+    def flag() -> bool:
+        asked_by.append(threading.current_thread())
+        return True
+
+    with pytest.raises(Interrupted):
+        Waiter(60, flag).result(Future())
+    assert asked_by == [threading.current_thread()]
+
+
+def test_cancelled_work_counts_as_an_interrupt():
+    future: Future = Future()
+    future.cancel()
+    with pytest.raises(Interrupted):
+        Waiter(60).result(future)
+
+
+def test_the_work_goes_on_when_the_one_who_waits_gives_up():
+    future: Future = Future()
+    with pytest.raises(DeadlineExceeded):
+        Waiter(0).result(future)
+    future.set_result("late")
+    assert Waiter(0).result(future) == "late"
+
+
+def test_waiting_for_a_condition_ends_when_it_is_met():
+    condition, met = threading.Condition(), []
+
+    def meet() -> None:
+        with condition:
+            met.append(True)
+            condition.notify_all()
+
+    thread = threading.Thread(target=meet)
+    with condition:
+        thread.start()
+        Waiter(60).until(condition, lambda: bool(met))
+    thread.join()
+    assert met
+
+
+def test_a_condition_that_is_met_already_is_not_waited_for():
+    condition = threading.Condition()
+    with condition:
+        Waiter(0, lambda: True).until(condition, lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "interrupted", "error"),
+    [(0.01, False, DeadlineExceeded), (60, True, Interrupted)],
+)
+def test_waiting_for_a_condition_ends_with_the_deadline_or_an_interrupt(
+    timeout, interrupted, error
+):
+    condition = threading.Condition()
+    with condition, pytest.raises(error):
+        Waiter(timeout, lambda: interrupted).until(condition, lambda: False)
+
+
+class Busy(threading.Condition):
+    """A condition that is notified all the time, as by a download that makes progress."""
+
+    def __init__(self, notifications: int) -> None:
+        super().__init__()
+        self.left = notifications
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.left -= 1
+        super().wait(0.001)
+        return True
+
+
+@pytest.mark.parametrize(
+    ("timeout", "interrupted", "error"), [(0, False, DeadlineExceeded), (60, True, Interrupted)]
+)
+def test_progress_that_is_not_enough_puts_off_neither_the_deadline_nor_an_interrupt(
+    timeout, interrupted, error
+):
+    condition = Busy(notifications=150)
+    with condition, pytest.raises(error):
+        Waiter(timeout, lambda: interrupted).until(condition, lambda: condition.left == 0)
+
+
+def test_a_shorter_patience_ends_sooner_and_keeps_the_interrupt_flag():
+    with pytest.raises(DeadlineExceeded):
+        Waiter(60).at_most(0.01).result(Future())
+    with pytest.raises(Interrupted):
+        Waiter(60, Flag()).at_most(50).result(Future())
+
+
+def test_a_longer_patience_does_not_outlast_the_call():
+    assert Waiter(0).at_most(60).remaining() == 0
+
+
+def test_what_remains_is_never_less_than_nothing():
+    assert Waiter(-5).remaining() == 0

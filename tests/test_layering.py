@@ -1,0 +1,193 @@
+"""Who may import whom: cli → mounting → {fuse, sources, catalog, audio} → core → the library."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import histfs
+
+PACKAGE = Path(histfs.__file__).parent
+
+#: For each room, or module beside the rooms, the others that it may import.
+MAY_IMPORT = {
+    "core": set(),
+    "settings": {"core"},
+    "logs": {"core"},
+    "background": {"core"},
+    "audio": {"core"},
+    "catalog": {"core"},
+    "fuse": {"core"},
+    "sources": {"core", "__version__"},
+    "simulator": {"__version__"},
+    "mounting": {"core", "settings", "audio", "catalog", "fuse", "sources", "simulator", "logs"},
+    "cli": {
+        "core", "settings", "audio", "catalog", "fuse", "sources", "simulator", "mounting", "logs",
+        "background", "__version__",
+    },
+    "__main__": {"cli"},
+}  # fmt: skip
+
+FUSE_LIBRARIES = {"fuse", "mfusepy"}
+#: What imports a module by its name, or looks for one.
+DYNAMIC = {"import_module", "__import__", "find_spec", "find_loader", "run_module"}
+
+
+class Import(NamedTuple):
+    """An import: the module that holds it, and the full name of what it imports."""
+
+    module: str
+    name: str
+
+    @property
+    def library(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def room(self) -> str:
+        """The room that it is in."""
+        return [*self.module.split("."), "__init__"][1]
+
+    @property
+    def other_room(self) -> str | None:
+        """The room that it reaches into, None for a library or for the room itself."""
+        parts = self.name.split(".")
+        if parts[0] != "histfs":
+            return None
+        return parts[1] if parts[1:] and parts[1] != self.room else None
+
+
+def modules() -> dict[str, ast.Module]:
+    """Return the syntax tree of every module, by its name."""
+    trees = {}
+    for file in sorted(PACKAGE.rglob("*.py")):
+        parts = ["histfs", *file.relative_to(PACKAGE).with_suffix("").parts]
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        trees[name] = ast.parse(file.read_text(encoding="utf-8"), str(file))
+    return trees
+
+
+def dynamic_name(node: ast.AST) -> ast.expr | None:
+    """Return what a call imports by name; None when it is no such call."""
+    if not isinstance(node, ast.Call) or not node.args:
+        return None
+    called = node.func
+    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", None)
+    return node.args[0] if name in DYNAMIC else None
+
+
+def names_in(node: ast.AST) -> Iterator[str]:
+    """Yield the full names that a statement or a call imports."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "imports are absolute here"
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    elif isinstance(by_name := dynamic_name(node), ast.Constant):
+        yield str(by_name.value)
+
+
+TREES = modules()
+IMPORTS = [
+    Import(module, name)
+    for module, tree in TREES.items()
+    for node in ast.walk(tree)
+    for name in names_in(node)
+]
+
+
+def importers(*libraries: str) -> set[str]:
+    return {found.module for found in IMPORTS if found.library in libraries}
+
+
+def test_every_room_has_its_place():
+    rooms = {module.split(".")[1] for module in TREES if "." in module}
+    assert rooms <= set(MAY_IMPORT), "say above what the new room may import"
+
+
+def test_the_order_of_the_rooms_has_no_circle():
+    left = {room: set(others) - {"__version__"} for room, others in MAY_IMPORT.items()}
+    while left:
+        free = {room for room, others in left.items() if not others & left.keys()}
+        assert free, f"a circle: {left}"
+        left = {room: others for room, others in left.items() if room not in free}
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_imports_point_inward(room):
+    reached = {(i.module, i.other_room) for i in IMPORTS if i.room == room and i.other_room}
+    assert {pair for pair in reached if pair[1] not in MAY_IMPORT[room]} == set()
+
+
+@pytest.mark.parametrize("room", ["core", "simulator"])
+def test_a_room_that_stands_on_the_standard_library_alone(room):
+    libraries = {(i.module, i.library) for i in IMPORTS if i.room == room}
+    assert libraries
+    assert {
+        (module, library)
+        for module, library in libraries
+        if library != "histfs" and library not in sys.stdlib_module_names
+    } == set()
+
+
+def test_the_core_uses_neither_sockets_nor_sql():
+    outside = {"sqlite3", "socket", "http", "urllib", "ssl", "subprocess", "ctypes"}
+    assert {i for i in IMPORTS if i.room == "core" and i.library in outside} == set()
+
+
+def test_the_fuse_library_is_imported_in_the_binding_alone():
+    assert importers(*FUSE_LIBRARIES) <= {"histfs.fuse.binding"}
+
+
+def test_modules_are_imported_by_a_computed_name_in_the_binding_alone():
+    computed = {
+        module
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if (name := dynamic_name(node)) is not None and not isinstance(name, ast.Constant)
+    }
+    assert computed == {"histfs.fuse.binding"}
+
+
+def test_requests_is_imported_in_one_module():
+    assert importers("requests", "urllib3", "httpx", "aiohttp") == {
+        "histfs.sources.elevenlabs.http"
+    }
+
+
+def test_sqlite_is_imported_in_the_catalog_alone():
+    found = importers("sqlite3")
+    assert found
+    assert {module for module in found if not module.startswith("histfs.catalog.")} == set()
+
+
+def code_lines(function: ast.FunctionDef, source: list[str]) -> int:
+    """Count a function's lines of code, without its docstring, comments and empty lines."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    if not body:
+        return 0
+    lines = source[body[0].lineno - 1 : body[-1].end_lineno]
+    return sum(bool(line.strip()) and not line.lstrip().startswith("#") for line in lines)
+
+
+def test_operations_methods_are_short():
+    file = PACKAGE / "fuse" / "operations.py"
+    source = file.read_text(encoding="utf-8").splitlines()
+    (operations,) = (
+        node
+        for node in TREES["histfs.fuse.operations"].body
+        if isinstance(node, ast.ClassDef) and node.name == "Operations"
+    )
+    lengths = {
+        node.name: code_lines(node, source)
+        for node in operations.body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("__")
+    }
+    callbacks = {name: n for name, n in lengths.items() if not name.startswith("_")}
+    assert {"getattr", "readdir", "open", "read", "unlink"} <= set(callbacks)
+    assert {name: n for name, n in callbacks.items() if n > 8} == {}

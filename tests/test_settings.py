@@ -1,0 +1,278 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from histfs.core.secret import Secret
+from histfs.settings import (
+    KEY_VARIABLE,
+    MountOptions,
+    NoKey,
+    Settings,
+    SettingsError,
+    default_cache_dir,
+    find_key,
+    parse_base_url,
+    parse_mount_options,
+    parse_size,
+    read_config,
+)
+
+KEY = "sk_0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("1234", 1234),
+        ("1K", 1024),
+        ("500M", 500 << 20),
+        ("2G", 2 << 30),
+        ("1T", 1 << 40),
+        (" 2 g ", 2 << 30),
+        ("1.5G", 3 << 29),
+        ("2GB", 2 << 30),
+        ("2GiB", 2 << 30),
+        ("10B", 10),
+    ],
+)
+def test_a_size_is_bytes_or_has_a_unit(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "G", "-1", "+1", "2X", "2 2", "1e9", "0x10", "1,5G", "inf", "nan", "9" * 400]
+)
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(SettingsError):
+        parse_size(text)
+
+
+@given(st.text("0123456789.KMGTiB -", max_size=12) | st.text())
+def test_any_text_is_a_size_or_is_refused(text):
+    try:
+        assert parse_size(text) >= 0
+    except SettingsError as error:
+        assert "not a size" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("https://api.elevenlabs.io", "https://api.elevenlabs.io"),
+        ("https://api.elevenlabs.io/", "https://api.elevenlabs.io"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://[::1]:8080/proxy/", "http://[::1]:8080/proxy"),
+    ],
+)
+def test_a_base_url_is_kept_without_the_slash_at_its_end(text, url):
+    assert parse_base_url(text) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "api.elevenlabs.io",
+        "ftp://host",
+        "file:///etc/passwd",
+        "https://",
+        "https:///path",
+        "https://user@host",
+        "https://user:password@host",
+        "https://host?x=1",
+        "https://host#part",
+        "https://host?",
+        "https://host#",
+        "https://host:port",
+        "https://host:99999",
+        "https://[::1",
+        "https://ho st",
+        "https://host\n",
+        " https://host",
+    ],
+)
+def test_a_url_that_is_more_or_less_than_a_base_is_refused(text):
+    with pytest.raises(SettingsError):
+        parse_base_url(text)
+
+
+def test_without_options_a_mount_is_for_its_owner_and_holds_links():
+    options = parse_mount_options([])
+    assert options == MountOptions()
+    assert (options.read_only, options.links, options.nonempty) == (False, True, False)
+    assert options.umask == 0o077
+    assert options.fuse == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ("ro", {"read_only": True}),
+        ("nonempty", {"nonempty": True}),
+        ("placement=dir", {"links": False}),
+        ("placement=links", {"links": True}),
+        ("umask=022", {"umask": 0o022}),
+        ("uid=1000,gid=100", {"uid": 1000, "gid": 100}),
+        ("allow_other,max_read=131072", {"fuse": {"allow_other": True, "max_read": "131072"}}),
+        ("rw,nosuid,nodev,_netdev,x-systemd.automount,x-gvfs-name=a", {}),
+        ("ro,,umask=0", {"read_only": True, "umask": 0}),
+        ("", {}),
+    ],
+)
+def test_options_say_what_they_say(text, changed):
+    assert parse_mount_options([text]) == dataclasses.replace(MountOptions(), **changed)
+
+
+def test_options_given_one_by_one_are_the_same_as_with_commas():
+    assert parse_mount_options(["ro", "umask=022"]) == parse_mount_options(["ro,umask=022"])
+
+
+def test_of_an_option_that_is_given_twice_the_last_one_counts():
+    assert parse_mount_options(["placement=dir", "placement=links"]).links
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "wrong",
+        "ro=1",
+        "nonempty=yes",
+        "placement",
+        "placement=copy",
+        "umask=9",
+        "umask",
+        "umask=-1",
+        "uid=root",
+        "uid=-1",
+        "auto_unmount",
+        "direct_io",
+        "intr",
+    ],
+)
+def test_an_option_that_can_not_be_used_is_refused_by_its_name(text):
+    with pytest.raises(SettingsError, match=text.partition("=")[0]):
+        parse_mount_options(["allow_other", text])
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    file = tmp_path / "key"
+    file.write_text(f"{KEY}\n")
+    return file
+
+
+@pytest.fixture
+def credentials(tmp_path: Path) -> dict[str, str]:
+    directory = tmp_path / "credentials"
+    directory.mkdir()
+    (directory / "elevenlabs-api-key").write_text("from-credentials")
+    return {"CREDENTIALS_DIRECTORY": str(directory)}
+
+
+def test_the_key_is_read_from_the_file_that_was_given(key_file, credentials):
+    environment = {**credentials, KEY_VARIABLE: "from-environment"}
+    assert find_key(key_file, environment).reveal() == KEY
+
+
+def test_then_from_systemds_credentials(credentials):
+    environment = {**credentials, KEY_VARIABLE: "from-environment"}
+    assert find_key(None, environment).reveal() == "from-credentials"
+
+
+@pytest.mark.parametrize("directory", ["", "/nowhere"])
+def test_then_from_the_environment(directory):
+    environment = {"CREDENTIALS_DIRECTORY": directory, KEY_VARIABLE: " from-environment "}
+    assert find_key(None, environment).reveal() == "from-environment"
+
+
+def test_no_key_is_told_with_what_to_do():
+    with pytest.raises(NoKey, match=f"{KEY_VARIABLE}.*--api-key-file"):
+        find_key(None, {})
+
+
+@pytest.mark.parametrize("content", [b"", b" \n"])
+def test_an_empty_file_holds_no_key_and_nothing_else_is_taken_instead(key_file, content):
+    key_file.write_bytes(content)
+    with pytest.raises(NoKey, match="empty"):
+        find_key(key_file, {KEY_VARIABLE: "from-environment"})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [f"{KEY} x".encode(), f"{KEY}\n{KEY}".encode(), b"\xff\xfe", "ключ".encode()],
+)
+def test_what_can_not_be_a_key_is_refused_without_showing_it(key_file, content):
+    key_file.write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        find_key(key_file, {})
+    assert KEY not in str(caught.value)
+    assert str(key_file) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [".", "missing", "key/below"])
+def test_a_key_file_that_can_not_be_read_is_told_by_its_name(key_file, name):
+    with pytest.raises(SettingsError, match="can't be read"):
+        find_key(key_file.parent / name, {})
+
+
+def test_settings_do_not_show_the_key():
+    settings = Settings(Path("/mnt"), "https://host", Secret(KEY), Path("/cache"))
+    assert KEY not in repr(settings)
+    assert "https://host" in repr(settings)
+
+
+def test_settings_are_not_changed():
+    settings = Settings(Path("/mnt"), "https://host", Secret(KEY), Path("/cache"))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.debug = True
+
+
+def test_the_cache_is_where_the_user_keeps_caches(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache_dir() == tmp_path / "histfs"
+
+
+@pytest.fixture
+def config(monkeypatch, tmp_path) -> Path:
+    """The user's own configuration file, not there yet."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    file = tmp_path / "histfs" / "config.toml"
+    file.parent.mkdir()
+    return file
+
+
+KNOWN = ["listing_ttl", "timezone", "options"]
+
+
+def test_the_users_configuration_need_not_be_there(config):
+    assert read_config(None, KNOWN) == {}
+
+
+def test_the_configuration_is_read_with_dashes_or_underscores(config):
+    config.write_text('listing-ttl = 5\ntimezone = "UTC"\noptions = ["ro"]\n')
+    assert read_config(None, KNOWN) == {"listing_ttl": 5, "timezone": "UTC", "options": ["ro"]}
+
+
+def test_a_configuration_that_was_asked_for_must_be_there(config):
+    with pytest.raises(SettingsError, match="can't be read"):
+        read_config(config, KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"listing-ttl", "is not TOML"),
+        ('timezone = "Köln"'.encode("latin-1"), "is not TOML"),
+        (b"api-key = 'x'", "api_key is not a setting"),
+        (b"[mount]\nlisting-ttl = 5", "mount is not a setting"),
+    ],
+)
+def test_a_configuration_that_can_not_be_used_is_refused_by_its_name(config, content, why):
+    config.write_bytes(content)
+    with pytest.raises(SettingsError, match=why) as caught:
+        read_config(None, KNOWN)
+    assert str(config) in str(caught.value)

@@ -10,7 +10,7 @@ import pytest
 
 from histfs import __version__
 from histfs.cli import histfs
-from histfs.cli.exits import STATUS
+from histfs.cli.exits import BUG, STATUS
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "man" / "histfs.1").read_text().replace("\\-", "-").replace("\\fR", "")
@@ -35,6 +35,7 @@ def test_the_manual_lists_each_exit_status():
     section = PAGE.split(".SH EXIT STATUS")[1].split(".SH")[0]
     assert set(map(int, re.findall(r"^\.B (\d+)$", section, re.MULTILINE))) == {
         0,
+        BUG,
         *STATUS.values(),
     }
 

@@ -2,6 +2,7 @@
 
 2  the command line, or a mountpoint that can't be used
 69  the server, or FUSE, is not to be had
+70  a bug
 75  try again later
 77  the key, or a permission that it lacks
 78  the configuration
@@ -10,6 +11,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -58,10 +60,14 @@ _ADVICE: dict[type[BaseException], str] = {
     DeadlineExceeded: "try again, or give a longer --timeout",
 }
 
+BUG = 70
+
+log = logging.getLogger(__name__)
+
 
 def status_of(error: BaseException) -> int:
     """Return the exit status for an exception."""
-    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 1)
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), BUG)
 
 
 def line_of(error: BaseException) -> str:
@@ -84,6 +90,9 @@ def reported() -> Iterator[None]:
         _end(f"histfs: {error.format_message()}", error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _end("histfs: interrupted", 128 + signal.SIGINT)
+    except Exception as error:  # noqa: BLE001 - the last resort before the user sees a traceback
+        log.debug("unexpected error", exc_info=True)
+        _end(f"histfs: unexpected error, please report it: {error!r}", BUG)
 
 
 def _end(line: str, status: int) -> NoReturn:

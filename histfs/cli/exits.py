@@ -90,7 +90,7 @@ def reported() -> Iterator[None]:
         _end(f"histfs: {error.format_message()}", error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _end("histfs: interrupted", 128 + signal.SIGINT)
-    except Exception as error:  # noqa: BLE001 - the last resort before the user sees a traceback
+    except Exception as error:  # the last resort before the user sees a traceback
         log.debug("unexpected error", exc_info=True)
         _end(f"histfs: unexpected error, please report it: {error!r}", BUG)
 

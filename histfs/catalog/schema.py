@@ -79,8 +79,12 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     # STRICT tables need SQLite 3.37 (Debian 12 has 3.40, Ubuntu 22.04 3.37).
     db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA synchronous = NORMAL")
-    db.execute("PRAGMA temp_store = MEMORY")
+    try:
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA temp_store = MEMORY")
+    except sqlite3.Error:
+        db.close()
+        raise
     return db
 
 

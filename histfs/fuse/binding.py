@@ -12,6 +12,7 @@ import ctypes.util
 import importlib
 import importlib.util
 import os
+import signal
 from types import ModuleType
 from typing import Any, Literal
 
@@ -29,6 +30,10 @@ _MAX_THREADS = 128
 _MAX_IDLE_THREADS = 10
 #: The first libfuse 3 that knows -o max_threads; the ones before start as many as are needed.
 _LIMITED_THREADS = (3, 12)
+
+#: From here on libfuse tells the kernel to send no interrupts unless `fuse_config.intr` is set; it
+#: then also sends the interrupted thread a signal (SIGUSR1), which nobody here waits for.
+_TOLD_INTERRUPTS = (3, 17)
 
 _ENCODING = "histfs-path"
 
@@ -91,6 +96,8 @@ class Binding:
             options["sync_read"] = True
         elif self.version >= _LIMITED_THREADS:
             options |= {"max_threads": _MAX_THREADS, "max_idle_threads": _MAX_IDLE_THREADS}
+        if self.version >= _TOLD_INTERRUPTS:
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         if self.name == "fusepy":
             served = _Called(operations)
             options["encoding"] = _ENCODING
@@ -104,12 +111,18 @@ class Binding:
                     " see why"
                 ) from error
 
-    @staticmethod
-    def configure(connection: Any) -> None:  # noqa: ANN401 - struct fuse_conn_info
-        """Make reads synchronous and allow many at once (libfuse 3)."""
+    def configure(self, connection: Any, config: Any) -> None:  # noqa: ANN401 - libfuse's structs
+        """Make reads synchronous, allow many at once and have interrupts told (libfuse 3).
+
+        Args:
+            connection: struct fuse_conn_info.
+            config: struct fuse_config.
+        """
         connection.want &= ~(_ASYNC_READ | _ASYNC_DIO)
         connection.max_background = _MAX_BACKGROUND
         connection.congestion_threshold = _MAX_BACKGROUND * 3 // 4
+        if self.version >= _TOLD_INTERRUPTS:
+            config.intr = 1
 
     def _exited_of(self, library: ctypes.CDLL) -> Any:  # noqa: ANN401 - a foreign function
         library.fuse_get_session.restype = ctypes.c_void_p

@@ -94,7 +94,7 @@ class Operations:
         gid: int,
         umask: int,
         started: Callable[[], None],
-        configure: Callable[[Any], None],
+        configure: Callable[[Any, Any], None],
     ) -> None:
         self._tree = tree
         self._waiter = waiter
@@ -120,7 +120,7 @@ class Operations:
     def init_with_config(self, connection: Any, config: Any) -> None:  # noqa: ANN401
         """The same, as mfusepy calls it; ``config`` is None with libfuse 2."""
         if config is not None:
-            self._configure(connection)
+            self._configure(connection, config)
         self.init("/")
 
     @_guarded

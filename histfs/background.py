@@ -51,6 +51,9 @@ def _become(work: Callable[[Ready], int], writable: int) -> NoReturn:
         code = work(lambda: _let_go(writable))
         sys.stdout.flush()
         sys.stderr.flush()
+    except Exception as error:  # noqa: BLE001 - the process ends here, with or without a word
+        line = f"histfs: unexpected error, please report it: {error!r}"
+        print(line, file=sys.stderr, flush=True)
     finally:
         # Not sys.exit: the stack above belongs to the process that was forked.
         os._exit(code)

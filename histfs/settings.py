@@ -133,7 +133,8 @@ def parse_base_url(text: str) -> str:
         good = False
     # urlsplit drops or accepts what no URL holds.
     if not good or url.username or url.password or re.search(r"[?#\s\x00-\x20\x7f]", text):
-        raise SettingsError(f"{text!r} is not a base URL: give one like {DEFAULT_BASE_URL}")
+        shown = re.sub(r"//.*@", "//***@", text)
+        raise SettingsError(f"{shown!r} is not a base URL: give one like {DEFAULT_BASE_URL}")
     return text.rstrip("/")
 
 
@@ -264,4 +265,13 @@ def read_config(file: Path | None, known: Iterable[str]) -> dict[str, Any]:
     unknown = sorted(set(found) - set(known))
     if unknown:
         raise SettingsError(f"{path}: {unknown[0]} is not a setting; see histfs mount --help")
-    return found
+    return {name: _as_given(path, name, value) for name, value in found.items()}
+
+
+def _as_given(path: Path, name: str, value: object) -> str | list[str]:
+    """Return a value of the configuration file as the command line would give it."""
+    values = value if name == "options" and isinstance(value, list) else [value]
+    if not all(isinstance(v, (str, bool, int, float)) for v in values):
+        raise SettingsError(f"{path}: {name} can't be {value!r}")
+    texts = [str(v) for v in values]
+    return texts if name == "options" else texts[0]

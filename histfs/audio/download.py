@@ -127,6 +127,8 @@ class Download:
         file, path = self._disk.create()
         try:
             self._receive(file)
+            with translated("can't be written", self._disk.root):
+                os.fsync(file.number)
             self._disk.keep(path, self._item.key, self._received)
         except BaseException:
             path.unlink(missing_ok=True)

@@ -96,7 +96,7 @@ class CachedAudio:
             found = self._on_disk(item)
             if found is not None:
                 return found
-            flight = ("audio", item.key)
+            flight = ("audio", item.key, object())
             download = Download(
                 item,
                 self._source,
@@ -111,7 +111,10 @@ class CachedAudio:
     def _on_disk(self, item: Item) -> Descriptor | None:
         """Open a clip that is on disk; one that has not the size it must have is removed."""
         found = self.disk.open(item.key)
-        if found is None or item.size in (None, os.fstat(found.number).st_size):
+        if found is None:
+            return None
+        size = os.fstat(found.number).st_size
+        if size and item.size in (None, size):
             return found
         log.warning("the cached audio of %s is damaged: fetching it again", item.key)
         self.disk.drop(item.key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -40,6 +41,22 @@ _CONFIGURABLE = (
     "sizes",
     "timeout",
 )
+
+
+class _Seconds(click.FloatRange):
+    """A number of seconds; click takes nan and inf for some."""
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - what click gives
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Return the number; fail for anything else."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return number
 
 
 def _use_config(context: click.Context, option: click.Parameter, value: Path | None) -> None:
@@ -86,7 +103,7 @@ def _use_config(context: click.Context, option: click.Parameter, value: Path | N
 )
 @click.option(
     "--listing-ttl",
-    type=click.FloatRange(0),
+    type=_Seconds(0),
     default=30.0,
     envvar="HISTFS_LISTING_TTL",
     metavar="SECONDS",
@@ -123,7 +140,7 @@ def _use_config(context: click.Context, option: click.Parameter, value: Path | N
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(1),
+    type=_Seconds(1),
     default=30.0,
     envvar="HISTFS_TIMEOUT",
     metavar="SECONDS",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 class Secret:
     """An API key: its repr, its str and its pickle say nothing of it.
@@ -20,8 +22,10 @@ class Secret:
         return self._value
 
     def redact(self, text: str) -> str:
-        """Return a text with every occurrence of the secret blotted out."""
-        return text.replace(self._value, "***") if self._value else text
+        """Return a text with every occurrence of the secret blotted out, in whatever case."""
+        if not self._value:
+            return text
+        return re.sub(re.escape(self._value), "***", text, flags=re.IGNORECASE)
 
     def __repr__(self) -> str:
         return "Secret(***)"

@@ -40,9 +40,9 @@ def mounted_on(path: Path) -> Mounted | None:
 
     ``os.path.ismount`` says no for a mount whose process has died; the kernel's table doesn't.
     """
-    wanted = str(path.parent.resolve() / path.name)
+    wanted = os.path.realpath(path)
     found = None
-    for line in _MOUNTS.read_text(errors="surrogateescape").splitlines():
+    for line in os.fsdecode(_MOUNTS.read_bytes()).rstrip("\n").split("\n"):
         before, _, after = line.partition(" - ")
         if _unescaped(before.split(" ")[4]) == wanted:
             kind, source, *_ = after.split(" ")

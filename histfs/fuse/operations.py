@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import itertools
 import logging
 import os
 import stat
@@ -152,10 +153,9 @@ class Operations:
     def readdir(self, path: str | None, handle: int) -> Iterator[tuple[str, dict[str, int], int]]:
         """Give the listing that opendir made, each entry with its kind and inode."""
         listing = self._handles.listing(handle)
-        yield ".", {"st_mode": stat.S_IFDIR}, 0
-        yield "..", {"st_mode": stat.S_IFDIR}, 0
-        for name, kind, inode in listing:
-            yield name, {"st_mode": kind, "st_ino": inode}, 0
+        dots = ((name, {"st_mode": stat.S_IFDIR}, 0) for name in (".", ".."))
+        rest = ((name, {"st_mode": kind, "st_ino": inode}, 0) for name, kind, inode in listing)
+        return itertools.chain(dots, rest)
 
     @_guarded
     def releasedir(self, path: str | None, handle: int) -> None:

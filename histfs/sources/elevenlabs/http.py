@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from types import TracebackType
@@ -19,7 +20,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import MaxRetryError, ResponseError
+from urllib3.exceptions import InvalidHeader, MaxRetryError, ReadTimeoutError, ResponseError
 from urllib3.util.retry import Retry
 
 from histfs import __version__
@@ -61,6 +62,13 @@ class _BoundedRetry(Retry):
             raise MaxRetryError(_pool, url or "", reason)
         return following
 
+    def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
+        """Return the seconds that the server asks for; None when they make no sense."""
+        try:
+            return super().get_retry_after(response)
+        except InvalidHeader:
+            return None
+
 
 class _KeyHeader(requests.auth.AuthBase):
     """Puts the API key into a request; as requests' auth it also keeps ``.netrc`` out of it."""
@@ -81,14 +89,19 @@ class Body:
         length: bytes to come, None when the server doesn't say.
     """
 
-    def __init__(self, response: requests.Response) -> None:
+    def __init__(self, response: requests.Response, key: Secret) -> None:
         headers = response.headers
         self._response = response
-        self.content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        content_type = headers.get("Content-Type", "").partition(";")[0].strip()
+        self.content_type = key.redact(content_type).lower()
         announced = headers.get("Content-Length", "")
         encoded = headers.get("Content-Encoding", "identity").lower() != "identity"
-        self._framed = announced.isdigit() or "chunked" in headers.get("Transfer-Encoding", "")
-        self.length = int(announced) if announced.isdigit() and not encoded else None
+        # str.isdigit takes digits that int refuses.
+        is_number = announced.isascii() and announced.isdigit()
+        chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
+        self._framed = is_number or chunked
+        self.length = int(announced) if is_number and not encoded else None
+        self._encoded = encoded
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes as they come; end only when the body was whole.
@@ -102,11 +115,26 @@ class Body:
             raise BadAnswer("the answer gives neither its length nor chunks: it may be cut short")
         received = 0
         with _translated():
-            for chunk in self._response.iter_content(_CHUNK):
+            for chunk in self._pieces():
                 received += len(chunk)
                 yield chunk
         if self.length is not None and received != self.length:
             raise BadAnswer(f"the answer has {received} bytes instead of {self.length}")
+
+    def _pieces(self) -> Iterator[bytes]:
+        if not self._encoded:
+            yield from self._response.iter_content(_CHUNK)
+            return
+        # Unpacked here: urllib3 doesn't notice a compressed stream that ends too soon.
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        try:
+            for packed in self._response.raw.stream(_CHUNK, decode_content=False):
+                yield unpacker.decompress(packed)
+            yield unpacker.flush()
+        except zlib.error as error:
+            raise BadAnswer("the compressed answer is damaged") from error
+        if not unpacker.eof:
+            raise BadAnswer("the compressed answer was cut short")
 
 
 class Http:
@@ -131,6 +159,9 @@ class Http:
         self._session.trust_env = host != "localhost" and not host.startswith("127.")
         retry = _BoundedRetry(
             total=RETRIES,
+            # What is neither connecting nor reading, such as TLS that breaks, urllib3 would repeat
+            # whatever the method.
+            other=0,
             backoff_factor=0.25,
             backoff_jitter=0.1,
             status_forcelist=(408, 429, 500, 502, 503, 504),
@@ -155,9 +186,9 @@ class Http:
                 content = response.content
             try:
                 body = json.loads(content)
-            except ValueError as error:
-                kind = response.headers.get("Content-Type", "no content type")
-                raise BadAnswer(f"the answer is not JSON ({one_line(kind)})") from error
+            except (ValueError, RecursionError) as error:
+                kind = self._shown(response.headers.get("Content-Type", "no content type"))
+                raise BadAnswer(f"the answer is not JSON ({kind})") from error
             if not isinstance(body, dict):
                 raise BadAnswer("the answer is JSON, but not an object")
             return body
@@ -178,7 +209,7 @@ class Http:
         """
         headers = {"Accept-Encoding": "identity"}
         with self._answer(method, path, headers=headers, payload=payload) as response:
-            yield Body(response)
+            yield Body(response, self._key)
 
     def close(self) -> None:
         """Close the connections that are not in use."""
@@ -215,14 +246,21 @@ class Http:
 
     def _fault(self, response: requests.Response) -> SourceError:
         if response.is_redirect:
-            host = urlsplit(response.headers["Location"]).hostname or "another page"
-            return BadAnswer(f"the server redirects to {one_line(host)}: not followed")
+            try:
+                host = urlsplit(response.headers["Location"]).hostname or "another page"
+            except ValueError:
+                host = "another page"
+            return BadAnswer(f"the server redirects to {self._shown(host)}: not followed")
         try:
-            body = json.loads(response.content)
-        except (ValueError, requests.RequestException):
+            # Redacted before it is read: a message that is cut may end in a piece of the key.
+            body = json.loads(self._key.redact(response.content.decode("utf-8", "replace")))
+        except (ValueError, RecursionError, requests.RequestException):
             body = None
-        fault = fault_of(response.status_code, body)
-        return type(fault)(self._key.redact(str(fault)))
+        return fault_of(response.status_code, body)
+
+    def _shown(self, text: str) -> str:
+        """Return a server's text as it may stand in a message."""
+        return one_line(self._key.redact(text))
 
 
 @contextlib.contextmanager
@@ -235,22 +273,32 @@ def _translated() -> Iterator[None]:
         requests.exceptions.ContentDecodingError,
     ) as error:
         raise BadAnswer("the answer was cut short or is damaged") from error
-    except requests.exceptions.Timeout as error:
-        raise Unreachable("the server did not answer in time") from error
     except requests.exceptions.SSLError as error:
-        raise Unreachable(f"no safe connection to the server: {_cause(error)}") from error
-    except requests.exceptions.ConnectionError as error:
-        raise Unreachable(f"the server can't be reached: {_cause(error)}") from error
-    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise Unreachable(f"no safe connection to the server: {_reason(error)}") from error
+    except (requests.exceptions.Timeout, requests.exceptions.ConnectionError) as error:
+        if any(isinstance(cause, TimeoutError | ReadTimeoutError) for cause in _causes(error)):
+            raise Unreachable("the server did not answer in time") from error
+        raise Unreachable(f"the server can't be reached: {_reason(error)}") from error
+    except ReadTimeoutError as error:
+        raise Unreachable("the server did not answer in time") from error
+    except (
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+        ValueError,  # requests looks at a redirect's Location even when it doesn't follow it
+    ) as error:
         raise BadAnswer(f"the request failed: {one_line(str(error))}") from error
 
 
-def _cause(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     """Return what the operating system said at the bottom of a chain of exceptions."""
+    said = [e.strerror for e in _causes(error) if isinstance(e, OSError) and e.strerror]
+    return one_line(said[0]) if said else "connection failed"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and what it was raised from, as urllib3 and Python keep it."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return one_line(cause.strerror)
+        yield cause
         inner = getattr(cause, "reason", None) or cause.__cause__ or cause.__context__
         cause = inner if isinstance(inner, BaseException) else None
-    return "connection failed"

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from histfs.audio.disk import Disk
+from histfs.audio.store import CachedAudio
+from histfs.core.flights import Flights
+from histfs.core.item import Item
+from histfs.core.waiting import Waiter
+from tests.support.memory import MemorySource, record
+
+PATIENCE = 10.0
+PLENTY = 1 << 30
+
+
+@dataclass
+class World:
+    """An audio store, and what it stands on.
+
+    Attributes:
+        sizes: what the store has asked the catalog to keep.
+    """
+
+    source: MemorySource
+    disk: Disk
+    store: CachedAudio
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def item(self, item_id: str = "a", size: int | None = None) -> Item:
+        """Return an item as the catalog would; with ``size`` it is known, by default as kept."""
+        made = record(item_id, 1_714_650_306)
+        self.source.add(made)
+        return replace(made.item, size=self.sizes.get(made.item.key) if size is None else size)
+
+    def read(self, item: Item) -> bytes:
+        """Open a clip, read all of it and close it."""
+        file = self.store.open(item, Waiter(PATIENCE))
+        try:
+            return file.read(0, file.size, Waiter(PATIENCE))
+        finally:
+            file.close()
+
+    @property
+    def fetched(self) -> int:
+        """How often audio was fetched."""
+        return self.source.count("audio")
+
+    def kept(self) -> set[str]:
+        """Return the keys of the clips on disk."""
+        return {path.name for path in (self.disk.root / "audio").glob("*/*")}
+
+    def unfinished(self) -> list[str]:
+        """Return the names of the files in the making."""
+        return os.listdir(self.disk.root / "incoming")
+
+
+@pytest.fixture
+def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
+    pools = []
+
+    def make(
+        source: MemorySource | None = None,
+        cap: int = PLENTY,
+        exact: bool = False,
+        flights: Flights | None = None,
+    ) -> World:
+        pools.append(flights or Flights("download", 4))
+        source = MemorySource() if source is None else source
+        sizes: dict[str, int] = {}
+        disk = Disk(tmp_path / "cache", cap)
+        store = CachedAudio(source, disk, pools[-1], sizes.__setitem__, exact=exact)
+        return World(source, disk, store, sizes)
+
+    yield make
+    for pool in pools:
+        pool.close()
+
+
+@pytest.fixture
+def world(make_world) -> World:
+    return make_world()
+
+
+class StepSource(MemorySource):
+    """A source whose audio comes piece by piece, as the test lets it.
+
+    Args:
+        tries: what comes at each try, and at every later one what came at the last; an exception
+            is raised in its place.
+        length: what the stream says of its length.
+    """
+
+    def __init__(self, *tries: list[bytes | Exception], length: int | None = None) -> None:
+        super().__init__()
+        self._tries = tries
+        self._steps = threading.Semaphore(0)
+        self.length = length
+
+    def go(self, steps: int = 1) -> None:
+        """Let so many pieces come."""
+        self._steps.release(steps)
+
+    @contextlib.contextmanager
+    def audio(self, item_id: str) -> Iterator[StepSource]:
+        with super().audio(item_id):
+            yield self
+
+    def chunks(self) -> Iterator[bytes]:
+        for piece in self._tries[min(self.count("audio"), len(self._tries)) - 1]:
+            if not self._steps.acquire(timeout=PATIENCE):
+                raise AssertionError("nobody let the next piece come")
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+
+class _Header(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+_CAPABILITY_VERSION_3 = 0x20080522
+# CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH and CAP_FOWNER.
+_OVERRIDES = 1 << 1 | 1 << 2 | 1 << 3
+
+
+@pytest.fixture
+def bound_by_modes() -> Iterator[None]:
+    """Let the modes of files count, even for root: this thread, and those that it starts."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = _Header(_CAPABILITY_VERSION_3, 0)
+    sets = (ctypes.c_uint32 * 6)()  # twice effective, permitted, inheritable
+    assert libc.capget(ctypes.byref(header), sets) == 0
+    effective = sets[0]
+    sets[0] &= ~_OVERRIDES
+    assert libc.capset(ctypes.byref(header), sets) == 0
+    yield
+    sets[0] = effective
+    assert libc.capset(ctypes.byref(header), sets) == 0

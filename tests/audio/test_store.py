@@ -1,0 +1,383 @@
+"""Clips that are fetched, kept, found again and never taken for whole when they aren't."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import pytest
+
+from histfs.core.errors import (
+    BadAnswer,
+    CacheFailed,
+    DeadlineExceeded,
+    Interrupted,
+    KeyRefused,
+    Missing,
+    NoSpace,
+    RateLimited,
+    SourceError,
+    Unreachable,
+)
+from histfs.core.flights import Flights
+from histfs.core.waiting import Waiter
+from tests.audio.conftest import PATIENCE, StepSource
+from tests.support.memory import MemorySource
+
+CUT = BadAnswer("the answer was cut short")
+
+
+def waiter():
+    return Waiter(PATIENCE)
+
+
+# Fetching
+
+
+def test_a_clip_is_fetched_once_and_then_read_from_disk(make_world):
+    world = make_world()
+    assert world.read(world.item()) == b"audio of a"
+    assert world.read(world.item()) == b"audio of a"
+    later = make_world(world.source)
+    assert later.read(later.item()) == b"audio of a"
+    assert world.fetched == 1
+    assert world.unfinished() == []
+
+
+def test_many_readers_share_one_download(world):
+    item = world.item()
+    with ThreadPoolExecutor(16) as readers, world.source.held("audio") as gate:
+        reads = [readers.submit(world.read, item) for _ in range(16)]
+        gate.wait_until_reached()
+        gate.opened.set()
+        assert {read.result(PATIENCE) for read in reads} == {b"audio of a"}
+    assert world.fetched == 1
+
+
+def test_a_read_gives_the_piece_that_was_asked_for(world):
+    file = world.store.open(world.item(), waiter())
+    pieces = [file.read(offset, size, waiter()) for offset, size in [(0, 5), (6, 2), (8, 99)]]
+    assert pieces == [b"audio", b"of", b" a"]
+    assert file.read(10, 5, waiter()) == file.read(99, 5, waiter()) == b""
+
+
+def test_an_open_file_can_be_read_after_it_was_closed_by_another_reader(world):
+    one, two = (world.store.open(world.item(), waiter()) for _ in range(2))
+    one.close()
+    assert two.read(0, 99, waiter()) == b"audio of a"
+
+
+def test_with_a_known_length_bytes_are_read_before_the_end_has_come(make_world):
+    source = StepSource([b"first", b"second"], length=11)
+    world = make_world(source)
+    source.go()
+    file = world.store.open(world.item(), waiter())
+    assert file.size == 11
+    assert file.read(0, 5, waiter()) == b"first"
+    assert world.kept() == set()
+    source.go()
+    assert file.read(0, 11, waiter()) == b"firstsecond"
+
+
+def test_with_an_unknown_length_open_waits_for_the_end(make_world):
+    source = StepSource([b"first", b"second"])
+    world = make_world(source)
+    source.go()
+    with pytest.raises(DeadlineExceeded):
+        world.store.open(world.item(), Waiter(0.05))
+    source.go()
+    assert world.store.open(world.item(), waiter()).size == 11
+    assert world.fetched == 1
+
+
+def test_a_reader_that_is_interrupted_leaves_the_download_to_the_others(make_world):
+    source = StepSource([b"audio"])
+    world = make_world(source)
+    with pytest.raises(Interrupted):
+        world.store.open(world.item(), Waiter(PATIENCE, lambda: True))
+    source.go()
+    assert world.read(world.item()) == b"audio"
+    assert world.fetched == 1
+
+
+@pytest.mark.parametrize("written", [1, 3])
+def test_a_disk_that_takes_few_bytes_at_once_gets_them_all(world, monkeypatch, written):
+    write_to_parts(monkeypatch, lambda rest: rest[:written])
+    assert world.read(world.item()) == b"audio of a"
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("pieces", "length"),
+    [([CUT], None), ([b"half", CUT], None), ([b"half", CUT], 8), ([], None), ([], 0)],
+    ids=["at once", "in the middle", "of a known length", "empty", "empty and says so"],
+)
+def test_a_broken_download_is_told_to_every_reader_and_never_kept(make_world, pieces, length):
+    source = StepSource(pieces, length=length)
+    world = make_world(source)
+    item = world.item(size=8)
+    files = [world.store.open(item, waiter()) for _ in range(3)]
+    with ThreadPoolExecutor(3) as readers:
+        reads = [readers.submit(file.read, 0, 8, waiter()) for file in files]
+        source.go(99)
+        for read in reads:
+            assert isinstance(read.exception(PATIENCE), BadAnswer)
+    assert (world.kept(), world.unfinished(), world.sizes) == (set(), [], {})
+
+
+@pytest.mark.parametrize("length", [None, 8])
+def test_a_body_that_breaks_is_asked_for_again_and_its_readers_get_the_whole(make_world, length):
+    source = StepSource(
+        [b"au", CUT], [b"a", b"ud", Unreachable("gone")], [b"audio!!!"], length=length
+    )
+    source.go(99)
+    world = make_world(source)
+    assert [world.read(world.item()) for _ in range(2)] == [b"audio!!!"] * 2
+    assert world.fetched == 3
+
+
+@pytest.mark.parametrize("other", [[b"AUDIO!!!"], [b"au"]], ids=["other bytes", "fewer bytes"])
+def test_a_clip_that_is_another_one_when_it_is_asked_for_again_is_an_error(make_world, other):
+    source = StepSource([b"audi", CUT], other, length=8)
+    world = make_world(source)
+    file = world.store.open(world.item(size=8), waiter())
+    source.go()
+    assert file.read(0, 4, waiter()) == b"audi"
+    source.go(99)
+    with pytest.raises(SourceError):
+        file.read(0, 8, waiter())
+    assert (world.kept(), world.unfinished()) == (set(), [])
+
+
+@pytest.mark.parametrize("error", [KeyRefused("no"), Missing("gone"), RateLimited("slow down")])
+def test_what_another_try_would_not_help_is_asked_once(world, error):
+    world.source.fail("audio", error)
+    with pytest.raises(type(error)):
+        world.read(world.item())
+    assert world.fetched == 1
+
+
+def test_after_a_failure_the_next_open_tries_again(world):
+    item = world.item()
+    world.source.fail("audio", Unreachable("no network"))
+    with pytest.raises(Unreachable, match="no network"):
+        world.read(item)
+    world.source.recover()
+    assert world.read(item) == b"audio of a"
+
+
+def test_an_open_that_comes_while_a_failed_download_lands_fetches_anew(make_world):
+    class SlowLanding(Flights):
+        """Flights that stand still between the end of their work and its landing."""
+
+        def __init__(self):
+            super().__init__("download", 4)
+            self.worked, self.land = threading.Event(), threading.Event()
+
+        def fly(self, key, work):
+            def slow():
+                try:
+                    return work()
+                finally:
+                    self.worked.set()
+                    assert self.land.wait(PATIENCE)
+
+            return super().fly(key, slow)
+
+    flights = SlowLanding()
+    world = make_world(flights=flights)
+    item = world.item()
+    world.source.fail("audio", Unreachable("no network"))
+    with pytest.raises(Unreachable):
+        world.read(item)
+    world.source.recover()
+    assert flights.worked.wait(PATIENCE)
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(world.store.open, item, Waiter(1))
+        wait([opening], 0.2)
+        flights.land.set()
+        assert opening.result(PATIENCE).read(0, 10, waiter()) == b"audio of a"
+
+
+def test_audio_that_has_changed_is_an_error_for_who_has_it_open_and_then_the_new_one(world):
+    item = world.item(size=5)
+    file = world.store.open(item, waiter())
+    with pytest.raises(BadAnswer, match="has changed"):
+        file.read(0, 5, waiter())
+    assert world.sizes == {"a": 10}
+    assert world.read(world.item()) == b"audio of a"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_said_to_be_full_and_nothing_is_left_on_it(world, monkeypatch, code):
+    def full(rest):
+        raise OSError(code, "full")
+
+    write_to_parts(monkeypatch, full)
+    with pytest.raises(NoSpace):
+        world.read(world.item())
+    assert (world.kept(), world.unfinished()) == (set(), [])
+
+
+def test_a_disk_that_fails_is_an_error_of_the_cache(world, monkeypatch):
+    def broken(rest):
+        raise OSError(errno.EIO, "Input/output error")
+
+    write_to_parts(monkeypatch, broken)
+    with pytest.raises(CacheFailed, match="Input/output error"):
+        world.read(world.item())
+
+
+def test_a_clip_is_served_though_the_catalog_can_not_keep_its_size(make_world, tmp_path, caplog):
+    world = make_world()
+
+    class Full(dict):
+        def __setitem__(self, key, size):
+            raise NoSpace("no space left for the catalog")
+
+    full = Full()
+    store = type(world.store)(world.source, world.disk, Flights("one", 1), full.__setitem__)
+    assert store.open(world.item(), waiter()).size == 10
+    assert store.size(world.item(), waiter()) == 10
+    assert "no space left" in caplog.text
+
+
+def write_to_parts(monkeypatch, act):
+    """Let writing to files in the making do something else with the bytes."""
+
+    def patch(name):
+        real = getattr(os, name)
+
+        def write(number, rest, *offset):
+            is_part = os.readlink(f"/proc/self/fd/{number}").endswith(".part")
+            return real(number, act(rest) if is_part else rest, *offset)
+
+        monkeypatch.setattr(os, name, write)
+
+    patch("write")
+    patch("pwrite")
+
+
+# Sizes
+
+
+def test_a_size_is_an_estimate_until_the_clip_was_opened_and_then_exact(world):
+    item = world.item()
+    assert world.store.size(item, waiter()) == item.estimate
+    assert world.fetched == 0
+    world.store.open(item, waiter())
+    # Of the same moment, from before the size was known: it must not fall back to the estimate.
+    assert world.store.size(item, waiter()) == 10
+    assert world.sizes == {"a": 10}
+
+
+def test_a_known_size_makes_open_cost_nothing_and_the_first_read_fetches(world):
+    file = world.store.open(world.item(size=10), waiter())
+    assert (file.size, world.fetched) == (10, 0)
+    assert file.read(0, 10, waiter()) == b"audio of a"
+    assert world.fetched == 1
+
+
+def test_exact_sizes_fetch_on_stat(make_world):
+    world = make_world(exact=True)
+    assert world.store.size(world.item(), waiter()) == 10
+    assert world.store.size(world.item(), waiter()) == 10
+    assert world.fetched == 1
+
+
+def test_the_size_of_a_clip_that_is_on_disk_is_learnt_without_fetching(make_world):
+    before = make_world()
+    before.read(before.item())
+    world = make_world(MemorySource())
+    assert world.store.open(world.item(), waiter()).size == 10
+    assert (world.sizes, world.fetched) == ({"a": 10}, 0)
+
+
+# What is on disk
+
+
+@pytest.mark.parametrize("left", [b"", b"audio", b"audio of a and more"])
+def test_a_cached_clip_of_another_size_is_fetched_again(world, left, caplog):
+    world.read(world.item())
+    (path,) = (world.disk.root / "audio").glob("*/*")
+    path.write_bytes(left)
+    assert world.read(world.item()) == b"audio of a"
+    assert path.read_bytes() == b"audio of a"
+    assert "damaged" in caplog.text
+
+
+def test_an_empty_cached_clip_is_fetched_again_though_its_size_is_not_known(make_world):
+    world = make_world()
+    world.read(world.item())
+    (path,) = (world.disk.root / "audio").glob("*/*")
+    path.write_bytes(b"")
+    world = make_world(MemorySource())
+    assert world.read(world.item()) == b"audio of a"
+
+
+def test_a_clip_is_on_the_disk_before_it_gets_its_name(world, monkeypatch):
+    # Else a power failure leaves a name with nothing, or a piece, behind it.
+    synced = []
+    for name in ("fsync", "fdatasync"):
+        real = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda fd, real=real: synced.append(os.fstat(fd).st_ino) or real(fd)
+        )
+    world.read(world.item())
+    (path,) = (world.disk.root / "audio").glob("*/*")
+    assert path.stat().st_ino in synced
+
+
+def test_an_evicted_clip_can_still_be_read_by_who_has_it_open(make_world):
+    world = make_world(cap=10)
+    file = world.store.open(world.item("a"), waiter())
+    world.read(world.item("b"))
+    assert world.kept() == {"b"}
+    assert file.read(0, 10, waiter()) == b"audio of a"
+    assert world.fetched == 2
+
+
+def test_a_read_only_cache_serves_what_it_has(make_world, bound_by_modes):
+    world = make_world()
+    world.read(world.item("a"))
+    directories = [path for path in world.disk.root.rglob("*") if path.is_dir()]
+    for path in directories:
+        path.chmod(0o500)
+    for path in (world.disk.root / "audio").glob("*/*"):
+        path.chmod(0o400)
+    try:
+        later = make_world(world.source)
+        assert later.read(later.item("a")) == b"audio of a"
+        with pytest.raises(CacheFailed, match="Permission denied"):
+            later.read(later.item("b"))
+    finally:
+        for path in directories:
+            path.chmod(0o700)
+
+
+def test_no_descriptor_is_left_open(make_world):
+    world = make_world(cap=50)
+    world.read(world.item("warm"))
+    world.source.fail("audio", Unreachable("no network"))
+    with pytest.raises(Unreachable):
+        world.read(world.item("warmer"))
+    world.source.recover()
+    gc.collect()
+    before = set(os.listdir("/proc/self/fd"))
+    for number in range(200):
+        item = world.item(f"item{number % 20}")
+        file = world.store.open(item, waiter())
+        file.read(0, 5, waiter())
+        file.close()
+        if number % 10 == 0:
+            world.source.fail("audio", Unreachable("no network"))
+            with pytest.raises(Unreachable):
+                world.read(world.item(f"broken{number}"))
+            world.source.recover()
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= len(before) + 2

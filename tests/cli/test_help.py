@@ -1,0 +1,42 @@
+"""What the commands tell of themselves."""
+
+from __future__ import annotations
+
+import pytest
+
+from histfs import __version__
+
+
+@pytest.mark.parametrize("option", ["--version"])
+def test_the_version_is_told(run, option):
+    done = run(option)
+    assert (done.status, done.out, done.err) == (0, f"histfs {__version__}\n", "")
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ([], ["mount", "umount", "simulate", "deletes the item"]),
+        (
+            ["mount"],
+            ["MOUNTPOINT", "histfs umount", "ELEVENLABS_API_KEY", "--api-key-file", "--read-only",
+             "--demo", "--foreground", "--base-url", "--cache-dir", "--audio-cache-size",
+             "--listing-ttl", "--timezone", "--sizes", "--timeout", "--config", "placement=",
+             "umask", "deletes the item"],
+        ),
+        (["umount"], ["MOUNTPOINT", "--lazy"]),
+        (["simulate"], ["--port", "--items", "--latency", "Ctrl-C"]),
+    ],
+    ids=lambda value: " ".join(value)[:10],
+)  # fmt: skip
+def test_the_help_has_what_a_user_needs(run, command, words, option):
+    done = run(*command, option)
+    assert (done.status, done.err) == (0, "")
+    text = " ".join(done.out.split())
+    assert [word for word in words if word not in text] == []
+
+
+def test_the_help_never_shows_the_key(run):
+    # `run` looks for it in all that is printed.
+    assert run("mount", "--help").status == 0

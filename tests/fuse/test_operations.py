@@ -1,0 +1,350 @@
+"""What the driver makes of the tree's answers; the tree is a fake, and nothing is mounted."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import logging
+import os
+import stat
+
+import pytest
+
+from histfs.core import errors
+from histfs.core.errors import HistfsError, errno_of
+from histfs.core.nodes import Attributes, BytesFile, Entry
+from histfs.core.waiting import Waiter
+from histfs.fuse.operations import Operations
+
+READING = ["getattr", "readlink", "opendir", "open", "unlink", "rmdir"]
+WRITING = {
+    "create": ("/new", 0o644, None),
+    "mknod": ("/new", 0o644, 0),
+    "mkdir": ("/new", 0o755),
+    "symlink": ("/new", "target"),
+    "link": ("/new", "/old"),
+    "rename": ("/old", "/new"),
+    "chmod": ("/a", 0o644),
+    "chown": ("/a", 0, 0),
+    "truncate": ("/a", 0),
+    "write": ("/a", b"x", 0, 1),
+    "utimens": ("/a", None),
+}
+#: Ways of opening a file that would write.
+FLAGS = [os.O_WRONLY, os.O_RDWR, os.O_RDONLY | os.O_TRUNC, os.O_WRONLY | os.O_APPEND]
+EXPECTED = [
+    kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, HistfsError)
+]
+
+
+class FakeTree:
+    """A tree with one file, one link and one directory.
+
+    Attributes:
+        error: what every call raises.
+        calls: the names of the calls.
+        file: what is opened.
+    """
+
+    def __init__(self):
+        self.error = None
+        self.calls = []
+        self.file = Recorded(b"0123456789")
+
+    def _called(self, name):
+        self.calls.append(name)
+        if self.error is not None:
+            raise self.error
+
+    def stat(self, path, waiter):
+        self._called("stat")
+        kind = {"/d": stat.S_IFDIR, "/l": stat.S_IFLNK}.get(path, stat.S_IFREG)
+        return Attributes(kind, 42, 3, 1025, 1_714_650_306)
+
+    def file_attributes(self, node, size):
+        self._called("file_attributes")
+        assert node == "node"
+        return Attributes(stat.S_IFREG, 43, 1, size, 1_714_650_306)
+
+    def listdir(self, path, waiter):
+        self._called("listdir")
+        return [
+            Entry("d", stat.S_IFDIR, 7),
+            Entry("ä", stat.S_IFREG, 8),
+            Entry("l", stat.S_IFLNK, 9),
+        ]
+
+    def readlink(self, path, waiter):
+        self._called("readlink")
+        return "../target"
+
+    def open(self, path, waiter):
+        self._called("open")
+        return "node", self.file
+
+    def unlink(self, path, waiter):
+        self._called("unlink")
+
+    def rmdir(self, path, waiter):
+        self._called("rmdir")
+
+
+class Recorded(BytesFile):
+    """An open file that tells whether it was closed, and fails when it is told to."""
+
+    closed = 0
+    error = None
+
+    def read(self, offset, size, waiter):
+        if self.error is not None:
+            raise self.error
+        return super().read(offset, size, waiter)
+
+    def close(self):
+        self.closed += 1
+
+
+@pytest.fixture
+def tree():
+    return FakeTree()
+
+
+@pytest.fixture
+def make(tree):
+    def make(read_only=False, umask=0o077, **more):
+        given = {"started": lambda: None, "configure": lambda connection, config: None, **more}
+        return Operations(
+            tree,
+            waiter=lambda: Waiter(5),
+            read_only=read_only,
+            uid=11,
+            gid=12,
+            umask=umask,
+            **given,
+        )
+
+    return make
+
+
+@pytest.fixture
+def operations(make):
+    return make()
+
+
+def call(operations, name, path="/a"):
+    more = (os.O_RDONLY,) if name == "open" else ()
+    return getattr(operations, name)(path, *more)
+
+
+def errno_raised(function, *arguments):
+    with pytest.raises(OSError) as caught:
+        function(*arguments)
+    return errno.errorcode[caught.value.errno]
+
+
+# Errors
+
+
+@pytest.mark.parametrize("kind", EXPECTED, ids=lambda kind: kind.__name__)
+def test_each_exception_of_the_core_becomes_its_errno_in_every_call(operations, tree, kind):
+    expected = errno.errorcode[errno_of(kind("why"))]
+    number = operations.open("/a", os.O_RDONLY)
+    tree.error = tree.file.error = kind("why")
+    assert {errno_raised(call, operations, name) for name in READING} == {expected}
+    assert errno_raised(operations.read, "/a", 1, 0, number) == expected
+
+
+@pytest.mark.parametrize("kind", EXPECTED, ids=lambda kind: kind.__name__)
+def test_the_log_tells_of_faults_in_one_line_and_not_of_everyday_answers(
+    operations, tree, kind, caplog
+):
+    tree.error = kind("why it failed")
+    errno_raised(operations.getattr, "/some/path")
+    faults = (errors.SourceError, errors.NoSpace, errors.CacheFailed, errors.DeadlineExceeded)
+    lines = [record.getMessage() for record in caplog.records]
+    if issubclass(kind, faults):
+        (line,) = lines
+        assert "/some/path" in line
+        assert "why it failed" in line
+    else:
+        assert lines == []
+
+
+class Strange(Exception):
+    """Something that nobody foresaw."""
+
+
+@pytest.mark.parametrize("name", READING)
+def test_what_nobody_foresaw_is_an_io_error_and_logged_with_its_trace(
+    operations, tree, name, caplog
+):
+    tree.error = Strange("boom")
+    assert errno_raised(call, operations, name) == "EIO"
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.exc_info[0] is Strange
+    caplog.clear()
+
+
+@pytest.mark.parametrize("name", ["read", "getattr", "readdir", "release", "releasedir"])
+def test_a_handle_that_nobody_opened_is_an_error(operations, name, caplog):
+    arguments = {"read": (None, 1, 0, 99)}.get(name, (None, 99))
+
+    def call():
+        list(getattr(operations, name)(*arguments) or [])
+
+    assert errno_raised(call) in ("EIO", "EBADF")
+    caplog.clear()
+
+
+def test_an_os_error_keeps_its_errno(operations, tree):
+    tree.error = OSError(errno.EMFILE, "too many open files")
+    assert errno_raised(operations.opendir, "/d") == "EMFILE"
+
+
+# Attributes
+
+
+@pytest.mark.parametrize(
+    ("umask", "read_only", "modes"),
+    [
+        (0o000, False, (0o755, 0o444, 0o777)),
+        (0o022, False, (0o755, 0o444, 0o777)),
+        (0o077, False, (0o700, 0o400, 0o777)),
+        (0o077, True, (0o500, 0o400, 0o777)),
+        (0o000, True, (0o555, 0o444, 0o777)),
+    ],
+)
+def test_modes_are_what_the_umask_leaves(make, umask, read_only, modes):
+    operations = make(read_only=read_only, umask=umask)
+    found = [operations.getattr(path)["st_mode"] for path in ("/d", "/a", "/l")]
+    assert [stat.S_IFMT(mode) for mode in found] == [stat.S_IFDIR, stat.S_IFREG, stat.S_IFLNK]
+    assert tuple(stat.S_IMODE(mode) for mode in found) == modes
+
+
+def test_attributes_are_the_trees_with_owner_blocks_and_nanoseconds(operations):
+    found = operations.getattr("/a")
+    moment = 1_714_650_306 * 10**9
+    assert found.pop("st_mode")
+    assert found == {
+        "st_ino": 42, "st_nlink": 3, "st_size": 1025, "st_blocks": 3, "st_uid": 11, "st_gid": 12,
+        "st_mtime": moment, "st_ctime": moment, "st_atime": moment,
+    }  # fmt: skip
+    assert operations.use_ns
+
+
+def test_an_open_file_has_the_size_that_it_was_opened_with(operations, tree):
+    number = operations.open("/a", os.O_RDONLY)
+    assert operations.getattr("/a", number)["st_size"] == 10
+    assert operations.getattr(None, number)["st_size"] == 10
+    assert "stat" not in tree.calls
+
+
+def test_names_may_have_255_bytes(operations):
+    assert operations.statfs("/")["f_namemax"] == 255
+
+
+# Directories
+
+
+def test_a_listing_has_the_dots_and_each_entry_with_kind_and_inode(operations):
+    number = operations.opendir("/d")
+    assert [
+        (name, attributes["st_mode"], attributes.get("st_ino"), offset)
+        for name, attributes, offset in operations.readdir("/d", number)
+    ] == [
+        (".", stat.S_IFDIR, None, 0),
+        ("..", stat.S_IFDIR, None, 0),
+        ("d", stat.S_IFDIR, 7, 0),
+        ("ä", stat.S_IFREG, 8, 0),
+        ("l", stat.S_IFLNK, 9, 0),
+    ]
+
+
+def test_a_listing_is_made_when_the_directory_is_opened_and_stays_as_it_was(operations, tree):
+    number = operations.opendir("/d")
+    tree.error = errors.Unreachable("no network")
+    first, again = (list(operations.readdir(None, number)) for _ in range(2))
+    assert first == again
+    assert len(first) == 5
+    assert tree.calls == ["listdir"]
+
+
+def test_a_directory_that_was_closed_is_closed(operations, caplog):
+    number = operations.opendir("/d")
+    operations.releasedir(None, number)
+    assert errno_raised(operations.releasedir, None, number)
+    caplog.clear()
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    "flags", [os.O_RDONLY, os.O_RDONLY | os.O_NOFOLLOW, os.O_RDONLY | os.O_NONBLOCK | 0x8000]
+)
+def test_a_file_opens_for_reading(operations, flags):
+    number = operations.open("/a", flags)
+    assert number > 0
+    assert operations.read(None, 4, 3, number) == b"3456"
+    assert operations.read(None, 99, 8, number) == b"89"
+    assert operations.read(None, 4, 10, number) == b""
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+def test_a_file_does_not_open_for_writing(make, tree, flags):
+    assert errno_raised(make().open, "/a", flags) == "EPERM"
+    assert errno_raised(make(read_only=True).open, "/a", flags) == "EROFS"
+    assert tree.calls == []
+
+
+def test_a_file_is_closed_once_when_it_is_released(operations, tree):
+    one, two = (operations.open("/a", os.O_RDONLY) for _ in range(2))
+    assert one != two
+    operations.release(None, one)
+    assert tree.file.closed == 1
+    assert operations.read(None, 1, 0, two) == b"0"
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("name", WRITING)
+def test_writing_is_refused_as_not_permitted_or_as_read_only(make, tree, name):
+    assert errno_raised(getattr(make(), name), *WRITING[name]) == "EPERM"
+    assert errno_raised(getattr(make(read_only=True), name), *WRITING[name]) == "EROFS"
+    assert tree.calls == []
+
+
+@pytest.mark.parametrize("name", ["unlink", "rmdir"])
+def test_removing_goes_to_the_tree_but_for_a_read_only_mount(make, tree, name):
+    call(make(), name)
+    assert tree.calls == [name]
+    assert errno_raised(call, make(read_only=True), name) == "EROFS"
+    assert tree.calls == [name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["access", "bmap", "copy_file_range", "fallocate", "flush", "fsync", "fsyncdir", "getxattr",
+     "ioctl", "listxattr", "lock", "lseek", "poll", "read_buf", "removexattr", "setxattr",
+     "write_buf"],
+)  # fmt: skip
+def test_what_libfuse_answers_by_itself_is_not_defined(operations, name):
+    assert not hasattr(operations, name)
+
+
+# The mount
+
+
+@pytest.mark.parametrize("config", [None, object()], ids=["libfuse 2", "libfuse 3"])
+def test_the_mount_tells_when_it_is_there(make, config):
+    told, configured = [], []
+    operations = make(
+        started=lambda: told.append(True), configure=lambda *structs: configured.append(structs)
+    )
+    assert not operations.started
+    operations.init_with_config("connection", config)
+    assert operations.started
+    assert told == [True]
+    assert configured == ([] if config is None else [("connection", config)])

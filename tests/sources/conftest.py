@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import responses
+
+from histfs.core.secret import Secret
+from histfs.sources.elevenlabs import History
+from histfs.sources.elevenlabs.http import Http
+
+BASE = "https://api.example.com"
+KEY = "sk_0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def make_history() -> Iterator[Callable[..., History]]:
+    """Make sources that are closed in the end."""
+    with contextlib.ExitStack() as stack:
+
+        def make(url: str = BASE, key: str = KEY, timeout: float = 10.0) -> History:
+            history = History(Http(url, Secret(key), timeout, connections=2))
+            stack.callback(history.close)
+            return history
+
+        yield make
+
+
+@pytest.fixture
+def history(make_history) -> History:
+    """A source whose requests go to `answers`."""
+    return make_history()
+
+
+@pytest.fixture
+def answers() -> Iterator[responses.RequestsMock]:
+    """What the server at `BASE` answers; nothing leaves this process."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+
+
+@pytest.fixture
+def live(simulator, make_history) -> History:
+    """A source of the simulator's history, over real HTTP."""
+    return make_history(simulator.base_url, simulator.api_key)
+
+
+@pytest.fixture
+def raw_server() -> Iterator[Callable[[bytes], str]]:
+    """Serve the same bytes to every request, then close the connection; returns the URL."""
+    with contextlib.ExitStack() as stack:
+
+        def start(answer: bytes) -> str:
+            listener = socket.create_server(("127.0.0.1", 0))
+
+            def serve() -> None:
+                while True:
+                    try:
+                        connection, _ = listener.accept()
+                    except OSError:
+                        return
+                    with connection, contextlib.suppress(ConnectionError):
+                        asked = b""
+                        while b"\r\n\r\n" not in asked and (piece := connection.recv(65536)):
+                            asked += piece
+                        connection.sendall(answer)
+
+            thread = threading.Thread(target=serve, daemon=True)
+            thread.start()
+
+            def stop() -> None:
+                listener.shutdown(socket.SHUT_RDWR)
+                listener.close()
+                thread.join()
+
+            stack.callback(stop)
+            return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+        yield start

@@ -1,0 +1,107 @@
+"""Where the API key goes, and where it doesn't."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+
+import pytest
+
+from histfs import __version__
+from histfs.core.errors import HistfsError
+from histfs.core.source import Query
+from tests.sources.conftest import BASE, KEY
+
+ITEM = f"{BASE}/v1/history/a"
+
+
+def shown(error):
+    """Return all that a log would tell of an exception."""
+    return "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "call"),
+    [
+        ("GET", "", lambda history: history.list(Query())),
+        ("GET", "/a", lambda history: history.get("a")),
+        ("DELETE", "/a", lambda history: history.delete("a")),
+        ("GET", "/a/audio", lambda history: history.audio("a").__enter__()),
+        ("POST", "/download", lambda history: history.download(["a"]).__enter__()),
+    ],
+    ids=["list", "get", "delete", "audio", "download"],
+)
+def test_the_key_is_sent_in_its_own_header_and_nowhere_else(history, answers, method, path, call):
+    answers.add(method, f"{BASE}/v1/history{path}", status=400)
+    with pytest.raises(HistfsError):
+        call(history)
+    (sent,) = [call.request for call in answers.calls]
+    assert sent.headers.pop("xi-api-key") == KEY
+    assert KEY not in f"{sent.headers}{sent.url}{sent.body}"
+    assert "Authorization" not in sent.headers
+    assert sent.headers["User-Agent"] == f"histfs/{__version__}"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 401, "json": {"detail": {"message": f"The key {KEY} is wrong"}}},
+        {"status": 400, "json": {"detail": f"bad header xi-api-key: {KEY}"}},
+        {"status": 400, "json": {"detail": [{"loc": ["header", KEY], "msg": KEY}]}},
+        {"status": 400, "json": {"error": KEY}},
+        {"status": 500, "body": KEY},
+        {"status": 200, "body": KEY},
+        {"status": 200, "body": "", "content_type": f"text/html; echo={KEY}"},
+        {"status": 302, "headers": {"Location": f"https://{KEY.replace('_', '-')}.example.com/"}},
+        {"status": 302, "headers": {"Location": f"https://example.com/?key={KEY}"}},
+    ],
+    ids=["message", "text", "validation", "code", "error body", "body", "type", "host", "query"],
+)
+def test_a_server_that_echoes_the_key_gets_it_into_no_exception(
+    history, make_history, answers, answer
+):
+    answers.get(ITEM, **answer)
+    # A key without an underscore may stand in a host's name.
+    for key in (KEY, KEY.replace("_", "-")):
+        with pytest.raises(HistfsError) as caught:
+            make_history(key=key).get("a")
+        assert key not in shown(caught.value)
+        assert key not in repr(history)
+
+
+def test_audio_of_a_type_that_echoes_the_key_gets_it_into_no_exception(history, answers):
+    answers.get(f"{ITEM}/audio", body="x", content_type=f"text/{KEY}")
+    with pytest.raises(HistfsError) as caught, history.audio("a"):
+        pass
+    assert KEY not in shown(caught.value)
+
+
+@pytest.mark.parametrize("before", [255, 270, 290, 310])
+def test_a_message_that_is_cut_does_not_end_in_a_piece_of_the_key(history, answers, before):
+    answers.get(ITEM, status=401, json={"detail": "x" * before + KEY})
+    with pytest.raises(HistfsError) as caught:
+        history.get("a")
+    assert KEY[:6] not in shown(caught.value)
+
+
+def test_the_key_is_not_in_the_debug_log(live, simulator, caplog):
+    caplog.set_level(logging.DEBUG)
+    live.list(Query())
+    assert caplog.records
+    assert simulator.api_key not in caplog.text
+    assert simulator.counts.log[0].key == "right"
+
+
+def test_a_netrc_file_is_not_used(make_history, answers, tmp_path, monkeypatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine api.example.com login me password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    answers.get(ITEM, json={"history_item_id": "a"})
+    make_history().get("a")
+    assert "Authorization" not in answers.calls[0].request.headers
+
+
+def test_a_proxy_of_the_environment_does_not_get_what_is_for_this_machine(live, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert live.list(Query(limit=1)).records

@@ -81,9 +81,13 @@ class Disk:
     def create(self) -> tuple[Descriptor, Path]:
         """Make an empty file for a clip on its way."""
         with translated("can't be written", self._incoming):
-            number, path = tempfile.mkstemp(suffix=".part", dir=self._incoming)
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return Descriptor(number), Path(path)
+            while True:
+                number, path = tempfile.mkstemp(suffix=".part", dir=self._incoming)
+                file = Descriptor(number)
+                fcntl.flock(number, fcntl.LOCK_EX)
+                # Another mount that starts just now may have taken it for a leftover.
+                if os.fstat(number).st_nlink:
+                    return file, Path(path)
 
     def keep(self, path: Path, key: str, size: int) -> None:
         """Put a clip that is whole in its place, and make room for it.

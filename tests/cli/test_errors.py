@@ -65,12 +65,11 @@ def test_a_key_file_without_a_key_is_named_with_the_reason(
     assert said in done.line
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_key_file_that_may_not_be_read_says_so(run, place, tmp_path):
-    file = tmp_path / "key"
-    file.write_text(KEY)
-    file.chmod(0)
-    assert "Permission denied" in run("mount", "-f", place, "--api-key-file", file).line
+def test_a_key_file_that_can_not_be_read_says_why(run, place, tmp_path):
+    # Not a matter of permissions: root, who often runs the tests, has them all.
+    (tmp_path / "file").write_text(KEY)
+    done = run("mount", "-f", place, "--api-key-file", tmp_path / "file" / "key")
+    assert "Not a directory" in done.line
 
 
 def test_an_empty_key_in_the_environment_is_none(run, place):

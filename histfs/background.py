@@ -27,12 +27,16 @@ def run_in_background(work: Callable[[Ready], int]) -> int:
     readable, writable = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
+    # Held back until there is somebody to hand it on to.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     child = os.fork()
     if child == 0:
         os.close(readable)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         _become(work, writable)
     os.close(writable)
     with os.fdopen(readable, "rb") as pipe, _interruptible(child):
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if pipe.read(1):
             return 0
     _, status = os.waitpid(child, 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
-_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 _FILE_BYTES = 1 << 20
 
 
@@ -33,8 +33,9 @@ def start(foreground: bool, debug: bool) -> None:
     logging.basicConfig(
         handlers=[handler], level=logging.DEBUG if debug else logging.INFO, force=True
     )
-    # Each retry, and each new connection, is a line of theirs; what matters is in ours.
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    # Each retry, each new connection, each refused call is a line of theirs; ours say what matters.
+    for name in ("urllib3", "fuse", "mfusepy"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _file_handler() -> logging.Handler | None:

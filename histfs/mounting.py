@@ -19,9 +19,9 @@ from cachetools import TTLCache
 from histfs.audio.disk import Disk
 from histfs.audio.store import CachedAudio
 from histfs.catalog.catalog import Catalog
-from histfs.catalog.refresh import Refresher
+from histfs.catalog.refresh import PATIENCE, Refresher
 from histfs.catalog.store import Store
-from histfs.core.errors import CacheFailed, Unreachable
+from histfs.core.errors import CacheFailed, DeadlineExceeded, KeyRefused, SourceError
 from histfs.core.files import AudioFile, MetaFile, TextFile
 from histfs.core.flights import Flights
 from histfs.core.nodes import Entry
@@ -35,7 +35,7 @@ from histfs.core.waiting import Waiter
 from histfs.fuse import binding as fuse
 from histfs.fuse.mountpoint import check_device, check_mountpoint
 from histfs.fuse.operations import Operations
-from histfs.settings import Settings, SettingsError
+from histfs.settings import OptionError, Settings
 from histfs.simulator import Settings as SimulatorSettings
 from histfs.simulator import Simulator
 from histfs.sources.elevenlabs import History
@@ -63,7 +63,7 @@ def compose(settings: Settings) -> Iterator[Filesystem]:
     """Put the parts of a filesystem together.
 
     Raises:
-        SettingsError: a setting can't be used.
+        OptionError: a setting can't be used.
         CacheFailed, NoSpace: the cache can't be used.
     """
     with contextlib.ExitStack() as stack:
@@ -86,7 +86,8 @@ def compose(settings: Settings) -> Iterator[Filesystem]:
             source,
             Disk(home, settings.audio_cache_size),
             downloads,
-            store.set_size,
+            set_size=store.set_size,
+            forget=catalog.forget,
             exact=settings.exact_sizes,
         )
         zone = _zone(settings.timezone)
@@ -142,12 +143,21 @@ def serve(settings: Settings, ready: Callable[[], None]) -> None:
             configure=binding.configure,
         )
         named = {"fsname": f"elevenlabs:{settings.profile}", "subtype": "histfs"}
-        safe = {"nosuid": True, "nodev": True, "noexec": True, "default_permissions": True}
+        safe = {"nosuid": True, "nodev": True, "noexec": True}
+        # Alone, the one who mounts is let in by the kernel and nobody else. With others the modes
+        # count, at a price: as attributes aren't cached, each step of a path is asked for again.
+        shared = bool({"allow_other", "allow_root"} & options.fuse.keys())
         binding.run(
             operations,
             str(settings.mountpoint),
             debug=settings.debug,
-            **{**named, **safe, "ro": options.read_only, **options.fuse},
+            **{
+                **named,
+                **safe,
+                "default_permissions": shared,
+                "ro": options.read_only,
+                **options.fuse,
+            },
         )
         log.info("unmounted from %s", settings.mountpoint)
 
@@ -188,11 +198,19 @@ def account_dir(settings: Settings) -> Path:
 
 
 def _make_contact(settings: Settings, filesystem: Filesystem) -> None:
-    """Ask for the newest items, which also tells whether the server and the key are good."""
+    """Ask for the newest items, which also tells whether the server and the key are good.
+
+    Where all was known the last time, a server that fails is no reason not to mount.
+    """
+    known = filesystem.store.windows().cover(ALWAYS)
     try:
-        filesystem.refresher.contact(Waiter(settings.timeout))
-    except Unreachable as error:
-        if not filesystem.store.windows().cover(ALWAYS):
+        filesystem.refresher.contact(
+            Waiter(min(PATIENCE, settings.timeout) if known else settings.timeout)
+        )
+    except KeyRefused:
+        raise
+    except (SourceError, DeadlineExceeded) as error:
+        if not known:
             raise
         log.warning("%s: %s; showing what is known", settings.base_url, error)
 
@@ -206,4 +224,4 @@ def _zone(name: str | None) -> Zone:
     try:
         return Zone(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise SettingsError(f"the time zone {name!r} is not known on this machine") from error
+        raise OptionError(f"the time zone {name!r} is not known on this machine") from error

@@ -38,6 +38,10 @@ class SettingsError(HistfsError):
     """A setting that can't be used; the message says which one and what to do."""
 
 
+class OptionError(SettingsError):
+    """An option has a value that it can't have, wherever the value comes from."""
+
+
 class NoKey(SettingsError):
     """No API key was given."""
 
@@ -109,14 +113,14 @@ def parse_size(text: str) -> int:
     """Return the bytes that a size such as ``500M`` or ``2G`` stands for.
 
     Raises:
-        SettingsError: it is no size.
+        OptionError: it is no size.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if not match:
-        raise SettingsError(f"{text!r} is not a size: give bytes, or a number with K, M, G or T")
+        raise OptionError(f"{text!r} is not a size: give bytes, or a number with K, M, G or T")
     size = float(match[1]) * _UNITS[match[2].upper()]
     if size >= _LARGEST:
-        raise SettingsError(f"{text!r} is more than any disk holds")
+        raise OptionError(f"{text!r} is more than any disk holds")
     return int(size)
 
 
@@ -124,7 +128,7 @@ def parse_base_url(text: str) -> str:
     """Return a base URL without the slash at its end.
 
     Raises:
-        SettingsError: it is no http or https URL, or holds more than scheme, host and path.
+        OptionError: it is no http or https URL, or holds more than scheme, host and path.
     """
     try:
         url = urlsplit(text)
@@ -134,7 +138,7 @@ def parse_base_url(text: str) -> str:
     # urlsplit drops or accepts what no URL holds.
     if not good or url.username or url.password or re.search(r"[?#\s\x00-\x20\x7f]", text):
         shown = re.sub(r"//.*@", "//***@", text)
-        raise SettingsError(f"{shown!r} is not a base URL: give one like {DEFAULT_BASE_URL}")
+        raise OptionError(f"{shown!r} is not a base URL: give one like {DEFAULT_BASE_URL}")
     return text.rstrip("/")
 
 
@@ -158,14 +162,14 @@ def parse_mount_options(texts: Iterable[str]) -> MountOptions:
         texts: each one or several options, separated by commas.
 
     Raises:
-        SettingsError: an option is unknown, refused, or has a value that it can't have.
+        OptionError: an option is unknown, refused, or has a value that it can't have.
     """
     known: dict[str, Any] = {}
     fuse: dict[str, bool | str] = {}
     for option in filter(None, ",".join(texts).split(",")):
         name, has_value, value = option.partition("=")
         if name in _REFUSED:
-            raise SettingsError(f"-o {name} is refused: {_REFUSED[name]}")
+            raise OptionError(f"-o {name} is refused: {_REFUSED[name]}")
         if name in _IGNORED or name.startswith("x-"):
             continue
         if name in _FLAGS:
@@ -179,20 +183,20 @@ def parse_mount_options(texts: Iterable[str]) -> MountOptions:
         elif name in ("umask", "uid", "gid"):
             known[name] = _number(option, value, 8 if name == "umask" else 10)
         else:
-            raise SettingsError(f"-o {option} is not known; see histfs mount --help")
+            raise OptionError(f"-o {option} is not known; see histfs mount --help")
     return MountOptions(fuse=fuse, **known)
 
 
 def _choice(option: str, value: str, choices: Mapping[str, bool]) -> bool:
     if value not in choices:
-        raise SettingsError(f"-o {option}: choose one of {', '.join(choices)}")
+        raise OptionError(f"-o {option}: choose one of {', '.join(choices)}")
     return choices[value]
 
 
 def _number(option: str, value: str, base: int) -> int:
     digits = "01234567" if base == 8 else "0123456789"
     if not value or len(value) > 10 or value.strip(digits):
-        raise SettingsError(f"-o {option}: not a number")
+        raise OptionError(f"-o {option}: not a number")
     return int(value, base)
 
 

@@ -13,7 +13,14 @@ import threading
 from collections.abc import Callable
 
 from histfs.audio.disk import Descriptor, Disk, translated
-from histfs.core.errors import BadAnswer, HistfsError, Interrupted, Rejected, Unreachable
+from histfs.core.errors import (
+    BadAnswer,
+    DeadlineExceeded,
+    HistfsError,
+    Interrupted,
+    Rejected,
+    Unreachable,
+)
 from histfs.core.item import Item
 from histfs.core.source import Source
 from histfs.core.waiting import Waiter
@@ -24,6 +31,10 @@ _TRIES = 3
 log = logging.getLogger(__name__)
 
 
+class GivenUp(HistfsError):
+    """The download was never begun, because nobody waited any more; who wants it asks anew."""
+
+
 class Download:
     """The flight of one clip.
 
@@ -32,7 +43,7 @@ class Download:
         source: where to fetch it.
         disk: where to put it.
         landed: called with the exact size in bytes once the clip is whole and in its place.
-        abandoned: called when the last one who waited was interrupted.
+        abandoned: called when the last one who waited has given up.
     """
 
     def __init__(
@@ -58,6 +69,12 @@ class Download:
         self._size: int | None = None
 
     @property
+    def error(self) -> BaseException | None:
+        """Why the download failed; None while it hasn't."""
+        with self._changed:
+            return self._error
+
+    @property
     def size(self) -> int | None:
         """The exact size in bytes, as soon as it is known."""
         with self._changed:
@@ -68,7 +85,7 @@ class Download:
         try:
             with self._changed:
                 if self._given_up and not self._waiting:
-                    raise Interrupted("nobody waits for the audio any more")
+                    raise GivenUp("nobody waits for the audio any more")
             self._fetch()
         except BaseException as error:
             with self._changed:
@@ -84,6 +101,7 @@ class Download:
 
         Raises:
             SourceError, NoSpace, CacheFailed: the download failed.
+            GivenUp: it was never begun.
             Interrupted, DeadlineExceeded: the wait ended first; the download goes on.
         """
         with self._changed:
@@ -115,7 +133,7 @@ class Download:
         self._waiting += 1
         try:
             waiter.until(self._changed, lambda: arrived() or self._error is not None)
-        except Interrupted:
+        except (Interrupted, DeadlineExceeded):
             if self._waiting == 1:
                 self._given_up = True
                 self._abandoned()

@@ -1,7 +1,8 @@
 """The audio store: what is on disk, what is on its way, and what is yet to be fetched.
 
-Threads: any number at once. `_lock` guards the table of downloads and the sizes learnt lately; a
-handle's own `_lock` guards which file it reads. Neither is held while anybody waits.
+Threads: any number at once. `_lock` guards the tables of downloads and of handles and the sizes
+learnt lately; a handle's own `_lock` guards which file it reads. Neither is held while anybody
+waits.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from collections.abc import Callable
 from cachetools import LRUCache
 
 from histfs.audio.disk import Descriptor, Disk, translated
-from histfs.audio.download import Download
-from histfs.core.errors import BadAnswer, HistfsError, Interrupted
+from histfs.audio.download import Download, GivenUp
+from histfs.core.errors import BadAnswer, HistfsError, Missing, SourceError
 from histfs.core.flights import Flights
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
@@ -36,6 +37,7 @@ class CachedAudio:
         disk: where it is kept.
         flights: fetches; its number of threads is the number of connections.
         set_size: keeps the exact size of a clip, by key, for ever.
+        forget: takes an item out of the catalog that turned out to be deleted elsewhere.
         exact: whether `size` fetches a clip whose exact size isn't known.
     """
 
@@ -44,29 +46,33 @@ class CachedAudio:
         source: Source,
         disk: Disk,
         flights: Flights,
+        *,
         set_size: Callable[[str, int], None],
+        forget: Callable[[Item], None],
         exact: bool = False,
     ) -> None:
         self._source = source
         self.disk = disk
         self._flights = flights
         self._set_size = set_size
+        self._forget = forget
         self._exact = exact
         self._lock = threading.Lock()
         self._downloads: dict[str, Download] = {}
+        self._handles: dict[str, set[_Handle]] = {}
         self._learnt: LRUCache[str, int] = LRUCache(_LEARNT)
 
     def size(self, item: Item, waiter: Waiter) -> int:
         """Return the exact size where it is known, else an estimate, or fetch to know it."""
-        if item.size is not None:
-            return item.size
-        if self._exact:
-            return self.open(item, waiter).size
         # `item` was read a moment ago. Whoever got the exact size by opening the clip since then
         # must not be told an estimate now: the kernel would cut the file to it.
         with self._lock:
             download = self._downloads.get(item.key)
-            size = download.size if download else self._learnt.get(item.key)
+            size = self._exact_size(item)
+        if size is None and download is not None:
+            size = download.size
+        if size is None and self._exact:
+            return self.open(item, waiter).size
         return item.estimate if size is None else size
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
@@ -75,16 +81,28 @@ class CachedAudio:
         Only a clip whose exact size isn't known yet is fetched here: a program that opened it will
         believe the size that fstat gives.
         """
-        content: Descriptor | Download | None = self._on_disk(item)
-        if content is None and item.size is not None:
-            return _Handle(self, item, item.size, None)
-        content = content or self.content(item)
-        if isinstance(content, Download):
-            return _Handle(self, item, content.wait_for_size(waiter), content)
-        size = os.fstat(content.number).st_size
-        if item.size is None:
-            self._learn(item.key, size)
-        return _Handle(self, item, size, content)
+        with self._lock:
+            size = self._exact_size(item)
+            content: Descriptor | Download | None = self._on_disk(item)
+        while content is not None or size is None:
+            content = content or self.content(item)
+            if isinstance(content, Descriptor):
+                found = os.fstat(content.number).st_size
+                if size is None:
+                    self._learn(item.key, found)
+                return self._handle(item, found, content)
+            try:
+                return self._handle(item, content.wait_for_size(waiter), content)
+            except GivenUp:
+                content = None
+        return self._handle(item, size, None)
+
+    def secure(self, item: Item, waiter: Waiter) -> None:
+        """Fetch what those who have a clip open have yet to read: it is about to be deleted."""
+        with self._lock:
+            handles = list(self._handles.get(item.key, ()))
+        for handle in handles:
+            handle.secure(waiter)
 
     def content(self, item: Item) -> Descriptor | Download:
         """Return a clip's file, or its download: the one under way, or a new one."""
@@ -104,28 +122,60 @@ class CachedAudio:
                 landed=lambda size: self._landed(item, size),
                 abandoned=lambda: self._flights.abandon(flight),
             )
-            self._flights.fly(flight, lambda: self._run(item.key, download))
+            self._flights.fly(flight, lambda: self._run(item, download))
             self._downloads[item.key] = download
             return download
 
+    def closed(self, key: str, handle: _Handle) -> None:
+        """Forget a handle."""
+        with self._lock:
+            handles = self._handles.get(key, set())
+            handles.discard(handle)
+            if not handles:
+                self._handles.pop(key, None)
+
+    def _handle(self, item: Item, size: int, content: Descriptor | Download | None) -> _Handle:
+        handle = _Handle(self, item, size, content)
+        with self._lock:
+            self._handles.setdefault(item.key, set()).add(handle)
+        return handle
+
+    def _exact_size(self, item: Item) -> int | None:
+        """Return the newest size that is known; called with `_lock` held."""
+        return self._learnt.get(item.key, item.size)
+
     def _on_disk(self, item: Item) -> Descriptor | None:
-        """Open a clip that is on disk; one that has not the size it must have is removed."""
+        """Open a clip that is on disk; called with `_lock` held.
+
+        One that is empty, or has not the size it must have, is removed.
+        """
         found = self.disk.open(item.key)
         if found is None:
             return None
         size = os.fstat(found.number).st_size
-        if size and item.size in (None, size):
+        if size and self._exact_size(item) in (None, size):
             return found
         log.warning("the cached audio of %s is damaged: fetching it again", item.key)
         self.disk.drop(item.key)
         return None
 
-    def _run(self, key: str, download: Download) -> None:
+    def _run(self, item: Item, download: Download) -> None:
         try:
             download.run()
         finally:
             with self._lock:
-                self._downloads.pop(key, None)
+                self._downloads.pop(item.key, None)
+        if isinstance(download.error, Missing):
+            self._confirm(item)
+
+    def _confirm(self, item: Item) -> None:
+        """Forget an item that was deleted elsewhere; without audio, but there, it stays listed."""
+        try:
+            self._source.get(item.id)
+        except Missing:
+            self._forget(item)
+        except SourceError as error:
+            log.info("whether %s is still there can't be told: %s", item.key, error)
 
     def _landed(self, item: Item, size: int) -> None:
         if item.size not in (None, size):
@@ -164,29 +214,39 @@ class _Handle:
         size = min(size, self._size - offset)
         if size <= 0:
             return b""
-        content = self._open()
-        if isinstance(content, Download):
-            return self._read_arriving(content, offset, size, waiter)
-        with translated("can't be read", self._store.disk.root):
-            return os.pread(content.number, size, offset)
+        while True:
+            content = self._take()
+            if isinstance(content, Descriptor):
+                with translated("can't be read", self._store.disk.root):
+                    return os.pread(content.number, size, offset)
+            try:
+                if content.wait_for_size(waiter) != self._size:
+                    raise BadAnswer(f"the audio of {self._item.key} has changed: open it again")
+                return content.read(offset, size, waiter)
+            except GivenUp:
+                self._drop(content)
+            except HistfsError:
+                # Whoever reads on after an error, or a signal, asks anew.
+                self._drop(content)
+                raise
+
+    def secure(self, waiter: Waiter) -> None:
+        """Have all of the clip on this machine: its last byte comes when the rest has come."""
+        self.read(self._size - 1, 1, waiter)
 
     def close(self) -> None:
         """Let go of the file."""
+        self._store.closed(self._item.key, self)
         with self._lock:
             self._content = None
 
-    def _read_arriving(self, download: Download, offset: int, size: int, waiter: Waiter) -> bytes:
-        try:
-            if download.wait_for_size(waiter) != self._size:
-                raise BadAnswer(f"the audio of {self._item.key} has changed: open it again")
-            return download.read(offset, size, waiter)
-        except Interrupted:
-            # Whoever reads on after a signal asks anew: what nobody waits for may never start.
-            self.close()
-            raise
-
-    def _open(self) -> Descriptor | Download:
+    def _take(self) -> Descriptor | Download:
         with self._lock:
             if self._content is None:
                 self._content = self._store.content(self._item)
             return self._content
+
+    def _drop(self, content: Download) -> None:
+        with self._lock:
+            if self._content is content:
+                self._content = None

@@ -67,6 +67,8 @@ CREATE TABLE changes (
 INSERT INTO changes VALUES (0);
 """
 
+_NAMES = {"items", "audio", "labels", "placed", "windows", "changes"}
+
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open a catalog file, made before by `prepare`.
@@ -99,9 +101,9 @@ def prepare(path: Path) -> None:
     """
     try:
         _check_or_create(path)
+    except sqlite3.OperationalError:
+        raise  # locked, a full disk, no permission: the file itself may be good
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError) and "lock" in str(error):
-            raise
         aside = path.with_name(f"{path.name}.{time.strftime('%Y%m%dT%H%M%S')}.unusable")
         log.warning("%s can't be used (%s): set aside as %s", path, error, aside.name)
         path.rename(aside)
@@ -117,11 +119,16 @@ def _check_or_create(path: Path) -> None:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("BEGIN IMMEDIATE")
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
+        if version == 0 and not _tables(db):
             for statement in _TABLES.split(";"):
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {VERSION}")
         elif version != VERSION:
             raise sqlite3.DatabaseError(f"its version is {version}, not {VERSION}")
         db.execute("COMMIT")
-        db.execute("SELECT count(*) FROM windows").fetchone()
+        if not _tables(db) >= _NAMES:
+            raise sqlite3.DatabaseError("tables are missing")
+
+
+def _tables(db: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in db.execute("SELECT name FROM sqlite_master")}

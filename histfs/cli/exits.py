@@ -34,7 +34,7 @@ from histfs.core.errors import (
 )
 from histfs.fuse.binding import FuseUnavailable
 from histfs.fuse.mountpoint import MountpointBusy, MountpointError
-from histfs.settings import NoKey, SettingsError
+from histfs.settings import NoKey, OptionError, SettingsError
 
 STATUS: dict[type[BaseException], int] = {
     MountpointBusy: 75,
@@ -42,6 +42,7 @@ STATUS: dict[type[BaseException], int] = {
     FuseUnavailable: 69,
     KeyRefused: 77,
     NoKey: 77,
+    OptionError: 2,
     SettingsError: 78,
     CacheFailed: 78,
     RateLimited: 75,
@@ -83,6 +84,9 @@ def reported() -> Iterator[None]:
         yield
     except HistfsError as error:
         _end(line_of(error), status_of(error))
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(error.exit_code)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "histfs"
         _end(f"histfs: {error.format_message()} See {path} --help.", error.exit_code)

@@ -65,7 +65,7 @@ def _use_config(context: click.Context, option: click.Parameter, value: Path | N
         context.default_map = read_config(value, _CONFIGURABLE)
 
 
-@click.command()
+@click.command(context_settings={"show_default": True})
 @click.argument("mountpoint", type=click.Path(path_type=Path))
 @click.option("-f", "--foreground", is_flag=True, help="Stay here, log to the terminal.")
 @click.option("-d", "--debug", is_flag=True, help="Show every call (stays in the foreground).")
@@ -77,11 +77,18 @@ def _use_config(context: click.Context, option: click.Parameter, value: Path | N
     help="Mount options: ro, placement=links|dir, umask=077, uid=, gid=, allow_other, nonempty.",
 )
 @click.option("--demo", "is_demo", is_flag=True, help="Mount a sample history; needs no key.")
-@click.option("--read-only", is_flag=True, envvar="HISTFS_READ_ONLY", help="The same as -o ro.")
+@click.option(
+    "--read-only",
+    is_flag=True,
+    envvar="HISTFS_READ_ONLY",
+    show_envvar=True,
+    help="The same as -o ro.",
+)
 @click.option(
     "--base-url",
     default=DEFAULT_BASE_URL,
     envvar="HISTFS_BASE_URL",
+    show_envvar=True,
     metavar="URL",
     help="The API's address; data residency has others.",
 )
@@ -89,6 +96,7 @@ def _use_config(context: click.Context, option: click.Parameter, value: Path | N
     "--api-key-file",
     type=click.Path(path_type=Path),
     envvar="HISTFS_API_KEY_FILE",
+    show_envvar=True,
     metavar="FILE",
     help="A file that holds the API key; else $ELEVENLABS_API_KEY is used.",
 )
@@ -97,6 +105,7 @@ def _use_config(context: click.Context, option: click.Parameter, value: Path | N
     type=click.Path(path_type=Path, file_okay=False),
     default=default_cache_dir,
     envvar="HISTFS_CACHE_DIR",
+    show_envvar=True,
     metavar="DIR",
     show_default="~/.cache/histfs",
     help="Where the catalog and the audio are kept.",
@@ -106,6 +115,7 @@ def _use_config(context: click.Context, option: click.Parameter, value: Path | N
     type=_Seconds(0),
     default=30.0,
     envvar="HISTFS_LISTING_TTL",
+    show_envvar=True,
     metavar="SECONDS",
     help="How long a listing is taken for fresh.",
 )
@@ -113,6 +123,7 @@ def _use_config(context: click.Context, option: click.Parameter, value: Path | N
     "--audio-cache-size",
     default="2G",
     envvar="HISTFS_AUDIO_CACHE_SIZE",
+    show_envvar=True,
     metavar="SIZE",
     help="How much audio is kept on this machine.",
 )
@@ -121,12 +132,14 @@ def _use_config(context: click.Context, option: click.Parameter, value: Path | N
     type=click.IntRange(1, 64),
     default=8,
     envvar="HISTFS_CONNECTIONS",
+    show_envvar=True,
     metavar="N",
     help="Downloads at once.",
 )
 @click.option(
     "--timezone",
     envvar="HISTFS_TIMEZONE",
+    show_envvar=True,
     metavar="ZONE",
     show_default="the machine's",
     help="The zone in which days begin, such as Europe/Berlin.",
@@ -136,6 +149,7 @@ def _use_config(context: click.Context, option: click.Parameter, value: Path | N
     type=click.Choice(["estimate", "exact"]),
     default="estimate",
     envvar="HISTFS_SIZES",
+    show_envvar=True,
     help="What stat shows of audio that was never opened; exact downloads it.",
 )
 @click.option(
@@ -143,6 +157,7 @@ def _use_config(context: click.Context, option: click.Parameter, value: Path | N
     type=_Seconds(1),
     default=30.0,
     envvar="HISTFS_TIMEOUT",
+    show_envvar=True,
     metavar="SECONDS",
     help="When any call on the mount ends at the latest.",
 )
@@ -150,6 +165,7 @@ def _use_config(context: click.Context, option: click.Parameter, value: Path | N
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     envvar="HISTFS_CONFIG",
+    show_envvar=True,
     metavar="FILE",
     is_eager=True,
     expose_value=False,

@@ -19,6 +19,13 @@ class AudioStore(Protocol):
             SourceError: the store promises exact sizes, and the audio can't be had.
         """
 
+    def secure(self, item: Item, waiter: Waiter) -> None:
+        """Fetch what those who have the audio open have yet to read: it is about to be deleted.
+
+        Raises:
+            As `open`.
+        """
+
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open the audio of an item; its exact size is known afterwards.
 

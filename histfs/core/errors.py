@@ -165,8 +165,3 @@ def errno_of(error: BaseException) -> int:
     if isinstance(error, OSError) and error.errno:
         return error.errno
     return errno.EIO
-
-
-def is_expected(error: BaseException) -> bool:
-    """Say whether an exception is one of the answers that the design foresees."""
-    return isinstance(error, HistfsError)

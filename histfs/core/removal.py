@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from histfs.core.errors import Missing
+from histfs.core.errors import CacheFailed, Missing, NoSpace
 from histfs.core.flights import Flights
 from histfs.core.index import Index
 from histfs.core.item import Item
@@ -129,8 +129,11 @@ class Removal:
                 for depth in range(2, len(path) + 1):
                     self._emptied.pop(path[:depth], None)
                     self._emptied[path[:depth]] = (now, item.date)
-        self._index.forget(item)
         log.info("deleted item %s", item.key)
+        try:
+            self._index.forget(item)
+        except (NoSpace, CacheFailed) as error:
+            log.warning("item %s is deleted, but still in the catalog: %s", item.key, error)
 
     def _expire(self) -> None:
         """Drop what lingers for too long; the oldest come first in both dicts."""

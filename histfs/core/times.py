@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -59,8 +59,10 @@ class Zone:
 
     def day(self, year: int, month: int, day: int) -> Span:
         """Return the span of a local day; ValueError when the calendar has no such day."""
-        first = datetime(year, month, day).toordinal()
-        after = datetime.fromordinal(first + 1)
+        first = datetime(year, month, day)
+        if first.date() == date.max:
+            return Span(self._start(year, month, day), ALWAYS.end)
+        after = first + timedelta(days=1)
         return Span(self._start(year, month, day), self._start(after.year, after.month, after.day))
 
     def _start(self, year: int, month: int, day: int) -> int:

@@ -186,6 +186,7 @@ class Tree:
             # A view's link stays for as long as the item does; directories are for rmdir.
             raise NotPermitted(path)
         if node.file.deletes and self._removal.lingering(node.item.key) is None:
+            node.file.before_delete(node.item, waiter)
             self._removal.delete(node.item, node.name, self._places(node.item), waiter)
         else:
             self._removal.hide(node.item, node.name)
@@ -238,9 +239,7 @@ class Tree:
             raise NoSuchPath("/".join(parts))
         if not at:
             return Directory(view, parts, self._newest_of_all())
-        newest = None
-        if self._index.complete(span):
-            newest = view.newest(at, self._index)
+        newest = view.newest(at, self._index) if view.settled(at, self._index) else None
         if newest is None:
             newest = self._removal.emptied(parts)
         if newest is None:

@@ -80,7 +80,7 @@ def check_mountpoint(path: Path, nonempty: bool) -> None:
     except OSError as error:
         if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):
             raise MountpointError(
-                f"{path} holds a mount whose process has died: fusermount -u {path}"
+                f"{path} holds a mount whose process has died: run histfs umount {path}"
             ) from None
         raise MountpointError(f"{path} can't be used: {error.strerror}") from None
     if there is not None and there.kind.startswith("fuse"):

@@ -27,12 +27,14 @@ class World:
 
     Attributes:
         sizes: what the store has asked the catalog to keep.
+        forgotten: keys of the items that it has asked the catalog to forget.
     """
 
     source: MemorySource
     disk: Disk
     store: CachedAudio
     sizes: dict[str, int] = field(default_factory=dict)
+    forgotten: list[str] = field(default_factory=list)
 
     def item(self, item_id: str = "a", size: int | None = None) -> Item:
         """Return an item as the catalog would; with ``size`` it is known, by default as kept."""
@@ -75,9 +77,17 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
         pools.append(flights or Flights("download", 4))
         source = MemorySource() if source is None else source
         sizes: dict[str, int] = {}
+        forgotten: list[str] = []
         disk = Disk(tmp_path / "cache", cap)
-        store = CachedAudio(source, disk, pools[-1], sizes.__setitem__, exact=exact)
-        return World(source, disk, store, sizes)
+        store = CachedAudio(
+            source,
+            disk,
+            pools[-1],
+            set_size=sizes.__setitem__,
+            forget=lambda item: forgotten.append(item.key),
+            exact=exact,
+        )
+        return World(source, disk, store, sizes, forgotten)
 
     yield make
     for pool in pools:

@@ -19,6 +19,7 @@ from histfs.core.errors import (
     Missing,
     NoSpace,
     RateLimited,
+    ServerFailed,
     SourceError,
     Unreachable,
 )
@@ -241,7 +242,9 @@ def test_a_clip_is_served_though_the_catalog_can_not_keep_its_size(make_world, t
             raise NoSpace("no space left for the catalog")
 
     full = Full()
-    store = type(world.store)(world.source, world.disk, Flights("one", 1), full.__setitem__)
+    store = type(world.store)(
+        world.source, world.disk, Flights("one", 1), set_size=full.__setitem__, forget=print
+    )
     assert store.open(world.item(), waiter()).size == 10
     assert store.size(world.item(), waiter()) == 10
     assert "no space left" in caplog.text
@@ -381,3 +384,59 @@ def test_no_descriptor_is_left_open(make_world):
             world.source.recover()
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) <= len(before) + 2
+
+
+def test_a_download_that_fails_is_asked_for_again_by_who_has_it_open(world):
+    file = world.store.open(world.item(size=10), waiter())
+    world.source.fail("audio", ServerFailed("500"))
+    with pytest.raises(ServerFailed):
+        file.read(0, 10, waiter())
+    world.source.recover()
+    assert len(file.read(0, 10, waiter())) == 10
+
+
+def test_what_was_given_up_before_it_began_is_begun_for_who_comes_then(make_world):
+    """The one connection is taken; the first reader of `b` gives up, the second gets it."""
+    world = make_world(flights=Flights("download", 1))
+    taken, wanted = world.item("a", size=10), world.item("b", size=10)
+    second = world.store.open(wanted, waiter())
+    with ThreadPoolExecutor(2) as threads, world.source.held("audio") as gate:
+        first = threads.submit(world.read, taken)
+        gate.wait_until_reached()
+        with pytest.raises(DeadlineExceeded):
+            world.store.open(wanted, waiter()).read(0, 10, Waiter(0.01))
+        late = threads.submit(second.read, 0, 10, waiter())
+        gate.opened.set()
+        assert (len(first.result(PATIENCE)), len(late.result(PATIENCE))) == (10, 10)
+
+
+def test_a_clip_about_to_be_deleted_is_fetched_for_who_has_it_open(world):
+    item = world.item(size=10)
+    file = world.store.open(item, waiter())
+    world.store.secure(item, waiter())
+    world.source.discard(item.id)
+    world.store.disk.drop(item.key)
+    assert len(file.read(0, 10, waiter())) == 10
+    assert world.source.count("audio") == 1
+
+
+def test_a_clip_that_nobody_has_open_is_not_fetched_before_it_is_deleted(world):
+    item = world.item(size=10)
+    world.store.open(item, waiter()).close()
+    world.store.secure(item, waiter())
+    assert world.source.count("audio") == 0
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_an_item_whose_audio_is_missing_is_forgotten_if_it_was_deleted(make_world, deleted):
+    one_by_one = Flights("download", 1)
+    world = make_world(flights=one_by_one)
+    item = world.item()
+    if deleted:
+        world.source.discard(item.id)
+    else:
+        world.source.fail("audio", Missing("no audio"))
+    with pytest.raises(Missing):
+        world.store.open(item, waiter())
+    wait([one_by_one.fly("after", lambda: None)])
+    assert world.forgotten == ([item.key] if deleted else [])

@@ -8,7 +8,7 @@ import pytest
 
 from histfs.catalog import schema
 from histfs.catalog.store import Store
-from histfs.core.errors import CacheFailed
+from histfs.core.errors import CacheFailed, NoSpace
 from histfs.core.times import ALWAYS
 from tests.support.memory import record
 
@@ -96,3 +96,16 @@ def test_mounts_that_start_at_the_same_time_share_one_catalog(path):
 def test_a_catalog_that_can_not_be_made_fails_as_the_cache(tmp_path, place):
     with pytest.raises(CacheFailed):
         Store(tmp_path / place)
+
+
+def test_a_disk_that_is_full_when_it_is_opened_costs_nothing_of_it(open_store, path, monkeypatch):
+    fill(open_store())
+
+    def full(_path):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch, pytest.raises(NoSpace):
+        patch.setattr(schema, "connect", full)
+        open_store()
+    assert set_aside(path) == []
+    assert open_store().count() == 1

@@ -171,7 +171,7 @@ def test_a_server_that_can_not_be_reached_is_told_in_one_line(run, place, nobody
 )  # fmt: skip
 def test_a_setting_that_can_not_be_used_is_named(run, place, arguments, said):
     done = run("mount", "-f", place, *arguments)
-    assert done.status == 78
+    assert done.status == 2
     assert said in done.line
 
 
@@ -213,7 +213,6 @@ def test_wrong_usage_is_told_in_one_line(run, arguments):
         (b"\xff\xfe", "is not TOML"),
         (b"colour = 'red'", "colour is not a setting"),
         (b"api_key = 'x'", "api_key is not a setting"),
-        (b"audio_cache_size = 'much'", "'much' is not a size"),
         (None, "No such file"),
     ],
     ids=str,

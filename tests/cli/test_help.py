@@ -40,3 +40,9 @@ def test_the_help_has_what_a_user_needs(run, command, words, option):
 def test_the_help_never_shows_the_key(run):
     # `run` looks for it in all that is printed.
     assert run("mount", "--help").status == 0
+
+
+def test_histfs_alone_shows_its_help(run):
+    done = run()
+    assert done.status == 2
+    assert "Commands:" in done.err.splitlines()

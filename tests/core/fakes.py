@@ -101,6 +101,9 @@ class FakeAudio:
     def size(self, item: Item, waiter: Waiter) -> int:
         return item.estimate
 
+    def secure(self, item: Item, waiter: Waiter) -> None:
+        """Nothing to do: the audio is in memory."""
+
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         self.opened.append(item.key)
         return BytesFile(f"audio of {item.id}".encode())

@@ -211,6 +211,29 @@ def test_an_open_clip_can_be_read_after_its_unlink(mount, simulator):
         os.close(descriptor)
 
 
+def test_an_open_clip_that_was_not_read_yet_can_be_read_after_its_unlink(
+    simulator, tmp_path, binding
+):
+    with mounted(simulator, tmp_path, binding, "--audio-cache-size", "1") as mount:
+        first, second = mount.audio()[:2]
+        content = first.read_bytes()
+        second.read_bytes()  # which takes the first one's place in the cache
+        descriptor = os.open(first, os.O_RDONLY)
+        try:
+            first.unlink()
+            assert os.pread(descriptor, len(content) + 1, 0) == content
+        finally:
+            os.close(descriptor)
+
+
+def test_access_tells_what_may_be_done(mount):
+    item = mount.items()[0]
+    assert os.access(item, os.R_OK | os.W_OK | os.X_OK)
+    assert os.access(item / "text.txt", os.R_OK)
+    assert not os.access(item / "text.txt", os.X_OK)
+    assert not os.access(item / "nothing", os.F_OK)
+
+
 def test_a_clip_never_opened_can_be_mapped(mount, simulator):
     with mount.audio()[0].open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
@@ -266,6 +289,26 @@ def test_a_listing_is_complete_or_fails(simulator, tmp_path, binding):
             )
             assert done.returncode != 0
             assert (backup / "by-date" / "2020").exists()
+
+
+def test_the_newest_day_is_shown_while_the_rest_is_still_being_read(tmp_path, binding):
+    with Simulator(Settings(items=3000, days=90, alignments=False)) as simulator:
+        simulator.faults.add(Fault("GET /v1/history$", "hang", seconds=60, after=1))
+        with mounted(simulator, tmp_path, binding) as mount:
+            newest = simulator.library.item(next(iter(simulator.library.ids())))["date_unix"]
+            day = time.strftime("by-date/%Y/%m/%d", time.gmtime(newest))
+            assert (mount.path / day).stat().st_mtime == newest
+            assert simulator.counts[LIST] <= 2
+
+
+def test_what_is_known_is_mounted_though_the_server_fails(simulator, tmp_path, binding):
+    with mounted(simulator, tmp_path, binding) as mount:
+        names = [item.name for item in mount.items()]
+    for fault in ("html", "status"):
+        simulator.faults.add(Fault("GET", fault, status=503 if fault == "status" else None))
+        with mounted(simulator, tmp_path, binding) as mount:
+            assert [item.name for item in mount.items()] == names
+        simulator.faults.clear()
 
 
 def test_what_is_known_goes_on_without_the_server(simulator, tmp_path, binding):

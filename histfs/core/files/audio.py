@@ -50,6 +50,10 @@ class AudioFile:
     def __init__(self, store: AudioStore) -> None:
         self._store = store
 
+    def before_delete(self, item: Item, waiter: Waiter) -> None:
+        """Fetch the audio for those who have it open and have not read it."""
+        self._store.secure(item, waiter)
+
     def filename(self, item: Item) -> str | None:
         """Return ``audio.`` and the ending for the item's content type and output format."""
         return f"audio.{extension(item.content_type, item.output_format)}"

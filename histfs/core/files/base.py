@@ -21,6 +21,9 @@ class ItemFile(Protocol):
     def deletes(self) -> bool:
         """Whether unlinking the file deletes the item, or only hides the file in this mount."""
 
+    def before_delete(self, item: Item, waiter: Waiter) -> None:
+        """See to it that who has the file open can read on when the item is deleted."""
+
     def filename(self, item: Item) -> str | None:
         """Return the file's name in the item's directory, None when this item has no such file."""
 
@@ -48,6 +51,9 @@ class Rendered:
     def render(self, details: Details) -> bytes:
         """Return the file's bytes."""
         raise NotImplementedError
+
+    def before_delete(self, item: Item, waiter: Waiter) -> None:
+        """Nothing to do: an open file has all of its bytes."""
 
     def filename(self, item: Item) -> str | None:
         """Return the file's name, the same for every item."""

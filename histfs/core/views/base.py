@@ -16,7 +16,8 @@ At = tuple[str, ...]
 class View(Protocol):
     """Under which directories items are shown; every item stands in exactly one of a view.
 
-    The methods ask the index for what it knows and never wait: the tree has made sure of `span`.
+    The methods ask the index for what it knows and never wait: the tree has made sure of `span`, or
+    of `settled` where it asks for `newest` alone.
     """
 
     @property
@@ -29,6 +30,9 @@ class View(Protocol):
 
     def span(self, at: At) -> Span | None:
         """Return what must be known to list a directory; None when there can't be such a one."""
+
+    def settled(self, at: At, index: Index) -> bool:
+        """Say whether `newest` is known for certain, though the directory may not be."""
 
     def newest(self, at: At, index: Index) -> int | None:
         """Return the date of the newest item below a directory; None when there is no such one."""

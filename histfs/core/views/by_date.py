@@ -46,6 +46,14 @@ class ByDate:
             return None
         return None
 
+    def settled(self, at: At, index: Index) -> bool:
+        """Say whether all is known from the newest known item of the directory to its end."""
+        span = self.span(at)
+        if span is None:
+            return True
+        newest = index.newest(span)
+        return index.complete(Span(span.start if newest is None else newest + 1, span.end))
+
     def newest(self, at: At, index: Index) -> int | None:
         """Return the date of the newest item in a year, a month or a day."""
         span = self.span(at)

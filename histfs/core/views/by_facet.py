@@ -41,6 +41,10 @@ class ByFacet:
         """Return all time: which values there are, and what they hold, needs the whole history."""
         return ALWAYS
 
+    def settled(self, at: At, index: Index) -> bool:
+        """Say whether the whole history is known: before, names can't be given out."""
+        return index.complete(ALWAYS)
+
     def newest(self, at: At, index: Index) -> int | None:
         """Return the date of the newest item that has the value, or of all items."""
         values = self._values(index)

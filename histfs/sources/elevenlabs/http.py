@@ -182,8 +182,7 @@ class Http:
             SourceError: anything else came, or nothing.
         """
         with self._answer(method, path, query=query) as response:
-            with _translated():
-                content = response.content
+            content = _content(response)
             try:
                 body = json.loads(content)
             except (ValueError, RecursionError) as error:
@@ -253,14 +252,25 @@ class Http:
             return BadAnswer(f"the server redirects to {self._shown(host)}: not followed")
         try:
             # Redacted before it is read: a message that is cut may end in a piece of the key.
-            body = json.loads(self._key.redact(response.content.decode("utf-8", "replace")))
-        except (ValueError, RecursionError, requests.RequestException):
+            body = json.loads(self._key.redact(_content(response).decode("utf-8", "replace")))
+        except (ValueError, RecursionError, SourceError):
             body = None
         return fault_of(response.status_code, body)
 
     def _shown(self, text: str) -> str:
         """Return a server's text as it may stand in a message."""
         return one_line(self._key.redact(text))
+
+
+def _content(response: requests.Response) -> bytes:
+    """Read the whole of an answer; one that trickles is given up when its time is over."""
+    chunks = []
+    with _translated():
+        for chunk in response.iter_content(_CHUNK):
+            chunks.append(chunk)
+            if time.monotonic() >= _deadline.get():
+                raise Unreachable("the server did not answer in time")
+    return b"".join(chunks)
 
 
 @contextlib.contextmanager

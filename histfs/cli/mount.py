@@ -6,8 +6,9 @@ import contextlib
 import math
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -27,20 +28,17 @@ from histfs.settings import (
     read_config,
 )
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 #: The options that may stand in the configuration file.
-_CONFIGURABLE = (
-    "options",
-    "read_only",
-    "base_url",
-    "api_key_file",
-    "cache_dir",
-    "listing_ttl",
-    "audio_cache_size",
-    "connections",
-    "timezone",
-    "sizes",
-    "timeout",
-)
+_CONFIGURABLE = ["options"]
+
+
+def _setting(flag: str, **attributes: Any) -> Callable[[Command], Command]:  # noqa: ANN401
+    """Declare an option that may also stand in the environment and the configuration file."""
+    name = flag.removeprefix("--").replace("-", "_")
+    _CONFIGURABLE.append(name)
+    return click.option(flag, envvar=f"HISTFS_{name.upper()}", show_envvar=True, **attributes)
 
 
 class _Seconds(click.FloatRange):
@@ -77,87 +75,67 @@ def _use_config(context: click.Context, option: click.Parameter, value: Path | N
     help="Mount options: ro, placement=links|dir, umask=077, uid=, gid=, allow_other, nonempty.",
 )
 @click.option("--demo", "is_demo", is_flag=True, help="Mount a sample history; needs no key.")
-@click.option(
+@_setting(
     "--read-only",
     is_flag=True,
-    envvar="HISTFS_READ_ONLY",
-    show_envvar=True,
     help="The same as -o ro.",
 )
-@click.option(
+@_setting(
     "--base-url",
     default=DEFAULT_BASE_URL,
-    envvar="HISTFS_BASE_URL",
-    show_envvar=True,
     metavar="URL",
     help="The API's address; data residency has others.",
 )
-@click.option(
+@_setting(
     "--api-key-file",
     type=click.Path(path_type=Path),
-    envvar="HISTFS_API_KEY_FILE",
-    show_envvar=True,
     metavar="FILE",
     help="A file that holds the API key; else $ELEVENLABS_API_KEY is used.",
 )
-@click.option(
+@_setting(
     "--cache-dir",
     type=click.Path(path_type=Path, file_okay=False),
     default=default_cache_dir,
-    envvar="HISTFS_CACHE_DIR",
-    show_envvar=True,
     metavar="DIR",
     show_default="~/.cache/histfs",
     help="Where the catalog and the audio are kept.",
 )
-@click.option(
+@_setting(
     "--listing-ttl",
     type=_Seconds(0),
     default=30.0,
-    envvar="HISTFS_LISTING_TTL",
-    show_envvar=True,
     metavar="SECONDS",
     help="How long a listing is taken for fresh.",
 )
-@click.option(
+@_setting(
     "--audio-cache-size",
     default="2G",
-    envvar="HISTFS_AUDIO_CACHE_SIZE",
-    show_envvar=True,
     metavar="SIZE",
     help="How much audio is kept on this machine.",
 )
-@click.option(
+@_setting(
     "--connections",
     type=click.IntRange(1, 64),
     default=8,
-    envvar="HISTFS_CONNECTIONS",
-    show_envvar=True,
     metavar="N",
     help="Downloads at once.",
 )
-@click.option(
+@_setting(
     "--timezone",
-    envvar="HISTFS_TIMEZONE",
-    show_envvar=True,
     metavar="ZONE",
     show_default="the machine's",
     help="The zone in which days begin, such as Europe/Berlin.",
 )
-@click.option(
+@_setting(
     "--sizes",
     type=click.Choice(["estimate", "exact"]),
     default="estimate",
-    envvar="HISTFS_SIZES",
-    show_envvar=True,
     help="What stat shows of audio that was never opened; exact downloads it.",
 )
-@click.option(
+@_setting(
     "--timeout",
     type=_Seconds(1),
     default=30.0,
-    envvar="HISTFS_TIMEOUT",
-    show_envvar=True,
     metavar="SECONDS",
     help="When any call on the mount ends at the latest.",
 )

@@ -143,21 +143,12 @@ def serve(settings: Settings, ready: Callable[[], None]) -> None:
             configure=binding.configure,
         )
         named = {"fsname": f"elevenlabs:{settings.profile}", "subtype": "histfs"}
-        safe = {"nosuid": True, "nodev": True, "noexec": True}
-        # Alone, the one who mounts is let in by the kernel and nobody else. With others the modes
-        # count, at a price: as attributes aren't cached, each step of a path is asked for again.
-        shared = bool({"allow_other", "allow_root"} & options.fuse.keys())
+        safe = {"nosuid": True, "nodev": True, "noexec": True, "default_permissions": True}
         binding.run(
             operations,
             str(settings.mountpoint),
             debug=settings.debug,
-            **{
-                **named,
-                **safe,
-                "default_permissions": shared,
-                "ro": options.read_only,
-                **options.fuse,
-            },
+            **{**named, **safe, "ro": options.read_only, **options.fuse},
         )
         log.info("unmounted from %s", settings.mountpoint)
 

@@ -140,16 +140,6 @@ class Operations:
         return self._stat(self._tree.stat(path, self._waiter()))
 
     @_guarded
-    def access(self, path: str, wanted: int) -> int:
-        """access(2), for the one who mounted; where others may use it, the kernel decides."""
-        mode = self._modes[self._tree.stat(path, self._waiter()).kind]
-        if os.geteuid() == 0:
-            mode |= 0o600  # capabilities(7), CAP_DAC_OVERRIDE: all but executing what nobody may
-        if wanted & ~(mode >> 6) & 0o7:
-            raise OSError(errno.EACCES, path)
-        return 0
-
-    @_guarded
     def readlink(self, path: str) -> str:
         """readlink(2)."""
         return self._tree.readlink(path, self._waiter())

@@ -12,6 +12,7 @@ import signal
 import stat
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +97,13 @@ def test_a_directory_has_the_time_of_its_newest_item(mount, simulator):
     last = mount.items()[-1]
     for directory in (last, last.parent, last.parent.parent, mount.path / "by-date", mount.path):
         assert directory.stat().st_mtime == newest
+
+
+def test_the_mount_is_named_and_safe(mount):
+    table = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    source, _, kind, options, *_ = next(row for row in table if row[1] == str(mount.path))
+    assert (source, kind) == ("elevenlabs:default", "fuse.histfs")
+    assert {"nosuid", "nodev", "noexec", "default_permissions"} <= set(options.split(","))
 
 
 def test_entries_carry_kind_and_inode(mount):

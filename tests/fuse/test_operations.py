@@ -326,7 +326,7 @@ def test_removing_goes_to_the_tree_but_for_a_read_only_mount(make, tree, name):
 
 @pytest.mark.parametrize(
     "name",
-    ["bmap", "copy_file_range", "fallocate", "flush", "fsync", "fsyncdir", "getxattr",
+    ["access", "bmap", "copy_file_range", "fallocate", "flush", "fsync", "fsyncdir", "getxattr",
      "ioctl", "listxattr", "lock", "lseek", "poll", "read_buf", "removexattr", "setxattr",
      "write_buf"],
 )  # fmt: skip

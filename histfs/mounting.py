@@ -18,6 +18,7 @@ from cachetools import TTLCache
 
 from histfs.audio.disk import Disk
 from histfs.audio.store import CachedAudio
+from histfs.catalog.cached import CachedCatalog
 from histfs.catalog.catalog import Catalog
 from histfs.catalog.refresh import PATIENCE, Refresher
 from histfs.catalog.store import Store
@@ -81,12 +82,12 @@ def compose(settings: Settings) -> Iterator[Filesystem]:
         for flights in (scans, downloads, deletes):
             stack.callback(flights.close)
         refresher = Refresher(source, store, scans, settings.listing_ttl)
-        catalog = Catalog(store, refresher, source.describe)
+        catalog = CachedCatalog(Catalog(store, refresher, source.describe))
         audio = CachedAudio(
             source,
             Disk(home, settings.audio_cache_size),
             downloads,
-            set_size=store.set_size,
+            set_size=catalog.set_size,
             forget=catalog.forget,
             exact=settings.exact_sizes,
         )

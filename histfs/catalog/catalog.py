@@ -38,6 +38,11 @@ class Catalog:
         """A number that changes whenever what is known has changed."""
         return self._store.version
 
+    @property
+    def recent_version(self) -> int:
+        """The same at less cost; another process's change may be a moment late."""
+        return self._store.recent_version
+
     def ensure(self, span: Span, waiter: Waiter) -> None:
         """See to it that all items of a span are known and fresh."""
         self._refresher.ensure(span, waiter)
@@ -80,3 +85,7 @@ class Catalog:
     def forget(self, item: Item) -> None:
         """Take a deleted item out."""
         self._store.forget(item.key)
+
+    def set_size(self, key: str, size: int) -> None:
+        """Keep the exact size of an item's audio, in bytes."""
+        self._store.set_size(key, size)

@@ -2,8 +2,8 @@
 
 Threads: any number at once. Readers take a connection out of a pool (`_idle`) for one statement.
 `_writing` lets one thread of this process write at a time; another process is held off by SQLite's
-own lock. `_lock` guards the pool and the deleted keys. No lock is held while the network is used:
-nothing here uses it.
+own lock. `_lock` guards the pool, the deleted keys and the version last seen. No lock is held while
+the network is used: nothing here uses it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from histfs.core.times import Span
 #: Seconds for which a page that still shows an item deleted here is not believed: the page may
 #: have been on its way when the item was deleted.
 _DELETED_MEMORY = 120.0
+
+#: Seconds for which the version that was seen last is taken for the one that is.
+_GLANCE = 0.1
 
 _ITEM = """
     SELECT i.key, i.id, i.date, i.slug, i.content_type, i.output_format, i.estimate, i.revision,
@@ -56,14 +59,23 @@ class Store:
         self._writing = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._deleted: dict[str, float] = {}
+        self._seen = (-1, float("-inf"))
         with _translated(path):
             schema.prepare(path)
 
     @property
     def version(self) -> int:
-        """A number that grows whenever anybody, another process too, has changed an item."""
+        """A number that grows whenever anybody, another process too, has changed what is known."""
         ((version,),) = self._rows("SELECT version FROM changes")
+        self._saw(version)
         return int(version)
+
+    @property
+    def recent_version(self) -> int:
+        """The same, without asking the file: another process's change may be `_GLANCE` late."""
+        with self._lock:
+            version, seen = self._seen
+        return version if time.monotonic() - seen < _GLANCE else self.version
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -181,13 +193,13 @@ class Store:
             _delete(db, gone)
             for record, raw in changed:
                 _insert(db, record, raw)
-            if gone or changed:
-                db.execute(_CHANGED)
             before = Windows(Span(*row) for row in db.execute(_WINDOWS))
             after = (before.remove(outdated) if outdated else before).add(span)
             if after != before:
                 db.execute("DELETE FROM windows")
                 db.executemany("INSERT INTO windows VALUES (?, ?)", after)
+            if gone or changed or after != before:
+                db.execute(_CHANGED)
 
     def set_size(self, key: str, size: int) -> None:
         """Keep the exact size of an item's audio, in bytes."""
@@ -234,7 +246,14 @@ class Store:
         with self._writing, self._connection() as db:
             db.execute("BEGIN IMMEDIATE")
             yield db
+            ((version,),) = db.execute("SELECT version FROM changes").fetchall()
             db.execute("COMMIT")
+            self._saw(version)
+
+    def _saw(self, version: int) -> None:
+        """Remember the newest version that was seen, and when."""
+        with self._lock:
+            self._seen = (max(version, self._seen[0]), time.monotonic())
 
 
 @contextlib.contextmanager

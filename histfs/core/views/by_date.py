@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from histfs.core.index import Index
 from histfs.core.item import Item
 from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.views.base import At
 
-_FORMATS = ("%Y", "%m", "%d")
+#: Spans that are remembered, more than ten years of days.
+_SPANS = 4096
 
 
 class ByDate:
@@ -24,9 +26,13 @@ class ByDate:
 
     def __init__(self, zone: Zone) -> None:
         self._zone = zone
+        self._spans = lru_cache(_SPANS)(self._span)
 
     def span(self, at: At) -> Span | None:
         """Return the span of a year, a month or a day; None when the calendar has no such one."""
+        return self._spans(at)
+
+    def _span(self, at: At) -> Span | None:
         if not all(part.isascii() and part.isdigit() for part in at):
             return None
         if [len(part) for part in at] != [4, 2, 2][: len(at)]:

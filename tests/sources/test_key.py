@@ -85,7 +85,8 @@ def test_a_message_that_is_cut_does_not_end_in_a_piece_of_the_key(history, answe
 
 
 def test_the_key_is_not_in_the_debug_log(live, simulator, caplog):
-    caplog.set_level(logging.DEBUG)
+    for logger in (None, "urllib3"):
+        caplog.set_level(logging.DEBUG, logger=logger)
     live.list(Query())
     assert caplog.records
     assert simulator.api_key not in caplog.text

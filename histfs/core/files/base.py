@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import lru_cache
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from histfs.core.item import Details, Item
 from histfs.core.nodes import BytesFile, OpenFile
 from histfs.core.waiting import Waiter
 
-#: How many sizes are remembered, so that a second walk renders nothing.
+#: How many sizes are remembered, so that stat after stat of a file renders it once.
 _SIZES = 16_384
 
 
@@ -34,7 +35,7 @@ class ItemFile(Protocol):
         """Open the file."""
 
 
-class Rendered:
+class Rendered(ABC):
     """The base of an item file that is made from the item's details, without the network.
 
     Args:
@@ -48,9 +49,9 @@ class Rendered:
         self._index = index
         self._measured = lru_cache(_SIZES)(self._measure)
 
+    @abstractmethod
     def render(self, details: Details) -> bytes:
         """Return the file's bytes."""
-        raise NotImplementedError
 
     def before_delete(self, item: Item, waiter: Waiter) -> None:
         """Nothing to do: an open file has all of its bytes."""

@@ -53,7 +53,7 @@ class Rendered(ABC):
     def render(self, details: Details) -> bytes:
         """Return the file's bytes."""
 
-    def before_delete(self, item: Item, waiter: Waiter) -> None:
+    def before_delete(self, item: Item, waiter: Waiter) -> None:  # noqa: B027
         """Nothing to do: an open file has all of its bytes."""
 
     def filename(self, item: Item) -> str | None:

@@ -170,7 +170,7 @@ class Store:
         with self._lock:
             self._deleted = {k: t for k, t in self._deleted.items() if t > now - _DELETED_MEMORY}
             deleted = set(self._deleted)
-        packed = {r.item.key: (r, _pack(r.raw)) for r in records if r.item.key not in deleted}
+        listed = {r.item.key: r for r in records if r.item.key not in deleted}
         with self._transaction() as db:
             reach = min([span.start, *(record.item.date for record in records)])
             known = {
@@ -183,16 +183,16 @@ class Store:
             gone = [
                 key
                 for key, (date, _) in known.items()
-                if date >= span.start and key not in packed and key not in keep
+                if date >= span.start and key not in listed and key not in keep
             ]
             changed = [
-                (record, raw)
-                for key, (record, raw) in packed.items()
+                record
+                for key, record in listed.items()
                 if key not in known or known[key][1] != record.item.revision
             ]
             _delete(db, gone)
-            for record, raw in changed:
-                _insert(db, record, raw)
+            for record in changed:
+                _insert(db, record)
             before = Windows(Span(*row) for row in db.execute(_WINDOWS))
             after = (before.remove(outdated) if outdated else before).add(span)
             if after != before:
@@ -269,7 +269,7 @@ def _translated(path: Path) -> Iterator[None]:
         raise CacheFailed(f"the catalog {path} failed: {error.strerror}") from error
 
 
-def _insert(db: sqlite3.Connection, record: Record, raw: bytes) -> None:
+def _insert(db: sqlite3.Connection, record: Record) -> None:
     item = record.item
     odd = None if item.id == item.key else item.id.encode("utf-8", "surrogatepass")
     ((n,),) = db.execute(
@@ -292,7 +292,7 @@ def _insert(db: sqlite3.Connection, record: Record, raw: bytes) -> None:
             item.output_format,
             item.estimate,
             item.revision,
-            raw,
+            _pack(record.raw),
         ),
     ).fetchall()
     db.execute("DELETE FROM placed WHERE n = ?", (n,))

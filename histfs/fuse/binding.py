@@ -56,9 +56,12 @@ class Binding:
         library = ctypes.CDLL(module._libfuse._name)
         number = int(library.fuse_version())
         self.version = (number // 10, number % 10) if number < 100 else divmod(number, 100)
-        self._library = library
         self._interrupted = library.fuse_interrupted
-        self._exited = self._exited_of(library)
+        self._exited = library.fuse_session_exited
+        self._exited.argtypes = [ctypes.c_void_p]
+        self._session_of = library.fuse_get_session
+        self._session_of.restype = ctypes.c_void_p
+        self._session_of.argtypes = [ctypes.c_void_p]
         self._session: int | None = None
 
     def __str__(self) -> str:
@@ -123,16 +126,6 @@ class Binding:
         connection.congestion_threshold = _MAX_BACKGROUND * 3 // 4
         if self.version >= _TOLD_INTERRUPTS:
             config.intr = 1
-
-    def _exited_of(self, library: ctypes.CDLL) -> Any:  # noqa: ANN401 - a foreign function
-        library.fuse_get_session.restype = ctypes.c_void_p
-        library.fuse_get_session.argtypes = [ctypes.c_void_p]
-        library.fuse_session_exited.argtypes = [ctypes.c_void_p]
-        return library.fuse_session_exited
-
-    def _session_of(self, fuse: int) -> int:
-        session: int = self._library.fuse_get_session(fuse)
-        return session
 
 
 class _Called:

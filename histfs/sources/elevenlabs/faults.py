@@ -11,7 +11,7 @@ Four shapes of body are documented or were seen:
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from histfs.core.errors import (
@@ -40,22 +40,21 @@ def fault_of(status: int, body: Any) -> SourceError:  # noqa: ANN401 - whatever 
     """
     codes, message = _read(body)
     said = f"the server says: {message} (HTTP {status})" if message else f"HTTP {status}"
-    kinds: Iterator[type[SourceError]] = iter(_kinds(status, codes))
-    return next(kinds)(said)
+    return _kind(status, codes)(said)
 
 
-def _kinds(status: int, codes: set[str]) -> Iterator[type[SourceError]]:
+def _kind(status: int, codes: set[str]) -> type[SourceError]:
     if status in (401, 403):
-        yield MissingPermission if codes & _PERMISSION else KeyRefused
+        return MissingPermission if codes & _PERMISSION else KeyRefused
     if status == 404 or (status == 400 and codes & _MISSING):
-        yield Missing
+        return Missing
     if status == 429:
-        yield RateLimited
+        return RateLimited
     if status >= 500:
-        yield ServerFailed
+        return ServerFailed
     if 400 <= status < 500:
-        yield Rejected
-    yield BadAnswer
+        return Rejected
+    return BadAnswer
 
 
 def _read(body: Any) -> tuple[set[str], str]:  # noqa: ANN401 - whatever JSON holds

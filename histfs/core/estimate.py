@@ -6,6 +6,7 @@ No field of the API gives the size. A guess that is not 0 keeps programs that lo
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 
@@ -38,6 +39,7 @@ def audio_bytes(
     return max(1, header + math.ceil(seconds * rate))
 
 
+@functools.lru_cache(maxsize=64)  # an account has a handful
 def _rate(content_type: str, output_format: str) -> tuple[int, int]:
     """Return the bytes in a second and in the header."""
     match = re.fullmatch(r"([a-z0-9]+)_(\d{1,6})(?:_(\d{1,6}))?", output_format.lower(), re.ASCII)

@@ -55,8 +55,14 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One recording as a source lists it."""
+    """One recording as a source lists it.
+
+    Attributes:
+        item: what listings need of it.
+        facets: what it has of each kind.
+        raw: the API's own object, in JSON as it was sent.
+    """
 
     item: Item
     facets: Facets
-    raw: Mapping[str, Any]
+    raw: bytes

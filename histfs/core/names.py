@@ -25,6 +25,10 @@ _STAMP = len("2024-05-02T11-45-06")
 _SLUG_CHARACTERS = 40
 _SLUG_BYTES = 64
 _UNTITLED = "untitled"
+#: Characters of a text that are mostly enough for a slug.
+_ENOUGH = 64
+#: Characters whose place in a word is kept in memory.
+_KNOWN = 10_000
 
 
 def key_of(item_id: str) -> str:
@@ -46,6 +50,25 @@ def key_of(item_id: str) -> str:
     return "%-" + hashlib.sha256(raw).hexdigest()
 
 
+class _WordTable(dict[int, int]):
+    """What `str.translate` makes of a text to find its words: all but their characters a space.
+
+    Keeps what it was asked for, up to `_KNOWN` characters: a category takes long to look up.
+    """
+
+    def __missing__(self, code: int) -> int:
+        # Letters, marks and numbers.
+        known = code if unicodedata.category(chr(code))[0] in "LMN" else ord(" ")
+        if len(self) < _KNOWN:
+            self[code] = known
+        return known
+
+
+_words = _WordTable()
+#: The same for bytes of ASCII, which takes half the time.
+_ASCII_WORDS = bytes(_words[code] if code < 128 else 0 for code in range(256))
+
+
 def slug_of(text: str | None) -> str:
     """Return the readable part of an item's name: words of its text joined by dashes.
 
@@ -53,15 +76,22 @@ def slug_of(text: str | None) -> str:
         text: the item's text, as long and as odd as it may be.
     """
     # Folding may lengthen a text, never shorten it to nothing: a bounded piece is enough.
-    piece = unicodedata.normalize("NFC", (text or "")[:200].lower())
-    words = "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in piece).split()
-    slug = ""
-    for word in words:
-        longer = f"{slug}-{word}" if slug else word
-        if slug and (len(longer) > _SLUG_CHARACTERS or len(longer.encode()) > _SLUG_BYTES):
-            break
-        slug = longer
-    return _cut(slug[:_SLUG_CHARACTERS], _SLUG_BYTES) or _UNTITLED
+    piece = (text or "")[:200].lower()
+    if not piece.isascii():
+        piece = unicodedata.normalize("NFC", piece)
+    words = _joined(piece[:_ENOUGH])
+    if len(words) <= _SLUG_CHARACTERS and len(piece) > _ENOUGH:
+        words = _joined(piece)
+    slug = _cut(words[:_SLUG_CHARACTERS], _SLUG_BYTES)
+    if slug != words and words[len(slug)] != "-" and "-" in slug:
+        slug = slug[: slug.rindex("-")]  # the last word is not whole
+    return slug or _UNTITLED
+
+
+def _joined(text: str) -> str:
+    if text.isascii():
+        return b"-".join(text.encode().translate(_ASCII_WORDS).split()).decode()
+    return "-".join(text.translate(_words).split())
 
 
 def item_name(moment: int, slug: str, key: str, zone: Zone) -> str:

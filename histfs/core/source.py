@@ -7,10 +7,10 @@ source with another one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from histfs.core.item import Details, Record
 from histfs.core.times import ALWAYS, Span
@@ -75,8 +75,8 @@ class Source(Protocol):
     def audio(self, item_id: str) -> AbstractContextManager[AudioStream]:
         """Open the audio of an item."""
 
-    def describe(self, raw: Mapping[str, Any]) -> Details:
-        """Read the details out of an item's raw object; asks nobody."""
+    def describe(self, raw: bytes) -> Details:
+        """Read the details out of an item's raw object, in JSON; asks nobody."""
 
     def close(self) -> None:
         """Let go of the connections; calls under way may fail."""

@@ -90,6 +90,36 @@ def test_a_slug_is_the_first_words_of_the_text(text, slug):
     assert slug_of(text) == slug
 
 
+def slow_slug(text: str) -> str:
+    """Return the slug, word by word."""
+    piece = unicodedata.normalize("NFC", text[:200].lower())
+    words = "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in piece).split()
+    slug = ""
+    for word in words:
+        longer = f"{slug}-{word}" if slug else word
+        if slug and (len(longer) > 40 or len(longer.encode()) > 64):
+            break
+        slug = longer
+    return slug[:40].encode()[:64].decode(errors="ignore") or "untitled"
+
+
+@given(
+    st.one_of(
+        anything,
+        st.text(st.characters(max_codepoint=127), max_size=250),
+        st.text("aB9 -_\t", min_size=30, max_size=250),
+        st.text("aé日\u0301\U00020000 -", min_size=15, max_size=250),
+    )
+)
+@example("a" * 40 + " b")
+@example("a" * 39 + " b")
+@example("é" * 32 + " b")
+@example("?" * 64 + "a b")
+@example("a" * 63 + "\u0301b")
+def test_a_slug_has_as_many_whole_words_as_fit(text):
+    assert slug_of(text) == slow_slug(text)
+
+
 def test_an_items_name_is_its_time_its_slug_and_its_key():
     name = item_name(1_714_650_306, "hello-world", "ja9x_-Q", UTC)
     assert name == "2024-05-02T11-45-06_hello-world_ja9x_-Q"

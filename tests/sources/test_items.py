@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from histfs.core.errors import BadAnswer
 from histfs.core.times import EARLIEST, LATEST
 from histfs.sources.elevenlabs.items import details_of, record_of, records_of
 
@@ -31,8 +32,13 @@ FULL = {
 }
 
 
+def sent(fields):
+    """Return an object as a server may send it: half of a surrogate pair becomes an escape."""
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
 def test_an_item_is_read():
-    record = record_of(FULL)
+    record = record_of(sent(FULL))
     item, facets = record.item, record.facets
     assert (item.id, item.key, item.date) == (FULL["history_item_id"],) * 2 + (1_714_650_306,)
     assert (item.slug, item.content_type, item.output_format) == (
@@ -45,13 +51,13 @@ def test_an_item_is_read():
 
 
 def test_every_field_is_kept_in_the_order_in_which_it_came():
-    record = record_of(FULL)
-    assert list(record.raw) == list(FULL)
-    assert details_of(record.raw).raw == FULL
+    record = record_of(sent(FULL))
+    assert record.raw == sent(FULL)
+    assert list(details_of(record.raw).raw.items()) == list(FULL.items())
 
 
 def test_the_id_alone_is_enough():
-    record = record_of({"history_item_id": "a"})
+    record = record_of(b'{"history_item_id": "a"}')
     assert (record.item.slug, record.item.content_type) == ("untitled", "")
     assert record.item.date <= EARLIEST
     assert record.item.estimate > 0
@@ -69,7 +75,7 @@ def test_the_id_alone_is_enough():
 )  # fmt: skip
 def test_an_odd_field_never_keeps_an_item_from_being_shown(odd):
     for name in FULL.keys() - {"history_item_id"}:
-        record = record_of({**FULL, name: odd})
+        record = record_of(sent({**FULL, name: odd}))
         assert record.item.id == FULL["history_item_id"]
         assert 0 <= record.item.date <= LATEST
         assert 0 < record.item.estimate < 2**40
@@ -89,18 +95,18 @@ def test_an_odd_field_never_keeps_an_item_from_being_shown(odd):
     ],
 )
 def test_a_date_is_whole_seconds_that_a_calendar_can_show(date, read):
-    assert record_of({**FULL, "date_unix": date}).item.date == read
+    assert record_of(sent({**FULL, "date_unix": date})).item.date == read
 
 
 @pytest.mark.parametrize("date", [None, True, "", "yesterday", [], {}, math.nan, -math.inf])
 def test_an_item_without_a_usable_date_has_its_neighbours(date):
-    page = [{"history_item_id": f"id{d}", "date_unix": d} for d in (date, 50, date)]
-    assert [record.item.date for record in records_of(page)] == [50, 50, 50]
+    page = [{"history_item_id": f"id{d}", "date_unix": d} for d in (date, 50, date, 40, date)]
+    assert [record.item.date for record in records_of(map(sent, page))] == [50, 50, 50, 40, 40]
 
 
 def test_objects_without_an_id_are_told_and_left_out(caplog):
     page = [FULL, {}, None, 7, "x", {"history_item_id": None}, {"history_item_id": ""}]
-    assert [record.item.id for record in records_of(page)] == [FULL["history_item_id"]]
+    assert [record.item.id for record in records_of(map(sent, page))] == [FULL["history_item_id"]]
     assert "6 history items have no id" in caplog.text
 
 
@@ -119,7 +125,7 @@ def test_objects_without_an_id_are_told_and_left_out(caplog):
     ],
 )  # fmt: skip
 def test_the_text_is_what_was_spoken(raw, text):
-    assert details_of(raw).text == text
+    assert details_of(sent(raw)).text == text
 
 
 @pytest.mark.parametrize(
@@ -132,10 +138,67 @@ def test_the_text_is_what_was_spoken(raw, text):
     ],
 )
 def test_a_voice_is_known_by_its_id_or_its_name(voice, read):
-    assert record_of({"history_item_id": "a", **voice}).facets["voice"] == read
+    assert record_of(sent({"history_item_id": "a", **voice})).facets["voice"] == read
 
 
 def test_an_object_that_has_changed_has_another_revision():
-    same = json.loads(json.dumps(FULL))
-    assert record_of(same).item.revision == record_of(FULL).item.revision
-    assert record_of({**FULL, "state": "x"}).item.revision != record_of(FULL).item.revision
+    revision = record_of(sent(FULL)).item.revision
+    assert record_of(sent(dict(FULL))).item.revision == revision
+    assert record_of(sent({**FULL, "state": "x"})).item.revision != revision
+
+
+@pytest.mark.parametrize(
+    ("item_id", "read"), [(7, "7"), (True, "True"), (10**30, str(10**30)), ("\ud800", "\ud800")]
+)
+def test_an_odd_id_is_an_id(item_id, read):
+    assert record_of(sent({**FULL, "history_item_id": item_id})).item.id == read
+
+
+@pytest.mark.parametrize("raw", [b"{}", b"[]", b"7", b'{"history_item_id": null}'])
+def test_what_is_no_item_is_a_bad_answer(raw):
+    with pytest.raises(BadAnswer, match="not a history item"):
+        record_of(raw)
+
+
+@pytest.mark.parametrize(
+    ("alignments", "seconds"),
+    [
+        ({"alignment": {"character_end_times_seconds": [1, 2.5]}}, 2.5),
+        ({"alignment": {"character_end_times_seconds": [2]}}, 2),
+        ({"alignment": {"character_end_times_seconds": ["1,5", "2.5"]}}, 2.5),
+        ({"alignment": None, "normalized_alignment": {"character_end_times_seconds": [3]}}, 3),
+        ({"alignment": {"character_end_times_seconds": []},
+          "normalized_alignment": {"character_end_times_seconds": [3]}}, 3),
+        ({"alignment": {"character_end_times_seconds": "[1,9"},
+          "normalized_alignment": {"character_end_times_seconds": [3]}}, 3),
+        ({"alignment": {"character_end_times_seconds": [9, [8, 9]]},
+          "normalized_alignment": {"character_end_times_seconds": [3]}}, None),
+        ({"alignment": {"character_end_times_seconds": [9, "x,9"]}}, None),
+        ({"alignment": {}}, None),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("dump", [json.dumps, lambda o: json.dumps(o, separators=(",", ":"))])
+def test_the_audio_lasts_until_the_end_of_the_last_character(alignments, seconds, dump):
+    fields = {**FULL, "text": "x" * 16 * 77, "alignments": alignments}
+    item = record_of(dump(fields).encode()).item
+    assert item.estimate == 8000 * (77 if seconds is None else seconds)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "12", "1e400", "NaN", "-Infinity", "9" * 400, "9" * 5000, '"\\ud800"', '"\\ud83d\\ude00"',
+        "[" * 900 + "]" * 900,
+    ],
+    ids=lambda value: value[:10],
+)  # fmt: skip
+def test_a_field_that_nobody_reads_may_hold_anything(value):
+    raw = f'{{"history_item_id": "a", "date_unix": 5, "new": {value}}}'.encode()
+    assert record_of(raw).item.date == 5
+    assert list(details_of(raw).raw) == ["history_item_id", "date_unix", "new"]
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"[" * 100_000, b'{"a": "\xff"}'])
+def test_an_object_that_can_not_be_read_has_no_details(raw):
+    with pytest.raises(BadAnswer):
+        details_of(raw)

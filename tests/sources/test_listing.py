@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -126,6 +127,57 @@ def test_a_page_that_does_not_tell_all_is_a_bad_answer(history, answers, body):
     answers.get(LIST, json=body)
     with pytest.raises(BadAnswer):
         history.list(Query())
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda text: text.encode("utf-8-sig"),
+        lambda text: text.encode("utf-16-le"),
+        lambda text: text.encode("utf-32"),
+        lambda text: text.replace("?", "\ud800").encode("utf-8", "surrogatepass"),
+        lambda text: text.replace("?", "\\udc00").encode(),
+        lambda text: text.replace('"?"', "NaN").encode(),
+    ],
+    ids=["a mark", "UTF-16", "UTF-32", "surrogates", "half a pair", "NaN"],
+)
+def test_json_that_only_lenient_readers_take_is_read(history, answers, encode):
+    text = json.dumps({"history": [item("a", odd="?", text="ü"), 7, item("b")], "has_more": False})
+    answers.get(LIST, body=encode(text))
+    page = history.list(Query())
+    assert [record.item.id for record in page.records] == ["a", "b"]
+    assert [record.item.slug for record in page.records] == ["ü", "untitled"]
+    assert history.describe(page.records[0].raw).text == "ü"
+
+
+def test_an_item_is_the_same_in_the_list_and_by_itself(history, answers):
+    fields = json.dumps(item("a", text="ü 😀", odd=[1.5, None]), ensure_ascii=False)
+    answers.get(LIST, body=f'{{"history": [ {fields} ],\n"has_more": false}}'.encode())
+    answers.get(f"{LIST}/a", body=f" {fields}\n".encode())
+    (record,) = history.list(Query()).records
+    assert record.raw == fields.encode()
+    assert history.get("a") == record
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32-be"])
+def test_one_item_may_come_in_any_encoding(history, answers, encoding):
+    answers.get(f"{LIST}/a", body=json.dumps(item("a", text="Hi")).encode(encoding))
+    assert history.get("a").item.slug == "hi"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [b'"\xff"', b'"\xed\xa0"', b"nul", b'"\n"', b"01", b"[1,]", b"[" * 100_000 + b"]" * 100_000],
+    ids=lambda odd: repr(odd)[:20],
+)
+def test_one_object_that_is_not_json_spoils_the_page_and_the_item(history, answers, odd):
+    raw = b'{"history_item_id": "a", "new": %b}' % odd
+    answers.get(LIST, body=b'{"history": [%b], "has_more": false}' % raw)
+    answers.get(f"{LIST}/a", body=raw)
+    with pytest.raises(BadAnswer, match="the answer is not JSON"):
+        history.list(Query())
+    with pytest.raises(BadAnswer, match="the answer is not JSON"):
+        history.get("a")
 
 
 @pytest.mark.parametrize(

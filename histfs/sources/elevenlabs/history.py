@@ -5,10 +5,12 @@ Implements `histfs.core.source.Source`, and what else the API offers for history
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
+
+import msgspec
 
 from histfs.core.errors import BadAnswer, Missing, Rejected, Unreachable
 from histfs.core.item import Details, Record
@@ -16,6 +18,7 @@ from histfs.core.source import Page, Query
 from histfs.core.times import ALWAYS
 from histfs.sources.elevenlabs.http import Body, Http
 from histfs.sources.elevenlabs.items import details_of, record_of, records_of
+from histfs.sources.elevenlabs.parsing import dump, leniently, strictly
 
 #: The most items that one page may hold.
 PAGE_SIZE = 1000
@@ -23,6 +26,26 @@ PAGE_SIZE = 1000
 _PATH = "/v1/history"
 _AUDIO_TYPES = ("audio/", "video/")
 _OTHER_AUDIO = {"", "application/ogg", "application/octet-stream", "binary/octet-stream"}
+
+
+class _Answer(msgspec.Struct):
+    """The answer that is a page."""
+
+    history: list[msgspec.Raw]
+    has_more: bool
+    last_history_item_id: Any = None
+
+
+class _Listing(NamedTuple):
+    """What a page says: its objects in JSON, and how it goes on."""
+
+    history: list[bytes]
+    has_more: bool
+    cursor: Any
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class History:
@@ -91,17 +114,13 @@ class History:
         }
         query = {name: value for name, value in asked.items() if value is not None}
         try:
-            answer = self._http.json("GET", _PATH, query)
+            return self._http.json("GET", _PATH, _page, query)
         except Missing as error:
             raise Rejected(f"there is no history at this address: {error}") from error
-        return _page(answer)
 
     def get(self, item_id: str) -> Record:
         """Return one item (``GET /v1/history/{id}``)."""
-        raw = self._http.json("GET", _path(item_id))
-        if not raw.get("history_item_id"):
-            raise BadAnswer("the answer is not a history item")
-        return record_of(raw)
+        return self._http.json("GET", _path(item_id), _item)
 
     def delete(self, item_id: str) -> None:
         """Delete one item (``DELETE /v1/history/{id}``), with one request.
@@ -138,7 +157,7 @@ class History:
         with self._http.stream("POST", f"{_PATH}/download", payload) as body:
             yield body
 
-    def describe(self, raw: Mapping[str, Any]) -> Details:
+    def describe(self, raw: bytes) -> Details:
         """Read the details out of an item's raw object."""
         return details_of(raw)
 
@@ -154,15 +173,47 @@ def _path(item_id: str) -> str:
     return f"{_PATH}/{quote(item_id.encode('utf-8', 'surrogatepass'), safe='')}"
 
 
-def _page(answer: Mapping[str, Any]) -> Page:
+def _page(content: bytes) -> Page:
     """Read a page; go on only while ``has_more`` and a cursor are both there."""
+    listing = strictly(_listing, content) or _odd_listing(content)
+    cursor = listing.cursor
+    if listing.has_more and not (isinstance(cursor, str) and cursor):
+        raise BadAnswer("the server says that there is more, but not how to ask for it")
+    return Page(records_of(listing.history), cursor if listing.has_more else None)
+
+
+def _listing(content: bytes) -> _Listing:
+    answer = _decode_answer(content)
+    history = list(map(bytes, answer.history))
+    for raw in history:
+        # msgspec takes any bytes for the text of what it skips.
+        if not raw.isascii():
+            raw.decode()
+    return _Listing(history, answer.has_more, answer.last_history_item_id)
+
+
+def _odd_listing(content: bytes) -> _Listing:
+    answer = leniently(content)
+    if not isinstance(answer, dict):
+        raise BadAnswer("the answer is JSON, but not an object")
     history, has_more = answer.get("history"), answer.get("has_more")
     if not isinstance(history, list) or not isinstance(has_more, bool):
         raise BadAnswer("the answer is not a page of history items")
-    cursor = answer.get("last_history_item_id")
-    if has_more and not (isinstance(cursor, str) and cursor):
-        raise BadAnswer("the server says that there is more, but not how to ask for it")
-    return Page(records_of(history), cursor if has_more else None)
+    return _Listing(list(map(dump, history)), has_more, answer.get("last_history_item_id"))
+
+
+def _item(content: bytes) -> Record:
+    """Read the answer that is one item."""
+    raw = strictly(_sent, content) or dump(leniently(content))
+    if not raw.startswith(b"{"):
+        raise BadAnswer("the answer is JSON, but not an object")
+    return record_of(raw)
+
+
+def _sent(content: bytes) -> bytes:
+    """Return JSON as it was sent, without the spaces around it."""
+    content.decode()
+    return bytes(_decode_raw(content))
 
 
 def _expect_audio(body: Body) -> None:

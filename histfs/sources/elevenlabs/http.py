@@ -11,10 +11,10 @@ import contextlib
 import json
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -35,6 +35,7 @@ READ_TIMEOUT = 10.0
 RETRIES = 3
 
 _CHUNK = 32 * 1024
+_Read = TypeVar("_Read")
 _deadline: ContextVar[float] = ContextVar("deadline")
 
 
@@ -174,9 +175,19 @@ class Http:
             self._session.mount(scheme, adapter)
 
     def json(
-        self, method: str, path: str, query: Mapping[str, str | int] | None = None
-    ) -> dict[str, Any]:
-        """Send a request and return the JSON object that answers it.
+        self,
+        method: str,
+        path: str,
+        read: Callable[[bytes], _Read],
+        query: Mapping[str, str | int] | None = None,
+    ) -> _Read:
+        """Send a request and return what the JSON is that answers it.
+
+        Args:
+            method: the HTTP method.
+            path: the path, escaped.
+            read: reads the JSON; ValueError and RecursionError mean that it is none.
+            query: the query's parameters.
 
         Raises:
             SourceError: anything else came, or nothing.
@@ -184,13 +195,10 @@ class Http:
         with self._answer(method, path, query=query) as response:
             content = _content(response)
             try:
-                body = json.loads(content)
+                return read(content)
             except (ValueError, RecursionError) as error:
                 kind = self._shown(response.headers.get("Content-Type", "no content type"))
                 raise BadAnswer(f"the answer is not JSON ({kind})") from error
-            if not isinstance(body, dict):
-                raise BadAnswer("the answer is JSON, but not an object")
-            return body
 
     def send(self, method: str, path: str) -> None:
         """Send a request whose answer says nothing but that it was done."""

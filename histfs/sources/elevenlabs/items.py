@@ -2,94 +2,229 @@
 
 Whatever a field holds, the item is shown: an unknown field stays in ``meta.json``, a missing or odd
 one has a default. Only an object without an id can't be shown.
+
+A page has 1,000 objects, so only the fields that a listing needs are read. The rest of an object,
+most of all the times of its characters, is looked at when its ``meta.json`` is.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
+import msgspec
+
+from histfs.core.errors import BadAnswer
 from histfs.core.estimate import audio_bytes
 from histfs.core.item import Details, Facets, Item, Record
 from histfs.core.names import Labelled, key_of, slug_of
 from histfs.core.times import EARLIEST, LATEST
-
-Raw = Mapping[str, Any]
+from histfs.sources.elevenlabs.parsing import leniently, strictly
 
 log = logging.getLogger(__name__)
 
 
-def records_of(history: Sequence[Any]) -> list[Record]:
+class _Alignment(msgspec.Struct):
+    """When each character is spoken."""
+
+    character_end_times_seconds: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Alignments(msgspec.Struct):
+    """The same for the text, and for what was made of it to be spoken."""
+
+    alignment: _Alignment | None = None
+    normalized_alignment: _Alignment | None = None
+
+
+class _Fields(msgspec.Struct):
+    """The fields of a history object that an item is made of, of the types that they should have.
+
+    A field that has none is None or empty.
+    """
+
+    history_item_id: str | None = None
+    date_unix: Annotated[int, msgspec.Meta(ge=EARLIEST, le=LATEST)] | None = None
+    text: str | None = None
+    dialogue: list[dict[str, Any]] | None = None
+    content_type: str | None = None
+    output_format: str | None = None
+    voice_id: str | None = None
+    voice_name: str | None = None
+    source: str | None = None
+    model_id: str | None = None
+    alignments: _Alignments | None = None
+
+
+#: A history object, its fields, and how many seconds its audio lasts.
+_Reading = tuple[bytes, _Fields, float | None]
+
+_decode = msgspec.json.Decoder(_Fields).decode
+
+
+def records_of(history: Iterable[bytes]) -> list[Record]:
     """Read a page of history objects.
 
     An object without a usable date gets its neighbour's: the list is in the order of time.
 
     Args:
-        history: the objects, as the API lists them.
+        history: the objects in JSON, as the API lists them.
+
+    Raises:
+        ValueError, RecursionError: one of them is not JSON, or not to be read.
     """
-    objects = [
-        raw for raw in history if isinstance(raw, Mapping) and _string(raw, "history_item_id")
-    ]
-    if len(objects) < len(history):
-        log.warning("%d history items have no id and are not shown", len(history) - len(objects))
-    dates = [_date(raw) for raw in objects]
+    readings = [_read(raw) for raw in history]
+    shown = [reading for reading in readings if reading[1].history_item_id]
+    if len(shown) < len(readings):
+        log.warning("%d history items have no id and are not shown", len(readings) - len(shown))
+    dates = (fields.date_unix for _, fields, _ in shown)
     date = next((date for date in dates if date is not None), 0)
     records = []
-    for raw, own in zip(objects, dates, strict=True):
-        date = date if own is None else own
-        records.append(record_of(raw, date))
+    for raw, fields, seconds in shown:
+        date = date if fields.date_unix is None else fields.date_unix
+        records.append(_record(raw, fields, seconds, date))
     return records
 
 
-def record_of(raw: Raw, date: int | None = None) -> Record:
+def record_of(raw: bytes) -> Record:
     """Read one history object.
 
     Args:
-        raw: the object; it has an id.
-        date: the date to use, in seconds since the epoch; None for the object's own.
+        raw: the object in JSON.
+
+    Raises:
+        BadAnswer: it is no object, or has no id.
+        ValueError, RecursionError: it is not JSON, or not to be read.
     """
-    item_id = _string(raw, "history_item_id")
-    content_type = _string(raw, "content_type").partition(";")[0].strip().lower()
-    output_format = _string(raw, "output_format").strip()
-    text = text_of(raw) or ""
+    _, fields, seconds = _read(raw)
+    if not fields.history_item_id:
+        raise BadAnswer("the answer is not a history item")
+    return _record(raw, fields, seconds, fields.date_unix or 0)
+
+
+def details_of(raw: bytes) -> Details:
+    """Return what the item's text files are made of.
+
+    Args:
+        raw: the object in JSON.
+
+    Raises:
+        BadAnswer: it can't be read.
+    """
+    try:
+        whole = leniently(raw)
+    except (ValueError, RecursionError) as error:
+        raise BadAnswer("the item's object can't be read") from error
+    if not isinstance(whole, dict):
+        raise BadAnswer("the item is JSON, but not an object")
+    return Details(whole, _text(whole.get("text"), whole.get("dialogue")))
+
+
+def _read(raw: bytes) -> _Reading:
+    """Read the fields of a history object; JSON of another kind has none."""
+    return strictly(_read_strictly, raw) or _read_leniently(raw)
+
+
+def _read_strictly(raw: bytes) -> _Reading:
+    fields = _decode(raw)
+    return raw, fields, _last_end(fields.alignments)
+
+
+def _read_leniently(raw: bytes) -> _Reading:
+    whole = leniently(raw)
+    if not isinstance(whole, dict):
+        return raw, _Fields(), None
+    fields = _Fields(
+        history_item_id=_string(whole.get("history_item_id")),
+        date_unix=_date(whole.get("date_unix")),
+        text=_text(whole.get("text"), whole.get("dialogue")),
+        content_type=_string(whole.get("content_type")),
+        output_format=_string(whole.get("output_format")),
+        voice_id=_string(whole.get("voice_id")),
+        voice_name=_string(whole.get("voice_name")),
+        source=_string(whole.get("source")),
+        model_id=_string(whole.get("model_id")),
+    )
+    return raw, fields, _seconds(whole.get("alignments"))
+
+
+def _last_end(alignments: _Alignments | None) -> float | None:
+    """Return the end of the last character, without reading the others'.
+
+    Raises:
+        ValueError: it is no number, or there are no characters.
+    """
+    if alignments is None:
+        return None
+    for alignment in (alignments.alignment, alignments.normalized_alignment):
+        ends = b"" if alignment is None else bytes(alignment.character_end_times_seconds)
+        if ends.startswith(b"["):
+            # A value with a comma in it is no number: a piece of it ends in a quote or a bracket.
+            ends = ends[1:-1]
+            return float(ends[ends.rfind(b",") + 1 :])
+    return None
+
+
+def _seconds(alignments: object) -> float | None:
+    """Return the end of the last character, in seconds, whatever the alignments are."""
+    if not isinstance(alignments, Mapping):
+        return None
+    for name in ("alignment", "normalized_alignment"):
+        alignment = alignments.get(name)
+        ends = isinstance(alignment, Mapping) and alignment.get("character_end_times_seconds")
+        if isinstance(ends, list) and ends:
+            return _number(ends[-1])
+    return None
+
+
+def _record(raw: bytes, fields: _Fields, seconds: float | None, date: int) -> Record:
+    item_id = fields.history_item_id or ""
+    text = _text(fields.text, fields.dialogue) or ""
+    content_type, output_format = _format(fields.content_type or "", fields.output_format or "")
     item = Item(
         id=item_id,
         key=key_of(item_id),
-        date=(_date(raw) or 0) if date is None else date,
+        date=date,
         slug=slug_of(text),
-        content_type=content_type.encode("ascii", "replace").decode(),
-        output_format=output_format.encode("ascii", "replace").decode(),
-        estimate=audio_bytes(content_type, output_format, _seconds(raw), len(text)),
-        revision=zlib.crc32(repr(raw).encode("utf-8", "backslashreplace")),
+        content_type=content_type,
+        output_format=output_format,
+        estimate=audio_bytes(content_type, output_format, seconds, len(text)),
+        revision=zlib.crc32(raw),
     )
-    return Record(item, _facets(raw), raw)
+    facets = _facets(
+        fields.voice_id or "", fields.voice_name or "", fields.source or "", fields.model_id or ""
+    )
+    return Record(item, facets, raw)
 
 
-def details_of(raw: Raw) -> Details:
-    """Return what the item's text files are made of."""
-    return Details(raw, text_of(raw))
+@functools.lru_cache(maxsize=64)  # an account has a handful
+def _format(content_type: str, output_format: str) -> tuple[str, str]:
+    """Return the media type without its parameters, lower case, and the name of the format."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    return (
+        media_type.encode("ascii", "replace").decode(),
+        output_format.strip().encode("ascii", "replace").decode(),
+    )
 
 
-def text_of(raw: Raw) -> str | None:
+def _text(text: object, dialogue: object) -> str | None:
     """Return what was spoken: the lines of a dialogue as ``Voice: line``, else the text."""
-    dialogue = raw.get("dialogue")
     if isinstance(dialogue, list) and dialogue:
         lines = [line for line in dialogue if isinstance(line, Mapping)]
-        return "\n".join(f"{_speaker(line)}: {_string(line, 'text')}" for line in lines)
-    text = raw.get("text")
+        return "\n".join(f"{_speaker(line)}: {_string(line.get('text'))}" for line in lines)
     return text if isinstance(text, str) else None
 
 
-def _speaker(line: Raw) -> str:
-    return _string(line, "voice_name") or _string(line, "voice_id") or "?"
+def _speaker(line: Mapping[str, Any]) -> str:
+    return _string(line.get("voice_name")) or _string(line.get("voice_id")) or "?"
 
 
-def _facets(raw: Raw) -> Facets:
-    voice, name = _string(raw, "voice_id"), _string(raw, "voice_name")
-    source, model = _string(raw, "source"), _string(raw, "model_id")
+@functools.lru_cache(maxsize=1024)  # an account has few, and each of them on every page
+def _facets(voice: str, name: str, source: str, model: str) -> Facets:
     return {
         "voice": Labelled(voice or name, name or None),
         "source": Labelled(source, None),
@@ -97,15 +232,13 @@ def _facets(raw: Raw) -> Facets:
     }
 
 
-def _string(raw: Raw, name: str) -> str:
-    value = raw.get(name)
+def _string(value: object) -> str:
     if isinstance(value, str):
         return value
     return "" if value is None else str(value)
 
 
-def _number(raw: Raw, name: str) -> float | None:
-    value = raw.get(name)
+def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
@@ -115,19 +248,6 @@ def _number(raw: Raw, name: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _date(raw: Raw) -> int | None:
-    number = _number(raw, "date_unix")
+def _date(value: object) -> int | None:
+    number = _number(value)
     return None if number is None else int(min(max(number, EARLIEST), LATEST))
-
-
-def _seconds(raw: Raw) -> float | None:
-    """Return the duration that the alignments tell: the end of the last character."""
-    alignments = raw.get("alignments")
-    if not isinstance(alignments, Mapping):
-        return None
-    for name in ("alignment", "normalized_alignment"):
-        alignment = alignments.get(name)
-        ends = isinstance(alignment, Mapping) and alignment.get("character_end_times_seconds")
-        if isinstance(ends, list) and ends:
-            return _number({"end": ends[-1]}, "end")
-    return None

@@ -1,19 +1,20 @@
 """A catalog in front of which the answers that every call on a path needs are kept in memory.
 
-Threads: any number at once; `_lock` guards the cache, its version and its epoch. An answer is kept
-only if nothing has changed while it was looked up.
+Threads: any number at once; `_lock` guards the cache and its epoch. An answer is kept with the
+version of the catalog before it was looked up, and holds for as long as nothing has changed in the
+span that it is about.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from cachetools import LRUCache
 
 from histfs.catalog.catalog import Catalog
-from histfs.core.index import FacetValue
+from histfs.core.index import FacetValue, Listed
 from histfs.core.item import Details, Facets, Item
 from histfs.core.times import Span
 from histfs.core.waiting import Waiter
@@ -22,7 +23,6 @@ T = TypeVar("T")
 
 #: Answers that are kept, a few hundred bytes each.
 _ANSWERS = 20_000
-_NONE_YET = object()
 
 
 class CachedCatalog:
@@ -35,8 +35,7 @@ class CachedCatalog:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._lock = threading.Lock()
-        self._answers: LRUCache[Hashable, Any] = LRUCache(_ANSWERS)
-        self._version = -1
+        self._answers: LRUCache[Hashable, tuple[Any, Span, int]] = LRUCache(_ANSWERS)
         self._epoch = 0
 
     @property
@@ -44,37 +43,53 @@ class CachedCatalog:
         """A number that changes whenever what is known has changed."""
         return self._catalog.version
 
+    def unchanged(self, span: Span, since: int) -> bool:
+        """Say whether what is known of a span is for certain what it was at a version."""
+        return self._catalog.unchanged(span, since)
+
     def ensure(self, span: Span, waiter: Waiter) -> None:
         """See to it that all items of a span are known and fresh."""
         self._catalog.ensure(span, waiter)
 
+    def settle(self, spans: Sequence[Span], waiter: Waiter) -> None:
+        """See to it that the newest item of each of some spans is known."""
+        self._catalog.settle(spans, waiter)
+
     def complete(self, span: Span) -> bool:
         """Say whether all items of a span are known, fresh or not."""
-        return self._kept(("complete", span), lambda: self._catalog.complete(span))
+        return self._kept(("complete", span), span, lambda: self._catalog.complete(span))
+
+    def settled(self, span: Span) -> bool:
+        """Say whether the newest item of a span is known, fresh or not, or that it has none."""
+        return self._kept(("settled", span), span, lambda: self._catalog.settled(span))
 
     def newest(self, span: Span) -> int | None:
         """Return the date of the newest item of a span."""
-        return self._kept(("newest", span), lambda: self._catalog.newest(span))
+        return self._kept(("newest", span), span, lambda: self._catalog.newest(span))
 
-    def between(self, span: Span) -> Sequence[Item]:
-        """Return the items of a span, oldest first."""
+    def between(self, span: Span) -> Iterator[Listed]:
+        """Yield the items of a span, oldest first."""
         return self._catalog.between(span)
 
     def facet_values(self, kind: str) -> Sequence[FacetValue]:
         """Return the values of a facet, in the order of their oldest items."""
         return self._catalog.facet_values(kind)
 
-    def having(self, kind: str, value: str) -> Sequence[Item]:
-        """Return the items that have a value of a facet, oldest first."""
+    def having(self, kind: str, value: str) -> Iterator[Listed]:
+        """Yield the items that have a value of a facet, oldest first."""
         return self._catalog.having(kind, value)
 
-    def find(self, key: str) -> Item | None:
-        """Return the item with a key."""
-        return self._kept(("find", key), lambda: self._catalog.find(key))
+    def find(self, key: str, date: int) -> Item | None:
+        """Return the item with a key and a date."""
+        about = Span(date, date + 1)
+        kept, item = self._kept(("find", key), about, lambda: (date, self._catalog.find(key, date)))
+        # Nearly always the same: a key with two dates is somebody's guess.
+        return item if kept == date else self._catalog.find(key, date)
 
     def facets(self, item: Item) -> Facets:
         """Return the facets of an item."""
-        return self._kept(("facets", item.key), lambda: self._catalog.facets(item))
+        question, about = ("facets", item.key), Span(item.date, item.date + 1)
+        return self._kept(question, about, lambda: self._catalog.facets(item))
 
     def details(self, item: Item) -> Details:
         """Return the raw object and the text of an item."""
@@ -91,18 +106,23 @@ class CachedCatalog:
             self._epoch += 1
             self._answers.pop(("find", key), None)
 
-    def _kept(self, question: Hashable, ask: Callable[[], T]) -> T:
+    def _kept(self, question: Hashable, about: Span, ask: Callable[[], T]) -> T:
+        """Return an answer that was kept, or ask and keep it."""
         version = self._catalog.recent_version
         with self._lock:
-            if version != self._version:
-                self._answers.clear()
-                self._version = version
             epoch = self._epoch
-            answer: Any = self._answers.get(question, _NONE_YET)
-        if answer is not _NONE_YET:
-            return answer  # type: ignore[no-any-return]
+            kept = self._answers.get(question)
+        if kept is not None:
+            answer, span, since = kept
+            if since == version:
+                return answer  # type: ignore[no-any-return]
+            if self._catalog.unchanged(span, since):
+                with self._lock:
+                    if self._epoch == epoch:
+                        self._answers[question] = (answer, span, version)
+                return answer  # type: ignore[no-any-return]
         answer = ask()
         with self._lock:
-            if (self._version, self._epoch) == (version, epoch):
-                self._answers[question] = answer
-        return answer  # type: ignore[no-any-return]
+            if self._epoch == epoch:
+                self._answers[question] = (answer, about, version)
+        return answer

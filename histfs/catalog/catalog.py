@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 from histfs.catalog.refresh import Refresher
 from histfs.catalog.store import Store
 from histfs.core.errors import NoSuchPath
-from histfs.core.index import FacetValue
+from histfs.core.index import FacetValue, Listed
 from histfs.core.item import Details, Facets, Item
 from histfs.core.times import Span
 from histfs.core.waiting import Waiter
@@ -24,10 +23,7 @@ class Catalog:
     """
 
     def __init__(
-        self,
-        store: Store,
-        refresher: Refresher,
-        describe: Callable[[Mapping[str, Any]], Details],
+        self, store: Store, refresher: Refresher, describe: Callable[[bytes], Details]
     ) -> None:
         self._store = store
         self._refresher = refresher
@@ -43,48 +39,60 @@ class Catalog:
         """The same at less cost; another process's change may be a moment late."""
         return self._store.recent_version
 
+    def unchanged(self, span: Span, since: int) -> bool:
+        """Say whether what is known of a span is for certain what it was at a version."""
+        return self._store.unchanged(span, since)
+
     def ensure(self, span: Span, waiter: Waiter) -> None:
         """See to it that all items of a span are known and fresh."""
         self._refresher.ensure(span, waiter)
 
+    def settle(self, spans: Sequence[Span], waiter: Waiter) -> None:
+        """See to it that the newest item of each of some spans is known."""
+        self._refresher.settle(spans, waiter)
+
     def complete(self, span: Span) -> bool:
         """Say whether all items of a span are known, fresh or not."""
-        return self._store.windows().cover(span)
+        return self._store.windows(span).cover(span)
+
+    def settled(self, span: Span) -> bool:
+        """Say whether the newest item of a span is known, fresh or not, or that it has none."""
+        return self._refresher.settled(span)
 
     def newest(self, span: Span) -> int | None:
         """Return the date of the newest item of a span."""
         return self._store.newest(span)
 
-    def between(self, span: Span) -> Sequence[Item]:
-        """Return the items of a span, oldest first."""
+    def between(self, span: Span) -> Iterator[Listed]:
+        """Yield the items of a span, oldest first."""
         return self._store.between(span)
 
     def facet_values(self, kind: str) -> Sequence[FacetValue]:
         """Return the values of a facet, in the order of their oldest items."""
         return self._store.facet_values(kind)
 
-    def having(self, kind: str, value: str) -> Sequence[Item]:
-        """Return the items that have a value of a facet, oldest first."""
+    def having(self, kind: str, value: str) -> Iterator[Listed]:
+        """Yield the items that have a value of a facet, oldest first."""
         return self._store.having(kind, value)
 
-    def find(self, key: str) -> Item | None:
-        """Return the item with a key."""
-        return self._store.find(key)
+    def find(self, key: str, date: int) -> Item | None:
+        """Return the item with a key and a date."""
+        return self._store.find(key, date)
 
     def facets(self, item: Item) -> Facets:
         """Return the facets of an item."""
-        return self._store.facets(item.key)
+        return self._store.facets(item.key, item.date)
 
     def details(self, item: Item) -> Details:
         """Return the raw object and the text of an item."""
-        raw = self._store.raw(item.key)
+        raw = self._store.raw(item.key, item.date)
         if raw is None:
             raise NoSuchPath(item.key)
         return self._describe(raw)
 
     def forget(self, item: Item) -> None:
         """Take a deleted item out."""
-        self._store.forget(item.key)
+        self._store.forget(item.key, item.date)
 
     def set_size(self, key: str, size: int) -> None:
         """Keep the exact size of an item's audio, in bytes."""

@@ -1,204 +1,307 @@
-"""How the catalog comes to know the history, and how it stays fresh.
+"""How the catalog comes to know what is asked of it, and how that stays fresh.
 
-One scan at a time pages from the newest item downwards. Each page makes a span of time completely
-known. A scan ends as soon as what lies below is known already: nothing new costs one request, and
-one that was cut short (kill -9, an error on page 7) goes on below what it had.
+A directory asks for its own span. What is not known of it is asked for; what is known but stale is
+asked for again, with as much around it as one page holds, and replaced whole. So a walk costs a
+request for each thousand items, whatever the directories are.
 
-    known before      [-------- complete --------)
-    page 1                                  [------------------- newest)
-    together          [-------------------------------------------------)
+    known        [----------- stale -----------)[- fresh -)
+    a directory            [ day )
+    is asked for           [---- 1000 items ----)
 
-Threads: the scan runs in a thread of `Flights`, at most one at a time; nobody else writes windows.
-`_lock` guards freshness and the memory of the last failure. No lock is held while a page is asked
-for.
+Threads: the threads of `Flights` ask. `_lock` guards the table of what is on its way. What two
+answers say of the same span is sorted out by the store. No lock is held while a page is asked for.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
+from functools import partial
 
-from histfs.catalog.store import Store
-from histfs.core.errors import BadAnswer, DeadlineExceeded, HistfsError, Interrupted, NotComplete
+from histfs.catalog.paging import Answer
+from histfs.catalog.reading import Reader
+from histfs.catalog.scan import Scanner
+from histfs.catalog.windows import Windows
+from histfs.core.errors import (
+    DeadlineExceeded,
+    HistfsError,
+    Interrupted,
+    KeyRefused,
+    NotComplete,
+)
 from histfs.core.flights import Flights
-from histfs.core.source import Page, Query, Source
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
 
-#: Seconds that a listing which is known, but not fresh, waits for news before it does without.
-PATIENCE = 5.0
-#: Seconds after a failure in which nothing is asked: what is known is shown, the rest fails.
-FAILURE_MEMORY = 10.0
+#: Items that one page holds, at the most.
+PAGE = 1000
+#: Days and the like that are asked for together, at the most, when somebody walks through them.
+_STRETCH = 4
+#: Pages that are read of a year or a month before it is thought to be too large to be read whole.
+_LOOKS = 4
 
 log = logging.getLogger(__name__)
 
 
 class Refresher:
-    """Keeps a store complete and fresh.
+    """Keeps a store as complete and as fresh as it is asked to.
 
     Args:
-        source: where items are listed.
-        store: where they are kept.
-        flights: runs the scan.
+        reader: reads from the source into the store.
+        scanner: reads the whole history for whoever needs it.
+        flights: asks for spans.
+        probes: asks for single items; its number of threads is how many are asked for at once.
         ttl: seconds for which what was asked is fresh.
-        clock: seconds, monotonic.
+        page: items that one page holds.
     """
 
     def __init__(
         self,
-        source: Source,
-        store: Store,
+        reader: Reader,
+        scanner: Scanner,
+        *,
         flights: Flights,
+        probes: Flights,
         ttl: float,
-        clock: Callable[[], float] = time.monotonic,
+        page: int = PAGE,
     ) -> None:
-        self._source = source
-        self._store = store
+        self._reader = reader
+        self._store = reader.store
+        self._health = reader.health
+        self._clock = reader.clock
+        self._scanner = scanner
         self._flights = flights
+        self._probes = probes
         self._ttl = ttl
-        self._clock = clock
+        self._page = page
         self._lock = threading.Lock()
-        self._fresh_until = float("-inf")
-        self._failure: tuple[float, Exception] | None = None
-        self._patient_until = float("inf")
+        self._flying: dict[Span, Future[None]] = {}
 
     def contact(self, waiter: Waiter) -> None:
-        """Ask for the newest page, as the first thing of all, and let the scan go on behind it.
+        """Ask for the newest page, unless that was done just now.
 
         Raises:
-            SourceError: the source failed.
-            DeadlineExceeded, Interrupted: the wait ended first.
+            As `ensure`.
         """
-        first: Future[None] = Future()
-        self._flights.fly("scan", lambda: self._scan(first))
-        waiter.result(first)
+        self.ensure(self._newest_end(), waiter)
 
     def ensure(self, span: Span, waiter: Waiter) -> None:
         """See to it that a span is completely known and fresh.
 
-        What is known but stale is good enough when the source fails or is slow; what is not known
-        is never shown in part.
+        What is known but stale is good enough when the source fails or is slow, though not when it
+        refuses the key; what is not known is never shown in part. Of the whole history, where that
+        is more than a page holds, the newest end is fresh.
 
         Raises:
             SourceError: it is not known, and the source failed.
+            KeyRefused: the source does not accept the key.
             NotComplete: it did not become known in time.
             Interrupted: the calling process was interrupted.
         """
-        covered = self._store.windows().cover(span)
-        if covered and self._is_fresh():
+        if not self._covered(span):
+            self._wait_until(lambda: self._covered(span), lambda: self._ask(span), waiter)
+        # Also of what was completed just now: a scan that went on is as old as where it began.
+        if not self._fresh(self._watched(span)):
+            self._wait_until(lambda: self._covered(span), lambda: self._ask(span), waiter)
+
+    def settle(self, spans: Sequence[Span], waiter: Waiter) -> None:
+        """See to it that the newest item is known of each of some spans, and whether it has one.
+
+        Spans that hold no more than a page are asked for whole. Of larger ones it is settled once:
+        nothing new comes to them but at the newest end, which is kept fresh.
+
+        Args:
+            spans: each ends where the next one starts.
+            waiter: the patience of the call.
+
+        Raises:
+            As `ensure`.
+        """
+        hull = Span(spans[0].start, spans[-1].end)
+        if self._covered(hull) and self._store.count(hull, self._page + 1) <= self._page:
+            self.ensure(hull, waiter)
             return
-        failure = self._recent_failure()
-        if failure is None:
-            failure = self._refresh(waiter.at_most(self._patience()) if covered else waiter)
-        # Looked at again: a scan that found more new items than it could read leaves a gap.
-        if self._store.windows().cover(span):
+        if hull.end > self._newest_end().start:
+            self.ensure(self._newest_end(), waiter)
+        if self._open(spans):
+            self._wait_until(lambda: not self._open(spans), lambda: self._search(spans), waiter)
+
+    def settled(self, span: Span) -> bool:
+        """Say whether the newest item of a span is known, fresh or not, or that it has none."""
+        newest = self._store.newest(span)
+        return self._covered(Span(span.start if newest is None else newest + 1, span.end))
+
+    def _wait_until(
+        self, known: Callable[[], bool], ask: Callable[[], Future[None]], waiter: Waiter
+    ) -> None:
+        """Wait for an answer; what is known already doesn't wait for long."""
+        before = known()
+        patience = self._health.patience() if before else waiter.remaining()
+        failure = self._health.failure()
+        if before and patience == 0 and failure is None:
+            return
+        waiter = waiter.at_most(patience)
+        while failure is None:
+            try:
+                waiter.result(ask())
+            except DeadlineExceeded:
+                break
+            except Interrupted:
+                raise
+            except HistfsError as error:
+                failure = error
+            # Looked at again: an answer that tells of more new items than it holds leaves a gap.
+            if failure is None and known():
+                return
+        if isinstance(failure, KeyRefused):
+            raise failure
+        if known():
             return
         if failure is not None:
             raise failure
         log.warning("the history is still being read; listings wait until it is known")
-        raise NotComplete("the history is not completely known yet; the scan goes on")
+        raise NotComplete("the history is not completely known yet; reading it goes on")
 
-    def _refresh(self, waiter: Waiter) -> Exception | None:
-        """Scan, and return why it failed; None when it didn't, or goes on."""
-        try:
-            waiter.result(self._flights.fly("scan", self._scan))
-        except DeadlineExceeded:
-            return None
-        except Interrupted:
-            raise
-        except HistfsError as error:
-            return error
-        return None
+    def _covered(self, span: Span) -> bool:
+        return self._store.windows(span).cover(span)
 
-    def _is_fresh(self) -> bool:
-        with self._lock:
-            return self._clock() < self._fresh_until
+    def _fresh(self, span: Span) -> bool:
+        now = self._clock()
+        return self._store.windows(span).asked(now - self._ttl, now).cover(span)
 
-    def _recent_failure(self) -> Exception | None:
-        with self._lock:
-            if self._failure is not None and self._clock() < self._failure[0]:
-                return self._failure[1]
-            return None
+    def _open(self, spans: Sequence[Span]) -> list[Span]:
+        return [span for span in spans if not self.settled(span)]
 
-    def _patience(self) -> float:
-        """Return how long a stale listing still waits for the scan under way: `PATIENCE` in all."""
-        with self._lock:
-            now = self._clock()
-            if now > self._patient_until:
-                return 0.0
-            return min(PATIENCE, self._patient_until - now)
-
-    # The scan
-
-    def _scan(self, first: Future[None] | None = None) -> None:
-        """Page from the newest item down to where everything is known."""
-        asked = self._clock()
-        with self._lock:
-            self._patient_until = asked + PATIENCE
-        try:
-            self._page_down(first)
-        except Exception as error:
-            with self._lock:
-                self._failure = (self._clock() + FAILURE_MEMORY, error)
-            if first is not None and not first.done():
-                first.set_exception(error)
-            else:
-                log.warning("the history can't be listed: %s", error)
-            raise
-        finally:
-            with self._lock:
-                self._patient_until = float("inf")
-        with self._lock:
-            self._failure = None
-            self._fresh_until = asked + self._ttl
-
-    def _page_down(self, first: Future[None] | None) -> None:
+    def _newest_end(self) -> Span:
+        """Return the span in which items are new: it holds none that is known."""
         newest = self._store.newest(ALWAYS)
-        # Above the newest known item it was only known that there was nothing.
-        outdated: Span | None = Span(ALWAYS.start if newest is None else newest, ALWAYS.end)
-        top = ALWAYS.end  # from here on everything is known
-        edge: set[str] = set()  # the keys of the second in which the last page ended
-        cursors: set[str] = set()
-        query = Query()
-        while True:
-            page = self._source.list(query)
-            low = _lowest(page, top)
-            start = ALWAYS.start if page.cursor is None else low + 1
-            self._store.replace(Span(start, top), page.records, edge, outdated)
-            outdated = None
-            if first is not None and not first.done():
-                first.set_result(None)
-            if page.cursor is None:
-                return
-            ended = {record.item.key for record in page.records if record.item.date == low}
-            edge = ended | edge if low == top - 1 else ended
-            top = start
-            known = self._store.windows().reaching(top)
-            if known is not None:
-                if known.start == ALWAYS.start:
-                    return
-                # Go on below what is known already.
-                top, edge = known.start, set()
-                query = Query(span=Span(ALWAYS.start, top))
-                continue
-            if page.cursor in cursors:
-                raise BadAnswer("the server gave the same page cursor twice")
-            cursors.add(page.cursor)
-            query = Query(span=query.span, after=page.cursor)
+        return Span(ALWAYS.end - 1 if newest is None else newest + 1, ALWAYS.end)
+
+    # What to ask for
+
+    def _watched(self, span: Span) -> Span:
+        """Return the part of a span that has to be fresh for the whole to count as fresh."""
+        large = span == ALWAYS and self._store.count(ALWAYS, self._page + 1) > self._page
+        return self._newest_end() if large else span
+
+    def _ask(self, span: Span) -> Future[None]:
+        if span == ALWAYS and not self._covered(ALWAYS):
+            return self._scanner.whole()
+        return self._flight(self._watched(span))
+
+    def _flight(self, span: Span) -> Future[None]:
+        """Ask for a span; join whoever asks for more."""
+        with self._lock:
+            for flying, future in self._flying.items():
+                if flying.covers(span) and not future.done():
+                    return future
+            asked = self._around(span)
+            if asked is None:  # somebody else was faster
+                future = Future()
+                future.set_result(None)
+                return future
+            future = self._fly(self._flights, ("span", asked), lambda: self._read(asked, span))
+            self._flying[asked] = future
+        future.add_done_callback(lambda _: self._landed(asked))
+        return future
+
+    def _landed(self, asked: Span) -> None:
+        with self._lock:
+            self._flying.pop(asked, None)
+
+    def _around(self, span: Span) -> Span | None:
+        """Return what is asked for when a span is: what isn't fresh of it, and a page's worth."""
+        now = self._clock()
+        windows = self._store.windows()
+        fresh = windows.asked(now - self._ttl, now)
+        needed = fresh.gaps(span)
+        if not needed:
+            return None
+        span = Span(needed[0].start, needed[-1].end)
+        if not windows.cover(span):
+            return Span(span.start, self._stretched(span, windows))
+        for other in (*fresh.spans(), *self._flying):
+            windows = windows.remove(other)
+        area = next((area for area in windows.spans() if area.covers(span)), span)
+        # Room for a few that are new: a page too many would cost as much as a page.
+        room = self._page - self._page // 50 - self._store.count(span, self._page)
+        if room <= 0:
+            return span
+        behind = self._store.counted_up(Span(span.end, area.end), room)
+        end = area.end if behind is None else behind
+        room -= self._store.count(Span(span.end, end), room)
+        before = self._store.counted_down(Span(area.start, span.start), room)
+        return Span(area.start if before is None else before + 1, end)
+
+    def _stretched(self, span: Span, windows: Windows) -> int:
+        """Return the end of what is asked for when a span isn't known.
+
+        Who lists one day after the other, where none is known, gets as many at once as are likely
+        to fit on a page.
+        """
+        length = span.end - span.start
+        walked = Span(span.start - length, span.start)
+        if not windows.cover(walked):
+            return span.end
+        density = max(self._store.count(walked, self._page), self._page // _STRETCH, 1)
+        ahead = Span(span.end, span.end + length * (self._page // density - 1))
+        unknown = windows.gaps(ahead)
+        return unknown[0].end if unknown and unknown[0].start == span.end else span.end
+
+    # Asking
+
+    def _fly(self, flights: Flights, key: Hashable, work: Callable[[], None]) -> Future[None]:
+        def told() -> None:
+            try:
+                work()
+            except HistfsError as error:
+                log.warning("the history can't be listed: %s", error)
+                raise
+
+        return flights.fly(key, told)
+
+    def _read(self, asked: Span, wanted: Span) -> None:
+        """Ask for a span, page by page, until what is wanted of it is known."""
+        if asked.end == ALWAYS.end:
+            # A page of the newest items, however many of them are new.
+            asked = ALWAYS
+        reading = self._reader.read(asked)
+        newest = reading.newest
+        down_to = wanted.start if newest is None else min(wanted.start, newest)
+        while reading.next().span.start > max(down_to, asked.start):
+            pass
+
+    def _search(self, spans: Sequence[Span]) -> Future[None]:
+        key = ("search", spans[0].start, spans[-1].end)
+        return self._fly(self._flights, key, lambda: self._find_newest(spans))
+
+    def _find_newest(self, spans: Sequence[Span]) -> None:
+        """Find the newest item of each span: by listing them where that is cheaper."""
+        looked_for = self._open(spans)
+        if len(looked_for) > 1:
+            gaps = self._store.windows().gaps(Span(looked_for[0].start, spans[-1].end))
+            reading = self._reader.read(Span(looked_for[0].start, gaps[-1].end))
+            pages, below = 0, 0.0
+            while looked_for and (pages < _LOOKS or below <= len(looked_for) / 2):
+                pages, below = pages + 1, _pages_below(reading.next())
+                looked_for = self._open(looked_for)
+        probes = [
+            self._fly(self._probes, ("probe", span), partial(self._probe, span))
+            for span in looked_for
+        ]
+        for probe in probes:
+            probe.result()
+
+    def _probe(self, span: Span) -> None:
+        """Ask for the newest item of a span alone."""
+        self._reader.read(span, limit=1).next()
 
 
-def _lowest(page: Page, top: int) -> int:
-    """Return the date of the oldest item on a page of items from before ``top``.
-
-    Raises:
-        BadAnswer: the page is not newest first: what is complete can't be told then.
-    """
-    low = top - 1
-    for record in page.records:
-        if record.item.date > low:
-            raise BadAnswer("the server's pages are not in the order of time")
-        low = record.item.date
-    return low
+def _pages_below(answer: Answer) -> float:
+    """Return how many more pages like this one are likely to follow."""
+    dates = [record.item.date for record in answer.records]
+    if not dates:
+        return 0.0
+    return (answer.rest.end - answer.rest.start) / max(1, dates[0] - dates[-1])

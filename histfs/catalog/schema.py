@@ -1,10 +1,17 @@
 """The catalog's SQLite file: its tables, its version, and how it is opened.
 
-items    one row an item; `key` is the id, or stands for it where the id is odd (`id` has it then)
+items    one row an item, what a listing shows; `key` is the id, or stands for it where that is odd
+raws     their raw objects, apart from them: a listing of 100,000 items must not read 100 MB
 audio    exact sizes, by key; they outlive the item's row, so that they are kept for ever
 labels   the values of facets: voices, sources, models
-placed   which items have which label, by date
-windows  the spans of time that are completely known
+placed   which items have which label, by date; `items.labels` lists the same for one item
+windows  the spans of time that are completely known, and when they were asked about
+deleted  keys of items that were deleted here lately, and when
+notes    single values, such as the dictionary that the raw objects are compressed with
+changes  how often what is known has changed, and how many items there are
+
+Nothing is in the order of keys, which is none: a page of a scan would touch a thousand places of an
+index on them. Who looks for an item knows its date.
 """
 
 from __future__ import annotations
@@ -17,7 +24,7 @@ import time
 from pathlib import Path
 
 #: Another version of the tables is not read: the file is set aside and a new one begun.
-VERSION = 1
+VERSION = 2
 
 #: Seconds to wait for another mount of the same account that is writing.
 BUSY_TIMEOUT = 10.0
@@ -26,18 +33,22 @@ log = logging.getLogger(__name__)
 
 _TABLES = """
 CREATE TABLE items (
-    n             INTEGER PRIMARY KEY,
-    key           TEXT NOT NULL UNIQUE,
-    id            BLOB,
     date          INTEGER NOT NULL,
+    key           TEXT NOT NULL,
+    id            BLOB,
+    n             INTEGER NOT NULL,
     slug          TEXT NOT NULL,
     content_type  TEXT NOT NULL,
     output_format TEXT NOT NULL,
     estimate      INTEGER NOT NULL,
     revision      INTEGER NOT NULL,
-    raw           BLOB NOT NULL
+    labels        TEXT NOT NULL,
+    PRIMARY KEY (date, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE raws (
+    n   INTEGER PRIMARY KEY,
+    raw BLOB NOT NULL
 ) STRICT;
-CREATE INDEX items_by_date ON items (date, key);
 CREATE TABLE audio (
     key  TEXT PRIMARY KEY,
     size INTEGER NOT NULL
@@ -53,21 +64,32 @@ CREATE TABLE labels (
 CREATE TABLE placed (
     label INTEGER NOT NULL,
     date  INTEGER NOT NULL,
-    n     INTEGER NOT NULL,
-    PRIMARY KEY (label, date, n)
+    key   TEXT NOT NULL,
+    PRIMARY KEY (label, date, key)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX placed_by_item ON placed (n);
 CREATE TABLE windows (
-    start INTEGER NOT NULL,
-    "end" INTEGER NOT NULL
+    start INTEGER PRIMARY KEY,
+    "end" INTEGER NOT NULL,
+    asked INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE deleted (
+    key TEXT PRIMARY KEY,
+    at  REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE notes (
+    name  TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE changes (
-    version INTEGER NOT NULL
+    version INTEGER NOT NULL,
+    items   INTEGER NOT NULL
 ) STRICT;
-INSERT INTO changes VALUES (0);
+INSERT INTO changes VALUES (0, 0);
 """
 
-_NAMES = {"items", "audio", "labels", "placed", "windows", "changes"}
+_NAMES = {
+    "items", "raws", "audio", "labels", "placed", "windows", "deleted", "notes", "changes"
+}  # fmt: skip
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -1,46 +1,42 @@
 """The catalog proper: items, sizes and windows in SQLite, read as the core's words.
 
-Threads: any number at once. Readers take a connection out of a pool (`_idle`) for one statement.
-`_writing` lets one thread of this process write at a time; another process is held off by SQLite's
-own lock. `_lock` guards the pool, the deleted keys and the version last seen. No lock is held while
-the network is used: nothing here uses it.
+Threads: any number at once; `Connections` guards the file. `_lock` guards the packer, the version
+last seen and the changes that were made here. No lock is held while the network is used: nothing
+here uses it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sqlite3
 import threading
 import time
-import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from histfs.catalog import schema
-from histfs.catalog.windows import Windows
-from histfs.core.errors import CacheFailed, NoSpace
-from histfs.core.index import FacetValue
+from histfs.catalog import writing
+from histfs.catalog.connections import Connections
+from histfs.catalog.packing import Packer
+from histfs.catalog.windows import Window, Windows
+from histfs.core.errors import CacheFailed
+from histfs.core.index import FacetValue, Listed
 from histfs.core.item import Facets, Item, Record
 from histfs.core.names import Labelled
-from histfs.core.times import Span
-
-#: Seconds for which a page that still shows an item deleted here is not believed: the page may
-#: have been on its way when the item was deleted.
-_DELETED_MEMORY = 120.0
+from histfs.core.times import ALWAYS, Span
 
 #: Seconds for which the version that was seen last is taken for the one that is.
 _GLANCE = 0.1
+#: Items that are read at once when all of them are.
+_BATCH = 1000
+#: Changes that are remembered, so that what they don't touch needn't be looked up again.
+_CHANGES = 256
 
 _ITEM = """
     SELECT i.key, i.id, i.date, i.slug, i.content_type, i.output_format, i.estimate, i.revision,
            a.size
     FROM items AS i LEFT JOIN audio AS a ON a.key = i.key
 """
-
-_CHANGED = "UPDATE changes SET version = version + 1"
-_WINDOWS = 'SELECT start, "end" FROM windows'
+_FROM_START_TO_END = " WHERE date >= ? AND date < ? "
 
 
 class Store:
@@ -48,25 +44,25 @@ class Store:
 
     Args:
         path: the SQLite file; made when it isn't there.
+        clock: seconds since the epoch.
 
     Raises:
-        CacheFailed, NoSpace: the file can't be made or opened.
+        CacheFailed, NoSpace: the file can't be made or opened. So do all methods.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._path = path
+        self._clock = clock
+        self._files = Connections(path)
         self._lock = threading.Lock()
-        self._writing = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
-        self._deleted: dict[str, float] = {}
+        self._packer: Packer | None = None
         self._seen = (-1, float("-inf"))
-        with _translated(path):
-            schema.prepare(path)
+        self._changes: deque[tuple[int, Span]] = deque(maxlen=_CHANGES)
 
     @property
     def version(self) -> int:
         """A number that grows whenever anybody, another process too, has changed what is known."""
-        ((version,),) = self._rows("SELECT version FROM changes")
+        ((version,),) = self._files.rows("SELECT version FROM changes")
         self._saw(version)
         return int(version)
 
@@ -77,32 +73,73 @@ class Store:
             version, seen = self._seen
         return version if time.monotonic() - seen < _GLANCE else self.version
 
+    def unchanged(self, span: Span, since: int) -> bool:
+        """Say whether what is known of a span is for certain what it was at an earlier version."""
+        version = self.recent_version
+        if version == since:
+            return True
+        with self._lock:
+            changes = [changed for number, changed in self._changes if since < number <= version]
+        # Fewer than there were: some are forgotten, or another process's.
+        return len(changes) == version - since and not any(
+            changed.start < span.end and span.start < changed.end for changed in changes
+        )
+
     def close(self) -> None:
         """Close the idle connections."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for db in idle:
-            db.close()
+        self._files.close()
 
     # Reading
 
-    def windows(self) -> Windows:
-        """Return the spans that are completely known."""
-        return Windows(Span(*row) for row in self._rows(_WINDOWS))
+    def windows(self, span: Span | None = None) -> Windows:
+        """Return what is completely known, or those windows of it that reach into a span."""
+        if span is None:
+            rows = self._files.rows(writing.WINDOWS)
+        else:
+            # They are disjoint: the last one that starts before the span is the only such one that
+            # may reach into it.
+            rows = self._files.rows(
+                writing.WINDOWS
+                + """
+                WHERE start < ?2 AND "end" > ?1 AND start >= coalesce(
+                    (SELECT max(start) FROM windows WHERE start <= ?1), ?1
+                )
+                """,
+                span,
+            )
+        return Windows(Window(*row) for row in rows)
 
     def newest(self, span: Span) -> int | None:
         """Return the date of the newest item of a span, None when it has none."""
-        rows = self._rows("SELECT max(date) FROM items WHERE date >= ? AND date < ?", span)
+        rows = self._files.rows("SELECT max(date) FROM items" + _FROM_START_TO_END, span)
         return next((date for (date,) in rows), None)
 
-    def between(self, span: Span) -> Sequence[Item]:
-        """Return the items of a span, oldest first."""
-        rows = self._rows(_ITEM + "WHERE i.date >= ? AND i.date < ? ORDER BY i.date, i.key", span)
-        return [_item(row) for row in rows]
+    def count(self, span: Span, limit: int) -> int:
+        """Return the number of items of a span, counted up to a limit."""
+        ((count,),) = self._files.rows(
+            f"SELECT count(*) FROM (SELECT 1 FROM items {_FROM_START_TO_END} LIMIT ?)",
+            (*span, limit),
+        )
+        return int(count)
+
+    def counted_up(self, span: Span, number: int) -> int | None:
+        """Return the date of the ``number``-th item (from 0) of a span, from its start on."""
+        return self._nth(span, number, "ASC")
+
+    def counted_down(self, span: Span, number: int) -> int | None:
+        """Return the date of the ``number``-th item (from 0) of a span, from its end back."""
+        return self._nth(span, number, "DESC")
+
+    def between(self, span: Span) -> Iterator[Listed]:
+        """Yield the items of a span, oldest first."""
+        rows = self._files.each(
+            f"SELECT date, key, slug FROM items {_FROM_START_TO_END} ORDER BY date, key", span
+        )
+        return map(Listed._make, rows)
 
     def facet_values(self, kind: str) -> Sequence[FacetValue]:
         """Return the values of a facet that items have, in the order of their oldest items."""
-        rows = self._rows(
+        rows = self._files.rows(
             """
             SELECT value, name,
                    (SELECT min(date) FROM placed WHERE placed.label = labels.label) AS oldest,
@@ -113,142 +150,142 @@ class Store:
         )
         return [FacetValue(*row) for row in rows]
 
-    def having(self, kind: str, value: str) -> Sequence[Item]:
-        """Return the items that have a value of a facet, oldest first."""
-        rows = self._rows(
-            _ITEM
-            + """
-            JOIN placed AS p ON p.n = i.n
+    def having(self, kind: str, value: str) -> Iterator[Listed]:
+        """Yield the items that have a value of a facet, oldest first."""
+        rows = self._files.each(
+            """
+            SELECT i.date, i.key, i.slug FROM placed AS p JOIN items AS i USING (date, key)
             WHERE p.label = (SELECT label FROM labels WHERE kind = ? AND value = ?)
-            ORDER BY p.date, i.key
+            ORDER BY p.date, p.key
             """,
             (kind, value),
         )
-        return [_item(row) for row in rows]
+        return map(Listed._make, rows)
 
-    def find(self, key: str) -> Item | None:
-        """Return the item with a key."""
-        rows = self._rows(_ITEM + "WHERE i.key = ?", (key,))
+    def find(self, key: str, date: int) -> Item | None:
+        """Return the item with a key and a date."""
+        rows = self._files.rows(_ITEM + "WHERE i.date = ? AND i.key = ?", (date, key))
         return next((_item(row) for row in rows), None)
 
-    def facets(self, key: str) -> Facets:
-        """Return the facets of the item with a key."""
-        rows = self._rows(
+    def newest_first(self) -> Iterator[Item]:
+        """Yield all items, newest first.
+
+        Each batch is read by itself: a reader that takes hours keeps nobody's changes in the
+        journal. What comes or goes meanwhile may be missed.
+        """
+        place: tuple[int, str] = (ALWAYS.end, "")
+        while rows := self._files.rows(
+            _ITEM + "WHERE (i.date, i.key) < (?, ?) ORDER BY i.date DESC, i.key DESC LIMIT ?",
+            (*place, _BATCH),
+        ):
+            items = [_item(row) for row in rows]
+            yield from items
+            place = (items[-1].date, items[-1].key)
+
+    def facets(self, key: str, date: int) -> Facets:
+        """Return the facets of the item with a key and a date."""
+        rows = self._files.rows(
             """
             SELECT kind, value, name FROM labels WHERE label IN (
-                SELECT label FROM placed WHERE n = (SELECT n FROM items WHERE key = ?)
+                SELECT value FROM json_each((SELECT labels FROM items WHERE date = ? AND key = ?))
             )
             """,
-            (key,),
+            (date, key),
         )
         return {kind: Labelled(value, name) for kind, value, name in rows}
 
-    def raw(self, key: str) -> Mapping[str, Any] | None:
-        """Return the raw object of the item with a key."""
-        rows = self._rows("SELECT raw FROM items WHERE key = ?", (key,))
-        return next((_unpack(raw) for (raw,) in rows), None)
+    def raw(self, key: str, date: int) -> bytes | None:
+        """Return the raw object of the item with a key and a date."""
+        rows = self._files.rows(
+            "SELECT raw FROM raws WHERE n = (SELECT n FROM items WHERE date = ? AND key = ?)",
+            (date, key),
+        )
+        return next((self._unpack(raw) for (raw,) in rows), None)
 
-    def count(self) -> int:
-        """Return the number of items."""
-        ((count,),) = self._rows("SELECT count(*) FROM items")
+    def total(self) -> int:
+        """Return the number of all items."""
+        ((count,),) = self._files.rows("SELECT items FROM changes")
         return int(count)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody has asked for the whole history, and hasn't got it yet."""
+        return bool(self._files.rows("SELECT 1 FROM notes WHERE name = 'wanted'"))
 
     # Writing
 
+    @wanted.setter
+    def wanted(self, wanted: bool) -> None:
+        if wanted != self.wanted:
+            with self._files.transaction() as db:
+                db.execute("DELETE FROM notes WHERE name = 'wanted'")
+                db.executemany("INSERT INTO notes VALUES ('wanted', x'01')", [()] * wanted)
+
     def replace(
-        self, span: Span, records: Sequence[Record], keep: Collection[str], outdated: Span | None
+        self,
+        span: Span,
+        records: Sequence[Record],
+        asked: float | None = None,
+        outdated: Span | None = None,
     ) -> None:
-        """Store what a page says of a span, in one transaction: the span is then known completely.
+        """Store what an answer says of a span, in one transaction: it is then known completely.
 
         Args:
-            span: the span that the page holds completely.
-            records: the page.
-            keep: keys of items of the span that came with pages before.
+            span: the span that the answer tells completely.
+            records: the answer, newest first.
+            asked: when it was asked for, in seconds since the epoch; None for now.
             outdated: a span that is not known completely any more, taken out first.
         """
-        now = time.monotonic()
-        with self._lock:
-            self._deleted = {k: t for k, t in self._deleted.items() if t > now - _DELETED_MEMORY}
-            deleted = set(self._deleted)
-        listed = {r.item.key: r for r in records if r.item.key not in deleted}
-        with self._transaction() as db:
-            reach = min([span.start, *(record.item.date for record in records)])
-            known = {
-                key: (date, revision)
-                for key, date, revision in db.execute(
-                    "SELECT key, date, revision FROM items WHERE date >= ? AND date < ?",
-                    (reach, span.end),
-                )
-            }
-            gone = [
-                key
-                for key, (date, _) in known.items()
-                if date >= span.start and key not in listed and key not in keep
-            ]
-            changed = [
-                record
-                for key, record in listed.items()
-                if key not in known or known[key][1] != record.item.revision
-            ]
-            _delete(db, gone)
-            for record in changed:
-                _insert(db, record)
-            before = Windows(Span(*row) for row in db.execute(_WINDOWS))
-            after = (before.remove(outdated) if outdated else before).add(span)
-            if after != before:
-                db.execute("DELETE FROM windows")
-                db.executemany("INSERT INTO windows VALUES (?, ?)", after)
-            if gone or changed or after != before:
-                db.execute(_CHANGED)
+        now = self._clock()
+        then = now if asked is None else asked
+        self._write(
+            lambda db: writing.replace(db, span, records, asked=then, now=now, outdated=outdated)
+        )
+
+    def forget(self, key: str, date: int) -> None:
+        """Take a deleted item out."""
+        self._write(lambda db: writing.forget(db, key, date, self._clock()))
 
     def set_size(self, key: str, size: int) -> None:
         """Keep the exact size of an item's audio, in bytes."""
-        with self._transaction() as db:
+        with self._files.transaction() as db:
             db.execute(
                 "INSERT INTO audio VALUES (?, ?) ON CONFLICT DO UPDATE SET size = excluded.size",
                 (key, size),
             )
 
-    def forget(self, key: str) -> None:
-        """Take a deleted item out."""
-        with self._lock:
-            self._deleted[key] = time.monotonic()
-        with self._transaction() as db:
-            _delete(db, [key])
-            db.execute(_CHANGED)
-
-    # Connections
-
-    def _rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
-        with self._connection() as db:
-            try:
-                return db.execute(statement, values).fetchall()
-            except UnicodeEncodeError:
-                return []  # a path with bytes that no stored text holds
-
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection. FUSE's threads are too short-lived to have one each."""
-        with _translated(self._path):
-            with self._lock:
-                db = self._idle.pop() if self._idle else None
-            db = db or schema.connect(self._path)
-            try:
-                yield db
-            except BaseException:
-                db.close()
-                raise
-            with self._lock:
-                self._idle.append(db)
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._writing, self._connection() as db:
-            db.execute("BEGIN IMMEDIATE")
-            yield db
+    def _write(self, change: Callable[[Any], Span | None]) -> None:
+        """Make a change, and count it when it was one."""
+        with self._files.transaction() as db:
+            changed = change(db)
+            if changed is not None:
+                db.execute("UPDATE changes SET version = version + 1")
             ((version,),) = db.execute("SELECT version FROM changes").fetchall()
-            db.execute("COMMIT")
-            self._saw(version)
+        if changed is not None:
+            with self._lock:
+                self._changes.append((version, changed))
+        self._saw(version)
+
+    def _nth(self, span: Span, number: int, order: str) -> int | None:
+        rows = self._files.rows(
+            f"SELECT date FROM items {_FROM_START_TO_END} ORDER BY date {order} LIMIT 1 OFFSET ?",
+            (*span, number),
+        )
+        return next((date for (date,) in rows), None)
+
+    def _unpack(self, packed: bytes) -> bytes:
+        with self._lock:
+            packer = self._packer
+        if packer is None:
+            found = self._files.rows(writing.DICTIONARY)
+            packer = Packer(found[0][0] if found else b"")
+            with self._lock:
+                # One without a dictionary is not kept: the file may get one.
+                self._packer = packer if found else None
+        try:
+            return packer.unpack(packed)
+        except ValueError as error:
+            raise CacheFailed(f"the catalog {self._path} is damaged: {error}") from error
 
     def _saw(self, version: int) -> None:
         """Remember the newest version that was seen, and when."""
@@ -256,82 +293,6 @@ class Store:
             self._seen = (max(version, self._seen[0]), time.monotonic())
 
 
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors, and the disk's under it, into the core's."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        if "full" in str(error):
-            raise NoSpace(f"no space left for the catalog {path}") from error
-        raise CacheFailed(f"the catalog {path} failed: {error}") from error
-    except OSError as error:
-        raise CacheFailed(f"the catalog {path} failed: {error.strerror}") from error
-
-
-def _insert(db: sqlite3.Connection, record: Record) -> None:
-    item = record.item
-    odd = None if item.id == item.key else item.id.encode("utf-8", "surrogatepass")
-    ((n,),) = db.execute(
-        """
-        INSERT INTO items (
-            key, id, date, slug, content_type, output_format, estimate, revision, raw
-        ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-        ON CONFLICT (key) DO UPDATE SET
-            date = excluded.date, slug = excluded.slug, content_type = excluded.content_type,
-            output_format = excluded.output_format, estimate = excluded.estimate,
-            revision = excluded.revision, raw = excluded.raw
-        RETURNING n
-        """,
-        (
-            item.key,
-            odd,
-            item.date,
-            item.slug,
-            item.content_type,
-            item.output_format,
-            item.estimate,
-            item.revision,
-            _pack(record.raw),
-        ),
-    ).fetchall()
-    db.execute("DELETE FROM placed WHERE n = ?", (n,))
-    for kind, labelled in record.facets.items():
-        # A voice that was renamed is shown under its newest name.
-        ((label,),) = db.execute(
-            """
-            INSERT INTO labels (kind, value, name, dated)
-            VALUES (?1, ?2, ?3, iif(?3 IS NULL, -1, ?4))
-            ON CONFLICT (kind, value) DO UPDATE SET
-                name = iif(?3 IS NOT NULL AND ?4 >= dated, ?3, coalesce(name, ?3)),
-                dated = iif(?3 IS NOT NULL, max(dated, ?4), dated)
-            RETURNING label
-            """,
-            (kind, _storable(labelled.value), _storable(labelled.label), item.date),
-        ).fetchall()
-        db.execute("INSERT INTO placed VALUES (?, ?, ?)", (label, item.date, n))
-
-
-def _delete(db: sqlite3.Connection, keys: Sequence[str]) -> None:
-    for key in keys:
-        db.execute("DELETE FROM placed WHERE n = (SELECT n FROM items WHERE key = ?)", (key,))
-        db.execute("DELETE FROM items WHERE key = ?", (key,))
-
-
 def _item(row: tuple[Any, ...]) -> Item:
     key, odd, *rest = row
     return Item(key if odd is None else odd.decode("utf-8", "surrogatepass"), key, *rest)
-
-
-def _pack(raw: Mapping[str, Any]) -> bytes:
-    return zlib.compress(json.dumps(raw, separators=(",", ":")).encode(), level=1)
-
-
-def _unpack(raw: bytes) -> Mapping[str, Any]:
-    unpacked: Mapping[str, Any] = json.loads(zlib.decompress(raw))
-    return unpacked
-
-
-def _storable(text: str | None) -> str | None:
-    """Replace lone surrogates, which JSON can carry and SQLite's text can't."""
-    return None if text is None else text.encode("utf-8", "replace").decode()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from histfs.core.item import Details, Facets, Item
 from histfs.core.times import Span
 from histfs.core.waiting import Waiter
+
+
+class Listed(NamedTuple):
+    """What a listing needs of an item; see `Item`."""
+
+    date: int
+    key: str
+    slug: str
 
 
 class FacetValue(NamedTuple):
@@ -27,38 +35,58 @@ class FacetValue(NamedTuple):
 
 
 class Index(Protocol):
-    """The items known on this machine. Only `ensure` may ask the network."""
+    """The items known on this machine. Only `ensure` and `settle` may ask the network."""
 
     @property
     def version(self) -> int:
         """A number that changes whenever an answer of the other methods may have changed."""
+
+    def unchanged(self, span: Span, since: int) -> bool:
+        """Say whether the answers about a span are for certain what they were at a version."""
 
     def ensure(self, span: Span, waiter: Waiter) -> None:
         """See to it that all items of a span are known and fresh.
 
         Raises:
             SourceError: they are not known, and the source failed.
+            KeyRefused: the source does not accept the key, whatever is known.
             NotComplete: they could not be had within the waiter's time.
             Interrupted: the calling process was interrupted.
+        """
+
+    def settle(self, spans: Sequence[Span], waiter: Waiter) -> None:
+        """See to it that the newest item is known of each of some spans, and whether it has one.
+
+        Costs far less than `ensure` where the spans hold many items.
+
+        Args:
+            spans: each ends where the next one starts.
+            waiter: the patience of the call.
+
+        Raises:
+            As `ensure`.
         """
 
     def complete(self, span: Span) -> bool:
         """Say whether all items of a span are known, fresh or not."""
 
+    def settled(self, span: Span) -> bool:
+        """Say whether the newest item of a span is known, fresh or not, or that it has none."""
+
     def newest(self, span: Span) -> int | None:
         """Return the date of the newest item of a span, None when it has none."""
 
-    def between(self, span: Span) -> Sequence[Item]:
-        """Return the items of a span, oldest first."""
+    def between(self, span: Span) -> Iterator[Listed]:
+        """Yield the items of a span, oldest first."""
 
     def facet_values(self, kind: str) -> Sequence[FacetValue]:
         """Return the values that a facet has, in the order of their oldest items."""
 
-    def having(self, kind: str, value: str) -> Sequence[Item]:
-        """Return the items that have a value of a facet, oldest first."""
+    def having(self, kind: str, value: str) -> Iterator[Listed]:
+        """Yield the items that have a value of a facet, oldest first."""
 
-    def find(self, key: str) -> Item | None:
-        """Return the item with a key."""
+    def find(self, key: str, date: int) -> Item | None:
+        """Return the item with a key and a date, in seconds since the epoch."""
 
     def facets(self, item: Item) -> Facets:
         """Return the facets of an item."""

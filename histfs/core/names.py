@@ -114,6 +114,18 @@ def key_in(name: str) -> str | None:
     return parts[2] or None if good else None
 
 
+def moments_in(name: str, zone: Zone) -> list[int]:
+    """Return the moments that the time in an item's name may stand for.
+
+    They are two where clocks were set back an hour, and none where the name holds no time.
+
+    Args:
+        name: of the form of `item_name`.
+        zone: the zone in which its time is.
+    """
+    return zone.moments(name[:_STAMP])
+
+
 class Labelled(NamedTuple):
     """Something that gives a directory its name: a voice, a source, an agent.
 

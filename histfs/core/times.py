@@ -21,6 +21,10 @@ class Span(NamedTuple):
         """Say whether ``other`` lies within this span."""
         return self.start <= other.start and other.end <= self.end
 
+    def holds(self, moment: int) -> bool:
+        """Say whether a moment lies within this span."""
+        return self.start <= moment < self.end
+
 
 #: The span that holds every moment there is.
 ALWAYS = Span(-(2**62), 2**62)
@@ -47,6 +51,15 @@ class Zone:
     def stamp(self, moment: int) -> str:
         """Return the local time as ``2024-05-02T11-45-06``, which sorts and is safe in a name."""
         return self.local(moment).isoformat()[:19].replace(":", "-")
+
+    def moments(self, stamp: str) -> list[int]:
+        """Return the moments that have a stamp: mostly one, two where clocks were set back."""
+        try:
+            local = datetime.fromisoformat(stamp[:10] + "T" + stamp[11:].replace("-", ":"))
+            both = {int(local.replace(tzinfo=self._zone, fold=fold).timestamp()) for fold in (0, 1)}
+        except (ValueError, OverflowError):
+            return []
+        return sorted(moment for moment in both if self.stamp(moment) == stamp)
 
     def year(self, year: int) -> Span:
         """Return the span of a local year."""

@@ -4,6 +4,7 @@
     /VIEW/…                         a view's directories, `View.depth` levels of them
     /VIEW/…/ITEM                    an item's directory in the first view, elsewhere a link to it
     /VIEW/…/ITEM/FILE               an item file
+    /.histfs                        what the mount says of itself; not listed
 
 No FUSE, no network and no SQL here: the driver calls it, `Index` and `AudioStore` answer it.
 
@@ -14,8 +15,9 @@ from __future__ import annotations
 
 import stat
 import threading
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from histfs.core.errors import (
     DirectoryNotEmpty,
@@ -30,18 +32,37 @@ from histfs.core.errors import (
 from histfs.core.files import ItemFile
 from histfs.core.index import Index
 from histfs.core.item import Item
-from histfs.core.names import NAME_MAX, item_name, key_in
-from histfs.core.nodes import ROOT_INODE, Attributes, Entry, OpenFile, directory, inode_of
+from histfs.core.names import NAME_MAX, item_name, key_in, moments_in
+from histfs.core.nodes import (
+    ROOT_INODE,
+    Attributes,
+    BytesFile,
+    Entry,
+    OpenFile,
+    directory,
+    inode_of,
+)
 from histfs.core.removal import Removal
-from histfs.core.times import ALWAYS, Span, Zone
+from histfs.core.times import ALWAYS, Zone
 from histfs.core.views import View
 from histfs.core.waiting import Waiter
 
+#: The file in the root that `histfs status` reads.
+STATUS_NAME = ".histfs"
 #: How often a directory is read that changes while it is read.
 _READINGS = 10
 
 Path = tuple[str, ...]
-Listings = MutableMapping[tuple[Path, int], Sequence[Entry]]
+
+
+class Listing(NamedTuple):
+    """The entries of a directory, and the version of the index of which they are."""
+
+    version: int
+    entries: Sequence[Entry]
+
+
+Listings = MutableMapping[Path, Listing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +102,13 @@ class ItemFileNode:
     name: str
 
 
-Node = Root | Directory | ItemDirectory | ItemFileNode
+@dataclass(frozen=True, slots=True)
+class StatusFile:
+    """What the mount says of itself."""
+
+
+FileNode = ItemFileNode | StatusFile
+Node = Root | Directory | ItemDirectory | FileNode
 
 
 class Tree:
@@ -94,8 +121,9 @@ class Tree:
         files: what an item's directory holds, in the order in which it is listed.
         zone: for the times in names.
         links: whether the other views hold links to an item's home, or real directories.
-        listings: a bounded cache of listings, by path and version of the index.
+        listings: a bounded cache of listings, by path.
         born: mtime of the root while there are no items, in seconds since the epoch.
+        status: renders what the mount says of itself.
     """
 
     def __init__(
@@ -109,6 +137,7 @@ class Tree:
         links: bool,
         listings: Listings,
         born: int,
+        status: Callable[[], bytes],
     ) -> None:
         self._index = index
         self._removal = removal
@@ -119,6 +148,7 @@ class Tree:
         self._links = links
         self._listings = listings
         self._born = born
+        self._status = status
         self._lock = threading.Lock()
 
     def stat(self, path: str, waiter: Waiter) -> Attributes:
@@ -138,9 +168,13 @@ class Tree:
                 # What lingers is there to be unlinked, and its details are gone.
                 gone = self._removal.lingering(node.item.key) is not None
                 return self.file_attributes(node, 0 if gone else node.file.size(node.item, waiter))
+            case StatusFile():
+                return self.file_attributes(node, len(self._status()))
 
-    def file_attributes(self, node: ItemFileNode, size: int) -> Attributes:
-        """Return the attributes of an item file whose size is known."""
+    def file_attributes(self, node: FileNode, size: int) -> Attributes:
+        """Return the attributes of a file whose size is known."""
+        if isinstance(node, StatusFile):
+            return Attributes(stat.S_IFREG, inode_of("status"), 1, size, self._born)
         links = 1 if self._links else len(self._views)
         inode = inode_of("file", node.item.key, node.name)
         return Attributes(stat.S_IFREG, inode, links, size, node.item.date)
@@ -172,9 +206,11 @@ class Tree:
             return self._target(node)
         raise NotALink(path)
 
-    def open(self, path: str, waiter: Waiter) -> tuple[ItemFileNode, OpenFile]:
+    def open(self, path: str, waiter: Waiter) -> tuple[FileNode, OpenFile]:
         """Open a file for reading."""
         node = self._resolve(path, waiter)
+        if isinstance(node, StatusFile):
+            return node, BytesFile(self._status())
         if not isinstance(node, ItemFileNode):
             raise IsADirectory(path)
         return node, node.file.open(node.item, waiter)
@@ -183,7 +219,8 @@ class Tree:
         """Unlink a file: the audio takes the item with it, any other is hidden in this mount."""
         node = self._resolve(path, waiter)
         if not isinstance(node, ItemFileNode):
-            # A view's link stays for as long as the item does; directories are for rmdir.
+            # A view's link stays for as long as the item does, the status for as long as the mount;
+            # directories are for rmdir.
             raise NotPermitted(path)
         if node.file.deletes and self._removal.lingering(node.item.key) is None:
             node.file.before_delete(node.item, waiter)
@@ -216,6 +253,8 @@ class Tree:
             return Root()
         if any(len(part.encode("utf-8", "surrogateescape")) > NAME_MAX for part in parts):
             raise NameTooLong(path)
+        if parts == (STATUS_NAME,):
+            return StatusFile()
         view = self._views.get(parts[0])
         if view is None:
             raise NoSuchPath(path)
@@ -243,7 +282,7 @@ class Tree:
         if newest is None:
             newest = self._removal.emptied(parts)
         if newest is None:
-            self._index.ensure(span, waiter)
+            view.seek(at, self._index, waiter)
             newest = view.newest(at, self._index)
         if newest is None:
             raise NoSuchPath("/".join(parts))
@@ -253,24 +292,26 @@ class Tree:
         *above, name = parts
         span = view.span(tuple(above[1:]))
         key = key_in(name)
-        if span is None or key is None:
+        dates = [date for date in moments_in(name, self._zone) if span and span.holds(date)]
+        if span is None or key is None or not dates:
             raise NoSuchPath("/".join(parts))
-        if view is not self._home and not self._index.complete(span):
+        if view is not self._home and not view.listable(tuple(above[1:]), self._index):
+            view.prepare(tuple(above[1:]), self._index, waiter)
+        item = self._find(key, dates)
+        if item is None:
+            # It may have come since the last refresh.
             self._index.ensure(span, waiter)
-        item = self._find(key, span, waiter)
+            item = self._find(key, dates)
         if item is None or item_name(item.date, item.slug, item.key, self._zone) != name:
             raise NoSuchPath("/".join(parts))
         if self._removal.lingering(key) is None and view.home(item, self._index) != parts[1:-1]:
             raise NoSuchPath("/".join(parts))
         return ItemDirectory(item, parts, self._links and view is not self._home)
 
-    def _find(self, key: str, span: Span, waiter: Waiter) -> Item | None:
-        """Find an item by its key; one that is not known may have come since the last refresh."""
-        item = self._index.find(key) or self._removal.lingering(key)
-        if item is None:
-            self._index.ensure(span, waiter)
-            item = self._index.find(key)
-        return item
+    def _find(self, key: str, dates: Sequence[int]) -> Item | None:
+        """Find an item by its key and the dates that its name may stand for."""
+        found = (self._index.find(key, date) for date in dates)
+        return next(filter(None, found), None) or self._removal.lingering(key)
 
     def _files_of(self, item: Item) -> dict[str, ItemFile]:
         hidden = self._removal.hidden(item)
@@ -288,20 +329,22 @@ class Tree:
         span = node.view.span(node.at)
         if span is None:
             raise NoSuchPath("/".join(node.path))
-        self._index.ensure(span, waiter)
+        node.view.prepare(node.at, self._index, waiter)
         for _ in range(_READINGS):
             version = self._index.version
             with self._lock:
-                known = self._listings.get((node.path, version))
-            if known is not None:
-                return known
-            listing = self._read_view(node)
-            # What was read while the index changed may hold a part of what it held at any time.
-            if self._index.complete(span) and self._index.version == version:
+                kept = self._listings.get(node.path)
+            if kept is not None and self._index.unchanged(span, kept.version):
+                return kept.entries
+            entries = self._read_view(node)
+            # What was read while it changed may hold a part of what there was at any time.
+            listable = node.view.listable(node.at, self._index)
+            same = version == self._index.version or self._index.unchanged(span, version)
+            if listable and same:
                 with self._lock:
-                    self._listings[(node.path, version)] = listing
-                return listing
-            self._index.ensure(span, waiter)
+                    self._listings[node.path] = Listing(version, entries)
+                return entries
+            node.view.prepare(node.at, self._index, waiter)
         raise NotComplete(f"{'/'.join(node.path)} changes faster than it can be listed")
 
     def _read_view(self, node: Directory) -> Sequence[Entry]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from histfs.catalog.store import Store
+from tests.support.world import Clock
 
 
 @pytest.fixture
@@ -14,12 +15,17 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_store(path: Path) -> Iterator[Callable[[], Store]]:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def open_store(path: Path, clock: Clock) -> Iterator[Callable[[], Store]]:
     """Opens the catalog, as another mount would when it is called again."""
     stores: list[Store] = []
 
     def make() -> Store:
-        stores.append(Store(path))
+        stores.append(Store(path, clock))
         return stores[-1]
 
     yield make

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from histfs.catalog.cached import CachedCatalog
+from histfs.core.names import Labelled
 from histfs.core.times import Span
 from tests.support.memory import record
 
-DAY = Span(0, 100)
+DAY, LATER = Span(0, 100), Span(200, 300)
 
 
 class FakeCatalog:
@@ -17,27 +18,50 @@ class FakeCatalog:
 
     Attributes:
         asked: how often each method was called.
-        on_find: called while an item is looked up.
+        changes: the spans that have changed since the version 0.
+        during: called while something is looked up.
     """
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
-        self.recent_version = 1
+        self.changes: list[Span] = []
         self.item = record("a", 50).item
-        self.on_find = lambda: None
+        self.voice = "rachel-id"
+        self.known = True
+        self.during = lambda: None
 
-    def find(self, key):
-        self.asked["find"] += 1
-        found = self.item if key == self.item.key else None
-        self.on_find()
-        return found
+    @property
+    def recent_version(self) -> int:
+        return len(self.changes)
+
+    def unchanged(self, span, since):
+        self.asked["unchanged"] += 1
+        return all(c.end <= span.start or span.end <= c.start for c in self.changes[since:])
+
+    def find(self, key, date):
+        found = (key, date) == (self.item.key, self.item.date)
+        return self._answer("find", self.item if found else None)
 
     def newest(self, span):
-        self.asked["newest"] += 1
-        return self.item.date
+        inside = span.start <= self.item.date < span.end
+        return self._answer("newest", self.item.date if inside else None)
+
+    def complete(self, span):
+        return self._answer("complete", self.known)
+
+    def settled(self, span):
+        return self._answer("settled", self.known)
+
+    def facets(self, item):
+        return self._answer("facets", {"voice": Labelled(self.voice, None)})
 
     def set_size(self, key, size):
         self.item = replace(self.item, size=size)
+
+    def _answer(self, method, answer):
+        self.asked[method] += 1
+        self.during()
+        return answer
 
 
 @pytest.fixture
@@ -50,41 +74,119 @@ def cached(catalog):
     return CachedCatalog(catalog)
 
 
+def ask_all(cached, item) -> list[object]:
+    return [
+        cached.find("a", 50),
+        cached.newest(DAY),
+        cached.complete(DAY),
+        cached.settled(DAY),
+        cached.facets(item)["voice"].value,
+    ]
+
+
 def test_an_answer_is_looked_up_once(cached, catalog):
     for _ in range(3):
-        assert cached.find("a") == catalog.item
-        assert cached.find("nobody") is None
-        assert cached.newest(DAY) == 50
-    assert catalog.asked == {"find": 2, "newest": 1}
+        assert ask_all(cached, catalog.item) == [catalog.item, 50, True, True, "rachel-id"]
+        assert cached.find("nobody", 50) is None
+        assert cached.newest(LATER) is None
+    assert catalog.asked == {"find": 2, "newest": 2, "complete": 1, "settled": 1, "facets": 1}
 
 
-def test_a_change_makes_every_answer_be_looked_up_again(cached, catalog):
+def test_a_change_makes_the_answers_about_its_span_be_looked_up_again(cached, catalog):
+    old = catalog.item
+    ask_all(cached, old)
+    catalog.item, catalog.voice, catalog.known = replace(old, slug="new"), "adam", False
+    catalog.changes.append(Span(50, 51))
+    assert ask_all(cached, old) == [catalog.item, 50, False, False, "adam"]
+
+
+def test_a_change_elsewhere_makes_nothing_be_looked_up_again(cached, catalog):
+    ask_all(cached, catalog.item)
+    asked = catalog.asked.copy()
+    for start in (200, 201, 202):
+        catalog.changes.append(Span(start, start + 10))
+        ask_all(cached, catalog.item)
+    del catalog.asked["unchanged"]
+    assert catalog.asked == asked
+
+
+def test_a_change_elsewhere_is_looked_at_once(cached, catalog):
+    cached.newest(DAY)
+    catalog.changes.append(LATER)
+    for _ in range(3):
+        cached.newest(DAY)
+    assert catalog.asked == {"newest": 1, "unchanged": 1}
+
+
+def test_a_change_makes_an_answer_be_looked_up_again_once(cached, catalog):
+    cached.newest(DAY)
+    catalog.changes.append(DAY)
+    for _ in range(3):
+        cached.newest(DAY)
+    assert catalog.asked["newest"] == 2
+
+
+def test_a_change_in_the_span_is_not_forgotten_over_one_elsewhere(cached, catalog):
     cached.newest(DAY)
     catalog.item = replace(catalog.item, date=60)
-    catalog.recent_version += 1
+    catalog.changes += [DAY, LATER]
     assert cached.newest(DAY) == 60
 
 
+def test_an_item_that_was_not_found_is_found_when_it_has_come(cached, catalog):
+    assert cached.find("b", 250) is None
+    catalog.item = record("b", 250).item
+    catalog.changes.append(LATER)
+    assert cached.find("b", 250) == catalog.item
+
+
+def test_a_key_is_found_at_its_own_date_whichever_was_asked_for_before(cached, catalog):
+    for _ in range(2):
+        assert cached.find("a", 60) is None
+        assert cached.find("a", 50) == catalog.item
+    catalog.item = replace(catalog.item, date=60)
+    catalog.changes.append(DAY)
+    for _ in range(2):
+        assert cached.find("a", 50) is None
+        assert cached.find("a", 60) == catalog.item
+
+
 def test_a_size_that_was_learnt_is_seen_at_once_and_costs_no_other_answer(cached, catalog):
-    assert cached.find("a").size is None
+    assert cached.find("a", 50).size is None
     cached.newest(DAY)
     cached.set_size("a", 7)
-    assert cached.find("a").size == 7
+    assert cached.find("a", 50).size == 7
     cached.newest(DAY)
     assert catalog.asked["newest"] == 1
 
 
-@pytest.mark.parametrize("change", ["size", "version"])
-def test_what_changed_while_it_was_looked_up_is_not_kept(cached, catalog, change):
+def test_a_size_that_is_learnt_while_its_item_is_looked_up_is_seen_after_that(cached, catalog):
     def meanwhile():
-        catalog.on_find = lambda: None
-        if change == "size":
-            cached.set_size("a", 7)
-        else:
-            catalog.item = replace(catalog.item, size=7)
-            catalog.recent_version += 1
-            cached.newest(DAY)
+        catalog.during = lambda: None
+        cached.set_size("a", 7)
 
-    catalog.on_find = meanwhile
-    cached.find("a")
-    assert cached.find("a").size == 7
+    catalog.during = meanwhile
+    cached.find("a", 50)
+    assert cached.find("a", 50).size == 7
+
+
+def test_what_changed_while_it_was_looked_up_is_looked_up_again(cached, catalog):
+    def meanwhile():
+        catalog.during = lambda: None
+        catalog.item = replace(catalog.item, date=60)
+        catalog.changes.append(DAY)
+
+    catalog.during = meanwhile
+    assert cached.newest(DAY) == 50
+    assert cached.newest(DAY) == 60
+
+
+def test_what_changed_elsewhere_while_it_was_looked_up_is_kept(cached, catalog):
+    def meanwhile():
+        catalog.during = lambda: None
+        catalog.changes.append(LATER)
+
+    catalog.during = meanwhile
+    for _ in range(3):
+        assert cached.newest(DAY) == 50
+    assert catalog.asked["newest"] == 1

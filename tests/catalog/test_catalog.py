@@ -1,54 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
 import pytest
 
+from histfs.catalog.cached import CachedCatalog
 from histfs.catalog.catalog import Catalog
-from histfs.catalog.refresh import Refresher
 from histfs.core.errors import NoSuchPath, Unreachable
-from histfs.core.flights import Flights
+from histfs.core.index import Index
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
 from tests.support.memory import MemorySource, record
+from tests.support.world import World, world_at
 
 
 @pytest.fixture
-def source():
-    return MemorySource([record("a", 1, "one"), record("b", 2, None, voice="adam")])
+def world(path) -> Iterator[World]:
+    source = MemorySource([record("a", 1, "one"), record("b", 2, None, voice="adam")])
+    with world_at(path, source) as made:
+        yield made
 
 
-@pytest.fixture
-def catalog(store, source):
-    flights = Flights("scan", 1)
-    yield Catalog(store, Refresher(source, store, flights, 30), source.describe)
-    flights.close()
+@pytest.fixture(params=[lambda catalog: catalog, CachedCatalog], ids=["as it is", "cached"])
+def catalog(world, request) -> Index:
+    wrap: Callable[[Catalog], Index] = request.param
+    return wrap(Catalog(world.store, world.refresher, world.source.describe))
+
+
+def keys(listed) -> list[str]:
+    return [each.key for each in listed]
 
 
 def test_nothing_is_complete_until_it_was_asked_for(catalog):
-    assert not catalog.complete(ALWAYS)
+    assert not catalog.complete(Span(0, 5))
+    assert not catalog.settled(Span(0, 5))
     catalog.ensure(Span(0, 5), Waiter(5))
-    assert catalog.complete(ALWAYS)
+    assert catalog.complete(Span(0, 5))
+    assert catalog.settled(Span(2, 5))
+    assert not catalog.complete(ALWAYS)
 
 
-def test_what_was_asked_for_is_answered_without_the_source(catalog, source):
+def test_the_newest_items_are_known_before_the_whole_is(catalog, world):
+    world.source.page_size = 1
+    spans = [Span(start, start + 3) for start in range(0, 900, 3)]
+    catalog.settle(spans, Waiter(5))
+    assert [catalog.settled(span) for span in spans] == [True] * len(spans)
+    assert catalog.newest(spans[0]) == 2
+    assert not catalog.complete(spans[0])
+
+
+def test_what_was_asked_for_is_answered_without_the_source(catalog, world):
     catalog.ensure(ALWAYS, Waiter(5))
-    source.fail("list", Unreachable("down"))
-    a, b = catalog.between(ALWAYS)
-    assert (a.id, b.id) == ("a", "b")
+    asked = world.source.count("list")
+    world.source.fail("list", Unreachable("down"))
+    catalog.ensure(Span(0, 2), Waiter(5))
+    assert keys(catalog.between(ALWAYS)) == ["a", "b"]
     assert catalog.newest(Span(0, 2)) == 1
-    assert catalog.find("b") == b
-    assert catalog.having("voice", "adam") == [b]
+    a, b = catalog.find("a", 1), catalog.find("b", 2)
+    assert (a.slug, b.date) == ("one", 2)
+    assert keys(catalog.having("voice", "adam")) == ["b"]
     assert [value.value for value in catalog.facet_values("voice")] == ["rachel-id", "adam"]
     assert catalog.facets(a)["voice"].label == "Rachel"
     assert catalog.details(a).text == "one"
     assert catalog.details(b).text is None
-    assert source.count("list") == 1
+    assert world.source.count("list") == asked
 
 
 def test_a_deleted_item_is_forgotten_and_its_details_are_gone(catalog):
     catalog.ensure(ALWAYS, Waiter(5))
-    a, b = catalog.between(ALWAYS)
-    version = catalog.version
+    a, version = catalog.find("a", 1), catalog.version
+    assert catalog.newest(Span(0, 2)) == 1
     catalog.forget(a)
     assert catalog.version != version
-    assert catalog.between(ALWAYS) == [b]
+    assert not catalog.unchanged(Span(0, 5), version)
+    assert catalog.unchanged(Span(2, 5), version)
+    assert catalog.find("a", 1) is None
+    assert catalog.newest(Span(0, 2)) is None
+    assert keys(catalog.between(ALWAYS)) == ["b"]
     assert catalog.complete(ALWAYS)
     with pytest.raises(NoSuchPath):
         catalog.details(a)
+
+
+def test_a_size_is_known_as_soon_as_it_was_learnt(catalog):
+    catalog.ensure(ALWAYS, Waiter(5))
+    assert catalog.find("a", 1).size is None
+    catalog.set_size("a", 77)
+    assert catalog.find("a", 1).size == 77

@@ -8,6 +8,7 @@ import pytest
 
 from histfs.catalog import schema
 from histfs.catalog.store import Store
+from histfs.catalog.windows import Windows
 from histfs.core.errors import CacheFailed, NoSpace
 from histfs.core.times import ALWAYS
 from tests.support.memory import record
@@ -25,7 +26,7 @@ def set_aside(path) -> list:
 
 
 def fill(store: Store) -> None:
-    store.replace(ALWAYS, [record("a", 1)], (), None)
+    store.replace(ALWAYS, [record("a", 1)])
 
 
 @pytest.mark.usefixtures("open_umask")
@@ -36,10 +37,11 @@ def test_nobody_else_can_read_the_catalog_whatever_the_umask(open_store, path):
     assert set(modes.values()) == {0o600}
 
 
-def test_a_catalog_is_opened_again_with_all_that_is_in_it(open_store, path):
+def test_a_catalog_is_opened_again_with_all_that_is_in_it(open_store, path, caplog):
     fill(open_store())
-    assert open_store().count() == 1
+    assert open_store().total() == 1
     assert set_aside(path) == []
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(
@@ -50,35 +52,58 @@ def test_a_catalog_is_opened_again_with_all_that_is_in_it(open_store, path):
 def test_a_broken_file_is_set_aside_and_a_new_one_begun(open_store, path, content):
     path.write_bytes(content)
     store = open_store()
-    assert store.count() == 0
+    assert store.total() == 0
     fill(store)
     assert [file.read_bytes() for file in set_aside(path)] == [content]
 
 
-@pytest.mark.parametrize("version", [schema.VERSION + 1, -1])
-def test_a_file_of_another_version_is_set_aside(open_store, path, version):
+@pytest.mark.parametrize("version", [schema.VERSION - 1, schema.VERSION + 1, -1])
+def test_a_file_of_another_version_is_set_aside_with_a_warning(open_store, path, caplog, version):
     first = open_store()
     fill(first)
     first.close()
     with closing(sqlite3.connect(path)) as db:
         db.execute(f"PRAGMA user_version = {version}")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    assert open_store().count() == 0
+    store = open_store()
+    assert store.total() == 0
+    assert store.windows() == Windows()
+    (aside,) = set_aside(path)
+    (warning,) = caplog.messages
+    assert str(path) in warning
+    assert aside.name in warning
+    with closing(sqlite3.connect(aside)) as db:
+        assert db.execute("SELECT key FROM items").fetchall() == [("a",)]
+
+
+def test_a_file_of_the_first_version_is_set_aside(open_store, path):
+    """As it was before the windows had times and the raw objects were packed."""
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript("""
+            PRAGMA journal_mode = WAL;
+            CREATE TABLE items (key TEXT PRIMARY KEY, raw TEXT NOT NULL) STRICT;
+            CREATE TABLE windows (start INTEGER PRIMARY KEY, "end" INTEGER NOT NULL) STRICT;
+            INSERT INTO items VALUES ('a', '{}');
+            PRAGMA user_version = 1;
+        """)
+    fill(open_store())
     (aside,) = set_aside(path)
     with closing(sqlite3.connect(aside)) as db:
         assert db.execute("SELECT key FROM items").fetchall() == [("a",)]
+    assert open_store().total() == 1
+    assert len(set_aside(path)) == 1
 
 
 def test_another_programs_database_is_set_aside(open_store, path):
     with closing(sqlite3.connect(path)) as db:
         db.execute("CREATE TABLE items (n)")
-    assert open_store().count() == 0
+    assert open_store().total() == 0
     assert len(set_aside(path)) == 1
 
 
 def test_an_empty_file_becomes_a_catalog(open_store, path):
     path.touch()
-    assert open_store().count() == 0
+    assert open_store().total() == 0
     assert set_aside(path) == []
 
 
@@ -86,7 +111,7 @@ def test_mounts_that_start_at_the_same_time_share_one_catalog(path):
     with ThreadPoolExecutor(4) as pool:
         stores = list(pool.map(lambda _: Store(path), range(4)))
     fill(stores[0])
-    assert [store.count() for store in stores] == [1, 1, 1, 1]
+    assert [store.total() for store in stores] == [1, 1, 1, 1]
     assert set_aside(path) == []
     for store in stores:
         store.close()
@@ -108,4 +133,4 @@ def test_a_disk_that_is_full_when_it_is_opened_costs_nothing_of_it(open_store, p
         patch.setattr(schema, "connect", full)
         open_store()
     assert set_aside(path) == []
-    assert open_store().count() == 1
+    assert open_store().total() == 1

@@ -17,6 +17,7 @@ from tests.core.fakes import FakeAudio, TableIndex
 from tests.support.memory import MemorySource
 
 BORN = 1_000_000_000
+STATUS = b"fine\n"
 
 
 class Clock:
@@ -37,20 +38,21 @@ class World:
     source: MemorySource
     flights: Flights
     links: bool
+    zone: Zone
     clock: Clock = field(default_factory=Clock)
     audio: FakeAudio = field(default_factory=FakeAudio)
 
     def __post_init__(self) -> None:
-        zone = Zone("UTC")
         self.tree = Tree(
             index=self.index,
             removal=Removal(self.source, self.index, self.flights, self.clock),
-            views=[ByDate(zone), ByFacet("by-voice", "voice", "(no voice)")],
+            views=[ByDate(self.zone), ByFacet("by-voice", "voice", "(no voice)")],
             files=[MetaFile(self.index), TextFile(self.index), AudioFile(self.audio)],
-            zone=zone,
+            zone=self.zone,
             links=self.links,
             listings={},
             born=BORN,
+            status=lambda: STATUS,
         )
 
     def names(self, path: str) -> list[str]:
@@ -82,9 +84,9 @@ class World:
 def make_world() -> Iterator[Callable[..., World]]:
     pools = []
 
-    def make(*records: Record, links: bool = True) -> World:
+    def make(*records: Record, links: bool = True, zone: str | None = "UTC") -> World:
         pools.append(Flights("delete", 4))
-        return World(TableIndex(records), MemorySource(records), pools[-1], links)
+        return World(TableIndex(records), MemorySource(records), pools[-1], links, Zone(zone))
 
     yield make
     for pool in pools:

@@ -2,60 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from histfs.core.errors import NoSuchPath
-from histfs.core.index import FacetValue
+from histfs.core.index import FacetValue, Listed
 from histfs.core.item import Details, Facets, Item, Record
 from histfs.core.nodes import BytesFile, OpenFile
 from histfs.core.times import Span
 from histfs.core.waiting import Waiter
 
 
+class Asked(NamedTuple):
+    """One question that may cost a request: the method's name and what it was asked of."""
+
+    method: str
+    spans: tuple[Span, ...]
+
+
 class TableIndex:
     """A table of rows.
 
     Attributes:
-        known: whether every span is completely known.
+        unknown: a span of which nothing is known; None when everything is.
         arriving: rows that become known when a span is asked for.
         error: what asking for a span raises.
-        asked: the spans that were asked for.
+        asked: the questions that may cost a request.
+        reads: how often items were listed.
         on_complete: called when somebody asks what is complete.
-        on_ensured: called when a span was asked for, with success.
+        on_asked: called when a span was asked for, with success.
+        on_read: called while items are listed.
     """
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
         self.rows: dict[str, Record] = {}
-        self.version = 0
-        self.known = True
+        self.unknown: Span | None = None
         self.arriving: list[Record] = []
         self.error: Exception | None = None
-        self.asked: list[Span] = []
+        self.asked: list[Asked] = []
+        self.reads = 0
         self.on_complete = lambda: None
-        self.on_ensured = lambda: None
+        self.on_asked = lambda: None
+        self.on_read = lambda: None
+        self._changes: list[Span] = []
         self.add(*records)
+
+    # What the test does
 
     def add(self, *records: Record) -> None:
         self.rows.update({record.item.key: record for record in records})
-        self.version += 1
+        self._changes += [_second(record.item) for record in records]
+
+    def discard(self, key: str) -> None:
+        """Take an item out, as somebody else would."""
+        self._changes.append(_second(self.rows.pop(key).item))
+
+    # The protocol
+
+    @property
+    def version(self) -> int:
+        return len(self._changes)
+
+    def unchanged(self, span: Span, since: int) -> bool:
+        return not any(_overlap(span, changed) for changed in self._changes[since:])
 
     def ensure(self, span: Span, waiter: Waiter) -> None:
-        self.asked.append(span)
-        if self.error is not None:
-            raise self.error
-        self.add(*self.arriving)
-        self.arriving, self.known = [], True
-        self.on_ensured()
+        self._ask("ensure", span)
+
+    def settle(self, spans: Sequence[Span], waiter: Waiter) -> None:
+        self._ask("settle", *spans)
 
     def complete(self, span: Span) -> bool:
         self.on_complete()
-        return self.known
+        return self.unknown is None or not _overlap(span, self.unknown)
+
+    def settled(self, span: Span) -> bool:
+        newest = self.newest(span)
+        above = Span(span.start if newest is None else newest + 1, span.end)
+        return self.unknown is None or not _overlap(above, self.unknown)
 
     def newest(self, span: Span) -> int | None:
-        return max((item.date for item in self.between(span)), default=None)
+        return max((item.date for item in self._items(span)), default=None)
 
-    def between(self, span: Span) -> Sequence[Item]:
-        return [item for item in self._items() if span.start <= item.date < span.end]
+    def between(self, span: Span) -> Iterator[Listed]:
+        return self._list(self._items(span))
 
     def facet_values(self, kind: str) -> Sequence[FacetValue]:
         found: dict[str, FacetValue] = {}
@@ -65,11 +96,12 @@ class TableIndex:
             found[value] = FacetValue(value, label, oldest, item.date)
         return list(found.values())
 
-    def having(self, kind: str, value: str) -> Sequence[Item]:
-        return [item for item in self._items() if self.facets(item)[kind].value == value]
+    def having(self, kind: str, value: str) -> Iterator[Listed]:
+        return self._list([i for i in self._items() if self.facets(i)[kind].value == value])
 
-    def find(self, key: str) -> Item | None:
-        return self.rows[key].item if key in self.rows else None
+    def find(self, key: str, date: int) -> Item | None:
+        found = self.rows[key].item if key in self.rows else None
+        return found if found is not None and found.date == date else None
 
     def facets(self, item: Item) -> Facets:
         return self.rows[item.key].facets if item.key in self.rows else {}
@@ -77,15 +109,39 @@ class TableIndex:
     def details(self, item: Item) -> Details:
         if item.key not in self.rows:
             raise NoSuchPath(item.key)
-        raw = self.rows[item.key].raw
+        raw = json.loads(self.rows[item.key].raw)
         return Details(raw, raw["text"])
 
     def forget(self, item: Item) -> None:
-        self.rows.pop(item.key, None)
-        self.version += 1
+        if item.key in self.rows:
+            self.discard(item.key)
 
-    def _items(self) -> list[Item]:
-        return sorted((r.item for r in self.rows.values()), key=lambda item: (item.date, item.key))
+    def _ask(self, method: str, *spans: Span) -> None:
+        self.asked.append(Asked(method, spans))
+        if self.error is not None:
+            raise self.error
+        self.add(*self.arriving)
+        self.arriving, self.unknown = [], None
+        self.on_asked()
+
+    def _items(self, span: Span | None = None) -> list[Item]:
+        items = [record.item for record in self.rows.values()]
+        inside = [item for item in items if span is None or _overlap(span, _second(item))]
+        return sorted(inside, key=lambda item: (item.date, item.key))
+
+    def _list(self, items: Iterable[Item]) -> Iterator[Listed]:
+        self.reads += 1
+        listed = [Listed(item.date, item.key, item.slug) for item in items]
+        self.on_read()
+        return iter(listed)
+
+
+def _second(item: Item) -> Span:
+    return Span(item.date, item.date + 1)
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    return one.start < other.end and other.start < one.end
 
 
 class FakeAudio:

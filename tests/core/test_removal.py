@@ -11,6 +11,7 @@ from histfs.core.errors import (
     NotPermitted,
 )
 from histfs.core.removal import LINGER
+from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
 from tests.core.conftest import World
 from tests.support.memory import Call, record
@@ -72,6 +73,13 @@ def test_rm_r_of_a_year_sends_one_delete_an_item_and_takes_the_directories_with_
     assert sorted(call.argument for call in world.source.calls) == ["one", "three", "two"]
     assert_gone(world, "/by-date/2024", "/by-date/2024/05", DAY, HOME)
     assert world.names("/by-date") == world.names("/by-voice") == []
+
+
+def test_rm_r_of_an_item_needs_nothing_else_of_the_history(world):
+    world.index.unknown = Span(ALWAYS.start, MOMENT - 1)
+    rm_r(world, HOME)
+    assert world.index.asked == []
+    assert world.source.calls == [Call("delete", "one")]
 
 
 def test_rm_r_through_another_view_with_placement_dir_deletes_too(make_world, records):
@@ -144,6 +152,12 @@ def test_what_lingers_is_looked_at_without_audio_and_can_not_be_read(world):
     with pytest.raises(NoSuchPath):
         world.read(f"{HOME}/text.txt")
     assert world.audio.opened == []
+
+
+def test_what_lingers_does_so_where_it_was_alone(world):
+    world.unlink(AUDIO)
+    for path in (HOME.replace("02/2024", "03/2024"), HOME.replace("11-45-06", "11-45-07")):
+        assert_gone(world, path)
 
 
 def test_what_lingers_is_let_go_of_after_a_while(world):

@@ -1,6 +1,6 @@
 import posixpath
 import stat
-from contextlib import suppress
+from datetime import datetime, timezone
 
 import pytest
 
@@ -15,8 +15,11 @@ from histfs.core.errors import (
     Unreachable,
 )
 from histfs.core.nodes import ROOT_INODE
+from histfs.core.times import ALWAYS, Span
+from histfs.core.tree import STATUS_NAME
 from histfs.core.waiting import Waiter
-from tests.core.conftest import BORN, World
+from tests.core.conftest import BORN, STATUS, World
+from tests.core.fakes import Asked
 from tests.support.memory import record
 
 HELLO, BYE, MUTE, OLD = 1_714_650_306, 1_714_650_400, 1_714_736_706, 1_672_531_199
@@ -25,6 +28,17 @@ DAY = "/by-date/2024/05/02"
 NAME = "2024-05-02T11-45-06_hello-world_hello"
 HOME = f"{DAY}/{NAME}"
 LINK = f"/by-voice/Rachel/{NAME}"
+STATUS_FILE = f"/{STATUS_NAME}"
+
+
+def at(*parts: int) -> int:
+    return int(datetime(*parts, tzinfo=timezone.utc).timestamp())
+
+
+YEARS = {year: Span(at(year, 1, 1), at(year + 1, 1, 1)) for year in (2022, 2024)}
+MAY = Span(at(2024, 5, 1), at(2024, 6, 1))
+SECOND_OF_MAY = Span(at(2024, 5, 2), at(2024, 5, 3))
+WHOLE = Asked("ensure", (ALWAYS,))
 
 
 @pytest.fixture
@@ -208,6 +222,38 @@ def test_what_is_not_there_is_not_found(either, path):
             ask(path)
 
 
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize(
+    "stamp",
+    ["0001-01-01T00-00-00", "9999-12-31T23-59-59", "0000-00-00T00-00-00", "2024-02-30T00-00-00",
+     "2024-05-02T24-00-00", "2024-05-02T11-45.06", "x" * 19],
+)  # fmt: skip
+def test_a_time_that_no_item_can_have_is_not_found(make_world, records, zone, stamp):
+    world = make_world(*records, zone=zone)
+    with pytest.raises(NoSuchPath):
+        world.stat(f"/by-voice/Rachel/{stamp}_hello-world_hello")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"/by-date/2023/01/01/{NAME}", f"{DAY}/.Trash", f"{DAY}/2024-05-02_hello-world_hello",
+     f"{DAY}/2024-05-02T11-45-06_hello-world_é"],
+)  # fmt: skip
+def test_a_name_that_no_item_of_a_day_can_have_is_not_asked_for(world, path):
+    with pytest.raises(NoSuchPath):
+        world.stat(path)
+    assert world.index.asked == []
+
+
+def test_an_hour_that_clocks_show_twice_holds_the_items_of_both(make_world):
+    first, second = at(2024, 10, 27, 0, 30), at(2024, 10, 27, 1, 30)
+    world = make_world(record("a", first), record("b", second), zone="Europe/Berlin")
+    day = "/by-date/2024/10/27"
+    names = [f"2024-10-27T02-30-00_hello-world_{key}" for key in "ab"]
+    assert world.names(day) == names
+    assert [world.stat(f"{day}/{name}").mtime for name in names] == [first, second]
+
+
 def test_a_link_of_another_placement_is_no_directory(world):
     with pytest.raises(NotADirectory):
         world.stat(f"{LINK}/text.txt")
@@ -263,55 +309,192 @@ def test_what_is_not_completely_known_is_not_listed_at_all(either, path, error):
         either.names(path)
 
 
-@pytest.mark.parametrize("path", [DAY, "/by-voice/Nobody", LINK.replace("_hello", "_nobody")])
+@pytest.mark.parametrize(
+    "path",
+    ["/by-date/2024", "/by-date/2024/05", DAY, HOME, "/by-voice/Nobody",
+     LINK.replace("_hello", "_nobody")],
+)  # fmt: skip
 def test_a_stat_of_what_is_not_known_waits_for_it_and_fails_with_it(make_world, path):
     world = make_world()
-    world.index.known = False
+    world.index.unknown = ALWAYS
     world.index.error = Unreachable("down")
     with pytest.raises(Unreachable):
         world.stat(path)
 
 
 @pytest.mark.parametrize(
-    "path", ["/by-date/2024", DAY, HOME, f"{HOME}/text.txt", "/by-voice/Rachel", LINK]
+    ("path", "asked"),
+    [
+        ("/by-date/2024", Asked("settle", (YEARS[2024],))),
+        ("/by-date/2024/05", Asked("settle", (MAY,))),
+        (DAY, Asked("ensure", (SECOND_OF_MAY,))),
+        (HOME, Asked("ensure", (SECOND_OF_MAY,))),
+        (f"{HOME}/text.txt", Asked("ensure", (SECOND_OF_MAY,))),
+        ("/by-voice/Rachel", WHOLE),
+        (LINK, WHOLE),
+    ],
 )
-def test_what_is_not_known_yet_is_asked_for_and_found(make_world, records, path):
+def test_what_is_not_known_yet_is_asked_for_and_found(make_world, records, path, asked):
     world = make_world()
-    world.index.known = False
+    world.index.unknown = ALWAYS
     world.index.arriving = records
     assert world.stat(path)
+    assert world.index.asked == [asked]
+
+
+@pytest.mark.parametrize("path", ["/by-date/2024", "/by-date/2024/05", DAY])
+def test_a_directory_is_not_as_old_as_an_item_that_may_not_be_its_newest(world, path):
+    world.index.discard("mute")
+    world.index.unknown = Span(BYE + 1, SECOND_OF_MAY.end)
+    world.index.arriving = [record("new", BYE + 60)]
+    assert world.stat(path).mtime == BYE + 60
+
+
+@pytest.mark.parametrize("path", ["/by-voice/Rachel", LINK])
+def test_the_name_of_a_voice_is_not_told_before_the_whole_history_is_known(world, path):
+    world.index.unknown = Span(0, OLD)
+    world.index.arriving = [record("first", OLD - 1, voice="first-rachel")]
+    if path == LINK:
+        with pytest.raises(NoSuchPath):
+            world.stat(path)
+    else:
+        assert world.stat(path).mtime == OLD - 1
+    assert world.index.asked[0] == WHOLE
+
+
+@pytest.mark.parametrize("path", ["/by-date/2024", "/by-date/2024/05", DAY])
+def test_a_directory_whose_newest_item_is_known_is_there_whatever_else_is_not(world, path):
+    world.index.unknown = Span(ALWAYS.start, HELLO)
+    world.index.error = Unreachable("down")
+    assert world.stat(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "date"),
+    [
+        ("/by-date/2023", at(2023, 6, 6)),
+        ("/by-date/2024/06", at(2024, 6, 6)),
+        ("/by-date/2024/05/04", at(2024, 5, 4)),
+    ],
+)
+def test_what_was_not_there_may_have_come_and_is_asked_for(world, path, date):
+    world.index.arriving = [record("new", date)]
+    assert world.stat(path).mtime == date
     assert len(world.index.asked) == 1
 
 
 def test_a_day_is_all_that_is_asked_for_to_list_it(world):
     world.names(DAY)
-    assert [span.end - span.start for span in world.index.asked] == [86_400]
+    assert world.index.asked == [Asked("ensure", (SECOND_OF_MAY,))]
+
+
+def test_a_month_asks_for_the_newest_item_of_each_day_and_a_year_of_each_month(world):
+    for path, whole, parts in (("/by-date/2024/05", MAY, 31), ("/by-date/2024", YEARS[2024], 12)):
+        world.index.asked.clear()
+        world.names(path)
+        ((method, spans),) = world.index.asked
+        assert method == "settle"
+        assert len(spans) == parts
+        assert (spans[0].start, spans[-1].end) == whole
+
+
+def test_the_years_are_asked_for_from_one_that_has_items_to_the_next_one(world):
+    world.names("/by-date")
+    before = [Span(ALWAYS.start, YEARS[year].start) for year in (2024, 2022)]
+    assert world.index.asked == [Asked("settle", (span,)) for span in (ALWAYS, *before)]
+
+
+@pytest.mark.parametrize("path", ["/by-voice", "/by-voice/Rachel"])
+def test_other_views_ask_for_the_whole_history(world, path):
+    world.names(path)
+    assert world.index.asked == [WHOLE]
 
 
 def test_a_listing_shows_what_came_and_what_went(world):
     assert len(world.names(DAY)) == 2
     world.index.add(record("new", BYE + 1))
     assert len(world.names(DAY)) == 3
-    world.index.forget(world.index.rows["hello"].item)
+    world.index.discard("hello")
     assert NAME not in world.names(DAY)
     assert world.names("/by-voice/Rachel")[-1].endswith("_new")
+
+
+def test_a_listing_is_read_once_and_given_as_it_is_until_something_in_its_span_changes(world):
+    first = world.tree.listdir(DAY, Waiter(5))
+    reads = world.index.reads
+    world.index.add(record("far", OLD + 1))
+    assert world.tree.listdir(DAY, Waiter(5)) is first
+    assert world.index.reads == reads
+    world.index.add(record("near", BYE + 1))
+    second = world.tree.listdir(DAY, Waiter(5))
+    assert len(second) == len(first) + 1
+    assert world.tree.listdir(DAY, Waiter(5)) is second
+
+
+def test_any_change_may_change_what_another_view_shows(world):
+    before = len(world.names("/by-voice/Rachel"))
+    world.index.add(record("far", OLD + 1))
+    assert len(world.names("/by-voice/Rachel")) == before + 1
+
+
+def test_a_listing_that_was_kept_is_still_asked_for_news(world):
+    world.names(DAY)
+    world.index.arriving = [record("new", BYE + 1)]
+    assert len(world.names(DAY)) == 3
+
+
+def test_what_changed_while_it_was_read_is_read_again(world):
+    def meanwhile() -> None:
+        world.index.on_read = lambda: None
+        world.index.add(record("new", BYE + 1))
+
+    world.index.on_read = meanwhile
+    assert len(world.names(DAY)) == 3
+    assert world.index.reads == 2
+
+
+def test_what_changes_elsewhere_while_a_directory_is_read_does_not_matter(world):
+    world.index.on_read = lambda: world.index.add(record("far", OLD + world.index.version))
+    assert len(world.names(DAY)) == 2
+    assert world.index.reads == 1
 
 
 def test_a_part_is_not_listed_when_the_rest_is_lost_while_the_listing_is_read(world):
     def lose() -> None:
         # A refresh in another thread has stored its first page: there is a gap below it.
-        world.index.on_ensured = lambda: None
-        world.index.arriving = [world.index.rows.pop("hello")]
-        world.index.version += 1
-        world.index.known = False
+        world.index.on_asked = lambda: None
+        world.index.arriving = [world.index.rows["hello"]]
+        world.index.discard("hello")
+        world.index.unknown = SECOND_OF_MAY
 
-    world.index.on_ensured = lose
-    with suppress(NotComplete):
-        assert len(world.names(DAY)) == 2
+    world.index.on_asked = lose
+    assert len(world.names(DAY)) == 2
 
 
-def test_a_directory_that_never_stands_still_is_not_listed(world):
-    world.index.on_ensured = lambda: world.index.add(record("new", BYE + world.index.version))
-    world.index.on_complete = world.index.on_ensured
+@pytest.mark.parametrize("path", [DAY, "/by-voice/Rachel"])
+def test_a_directory_that_never_stands_still_is_not_listed(world, path):
+    world.index.on_read = lambda: world.index.add(record("new", BYE + world.index.version))
     with pytest.raises(NotComplete):
-        world.names(DAY)
+        world.names(path)
+
+
+def test_the_status_is_read_though_it_is_not_listed(either):
+    assert STATUS_NAME not in either.names("/")
+    assert either.read(STATUS_FILE) == STATUS
+    node, _ = either.tree.open(STATUS_FILE, Waiter(5))
+    attributes = either.stat(STATUS_FILE)
+    assert (attributes.kind, attributes.size) == (stat.S_IFREG, len(STATUS))
+    assert either.tree.file_attributes(node, len(STATUS)) == attributes
+    assert attributes.inode not in {either.stat(path).inode for path in ["", *either.walk()]}
+
+
+def test_the_status_stays_and_is_neither_directory_nor_link(world):
+    with pytest.raises(NotPermitted):
+        world.unlink(STATUS_FILE)
+    with pytest.raises(NotADirectory):
+        world.rmdir(STATUS_FILE)
+    with pytest.raises(NotADirectory):
+        world.names(STATUS_FILE)
+    with pytest.raises(NotALink):
+        world.tree.readlink(STATUS_FILE, Waiter(5))
+    assert world.index.asked == []

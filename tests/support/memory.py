@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import bisect
+import json
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,6 +44,7 @@ def record(
         "content_type": content_type,
         **fields,
     }
+    sent = json.dumps(raw).encode()
     item = _Item(
         id=item_id,
         key=key_of(item_id),
@@ -51,14 +53,14 @@ def record(
         content_type=content_type,
         output_format="mp3_44100_128",
         estimate=audio_bytes(content_type, "mp3_44100_128", None, len(text or "")),
-        revision=zlib.crc32(repr(raw).encode("utf-8", "backslashreplace")),
+        revision=zlib.crc32(sent),
     )
     facets = {
         "voice": Labelled(voice, voice_name),
         "source": Labelled(source, None),
         "model": Labelled("", None),
     }
-    return Record(item, facets, raw)
+    return Record(item, facets, sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +222,10 @@ class MemorySource:
             content = self.clips.get(item_id, f"audio of {item_id}".encode())
         yield MemoryStream(content, self._chunk, len(content) if self._tells_length else None)
 
-    def describe(self, raw: Mapping[str, Any]) -> Details:
+    def describe(self, raw: bytes) -> Details:
         """Read the details out of a raw object."""
-        return Details(raw, raw["text"])
+        fields = json.loads(raw)
+        return Details(fields, fields["text"])
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from histfs.core.index import Index
+from histfs.core.index import Index, Listed
 from histfs.core.item import Item
 from histfs.core.times import Span
+from histfs.core.waiting import Waiter
 
 #: A directory of a view: the names on the way to it, below the view's own folder.
 At = tuple[str, ...]
@@ -16,8 +17,8 @@ At = tuple[str, ...]
 class View(Protocol):
     """Under which directories items are shown; every item stands in exactly one of a view.
 
-    The methods ask the index for what it knows and never wait: the tree has made sure of `span`, or
-    of `settled` where it asks for `newest` alone.
+    `prepare` and `seek` may wait for the network. The other methods ask the index for what it
+    knows.
     """
 
     @property
@@ -29,7 +30,24 @@ class View(Protocol):
         """How many levels of directories lie between the view's folder and the items."""
 
     def span(self, at: At) -> Span | None:
-        """Return what must be known to list a directory; None when there can't be such a one."""
+        """Return the span of time on which a directory depends; None when there can't be it."""
+
+    def prepare(self, at: At, index: Index, waiter: Waiter) -> None:
+        """See to it that all that a directory shows is known and fresh.
+
+        Raises:
+            SourceError, NotComplete, Interrupted: as `Index.ensure`.
+        """
+
+    def listable(self, at: At, index: Index) -> bool:
+        """Say whether all that a directory shows is known, fresh or not."""
+
+    def seek(self, at: At, index: Index, waiter: Waiter) -> None:
+        """See to it that it is known whether there is a directory, and its newest item.
+
+        Raises:
+            As `prepare`.
+        """
 
     def settled(self, at: At, index: Index) -> bool:
         """Say whether `newest` is known for certain, though the directory may not be."""
@@ -40,8 +58,8 @@ class View(Protocol):
     def subdirectories(self, at: At, index: Index) -> Sequence[str]:
         """Return the names in a directory that lies above the items."""
 
-    def items(self, at: At, index: Index) -> Sequence[Item]:
-        """Return the items in a directory at the lowest level, oldest first."""
+    def items(self, at: At, index: Index) -> Iterator[Listed]:
+        """Yield the items in a directory at the lowest level, oldest first."""
 
     def home(self, item: Item, index: Index) -> At:
         """Return the directory in which an item is shown."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from histfs.core.index import Index
+from histfs.core.errors import NoSuchPath
+from histfs.core.index import Index, Listed
 from histfs.core.item import Item
 from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.views.base import At
+from histfs.core.waiting import Waiter
 
 #: Spans that are remembered, more than ten years of days.
 _SPANS = 4096
@@ -52,13 +54,35 @@ class ByDate:
             return None
         return None
 
+    def prepare(self, at: At, index: Index, waiter: Waiter) -> None:
+        """Wait for the items of a day; above that, for what tells which directories there are."""
+        if len(at) == self.depth:
+            self.seek(at, index, waiter)
+        elif at:
+            index.settle(self._parts(at), waiter)
+        else:
+            for years in self._hops(at, index):
+                index.settle([years], waiter)
+
+    def listable(self, at: At, index: Index) -> bool:
+        """Say whether all items of a day are known, or which directories there are above that."""
+        if len(at) == self.depth:
+            return index.complete(self._existing(at))
+        return all(map(index.settled, self._parts(at) if at else self._hops(at, index)))
+
+    def seek(self, at: At, index: Index, waiter: Waiter) -> None:
+        """Wait for the newest item of a year or a month, or for all items of a day.
+
+        Who looks for a day is likely to list it.
+        """
+        if len(at) == self.depth:
+            index.ensure(self._existing(at), waiter)
+        else:
+            index.settle([self._existing(at)], waiter)
+
     def settled(self, at: At, index: Index) -> bool:
-        """Say whether all is known from the newest known item of the directory to its end."""
-        span = self.span(at)
-        if span is None:
-            return True
-        newest = index.newest(span)
-        return index.complete(Span(span.start if newest is None else newest + 1, span.end))
+        """Say whether the newest item of a directory is known."""
+        return index.settled(self._existing(at))
 
     def newest(self, at: At, index: Index) -> int | None:
         """Return the date of the newest item in a year, a month or a day."""
@@ -67,25 +91,43 @@ class ByDate:
 
     def subdirectories(self, at: At, index: Index) -> Sequence[str]:
         """Return the years, the months of a year or the days of a month that have items."""
-        return sorted(self._inhabited(at, index))
+        newest = (index.newest(span) for span in self._hops(at, index))
+        return sorted(self._at(date)[len(at)] for date in newest if date is not None)
 
-    def items(self, at: At, index: Index) -> Sequence[Item]:
-        """Return the items of a day."""
-        span = self.span(at)
-        return [] if span is None else index.between(span)
+    def items(self, at: At, index: Index) -> Iterator[Listed]:
+        """Yield the items of a day."""
+        return index.between(self._existing(at))
 
     def home(self, item: Item, index: Index) -> At:
         """Return year, month and day of an item."""
-        return tuple(self._zone.local(item.date).isoformat()[:10].split("-"))
+        return self._at(item.date)
 
-    def _inhabited(self, at: At, index: Index) -> Iterator[str]:
-        """Hop from the newest item to the newest one before its year, its month, its day."""
+    def _existing(self, at: At) -> Span:
+        """Return the span of a directory that the calendar has."""
         span = self.span(at)
-        while span is not None:
+        if span is None:
+            raise NoSuchPath("/".join(at))
+        return span
+
+    def _parts(self, at: At) -> list[Span]:
+        """Return the spans of the months of a year, or the days of a month."""
+        spans = (self.span((*at, f"{number:02}")) for number in range(1, 32))
+        return [span for span in spans if span is not None]
+
+    def _hops(self, at: At, index: Index) -> Iterator[Span]:
+        """Yield the span of a directory, then what of it lies before the newest item's part of it.
+
+        Each is to be settled before the next one is asked for. So years that hold nothing cost
+        nothing, however many there are.
+        """
+        span = self._existing(at)
+        while True:
+            yield span
             newest = index.newest(span)
             if newest is None:
                 return
-            here = tuple(self._zone.local(newest).isoformat()[:10].split("-"))[: len(at) + 1]
-            yield here[-1]
-            inner = self.span(here)
-            span = Span(span.start, min(inner.start, newest)) if inner else None
+            inner = self._existing(self._at(newest)[: len(at) + 1])
+            span = Span(span.start, min(inner.start, newest))
+
+    def _at(self, moment: int) -> At:
+        return tuple(self._zone.local(moment).isoformat()[:10].split("-"))

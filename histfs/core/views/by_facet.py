@@ -9,13 +9,14 @@ Threads: `_lock` guards the names that were given out and the answer made of the
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from histfs.core.index import FacetValue, Index
+from histfs.core.index import FacetValue, Index, Listed
 from histfs.core.item import Item
 from histfs.core.names import Labelled, name_directories
 from histfs.core.times import ALWAYS, Span
 from histfs.core.views.base import At
+from histfs.core.waiting import Waiter
 
 
 class ByFacet:
@@ -41,9 +42,15 @@ class ByFacet:
         """Return all time: which values there are, and what they hold, needs the whole history."""
         return ALWAYS
 
-    def settled(self, at: At, index: Index) -> bool:
+    def prepare(self, at: At, index: Index, waiter: Waiter) -> None:
+        """Wait for the whole history."""
+        index.ensure(ALWAYS, waiter)
+
+    def listable(self, at: At, index: Index) -> bool:
         """Say whether the whole history is known: before, names can't be given out."""
         return index.complete(ALWAYS)
+
+    seek, settled = prepare, listable
 
     def newest(self, at: At, index: Index) -> int | None:
         """Return the date of the newest item that has the value, or of all items."""
@@ -57,10 +64,10 @@ class ByFacet:
         """Return a name for each value."""
         return sorted(self._values(index))
 
-    def items(self, at: At, index: Index) -> Sequence[Item]:
-        """Return the items that have the value."""
+    def items(self, at: At, index: Index) -> Iterator[Listed]:
+        """Yield the items that have the value."""
         value = self._values(index).get(at[0])
-        return [] if value is None else index.having(self._kind, value.value)
+        return iter(()) if value is None else index.having(self._kind, value.value)
 
     def home(self, item: Item, index: Index) -> At:
         """Return the directory of the value that the item has."""

@@ -1,19 +1,29 @@
+from calendar import monthrange
 from datetime import datetime, timezone
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from histfs.core.times import ALWAYS, LATEST, Zone
+from histfs.core.times import ALWAYS, LATEST, Span, Zone
 from histfs.core.views import ByDate
-from tests.core.fakes import TableIndex
+from histfs.core.waiting import Waiter
+from tests.core.fakes import Asked, TableIndex
 from tests.support.memory import record
 
 BERLIN = ByDate(Zone("Europe/Berlin"))
+NOW = Waiter(5)
+
+zones = st.sampled_from(["UTC", "America/New_York", "Europe/Berlin", "Pacific/Kiritimati"])
 
 
 def at(*parts: int) -> int:
     return int(datetime(*parts, tzinfo=timezone.utc).timestamp())
+
+
+def keys(where, index, view=BERLIN) -> list[str]:
+    return [listed.key for listed in view.items(where, index)]
 
 
 @pytest.fixture
@@ -44,9 +54,9 @@ def test_only_years_months_and_days_with_items_are_shown(index, where, names):
 
 
 def test_a_day_holds_its_items_oldest_first(index):
-    assert [item.id for item in BERLIN.items(("2024", "05", "02"), index)] == ["c", "d"]
-    assert [item.id for item in BERLIN.items(("2023", "01", "01"), index)] == ["b"]
-    assert BERLIN.items(("2024", "05", "03"), index) == []
+    assert keys(("2024", "05", "02"), index) == ["c", "d"]
+    assert keys(("2023", "01", "01"), index) == ["b"]
+    assert keys(("2024", "05", "03"), index) == []
 
 
 def test_a_directory_is_as_new_as_its_newest_item(index):
@@ -70,7 +80,7 @@ def test_the_top_spans_all_time():
 
 
 @given(
-    zone=st.sampled_from(["UTC", "America/New_York", "Europe/Berlin", "Pacific/Kiritimati"]),
+    zone=zones,
     dates=st.lists(st.integers(0, LATEST), min_size=1, max_size=8),
 )
 @example(zone="UTC", dates=[0])
@@ -80,6 +90,110 @@ def test_walking_down_finds_every_item_once_and_in_its_home(zone, dates):
     paths = [()]
     for _ in range(view.depth):
         paths = [(*path, name) for path in paths for name in view.subdirectories(path, index)]
-    found = {item.id: path for path in paths for item in view.items(path, index)}
-    assert found == {row.item.id: view.home(row.item, index) for row in index.rows.values()}
-    assert sum(len(view.items(path, index)) for path in paths) == len(dates)
+    found = [(key, path) for path in paths for key in keys(path, index, view)]
+    assert sorted(found) == [(key, view.home(row.item, index)) for key, row in index.rows.items()]
+
+
+def test_a_day_is_asked_for_whole_and_what_lies_above_it_for_its_newest_item(index):
+    day, month, year = (BERLIN.span(("2024", "05", "02")[:depth]) for depth in (3, 2, 1))
+    BERLIN.seek(("2024", "05", "02"), index, NOW)
+    BERLIN.prepare(("2024", "05", "02"), index, NOW)
+    BERLIN.seek(("2024", "05"), index, NOW)
+    BERLIN.seek(("2024",), index, NOW)
+    assert index.asked == [
+        Asked("ensure", (day,)),
+        Asked("ensure", (day,)),
+        Asked("settle", (month,)),
+        Asked("settle", (year,)),
+    ]
+
+
+@given(
+    zone=zones,
+    year=st.integers(1970, 9999),
+    month=st.none() | st.integers(1, 12),
+)
+@example(zone="Pacific/Apia", year=2011, month=12)  # has no 30th
+@example(zone="America/Sao_Paulo", year=2018, month=11)  # has a day without midnight
+def test_a_month_is_asked_for_by_its_days_and_a_year_by_its_months_without_a_gap(zone, year, month):
+    view, index = ByDate(Zone(zone)), TableIndex()
+    where = (f"{year:04}",) if month is None else (f"{year:04}", f"{month:02}")
+    view.prepare(where, index, NOW)
+    ((method, spans),) = index.asked
+    assert method == "settle"
+    assert len(spans) == (12 if month is None else monthrange(year, month)[1])
+    assert (spans[0].start, spans[-1].end) == view.span(where)
+    assert all(before.end == after.start for before, after in pairwise(spans))
+    assert all(span.start <= span.end for span in spans)
+
+
+def years_asked_for(index: TableIndex) -> list[Span]:
+    assert {asked.method for asked in index.asked} == {"settle"}
+    return [span for asked in index.asked for span in asked.spans]
+
+
+def before(year: str) -> Span:
+    return Span(ALWAYS.start, BERLIN.span((year,)).start)
+
+
+def test_years_are_found_one_after_the_other_and_those_without_items_cost_nothing(index):
+    BERLIN.prepare((), index, NOW)
+    assert years_asked_for(index) == [ALWAYS, before("2024"), before("2023"), before("2022")]
+
+
+def test_a_year_that_turns_out_to_be_emptied_is_skipped(index):
+    def meanwhile() -> None:
+        if len(index.asked) == 2:
+            index.discard("b")
+
+    index.on_asked = meanwhile
+    BERLIN.prepare((), index, NOW)
+    assert years_asked_for(index) == [ALWAYS, before("2024"), before("2022")]
+    assert BERLIN.subdirectories((), index) == ["2022", "2024"]
+
+
+def test_a_year_that_comes_while_years_are_looked_for_is_not_skipped(index):
+    index.arriving = [record("new", at(2023, 7, 1))]
+    BERLIN.prepare((), index, NOW)
+    assert before("2023") in years_asked_for(index)
+    assert BERLIN.subdirectories((), index) == ["2022", "2023", "2024"]
+
+
+def test_no_items_cost_one_question():
+    index = TableIndex()
+    BERLIN.prepare((), index, NOW)
+    assert index.asked == [Asked("settle", (ALWAYS,))]
+
+
+@pytest.mark.parametrize(
+    ("where", "settled", "listable"),
+    [
+        ("2024/05/17", True, True),
+        ("2024/05/02", False, False),
+        ("2024/05/01", True, True),
+        ("2024/05", True, False),
+        ("2024/04", True, True),
+        ("2024", True, True),
+        ("2022", True, True),
+        ("", True, True),
+    ],
+)
+def test_a_directory_is_listed_when_all_that_it_shows_is_known(index, where, settled, listable):
+    # The evening of the second of May, when the items of that morning were there.
+    index.unknown = Span(at(2024, 5, 2, 20), at(2024, 5, 2, 21))
+    parts = tuple(filter(None, where.split("/")))
+    assert BERLIN.settled(parts, index) == settled
+    assert BERLIN.listable(parts, index) == listable
+
+
+def test_years_are_not_listed_while_it_is_not_known_where_they_end(index):
+    index.unknown = Span(at(2023, 3, 1), at(2023, 3, 2))
+    assert BERLIN.settled((), index)
+    assert not BERLIN.listable((), index)
+    assert not BERLIN.listable(("2023",), index)
+
+
+def test_a_day_is_known_by_its_newest_item_before_it_can_be_listed(index):
+    index.unknown = Span(at(2024, 5, 2, 7), at(2024, 5, 2, 8))
+    assert BERLIN.settled(("2024", "05", "02"), index)
+    assert not BERLIN.listable(("2024", "05", "02"), index)

@@ -1,0 +1,96 @@
+"""Connections to the catalog's file, lent for a statement or a transaction.
+
+Threads: any number at once. `_writing` lets one thread of this process write at a time; another
+process is held off by SQLite's own lock. `_lock` guards the pool.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from histfs.catalog import schema
+from histfs.core.errors import CacheFailed, NoSpace
+
+#: Rows that are fetched at a time when many are passed on.
+_BATCH = 1000
+
+
+class Connections:
+    """A pool: FUSE's threads are too short-lived to have a connection each.
+
+    Args:
+        path: the SQLite file; made when it isn't there.
+
+    Raises:
+        CacheFailed, NoSpace: the file can't be made or opened. So do all methods.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        with _translated(path):
+            schema.prepare(path)
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        """Return all rows of a statement."""
+        with self._lend() as db:
+            try:
+                return db.execute(statement, values).fetchall()
+            except UnicodeEncodeError:
+                return []  # a path with bytes that no stored text holds
+
+    def each(self, statement: str, values: Sequence[object] = ()) -> Iterator[Any]:
+        """Yield the rows of a statement, of which there may be a million."""
+        with self._lend() as db:
+            cursor = db.execute(statement, values)
+            while batch := cursor.fetchmany(_BATCH):
+                yield from batch
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection to write with; all of it is kept, or nothing."""
+        with self._writing, self._lend() as db:
+            db.execute("BEGIN IMMEDIATE")
+            yield db
+            db.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for db in idle:
+            db.close()
+
+    @contextlib.contextmanager
+    def _lend(self) -> Iterator[sqlite3.Connection]:
+        with _translated(self._path):
+            with self._lock:
+                db = self._idle.pop() if self._idle else None
+            db = db or schema.connect(self._path)
+            try:
+                yield db
+            except BaseException:
+                db.close()  # and whatever it had begun is undone
+                raise
+            with self._lock:
+                self._idle.append(db)
+
+
+@contextlib.contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors, and the disk's under it, into the core's."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if "full" in str(error):
+            raise NoSpace(f"no space left for the catalog {path}") from error
+        raise CacheFailed(f"the catalog {path} failed: {error}") from error
+    except OSError as error:
+        raise CacheFailed(f"the catalog {path} failed: {error.strerror}") from error

@@ -1,0 +1,72 @@
+"""Reading a span from the source into the store.
+
+Threads: a `Reader` is shared by any number; a `Reading` is for one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from histfs.catalog.health import Health
+from histfs.catalog.paging import Answer, Paging
+from histfs.catalog.store import Store
+from histfs.core.source import Source
+from histfs.core.times import Span
+
+
+class Reader:
+    """Begins to read spans.
+
+    Args:
+        source: where items are listed.
+        store: where they are kept.
+        health: is told whether the source answers.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self, source: Source, store: Store, health: Health, clock: Callable[[], float]
+    ) -> None:
+        self.source = source
+        self.store = store
+        self.health = health
+        self.clock = clock
+
+    def read(self, span: Span, *, limit: int | None = None, background: bool = False) -> Reading:
+        """Begin to read a span.
+
+        Args:
+            span: what to ask for.
+            limit: items on a page; None for as many as a page can hold.
+            background: whether nobody waits for it.
+        """
+        return Reading(self, span, limit, background)
+
+
+class Reading:
+    """A span that is read page by page, from its end downwards."""
+
+    def __init__(self, reader: Reader, span: Span, limit: int | None, background: bool) -> None:
+        self._reader = reader
+        self._paging = Paging(reader.source, span, limit)
+        self._background = background
+        # Above the newest known item there was nothing. If there is more now than a page can tell,
+        # what is in between is not known before the next page.
+        self.newest = reader.store.newest(span)
+        self._outdated: Span | None = Span(
+            span.start if self.newest is None else self.newest, span.end
+        )
+
+    def next(self) -> Answer:
+        """Ask for the next page and store it.
+
+        Raises:
+            SourceError: the source failed, or its pages can't be trusted.
+            NoSpace, CacheFailed: the page can't be kept.
+        """
+        asked = self._reader.clock()
+        with self._reader.health.asking(self._background):
+            answer = self._paging.next()
+        self._reader.store.replace(answer.span, answer.records, asked, self._outdated)
+        self._outdated = None
+        return answer

@@ -1,0 +1,255 @@
+"""Reading the whole history in the background: newest first, a page at a time.
+
+What is to be done next follows from the windows alone, so that a scan goes on where it stopped,
+whoever stopped it: the topmost part that isn't known, else the topmost part that was asked about
+too long ago. While somebody waits for the whole it runs as fast as the server answers, one request
+at a time; else it waits until nobody asks for anything.
+
+Threads: one thread scans. `_lock` guards the state that others see; `_changed` is its condition.
+Among the processes of one account only the one that holds the lock file (flock) scans.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+from histfs.catalog.reading import Reader, Reading
+from histfs.core.errors import CacheFailed, HistfsError, Interrupted
+from histfs.core.times import ALWAYS, Span
+
+#: Seconds of quiet between two requests of a scan that nobody waits for.
+_PAUSE = 1.0
+#: Seconds between two looks at what another process has read, or whether something has aged.
+_LOOK, _LONG_LOOK = 0.5, 60.0
+#: Seconds to wait after a failure, doubled from one to the next.
+_BACKOFF, _LONGEST_BACKOFF = 10.0, 300.0
+#: Seconds that a page waits until nobody else is waiting for one, at the most, and between looks.
+_COURTESY, _STEP_BACK = 2.0, 0.02
+#: Items that are asked for again at once.
+_CHUNK = 980
+
+_NOWHERE = (Span(0, 0), None)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a scan is.
+
+    Attributes:
+        complete: whether the whole history is known.
+        down_to: the date down to which it is, from now; None when nothing is.
+        state: ``idle``, ``reading``, or ``waiting`` to try again.
+    """
+
+    complete: bool
+    down_to: int | None
+    state: str
+
+
+class Scanner:
+    """Reads what of the history is not known.
+
+    Args:
+        reader: reads from the source into the store.
+        lock_file: made when it isn't there; who holds it scans.
+        rescan: seconds after which what is known is asked for again; 0 for never.
+        idle: seconds of quiet before a scan that nobody waits for begins.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        lock_file: Path,
+        *,
+        rescan: float,
+        idle: float = 30.0,
+    ) -> None:
+        self._reader = reader
+        self._store = reader.store
+        self._lock_file = lock_file
+        self._rescan = rescan
+        self._idle = idle
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._thread: threading.Thread | None = None
+        self._wanted: Future[None] | None = None
+        self._closed = False
+        self._woken = False
+        self._state = "idle"
+        # The scanning thread's own.
+        self._reading: tuple[Span, Reading | None] = _NOWHERE
+        self._courtesy = 0.0
+
+    def start(self) -> None:
+        """Scan in a thread from now on; at once where somebody waited for it before."""
+        if self._store.wanted:
+            self.whole()
+        with self._lock:
+            self._start()
+
+    def whole(self) -> Future[None]:
+        """Return what is done when the whole history is known, and has failed when a page has."""
+        with self._lock:
+            if self._closed:
+                raise Interrupted("the filesystem is being unmounted")
+            wanted = self._wanted = self._wanted or Future()
+            self._woken = True
+            self._start()
+            self._changed.notify_all()
+        return wanted
+
+    def close(self) -> None:
+        """End with the page that is on its way."""
+        with self._lock:
+            self._closed = True
+            wanted, self._wanted = self._wanted, None
+            self._changed.notify_all()
+        if wanted is not None:
+            wanted.cancel()
+
+    def progress(self) -> Progress:
+        """Say how far it is."""
+        known = self._store.windows().spans()
+        with self._lock:
+            state = self._state
+        complete = known == [ALWAYS]
+        reached = bool(known) and not complete and known[-1].end == ALWAYS.end
+        return Progress(complete, known[-1].start if reached else None, state)
+
+    def step(self) -> float | None:
+        """Read the next page, here and now.
+
+        Returns:
+            The seconds until the next step: not 0 when another process is reading; None when there
+            is nothing to read.
+
+        Raises:
+            SourceError: the source failed.
+            NoSpace, CacheFailed: the page can't be kept.
+        """
+        with self._alone() as alone:
+            if not alone:
+                return _LOOK
+            span = self._next()
+            if span is None:
+                return None
+            rest, reading = self._reading
+            if rest != span or reading is None:
+                reading = self._reader.read(span, background=True)
+            # Not gone on with after a failure: the server may no longer know its cursor.
+            self._reading = _NOWHERE
+            answer = reading.next()
+            # What was known, and may not be now, is not left open.
+            while reading.newest is not None and answer.span.start > reading.newest:
+                answer = reading.next()
+            self._reading = (answer.rest, reading)
+            return 0.0
+
+    def _next(self) -> Span | None:
+        """Return what to read next: what isn't known, else what was asked about too long ago."""
+        windows = self._store.windows()
+        gaps = windows.gaps(ALWAYS)
+        if gaps:
+            return gaps[-1]
+        now = self._reader.clock()
+        oldest = now - self._rescan if self._rescan else float("-inf")
+        old = [window.span for window in windows if not oldest <= window.asked <= now]
+        if not old:
+            return None
+        start, end = old[-1]
+        date = self._store.counted_down(old[-1], _CHUNK)
+        return Span(start if date is None else min(date + 1, end - 1), end)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Say whether no other process scans, within the block."""
+        try:
+            file = os.open(self._lock_file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise CacheFailed(f"{self._lock_file} can't be opened: {error.strerror}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+        finally:
+            os.close(file)
+
+    # The thread
+
+    def _start(self) -> None:
+        """Start the thread; called with `_lock` held."""
+        if self._thread is None and not self._closed:
+            self._thread = threading.Thread(target=self._run, name="scan", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        pause, backoff = 0.0, _BACKOFF
+        while self._sleep(pause):
+            try:
+                pause, backoff = self._work(), _BACKOFF
+            except Exception as error:  # handed to whoever waits
+                if isinstance(error, HistfsError):
+                    log.warning("the history can't be read: %s", error)
+                else:
+                    log.exception("reading the history failed unexpectedly")
+                self._end("waiting", error)
+                pause, backoff = backoff, min(2 * backoff, _LONGEST_BACKOFF)
+
+    def _work(self) -> float:
+        """Do what is to be done now, and return the seconds until it is to be looked at again."""
+        with self._lock:
+            wanted = self._wanted is not None
+        if wanted and self._store.windows().cover(ALWAYS):
+            self._end("idle", None)
+            wanted = False
+        if self._reader.health.busy() and self._courtesy < _COURTESY:
+            self._courtesy += _STEP_BACK
+            return _STEP_BACK
+        self._courtesy = 0.0
+        if wanted:
+            self._store.wanted = True
+        else:
+            missing = (
+                _PAUSE if self._state == "reading" else self._idle
+            ) - self._reader.health.quiet()
+            if missing > 0:
+                return min(missing, _LONG_LOOK)
+        pause = self.step()
+        with self._lock:
+            self._state = "idle" if pause is None else "reading"
+        if pause is None:
+            return _LONG_LOOK
+        return pause if wanted else max(pause, _PAUSE)
+
+    def _sleep(self, seconds: float) -> bool:
+        """Wait, unless somebody comes; say whether to go on."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._woken, seconds)
+            self._woken = False
+            return not self._closed
+
+    def _end(self, state: str, error: Exception | None) -> None:
+        """Tell those who wait that the scan has ended, or failed."""
+        if error is None:
+            self._store.wanted = False
+        with self._lock:
+            self._state = state
+            wanted, self._wanted = self._wanted, None
+        if wanted is None or wanted.cancelled():
+            return
+        if error is None:
+            wanted.set_result(None)
+        else:
+            wanted.set_exception(error)

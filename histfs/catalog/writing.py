@@ -1,0 +1,218 @@
+"""What is written to the catalog, each function within a transaction of its caller.
+
+Rows go in by the page: a statement for each would cost more than all the rest of a scan.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from histfs.catalog.packing import Packer, dictionary_of
+from histfs.catalog.windows import Window, Windows
+from histfs.core.item import Record
+from histfs.core.times import Span
+
+#: Seconds for which a page that still shows an item deleted here is not believed: the page may
+#: have been on its way when the item was deleted.
+DELETED_MEMORY = 120.0
+
+#: Records on a page that are enough to tell what all of them have in common.
+_TYPICAL = 20
+
+WINDOWS = 'SELECT start, "end", asked FROM windows'
+DICTIONARY = "SELECT value FROM notes WHERE name = 'dictionary'"
+
+_NEW_ITEM = """
+    INSERT INTO items (
+        date, key, id, n, slug, content_type, output_format, estimate, revision, labels
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+# A voice that was renamed is shown under its newest name.
+_NEW_LABEL = """
+    INSERT INTO labels (kind, value, name, dated) VALUES (?1, ?2, ?3, iif(?3 IS NULL, -1, ?4))
+    ON CONFLICT (kind, value) DO UPDATE SET
+        name = iif(?3 IS NOT NULL AND ?4 >= dated, ?3, coalesce(name, ?3)),
+        dated = iif(?3 IS NOT NULL, max(dated, ?4), dated)
+    RETURNING label
+"""
+
+
+class _Row(NamedTuple):
+    """What is stored of an item, as far as it matters when it is replaced."""
+
+    date: int
+    key: str
+    n: int
+    revision: int
+    labels: str
+
+
+def replace(
+    db: sqlite3.Connection,
+    span: Span,
+    records: Sequence[Record],
+    *,
+    asked: float,
+    now: float,
+    outdated: Span | None,
+) -> Span | None:
+    """Store what an answer says of a span: the span is then known completely.
+
+    Where the catalog holds what was asked for later, by this process or another, that stands: of
+    two answers the one that took longer may be the older one.
+
+    Args:
+        db: within a transaction.
+        span: the span that the answer tells completely.
+        records: the answer, newest first; what is older than the span is stored, too.
+        asked: when it was asked for, in seconds since the epoch.
+        now: in seconds since the epoch.
+        outdated: a span that is not known completely any more, taken out first.
+
+    Returns:
+        The span in which something has changed, None when nothing has.
+    """
+    before = Windows(Window(*row) for row in db.execute(WINDOWS))
+    newer = before.asked(math.floor(asked) + 1, now)
+    parts = newer.gaps(span)
+    deleted = _deleted(db, now)
+    listed = {
+        (record.item.date, record.item.key): record
+        for record in records
+        if record.item.key not in deleted
+    }
+    for known in newer:
+        listed = {at: record for at, record in listed.items() if not known.span.holds(at[0])}
+    lowest = min((date for date, _ in listed), default=span.start)
+    reach = Span(min(span.start, lowest), span.end)
+    rows = {(row.date, row.key): row for row in _rows(db, "date >= ? AND date < ?", reach)}
+    changed = [
+        record
+        for at, record in listed.items()
+        if at not in rows or rows[at].revision != record.item.revision
+    ]
+    gone = [row for at, row in rows.items() if at not in listed and _among(row.date, parts)]
+    gone += [rows[at] for record in changed if (at := (record.item.date, record.item.key)) in rows]
+    _delete(db, gone)
+    _insert(db, changed)
+
+    after = before
+    for part in newer.gaps(outdated) if outdated else ():
+        after = after.remove(part)
+    for part in parts:
+        after = after.put(part, asked)
+    _put_windows(db, before, after)
+    if not gone and not changed and before.spans() == after.spans():
+        return None
+    both = (reach, outdated or reach)
+    return Span(min(span.start for span in both), max(span.end for span in both))
+
+
+def forget(db: sqlite3.Connection, key: str, date: int, now: float) -> Span | None:
+    """Take a deleted item out, and remember for a while that it was.
+
+    Returns:
+        The span in which something has changed, None when there was no such item.
+    """
+    db.execute("DELETE FROM deleted WHERE at NOT BETWEEN ? AND ?", (now - DELETED_MEMORY, now))
+    db.execute("INSERT OR REPLACE INTO deleted VALUES (?, ?)", (key, now))
+    rows = _rows(db, "date = ? AND key = ?", (date, key))
+    _delete(db, rows)
+    return Span(date, date + 1) if rows else None
+
+
+def _deleted(db: sqlite3.Connection, now: float) -> set[str]:
+    since = (now - DELETED_MEMORY, now)
+    return {key for (key,) in db.execute("SELECT key FROM deleted WHERE at BETWEEN ? AND ?", since)}
+
+
+def _rows(db: sqlite3.Connection, condition: str, values: Sequence[object]) -> list[_Row]:
+    statement = f"SELECT date, key, n, revision, labels FROM items WHERE {condition}"
+    return [_Row(*row) for row in db.execute(statement, values)]
+
+
+def _delete(db: sqlite3.Connection, rows: Sequence[_Row]) -> None:
+    if not rows:
+        return
+    db.executemany(
+        """
+        DELETE FROM placed
+        WHERE label IN (SELECT value FROM json_each(?)) AND date = ? AND key = ?
+        """,
+        [(row.labels, row.date, row.key) for row in rows],
+    )
+    db.executemany("DELETE FROM raws WHERE n = ?", [(row.n,) for row in rows])
+    places = [(row.date, row.key) for row in rows]
+    db.executemany("DELETE FROM items WHERE date = ? AND key = ?", places)
+    db.execute("UPDATE changes SET items = items - ?", (len(rows),))
+
+
+def _insert(db: sqlite3.Connection, records: Sequence[Record]) -> None:
+    if not records:
+        return
+    # Oldest first: rows that come in their order fill the pages of the file.
+    records = records[::-1]
+    labels = _put_labels(db, records)
+    ((first,),) = db.execute("SELECT coalesce(max(n), 0) + 1 FROM raws").fetchall()
+    items, placed = [], []
+    for n, record in enumerate(records, first):
+        item = record.item
+        odd = None if item.id == item.key else item.id.encode("utf-8", "surrogatepass")
+        has = [labels[kind, labelled.value] for kind, labelled in record.facets.items()]
+        items.append((
+            item.date, item.key, odd, n, item.slug, item.content_type, item.output_format,
+            item.estimate, item.revision, f"[{','.join(map(str, has))}]",
+        ))  # fmt: skip
+        placed += [(label, item.date, item.key) for label in has]
+    packed = _packer(db, records).pack(record.raw for record in records)
+    db.executemany(_NEW_ITEM, items)
+    db.executemany("INSERT INTO raws VALUES (?, ?)", enumerate(packed, first))
+    db.executemany("INSERT INTO placed VALUES (?, ?, ?)", sorted(placed))
+    db.execute("UPDATE changes SET items = items + ?", (len(items),))
+
+
+def _put_labels(db: sqlite3.Connection, records: Sequence[Record]) -> dict[tuple[str, str], int]:
+    """Store the labels that records have, and return their numbers by kind and value."""
+    newest: dict[tuple[str, str], tuple[str | None, int]] = {}
+    for record in records:
+        for kind, (value, name) in record.facets.items():
+            named = newest.get((kind, value))
+            if named is None or (
+                name is not None and (named[0] is None or record.item.date > named[1])
+            ):
+                newest[kind, value] = (name, record.item.date)
+    numbers = {}
+    for (kind, value), (name, dated) in newest.items():
+        values = (kind, _storable(value), _storable(name), dated)
+        ((numbers[kind, value],),) = db.execute(_NEW_LABEL, values).fetchall()
+    return numbers
+
+
+def _packer(db: sqlite3.Connection, records: Sequence[Record]) -> Packer:
+    """Return what compresses, with the file's dictionary: the first typical page becomes it."""
+    found = db.execute(DICTIONARY).fetchall()
+    if found:
+        return Packer(found[0][0])
+    if len(records) < _TYPICAL:
+        return Packer(b"")
+    dictionary = dictionary_of([record.raw for record in records])
+    db.execute("INSERT INTO notes VALUES ('dictionary', ?)", (dictionary,))
+    return Packer(dictionary)
+
+
+def _put_windows(db: sqlite3.Connection, before: Windows, after: Windows) -> None:
+    old, new = set(before), set(after)
+    db.executemany("DELETE FROM windows WHERE start = ?", [(w.start,) for w in old - new])
+    db.executemany("INSERT INTO windows VALUES (?, ?, ?)", new - old)
+
+
+def _among(date: int, spans: Sequence[Span]) -> bool:
+    return any(span.holds(date) for span in spans)
+
+
+def _storable(text: str | None) -> str | None:
+    """Replace lone surrogates, which JSON can carry and SQLite's text can't."""
+    return None if text is None else text.encode("utf-8", "replace").decode()

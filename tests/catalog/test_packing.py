@@ -1,0 +1,81 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from histfs.catalog.packing import Packer, dictionary_of
+from tests.support.memory import record
+
+#: What an API tells of every item beside what `record` has.
+SETTINGS = {
+    "model_id": "eleven_multilingual_v2",
+    "character_count_change_from": 0,
+    "settings": {"similarity_boost": 0.75, "stability": 0.5, "style": 0.0, "speed": 1.0},
+    "feedback": None,
+    "share_link_id": None,
+    "state": "created",
+    "voice_category": "premade",
+}
+
+dictionaries = st.just(b"") | st.binary(min_size=8, max_size=200)
+objects = st.lists(st.binary(max_size=300), max_size=5)
+
+
+def typical(number: int) -> bytes:
+    words = " ".join(f"{number * step % 991:x}" for step in range(1, 12))
+    return record(f"id{number:020}", 1_700_000_000 + number, words, **SETTINGS).raw
+
+
+@given(dictionaries, objects)
+def test_objects_are_given_back_as_they_were(dictionary, some):
+    packer = Packer(dictionary)
+    packed = packer.pack(some)
+    assert [packer.unpack(each) for each in packed] == some
+    assert [Packer(dictionary).unpack(each) for each in packed] == some
+
+
+@given(st.binary(min_size=8, max_size=200), objects)
+def test_objects_from_before_there_was_a_dictionary_are_read_with_it(dictionary, some):
+    packer = Packer(dictionary)
+    assert [packer.unpack(each) for each in Packer(b"").pack(some)] == some
+
+
+@given(objects)
+def test_objects_are_packed_with_a_dictionary_of_themselves(some):
+    packer = Packer(dictionary_of(some))
+    assert [packer.unpack(each) for each in packer.pack(some)] == some
+
+
+def test_with_a_dictionary_typical_objects_become_less_than_half_as_large_as_without():
+    packer = Packer(dictionary_of([typical(number) for number in range(100)]))
+    others = [typical(number) for number in range(1000, 1100)]
+    with_it, without = packer.pack(others), Packer(b"").pack(others)
+    assert 2 * sum(map(len, with_it)) < sum(map(len, without)) < sum(map(len, others))
+
+
+def test_an_object_too_large_for_a_dictionary_does_not_keep_others_out_of_it():
+    large, small = b"x" * 1_000_000, json.dumps(SETTINGS).encode()
+    assert small in dictionary_of([large, small])
+    assert len(dictionary_of([large] + [small] * 10_000)) < 100_000
+
+
+@pytest.mark.parametrize("dictionary", [b"", b"a dictionary"])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda packed: packed[:-1], lambda _: b"", lambda _: b"{}", lambda packed: packed[1:],
+     lambda packed: packed + b"x"],
+    ids=["cut", "empty", "not packed", "beheaded", "longer"],
+)  # fmt: skip
+def test_damaged_bytes_are_told_as_such(dictionary, damage):
+    packer = Packer(dictionary)
+    (packed,) = packer.pack([typical(1)])
+    with pytest.raises(ValueError, match=r"."):
+        packer.unpack(damage(packed))
+
+
+def test_what_needs_a_dictionary_is_not_read_without_it():
+    packer = Packer(dictionary_of([typical(number) for number in range(100)]))
+    (packed,) = packer.pack([typical(1)])
+    with pytest.raises(ValueError, match=r"."):
+        Packer(b"").unpack(packed)

@@ -1,15 +1,18 @@
 """Reading a span from the source into the store.
 
-Threads: a `Reader` is shared by any number; a `Reading` is for one thread.
+Threads: a `Reader` is shared by any number; a `Reading` is for one thread, which may let another
+one ask.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 
 from histfs.catalog.health import Health
 from histfs.catalog.paging import Answer, Paging
 from histfs.catalog.store import Store
+from histfs.core.flights import Flights
 from histfs.core.source import Source
 from histfs.core.times import Span
 
@@ -56,17 +59,26 @@ class Reading:
         self._outdated: Span | None = Span(
             span.start if self.newest is None else self.newest, span.end
         )
+        self._coming: Future[tuple[float, Answer]] | None = None
 
-    def next(self) -> Answer:
+    def next(self, ahead: Flights | None = None) -> Answer:
         """Ask for the next page and store it.
+
+        Args:
+            ahead: asks for the page after it while this one is being stored.
 
         Raises:
             SourceError: the source failed, or its pages can't be trusted.
             NoSpace, CacheFailed: the page can't be kept.
         """
-        asked = self._reader.clock()
-        with self._reader.health.asking(self._background):
-            answer = self._paging.next()
+        asked, answer = self._coming.result() if self._coming else self._ask()
+        more = answer.rest.start < answer.rest.end
+        self._coming = ahead.fly(self, self._ask) if ahead and more else None
         self._reader.store.replace(answer.span, answer.records, asked, self._outdated)
         self._outdated = None
         return answer
+
+    def _ask(self) -> tuple[float, Answer]:
+        asked = self._reader.clock()
+        with self._reader.health.asking(self._background):
+            return asked, self._paging.next()

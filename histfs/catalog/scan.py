@@ -23,6 +23,7 @@ from pathlib import Path
 
 from histfs.catalog.reading import Reader, Reading
 from histfs.core.errors import CacheFailed, HistfsError, Interrupted
+from histfs.core.flights import Flights
 from histfs.core.times import ALWAYS, Span
 
 #: Seconds of quiet between two requests of a scan that nobody waits for.
@@ -79,6 +80,7 @@ class Scanner:
         self._lock_file = lock_file
         self._rescan = rescan
         self._idle = idle
+        self._ahead = Flights("ahead", 1)
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
@@ -114,6 +116,7 @@ class Scanner:
             self._closed = True
             wanted, self._wanted = self._wanted, None
             self._changed.notify_all()
+        self._ahead.close()
         if wanted is not None:
             wanted.cancel()
 
@@ -126,8 +129,11 @@ class Scanner:
         reached = bool(known) and not complete and known[-1].end == ALWAYS.end
         return Progress(complete, known[-1].start if reached else None, state)
 
-    def step(self) -> float | None:
+    def step(self, hurry: bool = True) -> float | None:
         """Read the next page, here and now.
+
+        Args:
+            hurry: whether to ask for the page after it while this one is being stored.
 
         Returns:
             The seconds until the next step: not 0 when another process is reading; None when there
@@ -148,10 +154,11 @@ class Scanner:
                 reading = self._reader.read(span, background=True)
             # Not gone on with after a failure: the server may no longer know its cursor.
             self._reading = _NOWHERE
-            answer = reading.next()
+            ahead = self._ahead if hurry else None
+            answer = reading.next(ahead)
             # What was known, and may not be now, is not left open.
             while reading.newest is not None and answer.span.start > reading.newest:
-                answer = reading.next()
+                answer = reading.next(ahead)
             self._reading = (answer.rest, reading)
             return 0.0
 
@@ -200,6 +207,8 @@ class Scanner:
             try:
                 pause, backoff = self._work(), _BACKOFF
             except Exception as error:  # handed to whoever waits
+                if self._closed:
+                    return
                 if isinstance(error, HistfsError):
                     log.warning("the history can't be read: %s", error)
                 else:
@@ -226,7 +235,7 @@ class Scanner:
             ) - self._reader.health.quiet()
             if missing > 0:
                 return min(missing, _LONG_LOOK)
-        pause = self.step()
+        pause = self.step(hurry=wanted)
         with self._lock:
             self._state = "idle" if pause is None else "reading"
         if pause is None:

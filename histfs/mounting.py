@@ -8,29 +8,32 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zoneinfo import ZoneInfoNotFoundError
 
 from cachetools import TTLCache
 
+from histfs import __version__
 from histfs.audio.disk import Disk
 from histfs.audio.store import CachedAudio
 from histfs.catalog.cached import CachedCatalog
 from histfs.catalog.catalog import Catalog
-from histfs.catalog.refresh import PATIENCE, Refresher
+from histfs.catalog.health import Health
+from histfs.catalog.reading import Reader
+from histfs.catalog.refresh import Refresher
+from histfs.catalog.scan import Scanner
 from histfs.catalog.store import Store
-from histfs.core.errors import CacheFailed, DeadlineExceeded, KeyRefused, SourceError
+from histfs.core.errors import CacheFailed
 from histfs.core.files import AudioFile, MetaFile, TextFile
 from histfs.core.flights import Flights
-from histfs.core.nodes import Entry
 from histfs.core.removal import Removal
 from histfs.core.secret import Secret
-from histfs.core.source import Source
 from histfs.core.times import ALWAYS, Zone
-from histfs.core.tree import Tree
+from histfs.core.tree import Listing, Tree
 from histfs.core.views import ByDate, ByFacet
 from histfs.core.waiting import Waiter
 from histfs.fuse import binding as fuse
@@ -41,22 +44,41 @@ from histfs.simulator import Settings as SimulatorSettings
 from histfs.simulator import Simulator
 from histfs.sources.elevenlabs import History
 from histfs.sources.elevenlabs.http import Http
+from histfs.sources.watched import Watched
+from histfs.status import Account, Cache, Failure, Scan, Status, windows_of
 
 #: Entries of directories that are kept rendered, at the most.
 _LISTED = 200_000
-#: Deletes at once.
-_DELETES = 4
+#: Spans, and single items, that are asked for at once; and deletes.
+_LISTS, _PROBES, _DELETES = 4, 4, 4
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Filesystem:
-    """A composed filesystem, not mounted yet."""
+    """What a filesystem stands on, mounted or not: an account's catalog and audio."""
 
-    tree: Tree
-    refresher: Refresher
+    source: Watched
     store: Store
+    reader: Reader
+    scanner: Scanner
+    refresher: Refresher
+    catalog: CachedCatalog
+    audio: CachedAudio
+    removal: Removal
+
+    def contact(self) -> None:
+        """Ask for the newest items, which also tells whether the server and the key are good.
+
+        Not through the refresher, for which what was known before is good enough when the server
+        fails or is slow.
+
+        Raises:
+            SourceError: it failed.
+            NoSpace, CacheFailed: the answer can't be kept.
+        """
+        self.reader.read(ALWAYS).next()
 
 
 @contextlib.contextmanager
@@ -64,24 +86,33 @@ def compose(settings: Settings) -> Iterator[Filesystem]:
     """Put the parts of a filesystem together.
 
     Raises:
-        OptionError: a setting can't be used.
         CacheFailed, NoSpace: the cache can't be used.
     """
     with contextlib.ExitStack() as stack:
         http = Http(settings.base_url, settings.key, settings.timeout, settings.connections)
-        source: Source = History(http)
+        source = Watched(History(http))
         stack.callback(source.close)
         home = account_dir(settings)
         store = Store(home / "catalog.sqlite")
         stack.callback(store.close)
-        scans, downloads, deletes = (
-            Flights("scan", 1),
+        lists, probes, downloads, deletes = (
+            Flights("list", _LISTS),
+            Flights("probe", _PROBES),
             Flights("download", settings.connections),
             Flights("delete", _DELETES),
         )
-        for flights in (scans, downloads, deletes):
+        for flights in (lists, probes, downloads, deletes):
             stack.callback(flights.close)
-        refresher = Refresher(source, store, scans, settings.listing_ttl)
+        reader = Reader(source, store, Health(time.time), time.time)
+        scanner = Scanner(reader, home / "scan.lock", rescan=settings.rescan)
+        stack.callback(scanner.close)
+        refresher = Refresher(
+            reader,
+            scanner,
+            flights=lists,
+            probes=probes,
+            ttl=settings.listing_ttl,
+        )
         catalog = CachedCatalog(Catalog(store, refresher, source.describe))
         audio = CachedAudio(
             source,
@@ -91,50 +122,40 @@ def compose(settings: Settings) -> Iterator[Filesystem]:
             forget=catalog.forget,
             exact=settings.exact_sizes,
         )
-        zone = _zone(settings.timezone)
-        tree = Tree(
-            index=catalog,
-            removal=Removal(source, catalog, deletes),
-            views=[
-                ByDate(zone),
-                ByFacet("by-voice", "voice", "(no voice)"),
-                ByFacet("by-source", "source", "(no source)"),
-            ],
-            # The audio comes last, so that `rm -r` asks for the delete when the rest is gone: where
-            # it fails, the item is whole again.
-            files=[MetaFile(catalog), TextFile(catalog), AudioFile(audio)],
-            zone=zone,
-            links=settings.options.links,
-            listings=TTLCache(_LISTED, max(settings.listing_ttl, 1.0), getsizeof=_weight),
-            born=int(time.time()),
-        )
-        yield Filesystem(tree, refresher, store)
+        removal = Removal(source, catalog, deletes)
+        yield Filesystem(source, store, reader, scanner, refresher, catalog, audio, removal)
 
 
-def serve(settings: Settings, ready: Callable[[], None]) -> None:
+def serve(settings: Settings, mountpoint: Path, ready: Callable[[], None]) -> None:
     """Mount, and serve until the filesystem is unmounted or the process is told to end.
 
     Args:
-        settings: what to mount where.
+        settings: what to mount.
+        mountpoint: where, an absolute path.
         ready: called once the mount can be used.
 
     Raises:
         HistfsError: it can't be mounted; the message says why.
     """
     check_device()
-    check_mountpoint(settings.mountpoint, settings.options.nonempty)
+    check_mountpoint(mountpoint, settings.options.nonempty)
     binding = fuse.load()
     options = settings.options
     with compose(settings) as filesystem:
-        _make_contact(settings, filesystem)
+        tree = _tree(filesystem, settings, mountpoint)
+        # Tells whether the server and the key are good. Where all is known already the first
+        # listing will do: a mount at boot needn't wait for the network.
+        if not filesystem.store.windows().cover(ALWAYS):
+            filesystem.contact()
 
         def started() -> None:
             binding.mounted()
-            log.info("mounted on %s with %s", settings.mountpoint, binding)
+            filesystem.scanner.start()
+            log.info("mounted on %s with %s", mountpoint, binding)
             ready()
 
         operations = Operations(
-            filesystem.tree,
+            tree,
             waiter=lambda: Waiter(settings.timeout, binding.interrupted),
             read_only=options.read_only,
             uid=options.uid,
@@ -147,11 +168,11 @@ def serve(settings: Settings, ready: Callable[[], None]) -> None:
         safe = {"nosuid": True, "nodev": True, "noexec": True, "default_permissions": True}
         binding.run(
             operations,
-            str(settings.mountpoint),
+            str(mountpoint),
             debug=settings.debug,
             **{**named, **safe, "ro": options.read_only, **options.fuse},
         )
-        log.info("unmounted from %s", settings.mountpoint)
+        log.info("unmounted from %s", mountpoint)
 
 
 @contextlib.contextmanager
@@ -189,27 +210,55 @@ def account_dir(settings: Settings) -> Path:
     return path
 
 
-def _make_contact(settings: Settings, filesystem: Filesystem) -> None:
-    """Ask for the newest items, which also tells whether the server and the key are good.
+def _tree(filesystem: Filesystem, settings: Settings, mountpoint: Path) -> Tree:
+    """Make what a mount shows.
 
-    Where all was known the last time, a server that fails is no reason not to mount.
+    Raises:
+        OptionError: the time zone is not known.
     """
-    known = filesystem.store.windows().cover(ALWAYS)
-    try:
-        filesystem.refresher.contact(
-            Waiter(min(PATIENCE, settings.timeout) if known else settings.timeout)
-        )
-    except KeyRefused:
-        raise
-    except (SourceError, DeadlineExceeded) as error:
-        if not known:
-            raise
-        log.warning("%s: %s; showing what is known", settings.base_url, error)
+    zone = _zone(settings.timezone)
+    catalog, born = filesystem.catalog, int(time.time())
+    return Tree(
+        index=catalog,
+        removal=filesystem.removal,
+        views=[
+            ByDate(zone),
+            ByFacet("by-voice", "voice", "(no voice)"),
+            ByFacet("by-source", "source", "(no source)"),
+        ],
+        # The audio comes last, so that `rm -r` asks for the delete when the rest is gone: where
+        # it fails, the item is whole again.
+        files=[MetaFile(catalog), TextFile(catalog), AudioFile(filesystem.audio)],
+        zone=zone,
+        links=settings.options.links,
+        listings=TTLCache(_LISTED, max(settings.listing_ttl, 1.0), getsizeof=_weight),
+        born=born,
+        status=lambda: _status(filesystem, settings, mountpoint, born).to_file(),
+    )
 
 
-def _weight(listing: Sequence[Entry]) -> int:
+def _status(filesystem: Filesystem, settings: Settings, mountpoint: Path, since: int) -> Status:
+    """Say how a mount is; asks the server nothing."""
+    progress = filesystem.scanner.progress()
+    error = filesystem.source.last_error
+    return Status(
+        version=__version__,
+        pid=os.getpid(),
+        mountpoint=str(mountpoint),
+        since=since,
+        account=Account(settings.profile, settings.base_url),
+        items=filesystem.store.total(),
+        windows=windows_of(filesystem.store.windows().spans()),
+        scan=Scan(progress.complete, progress.down_to, progress.state),
+        cache=Cache(filesystem.audio.disk.used, settings.audio_cache_size),
+        requests=filesystem.source.requests,
+        last_error=Failure(int(error.at), error.message) if error else None,
+    )
+
+
+def _weight(listing: Listing) -> int:
     """Weigh a listing by its entries; the cache refuses what weighs more than it can hold."""
-    return min(len(listing), _LISTED)
+    return min(len(listing.entries), _LISTED)
 
 
 def _zone(name: str | None) -> Zone:

@@ -1,4 +1,4 @@
-"""What a mount is told: flags, environment, configuration file and defaults, in one frozen object.
+"""What a command is told: flags, environment, configuration file, defaults, in one frozen object.
 
 The command line puts them together in that order (click reads flags and environment, `read_config`
 the file); here they are read and checked, and nothing else.
@@ -31,6 +31,7 @@ KEY_VARIABLE = "ELEVENLABS_API_KEY"
 _CREDENTIAL = "elevenlabs-api-key"
 
 _LARGEST = 1 << 62
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -71,16 +72,16 @@ class MountOptions:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that a mount needs to know.
+    """All that a mount needs to know, but where to mount.
 
     Attributes:
-        mountpoint: where to mount, an absolute path.
         base_url: scheme and host of the API.
         key: the API key.
         profile: a name for the account, shown by mount(8) and findmnt(8).
         cache_dir: where the catalog and the audio are kept, a directory for each account.
         options: what ``-o`` says.
         listing_ttl: seconds for which a listing is fresh.
+        rescan: seconds after which what is known is asked for again in the background; 0 for never.
         audio_cache_size: bytes of audio that are kept.
         connections: downloads at once.
         timezone: the zone in which days begin; None for the machine's.
@@ -89,13 +90,13 @@ class Settings:
         debug: whether libfuse prints each call.
     """
 
-    mountpoint: Path
     base_url: str
     key: Secret
     cache_dir: Path
     profile: str = "default"
     options: MountOptions = field(default_factory=MountOptions)
     listing_ttl: float = 30.0
+    rescan: float = 86_400.0
     audio_cache_size: int = 2 << 30
     connections: int = 8
     timezone: str | None = None
@@ -122,6 +123,18 @@ def parse_size(text: str) -> int:
     if size >= _LARGEST:
         raise OptionError(f"{text!r} is more than any disk holds")
     return int(size)
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds that a time such as ``90``, ``15m``, ``24h`` or ``7d`` stands for.
+
+    Raises:
+        OptionError: it is no such time.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip(), re.IGNORECASE)
+    if not match:
+        raise OptionError(f"{text!r} is not a time: give seconds, or a number with m, h or d")
+    return min(float(match[1]) * _SECONDS[match[2].lower()], _LARGEST)
 
 
 def parse_base_url(text: str) -> str:

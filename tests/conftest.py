@@ -6,9 +6,14 @@ import logging
 import os
 
 import pytest
+from hypothesis import settings
 
 from histfs.simulator import Settings, Simulator
 from tests.support.bindings import BINDINGS, missing
+
+# On a machine that does other things, too, an example may take any time.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)

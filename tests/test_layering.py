@@ -19,16 +19,20 @@ MAY_IMPORT = {
     "core": set(),
     "settings": {"core"},
     "logs": {"core"},
+    "status": {"core"},
     "background": {"core"},
     "audio": {"core"},
     "catalog": {"core"},
     "fuse": {"core"},
     "sources": {"core", "__version__"},
     "simulator": {"__version__"},
-    "mounting": {"core", "settings", "audio", "catalog", "fuse", "sources", "simulator", "logs"},
+    "mounting": {
+        "core", "settings", "audio", "catalog", "fuse", "sources", "simulator", "status", "logs",
+        "__version__",
+    },
     "cli": {
         "core", "settings", "audio", "catalog", "fuse", "sources", "simulator", "mounting", "logs",
-        "background", "__version__",
+        "background", "status", "__version__",
     },
     "__main__": {"cli"},
 }  # fmt: skip

@@ -220,13 +220,13 @@ def test_a_key_file_that_can_not_be_read_is_told_by_its_name(key_file, name):
 
 
 def test_settings_do_not_show_the_key():
-    settings = Settings(Path("/mnt"), "https://host", Secret(KEY), Path("/cache"))
+    settings = Settings("https://host", Secret(KEY), Path("/cache"))
     assert KEY not in repr(settings)
     assert "https://host" in repr(settings)
 
 
 def test_settings_are_not_changed():
-    settings = Settings(Path("/mnt"), "https://host", Secret(KEY), Path("/cache"))
+    settings = Settings("https://host", Secret(KEY), Path("/cache"))
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings.debug = True
 

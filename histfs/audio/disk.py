@@ -23,6 +23,9 @@ from pathlib import Path
 
 from histfs.core.errors import CacheFailed, NoSpace
 
+#: Seconds for which the count of bytes is trusted: another process may share the directory.
+_RECOUNT = 60.0
+
 log = logging.getLogger(__name__)
 
 
@@ -63,7 +66,7 @@ class Disk:
             for directory in (root, self._audio, self._incoming):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._clean()
-            self._used = sum(size for _, size, _ in self._clips())
+            self._count()
         self._make_room()
 
     def open(self, key: str) -> Descriptor | None:
@@ -77,6 +80,36 @@ class Disk:
             with contextlib.suppress(OSError):
                 _touch(found.number)
             return found
+
+    def size(self, key: str) -> int | None:
+        """Return the size of a clip, which is not used thereby; None when it isn't here."""
+        with translated("can't be read", self._audio):
+            try:
+                return self._path(key).stat().st_size
+            except FileNotFoundError:
+                return None
+
+    def rank(self, key: str, moment: int) -> None:
+        """Say when a clip was used last, if it is here.
+
+        Args:
+            key: the item's key.
+            moment: in nanoseconds since the epoch.
+        """
+        with contextlib.suppress(OSError):
+            os.utime(self._path(key), ns=(moment, moment))
+
+    def count(self) -> int:
+        """Return the number of clips."""
+        with translated("can't be read", self._audio):
+            return sum(1 for _ in self._audio.glob("*/*"))
+
+    @property
+    def used(self) -> int:
+        """The bytes that all clips take; what another process did may be `_RECOUNT` late."""
+        with self._lock, translated("can't be read", self._audio):
+            self._recount()
+            return self._used
 
     def create(self) -> tuple[Descriptor, Path]:
         """Make an empty file for a clip on its way."""
@@ -108,8 +141,12 @@ class Disk:
 
     def drop(self, key: str) -> None:
         """Remove a clip."""
-        with translated("can't be written", self._audio):
-            self._path(key).unlink(missing_ok=True)
+        size = self.size(key)
+        if size is not None:
+            with translated("can't be written", self._audio):
+                self._path(key).unlink(missing_ok=True)
+            with self._lock:
+                self._used -= size
 
     def _path(self, key: str) -> Path:
         return self._audio / hashlib.sha256(key.encode()).hexdigest()[:2] / key
@@ -123,19 +160,28 @@ class Disk:
 
     def _make_room(self) -> None:
         """Remove what was not used for longest, until the rest is under the cap."""
-        with self._lock:
+        with self._lock, translated("can't be cleaned", self._audio):
+            self._recount()
             if self._used <= self._cap:
                 return
-            with translated("can't be cleaned", self._audio):
-                clips = sorted(self._clips())
-                # Counted anew: another mount may have added to the directory, or taken from it.
-                self._used = sum(size for _, size, _ in clips)
-                # The newest stays, however large: somebody is about to read it.
-                for _, size, path in clips[:-1]:
-                    if self._used <= self._cap:
-                        break
-                    path.unlink(missing_ok=True)
-                    self._used -= size
+            # The newest stays, however large: somebody is about to read it.
+            for _, size, path in sorted(self._count())[:-1]:
+                if self._used <= self._cap:
+                    break
+                path.unlink(missing_ok=True)
+                self._used -= size
+
+    def _recount(self) -> None:
+        """Count the bytes anew if that was long ago; called with `_lock` held."""
+        if time.monotonic() - self._counted >= _RECOUNT:
+            self._count()
+
+    def _count(self) -> list[tuple[float, int, Path]]:
+        """Count the bytes anew, and return all clips; called with `_lock` held."""
+        clips = list(self._clips())
+        self._used = sum(size for _, size, _ in clips)
+        self._counted = time.monotonic()
+        return clips
 
     def _clean(self) -> None:
         """Remove what a killed process left behind; what a live one writes is locked."""

@@ -110,6 +110,18 @@ class Download:
                 raise self._failure()
             return self._size
 
+    def wait_for_end(self, waiter: Waiter) -> int:
+        """Wait until the clip is in its place, and return its size.
+
+        Raises:
+            As `wait_for_size`.
+        """
+        with self._changed:
+            self._wait(waiter, lambda: self._done)
+            if not self._done:
+                raise self._failure()
+            return self._received
+
     def read(self, offset: int, size: int, waiter: Waiter) -> bytes:
         """Return bytes as soon as they have arrived; the rest of the clip may be on its way.
 

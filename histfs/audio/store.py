@@ -7,6 +7,7 @@ waits.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -103,6 +104,31 @@ class CachedAudio:
             handles = list(self._handles.get(item.key, ()))
         for handle in handles:
             handle.secure(waiter)
+
+    def fetch(self, item: Item, waiter: Waiter) -> int:
+        """Have the whole of a clip in the cache, and return its size in bytes.
+
+        Raises:
+            SourceError: it can't be had.
+            NoSpace, CacheFailed: it can't be kept.
+            Interrupted, DeadlineExceeded: the wait ended first.
+        """
+        while True:
+            content = self.content(item)
+            if isinstance(content, Descriptor):
+                return os.fstat(content.number).st_size
+            with contextlib.suppress(GivenUp):
+                return content.wait_for_end(waiter)
+
+    def kept(self, item: Item) -> int | None:
+        """Return the size of a clip that is in the cache, as whole as can be told; else None.
+
+        It is not thereby used, as far as the choice goes of what makes room for others.
+        """
+        with self._lock:
+            exact = self._exact_size(item)
+        size = self.disk.size(item.key)
+        return size if size and exact in (None, size) else None
 
     def content(self, item: Item) -> Descriptor | Download:
         """Return a clip's file, or its download: the one under way, or a new one."""

@@ -79,14 +79,6 @@ class Refresher:
         self._lock = threading.Lock()
         self._flying: dict[Span, Future[None]] = {}
 
-    def contact(self, waiter: Waiter) -> None:
-        """Ask for the newest page, unless that was done just now.
-
-        Raises:
-            As `ensure`.
-        """
-        self.ensure(self._newest_end(), waiter)
-
     def ensure(self, span: Span, waiter: Waiter) -> None:
         """See to it that a span is completely known and fresh.
 

@@ -129,11 +129,13 @@ class Scanner:
         reached = bool(known) and not complete and known[-1].end == ALWAYS.end
         return Progress(complete, known[-1].start if reached else None, state)
 
-    def step(self, hurry: bool = True) -> float | None:
+    def step(self, hurry: bool = True, oldest: float | None = None) -> float | None:
         """Read the next page, here and now.
 
         Args:
             hurry: whether to ask for the page after it while this one is being stored.
+            oldest: what was asked about before this moment, in seconds since the epoch, is asked
+                for again; None for `rescan` seconds ago.
 
         Returns:
             The seconds until the next step: not 0 when another process is reading; None when there
@@ -146,7 +148,7 @@ class Scanner:
         with self._alone() as alone:
             if not alone:
                 return _LOOK
-            span = self._next()
+            span = self._next(oldest)
             if span is None:
                 return None
             rest, reading = self._reading
@@ -162,19 +164,22 @@ class Scanner:
             self._reading = (answer.rest, reading)
             return 0.0
 
-    def _next(self) -> Span | None:
+    def _next(self, oldest: float | None) -> Span | None:
         """Return what to read next: what isn't known, else what was asked about too long ago."""
         windows = self._store.windows()
         gaps = windows.gaps(ALWAYS)
         if gaps:
             return gaps[-1]
         now = self._reader.clock()
-        oldest = now - self._rescan if self._rescan else float("-inf")
-        old = [window.span for window in windows if not oldest <= window.asked <= now]
+        if oldest is None:
+            oldest = now - self._rescan if self._rescan else float("-inf")
+        old = [window for window in windows if not oldest <= window.asked <= now]
         if not old:
             return None
-        start, end = old[-1]
-        date = self._store.counted_down(old[-1], _CHUNK)
+        # The one that was asked about first: where a scan takes longer than what it is to be
+        # fresh for, all of it gets its turn.
+        start, end, _ = min(old, key=lambda window: window.asked)
+        date = self._store.counted_down(Span(start, end), _CHUNK)
         return Span(start if date is None else min(date + 1, end - 1), end)
 
     @contextlib.contextmanager

@@ -17,10 +17,12 @@ index on them. Who looks for an item knows its date.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 #: Another version of the tables is not read: the file is set aside and a new one begun.
@@ -70,7 +72,7 @@ CREATE TABLE placed (
 CREATE TABLE windows (
     start INTEGER PRIMARY KEY,
     "end" INTEGER NOT NULL,
-    asked INTEGER NOT NULL
+    asked REAL NOT NULL
 ) STRICT;
 CREATE TABLE deleted (
     key TEXT PRIMARY KEY,
@@ -106,6 +108,9 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA temp_store = MEMORY")
+        # A scan writes the same pages again and again: into the file only once in 32 MB.
+        db.execute("PRAGMA wal_autocheckpoint = 8000")
+        db.execute("PRAGMA journal_size_limit = 4194304")
     except sqlite3.Error:
         db.close()
         raise
@@ -121,17 +126,30 @@ def prepare(path: Path) -> None:
     Args:
         path: the file; its directory exists.
     """
+    with _alone(path):
+        try:
+            _check_or_create(path)
+        except sqlite3.OperationalError:
+            raise  # locked, a full disk, no permission: the file itself may be good
+        except sqlite3.DatabaseError as error:
+            aside = path.with_name(f"{path.name}.{time.strftime('%Y%m%dT%H%M%S')}.unusable")
+            log.warning("%s can't be used (%s): set aside as %s", path, error, aside.name)
+            path.rename(aside)
+            for suffix in ("-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            _check_or_create(path)
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold off others who would set aside what was only just begun (flock of a file beside it)."""
+    beside = path.with_name(f"{path.name}.lock")
+    file = os.open(beside, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        _check_or_create(path)
-    except sqlite3.OperationalError:
-        raise  # locked, a full disk, no permission: the file itself may be good
-    except sqlite3.DatabaseError as error:
-        aside = path.with_name(f"{path.name}.{time.strftime('%Y%m%dT%H%M%S')}.unusable")
-        log.warning("%s can't be used (%s): set aside as %s", path, error, aside.name)
-        path.rename(aside)
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-        _check_or_create(path)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
 
 
 def _check_or_create(path: Path) -> None:

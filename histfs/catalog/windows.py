@@ -1,13 +1,12 @@
 """Which spans of time are completely known, and since when. Pure.
 
-A window is a half-open span of whole seconds with the second in which the server was asked about
+A window is a half-open span of whole seconds with the moment at which the server was asked about
 it: an answer can't tell of anything later. Windows that touch and were asked in the same second
-are one, so that a scan of a thousand pages leaves fewer.
+are one, with the earlier moment, so that a scan of a thousand pages leaves fewer.
 """
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -21,12 +20,12 @@ class Window(NamedTuple):
     Attributes:
         start: in seconds since the epoch.
         end: the first second behind it.
-        asked: when the server was asked, in seconds since the epoch, rounded down.
+        asked: when the server was asked, in seconds since the epoch.
     """
 
     start: int
     end: int
-    asked: int
+    asked: float
 
     @property
     def span(self) -> Span:
@@ -47,8 +46,9 @@ class Windows:
             if window.start >= window.end:
                 continue
             last = self._windows[-1] if self._windows else None
-            if last and (last.end, last.asked) == (window.start, window.asked):
-                self._windows[-1] = Window(last.start, window.end, window.asked)
+            if last and last.end == window.start and int(last.asked) == int(window.asked):
+                asked = min(last.asked, window.asked)
+                self._windows[-1] = Window(last.start, window.end, asked)
             else:
                 self._windows.append(window)
 
@@ -66,7 +66,7 @@ class Windows:
 
     def put(self, span: Span, asked: float) -> Windows:
         """Return the set with a span that was asked about; what was known of it before goes."""
-        return Windows([*self.remove(span), Window(*span, math.floor(asked))])
+        return Windows([*self.remove(span), Window(*span, asked)])
 
     def remove(self, span: Span) -> Windows:
         """Return the set without a span."""

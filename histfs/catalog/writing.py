@@ -5,6 +5,7 @@ Rows go in by the page: a statement for each would cost more than all the rest o
 
 from __future__ import annotations
 
+import itertools
 import math
 import sqlite3
 from collections.abc import Sequence
@@ -19,17 +20,15 @@ from histfs.core.times import Span
 #: have been on its way when the item was deleted.
 DELETED_MEMORY = 120.0
 
+#: Rows that go into one statement: ten values each are well under SQLite's limit of 32,766.
+_ROWS = 250
+
 #: Records on a page that are enough to tell what all of them have in common.
 _TYPICAL = 20
 
 WINDOWS = 'SELECT start, "end", asked FROM windows'
 DICTIONARY = "SELECT value FROM notes WHERE name = 'dictionary'"
 
-_NEW_ITEM = """
-    INSERT INTO items (
-        date, key, id, n, slug, content_type, output_format, estimate, revision, labels
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
 # A voice that was renamed is shown under its newest name.
 _NEW_LABEL = """
     INSERT INTO labels (kind, value, name, dated) VALUES (?1, ?2, ?3, iif(?3 IS NULL, -1, ?4))
@@ -76,7 +75,7 @@ def replace(
         The span in which something has changed, None when nothing has.
     """
     before = Windows(Window(*row) for row in db.execute(WINDOWS))
-    newer = before.asked(math.floor(asked) + 1, now)
+    newer = before.asked(math.nextafter(asked, math.inf), now)
     parts = newer.gaps(span)
     deleted = _deleted(db, now)
     listed = {
@@ -168,10 +167,23 @@ def _insert(db: sqlite3.Connection, records: Sequence[Record]) -> None:
         ))  # fmt: skip
         placed += [(label, item.date, item.key) for label in has]
     packed = _packer(db, records).pack(record.raw for record in records)
-    db.executemany(_NEW_ITEM, items)
-    db.executemany("INSERT INTO raws VALUES (?, ?)", enumerate(packed, first))
-    db.executemany("INSERT INTO placed VALUES (?, ?, ?)", sorted(placed))
+    _put_rows(db, "items", items)
+    _put_rows(db, "raws", list(enumerate(packed, first)))
+    _put_rows(db, "placed", sorted(placed))
     db.execute("UPDATE changes SET items = items + ?", (len(items),))
+
+
+def _put_rows(db: sqlite3.Connection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """Insert many rows with few statements.
+
+    executemany() takes the interpreter's lock back after each row, half of what a row costs; and
+    while another thread reads the next page it would have to wait for it each time.
+    """
+    for start in range(0, len(rows), _ROWS):
+        some = rows[start : start + _ROWS]
+        row = f"({', '.join('?' * len(some[0]))})"
+        statement = f"INSERT INTO {table} VALUES {', '.join([row] * len(some))}"
+        db.execute(statement, list(itertools.chain.from_iterable(some)))
 
 
 def _put_labels(db: sqlite3.Connection, records: Sequence[Record]) -> dict[tuple[str, str], int]:

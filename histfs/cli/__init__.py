@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -10,10 +11,25 @@ from histfs import __version__
 from histfs.cli.exits import reported
 from histfs.cli.mount import mount
 from histfs.cli.simulate import simulate
+from histfs.cli.status import status
+from histfs.cli.sync import sync
 from histfs.cli.umount import umount
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Group(click.Group):
+    """A group whose commands end in one line when they are interrupted."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+        """Run the command; click would put an empty line before ours, terminal or not."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            if sys.stderr.isatty():
+                click.echo(err=True)  # behind the ^C
+            raise click.Abort from None
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="histfs %(version)s")
 def histfs() -> None:
     """Mount your ElevenLabs history as a folder.
@@ -25,6 +41,8 @@ def histfs() -> None:
 
 histfs.add_command(mount)
 histfs.add_command(umount)
+histfs.add_command(sync)
+histfs.add_command(status)
 histfs.add_command(simulate)
 
 
@@ -32,5 +50,5 @@ def main() -> None:
     """Run a command; whatever goes wrong on purpose is one line and an exit status."""
     with reported():
         # Not click's standalone mode, which tells of a wrong option in four lines.
-        status = histfs(prog_name="histfs", standalone_mode=False)
-    sys.exit(status)
+        ended = histfs(prog_name="histfs", standalone_mode=False)
+    sys.exit(ended)

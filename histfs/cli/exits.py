@@ -1,7 +1,7 @@
 """Exit statuses (sysexits.h), and the one line that the user is told.
 
 2  the command line, or a mountpoint that can't be used
-69  the server, or FUSE, is not to be had
+69  the server, a mount, or FUSE, is not to be had
 70  a bug
 75  try again later
 77  the key, or a permission that it lacks
@@ -35,11 +35,13 @@ from histfs.core.errors import (
 from histfs.fuse.binding import FuseUnavailable
 from histfs.fuse.mountpoint import MountpointBusy, MountpointError
 from histfs.settings import NoKey, OptionError, SettingsError
+from histfs.status import NoStatus
 
 STATUS: dict[type[BaseException], int] = {
     MountpointBusy: 75,
     MountpointError: 2,
     FuseUnavailable: 69,
+    NoStatus: 69,
     KeyRefused: 77,
     NoKey: 77,
     OptionError: 2,
@@ -77,13 +79,19 @@ def line_of(error: BaseException) -> str:
     return f"histfs: {error}; {advice}" if advice else f"histfs: {error}"
 
 
+def tell(error: BaseException) -> int:
+    """Tell the user of an exception, and return its exit status."""
+    _print(line_of(error))
+    return status_of(error)
+
+
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
     """Tell the user of an error that was foreseen, and exit with its status."""
     try:
         yield
     except HistfsError as error:
-        _end(line_of(error), status_of(error))
+        sys.exit(tell(error))
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         sys.exit(error.exit_code)
@@ -100,5 +108,9 @@ def reported() -> Iterator[None]:
 
 
 def _end(line: str, status: int) -> NoReturn:
-    print(" ".join(line.split()), file=sys.stderr)
+    _print(line)
     sys.exit(status)
+
+
+def _print(line: str) -> None:
+    print(" ".join(line.split()), file=sys.stderr)

@@ -253,7 +253,9 @@ class Tree:
             return Root()
         if any(len(part.encode("utf-8", "surrogateescape")) > NAME_MAX for part in parts):
             raise NameTooLong(path)
-        if parts == (STATUS_NAME,):
+        if parts[0] == STATUS_NAME:
+            if parts[1:]:
+                raise NotADirectory(path)
             return StatusFile()
         view = self._views.get(parts[0])
         if view is None:

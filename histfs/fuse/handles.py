@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from histfs.core.nodes import Entry, OpenFile
-from histfs.core.tree import ItemFileNode
+from histfs.core.tree import FileNode
 
 
 @dataclass(frozen=True, slots=True)
 class FileHandle:
     """An open file and what it was when it was opened."""
 
-    node: ItemFileNode
+    node: FileNode
     file: OpenFile
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,14 +41,33 @@ def mounted_on(path: Path) -> Mounted | None:
 
     ``os.path.ismount`` says no for a mount whose process has died; the kernel's table doesn't.
     """
-    wanted = os.path.realpath(path)
-    found = None
-    for line in os.fsdecode(_MOUNTS.read_bytes()).rstrip("\n").split("\n"):
-        before, _, after = line.partition(" - ")
-        if _unescaped(before.split(" ")[4]) == wanted:
-            kind, source, *_ = after.split(" ")
-            found = Mounted(kind, _unescaped(source))
-    return found
+    return dict(_mounts()).get(os.path.realpath(path))
+
+
+def mounted_histfs() -> list[Path]:
+    """Return where a histfs is mounted on this machine, alive or dead."""
+    return [Path(path) for path, there in dict(_mounts()).items() if there.kind == FILESYSTEM_TYPE]
+
+
+def check_histfs(path: Path) -> None:
+    """See to it that a histfs is mounted on a path, alive or dead.
+
+    Raises:
+        MountpointError: there is none.
+    """
+    there = mounted_on(path)
+    if there is None or there.kind != FILESYSTEM_TYPE:
+        raise MountpointError(f"no histfs is mounted on {path}")
+
+
+def is_dead(error: OSError) -> bool:
+    """Say whether a call failed because the process behind a mount has died."""
+    return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
+
+
+def said_of_dead(path: Path) -> str:
+    """Return what the user is told of a mount whose process has died."""
+    return f"{path} holds a mount whose process has died: run histfs umount {path}"
 
 
 def check_device() -> None:
@@ -78,10 +98,8 @@ def check_mountpoint(path: Path, nonempty: bool) -> None:
     except NotADirectoryError:
         raise MountpointError(f"{path} is not a directory") from None
     except OSError as error:
-        if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):
-            raise MountpointError(
-                f"{path} holds a mount whose process has died: run histfs umount {path}"
-            ) from None
+        if is_dead(error):
+            raise MountpointError(said_of_dead(path)) from None
         raise MountpointError(f"{path} can't be used: {error.strerror}") from None
     if there is not None and there.kind.startswith("fuse"):
         raise MountpointError(f"{there.source} is mounted on {path} already ({there.kind})")
@@ -100,9 +118,7 @@ def unmount(path: Path, lazy: bool) -> None:
         MountpointBusy: it is in use.
         MountpointError: there is none, or it can't be unmounted.
     """
-    there = mounted_on(path)
-    if there is None or there.kind != FILESYSTEM_TYPE:
-        raise MountpointError(f"no histfs is mounted on {path}")
+    check_histfs(path)
     command = next((c for c in _UNMOUNTERS if shutil.which(c[0])), None)
     if command is None:
         raise MountpointError("neither fusermount nor umount is there: apt install fuse3")
@@ -116,6 +132,14 @@ def unmount(path: Path, lazy: bool) -> None:
     if "busy" in said.lower():
         raise MountpointBusy(f"{path} is in use: close what uses it, or add --lazy")
     raise MountpointError(f"{path} can't be unmounted: {said}")
+
+
+def _mounts() -> Iterator[tuple[str, Mounted]]:
+    """Yield each mount of the kernel's table; of several on one path the last one counts."""
+    for line in os.fsdecode(_MOUNTS.read_bytes()).rstrip("\n").split("\n"):
+        before, _, after = line.partition(" - ")
+        kind, source, *_ = after.split(" ")
+        yield _unescaped(before.split(" ")[4]), Mounted(kind, _unescaped(source))
 
 
 def _unescaped(field: str) -> str:

@@ -51,6 +51,44 @@ def test_the_clip_that_was_not_used_for_longest_goes_first(disk):
     assert kept(disk) == {"d", "e"}
 
 
+def test_what_is_said_to_have_been_used_before_goes_before(disk):
+    for key in "abc":
+        put(disk, key)
+    disk.rank("c", 0)
+    disk.rank("nothing", 0)
+    put(disk, "d")
+    assert kept(disk) == {"a", "b", "d"}
+
+
+def test_clips_and_their_bytes_are_counted(disk, tmp_path):
+    put(disk, "a")
+    put(disk, "b", b"audio")
+    assert (disk.count(), disk.used, disk.size("b"), disk.size("c")) == (2, 15, 5, None)
+    disk.drop("a")
+    disk.drop("c")
+    assert (disk.count(), disk.used) == (1, 5)
+    assert Disk(tmp_path / "cache", 30).used == 5
+
+
+def test_what_another_process_keeps_is_counted_a_little_later(disk, tmp_path, monkeypatch):
+    other = Disk(tmp_path / "cache", 30)
+    put(other, "a")
+    put(other, "b")
+    assert disk.used == 0
+    monkeypatch.setattr("histfs.audio.disk._RECOUNT", 0)
+    assert disk.used == 20
+    put(disk, "c", b"x" * 20)
+    assert kept(disk) == {"b", "c"}
+
+
+def test_looking_at_the_size_of_a_clip_is_no_use_of_it(disk):
+    for key in "abc":
+        put(disk, key)
+    disk.size("a")
+    put(disk, "d")
+    assert kept(disk) == {"b", "c", "d"}
+
+
 def test_a_clip_larger_than_the_cap_stays_until_the_next_one(disk):
     put(disk, "a")
     put(disk, "giant", b"x" * 99)

@@ -301,6 +301,26 @@ def test_the_size_of_a_clip_that_is_on_disk_is_learnt_without_fetching(make_worl
     assert (world.sizes, world.fetched) == ({"a": 10}, 0)
 
 
+def test_fetching_has_the_whole_clip_on_disk(make_world):
+    source = StepSource([b"first", b"second"], length=11)
+    source.go(2)
+    world = make_world(source)
+    assert world.store.fetch(world.item(), waiter()) == 11
+    assert world.kept() == {"a"}
+    assert world.store.fetch(world.item(), waiter()) == 11
+    assert world.fetched == 1
+
+
+def test_a_clip_is_kept_when_it_is_here_and_as_large_as_it_must_be(world):
+    assert world.store.kept(world.item()) is None
+    world.read(world.item())
+    assert world.store.kept(world.item()) == 10
+    (path,) = (world.disk.root / "audio").glob("*/*")
+    for content in (b"audio", b""):
+        path.write_bytes(content)
+        assert world.store.kept(world.item()) is None
+
+
 # What is on disk
 
 

@@ -13,7 +13,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from histfs.catalog.health import FAILURE_MEMORY
 from histfs.core.errors import HistfsError, ServerFailed
 from histfs.core.times import ALWAYS, Span
-from histfs.core.waiting import Waiter
 from tests.support.memory import MemorySource, record
 from tests.support.world import TTL, Clock, World, world_at
 
@@ -59,7 +58,7 @@ class Catalogs(RuleBasedStateMachine):
         for date in sorted(dates):
             self._add(date)
         # As a mount does when it begins.
-        self.worlds[0].refresher.contact(Waiter(10))
+        self.worlds[0].contact()
 
     @rule(gaps=st.lists(st.sampled_from([0, 1, 2, 7]), min_size=1, max_size=2 * PAGE))
     def items_come(self, gaps: list[int]) -> None:

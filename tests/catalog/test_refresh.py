@@ -67,16 +67,16 @@ def test_of_a_span_that_is_known_in_part_only_the_rest_is_asked_for(world):
 
 
 def test_the_first_contact_costs_one_page(world):
-    assert world.requests(lambda: world.refresher.contact(Waiter(10))) == 1
+    assert world.requests(world.contact) == 1
     assert world.covers(Span(8, 10))
     assert not world.covers(ALWAYS)
-    assert world.requests(lambda: world.refresher.contact(Waiter(10))) == 0
+    assert world.requests(lambda: world.list(Span(8, 10))) == 0
 
 
 def test_the_first_contact_fails_with_the_source(world):
     world.source.fail("list", Unreachable("down"))
     with pytest.raises(Unreachable):
-        world.refresher.contact(Waiter(10))
+        world.contact()
 
 
 def test_the_whole_history_is_read_page_by_page(world):

@@ -5,7 +5,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -113,7 +113,7 @@ def test_a_listing_that_is_given_up_leaves_the_store_as_it_was(store):
     st.lists(st.integers(0, 9), max_size=8),
     st.tuples(st.integers(0, 10), st.integers(0, 10)).map(lambda edges: Span(*sorted(edges))),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_items_are_counted_from_both_ends_of_a_span(dates, span):
     inside = sorted(date for date in dates if span.start <= date < span.end)
     with short_lived() as store:
@@ -174,9 +174,9 @@ def test_raw_objects_from_before_the_file_had_a_dictionary_are_read_after_it_got
 
 def test_a_damaged_raw_object_is_told_as_such(store, path):
     put(store, record("a", 5))
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db:
         db.execute("UPDATE raws SET raw = x'00112233'")
-    db.close()
+        db.commit()
     with pytest.raises(CacheFailed, match="damaged"):
         store.raw("a", 5)
 
@@ -232,6 +232,17 @@ def test_an_item_that_changed_is_shown_as_it_is_now(store):
     assert list(store.between(ALWAYS)) == [Listed(5, "a", "new-words")]
 
 
+def test_nothing_is_left_behind_in_the_file_of_an_item_that_goes(store, path):
+    put(store, *(record(name, date, voice=name) for date, name in enumerate("abcd")))
+    put(store, record("b", 1, "changed", voice="d"), record("c", 2, voice="c"))
+    store.forget("c", 2)
+    with closing(sqlite3.connect(path)) as db:
+        counted = "SELECT (SELECT count(*) FROM items), (SELECT count(*) FROM raws)"
+        assert db.execute(counted).fetchone() == (1, 1)
+        placed = "SELECT value, key FROM placed JOIN labels USING (label) WHERE kind = 'voice'"
+        assert db.execute(placed).fetchall() == [("d", "b")]
+
+
 def test_an_answer_that_can_not_be_kept_whole_leaves_all_as_it_was(store, monkeypatch):
     put(store, record("a", 5), span=Span(0, 9))
     before = store.windows()
@@ -268,7 +279,7 @@ answers = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(answers)
 def test_the_store_holds_of_each_second_what_the_last_one_asked_about_it_told(some):
     """Against a model: for each second when it was asked about, and for each item its text."""
@@ -377,7 +388,7 @@ near_answers = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(near_answers)
 @example([(Span(0, 1), 0, False), (Span(2, 3), 0.75 * SECOND, False),
           (Span(1, 2), 1.5 * SECOND, False), (Span(2, 3), 0, True)])  # fmt: skip
@@ -484,7 +495,7 @@ def test_an_item_that_changed_its_voice_is_shown_with_the_new_one_alone(store):
     ]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.permutations([(1, "Old"), (2, None), (3, "New"), (4, None)]), st.booleans())
 def test_a_value_has_its_newest_name_in_whatever_order_items_come(order, one_page):
     records = [record(f"id{date}", date, voice="v", voice_name=name) for date, name in order]

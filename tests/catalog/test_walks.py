@@ -14,7 +14,7 @@ from histfs.core.files import TextFile
 from histfs.core.flights import Flights
 from histfs.core.item import Record
 from histfs.core.removal import Removal
-from histfs.core.times import Zone
+from histfs.core.times import ALWAYS, Zone
 from histfs.core.tree import Tree
 from histfs.core.views import ByDate, ByFacet
 from histfs.core.waiting import Waiter
@@ -53,7 +53,8 @@ class Mount:
             born=0,
             status=lambda: b"",
         )
-        self.world.refresher.contact(Waiter(10))
+        if not self.world.covers(ALWAYS):
+            self.world.contact()
 
     def ls(self, path: str) -> list[str]:
         return [entry.name for entry in self.tree.listdir(path, Waiter(10))]

@@ -17,7 +17,7 @@ def test_the_version_is_told(run, option):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ([], ["mount", "umount", "simulate", "deletes the item"]),
+        ([], ["mount", "umount", "sync", "status", "simulate", "deletes the item"]),
         (
             ["mount"],
             ["MOUNTPOINT", "histfs umount", "ELEVENLABS_API_KEY", "--api-key-file", "--read-only",
@@ -26,6 +26,12 @@ def test_the_version_is_told(run, option):
              "umask", "deletes the item"],
         ),
         (["umount"], ["MOUNTPOINT", "--lazy"]),
+        (
+            ["sync"],
+            ["--audio ", "--base-url", "--api-key-file", "--cache-dir", "--audio-cache-size",
+             "--connections", "--rescan", "--timeout", "--config", "Ctrl-C"],
+        ),
+        (["status"], ["[MOUNTPOINT]", "--json"]),
         (["simulate"], ["--port", "--items", "--latency", "Ctrl-C"]),
     ],
     ids=lambda value: " ".join(value)[:10],

@@ -12,6 +12,7 @@ from histfs.fuse.mountpoint import (
     MountpointError,
     check_device,
     check_mountpoint,
+    mounted_histfs,
     mounted_on,
     unmount,
 )
@@ -110,6 +111,16 @@ def test_a_mount_is_found_by_any_path_that_leads_to_it(table, tmp_path, place, p
     (tmp_path / "above").symlink_to(tmp_path)
     table(tmp_path if path == "place/.." else place)
     assert mounted_on(tmp_path / path) == HISTFS
+
+
+def test_every_histfs_is_found_and_nothing_else(table, tmp_path):
+    assert mounted_histfs() == []
+    table(f"{tmp_path}/b")
+    table(f"{tmp_path}/sshfs", "fuse.sshfs")
+    table(rf"{tmp_path}/a\040b")
+    table(f"{tmp_path}/covered")
+    table(f"{tmp_path}/covered", "ext4")
+    assert mounted_histfs() == [tmp_path / "b", tmp_path / "a b"]
 
 
 # Before mounting

@@ -62,12 +62,12 @@ class World:
         self.store = Store(self._path, self.clock)
         self.health = Health(self.clock)
         self.flights = [Flights("list", 4), Flights("probe", 4)]
-        reader = Reader(self.source, self.store, self.health, self.clock)
+        self.reader = Reader(self.source, self.store, self.health, self.clock)
         self.scanner = Scanner(
-            reader, self._path.with_name("scan.lock"), rescan=self._rescan, idle=self._idle
+            self.reader, self._path.with_name("scan.lock"), rescan=self._rescan, idle=self._idle
         )
         self.refresher = Refresher(
-            reader,
+            self.reader,
             self.scanner,
             flights=self.flights[0],
             probes=self.flights[1],
@@ -89,6 +89,10 @@ class World:
         """Forget what is in memory."""
         self.unmount()
         self.mount()
+
+    def contact(self) -> None:
+        """Ask for the newest page, as a mount does when it doesn't know all."""
+        self.reader.read(ALWAYS).next()
 
     def later(self, seconds: float = TTL + 1) -> None:
         """Let time go by; what was fresh is stale."""

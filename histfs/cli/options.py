@@ -1,0 +1,151 @@
+"""Options that several commands have: those that tell about the account and the cache.
+
+A setting is an option that may also stand in the environment and in the configuration file. That
+file is for all commands: one that doesn't have a setting passes over it.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from histfs.cli.exits import reported
+from histfs.core.secret import Secret
+from histfs.settings import (
+    DEFAULT_BASE_URL,
+    Settings,
+    default_cache_dir,
+    find_key,
+    parse_base_url,
+    parse_duration,
+    parse_size,
+    read_config,
+)
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+#: What may stand in the configuration file.
+_configurable = {"options"}
+
+
+def setting(flag: str, **attributes: Any) -> Callable[[Command], Command]:  # noqa: ANN401
+    """Declare an option that may also stand in the environment and the configuration file."""
+    name = flag.removeprefix("--").replace("-", "_")
+    _configurable.add(name)
+    return click.option(flag, envvar=f"HISTFS_{name.upper()}", show_envvar=True, **attributes)
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds; click takes nan and inf for some."""
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - what click gives
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Return the number; fail for anything else."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return number
+
+
+def _use_config(context: click.Context, option: click.Parameter, value: Path | None) -> None:
+    """Put the configuration file's values below flags and environment."""
+    with reported():
+        context.default_map = read_config(value, _configurable)
+
+
+_ACCOUNT = [
+    setting(
+        "--base-url",
+        default=DEFAULT_BASE_URL,
+        metavar="URL",
+        help="The API's address; data residency has others.",
+    ),
+    setting(
+        "--api-key-file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="A file that holds the API key; else $ELEVENLABS_API_KEY is used.",
+    ),
+    setting(
+        "--cache-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=default_cache_dir,
+        metavar="DIR",
+        show_default="~/.cache/histfs",
+        help="Where the catalog and the audio are kept.",
+    ),
+    setting(
+        "--audio-cache-size",
+        default="2G",
+        metavar="SIZE",
+        help="How much audio is kept on this machine.",
+    ),
+    setting(
+        "--connections",
+        type=click.IntRange(1, 64),
+        default=8,
+        metavar="N",
+        help="Downloads at once.",
+    ),
+    setting(
+        "--rescan",
+        default="24h",
+        metavar="TIME",
+        help="How long before what is known is asked for again; 0 for never.",
+    ),
+    setting(
+        "--timeout",
+        type=Seconds(1),
+        default=30.0,
+        metavar="SECONDS",
+        help="When any call on the mount, and any request, ends at the latest.",
+    ),
+    click.option(
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="HISTFS_CONFIG",
+        show_envvar=True,
+        metavar="FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=_use_config,
+        show_default="~/.config/histfs/config.toml",
+        help="A TOML file with these settings.",
+    ),
+]
+
+
+def account_options(command: Command) -> Command:
+    """Give a command the options that tell about the account and the cache."""
+    return functools.reduce(lambda made, option: option(made), reversed(_ACCOUNT), command)
+
+
+def account_settings(given: Mapping[str, Any], key: Secret | None = None) -> Settings:
+    """Return the settings that `account_options` gave; any other has its default.
+
+    Args:
+        given: click's options.
+        key: the API key; None to find it where the user put it.
+
+    Raises:
+        SettingsError: one of them can't be used, or there is no key.
+    """
+    return Settings(
+        base_url=parse_base_url(given["base_url"]),
+        key=find_key(given["api_key_file"], os.environ) if key is None else key,
+        cache_dir=given["cache_dir"].absolute(),
+        rescan=parse_duration(given["rescan"]),
+        audio_cache_size=parse_size(given["audio_cache_size"]),
+        connections=given["connections"],
+        timeout=given["timeout"],
+    )

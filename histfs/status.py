@@ -1,0 +1,190 @@
+"""What a running mount says of itself: one object, as JSON in its file and as lines for a person.
+
+It holds no key, and its texts are a stranger's: what is shown on a terminal has no control
+characters.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import msgspec
+
+from histfs.core.errors import HistfsError
+from histfs.core.times import ALWAYS, Span, Zone
+
+#: The file's size is a multiple of this: it is measured before it is opened, and may grow between.
+_BLOCK = 4096
+_STATES = {"reading": "; reading it", "waiting": "; waiting to try again"}
+
+
+class NoStatus(HistfsError):
+    """A mount does not say how it is; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose history it is.
+
+    Attributes:
+        profile: the account's name on this machine.
+        base_url: the server.
+    """
+
+    profile: str
+    base_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span of time of which all items are known, in seconds since the epoch.
+
+    Attributes:
+        start: its first second; None where it has no beginning.
+        end: the first second behind it; None where it has no end.
+    """
+
+    start: int | None
+    end: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """How far the history is read.
+
+    Attributes:
+        complete: whether all of it is known.
+        down_to: the date down to which it is, in seconds since the epoch; None when nothing is.
+        state: ``idle``, ``reading``, or ``waiting`` to try again.
+    """
+
+    complete: bool
+    down_to: int | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """The audio that is kept, and how much may be, in bytes."""
+
+    bytes: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error of the server's, or of the way to it.
+
+    Attributes:
+        at: when, in seconds since the epoch.
+        message: one line for a person.
+    """
+
+    at: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The whole.
+
+    Attributes:
+        version: of histfs.
+        pid: the process that serves the mount.
+        mountpoint: an absolute path.
+        since: when it was mounted, in seconds since the epoch.
+        account: whose history it is.
+        items: how many are known.
+        windows: what is completely known, oldest first.
+        scan: how far the history is read.
+        cache: the audio on this machine.
+        requests: how often the server was asked for what.
+        last_error: why it last failed, None when it hasn't.
+    """
+
+    version: str
+    pid: int
+    mountpoint: str
+    since: int
+    account: Account
+    items: int
+    windows: Sequence[Window]
+    scan: Scan
+    cache: Cache
+    requests: Mapping[str, int]
+    last_error: Failure | None
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Status:
+        """Read what `to_file` or `to_json` wrote, perhaps by a later version.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        try:
+            return msgspec.convert(json.loads(content), type=cls)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise ValueError(str(error)) from error
+
+    def to_json(self) -> str:
+        """Return it as one line of plain ASCII, without the line's end."""
+        return json.dumps(asdict(self))
+
+    def to_file(self) -> bytes:
+        """Return it as JSON, with spaces behind it, and a newline, up to a round size."""
+        content = self.to_json().encode()
+        return content.ljust(-(-(len(content) + 1) // _BLOCK) * _BLOCK - 1) + b"\n"
+
+    def lines(self, zone: Zone) -> list[str]:
+        """Return it for a person.
+
+        Args:
+            zone: in which times are told.
+        """
+
+        def time(moment: int) -> str:
+            return zone.local(moment).strftime("%Y-%m-%d %H:%M:%S")
+
+        if self.scan.complete:
+            known = "the whole history is known"
+        elif self.scan.down_to is None:
+            known = "the history is known in parts"
+        else:
+            known = f"the history is known down to {time(self.scan.down_to)}"
+        error = self.last_error
+        rows = {
+            "histfs": f"{self.version}, process {self.pid}, mounted {time(self.since)}",
+            "account": f"{self.account.profile}, {self.account.base_url}",
+            "items": f"{self.items:,}; {known}{_STATES.get(self.scan.state, '')}",
+            "audio cache": f"{_amount(self.cache.bytes)} of {_amount(self.cache.limit)}",
+            "requests": ", ".join(f"{n:,} {kind}" for kind, n in self.requests.items()),
+            "last error": f"{time(error.at)} {error.message}" if error else "none",
+        }
+        width = max(map(len, rows))
+        told = (f"  {name:{width}}  {text}" for name, text in rows.items())
+        return [shown(self.mountpoint), *map(shown, told)]
+
+
+def windows_of(spans: Iterable[Span]) -> list[Window]:
+    """Return spans as they are told: what has no beginning, or no end, has none."""
+    return [
+        Window(
+            None if span.start <= ALWAYS.start else span.start,
+            None if span.end >= ALWAYS.end else span.end,
+        )
+        for span in spans
+    ]
+
+
+def shown(text: str) -> str:
+    """Return a text with escapes for what a terminal would not show but obey."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _amount(size: int) -> str:
+    """Return a number of bytes as a person reads it, in the units of ``--audio-cache-size``."""
+    if size >= 1 << 30:
+        return f"{size / (1 << 30):,.1f} GB"
+    return f"{size / (1 << 20):.1f} MB"

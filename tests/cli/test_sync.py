@@ -1,0 +1,265 @@
+"""`histfs sync`: up to date without a mount, and whatever stops it, it goes on from there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from histfs import logs
+from histfs.simulator import Fault, Settings, Simulator
+from tests.cli.conftest import PATIENCE
+from tests.support.mounts import command
+
+LIST = "GET /v1/history"
+AUDIO = "GET /v1/history/{id}/audio"
+#: The same, as a fault's pattern.
+LISTS = "GET /v1/history$"
+DAY = 86_400
+
+
+@pytest.fixture
+def large():
+    """An API with four pages of items."""
+    with Simulator(Settings(items=3500, days=100, alignments=False)) as running:
+        yield running
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Let nobody wait before he tries again."""
+    monkeypatch.setattr(sys.modules["histfs.cli.sync"], "PAUSES", (0, 0))
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda seconds: None)
+
+
+@pytest.fixture
+def sync(run, tmp_path):
+    """Run it in this process against a simulator."""
+
+    def sync(server, *arguments, **env):
+        place = ["--base-url", server.base_url, "--cache-dir", tmp_path / "cache"]
+        return run("sync", *place, *arguments, key=server.api_key, **env)
+
+    return sync
+
+
+def age(tmp_path, seconds):
+    """Make what is known older than it is."""
+    (path,) = (tmp_path / "cache").glob("*/catalog.sqlite")
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE windows SET asked = asked - ?", (seconds,))
+
+
+def date(server, item_id):
+    return server.library.item(item_id)["date_unix"]
+
+
+def clips(tmp_path):
+    """Return the cached clips: their ids and their bytes."""
+    return {path.name: path.read_bytes() for path in (tmp_path / "cache").glob("*/audio/*/*")}
+
+
+# The history
+
+
+def test_each_step_is_a_line_and_each_page_a_request(sync, large):
+    done = sync(large)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        "Asked for what is new: 1,000 items known.",
+        "Read the history: 3,500 items.",
+        "Up to date: 3,500 items known, 0 clips cached.",
+    ]
+    assert large.counts[LIST] == large.counts.total == 4
+
+
+def test_what_is_known_is_not_read_again_but_for_the_newest_items(sync, large):
+    sync(large)
+    large.counts.reset()
+    large.library.add(1)
+    assert "Up to date: 3,501 items known" in sync(large).out
+    assert large.counts.total == 1
+
+
+def test_what_was_known_for_too_long_is_asked_for_again(sync, large, tmp_path):
+    sync(large)
+    age(tmp_path, 2 * DAY)
+    large.library.remove(min(large.library.ids(), key=lambda i: date(large, i)))
+    assert "Up to date: 3,500 items known" in sync(large, "--rescan", "3d").out
+    large.counts.reset()
+    assert "Up to date: 3,499 items known" in sync(large).out
+    assert 4 <= large.counts.total <= 5
+
+
+def test_it_ends_also_when_what_it_reads_is_too_old_at_once(sync, large):
+    done = sync(large, "--rescan", "0.001")
+    assert "Up to date: 3,500 items known" in done.out
+    assert "Up to date: 3,500 items known" in done.out
+
+
+def test_settings_of_a_mount_may_stand_in_the_file(sync, simulator, tmp_path):
+    file = tmp_path / "config.toml"
+    file.write_text('timezone = "UTC"\noptions = ["ro"]\nlisting_ttl = 5\nrescan = "1h"\n')
+    assert sync(simulator, "--config", file).status == 0
+    file.write_text("colour = 'red'\n")
+    assert "colour is not a setting" in sync(simulator, "--config", file).line
+
+
+# What goes wrong
+
+
+def test_a_page_that_fails_for_a_while_is_asked_for_again(sync, large, at_once):
+    # Each try is four requests.
+    large.faults.add(Fault(LISTS, "status", status=500, after=2, count=5))
+    done = sync(large)
+    assert (done.status, done.err) == (0, "")
+    assert "trying again in 0 seconds" in done.out
+    assert "Up to date: 3,500 items known" in done.out
+
+
+def test_a_server_that_goes_on_failing_ends_it_and_the_next_one_goes_on(sync, large, at_once):
+    large.faults.add(Fault(LISTS, "status", status=503, after=3))
+    done = sync(large)
+    assert done.status == 69
+    (line,) = done.err.splitlines()
+    assert "goes on where this one stopped" in line
+    large.faults.clear()
+    large.counts.reset()
+    assert "Up to date: 3,500 items known" in sync(large).out
+    # The newest again, and what was missing.
+    assert large.counts.total <= 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "said"),
+    [
+        (Fault("GET", "status", status=500, body={"detail": "Oh no"}), 69, "Oh no"),
+        (Fault("GET", "status", status=429), 75, "try again in a minute"),
+        (Fault("GET", "status", status=401, body={"detail": "bad key"}), 77, "bad key"),
+        (Fault("GET", "html"), 69, "not JSON"),
+        (Fault("GET", "reset"), 69, "can't be reached"),
+    ],
+    ids=lambda value: value.kind if isinstance(value, Fault) else "",
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_a_server_that_does_not_say_what_is_new_ends_it_also_where_all_was_known(
+    sync, simulator, at_once, tmp_path, fault, status, said, known
+):
+    if known:
+        sync(simulator)
+        age(tmp_path, DAY / 2)
+    simulator.faults.add(fault)
+    done = sync(simulator)
+    assert done.status == status
+    assert said in done.line
+
+
+def test_an_answer_that_never_comes_ends_it(sync, simulator, tmp_path):
+    sync(simulator)
+    age(tmp_path, DAY / 2)
+    simulator.faults.add(Fault("GET", "hang"))
+    done = sync(simulator, "--timeout", "1")
+    assert done.status == 69
+    assert "did not answer in time" in done.line
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -15)])
+def test_it_is_stopped_by_a_signal_and_goes_on_the_next_time(large, sync, tmp_path, number, status):
+    line = command("sync", "--base-url", large.base_url, "--cache-dir", tmp_path / "cache")
+    env = {**os.environ, "ELEVENLABS_API_KEY": large.api_key}
+    large.faults.add(Fault(LISTS, "hang", after=3))
+    with subprocess.Popen(
+        line, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + PATIENCE
+        while large.counts[LIST] < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == status
+    assert err == ("histfs: interrupted\n" if number == signal.SIGINT else "")
+    large.faults.clear()
+    large.counts.reset()
+    assert "Up to date: 3,500 items known" in sync(large).out
+    # The newest again, and the fourth page; perhaps the third, which was just being stored.
+    assert large.counts.total <= 3
+
+
+# Audio
+
+
+def test_with_audio_every_clip_is_fetched_once(sync, simulator, tmp_path):
+    done = sync(simulator, "--audio")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines()[-2:] == [
+        "Fetched 60 clips.",
+        "Up to date: 60 items known, 60 clips cached.",
+    ]
+    assert clips(tmp_path) == {i: bytes(simulator.library.clip(i)) for i in simulator.library.ids()}
+    assert "Fetched 0 clips." in sync(simulator, "--audio").out
+    assert simulator.counts[AUDIO] == 60
+
+
+def test_what_does_not_fit_is_told_with_the_option_to_raise(sync, simulator, tmp_path):
+    done = sync(simulator, "--audio", "--audio-cache-size", "1M")
+    assert done.status == 0
+    kept = clips(tmp_path)
+    assert f"Fetched {len(kept)} clips; {len(kept)} of 60 fit into the cache" in done.out
+    assert "--audio-cache-size" in done.out
+    ordered = sorted(simulator.library.ids(), key=lambda i: -date(simulator, i))
+    assert set(kept) == set(ordered[: len(kept)])
+    assert 0 < len(kept) < 60
+    assert sum(map(len, kept.values())) <= 1 << 20
+
+
+def test_clips_that_fail_are_counted_and_the_others_come(sync, simulator, tmp_path):
+    bad = list(simulator.library.ids())[7]
+    simulator.faults.add(Fault(f"{bad}/audio", "status", status=400, body={"detail": "no voice"}))
+    done = sync(simulator, "--audio")
+    assert done.status == 69
+    assert done.out.splitlines()[-1] == "Up to date: 60 items known, 59 clips cached."
+    (line,) = done.err.splitlines()
+    assert "1 clip could not be fetched" in line
+    assert str(logs.log_file()) in line
+    (logged,) = logs.log_file().read_text().splitlines()
+    assert bad in logged
+    assert "no voice" in logged
+
+
+def test_a_clip_that_is_gone_is_no_failure(sync, simulator):
+    gone = list(simulator.library.ids())[7]
+    simulator.faults.add(Fault(f"{gone}/audio", "status", status=404))
+    done = sync(simulator, "--audio")
+    assert (done.status, done.err) == (0, "")
+
+
+# A terminal
+
+
+def test_on_a_terminal_it_shows_bars_and_gives_the_terminal_back(simulator, tmp_path):
+    line = command("sync", "--audio", "--base-url", simulator.base_url, "--cache-dir", tmp_path)
+    env = {**os.environ, "ELEVENLABS_API_KEY": simulator.api_key, "TERM": "xterm"}
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(line, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        try:
+            while piece := terminal.read(4096):
+                shown += piece
+        except OSError:
+            pass  # EIO is how a terminal ends whose last user has gone
+    assert process.wait(PATIENCE) == 0
+    text = shown.decode()
+    assert "Up to date: 60 items known, 60 clips cached." in text
+    assert re.search(r"\d+ of 60", text)
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")

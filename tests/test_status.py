@@ -1,0 +1,145 @@
+"""A status: written by a mount, read by another process, shown to a person."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from histfs.core.times import ALWAYS, Span, Zone
+from histfs.status import Account, Cache, Failure, Scan, Status, Window, shown, windows_of
+
+NOON = 1_714_651_200
+
+
+def status(**changed):
+    values = {
+        "version": "0.1.0",
+        "pid": 42,
+        "mountpoint": "/home/you/history",
+        "since": NOON,
+        "account": Account("default", "https://api.elevenlabs.io"),
+        "items": 12_345,
+        "windows": windows_of([ALWAYS]),
+        "scan": Scan(True, None, "idle"),
+        "cache": Cache(3 << 20, 2 << 30),
+        "requests": {"list": 1_500, "get": 0, "audio": 7, "delete": 0},
+        "last_error": None,
+    }
+    return Status(**{**values, **changed})
+
+
+def lines(**changed):
+    return status(**changed).lines(Zone("UTC"))
+
+
+# The file
+
+
+def test_a_file_is_json_and_its_size_a_multiple_of_a_block():
+    content = status().to_file()
+    assert len(content) == 4096
+    assert content.endswith(b" \n")
+    assert json.loads(content) == json.loads(status().to_json())
+
+
+@given(st.integers(0, 300), st.text())
+def test_whatever_it_says_it_is_read_again(windows, text):
+    made = status(
+        mountpoint=text,
+        windows=windows_of(Span(2 * n, 2 * n + 1) for n in range(windows)),
+        last_error=Failure(NOON, text),
+    )
+    content = made.to_file()
+    assert len(content) % 4096 == 0
+    assert content.endswith(b"\n")
+    assert content.isascii()
+    assert Status.from_json(content) == made
+
+
+@pytest.mark.parametrize("odd", ["bytes\udcff", "\ud800"])
+def test_a_path_that_is_not_utf_8_is_read_again(odd):
+    assert Status.from_json(status(mountpoint=odd).to_file()) == status(mountpoint=odd)
+
+
+def test_what_has_no_beginning_or_no_end_has_none():
+    spans = [Span(ALWAYS.start, 5), Span(7, 9), Span(11, ALWAYS.end)]
+    assert windows_of(spans) == [Window(None, 5), Window(7, 9), Window(11, None)]
+    windows = json.loads(status(windows=windows_of([ALWAYS])).to_json())["windows"]
+    assert windows == [{"start": None, "end": None}]
+
+
+def test_a_later_version_may_say_more():
+    more = {**json.loads(status().to_json()), "weather": "fine"}
+    assert Status.from_json(json.dumps(more).encode()) == status()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff", b"[]", b"{}", b'{"version": 1}', b"[" * 100_000,
+     status().to_json().encode()[:-1], status(pid="42").to_json().encode(),
+     status(since=float("nan")).to_json().encode()],
+    ids=lambda content: ascii(content[:20]),
+)  # fmt: skip
+def test_anything_else_is_refused(content):
+    with pytest.raises(ValueError):
+        Status.from_json(content)
+
+
+# For a person
+
+
+def test_it_is_told_in_aligned_lines():
+    assert lines() == [
+        "/home/you/history",
+        "  histfs       0.1.0, process 42, mounted 2024-05-02 12:00:00",
+        "  account      default, https://api.elevenlabs.io",
+        "  items        12,345; the whole history is known",
+        "  audio cache  3.0 MB of 2.0 GB",
+        "  requests     1,500 list, 0 get, 7 audio, 0 delete",
+        "  last error   none",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scan", "said"),
+    [
+        (Scan(True, None, "reading"), "the whole history is known; reading it"),
+        (Scan(False, NOON, "idle"), "the history is known down to 2024-05-02 12:00:00"),
+        (Scan(False, NOON, "waiting"), "12:00:00; waiting to try again"),
+        (Scan(False, None, "reading"), "the history is known in parts; reading it"),
+        (Scan(False, None, "of a later version"), "the history is known in parts"),
+    ],
+)
+def test_it_tells_how_far_the_history_is_known(scan, said):
+    assert lines(scan=scan)[3].endswith(said)
+
+
+def test_the_last_error_is_told_with_its_time():
+    error = Failure(NOON, "the server can't be reached")
+    assert lines(last_error=error)[-1].endswith("2024-05-02 12:00:00 the server can't be reached")
+
+
+@pytest.mark.parametrize("odd", ["\x1b[2J", "a\nb", "\r", "\x9b1m", "\u202e", "\udcff", "\x7f"])
+def test_nothing_reaches_the_terminal_as_an_escape(odd):
+    told = lines(
+        version=odd,
+        mountpoint=odd,
+        account=Account(odd, odd),
+        last_error=Failure(NOON, odd),
+        requests={odd: 1},
+        scan=Scan(False, None, odd),
+    )
+    assert all(line.isprintable() for line in told)
+    assert status(mountpoint=odd).to_json().isprintable()
+
+
+@given(st.integers())
+def test_any_moment_is_told(moment):
+    assert lines(since=moment)
+
+
+def test_text_that_can_be_shown_is_shown_as_it_is():
+    assert shown("Grüße, 音 \x1b") == "Grüße, 音 \\x1b"

@@ -42,6 +42,23 @@ def refused(code, call, *arguments):
     assert errno.errorcode[caught.value.errno] == errno.errorcode[code]
 
 
+def run(*command):
+    subprocess.run([*map(str, command)], check=True)
+
+
+def eventually(call):
+    """Return what a call returns once it neither fails nor returns nothing."""
+    ends = time.monotonic() + 40
+    while True:
+        try:
+            found = call()
+        except OSError:
+            found = None
+        if found or time.monotonic() > ends:
+            return found
+        time.sleep(0.2)
+
+
 @pytest.fixture
 def mount(simulator, tmp_path, binding):
     with mounted(simulator, tmp_path, binding) as mount:
@@ -316,9 +333,57 @@ def test_what_is_known_is_mounted_though_the_server_fails(simulator, tmp_path, b
         names = [item.name for item in mount.items()]
     for fault in ("html", "status"):
         simulator.faults.add(Fault("GET", fault, status=503 if fault == "status" else None))
-        with mounted(simulator, tmp_path, binding) as mount:
+        with mounted(simulator, tmp_path, binding, "--listing-ttl", "0") as mount:
             assert [item.name for item in mount.items()] == names
         simulator.faults.clear()
+
+
+def test_what_is_known_is_not_shown_when_the_key_is_refused(simulator, tmp_path, binding):
+    with mounted(simulator, tmp_path, binding) as mount:
+        mount.items()
+    simulator.faults.add(Fault("GET", "status", status=401, code="invalid_api_key"))
+    with mounted(simulator, tmp_path, binding, "--listing-ttl", "0") as mount:
+        refused(errno.EACCES, os.listdir, mount.path / "by-date")
+
+
+def test_a_server_that_hangs_costs_one_timeout(simulator, tmp_path, binding):
+    with mounted(simulator, tmp_path, binding, "--listing-ttl", "0") as mount:
+        names = [item.name for item in mount.items()]
+        simulator.counts.reset()
+        simulator.faults.add(Fault("GET /v1/history$", "hang", seconds=60))
+        assert [item.name for item in mount.items()] == names
+        assert simulator.counts[LIST] <= 2
+
+
+def test_voices_that_are_not_known_in_time_are_not_listed(tmp_path, binding):
+    settings = Settings(items=12_000, alignments=False, latency=0.2)
+    with (
+        Simulator(settings) as simulator,
+        mounted(simulator, tmp_path, binding, "--timeout", "1") as mount,
+    ):
+        refused(errno.EAGAIN, os.listdir, mount.path / "by-voice")
+        voices = eventually(lambda: os.listdir(mount.path / "by-voice"))
+        shown = [os.listdir(mount.path / "by-voice" / voice) for voice in voices]
+        assert sum(map(len, shown)) == 12_000
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")
+def test_a_full_disk_makes_listings_fail_and_nothing_else(tmp_path, binding):
+    disk = tmp_path / "cache"
+    disk.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk)
+    try:
+        with (
+            Simulator(Settings(items=5000, days=90)) as simulator,
+            mounted(simulator, tmp_path, binding, "--timeout", "5") as mount,
+        ):
+            refused(errno.ENOSPC, os.listdir, mount.path / "by-voice")
+            run("mount", "-o", "remount,size=200m", disk)
+            voices = eventually(lambda: os.listdir(mount.path / "by-voice"))
+            shown = [os.listdir(mount.path / "by-voice" / voice) for voice in voices]
+            assert sum(map(len, shown)) == 5000
+    finally:
+        run("umount", disk)
 
 
 def test_what_is_known_goes_on_without_the_server(simulator, tmp_path, binding):

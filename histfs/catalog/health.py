@@ -30,11 +30,12 @@ class Health:
         self._used = clock()
 
     @contextlib.contextmanager
-    def asking(self, background: bool = False) -> Iterator[None]:
+    def asking(self, background: bool = False, remembered: bool = True) -> Iterator[None]:
         """Ask for something within the block.
 
         Args:
-            background: whether nobody waits for it.
+            background: whether others come first.
+            remembered: whether a failure keeps others from asking for a while.
         """
         token = object()
         with self._lock:
@@ -42,8 +43,9 @@ class Health:
         try:
             yield
         except Exception as error:
-            with self._lock:
-                self._failure = (self._clock(), error)
+            if remembered:
+                with self._lock:
+                    self._failure = (self._clock(), error)
             raise
         else:
             with self._lock:

@@ -71,14 +71,16 @@ class Reading:
             SourceError: the source failed, or its pages can't be trusted.
             NoSpace, CacheFailed: the page can't be kept.
         """
-        asked, answer = self._coming.result() if self._coming else self._ask()
+        hurry = ahead is not None or not self._background
+        asked, answer = self._coming.result() if self._coming else self._ask(hurry)
         more = answer.rest.start < answer.rest.end
-        self._coming = ahead.fly(self, self._ask) if ahead and more else None
+        self._coming = ahead.fly(self, lambda: self._ask(hurry)) if ahead and more else None
         self._reader.store.replace(answer.span, answer.records, asked, self._outdated)
         self._outdated = None
         return answer
 
-    def _ask(self) -> tuple[float, Answer]:
+    def _ask(self, hurry: bool) -> tuple[float, Answer]:
         asked = self._reader.clock()
-        with self._reader.health.asking(self._background):
+        # What fails while nobody waits for it is nobody's failure.
+        with self._reader.health.asking(self._background, remembered=hurry):
             return asked, self._paging.next()

@@ -107,6 +107,14 @@ def test_a_page_that_fails_is_told_to_who_waits_and_asked_for_again(world):
     assert world.requests(world.list) == 2
 
 
+def test_a_page_that_nobody_waits_for_fails_nobody(world):
+    world.source.fail("list", ServerFailed("500"))
+    with pytest.raises(ServerFailed):
+        world.scanner.step(hurry=False)
+    world.source.recover()
+    assert world.list(Span(0, 2)) == names(0, 1)
+
+
 def test_a_scan_goes_on_when_the_one_who_waits_gives_up(world):
     with world.source.held("list", skip=1) as gate:
         with pytest.raises(NotComplete):

@@ -32,6 +32,11 @@ class Answer:
     records: Sequence[Record]
     rest: Span
 
+    @property
+    def more(self) -> bool:
+        """Whether something lies below."""
+        return self.rest.start < self.rest.end
+
 
 class Paging:
     """A span that is read from its end downwards. For one thread.

@@ -73,8 +73,7 @@ class Reading:
         """
         hurry = ahead is not None or not self._background
         asked, answer = self._coming.result() if self._coming else self._ask(hurry)
-        more = answer.rest.start < answer.rest.end
-        self._coming = ahead.fly(self, lambda: self._ask(hurry)) if ahead and more else None
+        self._coming = ahead.fly(self, lambda: self._ask(hurry)) if ahead and answer.more else None
         self._reader.store.replace(answer.span, answer.records, asked, self._outdated)
         self._outdated = None
         return answer

@@ -41,6 +41,8 @@ PAGE = 1000
 _STRETCH = 4
 #: Pages that are read of a year or a month before it is thought to be too large to be read whole.
 _LOOKS = 4
+#: Answers that are waited for, at the most, where each of them leaves something open.
+_ANSWERS = 5
 
 log = logging.getLogger(__name__)
 
@@ -134,19 +136,8 @@ class Refresher:
         failure = self._health.failure()
         if before and patience == 0 and failure is None:
             return
-        waiter = waiter.at_most(patience)
-        while failure is None:
-            try:
-                waiter.result(ask())
-            except DeadlineExceeded:
-                break
-            except Interrupted:
-                raise
-            except HistfsError as error:
-                failure = error
-            # Looked at again: an answer that tells of more new items than it holds leaves a gap.
-            if failure is None and known():
-                return
+        if failure is None:
+            failure = _first_failure(known, ask, waiter.at_most(patience))
         if isinstance(failure, KeyRefused):
             raise failure
         if known():
@@ -277,8 +268,9 @@ class Refresher:
             reading = self._reader.read(Span(looked_for[0].start, gaps[-1].end))
             pages, below = 0, 0.0
             while looked_for and (pages < _LOOKS or below <= len(looked_for) / 2):
-                pages, below = pages + 1, _pages_below(reading.next())
-                looked_for = self._open(looked_for)
+                answer = reading.next()
+                pages, below = pages + 1, _pages_below(answer)
+                looked_for = self._open(looked_for) if answer.more else []
         probes = [
             self._fly(self._probes, ("probe", span), partial(self._probe, span))
             for span in looked_for
@@ -288,7 +280,29 @@ class Refresher:
 
     def _probe(self, span: Span) -> None:
         """Ask for the newest item of a span alone."""
-        self._reader.read(span, limit=1).next()
+        reading = self._reader.read(span, limit=1)
+        # A server that looks through its items bit by bit may answer with nothing so far.
+        while reading.next().more and self._open([span]):
+            pass
+
+
+def _first_failure(
+    known: Callable[[], bool], ask: Callable[[], Future[None]], waiter: Waiter
+) -> HistfsError | None:
+    """Wait until something is known; return why it is not, None when it is or time is over."""
+    # More than once: an answer that tells of more new items than it holds leaves a gap.
+    for _ in range(_ANSWERS):
+        try:
+            waiter.result(ask())
+        except DeadlineExceeded:
+            return None
+        except Interrupted:
+            raise
+        except HistfsError as error:
+            return error
+        if known():
+            return None
+    return None
 
 
 def _pages_below(answer: Answer) -> float:

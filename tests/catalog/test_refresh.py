@@ -355,6 +355,13 @@ def test_small_spans_that_are_stale_are_asked_for_whole(large):
     assert large.settle(Span(16, 18), Span(18, 20)) == [17, 18]
 
 
+def test_a_probe_is_answered_bit_by_bit(path):
+    script = [Page([], "a"), Page([], "b"), Page(rows(25), "c"), Page([], "d")]
+    with world_at(path, Scripted(*script)) as world:
+        assert world.settle(Span(20, 40)) == [25]
+        assert world.source.count("list") == 3
+
+
 def test_a_probe_that_fails_settles_nothing(large):
     large.source.fail("list", ServerFailed("500"))
     with pytest.raises(ServerFailed):

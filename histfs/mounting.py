@@ -47,7 +47,8 @@ from histfs.sources.elevenlabs.http import Http
 from histfs.sources.watched import Watched
 from histfs.status import Account, Cache, Failure, Scan, Status, windows_of
 
-#: Entries of directories that are kept rendered, at the most.
+#: Entries of directories that are kept rendered, at the most; one larger directory alone may have
+#: more.
 _LISTED = 200_000
 #: Spans, and single items, that are asked for at once; and deletes.
 _LISTS, _PROBES, _DELETES = 4, 4, 4
@@ -103,7 +104,7 @@ def compose(settings: Settings) -> Iterator[Filesystem]:
         )
         for flights in (lists, probes, downloads, deletes):
             stack.callback(flights.close)
-        reader = Reader(source, store, Health(time.time), time.time)
+        reader = Reader(source, store, Health(time.monotonic), time.time)
         scanner = Scanner(reader, home / "scan.lock", rescan=settings.rescan)
         stack.callback(scanner.close)
         refresher = Refresher(
@@ -257,7 +258,7 @@ def _status(filesystem: Filesystem, settings: Settings, mountpoint: Path, since:
 
 
 def _weight(listing: Listing) -> int:
-    """Weigh a listing by its entries; the cache refuses what weighs more than it can hold."""
+    """Weigh a listing by its entries; the largest count as what the cache can hold."""
     return min(len(listing.entries), _LISTED)
 
 

@@ -91,6 +91,11 @@ def _translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         if "full" in str(error):
             raise NoSpace(f"no space left for the catalog {path}") from error
+        if "malformed" in str(error) or "not a database" in str(error):
+            schema.mark_damaged(path)
+            raise CacheFailed(
+                f"the catalog {path} is damaged: mount again, and it is set aside and read anew"
+            ) from error
         raise CacheFailed(f"the catalog {path} failed: {error}") from error
     except OSError as error:
         raise CacheFailed(f"the catalog {path} failed: {error.strerror}") from error

@@ -9,17 +9,21 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
+from histfs.core.errors import KeyRefused, RateLimited, Unreachable
+
 #: Seconds that a listing which is known, but not fresh, waits for news before it does without.
 PATIENCE = 5.0
 #: Seconds after a failure in which nothing is asked: what is known is shown, the rest fails.
 FAILURE_MEMORY = 10.0
+#: What fails so would fail for everybody.
+_OF_ALL = (Unreachable, KeyRefused, RateLimited)
 
 
 class Health:
     """Remembers what is being asked, and what failed.
 
     Args:
-        clock: seconds since the epoch.
+        clock: seconds; any origin.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -30,12 +34,11 @@ class Health:
         self._used = clock()
 
     @contextlib.contextmanager
-    def asking(self, background: bool = False, remembered: bool = True) -> Iterator[None]:
+    def asking(self, background: bool = False) -> Iterator[None]:
         """Ask for something within the block.
 
         Args:
-            background: whether others come first.
-            remembered: whether a failure keeps others from asking for a while.
+            background: whether others come first. A page that fails there fails nobody else's.
         """
         token = object()
         with self._lock:
@@ -43,7 +46,7 @@ class Health:
         try:
             yield
         except Exception as error:
-            if remembered:
+            if not background or isinstance(error, _OF_ALL):
                 with self._lock:
                     self._failure = (self._clock(), error)
             raise
@@ -68,7 +71,8 @@ class Health:
         """Return the seconds that are worth waiting for news: none while an answer is overdue."""
         with self._lock:
             now = self._clock()
-            waited = max((now - since for since, _ in self._asking.values()), default=0.0)
+            asking = self._asking.values()
+            waited = max((now - since for since, background in asking if not background), default=0)
             return min(PATIENCE, max(0.0, PATIENCE - waited))
 
     def busy(self) -> bool:

@@ -17,6 +17,9 @@ from histfs.core.item import Record
 from histfs.core.source import Query, Source
 from histfs.core.times import Span
 
+#: Empty pages in a row that are gone past: a server may look through its items bit by bit.
+_EMPTY = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -53,6 +56,7 @@ class Paging:
         self._rest = span
         self._edge: list[Record] = []
         self._cursors: set[str] = set()
+        self._empty = 0
 
     def next(self) -> Answer:
         """Ask for the next page.
@@ -73,6 +77,9 @@ class Paging:
             if page.cursor in self._cursors:
                 raise BadAnswer("the server gave the same page cursor twice")
             self._cursors.add(page.cursor)
+            self._empty = 0 if page.records else self._empty + 1
+            if self._empty > _EMPTY:
+                raise BadAnswer("the server gives one empty page after the other")
             self._query = Query(self._query.span, page.cursor, self._query.limit)
         return Answer(Span(told, top), records, self._rest)
 

@@ -41,7 +41,7 @@ class Reader:
         Args:
             span: what to ask for.
             limit: items on a page; None for as many as a page can hold.
-            background: whether nobody waits for it.
+            background: whether others come first.
         """
         return Reading(self, span, limit, background)
 
@@ -71,15 +71,13 @@ class Reading:
             SourceError: the source failed, or its pages can't be trusted.
             NoSpace, CacheFailed: the page can't be kept.
         """
-        hurry = ahead is not None or not self._background
-        asked, answer = self._coming.result() if self._coming else self._ask(hurry)
-        self._coming = ahead.fly(self, lambda: self._ask(hurry)) if ahead and answer.more else None
+        asked, answer = self._coming.result() if self._coming else self._ask()
+        self._coming = ahead.fly(self, self._ask) if ahead and answer.more else None
         self._reader.store.replace(answer.span, answer.records, asked, self._outdated)
         self._outdated = None
         return answer
 
-    def _ask(self, hurry: bool) -> tuple[float, Answer]:
+    def _ask(self) -> tuple[float, Answer]:
         asked = self._reader.clock()
-        # What fails while nobody waits for it is nobody's failure.
-        with self._reader.health.asking(self._background, remembered=hurry):
+        with self._reader.health.asking(self._background):
             return asked, self._paging.next()

@@ -8,8 +8,9 @@ request for each thousand items, whatever the directories are.
     a directory            [ day )
     is asked for           [---- 1000 items ----)
 
-Threads: the threads of `Flights` ask. `_lock` guards the table of what is on its way. What two
-answers say of the same span is sorted out by the store. No lock is held while a page is asked for.
+Threads: the threads of `Flights` ask. `_lock` guards the table of what is on its way; it is held
+while the store says what to ask for, never while a page is asked for. What two answers say of the
+same span is sorted out by the store.
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ class Refresher:
         """
         if not self._covered(span):
             self._wait_until(lambda: self._covered(span), lambda: self._ask(span), waiter)
-        # Also of what was completed just now: a scan that went on is as old as where it began.
+            if span != ALWAYS:
+                return
+            # A scan that went on from where it was is as old as where it began.
         if not self._fresh(self._watched(span)):
             self._wait_until(lambda: self._covered(span), lambda: self._ask(span), waiter)
 
@@ -265,6 +268,8 @@ class Refresher:
         looked_for = self._open(spans)
         if len(looked_for) > 1:
             gaps = self._store.windows().gaps(Span(looked_for[0].start, spans[-1].end))
+            if not gaps:
+                return  # somebody else was faster
             reading = self._reader.read(Span(looked_for[0].start, gaps[-1].end))
             pages, below = 0, 0.0
             while looked_for and (pages < _LOOKS or below <= len(looked_for) / 2):
@@ -289,7 +294,11 @@ class Refresher:
 def _first_failure(
     known: Callable[[], bool], ask: Callable[[], Future[None]], waiter: Waiter
 ) -> HistfsError | None:
-    """Wait until something is known; return why it is not, None when it is or time is over."""
+    """Wait until something is known.
+
+    Returns:
+        Why asking failed; None when it didn't, whether the thing is known then or not.
+    """
     # More than once: an answer that tells of more new items than it holds leaves a gap.
     for _ in range(_ANSWERS):
         try:

@@ -91,11 +91,10 @@ class Scanner:
         # The scanning thread's own.
         self._reading: tuple[Span, Reading | None] = _NOWHERE
         self._courtesy = 0.0
+        self._backoff = _BACKOFF
 
     def start(self) -> None:
-        """Scan in a thread from now on; at once where somebody waited for it before."""
-        if self._store.wanted:
-            self.whole()
+        """Scan in a thread from now on."""
         with self._lock:
             self._start()
 
@@ -126,6 +125,8 @@ class Scanner:
         with self._lock:
             state = self._state
         complete = known == [ALWAYS]
+        if complete and state == "waiting":
+            state = "idle"
         reached = bool(known) and not complete and known[-1].end == ALWAYS.end
         return Progress(complete, known[-1].start if reached else None, state)
 
@@ -207,10 +208,10 @@ class Scanner:
             self._thread.start()
 
     def _run(self) -> None:
-        pause, backoff = 0.0, _BACKOFF
+        pause = 0.0
         while self._sleep(pause):
             try:
-                pause, backoff = self._work(), _BACKOFF
+                pause = self._work()
             except Exception as error:  # handed to whoever waits
                 if self._closed:
                     return
@@ -219,12 +220,15 @@ class Scanner:
                 else:
                     log.exception("reading the history failed unexpectedly")
                 self._end("waiting", error)
-                pause, backoff = backoff, min(2 * backoff, _LONGEST_BACKOFF)
+                pause = self._backoff
+                self._backoff = min(2 * self._backoff, _LONGEST_BACKOFF)
 
     def _work(self) -> float:
         """Do what is to be done now, and return the seconds until it is to be looked at again."""
         with self._lock:
-            wanted = self._wanted is not None
+            awaited = self._wanted is not None
+        # Also if it failed for who waited, or they were killed: they are likely to come again.
+        wanted = awaited or self._store.wanted
         if wanted and self._store.windows().cover(ALWAYS):
             self._end("idle", None)
             wanted = False
@@ -232,17 +236,19 @@ class Scanner:
             self._courtesy += _STEP_BACK
             return _STEP_BACK
         self._courtesy = 0.0
-        if wanted:
+        if awaited:
             self._store.wanted = True
-        else:
+        if not wanted:
             missing = (
                 _PAUSE if self._state == "reading" else self._idle
             ) - self._reader.health.quiet()
             if missing > 0:
                 return min(missing, _LONG_LOOK)
         pause = self.step(hurry=wanted)
+        if pause == 0:
+            self._backoff = _BACKOFF
         with self._lock:
-            self._state = "idle" if pause is None else "reading"
+            self._state = "reading" if pause == 0 else "idle"
         if pause is None:
             return _LONG_LOOK
         return pause if wanted else max(pause, _PAUSE)

@@ -128,6 +128,8 @@ def prepare(path: Path) -> None:
     """
     with _alone(path):
         try:
+            if _mark(path).exists():
+                raise sqlite3.DatabaseError("it was found to be damaged")
             _check_or_create(path)
         except sqlite3.OperationalError:
             raise  # locked, a full disk, no permission: the file itself may be good
@@ -135,9 +137,23 @@ def prepare(path: Path) -> None:
             aside = path.with_name(f"{path.name}.{time.strftime('%Y%m%dT%H%M%S')}.unusable")
             log.warning("%s can't be used (%s): set aside as %s", path, error, aside.name)
             path.rename(aside)
+            _mark(path).unlink(missing_ok=True)
             for suffix in ("-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
             _check_or_create(path)
+
+
+def mark_damaged(path: Path) -> None:
+    """Have a catalog file set aside the next time that it is opened.
+
+    Damage behind its first pages shows only when they are read, while others may be using it.
+    """
+    with contextlib.suppress(OSError):
+        _mark(path).touch(mode=0o600)
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(f"{path.name}.damaged")
 
 
 @contextlib.contextmanager

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import click
 
@@ -17,6 +19,8 @@ from histfs.core.times import Zone
 from histfs.mounting import Filesystem, compose
 from histfs.settings import Settings
 from histfs.status import shown
+
+T = TypeVar("T")
 
 #: Seconds before a page that failed is asked for again, from one time to the next.
 PAUSES = (2, 4, 8, 16)
@@ -45,7 +49,8 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
         failed = _fetch_audio(filesystem, settings, display) if audio else 0
         items = _counted(filesystem.store.total(), "item")
         clips = _counted(filesystem.audio.disk.count(), "clip")
-        display.end(f"Up to date: {items} known, {clips} cached.")
+        state = "Not all was to be had" if failed else "Up to date"
+        display.end(f"{state}: {items} known, {clips} cached.")
     if failed:
         raise SourceError(
             f"{_counted(failed, 'clip')} could not be fetched: {logs.log_file()} says why, and the"
@@ -66,24 +71,25 @@ def _read_history(filesystem: Filesystem, settings: Settings, display: Display) 
     zone = Zone()
     # As of now: what ages while the rest is read is for the next time.
     oldest = time.time() - settings.rescan if settings.rescan else -math.inf
-    while (pause := _step(filesystem, oldest, display)) is not None:
+    step = partial(filesystem.scanner.step, oldest=oldest)
+    while (pause := _patiently(step, display)) is not None:
         down_to = filesystem.scanner.progress().down_to
         note = "" if down_to is None else f"down to {zone.local(down_to):%Y-%m-%d}"
         display.move(filesystem.store.total(), note)
         time.sleep(pause)
-    display.end(f"Read the history: {_counted(filesystem.store.total(), 'item')}.")
+    display.end(f"The whole history is known: {_counted(filesystem.store.total(), 'item')}.")
 
 
-def _step(filesystem: Filesystem, oldest: float, display: Display) -> float | None:
-    """Read one page, and try again a few times."""
+def _patiently(act: Callable[[], T], display: Display) -> T:
+    """Ask for something, and a few times again."""
     for pause in PAUSES:
         try:
-            return filesystem.scanner.step(oldest=oldest)
+            return act()
         except _PASSING as error:
             display.wait(f"{shown(str(error))}: trying again in {pause} seconds")
             time.sleep(pause)
     try:
-        return filesystem.scanner.step(oldest=oldest)
+        return act()
     except _PASSING as error:
         raise _resumable(error) from error
 

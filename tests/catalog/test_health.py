@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 
 from histfs.catalog.health import FAILURE_MEMORY, PATIENCE, Health
-from histfs.core.errors import KeyRefused, Unreachable
+from histfs.core.errors import KeyRefused, ServerFailed, Unreachable
 from tests.support.world import Clock
 
 
@@ -30,13 +30,24 @@ def test_news_are_waited_for_until_what_is_asked_for_is_overdue(health, clock):
     assert health.patience() == PATIENCE
 
 
-def test_what_is_overdue_longest_counts_whoever_waits_for_it(health, clock):
+def test_what_is_overdue_longest_counts_but_not_in_the_background(health, clock):
     with health.asking(background=True):
         clock.now += 2
         with health.asking():
             clock.now += 1
-            assert health.patience() == PATIENCE - 3
+            with health.asking():
+                clock.now += 1
+                assert health.patience() == PATIENCE - 2
     assert health.patience() == PATIENCE
+
+
+@pytest.mark.parametrize(
+    ("error", "remembered"), [(Unreachable("x"), True), (ServerFailed("x"), False)]
+)
+def test_what_fails_in_the_background_fails_others_when_it_would_anyhow(health, error, remembered):
+    with pytest.raises(type(error)), health.asking(background=True):
+        raise error
+    assert (health.failure() is not None) == remembered
 
 
 def test_a_failure_is_told_to_who_asked_and_remembered_for_a_while(health, clock):

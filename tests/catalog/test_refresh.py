@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import pytest
@@ -501,6 +501,27 @@ def test_pages_that_can_not_be_trusted_are_refused(path, script):
         file = path.with_name(f"{span.end}.sqlite")
         with world_at(file, Scripted(*script)) as world, pytest.raises(BadAnswer):
             world.list(span)
+
+
+def test_empty_pages_without_end_are_refused(path):
+    script = [Page([], f"c{n}") for n in range(1000)]
+    with world_at(path, Scripted(*script)) as world:
+        with pytest.raises(BadAnswer):
+            world.list(Span(0, 20))
+        assert world.source.count("list") < 200
+
+
+def test_what_was_fetched_just_now_is_not_asked_for_again_however_slow_it_came(world, monkeypatch):
+    monkeypatch.setattr(world.store, "replace", slowly(world, world.store.replace))
+    assert world.requests(lambda: world.list(DAY)) == 1
+
+
+def slowly(world: World, act: Callable[..., None]) -> Callable[..., None]:
+    def late(*arguments: object) -> None:
+        world.later()
+        act(*arguments)
+
+    return late
 
 
 # Two answers about the same time

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from histfs.catalog import scan
 from histfs.catalog.health import FAILURE_MEMORY
 from histfs.core.errors import Interrupted, NotComplete, RateLimited, ServerFailed
 from histfs.core.times import ALWAYS, Span
@@ -105,6 +106,17 @@ def test_a_page_that_fails_is_told_to_who_waits_and_asked_for_again(world):
     world.source.recover()
     world.later(FAILURE_MEMORY + 1)
     assert world.requests(world.list) == 2
+
+
+def test_a_scan_that_failed_goes_on_though_nobody_comes_again(path, monkeypatch):
+    monkeypatch.setattr(scan, "_BACKOFF", 0.05)
+    with world_at(path, MemorySource(numbered(range(10)), page_size=3)) as world:
+        world.source.fail("list", ServerFailed("500"), skip=2)
+        with pytest.raises(ServerFailed):
+            world.list()
+        world.source.recover()
+        assert eventually(lambda: world.covers(ALWAYS))
+        assert eventually(lambda: world.scanner.progress().state == "idle")
 
 
 def test_a_page_that_nobody_waits_for_fails_nobody(world):

@@ -134,3 +134,24 @@ def test_a_disk_that_is_full_when_it_is_opened_costs_nothing_of_it(open_store, p
         open_store()
     assert set_aside(path) == []
     assert open_store().total() == 1
+
+
+def test_damage_that_shows_later_has_the_file_set_aside_the_next_time(path, caplog):
+    store = Store(path)
+    store.replace(ALWAYS, [record(f"{n}", 9999 - n) for n in range(2000)])
+    store.close()
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size // 8)
+        file.write(os.urandom(size // 2))
+    damaged = Store(path)
+    with pytest.raises(CacheFailed, match="mount again"):
+        list(damaged.between(ALWAYS))
+    damaged.close()
+    anew = Store(path)
+    assert list(anew.between(ALWAYS)) == []
+    anew.close()
+    assert "set aside" in caplog.text
+    again = Store(path)
+    again.close()
+    assert len(list(path.parent.glob("*.unusable"))) == 1

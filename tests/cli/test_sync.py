@@ -75,7 +75,7 @@ def test_each_step_is_a_line_and_each_page_a_request(sync, large):
     assert (done.status, done.err) == (0, "")
     assert done.out.splitlines() == [
         "Asked for what is new: 1,000 items known.",
-        "Read the history: 3,500 items.",
+        "The whole history is known: 3,500 items.",
         "Up to date: 3,500 items known, 0 clips cached.",
     ]
     assert large.counts[LIST] == large.counts.total == 4
@@ -225,7 +225,7 @@ def test_clips_that_fail_are_counted_and_the_others_come(sync, simulator, tmp_pa
     simulator.faults.add(Fault(f"{bad}/audio", "status", status=400, body={"detail": "no voice"}))
     done = sync(simulator, "--audio")
     assert done.status == 69
-    assert done.out.splitlines()[-1] == "Up to date: 60 items known, 59 clips cached."
+    assert done.out.splitlines()[-1] == "Not all was to be had: 60 items known, 59 clips cached."
     (line,) = done.err.splitlines()
     assert "1 clip could not be fetched" in line
     assert str(logs.log_file()) in line

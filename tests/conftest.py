@@ -6,13 +6,13 @@ import logging
 import os
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from histfs.simulator import Settings, Simulator
 from tests.support.bindings import BINDINGS, missing
 
-# On a machine that does other things, too, an example may take any time.
-settings.register_profile("unhurried", deadline=None)
+# On a machine that does other things, too, an example may take any time, and so may making it.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
 

@@ -35,6 +35,7 @@ class Connections:
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
+        self._closed = False
         with _translated(path):
             schema.prepare(path)
 
@@ -62,8 +63,9 @@ class Connections:
             db.execute("COMMIT")
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Close the connections: the idle ones now, the others once they are given back."""
         with self._lock:
+            self._closed = True
             idle, self._idle = self._idle, []
         for db in idle:
             db.close()
@@ -80,7 +82,10 @@ class Connections:
                 db.close()  # and whatever it had begun is undone
                 raise
             with self._lock:
-                self._idle.append(db)
+                if not self._closed:
+                    self._idle.append(db)
+                    return
+            db.close()
 
 
 @contextlib.contextmanager

@@ -86,7 +86,7 @@ class Store:
         )
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Close the connections."""
         self._files.close()
 
     # Reading

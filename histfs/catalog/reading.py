@@ -16,6 +16,9 @@ from histfs.core.flights import Flights
 from histfs.core.source import Source
 from histfs.core.times import Span
 
+#: Items that one page holds, at the most.
+PAGE = 1000
+
 
 class Reader:
     """Begins to read spans.
@@ -25,15 +28,30 @@ class Reader:
         store: where they are kept.
         health: is told whether the source answers.
         clock: seconds since the epoch.
+        page: items that one page holds.
     """
 
     def __init__(
-        self, source: Source, store: Store, health: Health, clock: Callable[[], float]
+        self,
+        source: Source,
+        store: Store,
+        health: Health,
+        clock: Callable[[], float],
+        page: int = PAGE,
     ) -> None:
         self.source = source
         self.store = store
         self.health = health
         self.clock = clock
+        self.page = page
+
+    @property
+    def known_on_page(self) -> int:
+        """How many known items are asked for again at once.
+
+        There is room for a few that are new: a page too many would cost as much as a page.
+        """
+        return self.page - self.page // 50
 
     def read(self, span: Span, *, limit: int | None = None, background: bool = False) -> Reading:
         """Begin to read a span.

@@ -36,8 +36,6 @@ from histfs.core.flights import Flights
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
 
-#: Items that one page holds, at the most.
-PAGE = 1000
 #: Days and the like that are asked for together, at the most, when somebody walks through them.
 _STRETCH = 4
 #: Pages that are read of a year or a month before it is thought to be too large to be read whole.
@@ -57,7 +55,6 @@ class Refresher:
         flights: asks for spans.
         probes: asks for single items; its number of threads is how many are asked for at once.
         ttl: seconds for which what was asked is fresh.
-        page: items that one page holds.
     """
 
     def __init__(
@@ -68,7 +65,6 @@ class Refresher:
         flights: Flights,
         probes: Flights,
         ttl: float,
-        page: int = PAGE,
     ) -> None:
         self._reader = reader
         self._store = reader.store
@@ -78,7 +74,7 @@ class Refresher:
         self._flights = flights
         self._probes = probes
         self._ttl = ttl
-        self._page = page
+        self._page = reader.page
         self._lock = threading.Lock()
         self._flying: dict[Span, Future[None]] = {}
 
@@ -95,11 +91,9 @@ class Refresher:
             NotComplete: it did not become known in time.
             Interrupted: the calling process was interrupted.
         """
-        if not self._covered(span):
-            self._wait_until(lambda: self._covered(span), lambda: self._ask(span), waiter)
-            if span != ALWAYS:
-                return
+        if span == ALWAYS and not self._covered(ALWAYS):
             # A scan that went on from where it was is as old as where it began.
+            self._wait_until(lambda: self._covered(ALWAYS), self._scanner.whole, waiter)
         if not self._fresh(self._watched(span)):
             self._wait_until(lambda: self._covered(span), lambda: self._ask(span), waiter)
 
@@ -188,7 +182,7 @@ class Refresher:
                 future = Future()
                 future.set_result(None)
                 return future
-            future = self._fly(self._flights, ("span", asked), lambda: self._read(asked, span))
+            future = self._fly(("span", asked), lambda: self._read(asked, span))
             self._flying[asked] = future
         future.add_done_callback(lambda _: self._landed(asked))
         return future
@@ -211,8 +205,7 @@ class Refresher:
         for other in (*fresh.spans(), *self._flying):
             windows = windows.remove(other)
         area = next((area for area in windows.spans() if area.covers(span)), span)
-        # Room for a few that are new: a page too many would cost as much as a page.
-        room = self._page - self._page // 50 - self._store.count(span, self._page)
+        room = self._reader.known_on_page - self._store.count(span, self._page)
         if room <= 0:
             return span
         behind = self._store.counted_up(Span(span.end, area.end), room)
@@ -238,7 +231,7 @@ class Refresher:
 
     # Asking
 
-    def _fly(self, flights: Flights, key: Hashable, work: Callable[[], None]) -> Future[None]:
+    def _fly(self, key: Hashable, work: Callable[[], None]) -> Future[None]:
         def told() -> None:
             try:
                 work()
@@ -246,7 +239,7 @@ class Refresher:
                 log.warning("the history can't be listed: %s", error)
                 raise
 
-        return flights.fly(key, told)
+        return self._flights.fly(key, told)
 
     def _read(self, asked: Span, wanted: Span) -> None:
         """Ask for a span, page by page, until what is wanted of it is known."""
@@ -261,7 +254,7 @@ class Refresher:
 
     def _search(self, spans: Sequence[Span]) -> Future[None]:
         key = ("search", spans[0].start, spans[-1].end)
-        return self._fly(self._flights, key, lambda: self._find_newest(spans))
+        return self._fly(key, lambda: self._find_newest(spans))
 
     def _find_newest(self, spans: Sequence[Span]) -> None:
         """Find the newest item of each span: by listing them where that is cheaper."""
@@ -277,8 +270,7 @@ class Refresher:
                 pages, below = pages + 1, _pages_below(answer)
                 looked_for = self._open(looked_for) if answer.more else []
         probes = [
-            self._fly(self._probes, ("probe", span), partial(self._probe, span))
-            for span in looked_for
+            self._probes.fly(("probe", span), partial(self._probe, span)) for span in looked_for
         ]
         for probe in probes:
             probe.result()

@@ -1,9 +1,9 @@
 """Reading the whole history in the background: newest first, a page at a time.
 
 What is to be done next follows from the windows alone, so that a scan goes on where it stopped,
-whoever stopped it: the topmost part that isn't known, else the topmost part that was asked about
-too long ago. While somebody waits for the whole it runs as fast as the server answers, one request
-at a time; else it waits until nobody asks for anything.
+whoever stopped it: the topmost part that isn't known, else the part that was asked about first, if
+that is too long ago. While somebody waits for the whole it runs as fast as the server answers, one
+request at a time; else it waits until nobody asks for anything.
 
 Threads: one thread scans. `_lock` guards the state that others see; `_changed` is its condition.
 Among the processes of one account only the one that holds the lock file (flock) scans.
@@ -34,8 +34,6 @@ _LOOK, _LONG_LOOK = 0.5, 60.0
 _BACKOFF, _LONGEST_BACKOFF = 10.0, 300.0
 #: Seconds that a page waits until nobody else is waiting for one, at the most, and between looks.
 _COURTESY, _STEP_BACK = 2.0, 0.02
-#: Items that are asked for again at once.
-_CHUNK = 980
 
 _NOWHERE = (Span(0, 0), None)
 
@@ -180,7 +178,7 @@ class Scanner:
         # The one that was asked about first: where a scan takes longer than what it is to be
         # fresh for, all of it gets its turn.
         start, end, _ = min(old, key=lambda window: window.asked)
-        date = self._store.counted_down(Span(start, end), _CHUNK)
+        date = self._store.counted_down(Span(start, end), self._reader.known_on_page)
         return Span(start if date is None else min(date + 1, end - 1), end)
 
     @contextlib.contextmanager
@@ -267,7 +265,7 @@ class Scanner:
         with self._lock:
             self._state = state
             wanted, self._wanted = self._wanted, None
-        if wanted is None or wanted.cancelled():
+        if wanted is None:
             return
         if error is None:
             wanted.set_result(None)

@@ -62,7 +62,9 @@ class World:
         self.store = Store(self._path, self.clock)
         self.health = Health(self.clock)
         self.flights = [Flights("list", 4), Flights("probe", 4)]
-        self.reader = Reader(self.source, self.store, self.health, self.clock)
+        self.reader = Reader(
+            self.source, self.store, self.health, self.clock, self.source.page_size
+        )
         self.scanner = Scanner(
             self.reader, self._path.with_name("scan.lock"), rescan=self._rescan, idle=self._idle
         )
@@ -72,7 +74,6 @@ class World:
             flights=self.flights[0],
             probes=self.flights[1],
             ttl=TTL,
-            page=self.source.page_size,
         )
 
     def unmount(self) -> None:

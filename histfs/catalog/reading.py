@@ -79,6 +79,11 @@ class Reading:
         )
         self._coming: Future[tuple[float, Answer]] | None = None
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the next page is on its way."""
+        return self._coming is not None
+
     def next(self, ahead: Flights | None = None) -> Answer:
         """Ask for the next page and store it.
 

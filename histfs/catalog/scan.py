@@ -12,15 +12,13 @@ Among the processes of one account only the one that holds the lock file (flock)
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
-import os
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
+from histfs.catalog.locks import locked
 from histfs.catalog.reading import Reader, Reading
 from histfs.core.errors import CacheFailed, HistfsError, Interrupted
 from histfs.core.flights import Flights
@@ -88,6 +86,7 @@ class Scanner:
         self._state = "idle"
         # The scanning thread's own.
         self._reading: tuple[Span, Reading | None] = _NOWHERE
+        self._held: contextlib.ExitStack | None = None
         self._courtesy = 0.0
         self._backoff = _BACKOFF
 
@@ -113,6 +112,9 @@ class Scanner:
             self._closed = True
             wanted, self._wanted = self._wanted, None
             self._changed.notify_all()
+            threaded = self._thread is not None
+        if not threaded:
+            self._let_go()
         self._ahead.close()
         if wanted is not None:
             wanted.cancel()
@@ -144,9 +146,11 @@ class Scanner:
             SourceError: the source failed.
             NoSpace, CacheFailed: the page can't be kept.
         """
-        with self._alone() as alone:
-            if not alone:
-                return _LOOK
+        held = self._held or self._hold()
+        if held is None:
+            return _LOOK
+        self._held = None
+        with held:
             span = self._next(oldest)
             if span is None:
                 return None
@@ -161,6 +165,9 @@ class Scanner:
             while reading.newest is not None and answer.span.start > reading.newest:
                 answer = reading.next(ahead)
             self._reading = (answer.rest, reading)
+            if reading.is_ahead:
+                # Another process would ask for the page that is on its way.
+                self._held = held.pop_all()
             return 0.0
 
     def _next(self, oldest: float | None) -> Span | None:
@@ -181,21 +188,18 @@ class Scanner:
         date = self._store.counted_down(Span(start, end), self._reader.known_on_page)
         return Span(start if date is None else min(date + 1, end - 1), end)
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[bool]:
-        """Say whether no other process scans, within the block."""
-        try:
-            file = os.open(self._lock_file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise CacheFailed(f"{self._lock_file} can't be opened: {error.strerror}") from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
-        finally:
-            os.close(file)
+    def _hold(self) -> contextlib.ExitStack | None:
+        """Hold the lock file until what is returned is closed; None when another process does."""
+        with contextlib.ExitStack() as stack:
+            try:
+                alone = stack.enter_context(locked(self._lock_file, wait=False))
+            except OSError as error:
+                raise CacheFailed(f"{self._lock_file} can't be opened: {error.strerror}") from error
+            return stack.pop_all() if alone else None
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self._held.close()
 
     # The thread
 
@@ -206,6 +210,12 @@ class Scanner:
             self._thread.start()
 
     def _run(self) -> None:
+        try:
+            self._scan()
+        finally:
+            self._let_go()
+
+    def _scan(self) -> None:
         pause = 0.0
         while self._sleep(pause):
             try:

@@ -17,13 +17,13 @@ index on them. Who looks for an item knows its date.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
+
+from histfs.catalog.locks import locked
 
 #: Another version of the tables is not read: the file is set aside and a new one begun.
 VERSION = 2
@@ -126,7 +126,8 @@ def prepare(path: Path) -> None:
     Args:
         path: the file; its directory exists.
     """
-    with _alone(path):
+    # Others who start now would set aside what was only just begun.
+    with locked(path.with_name(f"{path.name}.lock"), wait=True):
         try:
             if _mark(path).exists():
                 raise sqlite3.DatabaseError("it was found to be damaged")
@@ -154,18 +155,6 @@ def mark_damaged(path: Path) -> None:
 
 def _mark(path: Path) -> Path:
     return path.with_name(f"{path.name}.damaged")
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold off others who would set aside what was only just begun (flock of a file beside it)."""
-    beside = path.with_name(f"{path.name}.lock")
-    file = os.open(beside, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)
 
 
 def _check_or_create(path: Path) -> None:

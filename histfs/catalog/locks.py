@@ -1,0 +1,35 @@
+"""Lock files: what keeps the processes of one account out of each other's way (flock(2))."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait: bool) -> Iterator[bool]:
+    """Hold a lock file within the block; a process that ends lets go of it, however it ends.
+
+    Args:
+        path: made when it isn't there.
+        wait: whether to wait until nobody else holds it.
+
+    Returns:
+        Whether it is held.
+
+    Raises:
+        OSError: the file can't be opened.
+    """
+    file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        held = True
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held = False
+        yield held
+    finally:
+        os.close(file)

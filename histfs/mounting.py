@@ -119,7 +119,7 @@ def compose(settings: Settings) -> Iterator[Filesystem]:
             source,
             Disk(home, settings.audio_cache_size),
             downloads,
-            set_size=catalog.set_size,
+            set_audio=catalog.set_audio,
             forget=catalog.forget,
             exact=settings.exact_sizes,
         )

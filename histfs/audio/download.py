@@ -7,6 +7,7 @@ that they are read without the lock.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import threading
@@ -42,7 +43,8 @@ class Download:
         item: whose audio to fetch.
         source: where to fetch it.
         disk: where to put it.
-        landed: called with the exact size in bytes once the clip is whole and in its place.
+        landed: called with the exact size in bytes and the SHA-256 once the clip is whole and in
+            its place.
         abandoned: called when the last one who waited has given up.
     """
 
@@ -51,7 +53,7 @@ class Download:
         item: Item,
         source: Source,
         disk: Disk,
-        landed: Callable[[int], None],
+        landed: Callable[[int, bytes], None],
         abandoned: Callable[[], None],
     ) -> None:
         self._item = item
@@ -156,35 +158,41 @@ class Download:
     def _fetch(self) -> None:
         file, path = self._disk.create()
         try:
-            self._receive(file)
+            sha256 = self._receive(file)
             with translated("can't be written", self._disk.root):
                 os.fsync(file.number)
             self._disk.keep(path, self._item.key, self._received)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        self._landed(self._received)
+        self._landed(self._received, sha256)
         with self._changed:
             self._size = self._received
             self._done = True
             self._changed.notify_all()
 
-    def _receive(self, file: Descriptor) -> None:
-        """Receive the whole clip; one that breaks on the way is asked for again from its start."""
-        for tries_left in reversed(range(_TRIES)):
+    def _receive(self, file: Descriptor) -> bytes:
+        """Receive the whole clip, and return its SHA-256.
+
+        One that breaks on the way is asked for again from its start.
+        """
+        tries = 0
+        while True:
+            tries += 1
             with self._source.audio(self._item.id) as stream:
                 try:
-                    size = 0
+                    size, hashed = 0, hashlib.sha256()
                     if stream.length == 0:
                         raise BadAnswer("the audio is empty")
                     self._begin(file, stream.length)
                     for chunk in stream.chunks():
                         self._put(file, size, chunk)
+                        hashed.update(chunk)
                         size += len(chunk)
                     self._check(size)
-                    return
+                    return hashed.digest()
                 except (Unreachable, BadAnswer) as error:
-                    if not tries_left:
+                    if tries == _TRIES:
                         raise
                     log.info("the audio of %s broke (%s): trying again", self._item.key, error)
 

@@ -37,7 +37,8 @@ class CachedAudio:
         source: where audio is fetched.
         disk: where it is kept.
         flights: fetches; its number of threads is the number of connections.
-        set_size: keeps the exact size of a clip, by key, for ever.
+        set_audio: keeps the exact size of a clip, and its SHA-256 where it is known, by key, for
+            ever.
         forget: takes an item out of the catalog that turned out to be deleted elsewhere.
         exact: whether `size` fetches a clip whose exact size isn't known.
     """
@@ -48,14 +49,14 @@ class CachedAudio:
         disk: Disk,
         flights: Flights,
         *,
-        set_size: Callable[[str, int], None],
+        set_audio: Callable[[str, int, bytes | None], None],
         forget: Callable[[Item], None],
         exact: bool = False,
     ) -> None:
         self._source = source
         self.disk = disk
         self._flights = flights
-        self._set_size = set_size
+        self._set_audio = set_audio
         self._forget = forget
         self._exact = exact
         self._lock = threading.Lock()
@@ -90,7 +91,7 @@ class CachedAudio:
             if isinstance(content, Descriptor):
                 found = os.fstat(content.number).st_size
                 if size is None:
-                    self._learn(item.key, found)
+                    self._learn(item.key, found, None)
                 return self._handle(item, found, content)
             try:
                 return self._handle(item, content.wait_for_size(waiter), content)
@@ -145,7 +146,7 @@ class CachedAudio:
                 item,
                 self._source,
                 self.disk,
-                landed=lambda size: self._landed(item, size),
+                landed=lambda size, sha256: self._landed(item, size, sha256),
                 abandoned=lambda: self._flights.abandon(flight),
             )
             self._flights.fly(flight, lambda: self._run(item, download))
@@ -203,17 +204,23 @@ class CachedAudio:
         except SourceError as error:
             log.info("whether %s is still there can't be told: %s", item.key, error)
 
-    def _landed(self, item: Item, size: int) -> None:
+    def _landed(self, item: Item, size: int, sha256: bytes) -> None:
         if item.size not in (None, size):
             log.warning("the audio of %s has %d bytes, not %d", item.key, size, item.size)
-        self._learn(item.key, size)
+        self._learn(item.key, size, sha256)
 
-    def _learn(self, key: str, size: int) -> None:
-        """Keep an exact size; the catalog's disk may be full, and the clip is good all the same."""
+    def _learn(self, key: str, size: int, sha256: bytes | None) -> None:
+        """Keep what was learnt; the catalog's disk may be full, and the clip is good all the same.
+
+        Args:
+            key: the item's key.
+            size: the exact size in bytes.
+            sha256: of the clip as it came; None when it was found, and not looked through.
+        """
         with self._lock:
             self._learnt[key] = size
         try:
-            self._set_size(key, size)
+            self._set_audio(key, size, sha256)
         except HistfsError as error:
             log.warning("the size of %s can't be kept: %s", key, error)
 

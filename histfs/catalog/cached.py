@@ -99,9 +99,9 @@ class CachedCatalog:
         """Take a deleted item out."""
         self._catalog.forget(item)
 
-    def set_size(self, key: str, size: int) -> None:
-        """Keep the exact size of an item's audio, in bytes."""
-        self._catalog.set_size(key, size)
+    def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
+        """Keep the exact size of an item's audio, in bytes, and its SHA-256 where it is known."""
+        self._catalog.set_audio(key, size, sha256)
         with self._lock:
             self._epoch += 1
             self._answers.pop(("find", key), None)

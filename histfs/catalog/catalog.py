@@ -94,6 +94,6 @@ class Catalog:
         """Take a deleted item out."""
         self._store.forget(item.key, item.date)
 
-    def set_size(self, key: str, size: int) -> None:
-        """Keep the exact size of an item's audio, in bytes."""
-        self._store.set_size(key, size)
+    def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
+        """Keep the exact size of an item's audio, in bytes, and its SHA-256 where it is known."""
+        self._store.set_audio(key, size, sha256)

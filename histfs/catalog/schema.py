@@ -2,7 +2,7 @@
 
 items    one row an item, what a listing shows; `key` is the id, or stands for it where that is odd
 raws     their raw objects, apart from them: a listing of 100,000 items must not read 100 MB
-audio    exact sizes, by key; they outlive the item's row, so that they are kept for ever
+audio    exact sizes and checksums, by key, kept for ever: they outlive the item's row
 labels   the values of facets: voices, sources, models
 placed   which items have which label, by date; `items.labels` lists the same for one item
 windows  the spans of time that are completely known, and when they were asked about
@@ -26,7 +26,7 @@ from pathlib import Path
 from histfs.catalog.locks import locked
 
 #: Another version of the tables is not read: the file is set aside and a new one begun.
-VERSION = 2
+VERSION = 3
 
 #: Seconds to wait for another mount of the same account that is writing.
 BUSY_TIMEOUT = 10.0
@@ -52,8 +52,9 @@ CREATE TABLE raws (
     raw BLOB NOT NULL
 ) STRICT;
 CREATE TABLE audio (
-    key  TEXT PRIMARY KEY,
-    size INTEGER NOT NULL
+    key    TEXT PRIMARY KEY,
+    size   INTEGER NOT NULL,
+    sha256 BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE labels (
     label INTEGER PRIMARY KEY,

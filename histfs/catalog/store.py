@@ -18,6 +18,7 @@ from histfs.catalog import writing
 from histfs.catalog.connections import Connections
 from histfs.catalog.packing import Packer
 from histfs.catalog.windows import Window, Windows
+from histfs.core.audio import Fingerprint
 from histfs.core.errors import CacheFailed
 from histfs.core.index import FacetValue, Listed
 from histfs.core.item import Facets, Item, Record
@@ -202,6 +203,11 @@ class Store:
         )
         return next((self._unpack(raw) for (raw,) in rows), None)
 
+    def fingerprint(self, key: str) -> Fingerprint | None:
+        """Return what is known of an item's audio, whether the item is still known or not."""
+        rows = self._files.rows("SELECT size, sha256 FROM audio WHERE key = ?", (key,))
+        return next((Fingerprint(*row) for row in rows), None)
+
     def total(self) -> int:
         """Return the number of all items."""
         ((count,),) = self._files.rows("SELECT items FROM changes")
@@ -246,12 +252,26 @@ class Store:
         """Take a deleted item out."""
         self._write(lambda db: writing.forget(db, key, date, self._clock()))
 
-    def set_size(self, key: str, size: int) -> None:
-        """Keep the exact size of an item's audio, in bytes."""
+    def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
+        """Keep the exact size and the checksum of an item's audio.
+
+        Args:
+            key: the item's key.
+            size: in bytes.
+            sha256: of the whole; None where it isn't known: one that is kept already stays if the
+                size is still the same.
+        """
         with self._files.transaction() as db:
             db.execute(
-                "INSERT INTO audio VALUES (?, ?) ON CONFLICT DO UPDATE SET size = excluded.size",
-                (key, size),
+                """
+                INSERT INTO audio VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET
+                    size = excluded.size,
+                    sha256 = coalesce(
+                        excluded.sha256,
+                        iif(excluded.size = audio.size, audio.sha256, NULL)
+                    )
+                """,
+                (key, size, sha256),
             )
 
     def _write(self, change: Callable[[Any], Span | None]) -> None:

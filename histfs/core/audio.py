@@ -1,12 +1,24 @@
-"""The `AudioStore` protocol: what the tree asks of the cache of audio."""
+"""The `AudioStore` protocol, what the tree asks of the cache of audio; and what tells a clip."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
 from histfs.core.waiting import Waiter
+
+
+class Fingerprint(NamedTuple):
+    """What is known of a clip once it was here.
+
+    Attributes:
+        size: in bytes.
+        sha256: of the whole clip; None where only its size is known.
+    """
+
+    size: int
+    sha256: bytes | None
 
 
 class AudioStore(Protocol):

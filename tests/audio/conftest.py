@@ -27,6 +27,7 @@ class World:
 
     Attributes:
         sizes: what the store has asked the catalog to keep.
+        checksums: the same, SHA-256.
         forgotten: keys of the items that it has asked the catalog to forget.
     """
 
@@ -34,6 +35,7 @@ class World:
     disk: Disk
     store: CachedAudio
     sizes: dict[str, int] = field(default_factory=dict)
+    checksums: dict[str, bytes | None] = field(default_factory=dict)
     forgotten: list[str] = field(default_factory=list)
 
     def item(self, item_id: str = "a", size: int | None = None) -> Item:
@@ -77,17 +79,22 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
         pools.append(flights or Flights("download", 4))
         source = MemorySource() if source is None else source
         sizes: dict[str, int] = {}
+        checksums: dict[str, bytes | None] = {}
         forgotten: list[str] = []
+
+        def set_audio(key: str, size: int, sha256: bytes | None) -> None:
+            sizes[key], checksums[key] = size, sha256
+
         disk = Disk(tmp_path / "cache", cap)
         store = CachedAudio(
             source,
             disk,
             pools[-1],
-            set_size=sizes.__setitem__,
+            set_audio=set_audio,
             forget=lambda item: forgotten.append(item.key),
             exact=exact,
         )
-        return World(source, disk, store, sizes, forgotten)
+        return World(source, disk, store, sizes, checksums, forgotten)
 
     yield make
     for pool in pools:

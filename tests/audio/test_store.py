@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import hashlib
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -139,7 +140,9 @@ def test_a_body_that_breaks_is_asked_for_again_and_its_readers_get_the_whole(mak
     source.go(99)
     world = make_world(source)
     assert [world.read(world.item()) for _ in range(2)] == [b"audio!!!"] * 2
+    assert world.store.fetch(world.item(), waiter()) == 8
     assert world.fetched == 3
+    assert world.checksums == {"a": hashlib.sha256(b"audio!!!").digest()}
 
 
 @pytest.mark.parametrize("other", [[b"AUDIO!!!"], [b"au"]], ids=["other bytes", "fewer bytes"])
@@ -211,6 +214,7 @@ def test_audio_that_has_changed_is_an_error_for_who_has_it_open_and_then_the_new
     with pytest.raises(BadAnswer, match="has changed"):
         file.read(0, 5, waiter())
     assert world.sizes == {"a": 10}
+    assert world.checksums == {"a": hashlib.sha256(b"audio of a").digest()}
     assert world.read(world.item()) == b"audio of a"
 
 
@@ -237,13 +241,11 @@ def test_a_disk_that_fails_is_an_error_of_the_cache(world, monkeypatch):
 def test_a_clip_is_served_though_the_catalog_can_not_keep_its_size(make_world, tmp_path, caplog):
     world = make_world()
 
-    class Full(dict):
-        def __setitem__(self, key, size):
-            raise NoSpace("no space left for the catalog")
+    def full(key, size, sha256):
+        raise NoSpace("no space left for the catalog")
 
-    full = Full()
     store = type(world.store)(
-        world.source, world.disk, Flights("one", 1), set_size=full.__setitem__, forget=print
+        world.source, world.disk, Flights("one", 1), set_audio=full, forget=print
     )
     assert store.open(world.item(), waiter()).size == 10
     assert store.size(world.item(), waiter()) == 10

@@ -55,7 +55,7 @@ class FakeCatalog:
     def facets(self, item):
         return self._answer("facets", {"voice": Labelled(self.voice, None)})
 
-    def set_size(self, key, size):
+    def set_audio(self, key, size, sha256):
         self.item = replace(self.item, size=size)
 
     def _answer(self, method, answer):
@@ -154,7 +154,7 @@ def test_a_key_is_found_at_its_own_date_whichever_was_asked_for_before(cached, c
 def test_a_size_that_was_learnt_is_seen_at_once_and_costs_no_other_answer(cached, catalog):
     assert cached.find("a", 50).size is None
     cached.newest(DAY)
-    cached.set_size("a", 7)
+    cached.set_audio("a", 7, None)
     assert cached.find("a", 50).size == 7
     cached.newest(DAY)
     assert catalog.asked["newest"] == 1
@@ -163,7 +163,7 @@ def test_a_size_that_was_learnt_is_seen_at_once_and_costs_no_other_answer(cached
 def test_a_size_that_is_learnt_while_its_item_is_looked_up_is_seen_after_that(cached, catalog):
     def meanwhile():
         catalog.during = lambda: None
-        cached.set_size("a", 7)
+        cached.set_audio("a", 7, None)
 
     catalog.during = meanwhile
     cached.find("a", 50)

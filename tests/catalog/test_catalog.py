@@ -85,5 +85,5 @@ def test_a_deleted_item_is_forgotten_and_its_details_are_gone(catalog):
 def test_a_size_is_known_as_soon_as_it_was_learnt(catalog):
     catalog.ensure(ALWAYS, Waiter(5))
     assert catalog.find("a", 1).size is None
-    catalog.set_size("a", 77)
+    catalog.set_audio("a", 77, None)
     assert catalog.find("a", 1).size == 77

@@ -27,7 +27,7 @@ def test_all_items_come_newest_first_whole_also_those_of_one_second(store):
         record(name, date) for name, date in zip("abcdefg", (1, 2, 2, 2, 2, 2, 3), strict=True)
     ]
     put(store, *items)
-    store.set_size("c", 123)
+    store.set_audio("c", 123, None)
     found = list(store.newest_first())
     assert [item.id for item in found] == list("gfedcba")
     assert {item.id: item.size for item in found if item.size} == {"c": 123}
@@ -52,7 +52,7 @@ def test_nothing_is_held_open_between_two_batches(store, path):
     put(store, *(record(name, date) for date, name in enumerate("abcdef")))
     items = store.newest_first()
     next(items)
-    store.set_size("a", 1)
+    store.set_audio("a", 1, None)
     with closing(module.Connections(path)) as other:
         checkpoint = other.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     assert checkpoint[0][0] == 0  # nobody reads: all of the journal could be put in its place

@@ -425,7 +425,7 @@ def test_whether_the_whole_history_is_wanted_is_known_to_all(store, open_store):
 def test_a_size_is_kept_when_its_item_changes_goes_and_comes_back(store, open_store):
     put(store, record("a", 5))
     assert store.find("a", 5).size is None
-    store.set_size("a", 123)
+    store.set_audio("a", 123, None)
     put(store, record("a", 5, "changed"))
     assert store.find("a", 5).size == 123
     put(store)
@@ -435,10 +435,18 @@ def test_a_size_is_kept_when_its_item_changes_goes_and_comes_back(store, open_st
 
 
 def test_a_size_is_known_before_its_item_and_can_change(store):
-    store.set_size("a", 1)
-    store.set_size("a", 2)
+    store.set_audio("a", 1, None)
+    store.set_audio("a", 2, None)
     put(store, record("a", 5))
     assert store.find("a", 5).size == 2
+
+
+def test_a_checksum_is_kept_for_as_long_as_the_size_is_the_same(store):
+    assert store.fingerprint("a") is None
+    steps = [(5, None, None), (5, b"old", b"old"), (5, None, b"old"), (5, b"new", b"new")]
+    for size, sha256, kept in [*steps, (6, None, None), (7, b"", b"")]:
+        store.set_audio("a", size, sha256)
+        assert store.fingerprint("a") == (size, kept)
 
 
 # Facets
@@ -635,7 +643,7 @@ def test_a_deleted_item_leaves_what_is_known_of_its_time_known(store):
 
 def test_a_size_survives_that_its_item_is_forgotten(store, open_store, clock):
     put(store, record("a", 5))
-    store.set_size("a", 123)
+    store.set_audio("a", 123, None)
     store.forget("a", 5)
     clock.now += DELETED_MEMORY + 1
     put(open_store(), record("a", 5))
@@ -649,7 +657,7 @@ def test_two_mounts_of_one_account_see_each_other(store, open_store):
     other = open_store()
     version = other.version
     put(store, record("a", 5, voice_name="Rachel"))
-    store.set_size("a", 77)
+    store.set_audio("a", 77, None)
     assert keys(other) == ["a"]
     assert other.find("a", 5).size == 77
     assert other.windows().cover(ALWAYS)

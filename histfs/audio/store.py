@@ -17,7 +17,7 @@ from cachetools import LRUCache
 
 from histfs.audio.disk import Descriptor, Disk, translated
 from histfs.audio.download import Download, GivenUp
-from histfs.core.errors import BadAnswer, HistfsError, Missing, SourceError
+from histfs.core.errors import BadAnswer, HistfsError, Missing, NotForCrawlers, SourceError
 from histfs.core.flights import Flights
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
@@ -65,7 +65,10 @@ class CachedAudio:
         self._learnt: LRUCache[str, int] = LRUCache(_LEARNT)
 
     def size(self, item: Item, waiter: Waiter) -> int:
-        """Return the exact size where it is known, else an estimate, or fetch to know it."""
+        """Return the exact size where it is known, else an estimate, or fetch to know it.
+
+        A crawler gets the estimate: its look must neither fetch nor fail.
+        """
         # `item` was read a moment ago. Whoever got the exact size by opening the clip since then
         # must not be told an estimate now: the kernel would cut the file to it.
         with self._lock:
@@ -74,18 +77,24 @@ class CachedAudio:
         if size is None and download is not None:
             size = download.size
         if size is None and self._exact:
-            return self.open(item, waiter).size
+            with contextlib.suppress(NotForCrawlers):
+                file = self.open(item, waiter)
+                file.close()
+                return file.size
         return item.estimate if size is None else size
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open a clip: from disk, or on its way, or to be fetched when it is first read.
 
         Only a clip whose exact size isn't known yet is fetched here: a program that opened it will
-        believe the size that fstat gives.
+        believe the size that fstat gives. A clip that isn't on disk is for no crawler, not even one
+        on its way: should that fail, the crawler's next read would fetch it anew.
         """
         with self._lock:
             size = self._exact_size(item)
             content: Descriptor | Download | None = self._on_disk(item)
+        if content is None and not waiter.may_fetch():
+            raise NotForCrawlers(f"the audio of {item.key} isn't here, and is for no crawler")
         while content is not None or size is None:
             content = content or self.content(item)
             if isinstance(content, Descriptor):

@@ -42,6 +42,7 @@ class AudioStore(Protocol):
         """Open the audio of an item; its exact size is known afterwards.
 
         Raises:
+            NotForCrawlers: it isn't here, and may not be fetched for who calls.
             SourceError: the size is not known and the audio can't be had.
             NoSpace, CacheFailed: it can't be kept.
             Interrupted, DeadlineExceeded: the wait ended first.

@@ -13,6 +13,7 @@ HistfsError
 ├── NotComplete                 what was asked for is not completely known yet
 ├── DeadlineExceeded            the call's time is over
 ├── Interrupted                 the calling process was signalled
+├── NotForCrawlers              audio that would have to be fetched for a thumbnailer or an indexer
 ├── NoSpace                     the cache's disk is full
 ├── CacheFailed                 the cache's disk failed
 └── PathError                   a path, or what was asked of it
@@ -81,6 +82,10 @@ class Interrupted(HistfsError):
     """The process that waits was interrupted, or the mount is going away."""
 
 
+class NotForCrawlers(HistfsError):
+    """Audio isn't fetched for a program that looks into whatever lies in a folder."""
+
+
 class NoSpace(HistfsError):
     """The disk under the cache is full."""
 
@@ -136,6 +141,7 @@ _ERRNO: dict[type[BaseException], int] = {
     NotComplete: errno.EAGAIN,
     DeadlineExceeded: errno.ETIMEDOUT,
     Interrupted: errno.EINTR,
+    NotForCrawlers: errno.EACCES,
     NoSpace: errno.ENOSPC,
     CacheFailed: errno.EIO,
     NoSuchPath: errno.ENOENT,

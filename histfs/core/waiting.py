@@ -27,20 +27,33 @@ def never() -> bool:
     return False
 
 
+def always() -> bool:
+    """The permission of a call that may make the filesystem fetch audio."""
+    return True
+
+
 class Waiter:
-    """The patience of one call: a deadline and an interrupt flag.
+    """The patience of one call: a deadline and an interrupt flag; and for whom the call is.
 
     Args:
         timeout: seconds from now until the call must have ended.
         interrupted: says whether the calling process was interrupted; asked by the waiting
             thread itself, because libfuse keeps the flag per thread.
+        may_fetch: says whether the calling process may make the filesystem fetch audio; asked by
+            the thread of the call, and only where there is audio to fetch.
     """
 
-    __slots__ = ("_deadline", "_interrupted")
+    __slots__ = ("_deadline", "_interrupted", "may_fetch")
 
-    def __init__(self, timeout: float, interrupted: Callable[[], bool] = never) -> None:
+    def __init__(
+        self,
+        timeout: float,
+        interrupted: Callable[[], bool] = never,
+        may_fetch: Callable[[], bool] = always,
+    ) -> None:
         self._deadline = time.monotonic() + timeout
         self._interrupted = interrupted
+        self.may_fetch = may_fetch
 
     def remaining(self) -> float:
         """Return the seconds that are left, 0 when there are none."""
@@ -48,7 +61,7 @@ class Waiter:
 
     def at_most(self, seconds: float) -> Waiter:
         """Return a waiter that gives up after ``seconds``, or with this one if that is sooner."""
-        return Waiter(min(seconds, self.remaining()), self._interrupted)
+        return Waiter(min(seconds, self.remaining()), self._interrupted, self.may_fetch)
 
     def result(self, future: Future[T]) -> T:
         """Wait for a future and return its result.

@@ -19,6 +19,7 @@ from histfs.core.errors import (
     KeyRefused,
     Missing,
     NoSpace,
+    NotForCrawlers,
     RateLimited,
     ServerFailed,
     SourceError,
@@ -34,6 +35,15 @@ CUT = BadAnswer("the answer was cut short")
 
 def waiter():
     return Waiter(PATIENCE)
+
+
+def crawlers():
+    """Return the patience of a program for which nothing is fetched."""
+    return Waiter(PATIENCE, may_fetch=lambda: False)
+
+
+def unasked():
+    raise AssertionError("who calls was asked for")
 
 
 # Fetching
@@ -109,6 +119,60 @@ def test_a_reader_that_is_interrupted_leaves_the_download_to_the_others(make_wor
 def test_a_disk_that_takes_few_bytes_at_once_gets_them_all(world, monkeypatch, written):
     write_to_parts(monkeypatch, lambda rest: rest[:written])
     assert world.read(world.item()) == b"audio of a"
+
+
+# Crawlers
+
+
+@pytest.mark.parametrize("size", [None, 10], ids=["size unknown", "size known"])
+def test_a_crawler_can_not_open_what_is_not_here(world, size):
+    with pytest.raises(NotForCrawlers, match="audio of a"):
+        world.store.open(world.item(size=size), crawlers())
+    assert world.fetched == 0
+    assert world.read(world.item(size=size)) == b"audio of a"
+
+
+def test_a_crawler_reads_what_is_here_also_after_it_was_evicted(make_world):
+    world = make_world(cap=10)
+    world.read(world.item("a"))
+    file = world.store.open(world.item("a"), crawlers())
+    world.read(world.item("b"))
+    assert world.kept() == {"b"}
+    assert file.read(0, 10, crawlers()) == b"audio of a"
+    with pytest.raises(NotForCrawlers):
+        world.store.open(world.item("a"), crawlers())
+    assert world.fetched == 2
+
+
+def test_a_crawler_does_not_wait_for_a_download_of_others(world):
+    item = world.item()
+    with ThreadPoolExecutor(1) as readers, world.source.held("audio") as gate:
+        reading = readers.submit(world.read, item)
+        gate.wait_until_reached()
+        with pytest.raises(NotForCrawlers):
+            world.store.open(item, crawlers())
+        gate.opened.set()
+        assert reading.result(PATIENCE) == b"audio of a"
+
+
+def test_who_calls_is_asked_for_only_where_there_is_audio_to_fetch(make_world):
+    world = make_world(exact=True)
+    world.read(world.item())
+    assert world.store.size(world.item(), Waiter(PATIENCE, may_fetch=unasked)) == 10
+    file = world.store.open(world.item(), Waiter(PATIENCE, may_fetch=unasked))
+    assert file.read(0, 10, Waiter(PATIENCE, may_fetch=unasked)) == b"audio of a"
+    estimates = make_world(exact=False)
+    other = world.item("b")
+    assert estimates.store.size(other, Waiter(PATIENCE, may_fetch=unasked)) == other.estimate
+
+
+def test_with_exact_sizes_a_crawler_gets_the_estimate_of_what_is_not_here(make_world):
+    world = make_world(exact=True)
+    item = world.item()
+    assert world.store.size(item, crawlers()) == item.estimate
+    assert world.fetched == 0
+    assert world.store.size(item, waiter()) == 10
+    assert world.store.size(item, crawlers()) == 10
 
 
 # What goes wrong
@@ -293,6 +357,17 @@ def test_exact_sizes_fetch_on_stat(make_world):
     assert world.store.size(world.item(), waiter()) == 10
     assert world.store.size(world.item(), waiter()) == 10
     assert world.fetched == 1
+
+
+def test_exact_sizes_leave_no_clip_open(make_world):
+    world = make_world(exact=True)
+    items = [world.item(f"item{number}") for number in range(40)]
+    before = len(os.listdir("/proc/self/fd"))
+    for item in items:
+        assert world.store.size(item, waiter()) == len(f"audio of {item.id}")
+        world.store.fetch(item, waiter())
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before + 10
 
 
 def test_the_size_of_a_clip_that_is_on_disk_is_learnt_without_fetching(make_world):

@@ -20,6 +20,7 @@ ERRNO = {
     errors.NotComplete: errno.EAGAIN,
     errors.DeadlineExceeded: errno.ETIMEDOUT,
     errors.Interrupted: errno.EINTR,
+    errors.NotForCrawlers: errno.EACCES,
     errors.NoSpace: errno.ENOSPC,
     errors.CacheFailed: errno.EIO,
     errors.PathError: errno.EIO,

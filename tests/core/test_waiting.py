@@ -146,6 +146,12 @@ def test_a_shorter_patience_ends_sooner_and_keeps_the_interrupt_flag():
         Waiter(60, Flag()).at_most(50).result(Future())
 
 
+@pytest.mark.parametrize("permission", [True, False])
+def test_a_shorter_patience_may_fetch_what_the_call_may_fetch(permission):
+    assert Waiter(60).at_most(5).may_fetch()
+    assert Waiter(60, may_fetch=lambda: permission).at_most(5).may_fetch() == permission
+
+
 def test_a_longer_patience_does_not_outlast_the_call():
     assert Waiter(0).at_most(60).remaining() == 0
 

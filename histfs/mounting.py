@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -37,6 +38,7 @@ from histfs.core.tree import Listing, Tree
 from histfs.core.views import ByDate, ByFacet
 from histfs.core.waiting import Waiter
 from histfs.fuse import binding as fuse
+from histfs.fuse.callers import Crawlers
 from histfs.fuse.mountpoint import check_device, check_mountpoint
 from histfs.fuse.operations import Operations
 from histfs.settings import OptionError, Settings
@@ -127,6 +129,21 @@ def compose(settings: Settings) -> Iterator[Filesystem]:
         yield Filesystem(source, store, reader, scanner, refresher, catalog, audio, removal)
 
 
+@contextlib.contextmanager
+def opened_cache(settings: Settings) -> Iterator[tuple[Disk, Store]]:
+    """Lend the cache alone, which asks no server.
+
+    Args:
+        settings: which cache; how large it may be is for those to say who put clips into it.
+
+    Raises:
+        CacheFailed, NoSpace: it can't be used.
+    """
+    home = account_dir(settings)
+    with contextlib.closing(Store(home / "catalog.sqlite")) as store:
+        yield Disk(home, sys.maxsize), store
+
+
 def serve(settings: Settings, mountpoint: Path, ready: Callable[[], None]) -> None:
     """Mount, and serve until the filesystem is unmounted or the process is told to end.
 
@@ -141,6 +158,7 @@ def serve(settings: Settings, mountpoint: Path, ready: Callable[[], None]) -> No
     check_device()
     check_mountpoint(mountpoint, settings.options.nonempty)
     binding = fuse.load()
+    crawlers = Crawlers(settings.crawlers)
     options = settings.options
     with compose(settings) as filesystem:
         tree = _tree(filesystem, settings, mountpoint)
@@ -155,9 +173,12 @@ def serve(settings: Settings, mountpoint: Path, ready: Callable[[], None]) -> No
             log.info("mounted on %s with %s", mountpoint, binding)
             ready()
 
+        def may_fetch() -> bool:
+            return not crawlers.include(binding.caller())
+
         operations = Operations(
             tree,
-            waiter=lambda: Waiter(settings.timeout, binding.interrupted),
+            waiter=lambda: Waiter(settings.timeout, binding.interrupted, may_fetch),
             read_only=options.read_only,
             uid=options.uid,
             gid=options.gid,

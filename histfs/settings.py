@@ -29,6 +29,12 @@ else:
 DEFAULT_BASE_URL = "https://api.elevenlabs.io"
 KEY_VARIABLE = "ELEVENLABS_API_KEY"
 _CREDENTIAL = "elevenlabs-api-key"
+#: Programs that look into each file of a folder: tumbler and the thumbnailers that file managers
+#: start, Tracker and what it is called today, Baloo, locate.
+DEFAULT_CRAWLERS = (
+    "tumblerd", "*thumbnailer", "tracker-extract*", "tracker-miner*", "localsearch*", "baloo_file*",
+    "updatedb*",
+)  # fmt: skip
 
 _LARGEST = 1 << 62
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -86,6 +92,7 @@ class Settings:
         connections: downloads at once.
         timezone: the zone in which days begin; None for the machine's.
         exact_sizes: whether stat fetches a clip to know its size.
+        crawlers: patterns of the names of programs for which no audio is fetched.
         timeout: seconds after which any call ends.
         debug: whether libfuse prints each call.
     """
@@ -101,6 +108,7 @@ class Settings:
     connections: int = 8
     timezone: str | None = None
     exact_sizes: bool = False
+    crawlers: tuple[str, ...] = DEFAULT_CRAWLERS
     timeout: float = 30.0
     debug: bool = False
 
@@ -135,6 +143,11 @@ def parse_duration(text: str) -> float:
     if not match:
         raise OptionError(f"{text!r} is not a time: give seconds, or a number with m, h or d")
     return min(float(match[1]) * _SECONDS[match[2].lower()], _LARGEST)
+
+
+def parse_patterns(text: str) -> tuple[str, ...]:
+    """Return the patterns of a list that has commas between them; there may be none."""
+    return tuple(filter(None, map(str.strip, text.split(","))))
 
 
 def parse_base_url(text: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 from histfs import __version__
 from histfs.cli import histfs
 from histfs.cli.exits import BUG, STATUS
+from histfs.settings import DEFAULT_CRAWLERS
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "man" / "histfs.1").read_text().replace("\\-", "-").replace("\\fR", "")
@@ -38,6 +39,11 @@ def test_the_manual_lists_each_exit_status():
         BUG,
         *STATUS.values(),
     }
+
+
+def test_the_manual_names_each_crawler():
+    section = PAGE.split("(HISTFS_CRAWLERS)")[1].split(".TP")[0].split("default is")[1]
+    assert tuple(re.findall(r"^\.IR? (\S+)", section, re.MULTILINE)) == DEFAULT_CRAWLERS
 
 
 def test_the_manual_and_the_changelog_are_of_this_version():

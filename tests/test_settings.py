@@ -16,6 +16,7 @@ from histfs.settings import (
     find_key,
     parse_base_url,
     parse_mount_options,
+    parse_patterns,
     parse_size,
     read_config,
 )
@@ -57,6 +58,20 @@ def test_any_text_is_a_size_or_is_refused(text):
         assert parse_size(text) >= 0
     except SettingsError as error:
         assert "not a size" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "patterns"),
+    [
+        ("", ()),
+        (",", ()),
+        ("a", ("a",)),
+        ("a*,b c,[d]", ("a*", "b c", "[d]")),
+        (" a ,,b,", ("a", "b")),
+    ],
+)
+def test_patterns_have_commas_between_them(text, patterns):
+    assert parse_patterns(text) == patterns
 
 
 @pytest.mark.parametrize(

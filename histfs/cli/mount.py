@@ -13,10 +13,10 @@ import click
 from histfs import logs
 from histfs.background import Ready, run_in_background
 from histfs.cli.exits import reported
-from histfs.cli.options import Seconds, account_options, account_settings, setting
+from histfs.cli.options import MaybeEmpty, Seconds, account_options, account_settings, setting
 from histfs.core.secret import Secret
 from histfs.mounting import demo, serve
-from histfs.settings import Settings, parse_mount_options
+from histfs.settings import DEFAULT_CRAWLERS, Settings, parse_mount_options, parse_patterns
 
 
 @click.command(context_settings={"show_default": True})
@@ -54,6 +54,14 @@ from histfs.settings import Settings, parse_mount_options
     type=click.Choice(["estimate", "exact"]),
     default="estimate",
     help="What stat shows of audio that was never opened; exact downloads it.",
+)
+@setting(
+    "--crawlers",
+    cls=MaybeEmpty,
+    default=",".join(DEFAULT_CRAWLERS),
+    metavar="PATTERN[,PATTERN…]",
+    show_default="common thumbnailers and indexers",
+    help="Programs that can't open audio which isn't in the cache, by their names.",
 )
 @account_options
 def mount(mountpoint: Path, **given: Any) -> None:  # noqa: ANN401 - click's options
@@ -107,5 +115,6 @@ def _settings(given: dict[str, Any]) -> Settings:
         listing_ttl=given["listing_ttl"],
         timezone=given["timezone"],
         exact_sizes=given["sizes"] == "exact",
+        crawlers=parse_patterns(given["crawlers"]),
         debug=given["debug"],
     )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +42,14 @@ def setting(flag: str, **attributes: Any) -> Callable[[Command], Command]:  # no
     return click.option(flag, envvar=f"HISTFS_{name.upper()}", show_envvar=True, **attributes)
 
 
+class MaybeEmpty(click.Option):
+    """An option that an empty environment variable sets; click takes that for none."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Return what the variable holds, None when it isn't there."""
+        return os.environ.get(str(self.envvar))
+
+
 class Seconds(click.FloatRange):
     """A number of seconds; click takes nan and inf for some."""
 
@@ -63,7 +72,7 @@ def _use_config(context: click.Context, option: click.Parameter, value: Path | N
         context.default_map = read_config(value, _configurable)
 
 
-_ACCOUNT = [
+_CACHE = [
     setting(
         "--base-url",
         default=DEFAULT_BASE_URL,
@@ -84,6 +93,9 @@ _ACCOUNT = [
         show_default="~/.cache/histfs",
         help="Where the catalog and the audio are kept.",
     ),
+]
+_ACCOUNT = [
+    *_CACHE,
     setting(
         "--audio-cache-size",
         default="2G",
@@ -110,24 +122,33 @@ _ACCOUNT = [
         metavar="SECONDS",
         help="When any call on the mount, and any request, ends at the latest.",
     ),
-    click.option(
-        "--config",
-        type=click.Path(path_type=Path, dir_okay=False),
-        envvar="HISTFS_CONFIG",
-        show_envvar=True,
-        metavar="FILE",
-        is_eager=True,
-        expose_value=False,
-        callback=_use_config,
-        show_default="~/.config/histfs/config.toml",
-        help="A TOML file with these settings.",
-    ),
 ]
+_CONFIG = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="HISTFS_CONFIG",
+    show_envvar=True,
+    metavar="FILE",
+    is_eager=True,
+    expose_value=False,
+    callback=_use_config,
+    show_default="~/.config/histfs/config.toml",
+    help="A TOML file with these settings.",
+)
 
 
 def account_options(command: Command) -> Command:
     """Give a command the options that tell about the account and the cache."""
-    return functools.reduce(lambda made, option: option(made), reversed(_ACCOUNT), command)
+    return _with([*_ACCOUNT, _CONFIG], command)
+
+
+def cache_options(command: Command) -> Command:
+    """Give a command those of them that tell which cache it is."""
+    return _with([*_CACHE, _CONFIG], command)
+
+
+def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
+    return functools.reduce(lambda made, option: option(made), reversed(options), command)
 
 
 def account_settings(given: Mapping[str, Any], key: Secret | None = None) -> Settings:
@@ -140,12 +161,23 @@ def account_settings(given: Mapping[str, Any], key: Secret | None = None) -> Set
     Raises:
         SettingsError: one of them can't be used, or there is no key.
     """
-    return Settings(
-        base_url=parse_base_url(given["base_url"]),
-        key=find_key(given["api_key_file"], os.environ) if key is None else key,
-        cache_dir=given["cache_dir"].absolute(),
+    return replace(
+        cache_settings(given, key),
         rescan=parse_duration(given["rescan"]),
         audio_cache_size=parse_size(given["audio_cache_size"]),
         connections=given["connections"],
         timeout=given["timeout"],
+    )
+
+
+def cache_settings(given: Mapping[str, Any], key: Secret | None = None) -> Settings:
+    """Return the settings that `cache_options` gave; any other has its default.
+
+    Args and Raises:
+        As `account_settings`.
+    """
+    return Settings(
+        base_url=parse_base_url(given["base_url"]),
+        key=find_key(given["api_key_file"], os.environ) if key is None else key,
+        cache_dir=given["cache_dir"].absolute(),
     )

@@ -76,6 +76,14 @@ class Binding:
             return True
         return self._session is not None and bool(self._exited(self._session))
 
+    def caller(self) -> int:
+        """Return the id of the thread that made the call which this thread serves.
+
+        Returns:
+            0 when it has none here: it is in another PID namespace.
+        """
+        return int(self._module._libfuse.fuse_get_context().contents.pid)
+
     def mounted(self) -> None:
         """Remember the mount; called by the operations' init, in libfuse's own context."""
         context = self._module._libfuse.fuse_get_context()

@@ -17,8 +17,10 @@ ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "man" / "histfs.1").read_text().replace("\\-", "-").replace("\\fR", "")
 
 
-def options():
-    for command in histfs.commands.values():
+def options(group: click.Group = histfs):
+    for command in group.commands.values():
+        if isinstance(command, click.Group):
+            yield from options(command)
         for parameter in command.params:
             if isinstance(parameter, click.Option) and command.name != "simulate":
                 yield command.name, parameter

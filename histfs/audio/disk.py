@@ -111,6 +111,44 @@ class Disk:
             self._recount()
             return self._used
 
+    def entries(self) -> Iterator[Path]:
+        """Yield all that lies where clips are, a directory at a time; not all of it may be a clip.
+
+        What comes or goes meanwhile may be missed.
+        """
+        with translated("can't be read", self._audio):
+            for directory in sorted(self._audio.iterdir()):
+                try:
+                    yield from sorted(directory.iterdir())
+                except NotADirectoryError:
+                    yield directory
+                except FileNotFoundError:
+                    pass
+
+    def key_at(self, path: Path) -> str | None:
+        """Return the key of the clip whose place a path from `entries` is; None where none is."""
+        key = path.name
+        return key if key.isascii() and path == self._path(key) else None
+
+    def look(self, key: str) -> Descriptor | None:
+        """Open whatever is in a clip's place, which is not used thereby; None when nothing is.
+
+        Raises:
+            OSError: it can't be opened.
+        """
+        try:
+            # What is no file must not hold this up: a FIFO waits for a writer.
+            return Descriptor(os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+        except FileNotFoundError:
+            return None
+
+    def holds(self, key: str, file: Descriptor) -> bool:
+        """Say whether a file from `look` is still the one in a clip's place."""
+        try:
+            return os.path.samestat(self._path(key).stat(), os.fstat(file.number))
+        except FileNotFoundError:
+            return False
+
     def create(self) -> tuple[Descriptor, Path]:
         """Make an empty file for a clip on its way."""
         with translated("can't be written", self._incoming):

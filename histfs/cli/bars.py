@@ -73,11 +73,15 @@ class Bars(Display):
         if self._task is not None:
             self._progress.update(self._task, note=why)
 
+    def tell(self, line: str) -> None:
+        """Put the line above the bar."""
+        self._progress.console.print(Text(line), soft_wrap=True)
+
     def end(self, line: str) -> None:
         """Put the line in the bar's place."""
         self._clear()
         self._progress.refresh()
-        self._progress.console.print(Text(line), soft_wrap=True)
+        self.tell(line)
 
     def _clear(self) -> None:
         if self._task is not None:

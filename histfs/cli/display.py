@@ -34,12 +34,16 @@ class Display(ABC):
         """The step stands still."""
 
     @abstractmethod
+    def tell(self, line: str) -> None:
+        """Say something; the step goes on."""
+
+    @abstractmethod
     def end(self, line: str) -> None:
         """The step is done; the line says what came of it."""
 
 
-class Lines(Display):
-    """A line for each step, for a file, a pipe or a journal."""
+class Silent(Display):
+    """Nothing, for a command whose output is for a program."""
 
     def begin(self, what: str, total: int | None = None) -> None:
         """Nothing to say yet."""
@@ -48,8 +52,25 @@ class Lines(Display):
         """Nothing to say yet."""
 
     def wait(self, why: str) -> None:
+        """Nothing to say."""
+
+    def tell(self, line: str) -> None:
+        """Nothing to say."""
+
+    def end(self, line: str) -> None:
+        """Nothing to say."""
+
+
+class Lines(Silent):
+    """A line for each step, for a file, a pipe or a journal."""
+
+    def wait(self, why: str) -> None:
         """Say why."""
         click.echo(why)
+
+    def tell(self, line: str) -> None:
+        """Say it."""
+        click.echo(line)
 
     def end(self, line: str) -> None:
         """Say what came of it."""
@@ -67,3 +88,8 @@ def displayed() -> Iterator[Display]:
 
     with Bars() as bars:
         yield bars
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``1 clip`` or ``1,234 clips``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

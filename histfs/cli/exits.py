@@ -1,6 +1,7 @@
 """Exit statuses (sysexits.h), and the one line that the user is told.
 
 2  the command line, or a mountpoint that can't be used
+65  damaged clips in the cache
 69  the server, a mount, or FUSE, is not to be had
 70  a bug
 75  try again later
@@ -19,6 +20,7 @@ from typing import NoReturn
 
 import click
 
+from histfs.audio.verify import CacheDamaged
 from histfs.core.errors import (
     CacheFailed,
     DeadlineExceeded,
@@ -47,6 +49,7 @@ STATUS: dict[type[BaseException], int] = {
     OptionError: 2,
     SettingsError: 78,
     CacheFailed: 78,
+    CacheDamaged: 65,
     RateLimited: 75,
     DeadlineExceeded: 75,
     NotComplete: 75,

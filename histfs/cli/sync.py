@@ -12,7 +12,7 @@ import click
 
 from histfs import logs
 from histfs.audio.fill import Filling
-from histfs.cli.display import Display, displayed
+from histfs.cli.display import Display, counted, displayed
 from histfs.cli.options import account_options, account_settings
 from histfs.core.errors import Missing, RateLimited, ServerFailed, SourceError, Unreachable
 from histfs.core.times import Zone
@@ -47,13 +47,13 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
         _ask_for_news(filesystem, display)
         _read_history(filesystem, settings, display)
         failed = _fetch_audio(filesystem, settings, display) if audio else 0
-        items = _counted(filesystem.store.total(), "item")
-        clips = _counted(filesystem.audio.disk.count(), "clip")
+        items = counted(filesystem.store.total(), "item")
+        clips = counted(filesystem.audio.disk.count(), "clip")
         state = "Not all was to be had" if failed else "Up to date"
         display.end(f"{state}: {items} known, {clips} cached.")
     if failed:
         raise SourceError(
-            f"{_counted(failed, 'clip')} could not be fetched: {logs.log_file()} says why, and the"
+            f"{counted(failed, 'clip')} could not be fetched: {logs.log_file()} says why, and the"
             " next sync tries again"
         )
 
@@ -62,7 +62,7 @@ def _ask_for_news(filesystem: Filesystem, display: Display) -> None:
     """Ask for the newest items."""
     display.begin("New items")
     filesystem.contact()
-    display.end(f"Asked for what is new: {_counted(filesystem.store.total(), 'item')} known.")
+    display.end(f"Asked for what is new: {counted(filesystem.store.total(), 'item')} known.")
 
 
 def _read_history(filesystem: Filesystem, settings: Settings, display: Display) -> None:
@@ -77,7 +77,7 @@ def _read_history(filesystem: Filesystem, settings: Settings, display: Display) 
         note = "" if down_to is None else f"down to {zone.local(down_to):%Y-%m-%d}"
         display.move(filesystem.store.total(), note)
         time.sleep(pause)
-    display.end(f"The whole history is known: {_counted(filesystem.store.total(), 'item')}.")
+    display.end(f"The whole history is known: {counted(filesystem.store.total(), 'item')}.")
 
 
 def _patiently(act: Callable[[], T], display: Display) -> T:
@@ -113,16 +113,12 @@ def _fetch_audio(filesystem: Filesystem, settings: Settings, display: Display) -
             display.move(done, f"{fetched:,} fetched")
     except SourceError as error:
         raise _resumable(error) from error
-    line = f"Fetched {_counted(fetched, 'clip')}"
+    line = f"Fetched {counted(fetched, 'clip')}"
     if filling.full:
         cached = filesystem.audio.disk.count()
         line += f"; {cached:,} of {total:,} fit into the cache: for more raise --audio-cache-size"
     display.end(f"{line}.")
     return failed
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _resumable(error: SourceError) -> SourceError:

@@ -17,7 +17,7 @@ def test_the_version_is_told(run, option):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ([], ["mount", "umount", "sync", "status", "simulate", "deletes the item"]),
+        ([], ["mount", "umount", "sync", "status", "cache", "simulate", "deletes the item"]),
         (
             ["mount"],
             ["MOUNTPOINT", "histfs umount", "ELEVENLABS_API_KEY", "--api-key-file", "--read-only",
@@ -32,6 +32,11 @@ def test_the_version_is_told(run, option):
              "--connections", "--rescan", "--timeout", "--config", "Ctrl-C"],
         ),
         (["status"], ["[MOUNTPOINT]", "--json"]),
+        (["cache"], ["verify"]),
+        (
+            ["cache", "verify"],
+            ["--json", "--base-url", "--api-key-file", "--cache-dir", "--config", "are removed"],
+        ),
         (["simulate"], ["--port", "--items", "--latency", "Ctrl-C"]),
     ],
     ids=lambda value: " ".join(value)[:10],

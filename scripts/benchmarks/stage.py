@@ -10,90 +10,192 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import requests
 
 KEY = "bench"
+BINDINGS = ("fusepy", "mfusepy")
+#: What a server on the internet takes before it answers, in the cases that compare speed.
+LATENCY = ("--latency", "0.05")
+
+_LIST, _AUDIO = "GET /v1/history", "GET /v1/history/{id}/audio"
+#: How busy the CPUs are when a figure says what the machine can do, and not what a program can.
+_BUSY = 0.8
 
 
 class Server:
     """A simulated server in another process."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, pid: int) -> None:
         self.url = url
+        self._pid = pid
 
-    def control(self, path: str, body: object | None = None) -> dict:
+    def control(self, path: str, body: object | None = None) -> dict[str, Any]:
         """Turn one of the simulator's knobs."""
         method = "GET" if body is None else "POST"
         answer = requests.request(method, f"{self.url}/_simulator/{path}", json=body, timeout=60)
         answer.raise_for_status()
         return answer.json() if answer.content else {}
 
-    def lists(self) -> int:
-        """Return how many lists were asked for so far."""
-        return self.control("counts")["counts"].get("GET /v1/history", 0)
+    def asked(self) -> tuple[int, int]:
+        """Return how many lists, and how many clips, were asked for so far."""
+        counts = self.control("counts")["counts"]
+        return counts.get(_LIST, 0), counts.get(_AUDIO, 0)
+
+    def ticks(self) -> int:
+        """Return how much of a CPU it has used so far."""
+        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+
+class Spent(NamedTuple):
+    """What something cost: seconds, requests, and what the machine says to it."""
+
+    seconds: float
+    lists: int
+    audio: int
+    note: str
 
 
 class Cost:
-    """What something cost: seconds, and requests for lists."""
+    """Counts what is spent from now on."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._lists = server.lists()
+        self._asked = server.asked()
+        self._ticks = (*_ticks(), server.ticks())
         self._began = time.perf_counter()
 
-    def stop(self) -> tuple[float, int]:
-        """Return seconds and requests since it began."""
+    def stop(self) -> Spent:
+        """Return what was spent since it began."""
         seconds = time.perf_counter() - self._began
-        return seconds, self._server.lists() - self._lists
+        ticks = zip((*_ticks(), self._server.ticks()), self._ticks, strict=True)
+        busy, every, server = (now - before for now, before in ticks)
+        note = ""
+        if busy > _BUSY * every:
+            note = f"CPUs {busy / every:.0%} busy (the simulator: {server / every:.0%})"
+        lists, audio = self._server.asked()
+        return Spent(seconds, lists - self._asked[0], audio - self._asked[1], note)
+
+
+class Memory(NamedTuple):
+    """How much memory a process has, and had at its peak, in MB."""
+
+    now: float
+    peak: float
+
+    @classmethod
+    def of(cls, pid: int | str) -> Memory:
+        """Look at a process."""
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
+        now, peak = (int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
+        return cls(now, peak)
+
+    @property
+    def note(self) -> str:
+        """What to tell beside the peak."""
+        return f"{self.now:.0f} MB in the end"
+
+    def worse(self, other: Memory | None) -> Memory:
+        """Return this one or another, whichever had more."""
+        return other if other and other.peak > self.peak else self
+
+
+class Mount(NamedTuple):
+    """A mounted filesystem, and the process that serves it."""
+
+    path: Path
+    pid: int
+
+
+@contextlib.contextmanager
+def directory() -> Iterator[Path]:
+    """Lend a directory for mountpoints, caches and logs; TMPDIR chooses its disk."""
+    with tempfile.TemporaryDirectory(prefix="histfs-bench-") as path:
+        yield Path(path)
 
 
 @contextlib.contextmanager
 def server(*options: str) -> Iterator[Server]:
     """Run a simulated server."""
     command = [sys.executable, "-m", "histfs", "simulate", "--port", "0", "--quiet"]
-    process = subprocess.Popen(
-        [*command, "--api-key", KEY, *options], stdout=subprocess.PIPE, text=True
-    )
+    with subprocess.Popen(
+        [*command, "--api-key", KEY, *options],
+        stdout=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout
+            yield Server(process.stdout.readline().split()[-1], process.pid)
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def mounted(
+    server: Server, place: Path, *options: str, binding: str | None = None
+) -> Iterator[Mount]:
+    """Mount the history of a server; the cache of a place is used again."""
+    path = place / "mnt"
+    command = [sys.executable, "-m", "histfs", "mount", str(path), "--foreground"]
+    account = ["--timezone", "UTC", "--base-url", server.url]
+    with mounting([*command, *account, *options], path, environment(place, binding)) as mount:
+        yield mount
+
+
+@contextlib.contextmanager
+def mounting(command: list[str], path: Path, environment: dict[str, str]) -> Iterator[Mount]:
+    """Run a command that mounts something on a path and serves it until it is told to end.
+
+    It stays a child of this process, in a session of its own: a Ctrl-C is for this process, which
+    then ends all others in order.
+    """
+    path.mkdir(exist_ok=True)
+    log = path.with_suffix(".log")
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command, env=environment, stdout=file, stderr=file, start_new_session=True
+        )
     try:
-        line = process.stdout.readline()
-        yield Server(line.split()[-1])
+        wait_until(lambda: os.path.ismount(path) or process.poll() is not None, 30)
+        if process.poll() is not None:
+            raise SystemExit(f"{' '.join(command)}: {log.read_text()}")
+        yield Mount(path, process.pid)
     finally:
         process.terminate()
-        process.wait()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            print(f"{' '.join(command)}: it had to be killed", file=sys.stderr)
+            process.kill()
+            process.wait()
+        # What it left behind if it was killed.
+        subprocess.run(["fusermount3", "-uqz", path], capture_output=True, check=False)
 
 
-@contextlib.contextmanager
-def directory() -> Iterator[Path]:
-    """Lend a directory for a mountpoint, a cache and a log."""
-    with tempfile.TemporaryDirectory(prefix="histfs-bench-") as path:
-        yield Path(path)
+def environment(place: Path, binding: str | None = None) -> dict[str, str]:
+    """Return the environment of a process that has its caches, and all else, in a place.
+
+    Args:
+        place: the directory.
+        binding: which FUSE library histfs uses; None for the best one.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HISTFS_")}
+    chosen = {"HISTFS_FUSE": binding} if binding else {}
+    own = {"HISTFS_CACHE_DIR": "cache", "XDG_CONFIG_HOME": "config", "XDG_STATE_HOME": "state"}
+    homes = {name: str(place / folder) for name, folder in own.items()}
+    return {**kept, **homes, **chosen, "ELEVENLABS_API_KEY": KEY}
 
 
-@contextlib.contextmanager
-def mounted(server: Server, place: Path, *options: str) -> Iterator[Path]:
-    """Mount the history of a server; the cache of a place is used again."""
-    mountpoint = place / "mnt"
-    mountpoint.mkdir(exist_ok=True)
-    histfs(server, place, "mount", mountpoint, "--timezone", "UTC", *options)
+def drop_caches() -> bool:
+    """Make the kernel forget what it has read of any file; only root can, and it says whether."""
+    os.sync()
     try:
-        yield mountpoint
-    finally:
-        histfs(server, place, "umount", mountpoint)
-
-
-def histfs(server: Server, place: Path, command: str, *arguments: object) -> str:
-    """Run a command of histfs, and return what it prints."""
-    account = () if command in ("umount", "status") else ("--base-url", server.url)
-    done = subprocess.run(
-        [sys.executable, "-m", "histfs", command, *map(str, arguments), *account],
-        env={**os.environ, "ELEVENLABS_API_KEY": KEY, "HISTFS_CACHE_DIR": str(place / "cache"),
-             "XDG_STATE_HOME": str(place)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise SystemExit(f"histfs {command}: {done.stderr}")
-    return done.stdout
+        Path("/proc/sys/vm/drop_caches").write_text("3")
+    except OSError:
+        return False
+    return True
 
 
 def wait_until(true: Callable[[], bool], seconds: float) -> None:
@@ -102,4 +204,10 @@ def wait_until(true: Callable[[], bool], seconds: float) -> None:
     while not true():
         if time.monotonic() > ends:
             raise SystemExit("it took too long")
-        time.sleep(0.05)
+        time.sleep(0.01)
+
+
+def _ticks() -> tuple[int, int]:
+    """Return how long all CPUs were busy so far, and how long they were there."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().split()[1:9]]
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)  # without idle and iowait

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
+import subprocess
+import types
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -12,15 +16,25 @@ from rich.console import Console
 from rich.table import Table
 
 from histfs import __version__
-from scripts.benchmarks import catalog
-from scripts.benchmarks.figures import Figure
+from scripts.benchmarks import audio, catalog, reads, waits, walks
+from scripts.benchmarks.figures import Figure, number
+from scripts.benchmarks.plot import draw
+from scripts.benchmarks.stage import drop_caches
 
 RESULTS = Path(__file__).parents[2] / "bench"
 
+_rounds = click.option(
+    "--rounds", default=2, show_default=True, help="The best of so many runs counts."
+)
 
-@click.group()
-def bench() -> None:
-    """Measure histfs beside its peers."""
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def bench(context: click.Context) -> None:
+    """Measure histfs beside its peers: everything, or one part."""
+    if context.invoked_subcommand is None:
+        for part in bench.commands.values():
+            context.invoke(part)
 
 
 @bench.command("catalog")
@@ -30,27 +44,72 @@ def bench_catalog(items: int) -> None:
     report("catalog", catalog.measure(items))
 
 
+@bench.command("audio")
+@click.option("--clips", default=500, show_default=True, help="How many there are to save.")
+@_rounds
+def bench_audio(clips: int, rounds: int) -> None:
+    """The first backup and the second, beside scripts on the official SDK."""
+    report("audio", audio.measure(clips, rounds))
+
+
+@bench.command("walks")
+@click.option("--items", default=10_000, show_default=True, help="How many there are to walk.")
+@_rounds
+def bench_walks(items: int, rounds: int) -> None:
+    """Walks with find and rsync -n through everything, beside rclone."""
+    report("walks", walks.measure(items, rounds))
+
+
+@bench.command("reads")
+@click.option("--megabytes", default=64, show_default=True, help="How long the clip is.")
+@_rounds
+def bench_reads(megabytes: int, rounds: int) -> None:
+    """Reading what is cached, what comes slowly and what hangs, beside rclone and the SDK."""
+    report("reads", [*reads.measure(megabytes, rounds), *waits.measure()])
+
+
 def report(name: str, figures: list[Figure]) -> None:
-    """Print figures as a table and keep them as JSON."""
-    table = Table("case", "measured", "wanted", "", title=f"histfs {__version__}: {name}")
+    """Print figures as a table, and keep them as JSON and as a plot."""
+    title = f"histfs {__version__}: {name}"
+    table = Table("case", "histfs", "its peer", "ratio", "wanted", "", "note", title=title)
     for figure in figures:
+        ratio = "" if figure.ratio is None else number(figure.ratio)
         table.add_row(
-            figure.case,
-            figure.shown,
-            figure.wanted,
-            {True: "ok", False: "MISSED"}.get(figure.good, ""),
-        )
-    Console().print(table)
-    machine = {
+            figure.case, figure.shown, figure.peer_shown, ratio, figure.wanted, figure.verdict,
+            figure.note,
+        )  # fmt: skip
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160
+    console.print(table)
+    RESULTS.mkdir(exist_ok=True)
+    cases = [figure.as_json() for figure in figures]
+    content = json.dumps({"machine": _machine(), "cases": cases}, indent=1, ensure_ascii=False)
+    (RESULTS / f"{name}.json").write_text(content + "\n")
+    (RESULTS / f"{name}.svg").write_text(draw(title, figures))
+    click.echo(f"kept in bench/{name}.json and bench/{name}.svg")
+
+
+def _machine() -> dict[str, object]:
+    """Return what the figures depend on."""
+    rclone = subprocess.run(["rclone", "version"], stdout=subprocess.PIPE, text=True, check=True)
+    return {
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
         "system": platform.platform(),
+        "sdk": version("elevenlabs"),
+        "rclone": rclone.stdout.split()[1],
+        "page cache": "dropped" if drop_caches() else "only as far as a new mount drops it",
     }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    cases = [figure.as_json() for figure in figures]
-    path.write_text(json.dumps({"machine": machine, "cases": cases}, indent=2) + "\n")
-    click.echo(f"kept in {path.relative_to(Path.cwd())}")
 
 
+def _end(number: int, frame: types.FrameType | None) -> None:
+    """End, once: what was mounted and started is cleared away, however impatient somebody is."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+for _signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(_signal, _end)
 bench()

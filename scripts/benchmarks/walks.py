@@ -1,0 +1,115 @@
+"""``scripts/bench walks``: find(1) and ``rsync -n`` through everything, beside rclone.
+
+The history is known, so that no request is in the way; rclone shows a directory on the disk with
+the same names and sizes. Cold is a new mount with nothing in the page cache, warm is the next walk
+and the one after. What was listed is fresh for five minutes, as it is by default with rclone.
+
+The contestants take turns, and the best of their runs counts.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from scripts.benchmarks import rclone
+from scripts.benchmarks.figures import Figure
+from scripts.benchmarks.stage import (
+    BINDINGS,
+    LATENCY,
+    Memory,
+    directory,
+    drop_caches,
+    environment,
+    mounted,
+    server,
+)
+
+#: What a walk may take of rclone's time.
+WANTED = {"fusepy": 1.0, "mfusepy": 0.7}
+_FRESH = ("--listing-ttl", "300")
+_PROGRAMS = ("find", "rsync -anv")
+_TURNS = ("cold", "warm", "warm")
+
+
+def measure(items: int, rounds: int) -> list[Figure]:
+    """Measure all cases.
+
+    Args:
+        items: how many items there are.
+        rounds: how often each contestant walks; each time once cold and twice warm.
+    """
+    best: dict[tuple[str, str, str], float] = {}
+    memory: dict[str, Memory] = {}
+    with directory() as place, server("--items", str(items), *LATENCY) as api:
+        sync = [sys.executable, "-m", "histfs", "sync", "--base-url", api.url]
+        subprocess.run(sync, env=environment(place), stdout=subprocess.DEVNULL, check=True)
+        with mounted(api, place, *_FRESH) as mount:
+            files = _copy_names(mount.path / "by-date", place / "tree/by-date")
+        histfs = partial(mounted, api, place, *_FRESH)
+        contestants = {
+            **{name: partial(histfs, binding=name) for name in BINDINGS},
+            "rclone": partial(rclone.mounted, place / "tree", place),
+        }
+        for _ in range(rounds):
+            for program in _PROGRAMS:
+                for name, mounting in contestants.items():
+                    with mounting() as mount:
+                        drop_caches()
+                        for turn in _TURNS:
+                            seconds = _walk(program, mount.path / "by-date", place, files)
+                            key = (name, program, turn)
+                            best[key] = min(seconds, best.get(key, math.inf))
+                        memory[name] = Memory.of(mount.pid).worse(memory.get(name))
+    return _figures(items, best, memory)
+
+
+def _figures(
+    items: int, best: dict[tuple[str, str, str], float], memory: dict[str, Memory]
+) -> list[Figure]:
+    figures = []
+    for program in _PROGRAMS:
+        for turn in dict.fromkeys(_TURNS):
+            peer = best["rclone", program, turn]
+            for name, most in WANTED.items():
+                case = f"{program} of {items:,} items, {turn}, {name}"
+                seconds = best[name, program, turn]
+                figures.append(Figure(case, seconds, "s", most, peer=peer, beside="rclone"))
+    return figures + [
+        Figure(f"peak of memory then, {name}", memory[name].peak, "MB", peer=memory["rclone"].peak,
+               beside="rclone", note=memory[name].note)
+        for name in BINDINGS
+    ]  # fmt: skip
+
+
+def _copy_names(source: Path, target: Path) -> int:
+    """Make a tree of the same names and sizes, with nothing in the files; return how many."""
+    count = 0
+    for folder, _, names in os.walk(source):
+        copy = target / os.path.relpath(folder, source)
+        copy.mkdir(parents=True)
+        for name in names:
+            with (copy / name).open("wb") as file:
+                file.truncate((Path(folder) / name).stat().st_size)
+        count += 1 + len(names)
+    return count
+
+
+def _walk(program: str, path: Path, place: Path, files: int) -> float:
+    """Walk, see that it finds all, and return the seconds."""
+    empty = place / "empty"
+    empty.mkdir(exist_ok=True)
+    began = time.perf_counter()
+    copy = ["rsync", "-anv", f"{path}/", f"{empty}/"]
+    command = ["find", str(path)] if program == "find" else copy
+    walked = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    seconds = time.perf_counter() - began
+    # rsync says what it does and what it has done in a few more lines.
+    if not files <= walked.stdout.count(b"\n") < files + 10:
+        raise SystemExit(f"{program} has not found all {files} files in {path}")
+    return seconds

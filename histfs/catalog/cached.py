@@ -43,6 +43,11 @@ class CachedCatalog:
         """A number that changes whenever what is known has changed."""
         return self._catalog.version
 
+    @property
+    def recent_version(self) -> int:
+        """The same at less cost; another process's change may be a moment late."""
+        return self._catalog.recent_version
+
     def unchanged(self, span: Span, since: int) -> bool:
         """Say whether what is known of a span is for certain what it was at a version."""
         return self._catalog.unchanged(span, since)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 from histfs.catalog.refresh import Refresher
 from histfs.catalog.store import Store
@@ -11,6 +12,9 @@ from histfs.core.index import FacetValue, Listed
 from histfs.core.item import Details, Facets, Item
 from histfs.core.times import Span
 from histfs.core.waiting import Waiter
+
+#: Items whose details are kept: who asks for one file of an item asks for the next one, too.
+_DETAILS = 64
 
 
 class Catalog:
@@ -28,6 +32,7 @@ class Catalog:
         self._store = store
         self._refresher = refresher
         self._describe = describe
+        self._details = lru_cache(_DETAILS)(self._read_details)
 
     @property
     def version(self) -> int:
@@ -85,6 +90,9 @@ class Catalog:
 
     def details(self, item: Item) -> Details:
         """Return the raw object and the text of an item."""
+        return self._details(item)
+
+    def _read_details(self, item: Item) -> Details:
         raw = self._store.raw(item.key, item.date)
         if raw is None:
             raise NoSuchPath(item.key)

@@ -41,6 +41,10 @@ class Index(Protocol):
     def version(self) -> int:
         """A number that changes whenever an answer of the other methods may have changed."""
 
+    @property
+    def recent_version(self) -> int:
+        """The same at less cost; a change that another process made may be a moment late."""
+
     def unchanged(self, span: Span, since: int) -> bool:
         """Say whether the answers about a span are for certain what they were at a version."""
 

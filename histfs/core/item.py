@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from histfs.core.names import Labelled
 
@@ -45,11 +44,12 @@ class Details:
     """The whole of a recording but its audio.
 
     Attributes:
-        raw: the API's own object, every field, keys in the order in which they came.
+        raw: the API's own object in JSON, every field in the order in which it came, indented by
+            two spaces, in UTF-8.
         text: what was spoken; None when the API gives none.
     """
 
-    raw: Mapping[str, Any]
+    raw: bytes
     text: str | None
 
 

@@ -5,7 +5,8 @@ The call that unlinks the audio deletes the item, and what comes after it must s
 So an item that was deleted here lingers for `LINGER` seconds: no directory lists it, but its paths
 resolve. The same holds for directories that lost their last item.
 
-Threads: `_lock` guards all state. The DELETE is sent by a worker thread, with no lock held.
+Threads: `_lock` guards all state; whether there is any at all is seen without it. The DELETE is
+sent by a worker thread, with no lock held.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from histfs.core.waiting import Waiter
 
 #: Seconds for which a deleted item's paths go on resolving.
 LINGER = 120.0
+
+_NOTHING: frozenset[str] = frozenset()
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +64,8 @@ class Removal:
 
     def hidden(self, item: Item) -> frozenset[str]:
         """Return the names of an item's files that are hidden."""
+        if not self._hidden:
+            return _NOTHING  # asked with each stat, and nearly always so
         with self._lock:
             return frozenset(self._hidden.get(item.key, ()))
 
@@ -87,6 +92,8 @@ class Removal:
 
     def lingering(self, key: str) -> Item | None:
         """Return the item with a key that was deleted in this mount a short while ago."""
+        if not self._deleted:
+            return None
         with self._lock:
             self._expire()
             found = self._deleted.get(key)
@@ -100,6 +107,8 @@ class Removal:
 
     def emptied(self, path: tuple[str, ...]) -> int | None:
         """Return the mtime of a directory that lost its last item a short while ago."""
+        if not self._emptied:
+            return None
         with self._lock:
             self._expire()
             found = self._emptied.get(path)

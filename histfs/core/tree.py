@@ -1,11 +1,5 @@
 """The tree: resolves a path to a node and answers what the filesystem is asked about it.
 
-    /                               the views
-    /VIEW/…                         a view's directories, `View.depth` levels of them
-    /VIEW/…/ITEM                    an item's directory in the first view, elsewhere a link to it
-    /VIEW/…/ITEM/FILE               an item file
-    /.histfs                        what the mount says of itself; not listed
-
 No FUSE, no network and no SQL here: the driver calls it, `Index` and `AudioStore` answer it.
 
 Threads: any number at once. `_lock` guards the cache of listings, the one state of its own.
@@ -16,13 +10,11 @@ from __future__ import annotations
 import stat
 import threading
 from collections.abc import Callable, MutableMapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from histfs.core.errors import (
     DirectoryNotEmpty,
     IsADirectory,
-    NameTooLong,
     NoSuchPath,
     NotADirectory,
     NotALink,
@@ -32,7 +24,7 @@ from histfs.core.errors import (
 from histfs.core.files import ItemFile
 from histfs.core.index import Index
 from histfs.core.item import Item
-from histfs.core.names import NAME_MAX, item_name, key_in, moments_in
+from histfs.core.names import item_name
 from histfs.core.nodes import (
     ROOT_INODE,
     Attributes,
@@ -43,16 +35,22 @@ from histfs.core.nodes import (
     inode_of,
 )
 from histfs.core.removal import Removal
+from histfs.core.resolving import (
+    Directory,
+    FileNode,
+    ItemDirectory,
+    ItemFileNode,
+    Path,
+    Resolver,
+    Root,
+    StatusFile,
+)
 from histfs.core.times import ALWAYS, Zone
 from histfs.core.views import View
 from histfs.core.waiting import Waiter
 
-#: The file in the root that `histfs status` reads.
-STATUS_NAME = ".histfs"
 #: How often a directory is read that changes while it is read.
 _READINGS = 10
-
-Path = tuple[str, ...]
 
 
 class Listing(NamedTuple):
@@ -63,52 +61,6 @@ class Listing(NamedTuple):
 
 
 Listings = MutableMapping[Path, Listing]
-
-
-@dataclass(frozen=True, slots=True)
-class Root:
-    """The mountpoint."""
-
-
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """A directory of a view."""
-
-    view: View
-    path: Path
-    newest: int
-
-    @property
-    def at(self) -> Path:
-        """The directory as the view names it."""
-        return self.path[1:]
-
-
-@dataclass(frozen=True, slots=True)
-class ItemDirectory:
-    """An item's directory, or the link that stands for it in another view."""
-
-    item: Item
-    path: Path
-    is_link: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ItemFileNode:
-    """One file of an item."""
-
-    item: Item
-    file: ItemFile
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class StatusFile:
-    """What the mount says of itself."""
-
-
-FileNode = ItemFileNode | StatusFile
-Node = Root | Directory | ItemDirectory | FileNode
 
 
 class Tree:
@@ -141,9 +93,13 @@ class Tree:
     ) -> None:
         self._index = index
         self._removal = removal
+        self._resolver = Resolver(
+            index=index, removal=removal, views=views, files=files, zone=zone, links=links
+        )
+        self._resolve = self._resolver.resolve
+        self._files_of = self._resolver.files_of
         self._views = {view.name: view for view in views}
         self._home = views[0]
-        self._files = files
         self._zone = zone
         self._links = links
         self._listings = listings
@@ -158,7 +114,8 @@ class Tree:
             case Root():
                 return directory(ROOT_INODE, self._newest_of_all())
             case Directory():
-                return directory(inode_of("directory", *node.path), node.newest)
+                newest = self._born if node.newest is None else node.newest
+                return directory(inode_of("directory", *node.path), newest)
             case ItemDirectory():
                 if node.is_link:
                     size = len(self._target(node).encode())
@@ -244,81 +201,6 @@ class Tree:
                 raise NotPermitted(path)
             case _:
                 raise NotADirectory(path)
-
-    # Resolving
-
-    def _resolve(self, path: str, waiter: Waiter) -> Node:
-        parts = tuple(part for part in path.split("/") if part)
-        if not parts:
-            return Root()
-        if any(len(part.encode("utf-8", "surrogateescape")) > NAME_MAX for part in parts):
-            raise NameTooLong(path)
-        if parts[0] == STATUS_NAME:
-            if parts[1:]:
-                raise NotADirectory(path)
-            return StatusFile()
-        view = self._views.get(parts[0])
-        if view is None:
-            raise NoSuchPath(path)
-        bottom = 1 + view.depth
-        if len(parts) <= bottom:
-            return self._resolve_directory(view, parts, waiter)
-        node = self._resolve_item(view, parts[: bottom + 1], waiter)
-        if len(parts) == bottom + 1:
-            return node
-        if node.is_link or len(parts) > bottom + 2:
-            raise NotADirectory(path)
-        file = self._files_of(node.item).get(parts[-1])
-        if file is None:
-            raise NoSuchPath(path)
-        return ItemFileNode(node.item, file, parts[-1])
-
-    def _resolve_directory(self, view: View, parts: Path, waiter: Waiter) -> Directory:
-        at = parts[1:]
-        span = view.span(at)
-        if span is None:
-            raise NoSuchPath("/".join(parts))
-        if not at:
-            return Directory(view, parts, self._newest_of_all())
-        newest = view.newest(at, self._index) if view.settled(at, self._index) else None
-        if newest is None:
-            newest = self._removal.emptied(parts)
-        if newest is None:
-            view.seek(at, self._index, waiter)
-            newest = view.newest(at, self._index)
-        if newest is None:
-            raise NoSuchPath("/".join(parts))
-        return Directory(view, parts, newest)
-
-    def _resolve_item(self, view: View, parts: Path, waiter: Waiter) -> ItemDirectory:
-        *above, name = parts
-        span = view.span(tuple(above[1:]))
-        key = key_in(name)
-        dates = [date for date in moments_in(name, self._zone) if span and span.holds(date)]
-        if span is None or key is None or not dates:
-            raise NoSuchPath("/".join(parts))
-        if view is not self._home and not view.listable(tuple(above[1:]), self._index):
-            view.prepare(tuple(above[1:]), self._index, waiter)
-        item = self._find(key, dates)
-        if item is None:
-            # It may have come since the last refresh.
-            self._index.ensure(span, waiter)
-            item = self._find(key, dates)
-        if item is None or item_name(item.date, item.slug, item.key, self._zone) != name:
-            raise NoSuchPath("/".join(parts))
-        if self._removal.lingering(key) is None and view.home(item, self._index) != parts[1:-1]:
-            raise NoSuchPath("/".join(parts))
-        return ItemDirectory(item, parts, self._links and view is not self._home)
-
-    def _find(self, key: str, dates: Sequence[int]) -> Item | None:
-        """Find an item by its key and the dates that its name may stand for."""
-        found = (self._index.find(key, date) for date in dates)
-        return next(filter(None, found), None) or self._removal.lingering(key)
-
-    def _files_of(self, item: Item) -> dict[str, ItemFile]:
-        hidden = self._removal.hidden(item)
-        named = ((file.filename(item), file) for file in self._files)
-        return {name: file for name, file in named if name is not None and name not in hidden}
 
     def _places(self, item: Item) -> list[Path]:
         """Return the directories that hold an item, as far as they can be told."""

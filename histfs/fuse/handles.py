@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from histfs.core.nodes import Entry, OpenFile
-from histfs.core.tree import FileNode
+from histfs.core.resolving import FileNode
 
 
 @dataclass(frozen=True, slots=True)

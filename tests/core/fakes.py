@@ -12,6 +12,7 @@ from histfs.core.item import Details, Facets, Item, Record
 from histfs.core.nodes import BytesFile, OpenFile
 from histfs.core.times import Span
 from histfs.core.waiting import Waiter
+from tests.support.memory import indented
 
 
 class Asked(NamedTuple):
@@ -64,6 +65,8 @@ class TableIndex:
     def version(self) -> int:
         return len(self._changes)
 
+    recent_version = version
+
     def unchanged(self, span: Span, since: int) -> bool:
         return not any(_overlap(span, changed) for changed in self._changes[since:])
 
@@ -110,7 +113,7 @@ class TableIndex:
         if item.key not in self.rows:
             raise NoSuchPath(item.key)
         raw = json.loads(self.rows[item.key].raw)
-        return Details(raw, raw["text"])
+        return Details(indented(raw), raw["text"])
 
     def forget(self, item: Item) -> None:
         if item.key in self.rows:

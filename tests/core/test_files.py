@@ -64,12 +64,6 @@ def test_the_meta_file_holds_every_field_whatever_it_is(value):
     assert json.loads(meta_of(unknown=value))["unknown"] == value
 
 
-def test_a_lone_surrogate_in_the_metadata_is_escaped_as_json_has_it():
-    raw = meta_of(**{"odd\udfff": "a\ud800b"})
-    assert b'"a\\ud800b"' in raw
-    assert json.loads(raw)["odd\udfff"] == "a\ud800b"
-
-
 @given(text=st.none() | anything)
 @pytest.mark.parametrize("kind", [TextFile, MetaFile])
 def test_the_size_is_the_number_of_bytes_that_are_read(kind, text):

@@ -15,8 +15,8 @@ from histfs.core.errors import (
     Unreachable,
 )
 from histfs.core.nodes import ROOT_INODE
+from histfs.core.resolving import STATUS_NAME
 from histfs.core.times import ALWAYS, Span
-from histfs.core.tree import STATUS_NAME
 from histfs.core.waiting import Waiter
 from tests.core.conftest import BORN, STATUS, World
 from tests.core.fakes import Asked

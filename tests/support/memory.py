@@ -225,7 +225,7 @@ class MemorySource:
     def describe(self, raw: bytes) -> Details:
         """Read the details out of a raw object."""
         fields = json.loads(raw)
-        return Details(fields, fields["text"])
+        return Details(indented(fields), fields["text"])
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -250,3 +250,9 @@ class MemorySource:
 def _place(record: Record) -> str:
     """Return what sorts before the place of every older item."""
     return f"{2**63 - record.item.date:020d} {record.item.key}"
+
+
+def indented(fields: object) -> bytes:
+    """Return an object as `Details` has it."""
+    text = json.dumps(fields, ensure_ascii=False, indent=2)
+    return text.encode("utf-8", "backslashreplace")

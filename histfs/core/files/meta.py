@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from histfs.core.files.base import Rendered
 from histfs.core.item import Details
 
@@ -14,10 +12,5 @@ class MetaFile(Rendered):
     name = "meta.json"
 
     def render(self, details: Details) -> bytes:
-        """Return the object as JSON in UTF-8.
-
-        A lone surrogate, which UTF-8 can't hold, is written as the escape that JSON has for it
-        (RFC 8259, section 7).
-        """
-        text = json.dumps(details.raw, ensure_ascii=False, indent=2)
-        return f"{text}\n".encode("utf-8", "backslashreplace")
+        """Return the object as it is plus a final newline."""
+        return details.raw + b"\n"

@@ -23,7 +23,7 @@ from histfs.core.estimate import audio_bytes
 from histfs.core.item import Details, Facets, Item, Record
 from histfs.core.names import Labelled, key_of, slug_of
 from histfs.core.times import EARLIEST, LATEST
-from histfs.sources.elevenlabs.parsing import leniently, strictly
+from histfs.sources.elevenlabs.parsing import indented, leniently, strictly
 
 log = logging.getLogger(__name__)
 
@@ -116,12 +116,13 @@ def details_of(raw: bytes) -> Details:
         BadAnswer: it can't be read.
     """
     try:
-        whole = leniently(raw)
+        _, fields, _ = _read(raw)
+        whole = indented(raw)
     except (ValueError, RecursionError) as error:
         raise BadAnswer("the item's object can't be read") from error
-    if not isinstance(whole, dict):
+    if not whole.startswith(b"{"):
         raise BadAnswer("the item is JSON, but not an object")
-    return Details(whole, _text(whole.get("text"), whole.get("dialogue")))
+    return Details(whole, _text(fields.text, fields.dialogue))
 
 
 def _read(raw: bytes) -> _Reading:

@@ -52,6 +52,28 @@ def dump(value: object) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
+def indented(content: bytes) -> bytes:
+    """Return JSON as it is, but with line breaks and two spaces for each level, in UTF-8.
+
+    Args:
+        content: the JSON.
+
+    Raises:
+        ValueError: it is not JSON.
+        RecursionError: it is nested too deeply.
+    """
+    fine = strictly(_indented, content)
+    if fine is not None:
+        return fine
+    text = json.dumps(leniently(content), ensure_ascii=False, indent=2)
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _indented(content: bytes) -> bytes:
+    # msgspec takes any bytes for the text of what it skips.
+    return msgspec.json.format(content.decode(), indent=2).encode()
+
+
 def _whole(digits: str) -> int | float:
     """Read a whole number; one with more digits than Python reads is as good as infinite."""
     try:

@@ -1,0 +1,235 @@
+"""Paths: what each of them stands for.
+
+    /                               the views
+    /VIEW/…                         a view's directories, `View.depth` levels of them
+    /VIEW/…/ITEM                    an item's directory in the first view, elsewhere a link to it
+    /VIEW/…/ITEM/FILE               an item file
+    /.histfs                        what the mount says of itself; not listed
+
+A walk asks for the same directory again and again, once for each file in it: what a path stood for
+a moment ago is kept for as long as nothing has changed that it depends on.
+
+Threads: any number at once; `Recent` guards itself, and there is no other state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from histfs.core.errors import NameTooLong, NoSuchPath, NotADirectory
+from histfs.core.files import ItemFile
+from histfs.core.index import Index
+from histfs.core.item import Item
+from histfs.core.names import NAME_MAX, item_name, key_in, moments_in
+from histfs.core.recent import Recent
+from histfs.core.removal import Removal
+from histfs.core.times import ALWAYS, Span, Zone
+from histfs.core.views import View
+from histfs.core.waiting import Waiter
+
+#: The file in the root that `histfs status` reads.
+STATUS_NAME = ".histfs"
+#: Seconds for which it is remembered what a path stands for. Sizes that an item gets meanwhile the
+#: audio store knows.
+_MEMORY = 1.0
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The mountpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory of a view, and the date of its newest item; None while there are no items."""
+
+    view: View
+    path: Path
+    newest: int | None
+
+    @property
+    def at(self) -> Path:
+        """The directory as the view names it."""
+        return self.path[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDirectory:
+    """An item's directory, or the link that stands for it in another view."""
+
+    item: Item
+    path: Path
+    is_link: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFileNode:
+    """One file of an item."""
+
+    item: Item
+    file: ItemFile
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusFile:
+    """What the mount says of itself."""
+
+
+FileNode = ItemFileNode | StatusFile
+Node = Root | Directory | ItemDirectory | FileNode
+
+
+class _Known(NamedTuple):
+    """What a path stood for, and what of the index, as it was then, that depends on."""
+
+    node: Directory | ItemDirectory
+    span: Span
+    version: int
+
+
+class Resolver:
+    """Finds what paths stand for.
+
+    Args:
+        index: the items.
+        removal: knows what was deleted or hidden in this mount.
+        views: the folders under the root; the first is where items have their home.
+        files: what an item's directory holds, in the order in which it is listed.
+        zone: for the times in names.
+        links: whether the other views hold links to an item's home, or real directories.
+    """
+
+    def __init__(
+        self,
+        *,
+        index: Index,
+        removal: Removal,
+        views: Sequence[View],
+        files: Sequence[ItemFile],
+        zone: Zone,
+        links: bool,
+    ) -> None:
+        self._index = index
+        self._removal = removal
+        self._views = {view.name: view for view in views}
+        self._home = views[0]
+        self._files = files
+        self._zone = zone
+        self._links = links
+        self._recent = Recent[str, _Known](_MEMORY)
+
+    def resolve(self, path: str, waiter: Waiter) -> Node:
+        """Return what a path stands for.
+
+        Args:
+            path: from the root, which is ``/`` or empty.
+            waiter: the patience of the call; waited is only for what isn't known.
+
+        Raises:
+            NoSuchPath, NotADirectory, NameTooLong: nothing has this path.
+            SourceError, NotComplete: whether anything has it can't be told.
+        """
+        parts = tuple(filter(None, path.split("/")))
+        if not parts:
+            return Root()
+        if _may_be_long(path) and any(len(_encoded(part)) > NAME_MAX for part in parts):
+            raise NameTooLong(path)
+        if parts[0] == STATUS_NAME:
+            if parts[1:]:
+                raise NotADirectory(path)
+            return StatusFile()
+        view = self._views.get(parts[0])
+        if view is None:
+            raise NoSuchPath(path)
+        bottom = 1 + view.depth
+        node = self._directory(view, parts[: bottom + 1], waiter)
+        if len(parts) <= bottom + 1:
+            return node
+        if not isinstance(node, ItemDirectory) or node.is_link or len(parts) > bottom + 2:
+            raise NotADirectory(path)
+        file = self.files_of(node.item).get(parts[-1])
+        if file is None:
+            raise NoSuchPath(path)
+        return ItemFileNode(node.item, file, parts[-1])
+
+    def files_of(self, item: Item) -> dict[str, ItemFile]:
+        """Return the files that an item shows, by name."""
+        hidden = self._removal.hidden(item)
+        named = ((file.filename(item), file) for file in self._files)
+        return {name: file for name, file in named if name is not None and name not in hidden}
+
+    def _directory(self, view: View, parts: Path, waiter: Waiter) -> Directory | ItemDirectory:
+        """Return the directory of a view, or of an item, that has a path."""
+        path = "/".join(parts)
+        known = self._recent.get(path)
+        if known is not None and self._index.unchanged(known.span, known.version):
+            return known.node
+        version = self._index.recent_version
+        node: Directory | ItemDirectory
+        if len(parts) <= 1 + view.depth:
+            node = self._resolve_directory(view, parts, waiter)
+            at, lingers = node.at, self._removal.emptied(parts) is not None
+        else:
+            node = self._resolve_item(view, parts, waiter)
+            at, lingers = parts[1:-1], self._removal.lingering(node.item.key) is not None
+        span = view.span(at)
+        # What lingers ends with the time.
+        if span is not None and not lingers:
+            self._recent.put(path, _Known(node, span, version))
+        return node
+
+    def _resolve_directory(self, view: View, parts: Path, waiter: Waiter) -> Directory:
+        at = parts[1:]
+        span = view.span(at)
+        if span is None:
+            raise NoSuchPath("/".join(parts))
+        if not at:
+            return Directory(view, parts, self._index.newest(ALWAYS))
+        newest = view.newest(at, self._index) if view.settled(at, self._index) else None
+        if newest is None:
+            newest = self._removal.emptied(parts)
+        if newest is None:
+            view.seek(at, self._index, waiter)
+            newest = view.newest(at, self._index)
+        if newest is None:
+            raise NoSuchPath("/".join(parts))
+        return Directory(view, parts, newest)
+
+    def _resolve_item(self, view: View, parts: Path, waiter: Waiter) -> ItemDirectory:
+        *above, name = parts
+        span = view.span(tuple(above[1:]))
+        key = key_in(name)
+        dates = [date for date in moments_in(name, self._zone) if span and span.holds(date)]
+        if span is None or key is None or not dates:
+            raise NoSuchPath("/".join(parts))
+        if view is not self._home and not view.listable(tuple(above[1:]), self._index):
+            view.prepare(tuple(above[1:]), self._index, waiter)
+        item = self._find(key, dates)
+        if item is None:
+            # It may have come since the last refresh.
+            self._index.ensure(span, waiter)
+            item = self._find(key, dates)
+        if item is None or item_name(item.date, item.slug, item.key, self._zone) != name:
+            raise NoSuchPath("/".join(parts))
+        if self._removal.lingering(key) is None and view.home(item, self._index) != parts[1:-1]:
+            raise NoSuchPath("/".join(parts))
+        return ItemDirectory(item, parts, self._links and view is not self._home)
+
+    def _find(self, key: str, dates: Sequence[int]) -> Item | None:
+        """Find an item by its key and the dates that its name may stand for."""
+        found = (self._index.find(key, date) for date in dates)
+        return next(filter(None, found), None) or self._removal.lingering(key)
+
+
+def _may_be_long(path: str) -> bool:
+    """Say whether a component may be too long; most paths are short as a whole."""
+    return len(path) > NAME_MAX or not path.isascii()
+
+
+def _encoded(part: str) -> bytes:
+    return part.encode("utf-8", "surrogateescape")

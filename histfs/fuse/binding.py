@@ -17,7 +17,9 @@ from types import ModuleType
 from typing import Any, Literal
 
 from histfs.core.errors import HistfsError
+from histfs.fuse.calls import fuse_class
 from histfs.fuse.operations import Operations
+from histfs.fuse.told import TIMEOUT
 
 Name = Literal["fusepy", "mfusepy"]
 
@@ -27,7 +29,6 @@ _ASYNC_READ = 1 << 0
 _ASYNC_DIO = 1 << 15
 _MAX_BACKGROUND = 64
 _MAX_THREADS = 128
-_MAX_IDLE_THREADS = 10
 #: The first libfuse 3 that knows -o max_threads; the ones before start as many as are needed.
 _LIMITED_THREADS = (3, 12)
 
@@ -101,19 +102,27 @@ class Binding:
         Raises:
             FuseUnavailable: libfuse could not mount.
         """
-        options |= {"use_ino": True, "hard_remove": True, "attr_timeout": 0, "negative_timeout": 0}
+        options |= {
+            "use_ino": True,
+            "hard_remove": True,
+            "entry_timeout": TIMEOUT,
+            "attr_timeout": TIMEOUT,
+            "negative_timeout": 0,
+        }
         served: Any = operations
         if self.version[0] == 2:
             options["sync_read"] = True
         elif self.version >= _LIMITED_THREADS:
-            options |= {"max_threads": _MAX_THREADS, "max_idle_threads": _MAX_IDLE_THREADS}
+            # A thread that ends takes its Python state with it, see `threads`.
+            options |= {"max_threads": _MAX_THREADS, "max_idle_threads": _MAX_THREADS}
         if self.version >= _TOLD_INTERRUPTS:
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         if self.name == "fusepy":
             served = _Called(operations)
             options["encoding"] = _ENCODING
         try:
-            self._module.FUSE(served, mountpoint, foreground=True, debug=debug, **options)
+            fuse = fuse_class(self._module, self.version[0])
+            fuse(served, mountpoint, foreground=True, debug=debug, **options)
         except RuntimeError as error:
             # libfuse's exit status: 8 when its loop was ended by a signal, which is no error here.
             if not operations.started:

@@ -4,7 +4,7 @@ The names and signatures are fusepy's; mfusepy has the same. What isn't defined 
 flush) libfuse answers by itself, without a call.
 
 Threads: libfuse calls from any number of threads of its own. There is no state but the table of
-handles, which guards itself.
+handles and what was told of sizes, which guard themselves.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from histfs.core.nodes import Attributes
 from histfs.core.tree import Tree
 from histfs.core.waiting import Waiter
 from histfs.fuse.handles import FileHandle, Handles
+from histfs.fuse.told import Told
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,6 +110,7 @@ class Operations:
         self._on_start = started
         self._configure = configure
         self._handles = Handles()
+        self._told = Told()
         self.started = False
 
     # The mount
@@ -137,7 +139,11 @@ class Operations:
         if handle or path is None:
             opened = self._handles.file(handle or 0)
             return self._stat(self._tree.file_attributes(opened.node, opened.file.size))
-        return self._stat(self._tree.stat(path, self._waiter()))
+        turn = self._told.turn()
+        attributes = self._tree.stat(path, self._waiter())
+        if attributes.kind == stat.S_IFREG:
+            self._told.tell(path, attributes.size, turn)
+        return self._stat(attributes)
 
     @_guarded
     def readlink(self, path: str) -> str:
@@ -168,6 +174,9 @@ class Operations:
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
             self._refuse(path)
         node, file = self._tree.open(path, self._waiter())
+        if self._told.misled(path, file.size):
+            file.close()
+            raise OSError(errno.ESTALE, "its size is another by now")
         return self._handles.add_file(FileHandle(node, file))
 
     @_guarded

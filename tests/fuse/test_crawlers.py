@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from histfs.fuse.told import TIMEOUT
 from tests.support.mounts import mounted
 
 pytestmark = pytest.mark.fuse
@@ -91,6 +93,7 @@ def test_with_exact_sizes_a_crawler_sees_the_estimate(simulator, tmp_path, bindi
         audio = mount.items()[0] / "audio.mp3"
         assert size(crawler) > 0
         assert simulator.counts[AUDIO] == 0
+        time.sleep(TIMEOUT)  # for as long the kernel believes what the crawler was told
         exact = size(shutil.which("stat"))
         assert simulator.counts[AUDIO] == 1
         assert size(crawler) == exact == len(audio.read_bytes())

@@ -49,6 +49,7 @@ class FakeTree:
     def __init__(self):
         self.error = None
         self.calls = []
+        self.size = 1025
         self.file = Recorded(b"0123456789")
 
     def _called(self, name):
@@ -59,7 +60,7 @@ class FakeTree:
     def stat(self, path, waiter):
         self._called("stat")
         kind = {"/d": stat.S_IFDIR, "/l": stat.S_IFLNK}.get(path, stat.S_IFREG)
-        return Attributes(kind, 42, 3, 1025, 1_714_650_306)
+        return Attributes(kind, 42, 3, self.size, 1_714_650_306)
 
     def file_attributes(self, node, size):
         self._called("file_attributes")
@@ -168,6 +169,19 @@ def test_the_log_tells_of_faults_in_one_line_and_not_of_everyday_answers(
         assert "why it failed" in line
     else:
         assert lines == []
+
+
+def test_a_file_whose_size_the_kernel_was_told_wrong_is_looked_up_anew_before_it_is_open(
+    operations, tree
+):
+    tree.size = 8
+    operations.getattr("/a")
+    assert errno_raised(operations.open, "/a", os.O_RDONLY) == "ESTALE"
+    assert tree.file.closed
+    tree.size = tree.file.size
+    operations.getattr("/a")
+    number = operations.open("/a", os.O_RDONLY)
+    assert operations.read(None, 99, 0, number) == b"0123456789"
 
 
 class Strange(Exception):

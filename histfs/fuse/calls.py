@@ -1,0 +1,76 @@
+"""How libfuse's calls become Python's: the bindings' way, with what walks call most made faster.
+
+A walk is nothing but getattr and readdir. For each, both bindings look up every field of a struct
+stat by name, ask whether it is there, and make a new struct for each entry of a directory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from types import ModuleType
+from typing import Any, TypeAlias
+
+from histfs.fuse.threads import Threads
+
+#: What comes from ctypes, or from a library without types.
+_Foreign: TypeAlias = Any
+
+_NANO = 10**9
+
+
+def fuse_class(module: ModuleType, major: int) -> _Foreign:
+    """Return the FUSE class of a binding, made faster.
+
+    Args:
+        module: the binding; fusepy and mfusepy have the same methods.
+        major: of libfuse's version.
+    """
+    threads = Threads()
+    stat_size, new_stat = ctypes.sizeof(module.c_stat), module.c_stat
+    flags = (0,) if major > 2 else ()
+
+    class Fuse(module.FUSE):  # type: ignore[misc, name-defined]
+        def _wrapper(self, call: _Foreign, *arguments: _Foreign) -> int:
+            threads.keep()
+            return super()._wrapper(call, *arguments)  # type: ignore[no-any-return]
+
+        def fgetattr(self, path: bytes | None, buffer: _Foreign, info: _Foreign) -> int:
+            handle = info.contents.fh if info else None
+            attributes = self.operations.getattr(_decoded(path), handle)
+            ctypes.memset(buffer, 0, stat_size)
+            _fill(buffer.contents, attributes)
+            return 0
+
+        def _readdir(
+            self, path: bytes | None, buffer: _Foreign, fill: _Foreign, offset: int, info: _Foreign
+        ) -> int:
+            entry = new_stat()
+            for name, attributes, _ in self.operations.readdir(_decoded(path), info.contents.fh):
+                entry.st_mode = attributes["st_mode"]
+                entry.st_ino = attributes.get("st_ino", 0)
+                if fill(buffer, name.encode("utf-8", "surrogateescape"), entry, 0, *flags):
+                    break
+            return 0
+
+        if not hasattr(module.FUSE, "_readdir"):
+            readdir = _readdir
+
+    return Fuse
+
+
+def _decoded(path: bytes | None) -> str | None:
+    return None if path is None else path.decode("utf-8", "surrogateescape")
+
+
+def _fill(into: _Foreign, attributes: dict[str, int]) -> None:
+    """Fill a struct stat, all of whose bytes are 0."""
+    into.st_mode = attributes["st_mode"]
+    into.st_ino = attributes["st_ino"]
+    into.st_nlink = attributes["st_nlink"]
+    into.st_size = attributes["st_size"]
+    into.st_blocks = attributes["st_blocks"]
+    into.st_uid = attributes["st_uid"]
+    into.st_gid = attributes["st_gid"]
+    for name in ("mtime", "ctime", "atime"):
+        moment = getattr(into, f"st_{name}spec")
+        moment.tv_sec, moment.tv_nsec = divmod(attributes[f"st_{name}"], _NANO)

@@ -8,6 +8,7 @@ import platform
 import signal
 import subprocess
 import types
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def bench(context: click.Context) -> None:
 @click.option("--items", default=200_000, show_default=True, help="Items of the large history.")
 def bench_catalog(items: int) -> None:
     """Listings: requests, seconds, memory and disk."""
-    report("catalog", catalog.measure(items))
+    report("catalog", lambda: catalog.measure(items))
 
 
 @bench.command("audio")
@@ -49,7 +50,7 @@ def bench_catalog(items: int) -> None:
 @_rounds
 def bench_audio(clips: int, rounds: int) -> None:
     """The first backup and the second, beside scripts on the official SDK."""
-    report("audio", audio.measure(clips, rounds))
+    report("audio", lambda: audio.measure(clips, rounds))
 
 
 @bench.command("walks")
@@ -57,7 +58,7 @@ def bench_audio(clips: int, rounds: int) -> None:
 @_rounds
 def bench_walks(items: int, rounds: int) -> None:
     """Walks with find and rsync -n through everything, beside rclone."""
-    report("walks", walks.measure(items, rounds))
+    report("walks", lambda: walks.measure(items, rounds))
 
 
 @bench.command("reads")
@@ -65,11 +66,13 @@ def bench_walks(items: int, rounds: int) -> None:
 @_rounds
 def bench_reads(megabytes: int, rounds: int) -> None:
     """Reading what is cached, what comes slowly and what hangs, beside rclone and the SDK."""
-    report("reads", [*reads.measure(megabytes, rounds), *waits.measure()])
+    report("reads", lambda: [*reads.measure(megabytes, rounds), *waits.measure(rounds)])
 
 
-def report(name: str, figures: list[Figure]) -> None:
-    """Print figures as a table, and keep them as JSON and as a plot."""
+def report(name: str, measure: Callable[[], list[Figure]]) -> None:
+    """Measure, print the figures as a table, and keep them as JSON and as a plot."""
+    click.echo(f"measuring: {name}", err=True)
+    figures = measure()
     title = f"histfs {__version__}: {name}"
     table = Table("case", "histfs", "its peer", "ratio", "wanted", "", "note", title=title)
     for figure in figures:

@@ -31,38 +31,50 @@ READERS = 64
 _CONNECTIONS = 8
 
 
-def measure() -> list[Figure]:
-    """Measure all cases."""
+def measure(rounds: int) -> list[Figure]:
+    """Measure all cases.
+
+    Args:
+        rounds: how often the first bytes are waited for; the shortest wait counts.
+    """
     figures = []
     for binding in BINDINGS:
-        figures += _first_bytes(binding, told=True)
-        figures += _first_bytes(binding, told=False)
+        figures += _first_bytes(binding, rounds, told=True)
+        figures += _first_bytes(binding, rounds, told=False)
     for binding in BINDINGS:
         figures += _hanging(binding)
     return figures
 
 
-def _first_bytes(binding: str, told: bool) -> list[Figure]:
+def _first_bytes(binding: str, rounds: int, told: bool) -> list[Figure]:
     options = ("--items", "1", "--clip-bytes", str(CLIP), "--bandwidth", str(LINK), *LATENCY)
     length = ("--no-chunked",) if told else ()
-    with directory() as place, server(*options, *length) as api:
-        first, whole, _ = sdk.run(api, place, "first")
-        with mounted(api, place, binding=binding) as mount:
-            [clip] = mount.path.glob("by-date/*/*/*/*/audio.*")
-            began = time.perf_counter()
-            with clip.open("rb", buffering=0) as file:
-                assert file.read(4096)
-                seconds = time.perf_counter() - began
-            memory = Memory.of(mount.pid)
+    waited = []
+    with server(*options, *length) as api:
+        for _ in range(rounds):
+            with directory() as place:
+                first, last, _ = sdk.run(api, place, "first")
+                with mounted(api, place, binding=binding) as mount:
+                    [clip] = mount.path.glob("by-date/*/*/*/*/audio.*")
+                    waited.append((_until_first(clip), first, last))
+                    memory = Memory.of(mount.pid)
+    seconds, first, last = map(min, zip(*waited, strict=True))
     case = f"first bytes of 5 MB at 500 KB/s, {binding}, length " + ("told" if told else "not told")
     first_of = Figure(case, seconds, "s", peer=first, beside="SDK's first bytes")
     if told:
         return [first_of]
     return [
         first_of,
-        Figure(case, seconds, "s", peer=whole, beside="SDK's last bytes"),
+        Figure(case, seconds, "s", peer=last, beside="SDK's last bytes"),
         Figure(f"peak of memory then, {binding}", memory.peak, "MB", note=memory.note),
     ]
+
+
+def _until_first(clip: Path) -> float:
+    began = time.perf_counter()
+    with clip.open("rb", buffering=0) as file:
+        assert file.read(4096)
+        return time.perf_counter() - began
 
 
 def _hanging(binding: str) -> list[Figure]:

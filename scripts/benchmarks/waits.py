@@ -29,6 +29,7 @@ CLIP, LINK = 5_000_000, 500_000
 READERS = 64
 #: What `histfs mount` fetches at once, of what so many readers ask for.
 _CONNECTIONS = 8
+_NOWHERE = subprocess.DEVNULL
 
 
 def measure(rounds: int) -> list[Figure]:
@@ -88,8 +89,10 @@ def _hanging(binding: str) -> list[Figure]:
         usual = _ls(day)
         api.control("faults", {"pattern": "/audio$", "kind": "hang"})
         cost = Cost(api)
-        readers = [subprocess.Popen(["cat", clip], stdout=subprocess.DEVNULL) for clip in clips]
+        readers: list[subprocess.Popen[bytes]] = []
         try:
+            for clip in clips:
+                readers.append(subprocess.Popen(["cat", clip], stdout=_NOWHERE, stderr=_NOWHERE))
             wait_until(lambda: cost.stop().audio == _CONNECTIONS, 20)
             time.sleep(1)  # until the others, who wait for those, are there as well
             listed = _ls(day)
@@ -113,7 +116,7 @@ def _hanging(binding: str) -> list[Figure]:
 
 def _ls(day: Path) -> float:
     began = time.perf_counter()
-    subprocess.run(["ls", "-l", day], stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(["ls", "-l", day], stdout=_NOWHERE, check=True)
     return time.perf_counter() - began
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -33,7 +34,7 @@ from scripts.benchmarks.stage import (
 #: What a walk may take of rclone's time.
 WANTED = {"fusepy": 1.0, "mfusepy": 0.7}
 _FRESH = ("--listing-ttl", "300")
-_PROGRAMS = ("find", "rsync -anv")
+_PROGRAMS = ("find", "rsync -an")
 _TURNS = ("cold", "warm", "warm")
 
 
@@ -105,11 +106,12 @@ def _walk(program: str, path: Path, place: Path, files: int) -> float:
     empty = place / "empty"
     empty.mkdir(exist_ok=True)
     began = time.perf_counter()
-    copy = ["rsync", "-anv", f"{path}/", f"{empty}/"]
+    copy = ["rsync", "-an", "--stats", f"{path}/", f"{empty}/"]
     command = ["find", str(path)] if program == "find" else copy
-    walked = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    walked = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     seconds = time.perf_counter() - began
-    # rsync says what it does and what it has done in a few more lines.
-    if not files <= walked.stdout.count(b"\n") < files + 10:
-        raise SystemExit(f"{program} has not found all {files} files in {path}")
+    told = re.search(r"Number of files: ([\d,.]+)", walked)
+    found = int(re.sub(r"\D", "", told[1])) if told else walked.count("\n")
+    if found != files:
+        raise SystemExit(f"{program} has found {found} of {files} files in {path}")
     return seconds

@@ -1,48 +1,30 @@
-"""Audio on disk: whole files by key, files in the making, and the cap on their size.
+"""Audio on disk: whole files by key, and files in the making.
 
     ROOT/audio/7f/KEY       a whole clip; its mtime is when it was last opened
-    ROOT/incoming/….part    a clip on its way, locked (flock) by the process that fetches it
+    ROOT/incoming/….part    a clip on its way
 
-Threads: any number at once. `_lock` guards the count of bytes; the files themselves are only ever
-made whole, by rename(2), and removed. Several processes may share a directory.
+`histfs.audio.quota` says how several processes share such a directory, and its cap.
+
+Threads: any number at once, without a lock of its own: the files are only ever made whole, by
+rename(2), and removed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import hashlib
-import logging
 import os
-import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from histfs.core.errors import CacheFailed, NoSpace
+from histfs.audio.files import Descriptor, touch, translated
+from histfs.audio.part import Memory, Part
+from histfs.audio.quota import Quota, hold
 
-#: Seconds for which the count of bytes is trusted: another process may share the directory.
-_RECOUNT = 60.0
+__all__ = ["Descriptor", "Disk", "translated"]
 
-log = logging.getLogger(__name__)
-
-
-class Descriptor:
-    """A file descriptor that is closed when the last one who holds this object lets go of it.
-
-    Args:
-        number: an open descriptor, owned from here on.
-    """
-
-    __slots__ = ("number",)
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def __del__(self) -> None:
-        os.close(self.number)
+#: Bytes of clips in memory, for which there is no room on the disk.
+_IN_MEMORY = 256 << 20
 
 
 class Disk:
@@ -50,7 +32,7 @@ class Disk:
 
     Args:
         root: the directory; made, with mode 0700, when it isn't there.
-        cap: bytes that the whole clips may take together.
+        cap: bytes that all clips, whole or on their way, may take together; see `Quota`.
 
     Raises:
         CacheFailed, NoSpace: the directory can't be used.
@@ -60,25 +42,24 @@ class Disk:
         self.root = root
         self._audio = root / "audio"
         self._incoming = root / "incoming"
-        self._cap = cap
-        self._lock = threading.Lock()
+        self._quota = Quota(root, cap)
+        self._memory = Memory(_IN_MEMORY)
         with translated("can't be used", root):
             for directory in (root, self._audio, self._incoming):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._clean()
-            self._count()
-        self._make_room()
+            self._quota.start()
 
     def open(self, key: str) -> Descriptor | None:
-        """Open a clip; None when it isn't here."""
+        """Open a clip, which thereby stays until it is closed; None when it isn't here."""
         with translated("can't be read", self._audio):
             try:
                 found = Descriptor(os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC))
             except FileNotFoundError:
                 return None
+            hold(found.number)
             # A read-only cache still serves; it merely forgets what was used last.
             with contextlib.suppress(OSError):
-                _touch(found.number)
+                touch(found.number)
             return found
 
     def size(self, key: str) -> int | None:
@@ -98,6 +79,7 @@ class Disk:
         """
         with contextlib.suppress(OSError):
             os.utime(self._path(key), ns=(moment, moment))
+            self._quota.ranked(moment)
 
     def count(self) -> int:
         """Return the number of clips."""
@@ -106,10 +88,19 @@ class Disk:
 
     @property
     def used(self) -> int:
-        """The bytes that all clips take; what another process did may be `_RECOUNT` late."""
-        with self._lock, translated("can't be read", self._audio):
-            self._recount()
-            return self._used
+        """The bytes that all clips take, whole or on their way, whoever has put them here."""
+        with translated("can't be read", self._audio):
+            return self._quota.used
+
+    @property
+    def full(self) -> bool:
+        """Whether the last clip that came could not be kept, as the disk takes none."""
+        return self._memory.in_use
+
+    @property
+    def squeezed(self) -> bool:
+        """Whether clips had to go that were under the cap: the disk was full."""
+        return self._quota.squeezed
 
     def entries(self) -> Iterator[Path]:
         """Yield all that lies where clips are, a directory at a time; not all of it may be a clip.
@@ -149,100 +140,23 @@ class Disk:
         except FileNotFoundError:
             return False
 
-    def create(self) -> tuple[Descriptor, Path]:
+    def create(self) -> Part:
         """Make an empty file for a clip on its way."""
-        with translated("can't be written", self._incoming):
-            while True:
-                number, path = tempfile.mkstemp(suffix=".part", dir=self._incoming)
-                file = Descriptor(number)
-                fcntl.flock(number, fcntl.LOCK_EX)
-                # Another mount that starts just now may have taken it for a leftover.
-                if os.fstat(number).st_nlink:
-                    return file, Path(path)
+        return Part(self._incoming, self._quota, self._memory)
 
-    def keep(self, path: Path, key: str, size: int) -> None:
-        """Put a clip that is whole in its place, and make room for it.
+    def keep(self, part: Part, key: str) -> bool:
+        """Put a clip that is whole in its place.
 
-        Args:
-            path: from `create`.
-            key: the item's key.
-            size: in bytes.
+        Returns:
+            Whether it is there; else only those who have it open can read it.
         """
-        with translated("can't be written", self._audio):
-            final = self._path(key)
-            final.parent.mkdir(mode=0o700, exist_ok=True)
-            _touch(path)
-            path.rename(final)
-        with self._lock:
-            self._used += size
-        self._make_room()
+        part.keep(self._path(key))
+        return part.on_disk
 
     def drop(self, key: str) -> None:
-        """Remove a clip."""
-        size = self.size(key)
-        if size is not None:
-            with translated("can't be written", self._audio):
-                self._path(key).unlink(missing_ok=True)
-            with self._lock:
-                self._used -= size
+        """Remove a clip, also one that somebody has open."""
+        with translated("can't be written", self._audio):
+            self._quota.remove(self._path(key))
 
     def _path(self, key: str) -> Path:
         return self._audio / hashlib.sha256(key.encode()).hexdigest()[:2] / key
-
-    def _clips(self) -> Iterator[tuple[float, int, Path]]:
-        """Yield time of last use, size in bytes and path of each clip."""
-        for path in self._audio.glob("*/*"):
-            with contextlib.suppress(FileNotFoundError):
-                status = path.stat()
-                yield status.st_mtime, status.st_size, path
-
-    def _make_room(self) -> None:
-        """Remove what was not used for longest, until the rest is under the cap."""
-        with self._lock, translated("can't be cleaned", self._audio):
-            self._recount()
-            if self._used <= self._cap:
-                return
-            # The newest stays, however large: somebody is about to read it.
-            for _, size, path in sorted(self._count())[:-1]:
-                if self._used <= self._cap:
-                    break
-                path.unlink(missing_ok=True)
-                self._used -= size
-
-    def _recount(self) -> None:
-        """Count the bytes anew if that was long ago; called with `_lock` held."""
-        if time.monotonic() - self._counted >= _RECOUNT:
-            self._count()
-
-    def _count(self) -> list[tuple[float, int, Path]]:
-        """Count the bytes anew, and return all clips; called with `_lock` held."""
-        clips = list(self._clips())
-        self._used = sum(size for _, size, _ in clips)
-        self._counted = time.monotonic()
-        return clips
-
-    def _clean(self) -> None:
-        """Remove what a killed process left behind; what a live one writes is locked."""
-        for path in self._incoming.glob("*.part"):
-            with contextlib.suppress(OSError):
-                descriptor = Descriptor(os.open(path, os.O_RDWR | os.O_CLOEXEC))
-                fcntl.flock(descriptor.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
-                log.info("removed the rest of an unfinished download")
-
-
-def _touch(file: int | Path) -> None:
-    """Note that a clip is used now; the kernel's own time is too coarse to tell two clips apart."""
-    now = time.time_ns()
-    os.utime(file, ns=(now, now))
-
-
-@contextlib.contextmanager
-def translated(what: str, path: Path) -> Iterator[None]:
-    """Turn the disk's errors into the core's."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpace(f"no space left for the cache in {path}") from error
-        raise CacheFailed(f"the cache {path} {what}: {error.strerror}") from error

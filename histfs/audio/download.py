@@ -14,11 +14,13 @@ import threading
 from collections.abc import Callable
 
 from histfs.audio.disk import Descriptor, Disk, translated
+from histfs.audio.part import Part
 from histfs.core.errors import (
     BadAnswer,
     DeadlineExceeded,
     HistfsError,
     Interrupted,
+    NoSpace,
     Rejected,
     Unreachable,
 )
@@ -67,6 +69,7 @@ class Download:
         self._file: Descriptor | None = None
         self._received = 0
         self._done = False
+        self._kept = False
         self._error: BaseException | None = None
         self._size: int | None = None
 
@@ -116,12 +119,14 @@ class Download:
         """Wait until the clip is in its place, and return its size.
 
         Raises:
-            As `wait_for_size`.
+            As `wait_for_size`; NoSpace also when it is whole, but could not be kept.
         """
         with self._changed:
             self._wait(waiter, lambda: self._done)
             if not self._done:
                 raise self._failure()
+            if not self._kept:
+                raise NoSpace("no space left for audio: it can be read, and is not kept")
             return self._received
 
     def read(self, offset: int, size: int, waiter: Waiter) -> bytes:
@@ -156,22 +161,21 @@ class Download:
             self._waiting -= 1
 
     def _fetch(self) -> None:
-        file, path = self._disk.create()
+        part = self._disk.create()
         try:
-            sha256 = self._receive(file)
-            with translated("can't be written", self._disk.root):
-                os.fsync(file.number)
-            self._disk.keep(path, self._item.key, self._received)
+            sha256 = self._receive(part)
+            self._kept = self._disk.keep(part, self._item.key)
         except BaseException:
-            path.unlink(missing_ok=True)
+            part.discard()
             raise
         self._landed(self._received, sha256)
         with self._changed:
+            self._file = part.file
             self._size = self._received
             self._done = True
             self._changed.notify_all()
 
-    def _receive(self, file: Descriptor) -> bytes:
+    def _receive(self, part: Part) -> bytes:
         """Receive the whole clip, and return its SHA-256.
 
         One that breaks on the way is asked for again from its start.
@@ -184,9 +188,9 @@ class Download:
                     size, hashed = 0, hashlib.sha256()
                     if stream.length == 0:
                         raise BadAnswer("the audio is empty")
-                    self._begin(file, stream.length)
+                    self._begin(part, stream.length)
                     for chunk in stream.chunks():
-                        self._put(file, size, chunk)
+                        self._put(part, size, chunk)
                         hashed.update(chunk)
                         size += len(chunk)
                     self._check(size)
@@ -196,28 +200,29 @@ class Download:
                         raise
                     log.info("the audio of %s broke (%s): trying again", self._item.key, error)
 
-    def _begin(self, file: Descriptor, length: int | None) -> None:
+    def _begin(self, part: Part, length: int | None) -> None:
+        if length is not None:
+            part.reserve(length)
         with self._changed:
-            self._file = file
+            self._file = part.file
             self._size = length
             self._changed.notify_all()
 
-    def _put(self, file: Descriptor, offset: int, chunk: bytes) -> None:
+    def _put(self, part: Part, offset: int, chunk: bytes) -> None:
         """Put a chunk into the file; what readers may have seen already must come the same again.
 
         Raises:
-            CacheFailed, NoSpace: the disk failed.
+            CacheFailed, NoSpace: the disk failed, or is full, and so is memory.
             Rejected: it did not come the same.
         """
         seen = max(0, min(len(chunk), self._received - offset))
-        with translated("can't be written", self._disk.root):
-            if seen and os.pread(file.number, seen, offset) != chunk[:seen]:
+        with translated("can't be read", self._disk.root):
+            if seen and os.pread(part.file.number, seen, offset) != chunk[:seen]:
                 raise Rejected("the audio changed while it was fetched")
-            rest, position = memoryview(chunk)[seen:], offset + seen
-            while rest:
-                written = os.pwrite(file.number, rest, position)
-                rest, position = rest[written:], position + written
+        part.write(memoryview(chunk)[seen:], offset + seen)
         with self._changed:
+            # The disk may have become full just now.
+            self._file = part.file
             self._received = max(self._received, offset + len(chunk))
             self._changed.notify_all()
 

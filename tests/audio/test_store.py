@@ -132,16 +132,14 @@ def test_a_crawler_can_not_open_what_is_not_here(world, size):
     assert world.read(world.item(size=size)) == b"audio of a"
 
 
-def test_a_crawler_reads_what_is_here_also_after_it_was_evicted(make_world):
-    world = make_world(cap=10)
+def test_a_crawler_reads_what_is_here_also_after_it_was_removed(world):
     world.read(world.item("a"))
     file = world.store.open(world.item("a"), crawlers())
-    world.read(world.item("b"))
-    assert world.kept() == {"b"}
+    world.disk.drop("a")
     assert file.read(0, 10, crawlers()) == b"audio of a"
     with pytest.raises(NotForCrawlers):
         world.store.open(world.item("a"), crawlers())
-    assert world.fetched == 2
+    assert world.fetched == 1
 
 
 def test_a_crawler_does_not_wait_for_a_download_of_others(world):
@@ -283,14 +281,41 @@ def test_audio_that_has_changed_is_an_error_for_who_has_it_open_and_then_the_new
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_is_said_to_be_full_and_nothing_is_left_on_it(world, monkeypatch, code):
+@pytest.mark.parametrize("length", [10, None])
+def test_on_a_full_disk_a_clip_is_read_and_nothing_is_left_on_it(
+    make_world, monkeypatch, code, length
+):
+    source = StepSource([b"audio", CUT], [b"audio", b" of a"], length=length)
+    source.go(99)
+    world = make_world(source)
+    writes = []
+
     def full(rest):
-        raise OSError(code, "full")
+        writes.append(rest)
+        if len(writes) > 1:
+            raise OSError(code, "full")
+        return rest
 
     write_to_parts(monkeypatch, full)
-    with pytest.raises(NoSpace):
-        world.read(world.item())
-    assert (world.kept(), world.unfinished()) == (set(), [])
+    files = [world.store.open(world.item(), waiter()) for _ in range(2)]
+    for file in files:
+        assert file.read(0, 10, waiter()) == b"audio of a"
+    assert (world.kept(), world.unfinished(), world.disk.used) == (set(), [], 0)
+    assert world.checksums == {"a": hashlib.sha256(b"audio of a").digest()}
+    with pytest.raises(NoSpace, match="not kept"):
+        world.store.fetch(world.item(), waiter())
+    monkeypatch.undo()
+    assert world.store.fetch(world.item(), waiter()) == 10
+    assert world.kept() == {"a"}
+
+
+def test_a_download_that_breaks_gives_its_bytes_back(make_world):
+    source = StepSource([b"half", CUT], length=8)
+    source.go(99)
+    world = make_world(source)
+    with pytest.raises(BadAnswer):
+        world.store.fetch(world.item(), waiter())
+    assert (world.disk.used, world.unfinished()) == (0, [])
 
 
 def test_a_disk_that_fails_is_an_error_of_the_cache(world, monkeypatch):
@@ -433,16 +458,24 @@ def test_a_clip_is_on_the_disk_before_it_gets_its_name(world, monkeypatch):
     assert path.stat().st_ino in synced
 
 
-def test_an_evicted_clip_can_still_be_read_by_who_has_it_open(make_world):
+@pytest.mark.parametrize("size", [None, 10], ids=["when it is opened", "when it is read"])
+def test_a_clip_that_is_open_stays_whatever_else_is_read(make_world, size):
+    """Whoever has fetched it has it open, too."""
     world = make_world(cap=10)
-    file = world.store.open(world.item("a"), waiter())
-    world.read(world.item("b"))
-    assert world.kept() == {"b"}
-    assert file.read(0, 10, waiter()) == b"audio of a"
-    assert world.fetched == 2
+    files = [world.store.open(world.item("a", size), waiter())]
+    assert files[0].read(0, 10, waiter()) == b"audio of a"
+    files.append(world.store.open(world.item("a"), waiter()))
+    for file in files:
+        world.read(world.item("b"))
+        world.read(world.item("c"))
+        assert "a" in world.kept()
+        assert file.read(0, 10, waiter()) == b"audio of a"
+        file.close()
+    world.read(world.item("d"))
+    assert world.kept() == {"d"}
 
 
-def test_a_read_only_cache_serves_what_it_has(make_world, bound_by_modes):
+def test_a_read_only_cache_serves_what_it_has_and_what_it_can_not_keep(make_world, bound_by_modes):
     world = make_world()
     world.read(world.item("a"))
     directories = [path for path in world.disk.root.rglob("*") if path.is_dir()]
@@ -451,10 +484,12 @@ def test_a_read_only_cache_serves_what_it_has(make_world, bound_by_modes):
     for path in (world.disk.root / "audio").glob("*/*"):
         path.chmod(0o400)
     try:
-        later = make_world(world.source)
-        assert later.read(later.item("a")) == b"audio of a"
-        with pytest.raises(CacheFailed, match="Permission denied"):
-            later.read(later.item("b"))
+        later = make_world(world.source, cap=5)
+        for _ in range(2):
+            assert later.read(later.item("a")) == b"audio of a"
+            assert later.read(later.item("b")) == b"audio of b"
+        assert world.source.count("audio") == 3
+        assert later.disk.used == 10
     finally:
         for path in directories:
             path.chmod(0o700)

@@ -20,6 +20,7 @@ from cachetools import TTLCache
 
 from histfs import __version__
 from histfs.audio.disk import Disk
+from histfs.audio.schedule import Schedule
 from histfs.audio.store import CachedAudio
 from histfs.catalog.cached import CachedCatalog
 from histfs.catalog.catalog import Catalog
@@ -54,6 +55,9 @@ from histfs.status import Account, Cache, Failure, Scan, Status, windows_of
 _LISTED = 200_000
 #: Spans, and single items, that are asked for at once; and deletes.
 _LISTS, _PROBES, _DELETES = 4, 4, 4
+#: Clips that are fetched before they are asked for, for each connection; and the part of the cache
+#: that they may take.
+_AHEAD, _AHEAD_SHARE = 2, 4
 
 log = logging.getLogger(__name__)
 
@@ -98,14 +102,14 @@ def compose(settings: Settings) -> Iterator[Filesystem]:
         home = account_dir(settings)
         store = Store(home / "catalog.sqlite")
         stack.callback(store.close)
-        lists, probes, downloads, deletes = (
+        lists, probes, deletes = (
             Flights("list", _LISTS),
             Flights("probe", _PROBES),
-            Flights("download", settings.connections),
             Flights("delete", _DELETES),
         )
-        for flights in (lists, probes, downloads, deletes):
-            stack.callback(flights.close)
+        downloads = Schedule(settings.connections)
+        for pool in (lists, probes, deletes, downloads):
+            stack.callback(pool.close)
         reader = Reader(source, store, Health(time.monotonic), time.time)
         scanner = Scanner(reader, home / "scan.lock", rescan=settings.rescan)
         stack.callback(scanner.close)
@@ -121,6 +125,9 @@ def compose(settings: Settings) -> Iterator[Filesystem]:
             source,
             Disk(home, settings.audio_cache_size),
             downloads,
+            following=store.following,
+            ahead=_AHEAD * settings.connections,
+            room=settings.audio_cache_size // _AHEAD_SHARE,
             set_audio=catalog.set_audio,
             forget=catalog.forget,
             exact=settings.exact_sizes,

@@ -98,8 +98,11 @@ class Disk:
         return self._memory.in_use
 
     @property
-    def squeezed(self) -> bool:
-        """Whether clips had to go that were under the cap: the disk was full."""
+    def squeezed(self) -> int:
+        """When the newest of those clips was used that had to go as the disk was full.
+
+        In nanoseconds since the epoch; 0 when there are none.
+        """
         return self._quota.squeezed
 
     def entries(self) -> Iterator[Path]:

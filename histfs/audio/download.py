@@ -21,6 +21,7 @@ from histfs.core.errors import (
     HistfsError,
     Interrupted,
     NoSpace,
+    RateLimited,
     Rejected,
     Unreachable,
 )
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class GivenUp(HistfsError):
-    """The download was never begun, because nobody waited any more; who wants it asks anew."""
+    """The download was not done, because nobody waited any more; who wants it asks anew."""
 
 
 class Download:
@@ -47,7 +48,8 @@ class Download:
         disk: where to put it.
         landed: called with the exact size in bytes and the SHA-256 once the clip is whole and in
             its place.
-        abandoned: called when the last one who waited has given up.
+        left: called when the last one who waited has given up.
+        ended: called once it has run.
     """
 
     def __init__(
@@ -55,16 +57,21 @@ class Download:
         item: Item,
         source: Source,
         disk: Disk,
+        *,
         landed: Callable[[int, bytes], None],
-        abandoned: Callable[[], None],
+        left: Callable[[Download], None],
+        ended: Callable[[Download], None],
     ) -> None:
         self._item = item
         self._source = source
         self._disk = disk
         self._landed = landed
-        self._abandoned = abandoned
+        self._left = left
+        self._ended = ended
         self._waiting = 0
         self._given_up = False
+        self._stopped = False
+        self._throttled = False
         self._changed = threading.Condition()
         self._file: Descriptor | None = None
         self._received = 0
@@ -85,19 +92,42 @@ class Download:
         with self._changed:
             return self._size
 
+    @property
+    def throttled(self) -> bool:
+        """Whether the server asked for fewer requests meanwhile."""
+        return self._throttled
+
+    @property
+    def ends_without(self) -> bool:
+        """Whether it has failed, or ends before it has its clip."""
+        return self.error is not None or self._makes_room
+
+    @property
+    def _makes_room(self) -> bool:
+        return self._stopped and not self._waiting
+
     def run(self) -> None:
         """Fetch the clip; it is kept only when it came whole."""
         try:
-            with self._changed:
-                if self._given_up and not self._waiting:
-                    raise GivenUp("nobody waits for the audio any more")
+            if self._given_up and not self._waiting:
+                raise GivenUp("nobody waits for the audio any more")
             self._fetch()
+        except HistfsError as error:
+            self._throttled |= isinstance(error, RateLimited)
+            self._fail(error)
         except BaseException as error:
-            with self._changed:
-                self._error = error
-                self._changed.notify_all()
-            if not isinstance(error, HistfsError):
-                raise
+            log.exception("the audio of %s can't be fetched", self._item.key)
+            self._fail(error)
+        finally:
+            self._ended(self)
+
+    def stop(self) -> None:
+        """Come to an end soon, unless somebody waits; takes no lock."""
+        self._stopped = True
+
+    def cancel(self) -> None:
+        """Fail, without having run."""
+        self._fail(Interrupted("the filesystem is being unmounted"))
 
     def wait_for_size(self, waiter: Waiter) -> int:
         """Wait until the exact size is known.
@@ -106,7 +136,7 @@ class Download:
 
         Raises:
             SourceError, NoSpace, CacheFailed: the download failed.
-            GivenUp: it was never begun.
+            GivenUp: it was not done, for want of anybody who waited.
             Interrupted, DeadlineExceeded: the wait ended first; the download goes on.
         """
         with self._changed:
@@ -155,10 +185,15 @@ class Download:
         except (Interrupted, DeadlineExceeded):
             if self._waiting == 1:
                 self._given_up = True
-                self._abandoned()
+                self._left(self)
             raise
         finally:
             self._waiting -= 1
+
+    def _fail(self, error: BaseException) -> None:
+        with self._changed:
+            self._error = error
+            self._changed.notify_all()
 
     def _fetch(self) -> None:
         part = self._disk.create()
@@ -184,12 +219,15 @@ class Download:
         while True:
             tries += 1
             with self._source.audio(self._item.id) as stream:
+                self._throttled |= stream.throttled
                 try:
                     size, hashed = 0, hashlib.sha256()
                     if stream.length == 0:
                         raise BadAnswer("the audio is empty")
                     self._begin(part, stream.length)
                     for chunk in stream.chunks():
+                        if self._makes_room:
+                            raise GivenUp("another download needs the place")
                         self._put(part, size, chunk)
                         hashed.update(chunk)
                         size += len(chunk)

@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from histfs.audio.store import CachedAudio
-from histfs.core.errors import KeyRefused, Missing, RateLimited, SourceError, Unreachable
+from histfs.core.errors import KeyRefused, Missing, NoSpace, RateLimited, SourceError, Unreachable
 from histfs.core.flights import Flights
 from histfs.core.item import Item
 from histfs.core.waiting import Waiter
@@ -87,7 +87,8 @@ class Filling:
         """Yield what became of each clip, those that were fetched as they come.
 
         Raises:
-            NoSpace, CacheFailed: the disk is full, or failed.
+            NoSpace, CacheFailed: the disk is full, so that a newer clip would have to go for the
+                next one; or it failed.
             SourceError: not one clip failed, but the server, or the way to it.
         """
         for place, item in enumerate(self._items()):
@@ -99,6 +100,8 @@ class Filling:
                 # What is on its way may turn out to be smaller than it was thought to be.
                 while self._flying and (self._too_large(expected) or (size is None and self._busy)):
                     yield self._land()
+                if self._audio.disk.squeezed > self._moment(place):
+                    raise NoSpace(f"no space left for more clips in {self._audio.disk.root}")
                 if self._too_large(expected):
                     self.full = True
                     break
@@ -152,4 +155,8 @@ class Filling:
             raise error
 
     def _rank(self, place: int, item: Item) -> None:
-        self._audio.disk.rank(item.key, self._now - place * _STEP)
+        self._audio.disk.rank(item.key, self._moment(place))
+
+    def _moment(self, place: int) -> int:
+        """Return when the clip at a place is said to have been used."""
+        return self._now - place * _STEP

@@ -70,12 +70,12 @@ class Quota:
             is left to go, and one clip may be larger than the cap.
 
     Attributes:
-        squeezed: whether clips had to go though the cap would have let them stay: the disk was
-            full.
+        squeezed: when the newest of those clips was used that had to go as the disk was full, in
+            nanoseconds since the epoch; 0 while there are none.
     """
 
     def __init__(self, root: Path, cap: int) -> None:
-        self.squeezed = False
+        self.squeezed = 0
         self._ledger = root / "used"
         self._audio = root / "audio"
         self._incoming = root / "incoming"
@@ -195,24 +195,25 @@ class Quota:
         """Evict clips of so many bytes, and say whether any were found."""
         freed = 0
         with self._counted() as count:
-            for more in self._evicted(count):
-                freed += more
+            for clip in self._evicted(count):
+                if clip is not None:
+                    freed += clip.size
+                    self.squeezed = max(self.squeezed, clip.used)
                 if freed >= size:
                     break
-        self.squeezed = self.squeezed or freed > 0
         return freed > 0
 
-    def _evicted(self, count: _Count) -> Iterator[int]:
-        """Evict clips, those that were not used for longest first, and yield the size of each.
+    def _evicted(self, count: _Count) -> Iterator[_Clip | None]:
+        """Evict clips, those that were not used for longest first, and yield each.
 
-        After a look at all files, when the count is another, 0 is yielded.
+        After a look at all files, when the count is another, None is yielded.
         """
         found = True
         while found:
             walked = not self._oldest or time.monotonic() - self._walked > _TRUSTED
             if walked:
                 count.used = self._walk()
-                yield 0
+                yield None
             found = not walked
             while self._oldest:
                 clip = self._oldest.pop()
@@ -220,7 +221,7 @@ class Quota:
                 if size is not None:
                     found = True
                     count.used -= size
-                    yield size
+                    yield clip
 
     def _walk(self) -> int:
         """Look at all files: clean up, find the clips that go next, and return the bytes of all."""

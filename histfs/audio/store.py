@@ -15,10 +15,12 @@ from collections.abc import Callable
 
 from cachetools import LRUCache
 
+from histfs.audio.ahead import ReadAhead
 from histfs.audio.disk import Descriptor, Disk, translated
 from histfs.audio.download import Download, GivenUp
+from histfs.audio.schedule import Schedule
+from histfs.core.audio import Following
 from histfs.core.errors import BadAnswer, HistfsError, Missing, NotForCrawlers, SourceError
-from histfs.core.flights import Flights
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
 from histfs.core.source import Source
@@ -36,7 +38,10 @@ class CachedAudio:
     Args:
         source: where audio is fetched.
         disk: where it is kept.
-        flights: fetches; its number of threads is the number of connections.
+        schedule: runs the downloads.
+        following: tells which clips are likely to be read after one.
+        ahead: clips that are fetched before they are asked for, at the most; 0 for none.
+        room: bytes that these may take.
         set_audio: keeps the exact size of a clip, and its SHA-256 where it is known, by key, for
             ever.
         forget: takes an item out of the catalog that turned out to be deleted elsewhere.
@@ -47,15 +52,19 @@ class CachedAudio:
         self,
         source: Source,
         disk: Disk,
-        flights: Flights,
+        schedule: Schedule,
         *,
+        following: Following,
+        ahead: int,
+        room: int,
         set_audio: Callable[[str, int, bytes | None], None],
         forget: Callable[[Item], None],
         exact: bool = False,
     ) -> None:
         self._source = source
         self.disk = disk
-        self._flights = flights
+        self._schedule = schedule
+        self._ahead = ReadAhead(following, self._fetch_ahead, ahead, room)
         self._set_audio = set_audio
         self._forget = forget
         self._exact = exact
@@ -95,6 +104,9 @@ class CachedAudio:
             content: Descriptor | Download | None = self._on_disk(item)
         if content is None and not waiter.may_fetch():
             raise NotForCrawlers(f"the audio of {item.key} isn't here, and is for no crawler")
+        if size is None and content is None:
+            content = self.content(item)
+            self._ahead.used(item, waiter.may_fetch)
         while content is not None or size is None:
             content = content or self.content(item)
             if isinstance(content, Descriptor):
@@ -140,27 +152,38 @@ class CachedAudio:
         size = self.disk.size(item.key)
         return size if size and exact in (None, size) else None
 
-    def content(self, item: Item) -> Descriptor | Download:
-        """Return a clip's file, or its download: the one under way, or a new one."""
+    def content(self, item: Item, wanted: bool = True) -> Descriptor | Download:
+        """Return a clip's file, or its download: the one under way, or a new one.
+
+        Args:
+            item: whose clip.
+            wanted: whether somebody waits for it.
+        """
         with self._lock:
             download = self._downloads.get(item.key)
-            if download is not None:
+            if download is not None and not download.ends_without:
+                if wanted:
+                    self._schedule.want(download)
                 return download
             # A download is put on disk before it leaves the table: here it is in one of them.
             found = self._on_disk(item)
             if found is not None:
                 return found
-            flight = ("audio", item.key, object())
             download = Download(
                 item,
                 self._source,
                 self.disk,
                 landed=lambda size, sha256: self._landed(item, size, sha256),
-                abandoned=lambda: self._flights.abandon(flight),
+                left=self._schedule.leave,
+                ended=lambda ended: self._ended(item, ended),
             )
-            self._flights.fly(flight, lambda: self._run(item, download))
+            self._schedule.add(download, wanted)
             self._downloads[item.key] = download
             return download
+
+    def reading(self, item: Item, waiter: Waiter) -> None:
+        """Note that somebody begins to read a clip; the next ones are fetched."""
+        self._ahead.used(item, waiter.may_fetch)
 
     def closed(self, key: str, handle: _Handle) -> None:
         """Forget a handle."""
@@ -195,12 +218,14 @@ class CachedAudio:
         self.disk.drop(item.key)
         return None
 
-    def _run(self, item: Item, download: Download) -> None:
-        try:
-            download.run()
-        finally:
-            with self._lock:
-                self._downloads.pop(item.key, None)
+    def _fetch_ahead(self, item: Item) -> None:
+        if self.kept(item) is None:
+            self.content(item, wanted=False)
+
+    def _ended(self, item: Item, download: Download) -> None:
+        with self._lock:
+            if self._downloads.get(item.key) is download:
+                del self._downloads[item.key]
         if isinstance(download.error, Missing):
             self._confirm(item)
 
@@ -245,6 +270,7 @@ class _Handle:
         self._size = size
         self._lock = threading.Lock()
         self._content = content
+        self._begun = False
 
     @property
     def size(self) -> int:
@@ -258,6 +284,9 @@ class _Handle:
             return b""
         while True:
             content = self._take()
+            if not self._begun:
+                self._begun = True
+                self._store.reading(self._item, waiter)
             if isinstance(content, Descriptor):
                 with translated("can't be read", self._store.disk.root):
                     return os.pread(content.number, size, offset)

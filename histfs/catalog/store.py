@@ -168,6 +168,34 @@ class Store:
         rows = self._files.rows(_ITEM + "WHERE i.date = ? AND i.key = ?", (date, key))
         return next((_item(row) for row in rows), None)
 
+    def following(self, item: Item, kind: str | None, number: int) -> list[Item]:
+        """Return the items that come after one by date.
+
+        Args:
+            item: the one.
+            kind: of the facet that they share with it; None for all items.
+            number: how many at the most.
+        """
+        if kind is None:
+            rows = self._files.rows(
+                _ITEM + "WHERE (i.date, i.key) > (?, ?) ORDER BY i.date, i.key LIMIT ?",
+                (item.date, item.key, number),
+            )
+            return list(map(_item, rows))
+        shared = self.facets(item.key, item.date).get(kind)
+        if shared is None:
+            return []
+        rows = self._files.rows(
+            f"""
+            {_ITEM} JOIN placed AS p ON p.date = i.date AND p.key = i.key
+            WHERE p.label = (SELECT label FROM labels WHERE kind = ? AND value = ?)
+                AND (p.date, p.key) > (?, ?)
+            ORDER BY p.date, p.key LIMIT ?
+            """,
+            (kind, shared.value, item.date, item.key, number),
+        )
+        return list(map(_item, rows))
+
     def newest_first(self) -> Iterator[Item]:
         """Yield all items, newest first.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from histfs.core.item import Item
@@ -19,6 +20,11 @@ class Fingerprint(NamedTuple):
 
     size: int
     sha256: bytes | None
+
+
+#: Gives the items that come after one by date: among those that share one of its facets, whose kind
+#: is given, or among all of them; and how many at the most.
+Following = Callable[[Item, str | None, int], Sequence[Item]]
 
 
 class AudioStore(Protocol):

@@ -24,7 +24,7 @@ class Flights:
 
     Args:
         name: prefix of the threads' names.
-        threads: how many pieces of work that somebody waits for run at once, at the most; threads
+        threads: how many pieces of work run at once, at the most; threads
             are started as they are needed.
     """
 
@@ -33,8 +33,6 @@ class Flights:
         self._limit = threads
         self._lock = threading.Lock()
         self._flying: dict[Hashable, Future[Any]] = {}
-        self._running: set[Hashable] = set()
-        self._abandoned: set[Hashable] = set()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._started = 0
         self._pending = 0
@@ -53,7 +51,6 @@ class Flights:
         with self._lock:
             if self._closed:
                 raise Interrupted("the filesystem is being unmounted")
-            self._abandoned.discard(key)
             flying = self._flying.get(key)
             if flying is not None:
                 return flying
@@ -63,16 +60,6 @@ class Flights:
             self._pending += 1
             self._start_thread()
             return future
-
-    def abandon(self, key: Hashable) -> None:
-        """Note that nobody waits for a piece of work any more: if it runs, it counts no longer.
-
-        What was interrupted may hang until its own timeout, and must not keep others from starting.
-        """
-        with self._lock:
-            if key in self._running:
-                self._abandoned.add(key)
-                self._start_thread()
 
     def close(self) -> None:
         """Take no more work and let the threads end when theirs is done."""
@@ -86,7 +73,7 @@ class Flights:
 
     def _start_thread(self) -> None:
         """Start another thread if there is work for it; called with `_lock` held."""
-        if self._started < min(self._pending, self._limit + len(self._abandoned)):
+        if self._started < min(self._pending, self._limit):
             self._started += 1
             name = f"{self._name}-{self._started}"
             threading.Thread(target=self._run, name=name, daemon=True).start()
@@ -94,15 +81,10 @@ class Flights:
     def _run(self) -> None:
         while (job := self._queue.get()) is not None:
             future, work, key = job
-            with self._lock:
-                self._running.add(key)
             if future.set_running_or_notify_cancel():
                 self._work(future, work, key)
             with self._lock:
                 self._pending -= 1
-                if self._started > self._limit + len(self._abandoned):
-                    self._started -= 1
-                    return
 
     def _work(self, future: Future[Any], work: Callable[[], Any], key: Hashable) -> None:
         try:
@@ -117,5 +99,3 @@ class Flights:
     def _land(self, key: Hashable) -> None:
         with self._lock:
             self._flying.pop(key, None)
-            self._running.discard(key)
-            self._abandoned.discard(key)

@@ -51,6 +51,10 @@ class AudioStream(Protocol):
     def length(self) -> int | None:
         """The exact number of bytes to come, None when the server does not say."""
 
+    @property
+    def throttled(self) -> bool:
+        """Whether the server asked for fewer requests before it answered."""
+
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes as they come; end only when the body was whole.
 

@@ -19,6 +19,8 @@ from histfs.core.recent import Recent
 
 #: Seconds for which the kernel may believe attributes, and what a name stands for.
 TIMEOUT = 1.0
+#: Seconds for which it is remembered: the kernel reckons from when it has the answer.
+_MEMORY = 2 * TIMEOUT
 
 
 class _Size(NamedTuple):
@@ -34,7 +36,7 @@ class Told:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._turns = itertools.count()
-        self._sizes = Recent[str, _Size](TIMEOUT)
+        self._sizes = Recent[str, _Size](_MEMORY)
 
     def turn(self) -> int:
         """Return the turn of a stat that begins now."""

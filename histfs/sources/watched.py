@@ -116,6 +116,11 @@ class _WatchedStream:
         """The exact number of bytes to come, None when the server does not say."""
         return self._stream.length
 
+    @property
+    def throttled(self) -> bool:
+        """Whether the server asked for fewer requests before it answered."""
+        return self._stream.throttled
+
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes as they come."""
         with self._failing():

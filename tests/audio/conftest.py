@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 from histfs.audio.disk import Disk
+from histfs.audio.schedule import Schedule
 from histfs.audio.store import CachedAudio
-from histfs.core.flights import Flights
 from histfs.core.item import Item
 from histfs.core.waiting import Waiter
 from tests.support.memory import MemorySource, record
 
 PATIENCE = 10.0
 PLENTY = 1 << 30
+DATE = 1_714_650_306
 
 
 @dataclass
@@ -38,9 +39,9 @@ class World:
     checksums: dict[str, bytes | None] = field(default_factory=dict)
     forgotten: list[str] = field(default_factory=list)
 
-    def item(self, item_id: str = "a", size: int | None = None) -> Item:
+    def item(self, item_id: str = "a", size: int | None = None, date: int = DATE) -> Item:
         """Return an item as the catalog would; with ``size`` it is known, by default as kept."""
-        made = record(item_id, 1_714_650_306)
+        made = record(item_id, date)
         self.source.add(made)
         return replace(made.item, size=self.sizes.get(made.item.key) if size is None else size)
 
@@ -74,9 +75,10 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
         source: MemorySource | None = None,
         cap: int = PLENTY,
         exact: bool = False,
-        flights: Flights | None = None,
+        connections: int = 4,
+        ahead: int = 0,
     ) -> World:
-        pools.append(flights or Flights("download", 4))
+        pools.append(Schedule(connections))
         source = MemorySource() if source is None else source
         sizes: dict[str, int] = {}
         checksums: dict[str, bytes | None] = {}
@@ -90,6 +92,9 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
             source,
             disk,
             pools[-1],
+            following=source.following,
+            ahead=ahead,
+            room=cap,
             set_audio=set_audio,
             forget=lambda item: forgotten.append(item.key),
             exact=exact,
@@ -120,6 +125,7 @@ class StepSource(MemorySource):
         self._tries = tries
         self._steps = threading.Semaphore(0)
         self.length = length
+        self.throttled = False
 
     def go(self, steps: int = 1) -> None:
         """Let so many pieces come."""

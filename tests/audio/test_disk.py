@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -319,7 +320,8 @@ def test_on_a_full_disk_older_clips_make_room(tiny, caplog):
     put(disk, "newer", b"z" * 50_000)
     assert read(disk, "new") == b"y" * 300_000
     assert disk.used <= 1 << 20
-    assert (disk.full, disk.squeezed, caplog.text) == (False, True, "")
+    assert (disk.full, caplog.text) == (False, "")
+    assert 0 < disk.squeezed < time.time_ns()
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["length known", "length unknown"])

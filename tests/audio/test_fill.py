@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import threading
 
 import pytest
@@ -169,8 +171,22 @@ def test_errors_of_many_single_clips_do_not_end_it(make_world):
     assert fetched(fill(world, names, size=len("audio of item49"))[1]) == ["item49"]
 
 
-def test_a_full_disk_ends_it(make_world):
-    world = make_world(OddSource({"b": NoSpace("no space left")}))
+def test_a_full_disk_ends_it_when_newer_clips_would_have_to_go(make_world, monkeypatch):
+    """The disk holds three clips: older ones make room, and then it ends."""
+    world = make_world()
+    for name in "xy":
+        world.read(world.item(name))
+    world.read(world.item("a"))
+    grow = os.posix_fallocate
+
+    def small(*arguments):
+        if len(world.kept()) >= 3:
+            raise OSError(errno.ENOSPC, "full")
+        grow(*arguments)
+
+    monkeypatch.setattr(os, "posix_fallocate", small)
+    before = world.fetched
     with pytest.raises(NoSpace):
-        fill(world, "abc")
-    assert world.kept() == {"a"}
+        fill(world, "abcdefxy")
+    assert world.fetched - before == 4
+    assert world.kept() == {"a", "b", "e"}

@@ -6,8 +6,7 @@ import errno
 import gc
 import hashlib
 import os
-import threading
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -25,10 +24,10 @@ from histfs.core.errors import (
     SourceError,
     Unreachable,
 )
-from histfs.core.flights import Flights
 from histfs.core.waiting import Waiter
 from tests.audio.conftest import PATIENCE, StepSource
 from tests.support.memory import MemorySource
+from tests.support.patience import eventually
 
 CUT = BadAnswer("the answer was cut short")
 
@@ -237,39 +236,6 @@ def test_after_a_failure_the_next_open_tries_again(world):
     assert world.read(item) == b"audio of a"
 
 
-def test_an_open_that_comes_while_a_failed_download_lands_fetches_anew(make_world):
-    class SlowLanding(Flights):
-        """Flights that stand still between the end of their work and its landing."""
-
-        def __init__(self):
-            super().__init__("download", 4)
-            self.worked, self.land = threading.Event(), threading.Event()
-
-        def fly(self, key, work):
-            def slow():
-                try:
-                    return work()
-                finally:
-                    self.worked.set()
-                    assert self.land.wait(PATIENCE)
-
-            return super().fly(key, slow)
-
-    flights = SlowLanding()
-    world = make_world(flights=flights)
-    item = world.item()
-    world.source.fail("audio", Unreachable("no network"))
-    with pytest.raises(Unreachable):
-        world.read(item)
-    world.source.recover()
-    assert flights.worked.wait(PATIENCE)
-    with ThreadPoolExecutor(1) as pool:
-        opening = pool.submit(world.store.open, item, Waiter(1))
-        wait([opening], 0.2)
-        flights.land.set()
-        assert opening.result(PATIENCE).read(0, 10, waiter()) == b"audio of a"
-
-
 def test_audio_that_has_changed_is_an_error_for_who_has_it_open_and_then_the_new_one(world):
     item = world.item(size=5)
     file = world.store.open(item, waiter())
@@ -333,9 +299,8 @@ def test_a_clip_is_served_though_the_catalog_can_not_keep_its_size(make_world, t
     def full(key, size, sha256):
         raise NoSpace("no space left for the catalog")
 
-    store = type(world.store)(
-        world.source, world.disk, Flights("one", 1), set_audio=full, forget=print
-    )
+    world.store._set_audio = full
+    store = world.store
     assert store.open(world.item(), waiter()).size == 10
     assert store.size(world.item(), waiter()) == 10
     assert "no space left" in caplog.text
@@ -529,7 +494,7 @@ def test_a_download_that_fails_is_asked_for_again_by_who_has_it_open(world):
 
 def test_what_was_given_up_before_it_began_is_begun_for_who_comes_then(make_world):
     """The one connection is taken; the first reader of `b` gives up, the second gets it."""
-    world = make_world(flights=Flights("download", 1))
+    world = make_world(connections=1)
     taken, wanted = world.item("a", size=10), world.item("b", size=10)
     second = world.store.open(wanted, waiter())
     with ThreadPoolExecutor(2) as threads, world.source.held("audio") as gate:
@@ -561,8 +526,7 @@ def test_a_clip_that_nobody_has_open_is_not_fetched_before_it_is_deleted(world):
 
 @pytest.mark.parametrize("deleted", [True, False])
 def test_an_item_whose_audio_is_missing_is_forgotten_if_it_was_deleted(make_world, deleted):
-    one_by_one = Flights("download", 1)
-    world = make_world(flights=one_by_one)
+    world = make_world(connections=1)
     item = world.item()
     if deleted:
         world.source.discard(item.id)
@@ -570,5 +534,51 @@ def test_an_item_whose_audio_is_missing_is_forgotten_if_it_was_deleted(make_worl
         world.source.fail("audio", Missing("no audio"))
     with pytest.raises(Missing):
         world.store.open(item, waiter())
-    wait([one_by_one.fly("after", lambda: None)])
+    world.source.recover()
+    world.read(world.item("another"))  # there is one connection: what came before has ended
     assert world.forgotten == ([item.key] if deleted else [])
+
+
+def test_clips_that_are_read_in_their_order_are_fetched_ahead(make_world):
+    world = make_world(ahead=8)
+    items = [world.item(f"{number:02}", date=number) for number in range(20)]
+    world.read(items[0])
+    assert world.fetched == 1
+    world.read(items[1])
+    eventually(lambda: world.kept() == {"00", "01", "02", "03"})
+    for item in items[2:]:
+        world.read(item)
+    assert world.fetched == 20
+
+
+def test_a_reader_goes_before_what_is_fetched_ahead(make_world):
+    """Two connections are taken by clips that nobody has asked for yet; one of them makes room."""
+    world = make_world(ahead=8, connections=2)
+    items = [world.item(f"{number:02}", date=number) for number in range(20)]
+    world.read(items[0])
+    with world.source.held("audio", skip=1) as gate:
+        world.read(items[1])
+        gate.wait_until_reached()
+        world.source.recover()
+        assert world.read(items[15]) == b"audio of 15"
+
+
+def test_what_is_fetched_ahead_and_fails_is_fetched_by_who_reads_it(make_world):
+    world = make_world(ahead=8)
+    items = [world.item(f"{number:02}", date=number) for number in range(4)]
+    world.store.fetch(items[1], waiter())
+    world.read(items[0])
+    world.source.fail("audio", ServerFailed("500"))
+    world.read(items[1])
+    eventually(lambda: world.fetched == 4)
+    world.source.recover()
+    eventually(lambda: world.unfinished() == [])
+    assert world.read(items[2]) == b"audio of 02"
+
+
+def test_with_exact_sizes_stats_in_order_fetch_ahead(make_world):
+    world = make_world(ahead=8, exact=True)
+    items = [world.item(f"{number:02}", date=number) for number in range(6)]
+    for item in items[:2]:
+        world.store.size(item, waiter())
+    eventually(lambda: len(world.kept()) == 4)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,6 +11,7 @@ from histfs.core.errors import Interrupted, NotComplete, RateLimited, ServerFail
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
 from tests.support.memory import MemorySource
+from tests.support.patience import eventually
 from tests.support.world import World, names, numbered, world_at
 
 DAY = 86_400
@@ -21,13 +22,6 @@ def world(path) -> Iterator[World]:
     """Ten items, three on a page, asked for again after a day."""
     with world_at(path, MemorySource(numbered(range(10)), page_size=3), rescan=DAY) as made:
         yield made
-
-
-def eventually(true: Callable[[], bool]) -> bool:
-    ends = time.monotonic() + 10
-    while not true() and time.monotonic() < ends:
-        time.sleep(0.01)
-    return true()
 
 
 def steps(world: World) -> int:

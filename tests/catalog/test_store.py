@@ -693,3 +693,13 @@ def test_a_disk_that_fails_is_told_as_such(store, path):
     path.mkdir()
     with pytest.raises(CacheFailed):
         store.total()
+
+
+def test_what_follows_an_item_comes_by_date_or_among_those_of_one_voice(store):
+    rows = [record(f"{n}", n // 2, voice="ab"[n % 2], voice_name=None) for n in range(8)]
+    store.replace(ALWAYS, sorted(rows, key=lambda row: -row.item.date))
+    first = store.find("2", 1)
+    assert [item.key for item in store.following(first, None, 3)] == ["3", "4", "5"]
+    assert [item.key for item in store.following(first, "voice", 9)] == ["4", "6"]
+    assert store.following(first, "unheard of", 9) == []
+    assert store.following(store.find("7", 3), None, 9) == []

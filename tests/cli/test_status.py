@@ -44,7 +44,7 @@ def table(tmp_path, monkeypatch):
 @pytest.mark.fuse
 def test_a_mount_says_what_it_knows_keeps_and_does(simulator, tmp_path, binding, run):
     with mounted(simulator, tmp_path, binding, "--audio-cache-size", "1G") as mount:
-        first, second = mount.audio()[:2]
+        first, *_, second = mount.audio()
         size = len(first.read_bytes())
         simulator.faults.add(Fault("/audio", "status", status=400, body={"detail": "no \x1b[2J"}))
         with pytest.raises(OSError):

@@ -89,33 +89,6 @@ def test_different_work_flies_side_by_side_up_to_the_limit(flights):
     assert not wait(futures, PATIENCE).not_done
 
 
-def test_work_that_nobody_waits_for_keeps_no_other_from_starting(flights):
-    works = [Work() for _ in range(3)]
-    futures = [flights.fly(n, work) for n, work in enumerate(works)]
-    assert works[0].begun.wait(PATIENCE)
-    assert works[1].begun.wait(PATIENCE)
-    assert not works[2].begun.is_set()
-    flights.abandon(0)
-    assert works[2].begun.wait(PATIENCE)
-    for work in works:
-        work.go.set()
-    assert [future.result(PATIENCE) for future in futures] == [1, 1, 1]
-
-
-def test_abandoned_work_is_joined_by_the_next_who_asks(flights):
-    work = Work()
-    future = flights.fly("key", work)
-    flights.abandon("key")
-    assert flights.fly("key", work) is future
-    work.go.set()
-    assert future.result(PATIENCE) == 1
-
-
-def test_what_is_not_under_way_can_be_abandoned(flights):
-    flights.abandon("key")
-    assert flights.fly("key", lambda: "done").result(PATIENCE) == "done"
-
-
 def test_a_closed_pool_takes_no_work(flights):
     flights.close()
     with pytest.raises(Interrupted):

@@ -18,6 +18,7 @@ import pytest
 
 from histfs.simulator import Fault, Settings, Simulator
 from tests.support.mounts import mounted
+from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 
@@ -44,19 +45,6 @@ def refused(code, call, *arguments):
 
 def run(*command):
     subprocess.run([*map(str, command)], check=True)
-
-
-def eventually(call):
-    """Return what a call returns once it neither fails nor returns nothing."""
-    ends = time.monotonic() + 40
-    while True:
-        try:
-            found = call()
-        except OSError:
-            found = None
-        if found or time.monotonic() > ends:
-            return found
-        time.sleep(0.2)
 
 
 @pytest.fixture

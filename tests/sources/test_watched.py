@@ -20,6 +20,7 @@ class CutSource(MemorySource):
 
         class Cut:
             length = 5
+            throttled = False
 
             def __enter__(self):
                 stream.__enter__()

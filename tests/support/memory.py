@@ -91,6 +91,7 @@ class MemoryStream:
         self._content = content
         self._chunk = chunk
         self.length = length
+        self.throttled = False
 
     def chunks(self) -> Iterator[bytes]:
         for start in range(0, len(self._content), self._chunk):
@@ -147,6 +148,14 @@ class MemorySource:
         """Return the items, newest first."""
         with self._lock:
             return self._ordered()
+
+    def following(self, item: _Item, kind: str | None, number: int) -> list[_Item]:
+        """Return the items that come after one, as a catalog of all items would."""
+        oldest_first = [r for r in reversed(self.records()) if _place(r) < _place_of(item)]
+        shared = next((r.facets for r in self.records() if r.item.key == item.key), {}).get(kind)
+        return [
+            r.item for r in oldest_first if kind is None or (shared and r.facets[kind] == shared)
+        ][:number]
 
     def count(self, method: str) -> int:
         """Return how often a method was called."""
@@ -249,7 +258,11 @@ class MemorySource:
 
 def _place(record: Record) -> str:
     """Return what sorts before the place of every older item."""
-    return f"{2**63 - record.item.date:020d} {record.item.key}"
+    return _place_of(record.item)
+
+
+def _place_of(item: _Item) -> str:
+    return f"{2**63 - item.date:020d} {item.key}"
 
 
 def indented(fields: object) -> bytes:

@@ -35,6 +35,7 @@ READ_TIMEOUT = 10.0
 RETRIES = 3
 
 _CHUNK = 32 * 1024
+_TOO_MANY = 429
 _Read = TypeVar("_Read")
 _deadline: ContextVar[float] = ContextVar("deadline")
 
@@ -88,6 +89,7 @@ class Body:
     Attributes:
         content_type: media type without parameters, lower case; empty when there is none.
         length: bytes to come, None when the server doesn't say.
+        throttled: whether it said before that there were too many requests (429).
     """
 
     def __init__(self, response: requests.Response, key: Secret) -> None:
@@ -103,6 +105,10 @@ class Body:
         self._framed = is_number or chunked
         self.length = int(announced) if is_number and not encoded else None
         self._encoded = encoded
+        retries = response.raw.retries
+        self.throttled = retries is not None and any(
+            tried.status == _TOO_MANY for tried in retries.history
+        )
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes as they come; end only when the body was whole.

@@ -1,0 +1,156 @@
+"""Which downloads run: those that somebody waits for first, and no more than the server takes.
+
+What is fetched ahead of its use runs where nobody waits for a place. When somebody comes to wait
+and there is none, the download that was begun last, of those that nobody waits for, makes room.
+
+The number at once starts at the limit. It is halved when the server asks for fewer requests, and
+grows back by one for as many as succeed at once (additive increase, multiplicative decrease:
+RFC 5681 does the same).
+
+Threads: any number of callers; a thread of its own for each download that runs, which takes the
+next one when it is done. They are daemons: one that hangs must not keep the process of an unmounted
+filesystem alive. `_lock` guards all state, and is not held while a download runs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from histfs.core.errors import Interrupted
+
+#: Seconds for which the number isn't halved again: those that run were begun before.
+_CALM = 1.0
+
+
+class Job(Protocol):
+    """A download, as far as it is scheduled."""
+
+    @property
+    def throttled(self) -> bool:
+        """Whether the server asked for fewer requests meanwhile; said once it has run."""
+
+    def run(self) -> None:
+        """Fetch; raises nothing."""
+
+    def stop(self) -> None:
+        """Come to an end soon: nobody waits, and another one needs the place."""
+
+    def cancel(self) -> None:
+        """The filesystem goes away, and this won't run."""
+
+
+class Schedule:
+    """Runs downloads.
+
+    Args:
+        connections: how many at once, at the most.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, connections: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = connections
+        self._clock = clock
+        self._lock = threading.Lock()
+        # Dicts are ordered: the first one is the next one.
+        self._wanted: dict[Job, None] = {}
+        self._ahead: dict[Job, None] = {}
+        self._running: dict[Job, bool] = {}
+        self._allowed = float(connections)
+        self._calm_until = clock()
+        self._closed = False
+
+    @property
+    def allowed(self) -> int:
+        """How many may run at once, as things are."""
+        with self._lock:
+            return int(self._allowed)
+
+    def add(self, job: Job, wanted: bool) -> None:
+        """Take a download.
+
+        Args:
+            job: runs as soon as there is a place for it.
+            wanted: whether somebody waits for it.
+
+        Raises:
+            Interrupted: the schedule is closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise Interrupted("the filesystem is being unmounted")
+            (self._wanted if wanted else self._ahead)[job] = None
+            self._start()
+
+    def want(self, job: Job) -> None:
+        """Note that somebody waits for a download from now on."""
+        with self._lock:
+            if job in self._ahead:
+                del self._ahead[job]
+                self._wanted[job] = None
+                self._start()
+            elif job in self._running:
+                self._running[job] = True
+
+    def leave(self, job: Job) -> None:
+        """Note that the last one who waited for a download has given up; it counts no longer.
+
+        One that runs may hang until its own timeout, and must not keep others from starting.
+        """
+        with self._lock:
+            self._running.pop(job, None)
+            self._start()
+
+    def close(self) -> None:
+        """Take no more, and start none."""
+        with self._lock:
+            self._closed = True
+            waiting = [*self._wanted, *self._ahead]
+            self._wanted.clear()
+            self._ahead.clear()
+        for job in waiting:
+            job.cancel()
+
+    def _start(self) -> None:
+        """Start what there is a place for; called with `_lock` held."""
+        while (job := self._next()) is not None:
+            threading.Thread(target=self._work, args=(job,), name="download", daemon=True).start()
+
+    def _next(self) -> Job | None:
+        """Take the next download, if there is one and a place for it; called with `_lock` held."""
+        if self._wanted and len(self._running) >= int(self._allowed):
+            self._make_room()
+        waiting = self._wanted or self._ahead
+        if not waiting or len(self._running) >= int(self._allowed):
+            return None
+        job = next(iter(waiting))
+        del waiting[job]
+        self._running[job] = waiting is self._wanted
+        return job
+
+    def _make_room(self) -> None:
+        """Stop the youngest download that nobody waits for; called with `_lock` held."""
+        for job in reversed(self._running):
+            if not self._running[job]:
+                del self._running[job]
+                job.stop()
+                return
+
+    def _work(self, job: Job | None) -> None:
+        while job is not None:
+            job.run()
+            with self._lock:
+                self._running.pop(job, None)
+                self._learn(job.throttled)
+                job = self._next()
+                self._start()
+
+    def _learn(self, throttled: bool) -> None:
+        """Allow fewer at once, or a little more; called with `_lock` held."""
+        if not throttled:
+            self._allowed = min(float(self._most), self._allowed + 1 / self._allowed)
+        elif self._clock() >= self._calm_until:
+            self._allowed = max(1.0, self._allowed / 2)
+            self._calm_until = self._clock() + _CALM

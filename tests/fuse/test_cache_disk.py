@@ -1,0 +1,137 @@
+"""The disk under the cache, as programs see it through mounts: its cap, when it is full, a kill."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from histfs.simulator import Fault, Settings, Simulator
+from tests.support.mounts import mounted
+from tests.support.patience import eventually
+
+pytestmark = pytest.mark.fuse
+
+SIZE = 100_000
+AUDIO = "GET /v1/history/{id}/audio"
+
+
+@pytest.fixture
+def simulator():
+    with Simulator(Settings(items=20, days=5, clip_bytes=SIZE, alignments=False)) as running:
+        yield running
+
+
+def served(simulator, audio):
+    """Return the bytes of a clip, as the server sends them."""
+    return bytes(simulator.library.clip(audio.parent.name.split("_", 2)[2]))
+
+
+def on_disk(cache):
+    """Return the paths of all clips in a cache, whole and on their way, by their names."""
+    where = ("*/audio/*/*", "*/incoming/*")
+    return {path.name: path for pattern in where for path in cache.glob(pattern)}
+
+
+def taken(cache):
+    total = 0
+    for path in on_disk(cache).values():
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
+
+
+def cat(audio):
+    return subprocess.run(["cat", audio], stdout=subprocess.PIPE, check=True).stdout
+
+
+def fill_up(disk):
+    with contextlib.suppress(OSError), (disk / "rest").open("wb", buffering=0) as rest:
+        while rest.write(b"x" * 4096):
+            pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")
+def test_on_a_full_disk_clips_are_read_and_what_is_open_stays(simulator, tmp_path, binding):
+    disk = tmp_path / "cache"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], check=True)
+    try:
+        with mounted(simulator, tmp_path, binding) as mount:
+            clips = mount.audio()
+            opened = [clip.open("rb") for clip in clips[:2]]
+            assert [len(file.read(10)) for file in opened] == [10, 10]
+            eventually(lambda: len(on_disk(disk)) >= 2 and not list(disk.glob("*/incoming/*")))
+            fill_up(disk)
+            kept = {path.parent.name.split("_", 2)[2] for path in clips[:2]}
+            with ThreadPoolExecutor(4) as readers:
+                for clip, content in zip(clips, readers.map(cat, clips), strict=True):
+                    assert content == served(simulator, clip)
+            copy = tmp_path / "copy"
+            for clip in clips[-3:]:
+                copy.write_bytes(served(simulator, clip))
+                subprocess.run(["cmp", clip, copy], check=True)
+            assert kept <= set(on_disk(disk))
+            assert not list(disk.glob("*/incoming/*"))
+            for clip, file in zip(clips, opened, strict=False):
+                assert os.pread(file.fileno(), SIZE, 0) == served(simulator, clip)
+                file.close()
+            (disk / "rest").unlink()
+            cat(clips[-1])
+            before = simulator.counts[AUDIO]
+            cat(clips[-1])
+            assert simulator.counts[AUDIO] == before
+            assert mount.log.read_text().count("without being kept") == 1
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_mounts_of_one_cache_keep_its_cap_together_and_what_either_has_open(
+    simulator, tmp_path, binding
+):
+    cache, cap = tmp_path / "shared", 6 * SIZE
+    options = ("--cache-dir", cache, "--audio-cache-size", cap)
+    with (
+        mounted(simulator, tmp_path / "one", binding, *options) as one,
+        mounted(simulator, tmp_path / "two", binding, *options) as two,
+        ThreadPoolExecutor(3) as readers,
+    ):
+        clips = one.audio()
+        opened = clips[0].open("rb")
+        assert opened.read(10) == served(simulator, clips[0])[:10]
+        eventually(lambda: len(list(cache.glob("*/audio/*/*"))) >= 1)
+        reading = [readers.submit(list, map(cat, paths)) for paths in (clips[1:9], two.audio()[9:])]
+        most = 0
+        while not all(each.done() for each in reading):
+            most = max(most, taken(cache))
+        for each in reading:
+            each.result()
+        assert most <= cap
+        assert clips[0].parent.name.split("_", 2)[2] in on_disk(cache)
+        before = simulator.counts[AUDIO]
+        assert os.pread(opened.fileno(), SIZE, 0) == served(simulator, clips[0])
+        assert simulator.counts[AUDIO] == before
+        opened.close()
+
+
+def test_what_a_killed_mount_was_fetching_is_cleaned_away_by_the_next(simulator, tmp_path, binding):
+    cache = tmp_path / "cache"
+    with mounted(simulator, tmp_path, binding) as mount:
+        clip = mount.audio()[0]
+        fault = Fault("/audio", "hang", at_byte=SIZE // 2)
+        simulator.faults.add(fault)
+        with subprocess.Popen(
+            ["cat", clip], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as reader:
+            eventually(lambda: taken(cache) >= SIZE // 4)
+            mount.kill()
+            assert reader.wait(10) != 0
+    assert list(cache.glob("*/incoming/*"))
+    simulator.faults.clear()
+    with mounted(simulator, tmp_path, binding) as mount:
+        assert taken(cache) == 0
+        assert cat(mount.audio()[0]) == served(simulator, clip)
+        assert taken(cache) == SIZE

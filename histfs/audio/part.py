@@ -3,16 +3,18 @@
 What is in memory can be read by those who have it open; nobody finds it later.
 
 Threads: a `Part` is its writer's; what it has written may be read by any thread, through `file`.
-`Memory._lock` guards its count.
+`Memory._lock` guards its counts.
 """
 
 from __future__ import annotations
 
 import fcntl
 import logging
+import math
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -24,6 +26,8 @@ from histfs.core.errors import NoSpace
 
 #: Bytes that are copied at once.
 _CHUNK = 1 << 20
+#: Seconds in which it is said once that clips are not kept.
+_QUIET = 600.0
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +47,19 @@ class Memory:
         self._cap = cap
         self._lock = threading.Lock()
         self._used = 0
+        self._said = -math.inf
         # A destructor may run at any moment, even in a thread that holds `_lock`.
         self._closed: SimpleQueue[int] = SimpleQueue()
+
+    def begin(self) -> bool:
+        """Note that the disk takes nothing, and return whether that is worth saying."""
+        self.in_use = True
+        now = time.monotonic()
+        with self._lock:
+            quiet = now - self._said < _QUIET
+            if not quiet:
+                self._said = now
+        return not quiet
 
     def create(self) -> _InMemory:
         """Make an empty file."""
@@ -201,8 +216,7 @@ class Part:
 
     def _move(self, error: OSError) -> None:
         """Go on in memory."""
-        if not self._memory.in_use:
-            self._memory.in_use = True
+        if self._memory.begin():
             log.warning("audio is read without being kept: %s: %s", self._incoming, error.strerror)
         copy = self._memory.create()
         self._memory.resize(copy, self._written)

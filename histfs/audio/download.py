@@ -199,6 +199,8 @@ class Download:
         part = self._disk.create()
         try:
             sha256 = self._receive(part)
+            # All has come: who waits for the size, or the end, needn't wait for the disk.
+            self._told(self._received)
             self._kept = self._disk.keep(part, self._item.key)
         except BaseException:
             part.discard()
@@ -206,8 +208,12 @@ class Download:
         self._landed(self._received, sha256)
         with self._changed:
             self._file = part.file
-            self._size = self._received
             self._done = True
+            self._changed.notify_all()
+
+    def _told(self, size: int | None) -> None:
+        with self._changed:
+            self._size = size
             self._changed.notify_all()
 
     def _receive(self, part: Part) -> bytes:
@@ -243,8 +249,7 @@ class Download:
             part.reserve(length)
         with self._changed:
             self._file = part.file
-            self._size = length
-            self._changed.notify_all()
+        self._told(length)
 
     def _put(self, part: Part, offset: int, chunk: bytes) -> None:
         """Put a chunk into the file; what readers may have seen already must come the same again.

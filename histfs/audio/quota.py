@@ -192,10 +192,13 @@ class Quota:
                     break
 
     def _squeeze(self, size: int) -> bool:
-        """Evict clips of so many bytes, and say whether any were found."""
+        """Evict clips of so many bytes, and say whether any were found.
+
+        Where all clips together are not that large, none need go.
+        """
         freed = 0
         with self._counted() as count:
-            for clip in self._evicted(count):
+            for clip in self._evicted(count) if size <= count.used else ():
                 if clip is not None:
                     freed += clip.size
                     self.squeezed = max(self.squeezed, clip.used)

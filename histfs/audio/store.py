@@ -152,6 +152,12 @@ class CachedAudio:
         size = self.disk.size(item.key)
         return size if size and exact in (None, size) else None
 
+    @property
+    def fetching(self) -> frozenset[str]:
+        """The keys of the clips that are on their way, or wait for their turn."""
+        with self._lock:
+            return frozenset(self._downloads)
+
     def content(self, item: Item, wanted: bool = True) -> Descriptor | Download:
         """Return a clip's file, or its download: the one under way, or a new one.
 

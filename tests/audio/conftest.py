@@ -16,6 +16,7 @@ from histfs.audio.store import CachedAudio
 from histfs.core.item import Item
 from histfs.core.waiting import Waiter
 from tests.support.memory import MemorySource, record
+from tests.support.patience import eventually
 
 PATIENCE = 10.0
 PLENTY = 1 << 30
@@ -46,12 +47,17 @@ class World:
         return replace(made.item, size=self.sizes.get(made.item.key) if size is None else size)
 
     def read(self, item: Item) -> bytes:
-        """Open a clip, read all of it and close it."""
+        """Open a clip, read all of it and close it; what was fetched is in its place then."""
         file = self.store.open(item, Waiter(PATIENCE))
         try:
             return file.read(0, file.size, Waiter(PATIENCE))
         finally:
             file.close()
+            eventually(lambda: item.key not in self.store.fetching)
+
+    def settle(self) -> None:
+        """Wait until what was fetched is in its place."""
+        eventually(lambda: not self.store.fetching)
 
     @property
     def fetched(self) -> int:

@@ -322,6 +322,10 @@ def test_on_a_full_disk_older_clips_make_room(tiny, caplog):
     assert disk.used <= 1 << 20
     assert (disk.full, caplog.text) == (False, "")
     assert 0 < disk.squeezed < time.time_ns()
+    before = kept(disk)
+    put(disk, "far too large", b"x" * (2 << 20))
+    assert disk.full
+    assert kept(disk) == before
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["length known", "length unknown"])

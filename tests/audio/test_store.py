@@ -241,6 +241,7 @@ def test_audio_that_has_changed_is_an_error_for_who_has_it_open_and_then_the_new
     file = world.store.open(item, waiter())
     with pytest.raises(BadAnswer, match="has changed"):
         file.read(0, 5, waiter())
+    world.settle()
     assert world.sizes == {"a": 10}
     assert world.checksums == {"a": hashlib.sha256(b"audio of a").digest()}
     assert world.read(world.item()) == b"audio of a"
@@ -266,6 +267,7 @@ def test_on_a_full_disk_a_clip_is_read_and_nothing_is_left_on_it(
     files = [world.store.open(world.item(), waiter()) for _ in range(2)]
     for file in files:
         assert file.read(0, 10, waiter()) == b"audio of a"
+    world.settle()
     assert (world.kept(), world.unfinished(), world.disk.used) == (set(), [], 0)
     assert world.checksums == {"a": hashlib.sha256(b"audio of a").digest()}
     with pytest.raises(NoSpace, match="not kept"):
@@ -303,6 +305,7 @@ def test_a_clip_is_served_though_the_catalog_can_not_keep_its_size(make_world, t
     store = world.store
     assert store.open(world.item(), waiter()).size == 10
     assert store.size(world.item(), waiter()) == 10
+    world.settle()
     assert "no space left" in caplog.text
 
 
@@ -332,6 +335,7 @@ def test_a_size_is_an_estimate_until_the_clip_was_opened_and_then_exact(world):
     world.store.open(item, waiter())
     # Of the same moment, from before the size was known: it must not fall back to the estimate.
     assert world.store.size(item, waiter()) == 10
+    world.settle()
     assert world.sizes == {"a": 10}
 
 
@@ -479,6 +483,7 @@ def test_no_descriptor_is_left_open(make_world):
             with pytest.raises(Unreachable):
                 world.read(world.item(f"broken{number}"))
             world.source.recover()
+    world.settle()
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) <= len(before) + 2
 

@@ -126,7 +126,7 @@ def test_a_scan_goes_on_when_the_one_who_waits_gives_up(world):
         with pytest.raises(NotComplete):
             world.list(timeout=0.01)
         gate.wait_until_reached()
-        assert world.scanner.progress().state == "reading"
+        eventually(lambda: world.scanner.progress().state == "reading")
     assert world.list() == names(*range(10))
     assert world.source.count("list") == 4
 

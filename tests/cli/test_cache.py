@@ -17,6 +17,7 @@ from histfs import logs
 from histfs.simulator import Fault
 from tests.cli.conftest import PATIENCE
 from tests.support.mounts import command, mounted
+from tests.support.patience import eventually
 
 AUDIO = "GET /v1/history/{id}/audio"
 
@@ -182,7 +183,7 @@ def test_a_mount_goes_on_and_reads_what_is_fetched_anew(verify, simulator, tmp_p
     with mounted(simulator, tmp_path, binding) as mount:
         audio = mount.audio()[0]
         content = audio.read_bytes()
-        (path,) = (tmp_path / "cache").glob("*/audio/*/*")
+        (path,) = eventually(lambda: list((tmp_path / "cache").glob("*/audio/*/*")))
         flip(path)
         with audio.open("rb", buffering=0) as opened:
             damaged = opened.read(len(content))
@@ -191,4 +192,4 @@ def test_a_mount_goes_on_and_reads_what_is_fetched_anew(verify, simulator, tmp_p
             opened.seek(0)
             assert opened.read(len(content)) == damaged
             assert audio.read_bytes() == content
-        assert verify().out == "1 clip, 0 damaged, 0 without a checksum.\n"
+        eventually(lambda: verify().out == "1 clip, 0 damaged, 0 without a checksum.\n")

@@ -126,6 +126,8 @@ class Quota:
             replaced = _size(target)
             source.rename(target)
             count.used -= replaced
+            # What was open while it came may be closed by now.
+            self._make_room(count, 0)
 
     def remove(self, path: Path) -> None:
         """Remove a file, whoever has it open; it may be gone."""

@@ -164,6 +164,17 @@ def test_what_is_open_stays_and_what_is_closed_goes(disk, other):
     assert disk.used == 10
 
 
+def test_what_is_closed_while_a_clip_comes_goes_when_it_is_here(disk):
+    put(disk, "a", b"x" * 30)
+    opened = disk.open("a")
+    part = disk.create()
+    part.write(b"x", 0)
+    assert kept(disk) == {"a"}
+    del opened
+    disk.keep(part, "b")
+    assert kept(disk) == {"b"}
+
+
 def test_what_is_open_can_be_removed_because_it_is_damaged(disk):
     put(disk, "a")
     opened = disk.open("a")

@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from histfs.audio.files import Descriptor, touch, translated
@@ -25,6 +26,8 @@ __all__ = ["Descriptor", "Disk", "translated"]
 
 #: Bytes of clips in memory, for which there is no room on the disk.
 _IN_MEMORY = 256 << 20
+#: Paths that are remembered: one clip is looked for several times.
+_PATHS = 1024
 
 
 class Disk:
@@ -42,6 +45,7 @@ class Disk:
         self.root = root
         self._audio = root / "audio"
         self._incoming = root / "incoming"
+        self._path = lru_cache(_PATHS)(self._place)
         self._quota = Quota(root, cap)
         self._memory = Memory(_IN_MEMORY)
         with translated("can't be used", root):
@@ -161,5 +165,5 @@ class Disk:
         with translated("can't be written", self._audio):
             self._quota.remove(self._path(key))
 
-    def _path(self, key: str) -> Path:
+    def _place(self, key: str) -> Path:
         return self._audio / hashlib.sha256(key.encode()).hexdigest()[:2] / key

@@ -225,7 +225,8 @@ class CachedAudio:
         return None
 
     def _fetch_ahead(self, item: Item) -> None:
-        if self.kept(item) is None:
+        # On a full disk it would be fetched for nobody.
+        if not self.disk.full and self.kept(item) is None:
             self.content(item, wanted=False)
 
     def _ended(self, item: Item, download: Download) -> None:

@@ -13,8 +13,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
+from histfs.core.recent import Recent
+
 #: The kernel keeps so much of a thread's name: the 15th character may be the last, or be not.
 _KEPT = 15
+
+#: Seconds for which it is remembered what a process is: a backup opens one clip after another.
+_MEMORY = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +50,8 @@ class Process(NamedTuple):
 class Crawlers:
     """The programs for which no audio is fetched.
 
-    Threads: any number at once. What was told of is a set; told twice is no harm.
+    Threads: any number at once; `Recent` guards itself. What was told of is a set; told twice is no
+    harm.
 
     Args:
         patterns: of the names of programs, as of fnmatch(3).
@@ -54,6 +60,7 @@ class Crawlers:
     def __init__(self, patterns: Sequence[str]) -> None:
         self._patterns = patterns
         self._told: set[str] = set()
+        self._known = Recent[int, bool](_MEMORY)
 
     def include(self, pid: int) -> bool:
         """Say whether a process is one of them; one that can't be seen is not.
@@ -61,6 +68,13 @@ class Crawlers:
         Args:
             pid: the id of any of its threads; 0 when it has none here, in another namespace.
         """
+        known = self._known.get(pid)
+        if known is None:
+            known = self._look(pid)
+            self._known.put(pid, known)
+        return known
+
+    def _look(self, pid: int) -> bool:
         process = process_of(pid) if self._patterns else None
         if process is None:
             return False

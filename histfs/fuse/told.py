@@ -13,30 +13,39 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from histfs.core.recent import Recent
 
 #: Seconds for which the kernel may believe attributes, and what a name stands for.
 TIMEOUT = 1.0
-#: Seconds for which it is remembered: the kernel reckons from when it has the answer.
+#: Seconds for which it is remembered: the kernel reckons from when it has the answer, and this
+#: process may stand still before it gives it.
 _MEMORY = 2 * TIMEOUT
 
 
 class _Size(NamedTuple):
-    """A size in bytes, and the turn of the stat that has told it."""
+    """A size in bytes, the turn of the stat that has told it, and when that was."""
 
     turn: int
     size: int
+    at: float
 
 
 class Told:
-    """Remembers sizes by path."""
+    """Remembers sizes by path.
 
-    def __init__(self) -> None:
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._turns = itertools.count()
-        self._sizes = Recent[str, _Size](_MEMORY)
+        self._sizes = Recent[str, _Size](_MEMORY, clock)
 
     def turn(self) -> int:
         """Return the turn of a stat that begins now."""
@@ -56,7 +65,7 @@ class Told:
         with self._lock:
             told = self._sizes.get(path)
             if told is None or told.turn < turn:
-                self._sizes.put(path, _Size(turn, size))
+                self._sizes.put(path, _Size(turn, size, self._clock()))
 
     def misled(self, path: str, size: int) -> bool:
         """Say whether the kernel has to look a path up anew before it opens the file.
@@ -66,4 +75,6 @@ class Told:
             size: of the open file, in bytes.
         """
         told = self._sizes.get(path)
-        return told is not None and told.size != size
+        if told is None or told.size == size:
+            return False
+        return self._clock() - told.at < _MEMORY

@@ -12,6 +12,7 @@ import pytest
 
 from histfs.fuse.told import TIMEOUT
 from tests.support.mounts import mounted
+from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 
@@ -74,7 +75,7 @@ def test_a_crawler_reads_what_is_here_and_fetches_nothing(
         assert simulator.counts[AUDIO] == 0
         content = read_as(shutil.which("cat"), audio)
         assert content == bytes(simulator.library.clip(audio.parent.name.split("_", 2)[2]))
-        assert read_as(crawler, audio) == content
+        eventually(lambda: read_as(crawler, audio) == content)
         assert read_as(crawler, other) is None
         assert simulator.counts[AUDIO] == 1
     (line,) = [line for line in mount.log.read_text().splitlines() if "--crawlers" in line]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from histfs.fuse.told import Told
+from histfs.fuse.told import TIMEOUT, Told
 
 PATH = "/by-date/a/audio.mp3"
 
@@ -33,4 +33,14 @@ def test_a_stat_that_began_earlier_and_ends_later_tells_nothing():
     early = told.turn()
     tell(told, 5)
     told.tell(PATH, 4, early)
+    assert not told.misled(PATH, 5)
+
+
+def test_what_the_kernel_has_forgotten_misleads_nobody():
+    now = [100.0]
+    told = Told(lambda: now[0])
+    tell(told, 4)
+    now[0] += TIMEOUT
+    assert told.misled(PATH, 5)
+    now[0] += TIMEOUT
     assert not told.misled(PATH, 5)

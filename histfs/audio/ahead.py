@@ -12,12 +12,14 @@ what follows; nothing is fetched under it.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from histfs.core.audio import Following
+from histfs.core.errors import HistfsError
 from histfs.core.item import Item
 
 #: The orders by the facet that the clips of a run share; the narrowest first, and by date last.
@@ -28,6 +30,8 @@ _NEAR = 4
 _RUNS = 8
 #: Clips whose order is looked up at once.
 _BATCH = 32
+
+log = logging.getLogger(__name__)
 
 
 class _Place(NamedTuple):
@@ -158,15 +162,21 @@ class ReadAhead:
     def used(self, item: Item, may_fetch: Callable[[], bool]) -> None:
         """Note that somebody begins to read a clip; what is likely to be next is fetched.
 
+        Raises nothing: where the catalog or the cache fails, nothing is fetched ahead.
+
         Args:
             item: the clip.
             may_fetch: says whether it is somebody to fetch for; asked when there is something.
         """
-        with self._lock:
-            items = self._next(item)
-        if items and may_fetch():
-            for each in items:
-                self._fetch(each)
+        try:
+            with self._lock:
+                items = self._next(item)
+            if items and may_fetch():
+                for each in items:
+                    self._fetch(each)
+        except HistfsError as error:
+            # Whoever reads a clip must not fail for another one.
+            log.info("nothing is fetched ahead of %s: %s", item.key, error)
 
     def _next(self, item: Item) -> list[Item]:
         for run in self._runs:

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from histfs.audio.ahead import ReadAhead
+from histfs.core.errors import CacheFailed
 from tests.support.memory import MemorySource, record
 
 PLENTY = 1 << 30
@@ -111,6 +112,14 @@ def test_two_programs_at_once_have_runs_of_their_own(world):
 
 def test_nothing_is_fetched_for_a_crawler(world):
     world.allowed = False
+    assert not any(world.use(*range(5, 10)))
+
+
+def test_a_catalog_that_fails_fails_no_reader(world):
+    def fail(*_):
+        raise CacheFailed("the catalog can't be read")
+
+    world.ahead = ReadAhead(fail, fail, MOST, PLENTY)
     assert not any(world.use(*range(5, 10)))
 
 

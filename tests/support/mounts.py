@@ -84,6 +84,9 @@ def mounted(
     try:
         _await_mount(mount)
         yield mount
+    except BaseException:
+        print(log.read_text())  # pytest shows it with the failure
+        raise
     finally:
         status = _end(mount)
     lines = log.read_text().splitlines()

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -19,8 +19,6 @@ from histfs.core.times import Zone
 from histfs.mounting import Filesystem, compose
 from histfs.settings import Settings
 from histfs.status import shown
-
-T = TypeVar("T")
 
 #: Seconds before a page that failed is asked for again, from one time to the next.
 PAUSES = (2, 4, 8, 16)
@@ -80,18 +78,18 @@ def _read_history(filesystem: Filesystem, settings: Settings, display: Display) 
     display.end(f"The whole history is known: {counted(filesystem.store.total(), 'item')}.")
 
 
-def _patiently(act: Callable[[], T], display: Display) -> T:
-    """Ask for something, and a few times again."""
-    for pause in PAUSES:
+def _patiently(step: Callable[[], float | None], display: Display) -> float | None:
+    """Read the next page, and try a few times again."""
+    pauses = iter(PAUSES)
+    while True:
         try:
-            return act()
+            return step()
         except _PASSING as error:
+            pause = next(pauses, None)
+            if pause is None:
+                raise _resumable(error) from error
             display.wait(f"{shown(str(error))}: trying again in {pause} seconds")
             time.sleep(pause)
-    try:
-        return act()
-    except _PASSING as error:
-        raise _resumable(error) from error
 
 
 def _fetch_audio(filesystem: Filesystem, settings: Settings, display: Display) -> int:

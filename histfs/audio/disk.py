@@ -22,8 +22,6 @@ from histfs.audio.files import Descriptor, touch, translated
 from histfs.audio.part import Memory, Part
 from histfs.audio.quota import Quota, hold
 
-__all__ = ["Descriptor", "Disk", "translated"]
-
 #: Bytes of clips in memory, for which there is no room on the disk.
 _IN_MEMORY = 256 << 20
 #: Paths that are remembered: one clip is looked for several times.

@@ -13,7 +13,8 @@ import os
 import threading
 from collections.abc import Callable
 
-from histfs.audio.disk import Descriptor, Disk, translated
+from histfs.audio.disk import Disk
+from histfs.audio.files import Descriptor, translated
 from histfs.audio.part import Part
 from histfs.core.errors import (
     BadAnswer,

@@ -19,14 +19,13 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from histfs.audio.store import CachedAudio
-from histfs.core.errors import KeyRefused, Missing, NoSpace, RateLimited, SourceError, Unreachable
+from histfs.core.errors import OF_ALL, Missing, NoSpace, SourceError
 from histfs.core.flights import Flights
 from histfs.core.item import Item
 from histfs.core.waiting import Waiter
 
 #: Failures in a row that concern no single clip, after which the rest would fail, too.
 _HOPELESS = 20
-_OF_ALL = (Unreachable, RateLimited, KeyRefused)
 #: Nanoseconds between the times of use of two clips.
 _STEP = 1000
 
@@ -150,7 +149,7 @@ class Filling:
             log.info("there is no audio of %s: %s", item.key, error)
             return
         log.warning("the audio of %s can't be fetched: %s", item.key, error)
-        self._failed_in_a_row = self._failed_in_a_row + 1 if isinstance(error, _OF_ALL) else 0
+        self._failed_in_a_row = self._failed_in_a_row + 1 if isinstance(error, OF_ALL) else 0
         if self._failed_in_a_row >= _HOPELESS:
             raise error
 

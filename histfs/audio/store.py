@@ -16,8 +16,9 @@ from collections.abc import Callable
 from cachetools import LRUCache
 
 from histfs.audio.ahead import ReadAhead
-from histfs.audio.disk import Descriptor, Disk, translated
+from histfs.audio.disk import Disk
 from histfs.audio.download import Download, GivenUp
+from histfs.audio.files import Descriptor, translated
 from histfs.audio.schedule import Schedule
 from histfs.core.audio import Following
 from histfs.core.errors import BadAnswer, HistfsError, Missing, NotForCrawlers, SourceError
@@ -106,7 +107,7 @@ class CachedAudio:
             raise NotForCrawlers(f"the audio of {item.key} isn't here, and is for no crawler")
         if size is None and content is None:
             content = self.content(item)
-            self._ahead.used(item, waiter.may_fetch)
+            self.reading(item, waiter)
         while content is not None or size is None:
             content = content or self.content(item)
             if isinstance(content, Descriptor):
@@ -147,10 +148,9 @@ class CachedAudio:
 
         It is not thereby used, as far as the choice goes of what makes room for others.
         """
-        with self._lock:
-            exact = self._exact_size(item)
         size = self.disk.size(item.key)
-        return size if size and exact in (None, size) else None
+        with self._lock:
+            return size if size is not None and self._fits(item, size) else None
 
     @property
     def fetching(self) -> frozenset[str]:
@@ -209,6 +209,10 @@ class CachedAudio:
         """Return the newest size that is known; called with `_lock` held."""
         return self._learnt.get(item.key, item.size)
 
+    def _fits(self, item: Item, size: int) -> bool:
+        """Say whether a clip may be whole, by its size; called with `_lock` held."""
+        return size > 0 and self._exact_size(item) in (None, size)
+
     def _on_disk(self, item: Item) -> Descriptor | None:
         """Open a clip that is on disk; called with `_lock` held.
 
@@ -218,7 +222,7 @@ class CachedAudio:
         if found is None:
             return None
         size = os.fstat(found.number).st_size
-        if size and self._exact_size(item) in (None, size):
+        if self._fits(item, size):
             return found
         log.warning("the cached audio of %s is damaged: fetching it again", item.key)
         self.disk.drop(item.key)

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
-from histfs.audio.disk import Descriptor, Disk
+from histfs.audio.disk import Disk
+from histfs.audio.files import Descriptor
 from histfs.core.audio import Fingerprint
 from histfs.core.errors import HistfsError
 

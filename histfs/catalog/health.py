@@ -9,14 +9,12 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
-from histfs.core.errors import KeyRefused, RateLimited, Unreachable
+from histfs.core.errors import OF_ALL
 
 #: Seconds that a listing which is known, but not fresh, waits for news before it does without.
 PATIENCE = 5.0
 #: Seconds after a failure in which nothing is asked: what is known is shown, the rest fails.
 FAILURE_MEMORY = 10.0
-#: What fails so would fail for everybody.
-_OF_ALL = (Unreachable, KeyRefused, RateLimited)
 
 
 class Health:
@@ -46,7 +44,7 @@ class Health:
         try:
             yield
         except Exception as error:
-            if not background or isinstance(error, _OF_ALL):
+            if not background or isinstance(error, OF_ALL):
                 with self._lock:
                     self._failure = (self._clock(), error)
             raise

@@ -130,6 +130,9 @@ class ReadOnly(PathError):
     """The mount is read-only."""
 
 
+#: What fails so concerns no single item: it would fail for every other one, too.
+OF_ALL = (Unreachable, KeyRefused, RateLimited)
+
 _ERRNO: dict[type[BaseException], int] = {
     # A listing or a read that failed must look like a failing disk: rsync --delete then keeps
     # its hands off the backup, and cp reports the file.

@@ -8,16 +8,10 @@ import pytest
 
 from histfs.audio.schedule import Schedule
 from histfs.core.errors import Interrupted
+from tests.support.clock import Clock
 from tests.support.patience import eventually
 
 PATIENCE = 10.0
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Job:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from histfs.catalog.store import Store
-from tests.support.world import Clock
+from tests.support.clock import Clock
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from histfs.catalog.health import FAILURE_MEMORY, PATIENCE, Health
 from histfs.core.errors import KeyRefused, ServerFailed, Unreachable
-from tests.support.world import Clock
+from tests.support.clock import Clock
 
 
 @pytest.fixture

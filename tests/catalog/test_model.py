@@ -13,8 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from histfs.catalog.health import FAILURE_MEMORY
 from histfs.core.errors import HistfsError, ServerFailed
 from histfs.core.times import ALWAYS, Span
+from tests.support.clock import Clock
 from tests.support.memory import MemorySource, record
-from tests.support.world import TTL, Clock, World, world_at
+from tests.support.world import TTL, World, world_at
 
 PAGE = 4
 #: Months of ten days of ten seconds, in which the items stand.

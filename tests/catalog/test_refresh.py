@@ -19,8 +19,9 @@ from histfs.core.errors import (
 from histfs.core.source import Page, Query
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
+from tests.support.clock import Clock
 from tests.support.memory import Gate, MemorySource, record
-from tests.support.world import TTL, Clock, World, names, numbered, world_at
+from tests.support.world import TTL, World, names, numbered, world_at
 
 #: In the span of ten items, which are its seconds.
 DAY = Span(4, 6)

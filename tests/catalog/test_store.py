@@ -20,8 +20,8 @@ from histfs.core.errors import CacheFailed, NoSpace
 from histfs.core.index import FacetValue, Listed
 from histfs.core.names import Labelled
 from histfs.core.times import ALWAYS, Span
+from tests.support.clock import Clock
 from tests.support.memory import record
-from tests.support.world import Clock
 
 #: Seconds that no answer needs, and after which two of them don't pass for one.
 #: Answers that were asked for within one may pass for each other.

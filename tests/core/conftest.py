@@ -14,20 +14,11 @@ from histfs.core.tree import Tree
 from histfs.core.views import ByDate, ByFacet
 from histfs.core.waiting import Waiter
 from tests.core.fakes import FakeAudio, TableIndex
+from tests.support.clock import Clock
 from tests.support.memory import MemorySource
 
 BORN = 1_000_000_000
 STATUS = b"fine\n"
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass

@@ -5,13 +5,7 @@ from __future__ import annotations
 import pytest
 
 from histfs.core.recent import Recent
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 @pytest.mark.parametrize(
@@ -19,7 +13,7 @@ class Clock:
     [(0, 0, True), (0, 1, True), (0.9, 1.9, True), (0, 2, False), (0.9, 2.9, False)],
 )
 def test_a_value_is_kept_for_a_second_and_never_for_two(put, asked, there):
-    clock = Clock()
+    clock = Clock(100.0)
     recent = Recent[str, int](1, clock)
     clock.now = 100 + put
     recent.put("a", 1)
@@ -28,7 +22,7 @@ def test_a_value_is_kept_for_a_second_and_never_for_two(put, asked, there):
 
 
 def test_the_last_value_counts_and_others_are_none():
-    clock = Clock()
+    clock = Clock(100.0)
     recent = Recent[str, int](1, clock)
     recent.put("a", 1)
     clock.now += 1.5

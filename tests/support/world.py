@@ -16,19 +16,10 @@ from histfs.core.flights import Flights
 from histfs.core.item import Record
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
+from tests.support.clock import Clock
 from tests.support.memory import MemorySource, record
 
 TTL = 30.0
-
-
-class Clock:
-    """Seconds since the epoch, as the test has them."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class World:

@@ -190,6 +190,7 @@ def serve(settings: Settings, mountpoint: Path, ready: Callable[[], None]) -> No
             uid=options.uid,
             gid=options.gid,
             umask=options.umask,
+            ahead=not settings.exact_sizes,
             started=started,
             configure=binding.configure,
         )

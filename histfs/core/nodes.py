@@ -30,11 +30,19 @@ class Attributes(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One entry of a directory (dentry): its name, its kind as in `Attributes`, its inode."""
+    """One entry of a directory (dentry).
+
+    Attributes:
+        name: of the entry.
+        kind: as in `Attributes`.
+        inode: as in `Attributes`.
+        attributes: all of them, where whoever made the listing knows them.
+    """
 
     name: str
     kind: int
     inode: int
+    attributes: Attributes | None = None
 
 
 class OpenFile(Protocol):

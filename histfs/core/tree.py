@@ -240,7 +240,9 @@ class Tree:
         entries = []
         for item in node.view.items(node.at, self._index):
             name = item_name(item.date, item.slug, item.key, self._zone)
-            entries.append(Entry(name, kind, inode_of(what, node.view.name, item.key)))
+            inode = inode_of(what, node.view.name, item.key)
+            attributes = None if linked else directory(inode, item.date)
+            entries.append(Entry(name, kind, inode, attributes))
         return entries
 
     def _entry_of(self, path: Path) -> Entry:

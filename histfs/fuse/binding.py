@@ -121,7 +121,7 @@ class Binding:
             served = _Called(operations)
             options["encoding"] = _ENCODING
         try:
-            fuse = fuse_class(self._module, self.version[0])
+            fuse = fuse_class(self._module)
             fuse(served, mountpoint, foreground=True, debug=debug, **options)
         except RuntimeError as error:
             # libfuse's exit status: 8 when its loop was ended by a signal, which is no error here.

@@ -16,18 +16,20 @@ from histfs.fuse.threads import Threads
 _Foreign: TypeAlias = Any
 
 _NANO = 10**9
+# enum fuse_readdir_flags and enum fuse_fill_dir_flags of libfuse 3 (fuse.h): the kernel takes
+# attributes with the names, and here they are.
+_READDIR_PLUS = 1 << 0
+_FILL_DIR_PLUS = 1 << 1
 
 
-def fuse_class(module: ModuleType, major: int) -> _Foreign:
+def fuse_class(module: ModuleType) -> _Foreign:
     """Return the FUSE class of a binding, made faster.
 
     Args:
         module: the binding; fusepy and mfusepy have the same methods.
-        major: of libfuse's version.
     """
     threads = Threads()
     stat_size, new_stat = ctypes.sizeof(module.c_stat), module.c_stat
-    flags = (0,) if major > 2 else ()
 
     class Fuse(module.FUSE):  # type: ignore[misc, name-defined]
         def _wrapper(self, call: _Foreign, *arguments: _Foreign) -> int:
@@ -41,18 +43,34 @@ def fuse_class(module: ModuleType, major: int) -> _Foreign:
             _fill(buffer.contents, attributes)
             return 0
 
-        def _readdir(
-            self, path: bytes | None, buffer: _Foreign, fill: _Foreign, offset: int, info: _Foreign
+        def _readdir(  # noqa: PLR0917 - libfuse's
+            self,
+            path: bytes | None,
+            buffer: _Foreign,
+            fill: _Foreign,
+            offset: int,
+            info: _Foreign,
+            flags: int | None = None,
         ) -> int:
+            plus = flags == _READDIR_PLUS
+            listed = self.operations.readdir(_decoded(path), info.contents.fh, offset, plus)
             entry = new_stat()
-            for name, attributes, _ in self.operations.readdir(_decoded(path), info.contents.fh):
-                entry.st_mode = attributes["st_mode"]
-                entry.st_ino = attributes.get("st_ino", 0)
-                if fill(buffer, name.encode("utf-8", "surrogateescape"), entry, 0, *flags):
+            for name, attributes, position in listed:
+                whole = "st_size" in attributes
+                if whole:
+                    _fill(entry, attributes)
+                else:
+                    entry.st_mode = attributes["st_mode"]
+                    entry.st_ino = attributes.get("st_ino", 0)
+                encoded = name.encode("utf-8", "surrogateescape")
+                how = () if flags is None else (_FILL_DIR_PLUS if plus and whole else 0,)
+                if fill(buffer, encoded, entry, position, *how):
                     break
             return 0
 
-        if not hasattr(module.FUSE, "_readdir"):
+        if hasattr(module.FUSE, "readdir_fuse_3"):
+            readdir_fuse_2 = readdir_fuse_3 = _readdir
+        else:
             readdir = _readdir
 
     return Fuse

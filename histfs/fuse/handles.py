@@ -22,6 +22,14 @@ class FileHandle:
     file: OpenFile
 
 
+@dataclass(frozen=True, slots=True)
+class DirectoryHandle:
+    """An open directory and what it held when it was opened."""
+
+    path: str
+    listing: Sequence[Entry]
+
+
 class Handles:
     """The table of what is open."""
 
@@ -29,7 +37,7 @@ class Handles:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._files: dict[int, FileHandle] = {}
-        self._listings: dict[int, Sequence[Entry]] = {}
+        self._directories: dict[int, DirectoryHandle] = {}
 
     def add_file(self, handle: FileHandle) -> int:
         """Return a number for an open file."""
@@ -49,19 +57,19 @@ class Handles:
             handle = self._files.pop(number)
         handle.file.close()
 
-    def add_listing(self, listing: Sequence[Entry]) -> int:
+    def add_directory(self, handle: DirectoryHandle) -> int:
         """Return a number for an open directory; its listing stays as it is until closed."""
         with self._lock:
             number = next(self._numbers)
-            self._listings[number] = listing
+            self._directories[number] = handle
             return number
 
-    def listing(self, number: int) -> Sequence[Entry]:
-        """Return the listing of an open directory."""
+    def directory(self, number: int) -> DirectoryHandle:
+        """Return an open directory."""
         with self._lock:
-            return self._listings[number]
+            return self._directories[number]
 
-    def remove_listing(self, number: int) -> None:
+    def remove_directory(self, number: int) -> None:
         """Close a directory."""
         with self._lock:
-            del self._listings[number]
+            del self._directories[number]

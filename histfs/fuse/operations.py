@@ -4,7 +4,7 @@ The names and signatures are fusepy's; mfusepy has the same. What isn't defined 
 flush) libfuse answers by itself, without a call.
 
 Threads: libfuse calls from any number of threads of its own. There is no state but the table of
-handles and what was told of sizes, which guard themselves.
+handles and what was told of sizes, which guard themselves, and one number.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import errno
 import functools
 import itertools
 import logging
+import math
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -29,19 +31,22 @@ from histfs.core.errors import (
     errno_of,
 )
 from histfs.core.names import NAME_MAX
-from histfs.core.nodes import Attributes
+from histfs.core.nodes import Attributes, Entry
 from histfs.core.tree import Tree
 from histfs.core.waiting import Waiter
-from histfs.fuse.handles import FileHandle, Handles
-from histfs.fuse.told import Told
+from histfs.fuse.handles import DirectoryHandle, FileHandle, Handles
+from histfs.fuse.told import TIMEOUT, Told
 
 P = ParamSpec("P")
 R = TypeVar("R")
+#: An entry of a directory as the bindings take it: its name, its struct stat, the offset after it.
+Listed = tuple[str, dict[str, int], int]
 Method = Callable[Concatenate["Operations", P], R]
 
 #: What the log tells of a failed call; anything else is an everyday answer such as ENOENT.
 _NOTEWORTHY = (SourceError, NoSpace, CacheFailed, DeadlineExceeded)
 _BLOCK = 512
+_DOTS = (Entry(".", stat.S_IFDIR, 0), Entry("..", stat.S_IFDIR, 0))
 _NANO = 10**9
 
 log = logging.getLogger(__name__)
@@ -77,8 +82,10 @@ class Operations:
         uid: owner of every node.
         gid: group of every node.
         umask: permissions that no node has.
+        ahead: whether attributes of files may be looked up before anybody asks for them.
         started: called once the mount is there, in libfuse's context.
         configure: sets a libfuse 3 connection up.
+        clock: seconds, monotonic.
     """
 
     use_ns = True
@@ -95,8 +102,10 @@ class Operations:
         uid: int,
         gid: int,
         umask: int,
+        ahead: bool,
         started: Callable[[], None],
         configure: Callable[[Any, Any], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tree = tree
         self._waiter = waiter
@@ -111,6 +120,10 @@ class Operations:
         self._configure = configure
         self._handles = Handles()
         self._told = Told()
+        self._ahead = ahead
+        self._clock = clock
+        # When somebody has last asked for the attributes of a file; any thread may write it.
+        self._last_look = -math.inf
         self.started = False
 
     # The mount
@@ -139,10 +152,9 @@ class Operations:
         if handle or path is None:
             opened = self._handles.file(handle or 0)
             return self._stat(self._tree.file_attributes(opened.node, opened.file.size))
-        turn = self._told.turn()
-        attributes = self._tree.stat(path, self._waiter())
+        attributes = self._attributes(path)
         if attributes.kind == stat.S_IFREG:
-            self._told.tell(path, attributes.size, turn)
+            self._last_look = self._clock()
         return self._stat(attributes)
 
     @_guarded
@@ -153,20 +165,41 @@ class Operations:
     @_guarded
     def opendir(self, path: str) -> int:
         """Make the listing: unlike readdir this holds no lock of the kernel while it waits."""
-        return self._handles.add_listing(self._tree.listdir(path, self._waiter()))
+        listing = self._tree.listdir(path, self._waiter())
+        return self._handles.add_directory(DirectoryHandle(path, listing))
 
     @_guarded
-    def readdir(self, path: str | None, handle: int) -> Iterator[tuple[str, dict[str, int], int]]:
-        """Give the listing that opendir made, each entry with its kind and inode."""
-        listing = self._handles.listing(handle)
-        dots = ((name, {"st_mode": stat.S_IFDIR}, 0) for name in (".", ".."))
-        rest = ((name, {"st_mode": kind, "st_ino": inode}, 0) for name, kind, inode in listing)
-        return itertools.chain(dots, rest)
+    def readdir(
+        self, path: str | None, handle: int, offset: int = 0, plus: bool = False
+    ) -> Iterator[Listed]:
+        """Give the listing that opendir made, from an offset on.
+
+        Where the kernel takes attributes with the names, a walk need not ask for each. Those of
+        files are looked up for it only while somebody looks at files, which find(1) does not.
+
+        Args:
+            path: not used.
+            handle: from opendir.
+            offset: how many entries the kernel has.
+            plus: whether the kernel takes attributes.
+
+        Returns:
+            Of each entry its name, all of its attributes or only kind and inode, and the offset
+            after it. That is 0 where there are no attributes: libfuse then takes all entries at
+            once, and keeps them. (It drops attributes then, up to 3.16.)
+        """
+        opened = self._handles.directory(handle)
+        known = any(entry.attributes for entry in opened.listing[:1])
+        looking = self._ahead and self._clock() - self._last_look < TIMEOUT
+        if offset or (plus and (known or looking)):
+            return self._piece(opened, offset, plus, plus and looking)
+        entries = itertools.chain(_DOTS, opened.listing)
+        return ((entry.name, _kind_of(entry), 0) for entry in entries)
 
     @_guarded
     def releasedir(self, path: str | None, handle: int) -> None:
         """closedir(3)."""
-        self._handles.remove_listing(handle)
+        self._handles.remove_directory(handle)
 
     @_guarded
     def open(self, path: str, flags: int) -> int:
@@ -217,6 +250,33 @@ class Operations:
         if self._read_only:
             raise ReadOnly(path)
 
+    def _attributes(self, path: str) -> Attributes:
+        """Look a path up, and remember what the kernel is told of its size."""
+        turn = self._told.turn()
+        attributes = self._tree.stat(path, self._waiter())
+        if attributes.kind == stat.S_IFREG:
+            self._told.tell(path, attributes.size, turn)
+        return attributes
+
+    def _piece(
+        self, opened: DirectoryHandle, offset: int, plus: bool, looking: bool
+    ) -> Iterator[Listed]:
+        rest = range(max(offset - len(_DOTS), 0), len(opened.listing))
+        entries = itertools.chain(_DOTS[offset:], map(opened.listing.__getitem__, rest))
+        for position, entry in enumerate(entries, offset + 1):
+            attributes = entry.attributes
+            if looking and entry.kind == stat.S_IFREG:
+                attributes = self._looked_up(f"{opened.path}/{entry.name}")
+            told = self._stat(attributes) if plus and attributes else _kind_of(entry)
+            yield entry.name, told, position
+
+    def _looked_up(self, path: str) -> Attributes | None:
+        """The same for an entry of a listing; None when the kernel is to ask for it by itself."""
+        try:
+            return self._attributes(path)
+        except HistfsError:
+            return None
+
     def _stat(self, attributes: Attributes) -> dict[str, int]:
         kind, inode, links, size, mtime = attributes
         moment = mtime * _NANO
@@ -231,3 +291,7 @@ class Operations:
             "st_atime": moment,
             **self._owner,
         }
+
+
+def _kind_of(entry: Entry) -> dict[str, int]:
+    return {"st_mode": entry.kind, "st_ino": entry.inode}

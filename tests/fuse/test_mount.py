@@ -168,6 +168,24 @@ def test_rm_of_a_day_deletes_its_items_and_the_day(mount, simulator):
     assert len(mount.items()) == len(simulator.library) == 60 - inside
 
 
+def test_a_day_can_be_emptied_while_it_is_read(tmp_path, binding):
+    with (
+        Simulator(Settings(items=400, days=1)) as simulator,
+        mounted(simulator, tmp_path, binding) as mount,
+    ):
+        day = max({item.parent for item in mount.items()}, key=lambda day: len(list(day.iterdir())))
+        names = {item.name for item in day.iterdir()}
+        assert len(names) > 150
+        read = []
+        with os.scandir(day) as entries:
+            for entry in entries:
+                read.append(entry.name)
+                assert os.lstat(entry.path).st_ino == entry.inode()
+                next(Path(entry.path).glob("audio.*")).unlink()
+        assert sorted(read) == sorted(names)
+        assert simulator.counts[DELETE] == len(names)
+
+
 def test_rm_of_the_text_hides_it_and_sends_nothing(mount, simulator):
     item = mount.items()[0]
     (item / "text.txt").unlink()

@@ -15,6 +15,7 @@ from histfs.core.errors import HistfsError, errno_of
 from histfs.core.nodes import Attributes, BytesFile, Entry
 from histfs.core.waiting import Waiter
 from histfs.fuse.operations import Operations
+from tests.support.clock import Clock
 
 READING = ["getattr", "readlink", "opendir", "open", "unlink", "rmdir"]
 WRITING = {
@@ -50,6 +51,11 @@ class FakeTree:
         self.error = None
         self.calls = []
         self.size = 1025
+        self.entries = [
+            Entry("d", stat.S_IFDIR, 7),
+            Entry("ä", stat.S_IFREG, 8),
+            Entry("l", stat.S_IFLNK, 9),
+        ]
         self.file = Recorded(b"0123456789")
 
     def _called(self, name):
@@ -69,11 +75,7 @@ class FakeTree:
 
     def listdir(self, path, waiter):
         self._called("listdir")
-        return [
-            Entry("d", stat.S_IFDIR, 7),
-            Entry("ä", stat.S_IFREG, 8),
-            Entry("l", stat.S_IFLNK, 9),
-        ]
+        return self.entries
 
     def readlink(self, path, waiter):
         self._called("readlink")
@@ -112,7 +114,7 @@ def tree():
 
 @pytest.fixture
 def make(tree):
-    def make(read_only=False, umask=0o077, **more):
+    def make(read_only=False, umask=0o077, ahead=True, **more):
         given = {"started": lambda: None, "configure": lambda connection, config: None, **more}
         return Operations(
             tree,
@@ -121,6 +123,7 @@ def make(tree):
             uid=11,
             gid=12,
             umask=umask,
+            ahead=ahead,
             **given,
         )
 
@@ -267,8 +270,8 @@ def test_a_listing_has_the_dots_and_each_entry_with_kind_and_inode(operations):
         (name, attributes["st_mode"], attributes.get("st_ino"), offset)
         for name, attributes, offset in operations.readdir("/d", number)
     ] == [
-        (".", stat.S_IFDIR, None, 0),
-        ("..", stat.S_IFDIR, None, 0),
+        (".", stat.S_IFDIR, 0, 0),
+        ("..", stat.S_IFDIR, 0, 0),
         ("d", stat.S_IFDIR, 7, 0),
         ("ä", stat.S_IFREG, 8, 0),
         ("l", stat.S_IFLNK, 9, 0),
@@ -282,6 +285,61 @@ def test_a_listing_is_made_when_the_directory_is_opened_and_stays_as_it_was(oper
     assert first == again
     assert len(first) == 5
     assert tree.calls == ["listdir"]
+
+
+def told(operations, number, offset=0, plus=True):
+    """Return of each entry its name, whether all attributes are told, and the offset after it."""
+    listed = operations.readdir(None, number, offset, plus)
+    return [(name, "st_size" in attributes, after) for name, attributes, after in listed]
+
+
+def test_attributes_that_the_listing_has_are_told_with_it_in_pieces(operations, tree):
+    tree.entries = [
+        Entry(name, stat.S_IFDIR, inode, Attributes(stat.S_IFDIR, inode, 1, 4096, 5))
+        for inode, name in enumerate("abc", 7)
+    ]
+    number = operations.opendir("/d")
+    whole = [
+        (".", False, 1), ("..", False, 2), ("a", True, 3), ("b", True, 4), ("c", True, 5)
+    ]  # fmt: skip
+    assert told(operations, number) == whole
+    for offset in range(6):
+        assert told(operations, number, offset) == whole[offset:]
+    assert told(operations, number, 3, plus=False) == [("b", False, 4), ("c", False, 5)]
+    assert {offset for *_, offset in told(operations, number, plus=False)} == {0}
+    assert "stat" not in tree.calls
+
+
+def test_attributes_of_files_are_told_with_the_listing_only_while_somebody_looks_at_files(
+    make, tree
+):
+    clock = Clock()
+    operations = make(clock=clock)
+    number = operations.opendir("/d")
+    assert not any(whole for _, whole, _ in told(operations, number))
+    operations.getattr("/d")
+    assert not any(whole for _, whole, _ in told(operations, number))
+    operations.getattr("/d/ä")
+    assert [name for name, whole, _ in told(operations, number) if whole] == ["ä"]
+    tree.error = errors.Unreachable("no network")
+    assert not any(whole for _, whole, _ in told(operations, number))
+    tree.error = None
+    clock.now += 1.1
+    assert not any(whole for _, whole, _ in told(operations, number))
+
+
+def test_a_size_told_with_a_listing_is_not_believed_longer_than_another(operations, tree):
+    operations.getattr("/d/x")
+    told(operations, operations.opendir("/d"))
+    with pytest.raises(OSError, match="size") as raised:
+        operations.open("/d/ä", os.O_RDONLY)
+    assert raised.value.errno == errno.ESTALE
+
+
+def test_nothing_is_looked_up_ahead_where_that_may_fetch(make):
+    operations = make(ahead=False)
+    operations.getattr("/d/x")
+    assert not any(whole for _, whole, _ in told(operations, operations.opendir("/d")))
 
 
 def test_a_directory_that_was_closed_is_closed(operations, caplog):

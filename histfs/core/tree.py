@@ -7,6 +7,7 @@ Threads: any number at once. `_lock` guards the cache of listings, the one state
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import threading
 from collections.abc import Callable, MutableMapping, Sequence
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 from histfs.core.errors import (
     DirectoryNotEmpty,
+    HistfsError,
     IsADirectory,
     NoSuchPath,
     NotADirectory,
@@ -122,11 +124,19 @@ class Tree:
                     return Attributes(stat.S_IFLNK, self._inode(node), 1, size, node.item.date)
                 return directory(self._inode(node), node.item.date)
             case ItemFileNode():
-                # What lingers is there to be unlinked, and its details are gone.
-                gone = self._removal.lingering(node.item.key) is not None
-                return self.file_attributes(node, 0 if gone else node.file.size(node.item, waiter))
+                return self._stat_file(node, waiter)
             case StatusFile():
                 return self.file_attributes(node, len(self._status()))
+
+    def stat_files(self, path: str, waiter: Waiter) -> dict[str, Attributes]:
+        """Return the attributes of an item's files by name, as far as they can be told."""
+        node = self._resolve(path, waiter)
+        found: dict[str, Attributes] = {}
+        if isinstance(node, ItemDirectory) and not node.is_link:
+            for name, file in self._files_of(node.item).items():
+                with contextlib.suppress(HistfsError):
+                    found[name] = self._stat_file(ItemFileNode(node.item, file, name), waiter)
+        return found
 
     def file_attributes(self, node: FileNode, size: int) -> Attributes:
         """Return the attributes of a file whose size is known."""
@@ -201,6 +211,11 @@ class Tree:
                 raise NotPermitted(path)
             case _:
                 raise NotADirectory(path)
+
+    def _stat_file(self, node: ItemFileNode, waiter: Waiter) -> Attributes:
+        # What lingers is there to be unlinked, and its details are gone.
+        gone = self._removal.lingering(node.item.key) is not None
+        return self.file_attributes(node, 0 if gone else node.file.size(node.item, waiter))
 
     def _places(self, item: Item) -> list[Path]:
         """Return the directories that hold an item, as far as they can be told."""

@@ -152,8 +152,10 @@ class Operations:
         if handle or path is None:
             opened = self._handles.file(handle or 0)
             return self._stat(self._tree.file_attributes(opened.node, opened.file.size))
-        attributes = self._attributes(path)
+        turn = self._told.turn()
+        attributes = self._tree.stat(path, self._waiter())
         if attributes.kind == stat.S_IFREG:
+            self._told.tell(path, attributes.size, turn)
             self._last_look = self._clock()
         return self._stat(attributes)
 
@@ -250,32 +252,27 @@ class Operations:
         if self._read_only:
             raise ReadOnly(path)
 
-    def _attributes(self, path: str) -> Attributes:
-        """Look a path up, and remember what the kernel is told of its size."""
-        turn = self._told.turn()
-        attributes = self._tree.stat(path, self._waiter())
-        if attributes.kind == stat.S_IFREG:
-            self._told.tell(path, attributes.size, turn)
-        return attributes
-
     def _piece(
         self, opened: DirectoryHandle, offset: int, plus: bool, looking: bool
     ) -> Iterator[Listed]:
+        files = self._files_in(opened.path) if looking and offset < len(opened.listing) else {}
         rest = range(max(offset - len(_DOTS), 0), len(opened.listing))
         entries = itertools.chain(_DOTS[offset:], map(opened.listing.__getitem__, rest))
         for position, entry in enumerate(entries, offset + 1):
-            attributes = entry.attributes
-            if looking and entry.kind == stat.S_IFREG:
-                attributes = self._looked_up(f"{opened.path}/{entry.name}")
+            attributes = entry.attributes or files.get(entry.name)
             told = self._stat(attributes) if plus and attributes else _kind_of(entry)
             yield entry.name, told, position
 
-    def _looked_up(self, path: str) -> Attributes | None:
-        """The same for an entry of a listing; None when the kernel is to ask for it by itself."""
+    def _files_in(self, path: str) -> dict[str, Attributes]:
+        """Look an item's files up; the kernel asks by itself for those that are missing."""
+        turn = self._told.turn()
         try:
-            return self._attributes(path)
+            files = self._tree.stat_files(path, self._waiter())
         except HistfsError:
-            return None
+            return {}
+        for name, attributes in files.items():
+            self._told.tell(f"{path}/{name}", attributes.size, turn)
+        return files
 
     def _stat(self, attributes: Attributes) -> dict[str, int]:
         kind, inode, links, size, mtime = attributes

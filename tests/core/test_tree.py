@@ -176,6 +176,15 @@ def test_an_open_file_is_told_by_its_node(world):
     assert world.tree.file_attributes(node, file.size) == world.stat(f"{HOME}/text.txt")
 
 
+def test_all_files_of_an_item_can_be_stat_at_once(either):
+    for item in (HOME, LINK):
+        found = either.tree.stat_files(item, Waiter(5))
+        files = either.names(item) if found else []
+        assert found == {name: either.stat(f"{item}/{name}") for name in files}
+    assert either.tree.stat_files(HOME, Waiter(5)).keys() == {"audio.mp3", "text.txt", "meta.json"}
+    assert either.tree.stat_files("/by-voice", Waiter(5)) == {}
+
+
 def test_looking_at_everything_opens_no_audio_and_asks_the_source_nothing(either):
     for path in either.walk():
         either.stat(path)

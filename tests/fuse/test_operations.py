@@ -68,6 +68,11 @@ class FakeTree:
         kind = {"/d": stat.S_IFDIR, "/l": stat.S_IFLNK}.get(path, stat.S_IFREG)
         return Attributes(kind, 42, 3, self.size, 1_714_650_306)
 
+    def stat_files(self, path, waiter):
+        self._called("stat_files")
+        names = [entry.name for entry in self.entries if entry.kind == stat.S_IFREG]
+        return {name: self.stat(f"{path}/{name}", waiter) for name in names}
+
     def file_attributes(self, node, size):
         self._called("file_attributes")
         assert node == "node"

@@ -10,8 +10,19 @@ from pathlib import Path
 
 import platformdirs
 
+from histfs.core.printable import shown
+
 _FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 _FILE_BYTES = 1 << 20
+
+
+class _Formatter(logging.Formatter):
+    """Makes each message one line that a terminal shows as it is: parts of it are a stranger's."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        """Return the line of a record, without the traceback that may follow."""
+        record.message = shown(record.message)
+        return super().formatMessage(record)
 
 
 def log_file() -> Path:
@@ -29,7 +40,7 @@ def start(foreground: bool, debug: bool) -> None:
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if not foreground:
         handler = _file_handler() or logging.NullHandler()
-    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.setFormatter(_Formatter(_FORMAT))
     logging.basicConfig(
         handlers=[handler], level=logging.DEBUG if debug else logging.INFO, force=True
     )

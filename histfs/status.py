@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 import msgspec
 
 from histfs.core.errors import HistfsError
+from histfs.core.printable import shown
 from histfs.core.times import ALWAYS, Span, Zone
 
 #: The file's size is a multiple of this: it is measured before it is opened, and may grow between.
@@ -158,7 +159,7 @@ class Status:
             "histfs": f"{self.version}, process {self.pid}, mounted {time(self.since)}",
             "account": f"{self.account.profile}, {self.account.base_url}",
             "items": f"{self.items:,}; {known}{_STATES.get(self.scan.state, '')}",
-            "audio cache": f"{_amount(self.cache.bytes)} of {_amount(self.cache.limit)}",
+            "audio cache": f"{amount(self.cache.bytes)} of {amount(self.cache.limit)}",
             "requests": ", ".join(f"{n:,} {kind}" for kind, n in self.requests.items()),
             "last error": f"{time(error.at)} {error.message}" if error else "none",
         }
@@ -178,12 +179,7 @@ def windows_of(spans: Iterable[Span]) -> list[Window]:
     ]
 
 
-def shown(text: str) -> str:
-    """Return a text with escapes for what a terminal would not show but obey."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _amount(size: int) -> str:
+def amount(size: int) -> str:
     """Return a number of bytes as a person reads it, in the units of ``--audio-cache-size``."""
     if size >= 1 << 30:
         return f"{size / (1 << 30):,.1f} GB"

@@ -15,8 +15,8 @@ from histfs.audio.verify import CacheDamaged, Kind, Verdict
 from histfs.cli.display import Silent, counted, displayed
 from histfs.cli.options import cache_options, cache_settings
 from histfs.core.errors import CacheFailed
+from histfs.core.printable import shown
 from histfs.mounting import opened_cache
-from histfs.status import shown
 
 _SAID = {
     Kind.DAMAGED: "damaged",

@@ -15,10 +15,10 @@ from histfs.audio.fill import Filling
 from histfs.cli.display import Display, counted, displayed
 from histfs.cli.options import account_options, account_settings
 from histfs.core.errors import Missing, RateLimited, ServerFailed, SourceError, Unreachable
+from histfs.core.printable import shown
 from histfs.core.times import Zone
 from histfs.mounting import Filesystem, compose
 from histfs.settings import Settings
-from histfs.status import shown
 
 #: Seconds before a page that failed is asked for again, from one time to the next.
 PAUSES = (2, 4, 8, 16)

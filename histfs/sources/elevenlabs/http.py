@@ -96,7 +96,7 @@ class Body:
         headers = response.headers
         self._response = response
         content_type = headers.get("Content-Type", "").partition(";")[0].strip()
-        self.content_type = key.redact(content_type).lower()
+        self.content_type = one_line(key.redact(content_type)).lower()
         announced = headers.get("Content-Length", "")
         encoded = headers.get("Content-Encoding", "identity").lower() != "identity"
         # str.isdigit takes digits that int refuses.

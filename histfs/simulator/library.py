@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from histfs.simulator.clips import Clip
@@ -93,6 +93,7 @@ class Library:
         self._keep_removed_cursors = settings.keep_removed_cursors
         self._removed: set[int] = set()
         self._changed: dict[int, Mapping[str, object]] = {}
+        self._chosen: dict[str, int] = {}
         self._lock = threading.Lock()
         self.generated = 0
 
@@ -108,7 +109,7 @@ class Library:
         """Yields the ids of all items, newest first."""
         for number in range(len(self._timeline) - 1, -1, -1):
             if number not in self._removed:
-                yield self._ids.encode(number)
+                yield self._id(number)
 
     def item(self, item_id: str) -> dict[str, object]:
         """Gives the API's object of one item.
@@ -146,13 +147,18 @@ class Library:
         self._count_generated(1)
         kind = self._kind(number)
         if wav:
-            return kind.wav_clip(item_id, self._clip_bytes)
-        clip = kind.clip(item_id, self._clip_bytes)
+            return kind.wav_clip(self._ids.encode(number), self._clip_bytes)
+        clip = kind.clip(self._ids.encode(number), self._clip_bytes)
         told = self._changed.get(number, {}).get("content_type", clip.content_type)
         return dataclasses.replace(clip, content_type=str(told))
 
     def add(
-        self, count: int = 1, *, time: int | None = None, fields: Mapping[str, object] | None = None
+        self,
+        count: int = 1,
+        *,
+        time: int | None = None,
+        fields: Mapping[str, object] | None = None,
+        ids: Sequence[str] | None = None,
     ) -> list[str]:
         """Adds new items at the top of the list.
 
@@ -161,26 +167,35 @@ class Library:
             time: Unix time of all of them, not before the newest item's; by default each is one
                 second newer than the one before.
             fields: Values that replace or add to what their objects would hold.
+            ids: The items' ids, as many as items; by default they follow from the items' places.
 
         Returns:
             Their ids, oldest first.
 
         Raises:
-            ValueError: The time is before the newest item's, or the fields name the id or the
-                time, which follow from the item's place.
+            ValueError: The time is before the newest item's, the fields name the id or the time, or
+                the ids are not as many as the items, or are taken.
         """
         if fields and {"history_item_id", "date_unix"} & fields.keys():
             raise ValueError("the id and the time of an item can't be chosen by its fields")
         with self._lock:
+            if ids is not None and (
+                len(set(ids)) != count
+                or any(self._find(i, removed_too=True) is not None for i in ids)
+            ):
+                raise ValueError("each item needs an id that no other has")
             if time is not None and time < self._timeline.newest:
                 raise ValueError("a new item can't be older than the newest one")
             numbers = range(len(self._timeline), len(self._timeline) + count)
-            for number in numbers:
+            for place, number in enumerate(numbers):
                 # Before the item can be seen: a reader must not meet it without its fields.
                 if fields:
                     self._changed[number] = dict(fields)
+                if ids is not None:
+                    self._changed[number] = {**(fields or {}), "history_item_id": ids[place]}
+                    self._chosen[ids[place]] = number
                 self._timeline.append(self._timeline.newest + 1 if time is None else time)
-        return [self._ids.encode(number) for number in numbers]
+        return [self._id(number) for number in numbers]
 
     def remove(self, item_id: str) -> None:
         """Removes an item.
@@ -223,7 +238,7 @@ class Library:
         items = b",".join(map(self._render, page.numbers))
         tail = {
             "has_more": page.has_more,
-            "last_history_item_id": None if page.last is None else self._ids.encode(page.last),
+            "last_history_item_id": None if page.last is None else self._id(page.last),
             "scanned_until": None if page.last is None else self._timeline.time(page.last),
         }
         return b'{"history":[' + items + b"]," + dump_json(tail)[1:]
@@ -290,10 +305,16 @@ class Library:
         changed = self._changed.get(number)
         return dump_json({**json.loads(rendered), **changed}) if changed else rendered
 
+    def _id(self, number: int) -> str:
+        chosen = self._changed.get(number, {}).get("history_item_id")
+        return self._ids.encode(number) if chosen is None else str(chosen)
+
     def _find(self, item_id: str, *, removed_too: bool = False) -> int | None:
-        number = self._ids.decode(item_id)
-        if number is None or number >= len(self._timeline):
-            return None
+        number = self._chosen.get(item_id)
+        if number is None:
+            number = self._ids.decode(item_id)
+            if number is None or number >= len(self._timeline) or self._id(number) != item_id:
+                return None
         return None if number in self._removed and not removed_too else number
 
     def _number(self, item_id: str, *, removed_too: bool = False) -> int:

@@ -209,3 +209,21 @@ def test_clips_of_a_chosen_size(wav):
     clip = library.clip(next(library.ids()), wav=wav)
     assert len(bytes(clip)) == len(clip)
     assert 999_990 <= len(clip) < 1_030_000
+
+
+def test_items_may_be_given_ids_of_their_own():
+    library = Library(Settings(items=2))
+    before = list(library.ids())
+    chosen = ["../../x", "é\ud800", "x" * 20]
+    assert library.add(3, ids=chosen) == chosen
+    assert list(library.ids()) == [*reversed(chosen), *before]
+    assert [library.item(i)["history_item_id"] for i in chosen] == chosen
+    assert len({bytes(library.clip(i)) for i in library.ids()}) == 5
+    assert library.page(ListQuery(after="../../x")).numbers == [1, 0]
+    library.remove("../../x")
+    assert "../../x" not in library
+    # What an item would else be called is nobody's id.
+    assert library._ids.encode(3) not in library
+    for taken in (["../../x"], ["é\ud800"], before[:1], ["a", "a"], []):
+        with pytest.raises(ValueError, match="that no other has"):
+            library.add(max(len(taken), 1), ids=taken)

@@ -9,9 +9,10 @@ import contextlib
 import hashlib
 import logging
 import os
+import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zoneinfo import ZoneInfoNotFoundError
@@ -29,9 +30,12 @@ from histfs.catalog.reading import Reader
 from histfs.catalog.refresh import Refresher
 from histfs.catalog.scan import Scanner
 from histfs.catalog.store import Store
+from histfs.core.archive import Archive, NoArchive
 from histfs.core.errors import CacheFailed
-from histfs.core.files import AudioFile, MetaFile, TextFile
+from histfs.core.files import AudioFile, ItemFile, MetaFile, TextFile
 from histfs.core.flights import Flights
+from histfs.core.item import Item
+from histfs.core.names import item_name
 from histfs.core.removal import Removal
 from histfs.core.secret import Secret
 from histfs.core.times import ALWAYS, Zone
@@ -42,13 +46,14 @@ from histfs.fuse import binding as fuse
 from histfs.fuse.callers import Crawlers
 from histfs.fuse.mountpoint import check_device, check_mountpoint
 from histfs.fuse.operations import Operations
-from histfs.settings import OptionError, Settings
+from histfs.settings import OptionError, Settings, default_trash
 from histfs.simulator import Settings as SimulatorSettings
 from histfs.simulator import Simulator
 from histfs.sources.elevenlabs import History
 from histfs.sources.elevenlabs.http import Http
 from histfs.sources.watched import Watched
 from histfs.status import Account, Cache, Failure, Scan, Status, windows_of
+from histfs.trash import Trash, TrashArchive
 
 #: Entries of directories that are kept rendered, at the most; one larger directory alone may have
 #: more.
@@ -73,7 +78,9 @@ class Filesystem:
     refresher: Refresher
     catalog: CachedCatalog
     audio: CachedAudio
+    files: Sequence[ItemFile]
     removal: Removal
+    zone: Zone
 
     def contact(self) -> None:
         """Ask for the newest items, which also tells whether the server and the key are good.
@@ -94,7 +101,9 @@ def compose(settings: Settings) -> Iterator[Filesystem]:
 
     Raises:
         CacheFailed, NoSpace: the cache can't be used.
+        OptionError: the time zone is not known.
     """
+    zone = _zone(settings.timezone)
     with contextlib.ExitStack() as stack:
         http = Http(settings.base_url, settings.key, settings.timeout, settings.connections)
         source = Watched(History(http))
@@ -129,11 +138,17 @@ def compose(settings: Settings) -> Iterator[Filesystem]:
             ahead=_AHEAD * settings.connections,
             room=settings.audio_cache_size // _AHEAD_SHARE,
             set_audio=catalog.set_audio,
+            fingerprint=store.fingerprint,
             forget=catalog.forget,
             exact=settings.exact_sizes,
         )
-        removal = Removal(source, catalog, deletes)
-        yield Filesystem(source, store, reader, scanner, refresher, catalog, audio, removal)
+        # The audio comes last, so that `rm -r` asks for the delete when the rest is gone: where
+        # it fails, the item is whole again.
+        files: list[ItemFile] = [MetaFile(catalog), TextFile(catalog), AudioFile(audio)]
+        removal = Removal(source, catalog, _archive(settings, files, zone), deletes)
+        yield Filesystem(
+            source, store, reader, scanner, refresher, catalog, audio, files, removal, zone
+        )
 
 
 @contextlib.contextmanager
@@ -217,8 +232,10 @@ def demo(settings: Settings, cache_dir: Path) -> Iterator[Settings]:
         yield replace(
             settings,
             base_url=simulator.base_url,
-            key=Secret(simulator.api_key),
+            key=Secret(simulator.api_key, "the sample history"),
             cache_dir=cache_dir,
+            # What is deleted from a sample needn't outlive it.
+            trash=cache_dir / "trash" if settings.trash == default_trash() else settings.trash,
             profile="demo",
         )
 
@@ -226,27 +243,64 @@ def demo(settings: Settings, cache_dir: Path) -> Iterator[Settings]:
 def account_dir(settings: Settings) -> Path:
     """Return the directory of an account's cache, made when it isn't there.
 
-    Its name is a hash of the base URL and the key: another key may see another history.
+    One that others can look into is closed.
     """
-    account = f"{settings.base_url}\0{settings.key.reveal()}"
-    name = hashlib.blake2b(account.encode(), digest_size=12, person=b"histfs").hexdigest()
-    path = settings.cache_dir / name
+    path = account_path(settings)
     try:
         settings.cache_dir.parent.mkdir(parents=True, exist_ok=True)
         for directory in (settings.cache_dir, path):
             directory.mkdir(mode=0o700, exist_ok=True)
+        mode = stat.S_IMODE(path.stat().st_mode)
     except OSError as error:
         raise CacheFailed(f"the cache {path} can't be made: {error.strerror}") from error
+    if mode & 0o077:
+        _close(path, mode)
     return path
 
 
-def _tree(filesystem: Filesystem, settings: Settings, mountpoint: Path) -> Tree:
-    """Make what a mount shows.
+def account_path(settings: Settings) -> Path:
+    """Return where the directory of an account's cache is, or would be.
 
-    Raises:
-        OptionError: the time zone is not known.
+    Its name is a hash of the base URL and the key: another key may see another history.
     """
-    zone = _zone(settings.timezone)
+    account = f"{settings.base_url}\0{settings.key.reveal()}"
+    name = hashlib.blake2b(account.encode(), digest_size=12, person=b"histfs").hexdigest()
+    return settings.cache_dir / name
+
+
+def _close(path: Path, mode: int) -> None:
+    """Let nobody else into a directory, where its filesystem can do that."""
+    try:
+        path.chmod(0o700)
+    except OSError as error:
+        log.warning("others can read the cache %s: %s", path, error.strerror)
+    else:
+        log.warning("the cache %s was open to others (mode %04o): its mode is 0700 now", path, mode)
+
+
+def _archive(settings: Settings, files: Sequence[ItemFile], zone: Zone) -> Archive:
+    """Make what keeps what is deleted."""
+
+    def name_of(item: Item) -> str:
+        return item_name(item.date, item.slug, item.key, zone)
+
+    if settings.trash is None:
+        return NoArchive()
+    trash = Trash(settings.trash)
+    trash.clean()
+    return TrashArchive(
+        trash,
+        files,
+        name_of=name_of,
+        base_url=settings.base_url,
+        profile=settings.profile,
+        timeout=settings.timeout,
+    )
+
+
+def _tree(filesystem: Filesystem, settings: Settings, mountpoint: Path) -> Tree:
+    """Make what a mount shows."""
+    zone = filesystem.zone
     catalog, born = filesystem.catalog, int(time.time())
     return Tree(
         index=catalog,
@@ -256,9 +310,7 @@ def _tree(filesystem: Filesystem, settings: Settings, mountpoint: Path) -> Tree:
             ByFacet("by-voice", "voice", "(no voice)"),
             ByFacet("by-source", "source", "(no source)"),
         ],
-        # The audio comes last, so that `rm -r` asks for the delete when the rest is gone: where
-        # it fails, the item is whole again.
-        files=[MetaFile(catalog), TextFile(catalog), AudioFile(filesystem.audio)],
+        files=filesystem.files,
         zone=zone,
         links=settings.options.links,
         listings=TTLCache(_LISTED, max(settings.listing_ttl, 1.0), getsizeof=_weight),
@@ -276,7 +328,7 @@ def _status(filesystem: Filesystem, settings: Settings, mountpoint: Path, since:
         pid=os.getpid(),
         mountpoint=str(mountpoint),
         since=since,
-        account=Account(settings.profile, settings.base_url),
+        account=Account(settings.profile, settings.base_url, settings.key.origin),
         items=filesystem.store.total(),
         windows=windows_of(filesystem.store.windows().spans()),
         scan=Scan(progress.complete, progress.down_to, progress.state),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from histfs.core.errors import HistfsError
+from histfs.core.hosts import is_loopback
 from histfs.core.secret import Secret
 
 if sys.version_info >= (3, 11):
@@ -27,8 +27,6 @@ else:
     import tomli as tomllib
 
 DEFAULT_BASE_URL = "https://api.elevenlabs.io"
-KEY_VARIABLE = "ELEVENLABS_API_KEY"
-_CREDENTIAL = "elevenlabs-api-key"
 #: Programs that look into each file of a folder: tumbler and the thumbnailers that file managers
 #: start, Tracker and what it is called today, Baloo, locate.
 DEFAULT_CRAWLERS = (
@@ -75,6 +73,19 @@ class MountOptions:
     gid: int = field(default_factory=os.getgid)
     fuse: Mapping[str, bool | str] = field(default_factory=dict)
 
+    def exposure(self) -> str | None:
+        """Say in one line who else can read the history; None where nobody was asked in."""
+        if not self.fuse.get("allow_other"):
+            return None
+        if 0o005 & ~self.umask:
+            return "allow_other: the whole history is readable to every user of this machine"
+        if 0o050 & ~self.umask:
+            return f"allow_other: the whole history is readable to the group {self.gid}"
+        return (
+            f"allow_other: with umask={self.umask:03o} the history is readable to its owner alone;"
+            " with umask=022 it would be to every user of this machine"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -85,6 +96,7 @@ class Settings:
         key: the API key.
         profile: a name for the account, shown by mount(8) and findmnt(8).
         cache_dir: where the catalog and the audio are kept, a directory for each account.
+        trash: where copies of deleted items are kept; None for nowhere.
         options: what ``-o`` says.
         listing_ttl: seconds for which a listing is fresh.
         rescan: seconds after which what is known is asked for again in the background; 0 for never.
@@ -101,6 +113,7 @@ class Settings:
     key: Secret
     cache_dir: Path
     profile: str = "default"
+    trash: Path | None = field(default_factory=lambda: default_trash())  # noqa: PLW0108
     options: MountOptions = field(default_factory=MountOptions)
     listing_ttl: float = 30.0
     rescan: float = 86_400.0
@@ -111,6 +124,11 @@ class Settings:
     crawlers: tuple[str, ...] = DEFAULT_CRAWLERS
     timeout: float = 30.0
     debug: bool = False
+
+
+def default_trash() -> Path:
+    """Return the trash of the user (XDG base directories)."""
+    return platformdirs.user_data_path("histfs") / "trash"
 
 
 def default_cache_dir() -> Path:
@@ -150,11 +168,16 @@ def parse_patterns(text: str) -> tuple[str, ...]:
     return tuple(filter(None, map(str.strip, text.split(","))))
 
 
-def parse_base_url(text: str) -> str:
+def parse_base_url(text: str, insecure_http: bool = False) -> str:
     """Return a base URL without the slash at its end.
 
+    Args:
+        text: the URL.
+        insecure_http: whether the key may go to another machine without TLS.
+
     Raises:
-        OptionError: it is no http or https URL, or holds more than scheme, host and path.
+        OptionError: it is no http or https URL, holds more than scheme, host and path, or the key
+            would be sent for all on the way to read.
     """
     try:
         url = urlsplit(text)
@@ -165,6 +188,10 @@ def parse_base_url(text: str) -> str:
     if not good or url.username or url.password or re.search(r"[?#\s\x00-\x20\x7f]", text):
         shown = re.sub(r"//.*@", "//***@", text)
         raise OptionError(f"{shown!r} is not a base URL: give one like {DEFAULT_BASE_URL}")
+    if url.scheme == "http" and not (insecure_http or is_loopback(url.hostname or "")):
+        raise OptionError(
+            f"{text!r} would send the API key in the clear: give an https URL, or --insecure-http"
+        )
     return text.rstrip("/")
 
 
@@ -224,48 +251,6 @@ def _number(option: str, value: str, base: int) -> int:
     if not value or len(value) > 10 or value.strip(digits):
         raise OptionError(f"-o {option}: not a number")
     return int(value, base)
-
-
-def find_key(file: Path | None, environment: Mapping[str, str]) -> Secret:
-    """Find the API key: in a file, among systemd's credentials, or in the environment.
-
-    Args:
-        file: ``--api-key-file``, None when it wasn't given.
-        environment: the process's environment.
-
-    Raises:
-        NoKey: there is none.
-        SettingsError: the file can't be read, or what is in it can't be a key.
-    """
-    credentials = environment.get("CREDENTIALS_DIRECTORY")
-    if file is None and credentials and (Path(credentials) / _CREDENTIAL).exists():
-        file = Path(credentials) / _CREDENTIAL
-    if file is not None:
-        return _as_key(_read_key(file), str(file))
-    if KEY_VARIABLE in environment:
-        return _as_key(environment[KEY_VARIABLE], KEY_VARIABLE)
-    raise NoKey(f"no API key: set {KEY_VARIABLE} or give --api-key-file FILE")
-
-
-def _read_key(file: Path) -> str:
-    try:
-        if not stat.S_ISDIR(file.stat().st_mode):
-            return file.read_text(encoding="utf-8")
-        reason = "it is a directory"
-    except UnicodeDecodeError:
-        reason = "it is not text"
-    except OSError as error:
-        reason = str(error.strerror)
-    raise SettingsError(f"the API key can't be read from {file}: {reason}")
-
-
-def _as_key(text: str, origin: str) -> Secret:
-    key = text.strip()
-    if not key:
-        raise NoKey(f"{origin} holds no API key: it is empty")
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise SettingsError(f"{origin} holds no API key: a key is one word of plain characters")
-    return Secret(key)
 
 
 def read_config(file: Path | None, known: Iterable[str]) -> dict[str, Any]:

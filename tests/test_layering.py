@@ -18,21 +18,24 @@ PACKAGE = Path(histfs.__file__).parent
 MAY_IMPORT = {
     "core": set(),
     "settings": {"core"},
+    "keys": {"core", "settings"},
     "logs": {"core"},
     "status": {"core"},
     "background": {"core"},
     "audio": {"core"},
     "catalog": {"core"},
+    "trash": {"core"},
     "fuse": {"core"},
     "sources": {"core", "__version__"},
     "simulator": {"__version__"},
     "mounting": {
-        "core", "settings", "audio", "catalog", "fuse", "sources", "simulator", "status", "logs",
+        "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "status",
+        "logs",
         "__version__",
     },
     "cli": {
-        "core", "settings", "audio", "catalog", "fuse", "sources", "simulator", "mounting", "logs",
-        "background", "status", "__version__",
+        "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "mounting",
+        "logs", "background", "status", "keys", "__version__",
     },
     "__main__": {"cli"},
 }  # fmt: skip

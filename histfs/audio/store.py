@@ -20,7 +20,8 @@ from histfs.audio.disk import Disk
 from histfs.audio.download import Download, GivenUp
 from histfs.audio.files import Descriptor, translated
 from histfs.audio.schedule import Schedule
-from histfs.core.audio import Following
+from histfs.audio.verify import Kind, check
+from histfs.core.audio import Fingerprint, Following
 from histfs.core.errors import BadAnswer, HistfsError, Missing, NotForCrawlers, SourceError
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
@@ -45,6 +46,7 @@ class CachedAudio:
         room: bytes that these may take.
         set_audio: keeps the exact size of a clip, and its SHA-256 where it is known, by key, for
             ever.
+        fingerprint: tells what a clip was when it came, by key.
         forget: takes an item out of the catalog that turned out to be deleted elsewhere.
         exact: whether `size` fetches a clip whose exact size isn't known.
     """
@@ -59,6 +61,7 @@ class CachedAudio:
         ahead: int,
         room: int,
         set_audio: Callable[[str, int, bytes | None], None],
+        fingerprint: Callable[[str], Fingerprint | None],
         forget: Callable[[Item], None],
         exact: bool = False,
     ) -> None:
@@ -67,6 +70,7 @@ class CachedAudio:
         self._schedule = schedule
         self._ahead = ReadAhead(following, self._fetch_ahead, ahead, room)
         self._set_audio = set_audio
+        self._fingerprint = fingerprint
         self._forget = forget
         self._exact = exact
         self._lock = threading.Lock()
@@ -120,6 +124,18 @@ class CachedAudio:
             except GivenUp:
                 content = None
         return self._handle(item, size, None)
+
+    def ensure(self, item: Item, waiter: Waiter) -> None:
+        """Have the whole of a clip on the disk, as it came from the server.
+
+        Its bytes are compared, as it may be about to become the last copy: a disk that forgets
+        would only be found out by who reads it.
+        """
+        self.reading(item, waiter)
+        self.fetch(item, waiter)
+        found = check(self.disk, item.key, self._fingerprint)
+        if found is not None and found.kind is Kind.DAMAGED:
+            self.fetch(item, waiter)
 
     def secure(self, item: Item, waiter: Waiter) -> None:
         """Fetch what those who have a clip open have yet to read: it is about to be deleted."""

@@ -80,13 +80,22 @@ def verify(disk: Disk, known: Callable[[str], Fingerprint | None]) -> Iterator[V
         if key is None:
             yield Verdict(str(path.relative_to(disk.root)), Kind.FOREIGN, "left alone")
             continue
-        verdict = _look_at(disk, key, known)
+        verdict = check(disk, key, known)
         if verdict is not None:
             yield verdict
 
 
-def _look_at(disk: Disk, key: str, known: Callable[[str], Fingerprint | None]) -> Verdict | None:
-    """Return what is in a clip's place; None when nothing is any more."""
+def check(disk: Disk, key: str, known: Callable[[str], Fingerprint | None]) -> Verdict | None:
+    """Read one clip, and remove it when it is damaged.
+
+    Args:
+        disk: where the clip is.
+        key: the item's key.
+        known: tells what a clip was when it came, by its key.
+
+    Returns:
+        What is in the clip's place; None when nothing is.
+    """
     while True:
         try:
             file = disk.look(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -14,7 +15,9 @@ from histfs.cli.mount import mount
 from histfs.cli.simulate import simulate
 from histfs.cli.status import status
 from histfs.cli.sync import sync
+from histfs.cli.trash import trash
 from histfs.cli.umount import umount
+from histfs.keys import take_key
 
 
 class _Group(click.Group):
@@ -38,6 +41,10 @@ def histfs() -> None:
     Every clip becomes a directory with its audio, its text and its metadata. Audio is fetched when
     it is first read. Deleting audio deletes the item from your history.
     """
+    # What any command makes is for its user alone, and can be used by him.
+    os.umask(0o077)
+    # No process that one starts, such as fusermount, gets the key with its environment.
+    click.get_current_context().obj = take_key(os.environ)
 
 
 histfs.add_command(mount)
@@ -45,6 +52,7 @@ histfs.add_command(umount)
 histfs.add_command(sync)
 histfs.add_command(status)
 histfs.add_command(cache)
+histfs.add_command(trash)
 histfs.add_command(simulate)
 
 

@@ -1,7 +1,7 @@
 """Exit statuses (sysexits.h), and the one line that the user is told.
 
-2  the command line, or a mountpoint that can't be used
-65  damaged clips in the cache
+2  the command line, a mountpoint that can't be used, or what the trash doesn't hold
+65  damaged clips in the cache, or files in the trash
 69  the server, a mount, or FUSE, is not to be had
 70  a bug
 75  try again later
@@ -34,10 +34,12 @@ from histfs.core.errors import (
     SourceError,
     Unreachable,
 )
+from histfs.core.printable import shown
 from histfs.fuse.binding import FuseUnavailable
 from histfs.fuse.mountpoint import MountpointBusy, MountpointError
 from histfs.settings import NoKey, OptionError, SettingsError
 from histfs.status import NoStatus
+from histfs.trash import NotInTrash, TrashDamaged, TrashFailed
 
 STATUS: dict[type[BaseException], int] = {
     MountpointBusy: 75,
@@ -50,6 +52,9 @@ STATUS: dict[type[BaseException], int] = {
     SettingsError: 78,
     CacheFailed: 78,
     CacheDamaged: 65,
+    TrashDamaged: 65,
+    TrashFailed: 78,
+    NotInTrash: 2,
     RateLimited: 75,
     DeadlineExceeded: 75,
     NotComplete: 75,
@@ -116,4 +121,4 @@ def _end(line: str, status: int) -> NoReturn:
 
 
 def _print(line: str) -> None:
-    print(" ".join(line.split()), file=sys.stderr)
+    print(shown(" ".join(line.split())), file=sys.stderr)

@@ -13,14 +13,15 @@ import click
 from histfs import logs
 from histfs.background import Ready, run_in_background
 from histfs.cli.exits import reported
-from histfs.cli.options import MaybeEmpty, Seconds, account_options, account_settings, setting
+from histfs.cli.options import MaybeEmpty, Seconds, account_options, account_settings, setting, trash_option
 from histfs.core.secret import Secret
+from histfs.fuse.mountpoint import detach_dead
 from histfs.mounting import demo, serve
 from histfs.settings import DEFAULT_CRAWLERS, Settings, parse_mount_options, parse_patterns
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("mountpoint", type=click.Path(path_type=Path))
+@click.argument("mountpoint", type=click.Path(readable=False, path_type=Path))
 @click.option("-f", "--foreground", is_flag=True, help="Stay here, log to the terminal.")
 @click.option("-d", "--debug", is_flag=True, help="Show every call (stays in the foreground).")
 @click.option(
@@ -35,6 +36,12 @@ from histfs.settings import DEFAULT_CRAWLERS, Settings, parse_mount_options, par
     "--read-only",
     is_flag=True,
     help="The same as -o ro.",
+)
+@trash_option
+@setting(
+    "--no-trash",
+    is_flag=True,
+    help="Delete without keeping a copy.",
 )
 @setting(
     "--listing-ttl",
@@ -77,12 +84,17 @@ def mount(mountpoint: Path, **given: Any) -> None:  # noqa: ANN401 - click's opt
       rsync -a ~/history/ /backup/history/
       histfs mount --demo /mnt          # no key, no network
 
-    Deleting audio.mp3, or an item's directory, deletes the item from your history.
+    Deleting audio.mp3, or an item's directory, deletes the item from your history; a copy of it
+    goes into the trash (histfs trash --help).
     """  # noqa: D301 - the control character is click's
     path, is_demo = mountpoint.absolute(), given["is_demo"]
     settings = _settings(given)
+    if exposed := settings.options.exposure():
+        click.echo(f"histfs: {exposed}", err=True)
+    if detach_dead(path):
+        click.echo(f"histfs: a histfs whose process had died was detached from {path}", err=True)
     if given["foreground"] or given["debug"]:
-        logs.start(foreground=True, debug=given["debug"])
+        logs.start(foreground=True, debug=given["debug"], key=settings.key)
         _serve(settings, path, is_demo, lambda: None)
         return
     context = click.get_current_context()
@@ -90,7 +102,7 @@ def mount(mountpoint: Path, **given: Any) -> None:  # noqa: ANN401 - click's opt
 
 
 def _in_background(settings: Settings, mountpoint: Path, is_demo: bool, ready: Ready) -> int:
-    logs.start(foreground=False, debug=False)
+    logs.start(foreground=False, debug=False, key=settings.key)
     try:
         with reported():
             _serve(settings, mountpoint, is_demo, ready)
@@ -112,6 +124,7 @@ def _settings(given: dict[str, Any]) -> Settings:
     return replace(
         account_settings(given, Secret("") if given["is_demo"] else None),
         options=parse_mount_options(options),
+        trash=None if given["no_trash"] else given["trash"].absolute(),
         listing_ttl=given["listing_ttl"],
         timezone=given["timezone"],
         exact_sizes=given["sizes"] == "exact",

@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from histfs.cli.exits import reported
 from histfs.core.secret import Secret
+from histfs.keys import find_key
 from histfs.settings import (
     DEFAULT_BASE_URL,
     Settings,
     default_cache_dir,
-    find_key,
+    default_trash,
     parse_base_url,
     parse_duration,
     parse_size,
@@ -80,10 +82,20 @@ _CACHE = [
         help="The API's address; data residency has others.",
     ),
     setting(
+        "--insecure-http",
+        is_flag=True,
+        help="Let the key go to another machine over http, for all on the way to read.",
+    ),
+    setting(
         "--api-key-file",
         type=click.Path(path_type=Path),
         metavar="FILE",
         help="A file that holds the API key; else $ELEVENLABS_API_KEY is used.",
+    ),
+    setting(
+        "--api-key-command",
+        metavar="CMD",
+        help="A command that prints the API key, such as 'pass show elevenlabs'.",
     ),
     setting(
         "--cache-dir",
@@ -123,6 +135,14 @@ _ACCOUNT = [
         help="When any call on the mount, and any request, ends at the latest.",
     ),
 ]
+trash_option = setting(
+    "--trash",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=default_trash,
+    metavar="DIR",
+    show_default="~/.local/share/histfs/trash",
+    help="Where copies of deleted items are kept.",
+)
 _CONFIG = click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -140,6 +160,11 @@ _CONFIG = click.option(
 def account_options(command: Command) -> Command:
     """Give a command the options that tell about the account and the cache."""
     return _with([*_ACCOUNT, _CONFIG], command)
+
+
+def trash_options(command: Command) -> Command:
+    """Give a command the option that tells which trash it is."""
+    return _with([trash_option, _CONFIG], command)
 
 
 def cache_options(command: Command) -> Command:
@@ -177,7 +202,31 @@ def cache_settings(given: Mapping[str, Any], key: Secret | None = None) -> Setti
         As `account_settings`.
     """
     return Settings(
-        base_url=parse_base_url(given["base_url"]),
-        key=find_key(given["api_key_file"], os.environ) if key is None else key,
+        base_url=parse_base_url(given["base_url"], given["insecure_http"]),
+        key=key_of(given) if key is None else key,
         cache_dir=given["cache_dir"].absolute(),
     )
+
+
+def key_of(given: Mapping[str, Any]) -> Secret:
+    """Return the API key that `cache_options` gave, or that is where it is without them.
+
+    Raises:
+        SettingsError: there is none, or it can't be used.
+    """
+    context = click.get_current_context()
+    file, command = given["api_key_file"], given["api_key_command"]
+    both = file is not None and command is not None
+    if both and _rank(context, "api_key_command") < _rank(context, "api_key_file"):
+        file = None
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    # The variable was taken out of the environment when the program began.
+    variable = context.find_root().obj
+    return find_key(file, command, Path(credentials) if credentials else None, variable)
+
+
+def _rank(context: click.Context, name: str) -> int:
+    """Return a number for where an option was given: a lower one counts more."""
+    sources = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+    source = context.get_parameter_source(name)
+    return sources.index(source) if source in sources else len(sources)

@@ -37,6 +37,13 @@ class AudioStore(Protocol):
             SourceError: the store promises exact sizes, and the audio can't be had.
         """
 
+    def ensure(self, item: Item, waiter: Waiter) -> None:
+        """Have the whole of an item's audio here, as it came from the server.
+
+        Raises:
+            As `open`.
+        """
+
     def secure(self, item: Item, waiter: Waiter) -> None:
         """Fetch what those who have the audio open have yet to read: it is about to be deleted.
 

@@ -14,6 +14,7 @@ HistfsError
 ├── DeadlineExceeded            the call's time is over
 ├── Interrupted                 the calling process was signalled
 ├── NotForCrawlers              audio that would have to be fetched for a thumbnailer or an indexer
+├── NotArchived                 an item that can't be copied before it is deleted
 ├── NoSpace                     the cache's disk is full
 ├── CacheFailed                 the cache's disk failed
 └── PathError                   a path, or what was asked of it
@@ -86,6 +87,10 @@ class NotForCrawlers(HistfsError):
     """Audio isn't fetched for a program that looks into whatever lies in a folder."""
 
 
+class NotArchived(HistfsError):
+    """An item can't be copied, and so it is not deleted."""
+
+
 class NoSpace(HistfsError):
     """The disk under the cache is full."""
 
@@ -145,6 +150,8 @@ _ERRNO: dict[type[BaseException], int] = {
     DeadlineExceeded: errno.ETIMEDOUT,
     Interrupted: errno.EINTR,
     NotForCrawlers: errno.EACCES,
+    # Also where the audio is missing: `rm -f` takes ENOENT for success.
+    NotArchived: errno.EIO,
     NoSpace: errno.ENOSPC,
     CacheFailed: errno.EIO,
     NoSuchPath: errno.ENOENT,

@@ -1,5 +1,9 @@
 """What unlink does: an item is deleted, once, or one of its files is hidden in this mount.
 
+Before an item is deleted a complete copy of it is put into an archive. What waits for the network,
+to have all that is to be copied, is done in the thread of the call, which can be interrupted; the
+copy and the DELETE belong together and are made by a worker.
+
 ``rm -r ITEM`` is several calls: it reads the directory, unlinks each file, removes the directory.
 The call that unlinks the audio deletes the item, and what comes after it must still find the rest.
 So an item that was deleted here lingers for `LINGER` seconds: no directory lists it, but its paths
@@ -15,8 +19,21 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
-from histfs.core.errors import CacheFailed, Missing, NoSpace
+from histfs.core.archive import Archive
+from histfs.core.errors import (
+    CacheFailed,
+    DeadlineExceeded,
+    HistfsError,
+    Interrupted,
+    KeyRefused,
+    Missing,
+    NoSpace,
+    NotArchived,
+    RateLimited,
+    Rejected,
+)
 from histfs.core.flights import Flights
 from histfs.core.index import Index
 from histfs.core.item import Item
@@ -26,6 +43,8 @@ from histfs.core.waiting import Waiter
 #: Seconds for which a deleted item's paths go on resolving.
 LINGER = 120.0
 
+#: Answers that say for certain that nothing was deleted; after any other it may have been.
+_REFUSALS = (KeyRefused, RateLimited, Rejected)
 _NOTHING: frozenset[str] = frozenset()
 
 log = logging.getLogger(__name__)
@@ -37,6 +56,7 @@ class Removal:
     Args:
         source: sends the DELETE.
         index: forgets what was deleted.
+        archive: keeps a copy of each item that is deleted.
         flights: runs the DELETE; one flight for an item, whoever asks.
         clock: seconds, monotonic.
     """
@@ -45,11 +65,13 @@ class Removal:
         self,
         source: Source,
         index: Index,
+        archive: Archive,
         flights: Flights,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
         self._index = index
+        self._archive = archive
         self._flights = flights
         self._clock = clock
         self._lock = threading.Lock()
@@ -72,7 +94,7 @@ class Removal:
     def delete(
         self, item: Item, name: str, directories: Iterable[tuple[str, ...]], waiter: Waiter
     ) -> None:
-        """Delete an item at the source, with one request.
+        """Copy an item to the archive, then delete it at the source, with one request.
 
         When it fails the item is whole again: what was hidden of it is shown.
 
@@ -83,12 +105,24 @@ class Removal:
             waiter: for how long to wait; the request goes on when it gives up.
 
         Raises:
+            NotArchived: it can't be copied; nothing was sent.
             SourceError: the source did not delete it.
+            Interrupted, DeadlineExceeded: the wait ended first.
         """
         held = list(directories)
-        waiter.result(
-            self._flights.fly(("delete", item.key), lambda: self._delete(item, name, held))
-        )
+        missing = None
+        try:
+            self._archive.prepare(item, waiter)
+        except (Interrupted, DeadlineExceeded):
+            self._show(item)
+            raise
+        except Missing as error:
+            missing = error
+        except HistfsError as error:
+            self._show(item)
+            raise _not_archived(item, error) from error
+        delete = partial(self._delete, item, name, held, missing)
+        waiter.result(self._flights.fly(("delete", item.key), delete))
 
     def lingering(self, key: str) -> Item | None:
         """Return the item with a key that was deleted in this mount a short while ago."""
@@ -119,17 +153,57 @@ class Removal:
         with self._lock:
             self._emptied.pop(path, None)
 
-    def _delete(self, item: Item, name: str, directories: list[tuple[str, ...]]) -> None:
+    def _delete(
+        self, item: Item, name: str, directories: list[tuple[str, ...]], missing: Missing | None
+    ) -> None:
+        """Delete an item.
+
+        Args:
+            item: what to delete.
+            name: the file whose unlinking asked for it.
+            directories: see `delete`.
+            missing: why a part of it can't be had; None when all of it is here.
+        """
         if self.lingering(item.key) is not None:
             return  # somebody else was faster
+        try:
+            if missing is None:
+                self._archive_and_delete(item)
+            else:
+                self._confirm_gone(item, missing)
+        except Exception:
+            self._show(item)
+            raise
+        self._gone(item, name, directories)
+
+    def _archive_and_delete(self, item: Item) -> None:
+        try:
+            copy = self._archive.keep(item)
+        except HistfsError as error:
+            raise _not_archived(item, error) from error
         try:
             self._source.delete(item.id)
         except Missing:
             log.info("item %s was deleted elsewhere already", item.key)
-        except Exception:
-            with self._lock:
-                self._hidden.pop(item.key, None)
+        except _REFUSALS:
+            copy.discard()
             raise
+        copy.deleted()
+
+    def _confirm_gone(self, item: Item, missing: Missing) -> None:
+        """See whether an item of which a part is missing is there at all."""
+        try:
+            self._source.get(item.id)
+        except Missing:
+            log.info("item %s was deleted elsewhere already", item.key)
+            return
+        raise _not_archived(item, missing) from missing
+
+    def _show(self, item: Item) -> None:
+        with self._lock:
+            self._hidden.pop(item.key, None)
+
+    def _gone(self, item: Item, name: str, directories: list[tuple[str, ...]]) -> None:
         now = self._clock()
         with self._lock:
             self._hidden.setdefault(item.key, set()).add(name)
@@ -158,3 +232,10 @@ class Removal:
             if self._emptied[path][0] > limit:
                 break
             del self._emptied[path]
+
+
+def _not_archived(item: Item, error: HistfsError) -> NotArchived:
+    return NotArchived(
+        f"item {item.key} is not deleted, as no copy of it can be kept: {error}"
+        " (--no-trash deletes without one)"
+    )

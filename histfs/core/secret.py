@@ -10,12 +10,17 @@ class Secret:
 
     Args:
         value: what must not be shown.
+        origin: where it comes from, for a person.
+
+    Attributes:
+        origin: the same; where the value itself stood in it, it is blotted out.
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("_value", "origin")
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, origin: str = "") -> None:
         self._value = value
+        self.origin = self.redact(origin)
 
     def reveal(self) -> str:
         """Return the string itself, for the one who sends it."""
@@ -31,6 +36,9 @@ class Secret:
         return "Secret(***)"
 
     __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
 
     def __reduce__(self) -> str:
         raise TypeError("a secret is not written down")

@@ -17,6 +17,7 @@ from histfs.core.errors import (
     DirectoryNotEmpty,
     HistfsError,
     IsADirectory,
+    Missing,
     NoSuchPath,
     NotADirectory,
     NotALink,
@@ -190,7 +191,9 @@ class Tree:
             # directories are for rmdir.
             raise NotPermitted(path)
         if node.file.deletes and self._removal.lingering(node.item.key) is None:
-            node.file.before_delete(node.item, waiter)
+            # Where there is no audio nobody loses any.
+            with contextlib.suppress(Missing):
+                node.file.before_delete(node.item, waiter)
             self._removal.delete(node.item, node.name, self._places(node.item), waiter)
         else:
             self._removal.hide(node.item, node.name)

@@ -150,8 +150,7 @@ class Operations:
     def getattr(self, path: str | None, handle: int | None = None) -> dict[str, int]:
         """stat(2), or fstat(2) by handle."""
         if handle or path is None:
-            opened = self._handles.file(handle or 0)
-            return self._stat(self._tree.file_attributes(opened.node, opened.file.size))
+            return self._stat(self._attributes_of(self._handles.file(handle or 0)))
         turn = self._told.turn()
         attributes = self._tree.stat(path, self._waiter())
         if attributes.kind == stat.S_IFREG:
@@ -251,6 +250,9 @@ class Operations:
     def _refuse_if_read_only(self, path: str) -> None:
         if self._read_only:
             raise ReadOnly(path)
+
+    def _attributes_of(self, opened: FileHandle) -> Attributes:
+        return self._tree.file_attributes(opened.node, opened.file.size)
 
     def _piece(
         self, opened: DirectoryHandle, offset: int, plus: bool, looking: bool

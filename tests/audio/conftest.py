@@ -13,6 +13,7 @@ import pytest
 from histfs.audio.disk import Disk
 from histfs.audio.schedule import Schedule
 from histfs.audio.store import CachedAudio
+from histfs.core.audio import Fingerprint
 from histfs.core.item import Item
 from histfs.core.waiting import Waiter
 from tests.support.memory import MemorySource, record
@@ -102,6 +103,9 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
             ahead=ahead,
             room=cap,
             set_audio=set_audio,
+            fingerprint=lambda key: (
+                Fingerprint(sizes[key], checksums[key]) if key in sizes else None
+            ),
             forget=lambda item: forgotten.append(item.key),
             exact=exact,
         )

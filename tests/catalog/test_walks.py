@@ -9,6 +9,7 @@ import pytest
 
 from histfs.catalog.cached import CachedCatalog
 from histfs.catalog.catalog import Catalog
+from histfs.core.archive import NoArchive
 from histfs.core.errors import HistfsError, ServerFailed
 from histfs.core.files import TextFile
 from histfs.core.flights import Flights
@@ -44,7 +45,7 @@ class Mount:
         zone = Zone("UTC")
         self.tree = Tree(
             index=catalog,
-            removal=Removal(self.world.source, catalog, self.deletes),
+            removal=Removal(self.world.source, catalog, NoArchive(), self.deletes),
             views=[ByDate(zone), ByFacet("by-voice", "voice", "(no voice)")],
             files=[TextFile(catalog)],
             zone=zone,
@@ -62,7 +63,7 @@ class Mount:
     def find(self, path: str = "by-date") -> list[str]:
         """Return the paths of all items below a directory, as find(1) comes by them."""
         found = []
-        for name, kind, _ in self.tree.listdir(path, Waiter(10)):
+        for name, kind, *_ in self.tree.listdir(path, Waiter(10)):
             below = f"{path}/{name}"
             assert self.tree.stat(below, Waiter(10)).kind == kind
             is_item = name.count("_") == 2 or kind == stat.S_IFLNK

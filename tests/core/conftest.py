@@ -13,7 +13,7 @@ from histfs.core.times import Zone
 from histfs.core.tree import Tree
 from histfs.core.views import ByDate, ByFacet
 from histfs.core.waiting import Waiter
-from tests.core.fakes import FakeAudio, TableIndex
+from tests.core.fakes import FakeArchive, FakeAudio, TableIndex
 from tests.support.clock import Clock
 from tests.support.memory import MemorySource
 
@@ -32,11 +32,12 @@ class World:
     zone: Zone
     clock: Clock = field(default_factory=Clock)
     audio: FakeAudio = field(default_factory=FakeAudio)
+    archive: FakeArchive = field(default_factory=FakeArchive)
 
     def __post_init__(self) -> None:
         self.tree = Tree(
             index=self.index,
-            removal=Removal(self.source, self.index, self.flights, self.clock),
+            removal=Removal(self.source, self.index, self.archive, self.flights, self.clock),
             views=[ByDate(self.zone), ByFacet("by-voice", "voice", "(no voice)")],
             files=[MetaFile(self.index), TextFile(self.index), AudioFile(self.audio)],
             zone=self.zone,

@@ -160,9 +160,50 @@ class FakeAudio:
     def size(self, item: Item, waiter: Waiter) -> int:
         return item.estimate
 
+    def ensure(self, item: Item, waiter: Waiter) -> None:
+        """Nothing to do: the audio is in memory."""
+
     def secure(self, item: Item, waiter: Waiter) -> None:
         """Nothing to do: the audio is in memory."""
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         self.opened.append(item.key)
         return BytesFile(f"audio of {item.id}".encode())
+
+
+class FakeArchive:
+    """An archive that tells what was asked of it.
+
+    Attributes:
+        calls: what was asked, of which item, in order.
+        errors: what a call raises, by its name.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self.errors: dict[str, Exception] = {}
+
+    def prepare(self, item: Item, waiter: Waiter) -> None:
+        self._called("prepare", item)
+
+    def keep(self, item: Item) -> FakeCopy:
+        self._called("keep", item)
+        return FakeCopy(self, item)
+
+    def _called(self, name: str, item: Item) -> None:
+        self.calls.append((name, item.key))
+        if name in self.errors:
+            raise self.errors[name]
+
+
+class FakeCopy(NamedTuple):
+    """A copy in such an archive."""
+
+    archive: FakeArchive
+    item: Item
+
+    def deleted(self) -> None:
+        self.archive.calls.append(("deleted", self.item.key))
+
+    def discard(self) -> None:
+        self.archive.calls.append(("discard", self.item.key))

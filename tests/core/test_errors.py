@@ -21,6 +21,7 @@ ERRNO = {
     errors.DeadlineExceeded: errno.ETIMEDOUT,
     errors.Interrupted: errno.EINTR,
     errors.NotForCrawlers: errno.EACCES,
+    errors.NotArchived: errno.EIO,
     errors.NoSpace: errno.ENOSPC,
     errors.CacheFailed: errno.EIO,
     errors.PathError: errno.EIO,

@@ -50,6 +50,10 @@ class AudioFile:
     def __init__(self, store: AudioStore) -> None:
         self._store = store
 
+    def before_archive(self, item: Item, waiter: Waiter) -> None:
+        """Fetch the audio, unless it is here and is what it was when it came."""
+        self._store.ensure(item, waiter)
+
     def before_delete(self, item: Item, waiter: Waiter) -> None:
         """Fetch the audio for those who have it open and have not read it."""
         self._store.secure(item, waiter)

@@ -22,6 +22,9 @@ class ItemFile(Protocol):
     def deletes(self) -> bool:
         """Whether unlinking the file deletes the item, or only hides the file in this mount."""
 
+    def before_archive(self, item: Item, waiter: Waiter) -> None:
+        """Have all of the file's bytes on this machine, and sound."""
+
     def before_delete(self, item: Item, waiter: Waiter) -> None:
         """See to it that who has the file open can read on when the item is deleted."""
 
@@ -52,6 +55,9 @@ class Rendered(ABC):
     @abstractmethod
     def render(self, details: Details) -> bytes:
         """Return the file's bytes."""
+
+    def before_archive(self, item: Item, waiter: Waiter) -> None:  # noqa: B027
+        """Nothing to do: its bytes are made of what the catalog holds."""
 
     def before_delete(self, item: Item, waiter: Waiter) -> None:  # noqa: B027
         """Nothing to do: an open file has all of its bytes."""

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from histfs.core.errors import BadAnswer, Missing, Rejected, Unreachable
+from histfs.core.errors import BadAnswer, Missing, Rejected, ServerFailed, Unreachable
 from histfs.core.item import Details, Record
 from histfs.core.source import Page, Query
 from histfs.core.times import ALWAYS
@@ -125,11 +125,12 @@ class History:
     def delete(self, item_id: str) -> None:
         """Delete one item (``DELETE /v1/history/{id}``), with one request.
 
-        When the answer is lost the item is asked for, which tells whether it was deleted.
+        When the answer is lost, or comes from somebody in between, the item is asked for, which
+        tells whether it was deleted.
         """
         try:
             self._http.send("DELETE", _path(item_id))
-        except Unreachable:
+        except (Unreachable, ServerFailed, BadAnswer):
             try:
                 self.get(item_id)
             except Missing:
@@ -167,9 +168,10 @@ class History:
 
 
 def _path(item_id: str) -> str:
-    if not item_id.strip("."):
-        # Dots alone are steps in a path (RFC 3986, section 3.3), and escaping them changes nothing.
-        raise Missing(f"{item_id!r} can't be asked for")
+    if item_id in ("", ".", ".."):
+        # Steps in a path (RFC 3986, section 3.3), and escaping them changes nothing. Not `Missing`,
+        # which would have the item forgotten though the server lists it.
+        raise Rejected(f"an item with the id {item_id!r} can't be asked for")
     return f"{_PATH}/{quote(item_id.encode('utf-8', 'surrogatepass'), safe='')}"
 
 

@@ -1,0 +1,120 @@
+"""``histfs trash``."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from histfs.cli.display import counted
+from histfs.cli.options import trash_options
+from histfs.core.printable import shown
+from histfs.core.times import Zone
+from histfs.settings import parse_duration
+from histfs.trash import Stored, Trash
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, an object a line.")
+
+
+@click.group()
+def trash() -> None:
+    """Look after the copies of what was deleted.
+
+    An item that is deleted through a mount is copied here first: its audio, its text, its metadata.
+    """
+
+
+@trash.command("list")
+@_JSON
+@trash_options
+def list_(as_json: bool, trash: Path) -> None:
+    """List what is in the trash, oldest first."""
+    for stored in Trash(trash).stored():
+        if as_json:
+            click.echo(_to_json(stored))
+        elif stored.entry is None:
+            click.echo(f"{shown(stored.path.name)}: its entry.json can't be read")
+        else:
+            entry = stored.entry
+            when = _time(entry.archived)
+            state = "" if entry.deleted is not None else "  (not known to be deleted)"
+            click.echo(shown(f"{when}  {entry.size:>12,}  {entry.id}  {entry.name}{state}"))
+
+
+@trash.command()
+@click.argument("wanted", metavar="ID")
+@_JSON
+@trash_options
+def show(wanted: str, as_json: bool, trash: Path) -> None:
+    """Show what the trash has of an item.
+
+    ID is the item's id, as `histfs trash list` shows it, or the name of its directory in the trash.
+    """
+    stored = Trash(trash).find(wanted)
+    for line in [_to_json(stored)] if as_json else _lines(stored):
+        click.echo(line)
+
+
+@trash.command()
+@click.argument("wanted", metavar="ID")
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@trash_options
+def export(wanted: str, directory: Path, trash: Path) -> None:
+    """Copy an item out of the trash into DIR.
+
+    Its files are compared with their SHA-256. The item stays in the trash.
+    """
+    found = Trash(trash)
+    click.echo(shown(str(found.export(found.find(wanted), directory))))
+
+
+@trash.command()
+@click.option(
+    "--older-than",
+    default="0",
+    metavar="TIME",
+    help="Only what was put there so long ago, such as 30d.",
+)
+@trash_options
+def empty(older_than: str, trash: Path) -> None:
+    """Remove what is in the trash, for good."""
+    found, count, size = Trash(trash), 0, 0
+    latest = time.time() - parse_duration(older_than)
+    for stored in found.stored():
+        if stored.archived <= latest:
+            found.remove(stored)
+            count, size = count + 1, size + (stored.entry.size if stored.entry else 0)
+    found.clean()
+    click.echo(f"{counted(count, 'item')} removed, {counted(size, 'byte')}.")
+
+
+def _to_json(stored: Stored) -> str:
+    """Return it as one line of plain ASCII; an entry that can't be read is null."""
+    entry = None if stored.entry is None else asdict(stored.entry)
+    return json.dumps({"path": str(stored.path), "entry": entry})
+
+
+def _lines(stored: Stored) -> list[str]:
+    """Return it for a person."""
+    entry = stored.entry
+    assert entry is not None, "what was found by its entry has one"
+    rows = {
+        "id": entry.id,
+        "name": entry.name,
+        "made": _time(entry.date),
+        "archived": _time(entry.archived),
+        "deleted": "not known to be" if entry.deleted is None else _time(entry.deleted),
+        "from": f"{entry.profile}, {entry.base_url}",
+        "in": str(stored.path),
+    }
+    for name, file in entry.files.items():
+        rows[name] = f"{file.size:,} bytes, SHA-256 {file.sha256}"
+    width = max(map(len, rows))
+    return [shown(f"{name:{width}}  {text}") for name, text in rows.items()]
+
+
+def _time(moment: int) -> str:
+    return Zone().local(moment).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,142 @@
+"""Items into the trash, with the very files that a mount shows of them.
+
+Threads: any number at once. `_lock` guards which copies are not known to be needed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from histfs.core.archive import Copy
+from histfs.core.errors import HistfsError
+from histfs.core.files import ItemFile
+from histfs.core.item import Item
+from histfs.core.nodes import OpenFile
+from histfs.core.waiting import Waiter
+from histfs.trash.entry import Entry
+from histfs.trash.trash import Stored, Trash
+
+_CHUNK = 1 << 20
+
+log = logging.getLogger(__name__)
+
+
+class TrashArchive:
+    """Implements `histfs.core.archive.Archive`.
+
+    Args:
+        trash: where copies are kept.
+        files: what an item is.
+        name_of: returns the name of an item's directory.
+        base_url: the server, as it is noted.
+        profile: the account's name, as it is noted.
+        timeout: seconds for which the bytes of one file are waited for.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        trash: Trash,
+        files: Sequence[ItemFile],
+        *,
+        name_of: Callable[[Item], str],
+        base_url: str,
+        profile: str,
+        timeout: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._trash = trash
+        self._files = files
+        self._name_of = name_of
+        self._base_url = base_url
+        self._profile = profile
+        self._timeout = timeout
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._unsettled: dict[str, Stored] = {}
+
+    def prepare(self, item: Item, waiter: Waiter) -> None:
+        """Have all bytes of an item on this machine."""
+        for file in self._files:
+            if file.filename(item) is not None:
+                file.before_archive(item, waiter)
+
+    def keep(self, item: Item) -> Copy:
+        """Put a copy of an item into the trash."""
+        now = int(self._clock())
+        named = ((file.filename(item), file) for file in self._files)
+        entry = Entry(
+            id=item.id,
+            key=item.key,
+            name=self._name_of(item),
+            date=item.date,
+            archived=now,
+            deleted=None,
+            base_url=self._base_url,
+            profile=self._profile,
+            files={},
+        )
+        contents = {name: self._bytes_of(item, file) for name, file in named if name is not None}
+        stored = self._trash.put(entry, contents)
+        with self._lock:
+            before = self._unsettled.get(item.key)
+            self._unsettled[item.key] = stored
+        if before is not None:
+            self._remove(before)
+        return _Copy(self, item.key, stored)
+
+    def settle(self, key: str, stored: Stored, deleted: bool) -> None:
+        """Note what became of the item of a copy."""
+        with self._lock:
+            self._unsettled.pop(key, None)
+        if not deleted:
+            self._remove(stored)
+            return
+        try:
+            self._trash.mark_deleted(stored, int(self._clock()))
+        except HistfsError as error:
+            log.warning("%s is deleted, but not noted as such: %s", key, error)
+
+    def _remove(self, stored: Stored) -> None:
+        try:
+            self._trash.remove(stored)
+        except HistfsError as error:
+            log.warning("a copy of what was not deleted stays in the trash: %s", error)
+
+    def _bytes_of(self, item: Item, file: ItemFile) -> Iterator[bytes]:
+        waiter = Waiter(self._timeout)
+        opened = file.open(item, waiter)
+        try:
+            yield from _chunks(opened, waiter)
+        finally:
+            opened.close()
+
+
+class _Copy:
+    """Implements `histfs.core.archive.Copy`."""
+
+    def __init__(self, archive: TrashArchive, key: str, stored: Stored) -> None:
+        self._archive = archive
+        self._key = key
+        self._stored = stored
+
+    def deleted(self) -> None:
+        """Note that it is the last one."""
+        self._archive.settle(self._key, self._stored, deleted=True)
+
+    def discard(self) -> None:
+        """Remove it."""
+        self._archive.settle(self._key, self._stored, deleted=False)
+
+
+def _chunks(file: OpenFile, waiter: Waiter) -> Iterator[bytes]:
+    offset = 0
+    while offset < file.size:
+        chunk = file.read(offset, _CHUNK, waiter)
+        if not chunk:
+            raise HistfsError("a file has ended before its size")
+        offset += len(chunk)
+        yield chunk

@@ -1,0 +1,297 @@
+"""A directory of deleted items.
+
+    ROOT/20261121T211500Z_KEY/entry.json     when it was archived (UTC), and of which item
+                             /audio.mp3 …    the item's own files
+    ROOT/.histfs-…                           an entry in the making, or on its way out
+
+An entry is made under another name and gets its own when all of it is on the disk: what has a name
+is complete. Directories have mode 0700 and files 0600, whatever the umask.
+
+Threads and processes: any number at once, without a lock of their own: an entry only ever comes and
+goes whole, by rename(2). Who makes one holds a lock (flock(2)) on it, so that nobody takes it for
+a leftover of a process that was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import itertools
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from histfs.core.errors import HistfsError
+from histfs.trash.entry import ENTRY, Entry, Kept
+
+_UNFINISHED = ".histfs-"
+
+log = logging.getLogger(__name__)
+
+
+class TrashFailed(HistfsError):
+    """The trash can't be read or written."""
+
+
+class TrashDamaged(HistfsError):
+    """What is in the trash is not what was put there."""
+
+
+class NotInTrash(HistfsError):
+    """The trash has no such item."""
+
+
+class Stored(NamedTuple):
+    """What lies in the trash.
+
+    Attributes:
+        path: its directory.
+        entry: what it is; None when that can't be read.
+    """
+
+    path: Path
+    entry: Entry | None
+
+    @property
+    def archived(self) -> float:
+        """When it was put there, in seconds since the epoch, as far as can be told."""
+        return self.path.stat().st_mtime if self.entry is None else self.entry.archived
+
+
+class Trash:
+    """A directory of deleted items; made when something is first put into it.
+
+    Args:
+        root: the directory.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def put(self, entry: Entry, files: Mapping[str, Iterable[bytes]]) -> Stored:
+        """Put an item into the trash; when this returns it is on the disk.
+
+        Args:
+            entry: what it is; its files are counted here.
+            files: the bytes of each file, by name.
+
+        Raises:
+            TrashFailed: it can't be kept; nothing of it is left then.
+        """
+        with self._failing("can't be written"):
+            make_private(self.root)
+            with self._unfinished() as place:
+                kept = {name: _write(place / name, chunks) for name, chunks in files.items()}
+                entry = replace(entry, files=kept)
+                _write(place / ENTRY, [entry.to_json().encode(), b"\n"])
+                _sync(place)
+                path = self._name(place, entry)
+            _sync(self.root)
+            return Stored(path, entry)
+
+    def mark_deleted(self, stored: Stored, moment: int) -> None:
+        """Note when the server had deleted an item.
+
+        Raises:
+            TrashFailed: it can't be noted.
+        """
+        if stored.entry is None:
+            return
+        with self._failing("can't be written"):
+            noted = replace(stored.entry, deleted=moment)
+            work = stored.path / f"{_UNFINISHED}{ENTRY}"
+            work.unlink(missing_ok=True)
+            _write(work, [noted.to_json().encode(), b"\n"])
+            work.rename(stored.path / ENTRY)
+            _sync(stored.path)
+
+    def stored(self) -> Iterator[Stored]:
+        """Yield what lies in the trash, in the order in which it was put there.
+
+        Raises:
+            TrashFailed: the directory can't be read.
+        """
+        with self._failing("can't be read"):
+            try:
+                paths = sorted(self.root.iterdir())
+            except FileNotFoundError:
+                return
+        for path in paths:
+            if not path.name.startswith(".") and path.is_dir():
+                yield Stored(path, _read_entry(path))
+
+    def find(self, wanted: str) -> Stored:
+        """Return the newest that was put into the trash of an item.
+
+        Args:
+            wanted: the item's id or key, or the name of its directory here.
+
+        Raises:
+            NotInTrash: there is none.
+            TrashFailed: the directory can't be read.
+        """
+        found = None
+        for stored in self.stored():
+            entry = stored.entry
+            if entry and wanted in (entry.id, entry.key, stored.path.name):
+                found = stored
+        if found is None:
+            raise NotInTrash(f"{wanted} is not in the trash {self.root}")
+        return found
+
+    def export(self, stored: Stored, target: Path) -> Path:
+        """Copy an item's files out of the trash, into a directory of the name that it had.
+
+        Args:
+            stored: what to copy.
+            target: the directory to put that one into; made when it isn't there.
+
+        Returns:
+            The new directory.
+
+        Raises:
+            TrashDamaged: a file is not what it was; nothing is left in the target then.
+            TrashFailed: it can't be copied, or something has its name there.
+        """
+        entry = stored.entry
+        if entry is None:
+            raise TrashDamaged(f"{stored.path / ENTRY} can't be read")
+        place = target / entry.name
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            if os.path.lexists(place):
+                raise TrashFailed(f"{place} is there already: remove it, or give another directory")
+            work = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=target))
+            try:
+                for name, was in entry.files.items():
+                    _check(name, was, _write(work / name, _chunks(stored.path / name)))
+                    os.utime(work / name, (entry.date, entry.date))
+                os.utime(work, (entry.date, entry.date))
+                work.rename(place)
+            except BaseException:
+                shutil.rmtree(work, ignore_errors=True)
+                raise
+        except OSError as error:
+            raise TrashFailed(f"{entry.name} can't be exported: {error.strerror}") from error
+        return place
+
+    def remove(self, stored: Stored) -> None:
+        """Take something out of the trash, for good.
+
+        Raises:
+            TrashFailed: it can't be removed.
+        """
+        with self._failing("can't be written"):
+            # Whole or not at all, also for who looks in while it goes.
+            gone = stored.path.with_name(f"{_UNFINISHED}{stored.path.name}")
+            with contextlib.suppress(FileNotFoundError):  # somebody else was faster
+                stored.path.rename(gone)
+                shutil.rmtree(gone)
+
+    def clean(self) -> None:
+        """Remove what a process that was killed has left."""
+        for path in self.root.glob(f"{_UNFINISHED}*"):
+            with contextlib.suppress(OSError), _opened(path) as number:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path)
+
+    @contextlib.contextmanager
+    def _unfinished(self) -> Iterator[Path]:
+        """Lend a directory for an entry in the making; what is left of it is removed."""
+        while True:
+            path = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.root))
+            with _opened(path) as number:
+                fcntl.flock(number, fcntl.LOCK_SH)
+                # Another process may just have taken it for a leftover.
+                if not os.fstat(number).st_nlink:
+                    continue
+                try:
+                    path.chmod(0o700)
+                    yield path
+                finally:
+                    shutil.rmtree(path, ignore_errors=True)
+                return
+
+    def _name(self, place: Path, entry: Entry) -> Path:
+        """Give a complete entry its name."""
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(entry.archived))
+        path = self.root / f"{stamp}_{entry.key}"
+        for number in itertools.count(2):
+            with contextlib.suppress(FileExistsError):
+                place.rename(path)
+                break
+            path = path.with_name(f"{stamp}_{entry.key}~{number}")
+        return path
+
+    @contextlib.contextmanager
+    def _failing(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise TrashFailed(f"the trash {self.root} {what}: {error.strerror}") from error
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory that only its owner may look into; one that is there stays as it is."""
+    if directory.is_dir():
+        return
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
+    directory.chmod(0o700)
+
+
+def _write(path: Path, chunks: Iterable[bytes]) -> Kept:
+    """Write a new file, and wait until it is on the disk."""
+    size, hashed = 0, hashlib.sha256()
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(number, "wb") as file:
+        os.fchmod(number, 0o600)
+        for chunk in chunks:
+            file.write(chunk)
+            hashed.update(chunk)
+            size += len(chunk)
+        file.flush()
+        os.fsync(number)
+    return Kept(size, hashed.hexdigest())
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            yield chunk
+
+
+def _check(name: str, was: Kept, found: Kept) -> None:
+    if found != was:
+        raise TrashDamaged(f"{name} is not what was put into the trash (SHA-256)")
+
+
+def _read_entry(path: Path) -> Entry | None:
+    try:
+        return Entry.from_json((path / ENTRY).read_bytes())
+    except (OSError, ValueError) as error:
+        log.warning("%s can't be read: %s", path / ENTRY, error)
+        return None
+
+
+@contextlib.contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    """Lend a descriptor of a directory."""
+    number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield number
+    finally:
+        os.close(number)
+
+
+def _sync(directory: Path) -> None:
+    """Wait until the names in a directory are on the disk."""
+    with _opened(directory) as number:
+        os.fsync(number)

@@ -19,7 +19,7 @@ _LARGEST = 1 << 20
 
 
 @click.command()
-@click.argument("mountpoint", required=False, type=click.Path(path_type=Path))
+@click.argument("mountpoint", required=False, type=click.Path(readable=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, on one line.")
 def status(mountpoint: Path | None, as_json: bool) -> None:
     """Show what a mount knows, keeps and does.

@@ -10,7 +10,7 @@ from histfs.fuse.mountpoint import unmount
 
 
 @click.command()
-@click.argument("mountpoint", type=click.Path(path_type=Path))
+@click.argument("mountpoint", type=click.Path(readable=False, path_type=Path))
 @click.option("--lazy", "-z", is_flag=True, help="Detach it even while a program uses it.")
 def umount(mountpoint: Path, lazy: bool) -> None:
     """Unmount a history.

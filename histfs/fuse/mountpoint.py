@@ -55,8 +55,7 @@ def check_histfs(path: Path) -> None:
     Raises:
         MountpointError: there is none.
     """
-    there = mounted_on(path)
-    if there is None or there.kind != FILESYSTEM_TYPE:
+    if not _is_histfs(path):
         raise MountpointError(f"no histfs is mounted on {path}")
 
 
@@ -68,6 +67,24 @@ def is_dead(error: OSError) -> bool:
 def said_of_dead(path: Path) -> str:
     """Return what the user is told of a mount whose process has died."""
     return f"{path} holds a mount whose process has died: run histfs umount {path}"
+
+
+def detach_dead(path: Path) -> bool:
+    """Detach a histfs whose process has died from a path; never anything else.
+
+    Args:
+        path: absolute.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        MountpointError: there is one, and it can't be detached.
+    """
+    if not (_is_histfs(path) and _has_died(path)):
+        return False
+    unmount(path, lazy=True)
+    return True
 
 
 def check_device() -> None:
@@ -98,8 +115,11 @@ def check_mountpoint(path: Path, nonempty: bool) -> None:
     except NotADirectoryError:
         raise MountpointError(f"{path} is not a directory") from None
     except OSError as error:
-        if is_dead(error):
-            raise MountpointError(said_of_dead(path)) from None
+        if is_dead(error) and there is not None:
+            raise MountpointError(
+                f"{path} holds a mount ({there.kind}) whose process has died:"
+                f" run fusermount -u {path}"
+            ) from None
         raise MountpointError(f"{path} can't be used: {error.strerror}") from None
     if there is not None and there.kind.startswith("fuse"):
         raise MountpointError(f"{there.source} is mounted on {path} already ({there.kind})")
@@ -132,6 +152,20 @@ def unmount(path: Path, lazy: bool) -> None:
     if "busy" in said.lower():
         raise MountpointBusy(f"{path} is in use: close what uses it, or add --lazy")
     raise MountpointError(f"{path} can't be unmounted: {said}")
+
+
+def _is_histfs(path: Path) -> bool:
+    there = mounted_on(path)
+    return there is not None and there.kind == FILESYSTEM_TYPE
+
+
+def _has_died(path: Path) -> bool:
+    try:
+        # Not stat: what the kernel keeps for a second outlives the process.
+        os.scandir(path).close()
+    except OSError as error:
+        return is_dead(error)
+    return False
 
 
 def _mounts() -> Iterator[tuple[str, Mounted]]:

@@ -11,13 +11,26 @@ from pathlib import Path
 import platformdirs
 
 from histfs.core.printable import shown
+from histfs.core.secret import Secret
 
 _FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 _FILE_BYTES = 1 << 20
 
 
 class _Formatter(logging.Formatter):
-    """Makes each message one line that a terminal shows as it is: parts of it are a stranger's."""
+    """Makes each message one line that a terminal shows as it is: parts of it are a stranger's.
+
+    Args:
+        key: what no line shows, traceback or not.
+    """
+
+    def __init__(self, key: Secret) -> None:
+        super().__init__(_FORMAT)
+        self._key = key
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record."""
+        return self._key.redact(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         """Return the line of a record, without the traceback that may follow."""
@@ -30,17 +43,18 @@ def log_file() -> Path:
     return platformdirs.user_log_path("histfs") / "histfs.log"
 
 
-def start(foreground: bool, debug: bool) -> None:
+def start(foreground: bool, debug: bool, key: Secret) -> None:
     """Send the log of this process where it belongs.
 
     Args:
         foreground: whether somebody watches the terminal.
         debug: whether to tell everything.
+        key: the API key, which is kept out of it whoever logs it.
     """
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if not foreground:
         handler = _file_handler() or logging.NullHandler()
-    handler.setFormatter(_Formatter(_FORMAT))
+    handler.setFormatter(_Formatter(key))
     logging.basicConfig(
         handlers=[handler], level=logging.DEBUG if debug else logging.INFO, force=True
     )

@@ -32,10 +32,12 @@ class Account:
     Attributes:
         profile: the account's name on this machine.
         base_url: the server.
+        key_from: where its key comes from, never the key.
     """
 
     profile: str
     base_url: str
+    key_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +160,9 @@ class Status:
         rows = {
             "histfs": f"{self.version}, process {self.pid}, mounted {time(self.since)}",
             "account": f"{self.account.profile}, {self.account.base_url}",
+            "key from": self.account.key_from or "unknown",
             "items": f"{self.items:,}; {known}{_STATES.get(self.scan.state, '')}",
-            "audio cache": f"{amount(self.cache.bytes)} of {amount(self.cache.limit)}",
+            "audio cache": f"{_amount(self.cache.bytes)} of {_amount(self.cache.limit)}",
             "requests": ", ".join(f"{n:,} {kind}" for kind, n in self.requests.items()),
             "last error": f"{time(error.at)} {error.message}" if error else "none",
         }
@@ -179,7 +182,7 @@ def windows_of(spans: Iterable[Span]) -> list[Window]:
     ]
 
 
-def amount(size: int) -> str:
+def _amount(size: int) -> str:
     """Return a number of bytes as a person reads it, in the units of ``--audio-cache-size``."""
     if size >= 1 << 30:
         return f"{size / (1 << 30):,.1f} GB"

@@ -40,7 +40,7 @@ def verify(as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's optio
     mounts may go on meanwhile.
     """
     settings = cache_settings(given)
-    logs.start(foreground=False, debug=False)
+    logs.start(foreground=False, debug=False, key=settings.key)
     silent = contextlib.nullcontext(Silent())
     with silent if as_json else displayed() as display, opened_cache(settings) as (disk, store):
         display.begin("Clips", disk.count())

@@ -10,6 +10,7 @@ import time
 
 import click
 
+from histfs.core.hosts import is_loopback
 from histfs.simulator import DEFAULT_KEY, DEFAULT_NEWEST, Record, Settings, Simulator
 
 
@@ -96,8 +97,10 @@ def simulate(
     with simulator:
         url = simulator.base_url
         click.echo(f"Simulated API with {items} items: {url}")
+        open_to_all = "" if is_loopback(host) else " --insecure-http"
         click.echo(
-            f"Mount it: ELEVENLABS_API_KEY={shlex.quote(api_key)} histfs mount --base-url {url} DIR"
+            f"Mount it: ELEVENLABS_API_KEY={shlex.quote(api_key)} histfs mount --base-url"
+            f" {url}{open_to_all} DIR"
         )
         sys.stdout.flush()
         signal.sigwait(ends)

@@ -40,7 +40,7 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
       histfs sync --audio --audio-cache-size 50G
     """  # noqa: D301 - the control character is click's
     settings = account_settings(given)
-    logs.start(foreground=False, debug=False)
+    logs.start(foreground=False, debug=False, key=settings.key)
     with displayed() as display, compose(settings) as filesystem:
         _ask_for_news(filesystem, display)
         _read_history(filesystem, settings, display)

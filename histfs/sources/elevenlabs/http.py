@@ -25,6 +25,7 @@ from urllib3.util.retry import Retry
 
 from histfs import __version__
 from histfs.core.errors import BadAnswer, SourceError, Unreachable
+from histfs.core.hosts import is_loopback
 from histfs.core.secret import Secret
 from histfs.sources.elevenlabs.faults import fault_of, one_line
 
@@ -163,7 +164,7 @@ class Http:
         self._session.headers["User-Agent"] = f"histfs/{__version__}"
         host = urlsplit(base_url).hostname or ""
         # A proxy of the environment has no business between this machine and itself.
-        self._session.trust_env = host != "localhost" and not host.startswith("127.")
+        self._proxies = {"no_proxy": host} if is_loopback(host) else None
         retry = _BoundedRetry(
             total=RETRIES,
             # What is neither connecting nor reading, such as TLS that breaks, urllib3 would repeat
@@ -247,6 +248,7 @@ class Http:
                 params=query,
                 headers=headers,
                 json=payload,
+                proxies=self._proxies,
                 timeout=(min(CONNECT_TIMEOUT, self._timeout), min(READ_TIMEOUT, self._timeout)),
                 # The key is for the host that the user named, and for no other.
                 allow_redirects=False,

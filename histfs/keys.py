@@ -1,0 +1,146 @@
+"""Where the API key comes from: a file, a command, systemd's credentials or the environment.
+
+What is found is a `Secret` that knows its origin, which `histfs status` and `histfs doctor` tell.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import subprocess
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from histfs.core.secret import Secret
+from histfs.settings import NoKey, OptionError, SettingsError
+
+KEY_VARIABLE = "ELEVENLABS_API_KEY"
+#: What other programs of this API call it.
+_KEY_VARIABLES = (KEY_VARIABLE, "ELEVEN_API_KEY", "ELEVEN_LABS_API_KEY", "XI_API_KEY")
+_CREDENTIAL = "elevenlabs-api-key"
+#: Seconds that a command may take; it may ask a person for a password.
+COMMAND_TIMEOUT = 60.0
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def take_key(environment: MutableMapping[str, str]) -> Secret | None:
+    """Take the API key out of an environment, so that no child process gets it with the rest.
+
+    Args:
+        environment: the process's environment; loses each variable that holds such a key.
+
+    Returns:
+        The key as it stood in `KEY_VARIABLE`; None when it wasn't there.
+    """
+    values = {name: environment.pop(name, None) for name in _KEY_VARIABLES}
+    value = values[KEY_VARIABLE]
+    return None if value is None else Secret(value, f"the variable {KEY_VARIABLE}")
+
+
+def find_key(
+    file: Path | None, command: str | None, credentials: Path | None, variable: Secret | None
+) -> Secret:
+    """Find the API key: in the first of these that is there.
+
+    Args:
+        file: ``--api-key-file``.
+        command: ``--api-key-command``.
+        credentials: the directory of systemd's credentials; the key may be there or not.
+        variable: from `take_key`.
+
+    Raises:
+        NoKey: there is none, or the command failed.
+        SettingsError: the file can't be read, others can read it, or what is there can't be a key.
+    """
+    if file is not None:
+        # systemd lets nobody else in, whatever the mode says: that is of its access control list.
+        own = credentials is None or file.parent.absolute() != credentials.absolute()
+        return _as_key(_read_file(file, private=own), f"the file {file}")
+    if command is not None:
+        return _ask(command)
+    if credentials is not None and (credentials / _CREDENTIAL).exists():
+        path = credentials / _CREDENTIAL
+        return _as_key(_read_file(path, private=False), f"systemd's credential {path}")
+    if variable is not None:
+        return _as_key(variable.reveal(), variable.origin)
+    raise NoKey(
+        f"no API key: set {KEY_VARIABLE}, or give --api-key-file FILE or --api-key-command CMD"
+    )
+
+
+def _read_file(file: Path, private: bool) -> str:
+    """Read a file.
+
+    Args:
+        file: the file.
+        private: whether to refuse one that others can read or write.
+    """
+    try:
+        with file.open(encoding="utf-8") as stream:
+            if private:
+                _check_private(file, os.fstat(stream.fileno()))
+            return stream.read()
+    except UnicodeDecodeError:
+        reason = "it is not text"
+    except IsADirectoryError:
+        reason = "it is a directory"
+    except OSError as error:
+        reason = str(error.strerror)
+    raise SettingsError(f"the API key can't be read from {file}: {reason}")
+
+
+def _check_private(file: Path, found: os.stat_result) -> None:
+    path, user = shlex.quote(str(file)), os.geteuid()
+    if found.st_uid not in (0, user):
+        raise SettingsError(
+            f"the API key file {file} belongs to another user ({found.st_uid}): run"
+            f" chown {user} {path} && chmod 600 {path}"
+        )
+    if found.st_mode & _OTHERS:
+        raise SettingsError(
+            f"the API key file {file} is open to others (mode {stat.S_IMODE(found.st_mode):04o}):"
+            f" run chmod 600 {path}"
+        )
+
+
+def _ask(command: str) -> Secret:
+    """Run a command, without a shell; what it says on standard error is for the user.
+
+    Returns:
+        The first line of its output: password managers put more below.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise OptionError(f"--api-key-command can't be understood: {error}") from None
+    if not words:
+        raise OptionError("--api-key-command is empty")
+    # Not its arguments: somebody may have put the key into one.
+    origin = f"the command {words[0]}"
+    try:
+        done = subprocess.run(  # noqa: S603 - the user's own command
+            words, stdout=subprocess.PIPE, timeout=COMMAND_TIMEOUT, check=False
+        )
+        output = done.stdout.decode()
+    except subprocess.TimeoutExpired:
+        raise NoKey(f"{origin} gave no API key in {COMMAND_TIMEOUT:.0f} seconds") from None
+    except UnicodeDecodeError:
+        raise NoKey(f"{origin} gave no API key: its output is not text") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise NoKey(f"{origin} that gives the API key can't be run: {reason}") from None
+    if done.returncode < 0:
+        raise NoKey(f"{origin} gave no API key: signal {-done.returncode} ended it")
+    if done.returncode:
+        raise NoKey(f"{origin} gave no API key: it ended with status {done.returncode}")
+    return _as_key(output.strip().partition("\n")[0], origin)
+
+
+def _as_key(text: str, origin: str) -> Secret:
+    key = text.strip()
+    if not key:
+        raise NoKey(f"{origin} holds no API key: it is empty")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise SettingsError(f"{origin} holds no API key: a key is one word of plain characters")
+    return Secret(key, origin)

@@ -15,6 +15,7 @@ a leftover of a process that was killed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import itertools
@@ -224,9 +225,13 @@ class Trash:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(entry.archived))
         path = self.root / f"{stamp}_{entry.key}"
         for number in itertools.count(2):
-            with contextlib.suppress(FileExistsError):
+            try:
                 place.rename(path)
                 break
+            except OSError as error:
+                # Another one of the same second: rename(2) of directories has both errors for it.
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
             path = path.with_name(f"{stamp}_{entry.key}~{number}")
         return path
 

@@ -512,6 +512,19 @@ def test_what_was_given_up_before_it_began_is_begun_for_who_comes_then(make_worl
         assert (len(first.result(PATIENCE)), len(late.result(PATIENCE))) == (10, 10)
 
 
+def test_a_clip_that_was_damaged_on_the_disk_is_fetched_again_before_it_is_the_last_copy(world):
+    item = world.item(size=10)
+    world.store.ensure(item, waiter())
+    world.store.ensure(item, waiter())
+    assert world.source.count("audio") == 1
+    (place,) = (world.store.disk.root / "audio").glob("*/*")
+    sound = place.read_bytes()
+    place.write_bytes(sound[::-1])
+    world.store.ensure(item, waiter())
+    assert place.read_bytes() == sound
+    assert world.source.count("audio") == 2
+
+
 def test_a_clip_about_to_be_deleted_is_fetched_for_who_has_it_open(world):
     item = world.item(size=10)
     file = world.store.open(item, waiter())

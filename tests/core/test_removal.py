@@ -3,12 +3,22 @@ from contextlib import suppress
 import pytest
 
 from histfs.core.errors import (
+    BadAnswer,
     DeadlineExceeded,
     DirectoryNotEmpty,
+    HistfsError,
+    Interrupted,
+    Missing,
     MissingPermission,
+    NoSpace,
     NoSuchPath,
     NotADirectory,
+    NotArchived,
     NotPermitted,
+    RateLimited,
+    Rejected,
+    ServerFailed,
+    Unreachable,
 )
 from histfs.core.removal import LINGER
 from histfs.core.times import ALWAYS, Span
@@ -146,12 +156,25 @@ def test_a_deleted_item_is_listed_nowhere_but_the_rest_of_it_is_there_to_be_remo
         world.rmdir(HOME)
 
 
-def test_what_lingers_is_looked_at_without_audio_and_can_not_be_read(world):
+def test_what_lingers_of_an_item_is_what_it_was(world):
+    def seen():
+        paths = (f"{HOME}/meta.json", f"{HOME}/text.txt")
+        return [(world.stat(path), world.read(path)) for path in paths]
+
+    before = seen()
     world.unlink(AUDIO)
-    assert [world.stat(f"{HOME}/{name}").size for name in world.names(HOME)] == [0, 0]
-    with pytest.raises(NoSuchPath):
-        world.read(f"{HOME}/text.txt")
-    assert world.audio.opened == []
+    assert seen() == before
+
+
+def test_what_lingers_can_be_unlinked_where_its_details_are_gone(world):
+    world.index.forget = lambda item: world.index.discard(item.key)
+    world.unlink(AUDIO)
+    for name in world.names(HOME):
+        assert world.stat(f"{HOME}/{name}").size == 0
+        with pytest.raises(NoSuchPath):
+            world.read(f"{HOME}/{name}")
+    rm_r(world, HOME)
+    assert_gone(world, HOME)
 
 
 def test_what_lingers_does_so_where_it_was_alone(world):
@@ -265,3 +288,69 @@ def test_a_voices_directory_name_is_not_given_to_another_voice_after_rm_r(make_w
     assert_gone(world, "/by-voice/Rachel")
     assert world.names("/by-voice") == ["Rachel (other-ra)"]
     assert [call.argument for call in world.source.calls] == ["one"]
+
+
+# The archive
+
+
+def asked(world: World) -> list[str]:
+    return [name for name, _ in world.archive.calls]
+
+
+def test_an_item_is_copied_before_it_is_deleted(world):
+    with world.source.held("delete") as gate:
+        with pytest.raises(DeadlineExceeded):
+            world.tree.unlink(AUDIO, Waiter(0.01))
+        gate.wait_until_reached()
+        assert asked(world) == ["prepare", "keep"]
+    with suppress(NoSuchPath):
+        world.unlink(AUDIO)
+    assert asked(world)[-1] == "deleted"
+
+
+@pytest.mark.parametrize("call", ["prepare", "keep"])
+@pytest.mark.parametrize("error", [Unreachable, RateLimited, NoSpace, HistfsError])
+def test_what_can_not_be_copied_is_not_deleted(world, call, error):
+    world.archive.errors[call] = error("why")
+    world.unlink(f"{HOME}/text.txt")
+    with pytest.raises(NotArchived, match=r"one is not deleted.*why.*--no-trash"):
+        world.unlink(AUDIO)
+    assert world.source.calls == []
+    assert world.names(HOME) == FILES
+
+
+@pytest.mark.parametrize("error", [Interrupted, DeadlineExceeded])
+def test_who_does_not_wait_for_the_copy_deletes_nothing(world, error):
+    world.archive.errors["prepare"] = error("why")
+    with pytest.raises(error):
+        world.unlink(AUDIO)
+    assert world.source.calls == []
+
+
+@pytest.mark.parametrize("error", [MissingPermission, RateLimited, Rejected])
+def test_the_copy_of_what_the_server_refuses_to_delete_is_discarded(world, error):
+    world.source.fail("delete", error("no"))
+    with pytest.raises(error):
+        world.unlink(AUDIO)
+    assert asked(world) == ["prepare", "keep", "discard"]
+
+
+@pytest.mark.parametrize("error", [Unreachable, ServerFailed, BadAnswer])
+def test_the_copy_of_what_may_have_been_deleted_stays(world, error):
+    world.source.fail("delete", error("who knows"))
+    with pytest.raises(error):
+        world.unlink(AUDIO)
+    assert asked(world) == ["prepare", "keep"]
+    assert world.names(HOME) == FILES
+
+
+def test_an_item_without_its_audio_is_not_deleted_unless_it_is_gone(world):
+    world.archive.errors["prepare"] = Missing("no audio")
+    with pytest.raises(NotArchived):
+        world.unlink(AUDIO)
+    assert world.source.count("delete") == 0
+    assert world.names(HOME) == FILES
+    world.source.discard("one")
+    world.unlink(AUDIO)
+    assert_gone(world, AUDIO)
+    assert world.source.count("delete") == 0

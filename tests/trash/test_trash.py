@@ -1,0 +1,176 @@
+"""The trash: what is in it is complete, private, and comes out as it went in."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from histfs.core.errors import Unreachable
+from histfs.trash import Entry, NotInTrash, Trash, TrashDamaged, TrashFailed
+
+FILES = {"text.txt": [b"Hello World\n"], "audio.mp3": [b"au", b"dio"]}
+NAME = "2024-05-02T11-45-06_hello-world_one"
+DATE = 1_714_650_306
+
+
+def entry(item_id: str = "one", **more: object) -> Entry:
+    given = {
+        "id": item_id, "key": item_id, "name": NAME, "date": DATE, "archived": DATE + 60,
+        "deleted": None, "base_url": "https://api.elevenlabs.io", "profile": "default", "files": {},
+    }  # fmt: skip
+    return Entry(**{**given, **more})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def trash(tmp_path) -> Trash:
+    return Trash(tmp_path / "data" / "trash")
+
+
+def everything(root: Path) -> list[Path]:
+    return sorted(root.rglob("*"))
+
+
+def test_what_was_put_there_is_found_with_its_files_and_checksums(trash):
+    stored = trash.put(entry(), FILES)
+    assert list(trash.stored()) == [stored]
+    assert trash.find("one") == trash.find(stored.path.name) == stored
+    assert stored.path.name == "20240502T114606Z_one"
+    assert (stored.path / "audio.mp3").read_bytes() == b"audio"
+    assert stored.entry.files["audio.mp3"].size == 5
+    assert stored.entry.files["audio.mp3"].sha256.startswith("6ed8919ce20490a5")
+    assert stored.entry.size == 17
+
+
+def test_an_empty_trash_has_nothing_and_is_made_when_it_is_needed(trash):
+    assert list(trash.stored()) == []
+    with pytest.raises(NotInTrash, match="one is not in the trash"):
+        trash.find("one")
+    assert not trash.root.exists()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077, 0o377])
+def test_nobody_else_may_look_into_it_whatever_the_umask(trash, umask):
+    before = os.umask(umask)
+    try:
+        stored = trash.put(entry(), FILES)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(trash.root.stat().st_mode) == 0o700
+    for path in everything(trash.root):
+        wanted = 0o700 if path.is_dir() else 0o600
+        assert stat.S_IMODE(path.stat().st_mode) == wanted
+    assert len(everything(stored.path)) == 3
+
+
+def test_what_can_not_be_read_to_its_end_leaves_nothing_behind(trash):
+    def broken():
+        yield b"au"
+        raise Unreachable("the connection broke")
+
+    with pytest.raises(Unreachable):
+        trash.put(entry(), {**FILES, "audio.mp3": broken()})
+    assert everything(trash.root) == []
+
+
+def test_a_trash_that_can_not_be_written_says_so(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(TrashFailed, match="can't be written: "):
+        Trash(tmp_path / "file" / "trash").put(entry(), FILES)
+
+
+def test_one_item_can_be_there_several_times_and_the_newest_is_found(trash):
+    stored = [trash.put(entry(archived=DATE + when), FILES) for when in (9, 9, 9, 8)]
+    assert len({one.path for one in stored}) == 4
+    assert trash.find("one") == stored[2]
+
+
+def test_that_it_is_deleted_is_noted(trash):
+    stored = trash.put(entry(), FILES)
+    assert trash.find("one").entry.deleted is None
+    trash.mark_deleted(stored, DATE + 61)
+    assert trash.find("one").entry.deleted == DATE + 61
+    assert len(everything(stored.path)) == 3
+
+
+def test_what_is_removed_is_gone_and_the_rest_stays(trash):
+    gone, stays = trash.put(entry("one"), FILES), trash.put(entry("two"), FILES)
+    trash.remove(gone)
+    trash.remove(gone)  # somebody else was faster
+    assert list(trash.stored()) == [stays]
+    assert len(everything(trash.root)) == 4
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from histfs.trash import Trash
+from tests.trash.test_trash import entry
+
+def content():
+    yield b"au"
+    print(flush=True)
+    signal.pause()
+
+Trash(Path(sys.argv[1])).put(entry(), {"audio.mp3": content()})
+"""
+
+
+def test_a_process_that_is_killed_leaves_nothing_that_stays(trash):
+    command = [sys.executable, "-c", KILLED, str(trash.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        trash.clean()
+        assert len(everything(trash.root)) == 2, "it is being written"
+        assert list(trash.stored()) == []
+        child.send_signal(signal.SIGKILL)
+    trash.clean()
+    assert everything(trash.root) == []
+
+
+def test_it_comes_out_as_it_went_in(trash, tmp_path):
+    stored = trash.put(entry(), FILES)
+    place = trash.export(stored, tmp_path / "out")
+    assert place == tmp_path / "out" / NAME
+    found = {path.name: path.read_bytes() for path in place.iterdir()}
+    assert found == {name: b"".join(chunks) for name, chunks in FILES.items()}
+    assert {path.stat().st_mtime for path in (place, *place.iterdir())} == {DATE}
+    assert trash.find("one") == stored
+
+
+def test_nothing_is_written_over(trash, tmp_path):
+    stored = trash.put(entry(), FILES)
+    (tmp_path / NAME).symlink_to("nowhere")
+    with pytest.raises(TrashFailed, match="is there already"):
+        trash.export(stored, tmp_path)
+
+
+def test_what_is_damaged_does_not_come_out(trash, tmp_path):
+    stored = trash.put(entry(), FILES)
+    (stored.path / "audio.mp3").write_bytes(b"olive")
+    with pytest.raises(TrashDamaged, match=r"audio\.mp3"):
+        trash.export(stored, tmp_path / "out")
+    assert everything(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"[]", b"\xff", entry(name="../../x").to_json().encode(), b"[" * 100_000],
+    ids=["empty", "no fields", "a list", "no text", "leads elsewhere", "nested"],
+)
+def test_an_entry_that_can_not_be_read_is_listed_as_such_and_hides_no_other(
+    trash, content, tmp_path, caplog
+):
+    odd, good = trash.put(entry("odd"), FILES), trash.put(entry("two"), FILES)
+    (odd.path / "entry.json").write_bytes(content)
+    assert [(stored.path, bool(stored.entry)) for stored in trash.stored()] == [
+        (odd.path, False), (good.path, True)
+    ]  # fmt: skip
+    with pytest.raises(TrashDamaged):
+        trash.export(next(trash.stored()), tmp_path / "out")
+    caplog.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
@@ -10,6 +11,8 @@ from histfs.catalog.store import Store
 from histfs.core.errors import NoSuchPath
 from histfs.core.index import FacetValue, Listed
 from histfs.core.item import Details, Facets, Item
+from histfs.core.recent import Recent
+from histfs.core.removal import LINGER
 from histfs.core.times import Span
 from histfs.core.waiting import Waiter
 
@@ -33,6 +36,7 @@ class Catalog:
         self._refresher = refresher
         self._describe = describe
         self._details = lru_cache(_DETAILS)(self._read_details)
+        self._forgotten = Recent[str, Details](LINGER)
 
     @property
     def version(self) -> int:
@@ -94,12 +98,17 @@ class Catalog:
 
     def _read_details(self, item: Item) -> Details:
         raw = self._store.raw(item.key, item.date)
-        if raw is None:
+        if raw is not None:
+            return self._describe(raw)
+        forgotten = self._forgotten.get(item.key)
+        if forgotten is None:
             raise NoSuchPath(item.key)
-        return self._describe(raw)
+        return forgotten
 
     def forget(self, item: Item) -> None:
-        """Take a deleted item out."""
+        """Take a deleted item out; its details are kept for as long as its paths resolve."""
+        with contextlib.suppress(NoSuchPath):  # it may have been found to be gone meanwhile
+            self._forgotten.put(item.key, self.details(item))
         self._store.forget(item.key, item.date)
 
     def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:

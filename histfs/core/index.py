@@ -96,7 +96,7 @@ class Index(Protocol):
         """Return the facets of an item."""
 
     def details(self, item: Item) -> Details:
-        """Return the raw object and the text of an item; `NoSuchPath` when it is gone."""
+        """Return the raw object and the text of an item; `NoSuchPath` when they are gone."""
 
     def forget(self, item: Item) -> None:
-        """Take a deleted item out."""
+        """Take a deleted item out; its details can be had as long as it lingers (`Removal`)."""

@@ -7,7 +7,8 @@ copy and the DELETE belong together and are made by a worker.
 ``rm -r ITEM`` is several calls: it reads the directory, unlinks each file, removes the directory.
 The call that unlinks the audio deletes the item, and what comes after it must still find the rest.
 So an item that was deleted here lingers for `LINGER` seconds: no directory lists it, but its paths
-resolve. The same holds for directories that lost their last item.
+resolve, and its other files can be read: `rsync --remove-source-files` unlinks the audio before it
+has sent them. The same holds for directories that lost their last item.
 
 Threads: `_lock` guards all state; whether there is any at all is seen without it. The DELETE is
 sent by a worker thread, with no lock held.

@@ -216,9 +216,14 @@ class Tree:
                 raise NotADirectory(path)
 
     def _stat_file(self, node: ItemFileNode, waiter: Waiter) -> Attributes:
-        # What lingers is there to be unlinked, and its details are gone.
-        gone = self._removal.lingering(node.item.key) is not None
-        return self.file_attributes(node, 0 if gone else node.file.size(node.item, waiter))
+        try:
+            size = node.file.size(node.item, waiter)
+        except NoSuchPath:
+            # What lingers is there to be unlinked, also where its details are gone.
+            if self._removal.lingering(node.item.key) is None:
+                raise
+            size = 0
+        return self.file_attributes(node, size)
 
     def _places(self, item: Item) -> list[Path]:
         """Return the directories that hold an item, as far as they can be told."""

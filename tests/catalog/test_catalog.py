@@ -66,7 +66,7 @@ def test_what_was_asked_for_is_answered_without_the_source(catalog, world):
     assert world.source.count("list") == asked
 
 
-def test_a_deleted_item_is_forgotten_and_its_details_are_gone(catalog):
+def test_a_deleted_item_is_forgotten(catalog):
     catalog.ensure(ALWAYS, Waiter(5))
     a, version = catalog.find("a", 1), catalog.version
     assert catalog.newest(Span(0, 2)) == 1
@@ -78,6 +78,23 @@ def test_a_deleted_item_is_forgotten_and_its_details_are_gone(catalog):
     assert catalog.newest(Span(0, 2)) is None
     assert keys(catalog.between(ALWAYS)) == ["b"]
     assert catalog.complete(ALWAYS)
+
+
+def test_the_details_of_deleted_items_can_be_had_for_a_while(catalog, world):
+    world.source.add(*(record(f"more{n}", 10 + n, f"text {n}") for n in range(100)))
+    catalog.ensure(ALWAYS, Waiter(5))
+    items = [catalog.find(listed.key, listed.date) for listed in catalog.between(ALWAYS)]
+    before = [catalog.details(item) for item in items]
+    for item in items:
+        catalog.forget(item)
+    assert [catalog.details(item) for item in items] == before
+
+
+def test_the_details_of_what_was_deleted_elsewhere_are_gone(catalog, world):
+    catalog.ensure(ALWAYS, Waiter(5))
+    a = catalog.find("a", 1)
+    world.store.forget("a", 1)
+    catalog.forget(a)
     with pytest.raises(NoSuchPath):
         catalog.details(a)
 

@@ -47,6 +47,7 @@ class TableIndex:
         self.on_asked = lambda: None
         self.on_read = lambda: None
         self._changes: list[Span] = []
+        self._forgotten: dict[str, Record] = {}
         self.add(*records)
 
     # What the test does
@@ -110,13 +111,15 @@ class TableIndex:
         return self.rows[item.key].facets if item.key in self.rows else {}
 
     def details(self, item: Item) -> Details:
-        if item.key not in self.rows:
+        record = self.rows.get(item.key) or self._forgotten.get(item.key)
+        if record is None:
             raise NoSuchPath(item.key)
-        raw = json.loads(self.rows[item.key].raw)
+        raw = json.loads(record.raw)
         return Details(indented(raw), raw["text"])
 
     def forget(self, item: Item) -> None:
         if item.key in self.rows:
+            self._forgotten[item.key] = self.rows[item.key]
             self.discard(item.key)
 
     def _ask(self, method: str, *spans: Span) -> None:

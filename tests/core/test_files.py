@@ -86,7 +86,7 @@ def test_a_file_that_is_open_keeps_its_bytes_when_the_item_goes():
     row = record("id", 0, "kept")
     index = TableIndex([row])
     opened = TextFile(index).open(row.item, NOW)
-    index.forget(row.item)
+    index.discard(row.item.key)
     assert opened.read(1, 3, NOW) == b"ept"
     with pytest.raises(NoSuchPath):
         TextFile(index).open(row.item, NOW)

@@ -143,16 +143,25 @@ def test_a_delete_is_not_sent_twice_when_tls_breaks_after_it(
 # Deleting
 
 
-def test_a_delete_whose_answer_is_lost_is_settled_by_asking(live, simulator, first):
-    simulator.faults.add(Fault("DELETE", "reset", perform=True))
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("DELETE", "reset", perform=True),
+        Fault("DELETE", "status", status=504, perform=True),
+        Fault("DELETE", "html", status=200, perform=True),
+    ],
+    ids=["reset", "504", "html"],
+)
+def test_a_delete_whose_answer_is_lost_is_settled_by_asking(live, simulator, first, fault):
+    simulator.faults.add(fault)
     live.delete(first)
     assert first not in simulator.library
     assert (simulator.counts[DELETE], simulator.counts[ITEM]) == (1, 1)
 
 
 def test_a_delete_that_can_not_be_settled_is_an_error(live, simulator, first):
-    simulator.faults.add(Fault("DELETE", "reset", perform=True), Fault("GET", "status", status=418))
-    with pytest.raises(http.SourceError):
+    simulator.faults.add(Fault("DELETE", "reset", perform=True), Fault("GET", "status", status=403))
+    with pytest.raises(Unreachable):
         live.delete(first)
     assert simulator.counts[DELETE] == 1
 

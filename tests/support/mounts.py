@@ -19,9 +19,9 @@ from histfs.simulator import Simulator
 PATIENCE = 20
 
 
-def command(*arguments: object) -> list[str]:
+def command(*arguments: object, program: str = "histfs") -> list[str]:
     """Return the command line of a histfs command."""
-    return [sys.executable, "-m", "histfs", *map(str, arguments)]
+    return [sys.executable, "-m", program, *map(str, arguments)]
 
 
 def environment(binding: str, key: str = "demo-key", **more: str) -> dict[str, str]:
@@ -60,6 +60,7 @@ def mounted(
     *arguments: object,
     env: Mapping[str, str] | None = None,
     may_log: str = "",
+    program: str = "histfs",
 ) -> Iterator[Mount]:
     """Mount the simulator's history; the process must end with status 0 and a clean log.
 
@@ -70,12 +71,14 @@ def mounted(
         arguments: more of the command line.
         env: more of the environment.
         may_log: a text that excuses the error lines it stands in.
+        program: the module that is run.
     """
     mountpoint, log = directory / "mnt", directory / "log"
     mountpoint.mkdir(exist_ok=True, parents=True)
     line = command(
         "mount", "-f", mountpoint, "--base-url", simulator.base_url,
-        "--cache-dir", directory / "cache", "--timezone", "UTC", *arguments,
+        "--cache-dir", directory / "cache", "--trash", directory / "trash", "--timezone", "UTC",
+        *arguments,
     )  # fmt: skip
     full = environment(binding, simulator.api_key, **(env or {}))
     with log.open("w") as output:

@@ -12,7 +12,14 @@ from urllib.parse import quote
 
 import msgspec
 
-from histfs.core.errors import BadAnswer, Missing, Rejected, ServerFailed, Unreachable
+from histfs.core.errors import (
+    BadAnswer,
+    Missing,
+    Rejected,
+    ServerFailed,
+    SourceError,
+    Unreachable,
+)
 from histfs.core.item import Details, Record
 from histfs.core.source import Page, Query
 from histfs.core.times import ALWAYS
@@ -129,12 +136,15 @@ class History:
         tells whether it was deleted.
         """
         try:
-            self._http.send("DELETE", _path(item_id))
-        except (Unreachable, ServerFailed, BadAnswer):
+            self._http.json("DELETE", _path(item_id), _done)
+        except (Unreachable, ServerFailed, BadAnswer) as error:
             try:
                 self.get(item_id)
             except Missing:
                 return
+            except SourceError as unsettled:
+                # Not this one: that asking is refused says nothing of the delete.
+                raise error from unsettled
             raise
 
     @contextmanager
@@ -210,6 +220,12 @@ def _item(content: bytes) -> Record:
     if not raw.startswith(b"{"):
         raise BadAnswer("the answer is JSON, but not an object")
     return record_of(raw)
+
+
+def _done(content: bytes) -> None:
+    """Read the answer to a delete: ``{"status": "ok"}``, or anything that isn't a sign-in page."""
+    if content.strip():
+        leniently(content)
 
 
 def _sent(content: bytes) -> bytes:

@@ -207,11 +207,6 @@ class Http:
                 kind = self._shown(response.headers.get("Content-Type", "no content type"))
                 raise BadAnswer(f"the answer is not JSON ({kind})") from error
 
-    def send(self, method: str, path: str) -> None:
-        """Send a request whose answer says nothing but that it was done."""
-        with self._answer(method, path):
-            pass
-
     @contextlib.contextmanager
     def stream(
         self, method: str, path: str, payload: Mapping[str, Any] | None = None
@@ -313,6 +308,8 @@ def _translated() -> Iterator[None]:
         ValueError,  # requests looks at a redirect's Location even when it doesn't follow it
     ) as error:
         raise BadAnswer(f"the request failed: {one_line(str(error))}") from error
+    except OSError as error:  # such as a CA bundle of the environment that isn't there
+        raise Unreachable(f"no connection can be made: {one_line(str(error))}") from error
 
 
 def _reason(error: BaseException) -> str:

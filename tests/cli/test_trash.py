@@ -1,0 +1,87 @@
+"""`histfs trash`, over a mount from which items were deleted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from histfs.simulator import Fault
+from tests.support.mounts import mounted
+
+pytestmark = pytest.mark.fuse
+
+
+@pytest.fixture
+def deleted(simulator, tmp_path, binding) -> dict[str, bytes]:
+    """Delete two items through a mount; return their audio by id, in the order of deletion."""
+    with mounted(simulator, tmp_path, binding) as mount:
+        items = mount.items()[3:5]
+        ids = [item.name.split("_", 2)[2] for item in items]
+        clips = {key: bytes(simulator.library.clip(key)) for key in ids}
+        for item in items:
+            subprocess.run(["rm", "-r", item], check=True)
+    return clips
+
+
+@pytest.fixture
+def in_trash(run, tmp_path):
+    """Run a command on the trash of that mount; no key is needed."""
+
+    def in_trash(*arguments, **env):
+        return run("trash", *arguments, "--trash", tmp_path / "trash", key=None, **env)
+
+    return in_trash
+
+
+def listed(in_trash) -> list[dict]:
+    return [json.loads(line)["entry"] for line in in_trash("list", "--json").out.splitlines()]
+
+
+def test_what_was_deleted_is_listed_shown_and_exported(deleted, in_trash, tmp_path):
+    assert [entry["id"] for entry in listed(in_trash)] == list(deleted)
+    assert all(entry["deleted"] for entry in listed(in_trash))
+    (first, second), lines = deleted, in_trash("list").out.splitlines()
+    assert [first in lines[0], second in lines[1]] == [True, True]
+    shown = in_trash("show", first).out
+    assert listed(in_trash)[0]["files"]["audio.mp3"]["sha256"] in shown
+    done = in_trash("export", first, tmp_path / "out")
+    (place,) = (tmp_path / "out").iterdir()
+    assert (done.status, done.out) == (0, f"{place}\n")
+    assert next(place.glob("audio.*")).read_bytes() == deleted[first]
+    assert in_trash("export", first, tmp_path / "out").status == 78
+    assert len(listed(in_trash)) == 2
+
+
+def test_damage_is_told_when_it_comes_out(deleted, in_trash, tmp_path):
+    next((tmp_path / "trash").glob("*/audio.*")).write_bytes(b"x")
+    done = in_trash("export", next(iter(deleted)), tmp_path / "out")
+    assert (done.status, "SHA-256" in done.line) == (65, True)
+
+
+def test_it_is_emptied_of_what_is_old_enough(deleted, in_trash):
+    assert in_trash("empty", "--older-than", "1d").out.startswith("0 items removed")
+    assert len(listed(in_trash)) == 2
+    assert in_trash("empty").out.startswith("2 items removed")
+    assert in_trash("list").out == ""
+
+
+def test_what_is_not_there_is_said_in_a_line(in_trash):
+    assert in_trash("list").out == ""
+    for command in (("show", "x"), ("export", "x", "out")):
+        done = in_trash(*command)
+        assert (done.status, "x is not in the trash" in done.line) == (2, True)
+    assert in_trash("empty", "--older-than", "soon").status == 2
+
+
+def test_an_item_whose_audio_can_not_be_had_is_deleted_without_the_trash_alone(
+    simulator, tmp_path, binding
+):
+    simulator.faults.add(Fault("/audio", "status", status=404))
+    for arguments, status, left in (((), 1, 60), (("--no-trash",), 0, 59)):
+        with mounted(simulator, tmp_path, binding, *arguments, may_log="404") as mount:
+            done = subprocess.run(["rm", "-rf", mount.items()[0]], capture_output=True, text=True)
+            assert (done.returncode, "Input/output error" in done.stderr) == (status, status == 1)
+            assert len(mount.items()) == len(simulator.library) == left
+    assert not (tmp_path / "trash").exists() or list((tmp_path / "trash").iterdir()) == []

@@ -85,6 +85,11 @@ class Removal:
         with self._lock:
             self._hidden.setdefault(item.key, set()).add(name)
 
+    def show(self, item: Item) -> None:
+        """Show what was hidden of an item: it stays."""
+        with self._lock:
+            self._hidden.pop(item.key, None)
+
     def hidden(self, item: Item) -> frozenset[str]:
         """Return the names of an item's files that are hidden."""
         if not self._hidden:
@@ -115,12 +120,12 @@ class Removal:
         try:
             self._archive.prepare(item, waiter)
         except (Interrupted, DeadlineExceeded):
-            self._show(item)
+            self.show(item)
             raise
         except Missing as error:
             missing = error
         except HistfsError as error:
-            self._show(item)
+            self.show(item)
             raise _not_archived(item, error) from error
         delete = partial(self._delete, item, name, held, missing)
         waiter.result(self._flights.fly(("delete", item.key), delete))
@@ -173,7 +178,7 @@ class Removal:
             else:
                 self._confirm_gone(item, missing)
         except Exception:
-            self._show(item)
+            self.show(item)
             raise
         self._gone(item, name, directories)
 
@@ -199,10 +204,6 @@ class Removal:
             log.info("item %s was deleted elsewhere already", item.key)
             return
         raise _not_archived(item, missing) from missing
-
-    def _show(self, item: Item) -> None:
-        with self._lock:
-            self._hidden.pop(item.key, None)
 
     def _gone(self, item: Item, name: str, directories: list[tuple[str, ...]]) -> None:
         now = self._clock()

@@ -191,9 +191,13 @@ class Tree:
             # directories are for rmdir.
             raise NotPermitted(path)
         if node.file.deletes and self._removal.lingering(node.item.key) is None:
-            # Where there is no audio nobody loses any.
-            with contextlib.suppress(Missing):
+            try:
                 node.file.before_delete(node.item, waiter)
+            except Missing:
+                pass  # where there is no audio nobody loses any
+            except HistfsError:
+                self._removal.show(node.item)
+                raise
             self._removal.delete(node.item, node.name, self._places(node.item), waiter)
         else:
             self._removal.hide(node.item, node.name)

@@ -156,6 +156,18 @@ def test_a_deleted_item_is_listed_nowhere_but_the_rest_of_it_is_there_to_be_remo
         world.rmdir(HOME)
 
 
+def test_an_item_is_whole_when_who_has_it_open_could_not_read_on(world):
+    def fail(item, waiter):
+        raise Unreachable("down")
+
+    names = world.names(HOME)
+    world.audio.secure = fail
+    with pytest.raises(Unreachable):
+        rm_r(world, HOME)
+    assert world.names(HOME) == names
+    assert world.source.count("delete") == 0
+
+
 def test_what_lingers_of_an_item_is_what_it_was(world):
     def seen():
         paths = (f"{HOME}/meta.json", f"{HOME}/text.txt")

@@ -7,13 +7,11 @@ from hypothesis import strategies as st
 
 from histfs.core.secret import Secret
 from histfs.settings import (
-    KEY_VARIABLE,
     MountOptions,
-    NoKey,
+    OptionError,
     Settings,
     SettingsError,
     default_cache_dir,
-    find_key,
     parse_base_url,
     parse_mount_options,
     parse_patterns,
@@ -115,6 +113,23 @@ def test_a_url_that_is_more_or_less_than_a_base_is_refused(text):
         parse_base_url(text)
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["api.elevenlabs.io", "192.168.1.2:8080", "0.0.0.0", "[::]", "[2001:db8::1]",
+     "127.0.0.1.example.com", "localhost.example.com", "localhost.", "127.1", "2130706433"],
+)  # fmt: skip
+def test_http_to_another_machine_is_refused_unless_it_is_asked_for(host):
+    with pytest.raises(OptionError, match="--insecure-http"):
+        parse_base_url(f"http://{host}")
+    assert parse_base_url(f"http://{host}", insecure_http=True) == f"http://{host}"
+    assert parse_base_url(f"https://{host}") == f"https://{host}"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10:80", "[::1]:80", "LocalHost"])
+def test_http_within_this_machine_needs_no_asking(host):
+    assert parse_base_url(f"http://{host}") == f"http://{host}"
+
+
 def test_without_options_a_mount_is_for_its_owner_and_holds_links():
     options = parse_mount_options([])
     assert options == MountOptions()
@@ -173,65 +188,21 @@ def test_an_option_that_can_not_be_used_is_refused_by_its_name(text):
         parse_mount_options(["allow_other", text])
 
 
-@pytest.fixture
-def key_file(tmp_path: Path) -> Path:
-    file = tmp_path / "key"
-    file.write_text(f"{KEY}\n")
-    return file
-
-
-@pytest.fixture
-def credentials(tmp_path: Path) -> dict[str, str]:
-    directory = tmp_path / "credentials"
-    directory.mkdir()
-    (directory / "elevenlabs-api-key").write_text("from-credentials")
-    return {"CREDENTIALS_DIRECTORY": str(directory)}
-
-
-def test_the_key_is_read_from_the_file_that_was_given(key_file, credentials):
-    environment = {**credentials, KEY_VARIABLE: "from-environment"}
-    assert find_key(key_file, environment).reveal() == KEY
-
-
-def test_then_from_systemds_credentials(credentials):
-    environment = {**credentials, KEY_VARIABLE: "from-environment"}
-    assert find_key(None, environment).reveal() == "from-credentials"
-
-
-@pytest.mark.parametrize("directory", ["", "/nowhere"])
-def test_then_from_the_environment(directory):
-    environment = {"CREDENTIALS_DIRECTORY": directory, KEY_VARIABLE: " from-environment "}
-    assert find_key(None, environment).reveal() == "from-environment"
-
-
-def test_no_key_is_told_with_what_to_do():
-    with pytest.raises(NoKey, match=f"{KEY_VARIABLE}.*--api-key-file"):
-        find_key(None, {})
-
-
-@pytest.mark.parametrize("content", [b"", b" \n"])
-def test_an_empty_file_holds_no_key_and_nothing_else_is_taken_instead(key_file, content):
-    key_file.write_bytes(content)
-    with pytest.raises(NoKey, match="empty"):
-        find_key(key_file, {KEY_VARIABLE: "from-environment"})
-
-
 @pytest.mark.parametrize(
-    "content",
-    [f"{KEY} x".encode(), f"{KEY}\n{KEY}".encode(), b"\xff\xfe", "ключ".encode()],
+    ("text", "said"),
+    [
+        ("", None),
+        ("umask=0", None),
+        ("allow_root", None),
+        ("allow_other", "readable to its owner alone"),
+        ("allow_other,umask=022", "readable to every user of this machine"),
+        ("allow_other,umask=0", "readable to every user of this machine"),
+        ("allow_other,umask=027,gid=42", "readable to the group 42"),
+    ],
 )
-def test_what_can_not_be_a_key_is_refused_without_showing_it(key_file, content):
-    key_file.write_bytes(content)
-    with pytest.raises(SettingsError) as caught:
-        find_key(key_file, {})
-    assert KEY not in str(caught.value)
-    assert str(key_file) in str(caught.value)
-
-
-@pytest.mark.parametrize("name", [".", "missing", "key/below"])
-def test_a_key_file_that_can_not_be_read_is_told_by_its_name(key_file, name):
-    with pytest.raises(SettingsError, match="can't be read"):
-        find_key(key_file.parent / name, {})
+def test_it_is_told_who_else_can_read_the_history(text, said):
+    exposure = parse_mount_options([text]).exposure()
+    assert exposure is None if said is None else said in exposure
 
 
 def test_settings_do_not_show_the_key():

@@ -54,6 +54,7 @@ def run(monkeypatch, capsys) -> Iterator[Callable[..., Run]]:
     """Run a command in this process; only for what ends before anything is mounted."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
+    umask = os.umask(0o022)
 
     def run(*arguments: object, key: str | None = KEY, **env: str) -> Run:
         monkeypatch.setattr(sys, "argv", ["histfs", *map(str, arguments)])
@@ -66,6 +67,7 @@ def run(monkeypatch, capsys) -> Iterator[Callable[..., Run]]:
         return checked(Run(int(ended.value.code or 0), out, err))
 
     yield run
+    os.umask(umask)
     for handler in set(root.handlers) - set(handlers):
         root.removeHandler(handler)
         handler.close()

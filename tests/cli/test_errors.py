@@ -59,6 +59,7 @@ def test_a_key_file_without_a_key_is_named_with_the_reason(
         file.mkdir()
     elif content is not None:
         file.write_bytes(content)
+        file.chmod(0o600)
     done = run("mount", "-f", place, "--api-key-file", file)
     assert done.status == status
     assert str(file) in done.line

@@ -10,6 +10,7 @@ import pytest
 from histfs import __version__
 from histfs.core.errors import HistfsError
 from histfs.core.source import Query
+from histfs.simulator import Fault, Settings, Simulator
 from tests.sources.conftest import BASE, KEY
 
 ITEM = f"{BASE}/v1/history/a"
@@ -103,6 +104,26 @@ def test_a_netrc_file_is_not_used(make_history, answers, tmp_path, monkeypatch):
     assert "Authorization" not in answers.calls[0].request.headers
 
 
-def test_a_proxy_of_the_environment_does_not_get_what_is_for_this_machine(live, monkeypatch):
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_proxy_of_the_environment_does_not_get_what_is_for_this_machine(
+    make_history, monkeypatch, host
+):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    assert live.list(Query(limit=1)).records
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    try:
+        server = Simulator(Settings(items=1, host=host))
+    except OSError as error:
+        pytest.skip(f"{host}: {error.strerror}")
+    with server:
+        assert make_history(server.base_url, server.api_key).list(Query(limit=1)).records
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_server_that_redirects_brings_no_request_to_another_one(live, simulator, status):
+    with Simulator(Settings(items=1)) as other:
+        location = {"Location": f"{other.base_url}/v1/history"}
+        simulator.faults.add(Fault("", "redirect", status=status, headers=location))
+        for call in (lambda: live.list(Query()), lambda: live.delete("a")):
+            with pytest.raises(HistfsError, match=r"redirects to 127\.0\.0\.1: not followed"):
+                call()
+        assert other.counts.total == 0

@@ -1,23 +1,30 @@
-"""The catalog as the core's `Index`: what is stored, and the one who keeps it fresh."""
+"""The catalog as the core's `Index`: what is stored, and the one who keeps it fresh.
+
+Threads: any number at once; `_lock` guards the details of what was forgotten, the rest guards itself.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+
+from cachetools import TTLCache
 
 from histfs.catalog.refresh import Refresher
 from histfs.catalog.store import Store
 from histfs.core.errors import NoSuchPath
 from histfs.core.index import FacetValue, Listed
 from histfs.core.item import Details, Facets, Item
-from histfs.core.recent import Recent
 from histfs.core.removal import LINGER
 from histfs.core.times import Span
 from histfs.core.waiting import Waiter
 
 #: Items whose details are kept: who asks for one file of an item asks for the next one, too.
 _DETAILS = 64
+#: The same for items that were just deleted: some 16 MB.
+_FORGOTTEN = 1024
 
 
 class Catalog:
@@ -36,7 +43,8 @@ class Catalog:
         self._refresher = refresher
         self._describe = describe
         self._details = lru_cache(_DETAILS)(self._read_details)
-        self._forgotten = Recent[str, Details](LINGER)
+        self._lock = threading.Lock()
+        self._forgotten: TTLCache[str, Details] = TTLCache(_FORGOTTEN, LINGER)
 
     @property
     def version(self) -> int:
@@ -100,7 +108,8 @@ class Catalog:
         raw = self._store.raw(item.key, item.date)
         if raw is not None:
             return self._describe(raw)
-        forgotten = self._forgotten.get(item.key)
+        with self._lock:
+            forgotten = self._forgotten.get(item.key)
         if forgotten is None:
             raise NoSuchPath(item.key)
         return forgotten
@@ -108,7 +117,9 @@ class Catalog:
     def forget(self, item: Item) -> None:
         """Take a deleted item out; its details are kept for as long as its paths resolve."""
         with contextlib.suppress(NoSuchPath):  # it may have been found to be gone meanwhile
-            self._forgotten.put(item.key, self.details(item))
+            details = self.details(item)
+            with self._lock:
+                self._forgotten[item.key] = details
         self._store.forget(item.key, item.date)
 
     def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:

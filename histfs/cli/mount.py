@@ -13,7 +13,14 @@ import click
 from histfs import logs
 from histfs.background import Ready, run_in_background
 from histfs.cli.exits import reported
-from histfs.cli.options import MaybeEmpty, Seconds, account_options, account_settings, setting, trash_option
+from histfs.cli.options import (
+    MaybeEmpty,
+    Seconds,
+    account_options,
+    account_settings,
+    setting,
+    trash_option,
+)
 from histfs.core.secret import Secret
 from histfs.fuse.mountpoint import detach_dead
 from histfs.mounting import demo, serve

@@ -119,10 +119,11 @@ def test_a_redirect_of_the_audio_is_told_with_its_host(history, answers):
         pass
 
 
-def test_an_id_of_dots_alone_is_never_asked_for(history, answers):
+def test_an_id_that_is_a_step_in_a_path_is_never_asked_for(history, answers):
     for item_id in (".", "..", ""):
-        with pytest.raises(Missing):
-            history.get(item_id)
+        for ask in (history.get, history.delete):
+            with pytest.raises(Rejected, match="can't be asked for"):
+                ask(item_id)
     assert len(answers.calls) == 0
 
 
@@ -130,3 +131,14 @@ def test_the_list_names_the_permission_that_is_missing(history, answers):
     answers.get(f"{BASE}/v1/history", status=401, json=modern("missing_permissions", NO_PERMISSION))
     with pytest.raises(MissingPermission, match="speech_history_read"):
         history.list(Query())
+
+
+def test_a_media_type_that_is_an_escape_sequence_reaches_no_terminal(make_history, raw_server):
+    odd = b"text/\x1b[31m\x9b31m\xad"
+    url = raw_server(b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: 2\r\n\r\nhi" % odd)
+    with (
+        pytest.raises(BadAnswer, match="not audio but text/") as caught,
+        make_history(url).audio("a"),
+    ):
+        pass
+    assert str(caught.value).isprintable()

@@ -1,6 +1,6 @@
 """The catalog as the core's `Index`: what is stored, and the one who keeps it fresh.
 
-Threads: any number at once; `_lock` guards the details of what was forgotten, the rest guards itself.
+Threads: any number at once; `_lock` guards the details of what was forgotten, the rest itself.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ def status(**changed):
         "pid": 42,
         "mountpoint": "/home/you/history",
         "since": NOON,
-        "account": Account("default", "https://api.elevenlabs.io"),
+        "account": Account("default", "https://api.elevenlabs.io", "the command pass"),
         "items": 12_345,
         "windows": windows_of([ALWAYS]),
         "scan": Scan(True, None, "idle"),
@@ -76,6 +76,13 @@ def test_a_later_version_may_say_more():
     assert Status.from_json(json.dumps(more).encode()) == status()
 
 
+def test_an_earlier_version_may_not_say_where_the_key_comes_from():
+    less = json.loads(status().to_json())
+    del less["account"]["key_from"]
+    told = Status.from_json(json.dumps(less).encode()).lines(Zone("UTC"))
+    assert "  key from     unknown" in told
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"\xff", b"[]", b"{}", b'{"version": 1}', b"[" * 100_000,
@@ -96,6 +103,7 @@ def test_it_is_told_in_aligned_lines():
         "/home/you/history",
         "  histfs       0.1.0, process 42, mounted 2024-05-02 12:00:00",
         "  account      default, https://api.elevenlabs.io",
+        "  key from     the command pass",
         "  items        12,345; the whole history is known",
         "  audio cache  3.0 MB of 2.0 GB",
         "  requests     1,500 list, 0 get, 7 audio, 0 delete",
@@ -114,7 +122,7 @@ def test_it_is_told_in_aligned_lines():
     ],
 )
 def test_it_tells_how_far_the_history_is_known(scan, said):
-    assert lines(scan=scan)[3].endswith(said)
+    assert lines(scan=scan)[4].endswith(said)
 
 
 def test_the_last_error_is_told_with_its_time():
@@ -127,7 +135,7 @@ def test_nothing_reaches_the_terminal_as_an_escape(odd):
     told = lines(
         version=odd,
         mountpoint=odd,
-        account=Account(odd, odd),
+        account=Account(odd, odd, odd),
         last_error=Failure(NOON, odd),
         requests={odd: 1},
         scan=Scan(False, None, odd),

@@ -145,6 +145,22 @@ def prepare(path: Path) -> None:
             _check_or_create(path)
 
 
+def examine(path: Path) -> str | None:
+    """Read a catalog file through, and say what is wrong with it; None when nothing is.
+
+    Args:
+        path: the file; it exists.
+    """
+    if _mark(path).exists():
+        return "it was found to be damaged"
+    try:
+        with contextlib.closing(connect(path)) as db:
+            (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        return str(error)
+    return None if found == "ok" else str(found)
+
+
 def mark_damaged(path: Path) -> None:
     """Have a catalog file set aside the next time that it is opened.
 

@@ -10,6 +10,7 @@ import click
 
 from histfs import __version__
 from histfs.cli.cache import cache
+from histfs.cli.doctor import doctor
 from histfs.cli.exits import reported
 from histfs.cli.mount import mount
 from histfs.cli.simulate import simulate
@@ -51,6 +52,7 @@ histfs.add_command(mount)
 histfs.add_command(umount)
 histfs.add_command(sync)
 histfs.add_command(status)
+histfs.add_command(doctor)
 histfs.add_command(cache)
 histfs.add_command(trash)
 histfs.add_command(simulate)

@@ -81,10 +81,15 @@ def status_of(error: BaseException) -> int:
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), BUG)
 
 
+def advised(error: BaseException) -> str:
+    """Return what an exception says, and what to do."""
+    advice = next((_ADVICE[kind] for kind in type(error).__mro__ if kind in _ADVICE), None)
+    return f"{error}; {advice}" if advice else str(error)
+
+
 def line_of(error: BaseException) -> str:
     """Return what the user is told of an exception, in one line."""
-    advice = next((_ADVICE[kind] for kind in type(error).__mro__ if kind in _ADVICE), None)
-    return f"histfs: {error}; {advice}" if advice else f"histfs: {error}"
+    return f"histfs: {advised(error)}"
 
 
 def tell(error: BaseException) -> int:

@@ -1,8 +1,9 @@
 """HTTP to the API: the one place where requests is used, and where its errors end.
 
 Threads: a `Http` may be used by any number at once; requests' session and urllib3's pool are shared
-and guarded by themselves, and nothing else is kept. The deadline of a request travels in a context
-variable, because urllib3 asks the retry policy and gives it no other way to know.
+and guarded by themselves, and nothing else is kept but the date of the last answer, whole. The
+deadline of a request travels in a context variable, because urllib3 asks the retry policy and gives
+it no other way to know.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -162,6 +164,7 @@ class Http:
         self._session = requests.Session()
         self._session.auth = _KeyHeader(key)
         self._session.headers["User-Agent"] = f"histfs/{__version__}"
+        self._dated = "", 0.0
         host = urlsplit(base_url).hostname or ""
         # A proxy of the environment has no business between this machine and itself.
         self._proxies = {"no_proxy": host} if is_loopback(host) else None
@@ -180,6 +183,18 @@ class Http:
         adapter = HTTPAdapter(max_retries=retry, pool_maxsize=connections)
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, adapter)
+
+    @property
+    def ahead(self) -> float | None:
+        """The seconds by which the server's clock was ahead of ours; None when it didn't say.
+
+        As of its last answer, whatever that was.
+        """
+        said, received = self._dated
+        try:
+            return parsedate_to_datetime(said).timestamp() - received
+        except (TypeError, ValueError, OverflowError):
+            return None
 
     def json(
         self,
@@ -249,6 +264,7 @@ class Http:
                 allow_redirects=False,
                 stream=True,
             )
+        self._dated = response.headers.get("Date", ""), time.time()
         with contextlib.closing(response):
             if not 200 <= response.status_code < 300:
                 raise self._fault(response)

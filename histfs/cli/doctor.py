@@ -1,0 +1,67 @@
+"""``histfs doctor``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from histfs.cli import checks
+from histfs.cli.checks import Finding, guarded
+from histfs.cli.options import cache_options, key_of, trash_option
+from histfs.core.errors import HistfsError
+from histfs.core.printable import shown
+from histfs.settings import Settings, parse_base_url
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("mountpoint", required=False, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, on one line.")
+@trash_option
+@cache_options
+def doctor(mountpoint: Path | None, as_json: bool, **given: Any) -> None:  # noqa: ANN401
+    """Look at what a mount needs: this machine, the key, the server, the cache and the trash.
+
+    With MOUNTPOINT also whether it can be mounted on. Nothing is changed; the server is asked for
+    one item.
+    """
+    findings = []
+    for finding in _findings(mountpoint, given):
+        findings.append(finding)
+        if not as_json:
+            click.echo(shown(f"{finding.level}: {finding.check}: {finding.said}"))
+    if as_json:
+        click.echo(json.dumps({"checks": [asdict(finding) for finding in findings]}))
+    failures = (finding.status for finding in findings if finding.level == "fail")
+    click.get_current_context().exit(next(failures, 0))
+
+
+def _findings(mountpoint: Path | None, given: Mapping[str, Any]) -> Iterator[Finding]:
+    """Make one check after the other; those that need what isn't there are left out."""
+    yield from checks.machine()
+    key = base_url = None
+    try:
+        key = key_of(given)
+        yield Finding("key", "ok", f"from {key.origin}")
+    except HistfsError as error:
+        yield checks.failed("key", error)
+    try:
+        base_url = parse_base_url(given["base_url"], given["insecure_http"])
+    except HistfsError as error:
+        yield checks.failed("server", error)
+    cache_dir = given["cache_dir"].absolute()
+    if key is not None and base_url is not None:
+        settings = Settings(base_url=base_url, key=key, cache_dir=cache_dir)
+        yield from guarded("server", partial(checks.server, settings))
+        yield from guarded("cache", partial(checks.cache, settings))
+    else:
+        yield from guarded("cache", partial(checks.directory, "cache", cache_dir))
+    yield from guarded("trash", partial(checks.directory, "trash", given["trash"].absolute()))
+    yield from guarded("mounts", checks.mounts)
+    if mountpoint is not None:
+        yield from guarded("mountpoint", partial(checks.mountpoint, mountpoint.absolute()))

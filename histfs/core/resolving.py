@@ -207,6 +207,10 @@ class Resolver:
         dates = [date for date in moments_in(name, self._zone) if span and span.holds(date)]
         if span is None or key is None or not dates:
             raise NoSuchPath("/".join(parts))
+        linked = self._links and view is not self._home
+        if linked and self._removal.lingering(key) is not None:
+            # What was deleted lingers so that `rm -r` finds the rest of it. No link leads there.
+            raise NoSuchPath("/".join(parts))
         if view is not self._home and not view.listable(tuple(above[1:]), self._index):
             view.prepare(tuple(above[1:]), self._index, waiter)
         item = self._find(key, dates)
@@ -218,7 +222,7 @@ class Resolver:
             raise NoSuchPath("/".join(parts))
         if self._removal.lingering(key) is None and view.home(item, self._index) != parts[1:-1]:
             raise NoSuchPath("/".join(parts))
-        return ItemDirectory(item, parts, self._links and view is not self._home)
+        return ItemDirectory(item, parts, linked)
 
     def _find(self, key: str, dates: Sequence[int]) -> Item | None:
         """Find an item by its key and the dates that its name may stand for."""

@@ -195,6 +195,15 @@ def test_what_lingers_does_so_where_it_was_alone(world):
         assert_gone(world, path)
 
 
+def test_the_link_to_a_deleted_item_is_gone_at_once(world):
+    link = f"/by-voice/Rachel/{HOME.rpartition('/')[2]}"
+    assert world.stat(link).kind == 0o120000
+    world.unlink(AUDIO)
+    assert_gone(world, link)
+    with pytest.raises(NoSuchPath):
+        world.unlink(link)
+
+
 def test_what_lingers_is_let_go_of_after_a_while(world):
     world.unlink(AUDIO)
     world.clock.now += LINGER - 1

@@ -21,6 +21,7 @@ def test_the_version_is_told(run, option):
         (
             ["mount"],
             ["MOUNTPOINT", "histfs umount", "ELEVENLABS_API_KEY", "--api-key-file", "--read-only",
+             "--api-key-command", "--insecure-http",
              "--demo", "--foreground", "--base-url", "--cache-dir", "--audio-cache-size",
              "--listing-ttl", "--timezone", "--sizes", "--timeout", "--config", "placement=",
              "umask", "deletes the item"],
@@ -32,6 +33,7 @@ def test_the_version_is_told(run, option):
              "--connections", "--rescan", "--timeout", "--config", "Ctrl-C"],
         ),
         (["status"], ["[MOUNTPOINT]", "--json"]),
+        (["doctor"], ["[MOUNTPOINT]", "--json", "--trash", "--api-key-command", "Nothing is changed"]),
         (["cache"], ["verify"]),
         (
             ["cache", "verify"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal, get_args
@@ -185,6 +186,13 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._active: list[tuple[Fault, list[int]]] = []
+        self._happened: Counter[Kind] = Counter()
+
+    @property
+    def happened(self) -> Mapping[Kind, int]:
+        """How often each kind of fault has happened."""
+        with self._lock:
+            return dict(self._happened)
 
     def add(self, *faults: Fault) -> None:
         """Puts faults in force; of several that match a request, the first added happens."""
@@ -204,5 +212,6 @@ class Faults:
                     seen[0] += 1
                     turn = seen[0] - fault.after
                     if turn > 0 and (fault.count is None or turn <= fault.count):
+                        self._happened[fault.kind] += 1
                         return fault
         return None

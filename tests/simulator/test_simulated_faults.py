@@ -177,3 +177,10 @@ def test_latency_and_bandwidth(simulator, ask, audio):
     simulator.bandwidth = None
     simulator.latency = 0
     assert ask("GET", path).content == body
+
+
+def test_what_happened_is_counted_by_its_kind(simulator, ask):
+    simulator.faults.add(Fault("", "status", count=2), Fault("", "html", after=1))
+    for _ in range(4):
+        ask("GET", "/v1/history")
+    assert simulator.faults.happened == {"status": 2, "html": 1}

@@ -194,6 +194,7 @@ class Download:
     def _fail(self, error: BaseException) -> None:
         with self._changed:
             self._error = error
+            self._file = None
             self._changed.notify_all()
 
     def _fetch(self) -> None:

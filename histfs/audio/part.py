@@ -171,13 +171,14 @@ class Part:
         self._memory.in_use = not self.on_disk
 
     def discard(self) -> None:
-        """Remove the file, unless it was kept; where that fails it is a leftover."""
-        path, self._path = self._path, None
-        if path is not None:
-            try:
-                self._quota.remove(path)
-            except OSError as error:
-                log.info("an unfinished download can't be removed: %s", error.strerror)
+        """Remove the file, unless it was kept; where that fails it is a leftover.
+
+        It is let go of here: the error that ended it holds this object by its traceback, and until
+        the garbage collector comes by, the descriptor and the disk's blocks would stay.
+        """
+        self._remove()
+        del self.file
+        self._in_memory = None
 
     def _make(self, act: Callable[[], None], size: int) -> None:
         """Do something that takes bytes of the disk, or of memory once the disk takes none."""
@@ -207,6 +208,14 @@ class Part:
     def _translated(self) -> AbstractContextManager[None]:
         return translated("can't be written", self._incoming)
 
+    def _remove(self) -> None:
+        path, self._path = self._path, None
+        if path is not None:
+            try:
+                self._quota.remove(path)
+            except OSError as error:
+                log.info("an unfinished download can't be removed: %s", error.strerror)
+
     def _resize(self, size: int) -> None:
         if self._in_memory is None:
             self._quota.resize(self.file, size)
@@ -224,6 +233,6 @@ class Part:
         while done < self._written:
             chunk = os.pread(self.file.number, min(_CHUNK, self._written - done), done)
             done += os.pwrite(copy.number, chunk, done)
-        self.discard()
+        self._remove()
         self.file = self._in_memory = copy
         self._reserved = self._written

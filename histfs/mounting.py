@@ -139,7 +139,7 @@ def compose(settings: Settings) -> Iterator[Filesystem]:
             room=settings.audio_cache_size // _AHEAD_SHARE,
             set_audio=catalog.set_audio,
             fingerprint=store.fingerprint,
-            forget=catalog.forget,
+            doubt=catalog.doubt,
             exact=settings.exact_sizes,
         )
         # The audio comes last, so that `rm -r` asks for the delete when the rest is gone: where

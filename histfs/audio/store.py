@@ -47,7 +47,7 @@ class CachedAudio:
         set_audio: keeps the exact size of a clip, and its SHA-256 where it is known, by key, for
             ever.
         fingerprint: tells what a clip was when it came, by key.
-        forget: takes an item out of the catalog that turned out to be deleted elsewhere.
+        doubt: is told of an item that seems to be deleted elsewhere.
         exact: whether `size` fetches a clip whose exact size isn't known.
     """
 
@@ -62,7 +62,7 @@ class CachedAudio:
         room: int,
         set_audio: Callable[[str, int, bytes | None], None],
         fingerprint: Callable[[str], Fingerprint | None],
-        forget: Callable[[Item], None],
+        doubt: Callable[[Item], None],
         exact: bool = False,
     ) -> None:
         self._source = source
@@ -71,7 +71,7 @@ class CachedAudio:
         self._ahead = ReadAhead(following, self._fetch_ahead, ahead, room)
         self._set_audio = set_audio
         self._fingerprint = fingerprint
-        self._forget = forget
+        self._doubt = doubt
         self._exact = exact
         self._lock = threading.Lock()
         self._downloads: dict[str, Download] = {}
@@ -257,11 +257,11 @@ class CachedAudio:
             self._confirm(item)
 
     def _confirm(self, item: Item) -> None:
-        """Forget an item that was deleted elsewhere; without audio, but there, it stays listed."""
+        """See whether an item is still there; without audio, but there, it stays as it is."""
         try:
             self._source.get(item.id)
         except Missing:
-            self._forget(item)
+            self._doubt(item)
         except SourceError as error:
             log.info("whether %s is still there can't be told: %s", item.key, error)
 

@@ -104,6 +104,10 @@ class CachedCatalog:
         """Take a deleted item out."""
         self._catalog.forget(item)
 
+    def doubt(self, item: Item) -> None:
+        """Have an item's time asked for again, as it may not be there any more."""
+        self._catalog.doubt(item)
+
     def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
         """Keep the exact size of an item's audio, in bytes, and its SHA-256 where it is known."""
         self._catalog.set_audio(key, size, sha256)

@@ -122,6 +122,14 @@ class Catalog:
                 self._forgotten[item.key] = details
         self._store.forget(item.key, item.date)
 
+    def doubt(self, item: Item) -> None:
+        """Have an item's time asked for again, as it may not be there any more.
+
+        Until that is answered no directory with the item is listed: a server that has lost its way
+        says of every item that it doesn't know it.
+        """
+        self._store.doubt(Span(item.date, item.date + 1))
+
     def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
         """Keep the exact size of an item's audio, in bytes, and its SHA-256 where it is known."""
         self._store.set_audio(key, size, sha256)

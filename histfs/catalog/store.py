@@ -280,6 +280,10 @@ class Store:
         """Take a deleted item out."""
         self._write(lambda db: writing.forget(db, key, date, self._clock()))
 
+    def doubt(self, span: Span) -> None:
+        """Let a span be no longer known completely; its items stay."""
+        self._write(lambda db: writing.doubt(db, span))
+
     def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
         """Keep the exact size and the checksum of an item's audio.
 

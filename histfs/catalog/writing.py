@@ -123,6 +123,18 @@ def forget(db: sqlite3.Connection, key: str, date: int, now: float) -> Span | No
     return Span(date, date + 1) if rows else None
 
 
+def doubt(db: sqlite3.Connection, span: Span) -> Span | None:
+    """Let a span be no longer known completely.
+
+    Returns:
+        The span in which something has changed, None when it wasn't known before.
+    """
+    before = Windows(Window(*row) for row in db.execute(WINDOWS))
+    after = before.remove(span)
+    _put_windows(db, before, after)
+    return span if before.spans() != after.spans() else None
+
+
 def _deleted(db: sqlite3.Connection, now: float) -> set[str]:
     since = (now - DELETED_MEMORY, now)
     return {key for (key,) in db.execute("SELECT key FROM deleted WHERE at BETWEEN ? AND ?", since)}

@@ -31,7 +31,7 @@ class World:
     Attributes:
         sizes: what the store has asked the catalog to keep.
         checksums: the same, SHA-256.
-        forgotten: keys of the items that it has asked the catalog to forget.
+        doubted: keys of the items that it has told the catalog to ask for again.
     """
 
     source: MemorySource
@@ -39,7 +39,7 @@ class World:
     store: CachedAudio
     sizes: dict[str, int] = field(default_factory=dict)
     checksums: dict[str, bytes | None] = field(default_factory=dict)
-    forgotten: list[str] = field(default_factory=list)
+    doubted: list[str] = field(default_factory=list)
 
     def item(self, item_id: str = "a", size: int | None = None, date: int = DATE) -> Item:
         """Return an item as the catalog would; with ``size`` it is known, by default as kept."""
@@ -89,7 +89,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
         source = MemorySource() if source is None else source
         sizes: dict[str, int] = {}
         checksums: dict[str, bytes | None] = {}
-        forgotten: list[str] = []
+        doubted: list[str] = []
 
         def set_audio(key: str, size: int, sha256: bytes | None) -> None:
             sizes[key], checksums[key] = size, sha256
@@ -106,10 +106,10 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
             fingerprint=lambda key: (
                 Fingerprint(sizes[key], checksums[key]) if key in sizes else None
             ),
-            forget=lambda item: forgotten.append(item.key),
+            doubt=lambda item: doubted.append(item.key),
             exact=exact,
         )
-        return World(source, disk, store, sizes, checksums, forgotten)
+        return World(source, disk, store, sizes, checksums, doubted)
 
     yield make
     for pool in pools:

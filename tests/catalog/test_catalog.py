@@ -80,6 +80,28 @@ def test_a_deleted_item_is_forgotten(catalog):
     assert catalog.complete(ALWAYS)
 
 
+def test_an_item_that_is_doubted_stays_and_its_time_is_asked_for_again(catalog, world):
+    catalog.ensure(ALWAYS, Waiter(5))
+    a, version = catalog.find("a", 1), catalog.version
+    catalog.doubt(a)
+    assert not catalog.unchanged(Span(0, 5), version)
+    assert catalog.find("a", 1) == a
+    assert not catalog.complete(Span(0, 5))
+    assert catalog.complete(Span(2, 5))
+    world.source.fail("list", Unreachable("no"))
+    with pytest.raises(Unreachable):
+        catalog.ensure(Span(0, 5), Waiter(5))
+    world.source.recover()
+    world.source.discard("a")
+    world.later()
+    catalog.ensure(Span(0, 5), Waiter(5))
+    assert catalog.find("a", 1) is None
+    version = catalog.version
+    catalog.doubt(a)
+    catalog.doubt(a)
+    assert catalog.version == version + 1
+
+
 def test_the_details_of_deleted_items_can_be_had_for_a_while(catalog, world):
     world.source.add(*(record(f"more{n}", 10 + n, f"text {n}") for n in range(100)))
     catalog.ensure(ALWAYS, Waiter(5))

@@ -149,8 +149,10 @@ def test_a_delete_is_not_sent_twice_when_tls_breaks_after_it(
         Fault("DELETE", "reset", perform=True),
         Fault("DELETE", "status", status=504, perform=True),
         Fault("DELETE", "html", status=200, perform=True),
+        Fault("DELETE", "status", status=200, body={}, perform=True),
+        Fault("DELETE", "status", status=200, body="", perform=True),
     ],
-    ids=["reset", "504", "html"],
+    ids=["reset", "504", "html", "{}", "empty"],
 )
 def test_a_delete_whose_answer_is_lost_is_settled_by_asking(live, simulator, first, fault):
     simulator.faults.add(fault)

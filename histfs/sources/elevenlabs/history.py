@@ -223,9 +223,10 @@ def _item(content: bytes) -> Record:
 
 
 def _done(content: bytes) -> None:
-    """Read the answer to a delete: ``{"status": "ok"}``, or anything that isn't a sign-in page."""
-    if content.strip():
-        leniently(content)
+    """Read the answer to a delete: ``{"status": "ok"}``; what else is done says so when asked."""
+    answer = leniently(content)
+    if not isinstance(answer, dict) or answer.get("status") != "ok":
+        raise BadAnswer("the answer doesn't say that the item is deleted")
 
 
 def _sent(content: bytes) -> bytes:

@@ -78,7 +78,7 @@ def mounted(
     line = command(
         "mount", "-f", mountpoint, "--base-url", simulator.base_url,
         "--cache-dir", directory / "cache", "--trash", directory / "trash", "--timezone", "UTC",
-        *arguments,
+        *arguments, program=program,
     )  # fmt: skip
     full = environment(binding, simulator.api_key, **(env or {}))
     with log.open("w") as output:

@@ -1,0 +1,177 @@
+"""A mount of a long history of which a part is known, that many tests share."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from histfs.simulator import Fault, Settings, Simulator
+from tests.support.altered import NAME, World
+from tests.support.bindings import BINDINGS, missing
+from tests.support.mounts import Mount, mounted
+from tests.support.patience import eventually
+
+LIST = "GET /v1/history"
+ITEM = "GET /v1/history/{id}"
+AUDIO = "GET /v1/history/{id}/audio"
+DELETE = "DELETE /v1/history/{id}"
+#: Bytes of a clip: several chunks of what is read at once.
+SIZE = 100_000
+
+
+@pytest.fixture(scope="session")
+def binding() -> str:
+    """One FUSE library that works: which one makes no difference to what happens elsewhere."""
+    works = [name for name in reversed(BINDINGS) if not missing(name)]
+    if not works and os.environ.get("HISTFS_REQUIRE_FUSE") == "1":
+        pytest.fail(f"FUSE is required and can't be used: {missing(BINDINGS[0])}")
+    if not works:
+        pytest.skip(str(missing(BINDINGS[0])))
+    return works[0]
+
+
+@dataclass
+class Stage:
+    """A mount, its server, and the world that it lives in.
+
+    The newest thousand items are known; all listings are stale at once.
+    """
+
+    simulator: Simulator
+    mount: Mount
+    world: World
+    directory: Path
+
+    def __post_init__(self) -> None:
+        by_day: dict[str, list[str]] = {}
+        for item in self.simulator.library.ids():
+            moment = self.simulator.library.item(item)["date_unix"]
+            by_day.setdefault(time.strftime("by-date/%Y/%m/%d", time.gmtime(moment)), []).append(
+                item
+            )
+        days = list(by_day)
+        self._ids = by_day
+        # Neither the day that is known in part, nor one beside a day that was just listed.
+        known = list(itertools.takewhile(lambda day: self._last(day) < 1000, days))
+        self._known, self._unknown = iter(known), iter(days[len(known) + 3 :: 2])
+
+    def _last(self, day: str) -> int:
+        days = list(self._ids)
+        return sum(len(self._ids[earlier]) for earlier in days[: days.index(day) + 1])
+
+    def known_day(self) -> Path:
+        """Return a day that is known, another one each time."""
+        return self.mount.path / next(self._known)
+
+    def unknown_day(self) -> Path:
+        """Return a day of which nothing is known, another one each time."""
+        return self.mount.path / next(self._unknown)
+
+    def ids(self, day: Path) -> set[str]:
+        """Return which items a day has, at the server."""
+        return set(self.in_order(day))
+
+    def in_order(self, day: Path) -> list[str]:
+        """Return which items a day has, newest first."""
+        return self._ids[str(day.relative_to(self.mount.path))]
+
+    def served(self, item: Path) -> bytes:
+        """Return the audio of an item, as the server has it."""
+        return bytes(self.simulator.library.clip(id_of(item)))
+
+    def cached(self) -> set[str]:
+        """Return the ids of the clips that are kept."""
+        return {path.name for path in self.directory.glob("cache/*/audio/*/*")}
+
+    def trashed(self) -> list[str]:
+        """Return the names in the trash, also of what isn't whole."""
+        trash = self.directory / "trash"
+        return sorted(os.listdir(trash)) if trash.exists() else []
+
+    @contextlib.contextmanager
+    def failing(self, *faults: Fault) -> Iterator[None]:
+        """Let faults be in force within the block."""
+        self.simulator.counts.reset()
+        self.simulator.faults.add(*faults)
+        try:
+            yield
+        finally:
+            self.simulator.faults.clear()
+
+    def recovers(self, day: Path) -> None:
+        """See to it that a day is listed whole, a moment after a fault has gone."""
+        assert eventually(lambda: {id_of(item) for item in day.iterdir()}) == self.ids(day)
+
+
+@contextlib.contextmanager
+def staged(
+    directory: Path, binding: str, *arguments: object, **settings: object
+) -> Iterator[Stage]:
+    """Mount a history of 150 days with 3,000 items, of which a thousand are known."""
+    of_history = {"items": 3000, "days": 150, "alignments": False, "clip_bytes": SIZE, **settings}
+    world = World(directory / "world.json")
+    with (
+        Simulator(Settings(**of_history)) as simulator,
+        mounted(
+            simulator, directory, binding, "--listing-ttl", "0", *arguments,
+            env=world.env, program=NAME,
+        ) as mount,
+    ):  # fmt: skip
+        yield Stage(simulator, mount, world, directory)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory, binding) -> Iterator[Stage]:
+    """A stage that the tests of a module share: each takes days of its own."""
+    with staged(tmp_path_factory.mktemp("stage"), binding, "--timeout", "5") as stage:
+        yield stage
+
+
+def id_of(item: Path) -> str:
+    """Return the id of an item's directory."""
+    return item.name.split("_", 2)[2]
+
+
+def audio_of(item: Path) -> Path:
+    """Return the audio of an item's directory."""
+    return next(item.glob("audio.*"))
+
+
+def code_of(call, *arguments) -> str | None:
+    """Return the name of the errno that a call fails with; None when it doesn't."""
+    try:
+        call(*arguments)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return None
+
+
+def backed_up(stage: Stage, day: Path, backup: Path) -> dict[str, bytes]:
+    """Back up a day that is known, and return what the backup holds."""
+    for item in day.iterdir():
+        copy = backup / item.name
+        copy.mkdir(parents=True)
+        (copy / audio_of(item).name).write_bytes(stage.served(item))
+    return contents(backup)
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Return the audio in a directory, by its path."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("audio.*")
+    }
+
+
+def rsync(source: Path, target: Path) -> int:
+    """Bring a backup up to date, as one would every night; return rsync's exit status."""
+    done = subprocess.run(["rsync", "-a", "--delete", f"{source}/", target], capture_output=True)
+    return done.returncode

@@ -1,0 +1,185 @@
+"""A server that fails: what each failure looks like, and what is known, kept and sent meanwhile."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import pytest
+
+from histfs.simulator import Fault
+from tests.faults.conftest import (
+    DELETE,
+    LIST,
+    audio_of,
+    backed_up,
+    code_of,
+    contents,
+    id_of,
+    rsync,
+    staged,
+)  # fmt: skip
+from tests.support.patience import eventually
+
+pytestmark = pytest.mark.fuse
+
+ALL = "/v1/history"
+
+
+def answers(status, body=None, **more):
+    return Fault(ALL, "status", status=status, body=body, **more)
+
+
+class Row(NamedTuple):
+    """A failure of the server, for whatever it is asked, and what it looks like.
+
+    Attributes:
+        fault: what the server does.
+        unknown: the errno of listing what isn't known.
+        known: the errno of listing what is; None when it is shown.
+        audio: the errno of reading a clip that isn't here.
+        rm: the errno of deleting an item whose clip is here.
+        unsure: whether the item may have been deleted all the same: then its copy stays.
+    """
+
+    fault: Fault
+    unknown: str = "EIO"
+    known: str | None = None
+    audio: str = "EIO"
+    rm: str = "EIO"
+    unsure: bool = True
+
+
+REFUSED = (*("EACCES",) * 4, False)
+BUSY = ("EAGAIN", None, "EAGAIN", "EAGAIN", False)
+PAGE = {"history": [], "has_more": True, "last_history_item_id": "again"}
+ROWS = {
+    "400": Row(answers(400), unsure=False),
+    "401 bad key": Row(answers(401, code="invalid_api_key"), *REFUSED),
+    "401 missing_permissions": Row(answers(401, code="missing_permissions"), *REFUSED),
+    "403": Row(answers(403), *REFUSED),
+    "422": Row(answers(422, shape="validation"), unsure=False),
+    "429": Row(answers(429), *BUSY),
+    "429 for an hour": Row(answers(429, headers={"Retry-After": "3600"}), *BUSY),
+    "500": Row(answers(500)),
+    "502 of a proxy": Row(Fault(ALL, "html", status=502)),
+    "503": Row(answers(503, headers={"Retry-After": "soon"})),
+    "a sign-in page": Row(Fault(ALL, "html")),
+    "{}": Row(answers(200, {})),
+    "broken JSON": Row(Fault(ALL, "garbage")),
+    "a list": Row(answers(200, [])),
+    "null": Row(answers(200, "null")),
+    "no list": Row(answers(200, {"history": None, "has_more": False})),
+    "empty pages": Row(answers(200, PAGE)),
+    "an empty body": Row(answers(200, "")),
+}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_a_server_that_fails_takes_nothing_away(stage, tmp_path, row):
+    known, unknown = stage.known_day(), stage.unknown_day()
+    items = sorted(known.iterdir())
+    here, elsewhere = audio_of(items[0]), audio_of(items[1])
+    here.read_bytes()
+    backup, old = tmp_path / "backup", tmp_path / "old"
+    before = backed_up(stage, known, backup)
+    (old / "item").mkdir(parents=True)
+    (old / "item" / "audio.mp3").write_bytes(b"kept")
+    in_trash = len(stage.trashed())
+
+    with stage.failing(row.fault):
+        assert code_of(os.listdir, unknown) == row.unknown
+        assert code_of(os.listdir, known) == row.known
+        assert code_of(elsewhere.read_bytes) == row.audio
+        # Its audio can't be had, so it isn't deleted.
+        assert code_of(elsewhere.unlink) == "EIO"
+        assert stage.simulator.counts[DELETE] == 0
+        assert code_of(here.unlink) == row.rm
+        assert stage.simulator.counts[DELETE] == 1
+        assert rsync(unknown, old) != 0
+        assert rsync(known, backup) != 0
+
+    assert contents(backup) == before
+    assert contents(old) == {"item/audio.mp3": b"kept"}
+    stage.recovers(unknown)
+    stage.recovers(known)
+    assert here.read_bytes() == stage.served(items[0])
+    assert elsewhere.read_bytes() == stage.served(items[1])
+    assert len(stage.trashed()) - in_trash == row.unsure
+
+
+def test_an_address_without_a_history_takes_nothing_away(stage, tmp_path):
+    known, unknown = stage.known_day(), stage.unknown_day()
+    item = min(known.iterdir())
+    before = backed_up(stage, known, tmp_path)
+    with stage.failing(answers(404)):
+        assert code_of(os.listdir, unknown) == "EIO"
+        assert code_of(os.listdir, known) is None
+        assert code_of(audio_of(item).read_bytes) == "ENOENT"
+        assert rsync(known, tmp_path) != 0
+    assert contents(tmp_path) == before
+    stage.recovers(unknown)
+    assert audio_of(item).read_bytes() == stage.served(item)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 500])
+def test_an_item_whose_audio_can_not_be_fetched_is_not_deleted(stage, status):
+    item = min(stage.known_day().iterdir())
+    in_trash = stage.trashed()
+    with stage.failing(Fault("/audio", "status", status=status)):
+        done = subprocess.run(["rm", "-r", item], capture_output=True, text=True)
+        assert (done.returncode, "Input/output error" in done.stderr) == (1, True)
+    assert stage.simulator.counts[DELETE] == 0
+    assert stage.trashed() == in_trash
+    assert len(list(item.iterdir())) == 3
+    assert audio_of(item).read_bytes() == stage.served(item)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        answers(429, headers={"Retry-After": "0"}, count=2),
+        answers(503, count=3),
+        Fault(ALL, "reset", count=1),
+    ],
+    ids=["429", "503", "reset"],
+)
+def test_a_server_that_fails_and_then_answers_is_waited_for(stage, fault):
+    day = stage.unknown_day()
+    with stage.failing(fault):
+        assert {id_of(item) for item in day.iterdir()} == stage.ids(day)
+        assert stage.simulator.counts[LIST] > fault.count
+
+
+def test_a_cursor_that_comes_twice_ends_a_listing_with_an_error(tmp_path, binding):
+    with staged(tmp_path, binding) as stage:
+        library, view = stage.simulator.library, stage.mount.path / "by-source"
+        # Each begins with the last item of the one before: there may be more of its second.
+        unknown = [library.item(item) for item in library.ids()][999:]
+        pages = [
+            {"history": part, "has_more": True, "last_history_item_id": "again"}
+            for part in (unknown[:700], unknown[699:1400])
+        ]
+        backup = tmp_path / "backup"
+        (backup / "TTS" / "item").mkdir(parents=True)
+        with stage.failing(answers(200, pages[0], count=1), answers(200, pages[1])):
+            assert code_of(os.listdir, view) == "EIO"
+            assert rsync(view, backup) != 0
+        assert (backup / "TTS" / "item").exists()
+        assert set(library.ids()) == eventually(lambda: {id_of(item) for item in view.glob("*/*")})
+
+
+def test_what_comes_and_goes_while_it_is_paged_costs_no_other_item(tmp_path, binding):
+    with staged(tmp_path, binding) as stage, ThreadPoolExecutor() as readers:
+        library = stage.simulator.library
+        newest, *between, oldest = library.ids()
+        with stage.failing(Fault(f"GET {ALL}$", "hang", after=1, count=1, seconds=1)):
+            reading = readers.submit(list, (stage.mount.path / "by-source").glob("*/*"))
+            eventually(lambda: stage.simulator.counts[LIST] == 2)
+            library.remove(newest)
+            library.remove(oldest)
+            (came,) = library.add()
+            shown = {id_of(item) for item in reading.result()}
+        assert set(between) <= shown <= {newest, *between, oldest, came}

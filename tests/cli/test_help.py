@@ -33,7 +33,7 @@ def test_the_version_is_told(run, option):
              "--connections", "--rescan", "--timeout", "--config", "Ctrl-C"],
         ),
         (["status"], ["[MOUNTPOINT]", "--json"]),
-        (["doctor"], ["[MOUNTPOINT]", "--json", "--trash", "--api-key-command", "Nothing is changed"]),
+        (["doctor"], ["[MOUNTPOINT]", "--json", "--trash", "--cache-dir", "Nothing is changed"]),
         (["cache"], ["verify"]),
         (
             ["cache", "verify"],

@@ -18,7 +18,7 @@ class Holder:
 
 @pytest.mark.parametrize(
     "show",
-    [repr, str, "{}".format, lambda s: f"{s!r} {s!s} {s}", lambda s: [s],
+    [repr, str, "{}".format, "{:>40}".format, lambda s: f"{s!r} {s!s} {s}", lambda s: [s],
      lambda s: {"key": s}, Holder],
 )  # fmt: skip
 def test_a_secret_shows_nothing_of_itself(show):
@@ -38,6 +38,10 @@ def test_a_secret_is_not_written_down(write):
 
 def test_a_text_is_redacted_wherever_the_secret_stands_in_it():
     assert Secret(KEY).redact(f"{KEY} and x{KEY}y") == "*** and x***y"
+
+
+def test_where_a_secret_comes_from_does_not_show_it_either():
+    assert Secret(KEY, f"the file /home/{KEY}/key").origin == "the file /home/***/key"
 
 
 def test_an_empty_secret_redacts_nothing():

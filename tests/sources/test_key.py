@@ -8,7 +8,7 @@ import traceback
 import pytest
 
 from histfs import __version__
-from histfs.core.errors import HistfsError
+from histfs.core.errors import HistfsError, MissingPermission
 from histfs.core.source import Query
 from histfs.simulator import Fault, Settings, Simulator
 from tests.sources.conftest import BASE, KEY
@@ -116,6 +116,31 @@ def test_a_proxy_of_the_environment_does_not_get_what_is_for_this_machine(
         pytest.skip(f"{host}: {error.strerror}")
     with server:
         assert make_history(server.base_url, server.api_key).list(Query(limit=1)).records
+
+
+@pytest.mark.parametrize("message", ["", "Not for you", "You may not read or write"])
+@pytest.mark.parametrize(
+    ("method", "call", "permission"),
+    [
+        ("GET", lambda history: history.get("a"), "speech_history_read"),
+        ("DELETE", lambda history: history.delete("a"), "speech_history_write"),
+    ],
+)
+def test_a_permission_is_named_though_the_server_does_not(
+    history, answers, method, call, permission, message
+):
+    detail = {"status": "missing_permissions", "message": message}
+    answers.add(method, ITEM, status=403, json={"detail": detail})
+    with pytest.raises(MissingPermission, match=f"needs the permission {permission}$"):
+        call(history)
+
+
+def test_a_permission_that_the_server_names_is_taken_from_it(history, answers):
+    detail = {"status": "missing_permissions", "message": "missing the permission convai_write"}
+    answers.delete(ITEM, status=401, json={"detail": detail})
+    with pytest.raises(MissingPermission) as caught:
+        history.delete("a")
+    assert "speech_history" not in str(caught.value)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

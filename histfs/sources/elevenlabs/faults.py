@@ -10,6 +10,7 @@ Four shapes of body are documented or were seen:
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
@@ -26,21 +27,31 @@ from histfs.core.errors import (
 )
 
 _PERMISSION = {"missing_permissions", "insufficient_permissions"}
+#: A permission, such as speech_history_write.
+_NAMED = re.compile(r"\w_(read|write)\b")
 #: An unknown id was answered with 400 in 2024 and is documented as 404.
 _MISSING = {"invalid_id", "history_item_not_found", "not_found"}
 _MESSAGE_MAX = 300
 
 
-def fault_of(status: int, body: Any) -> SourceError:  # noqa: ANN401 - whatever JSON holds
+def fault_of(
+    status: int,
+    body: Any,  # noqa: ANN401 - whatever JSON holds
+    permission: str = "speech_history_read",
+) -> SourceError:
     """Return the exception that an error answer stands for.
 
     Args:
         status: the HTTP status, not a 2xx.
         body: the answer's JSON; None when it was none.
+        permission: what the request needed, for a server that says only that one is missing.
     """
     codes, message = _read(body)
     said = f"the server says: {message} (HTTP {status})" if message else f"HTTP {status}"
-    return _kind(status, codes)(said)
+    kind = _kind(status, codes)
+    if kind is MissingPermission and not _NAMED.search(message):
+        said += f"; the request needs the permission {permission}"
+    return kind(said)
 
 
 def _kind(status: int, codes: set[str]) -> type[SourceError]:

@@ -39,6 +39,8 @@ RETRIES = 3
 
 _CHUNK = 32 * 1024
 _TOO_MANY = 429
+#: What a key needs for a request, where that isn't speech_history_read.
+_PERMISSIONS = {"DELETE": "speech_history_write"}
 _Read = TypeVar("_Read")
 _deadline: ContextVar[float] = ContextVar("deadline")
 
@@ -282,7 +284,8 @@ class Http:
             body = json.loads(self._key.redact(_content(response).decode("utf-8", "replace")))
         except (ValueError, RecursionError, SourceError):
             body = None
-        return fault_of(response.status_code, body)
+        permission = _PERMISSIONS.get(response.request.method or "", "speech_history_read")
+        return fault_of(response.status_code, body, permission)
 
     def _shown(self, text: str) -> str:
         """Return a server's text as it may stand in a message."""

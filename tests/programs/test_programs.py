@@ -112,15 +112,6 @@ def test_a_backup_after_a_remount_reads_nothing_anew(simulator, tmp_path, bindin
     assert simulator.counts[AUDIO] == 0
 
 
-def test_find_delete_and_rmtree_delete_each_item_once(mount, simulator):
-    days = sorted({item.parent for item in mount.items()})
-    inside = sum(len(list(day.iterdir())) for day in days[:2])
-    run("find", days[0], "-delete")
-    shutil.rmtree(days[1])
-    assert simulator.counts["DELETE /v1/history/{id}"] == inside
-    assert len(mount.items()) == len(simulator.library) == 60 - inside
-
-
 def test_diff_sees_the_same_in_the_backup(mount, tmp_path):
     run("rsync", "-a", f"{mount.path}/", tmp_path / "backup")
     compared = filecmp.dircmp(mount.path / "by-date", tmp_path / "backup" / "by-date")

@@ -277,7 +277,7 @@ def test_a_deleted_item_is_in_the_trash_under_a_safe_name_and_nothing_is_elsewhe
             assert all(map(str.isprintable, told.output.split("\n")))
 
 
-@settings(max_examples=200)
+@settings(max_examples=50)
 @given(st.lists(wicked, unique=True, min_size=2, max_size=5))
 @example(["a/b", "a%2Fb", "a%2fb", "A/b"])
 def test_ids_that_differ_have_clips_of_their_own_inside_the_cache(ids):
@@ -302,7 +302,7 @@ class Asked:
     def __init__(self) -> None:
         self.paths: list[str] = []
 
-    def send(self, method: str, path: str) -> None:
+    def json(self, method: str, path: str, read: object) -> None:
         self.paths.append(path)
 
 
@@ -311,9 +311,9 @@ def test_an_id_is_one_escaped_step_of_a_url(item_id):
     asked = Asked()
     if item_id in (".", ".."):
         with pytest.raises(Rejected):
-            History(asked).delete(item_id)
+            History(asked).get(item_id)
         return
-    History(asked).delete(item_id)
+    History(asked).get(item_id)
     (path,) = asked.paths
     prepared = requests.Request("DELETE", f"https://api.example.com{path}").prepare().url
     url = parse_url(prepared)

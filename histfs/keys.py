@@ -56,7 +56,7 @@ def find_key(
     if file is not None:
         # systemd lets nobody else in, whatever the mode says: that is of its access control list.
         own = credentials is None or file.parent.absolute() != credentials.absolute()
-        return _as_key(_read_file(file, private=own), f"the file {file}")
+        return _as_key(_read_file(file, private=own), f"the file {file.absolute()}")
     if command is not None:
         return _ask(command)
     if credentials is not None and (credentials / _CREDENTIAL).exists():

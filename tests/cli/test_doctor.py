@@ -249,6 +249,14 @@ def test_a_directory_that_is_a_file_can_not_be_used(examine, tmp_path, name):
     assert failing(found) == {name}
 
 
+def test_a_directory_that_can_not_be_written_can_not_be_used(examine, catalog, monkeypatch):
+    monkeypatch.setattr(checks.os, "access", lambda path, mode: path != catalog.parent)
+    status, found = examine()
+    assert status == 78
+    assert failing(found) == {"cache"}
+    assert f"{catalog.parent} can't be written" in found["cache"]
+
+
 def test_a_directory_that_is_open_to_others_is_told_with_the_chmod(examine, catalog, tmp_path):
     catalog.parent.chmod(0o750)
     (tmp_path / "trash").mkdir()

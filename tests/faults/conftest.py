@@ -9,7 +9,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +50,7 @@ class Stage:
     mount: Mount
     world: World
     directory: Path
+    settings: Settings
 
     def __post_init__(self) -> None:
         by_day: dict[str, list[str]] = {}
@@ -60,6 +61,7 @@ class Stage:
             )
         days = list(by_day)
         self._ids = by_day
+        self._items: list[Path] = []
         # Neither the day that is known in part, nor one beside a day that was just listed.
         known = list(itertools.takewhile(lambda day: self._last(day) < 1000, days))
         self._known, self._unknown = iter(known), iter(days[len(known) + 3 :: 2])
@@ -71,6 +73,12 @@ class Stage:
     def known_day(self) -> Path:
         """Return a day that is known, another one each time."""
         return self.mount.path / next(self._known)
+
+    def item(self) -> Path:
+        """Return an item that is known, another one each time."""
+        if not self._items:
+            self._items = sorted(self.known_day().iterdir())
+        return self._items.pop()
 
     def unknown_day(self) -> Path:
         """Return a day of which nothing is known, another one each time."""
@@ -107,26 +115,32 @@ class Stage:
         finally:
             self.simulator.faults.clear()
 
+    @contextlib.contextmanager
+    def started_again(self) -> Iterator[None]:
+        """Let the server, which was stopped, be there again within the block."""
+        port = int(self.simulator.base_url.rpartition(":")[2])
+        with Simulator(replace(self.settings, port=port)):
+            yield
+
     def recovers(self, day: Path) -> None:
         """See to it that a day is listed whole, a moment after a fault has gone."""
         assert eventually(lambda: {id_of(item) for item in day.iterdir()}) == self.ids(day)
 
 
 @contextlib.contextmanager
-def staged(
-    directory: Path, binding: str, *arguments: object, **settings: object
-) -> Iterator[Stage]:
+def staged(directory: Path, binding: str, *arguments: object) -> Iterator[Stage]:
     """Mount a history of 150 days with 3,000 items, of which a thousand are known."""
-    of_history = {"items": 3000, "days": 150, "alignments": False, "clip_bytes": SIZE, **settings}
+    of_history = Settings(items=3000, days=150, alignments=False, clip_bytes=SIZE)
+    directory.mkdir(exist_ok=True)
     world = World(directory / "world.json")
     with (
-        Simulator(Settings(**of_history)) as simulator,
+        Simulator(of_history) as simulator,
         mounted(
             simulator, directory, binding, "--listing-ttl", "0", *arguments,
             env=world.env, program=NAME,
         ) as mount,
     ):  # fmt: skip
-        yield Stage(simulator, mount, world, directory)
+        yield Stage(simulator, mount, world, directory, of_history)
 
 
 @pytest.fixture(scope="module")

@@ -132,20 +132,24 @@ class Trash:
         """Return the newest that was put into the trash of an item.
 
         Args:
-            wanted: the item's id or key, or the name of its directory here.
+            wanted: the name of its directory here, or the item's id, or its key; the first of these
+                that anything has.
 
         Raises:
             NotInTrash: there is none.
             TrashFailed: the directory can't be read.
         """
-        found = None
+        by_name, by_id, by_key = {}, {}, {}
         for stored in self.stored():
-            entry = stored.entry
-            if entry and wanted in (entry.id, entry.key, stored.path.name):
-                found = stored
-        if found is None:
-            raise NotInTrash(f"{wanted} is not in the trash {self.root}")
-        return found
+            if stored.entry is not None:
+                by_name[stored.path.name] = stored
+                by_id[stored.entry.id] = stored
+                by_key[stored.entry.key] = stored
+        # One item's key may be another's id.
+        for found in (by_name, by_id, by_key):
+            if wanted in found:
+                return found[wanted]
+        raise NotInTrash(f"{wanted} is not in the trash {self.root}")
 
     def export(self, stored: Stored, target: Path) -> Path:
         """Copy an item's files out of the trash, into a directory of the name that it had.
@@ -191,7 +195,8 @@ class Trash:
         """
         with self._failing("can't be written"):
             # Whole or not at all, also for who looks in while it goes.
-            gone = stored.path.with_name(f"{_UNFINISHED}{stored.path.name}")
+            mark = hashlib.blake2b(os.fsencode(stored.path.name), digest_size=8).hexdigest()
+            gone = stored.path.with_name(f"{_UNFINISHED}{mark}")
             with contextlib.suppress(FileNotFoundError):  # somebody else was faster
                 stored.path.rename(gone)
                 shutil.rmtree(gone)

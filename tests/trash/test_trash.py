@@ -90,6 +90,13 @@ def test_one_item_can_be_there_several_times_and_the_newest_is_found(trash):
     assert trash.find("one") == stored[2]
 
 
+def test_an_id_is_not_taken_for_another_items_key(trash):
+    escaped = trash.put(entry("a%2Fb", key="a%252Fb"), FILES)
+    plain = trash.put(entry("a/b", key="a%2Fb"), FILES)
+    assert trash.find("a%2Fb") == escaped
+    assert trash.find("a/b") == trash.find(plain.path.name) == plain
+
+
 def test_that_it_is_deleted_is_noted(trash):
     stored = trash.put(entry(), FILES)
     assert trash.find("one").entry.deleted is None
@@ -99,7 +106,7 @@ def test_that_it_is_deleted_is_noted(trash):
 
 
 def test_what_is_removed_is_gone_and_the_rest_stays(trash):
-    gone, stays = trash.put(entry("one"), FILES), trash.put(entry("two"), FILES)
+    gone, stays = (trash.put(entry(name), FILES) for name in ("x" * 230, "two"))
     trash.remove(gone)
     trash.remove(gone)  # somebody else was faster
     assert list(trash.stored()) == [stays]

@@ -55,7 +55,8 @@ def test_what_was_deleted_is_listed_shown_and_exported(deleted, in_trash, tmp_pa
 
 
 def test_damage_is_told_when_it_comes_out(deleted, in_trash, tmp_path):
-    next((tmp_path / "trash").glob("*/audio.*")).write_bytes(b"x")
+    for audio in (tmp_path / "trash").glob("*/audio.*"):
+        audio.write_bytes(b"x")
     done = in_trash("export", next(iter(deleted)), tmp_path / "out")
     assert (done.status, "SHA-256" in done.line) == (65, True)
 

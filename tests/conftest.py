@@ -19,6 +19,11 @@ settings.register_profile("steady", settings.get_profile("searching"), derandomi
 settings.load_profile("steady")
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with what takes longest, so that the other tests run beside it."""
+    items.sort(key=lambda item: item.path.name != "test_soak.py")
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(tmp_path_factory, monkeypatch):
     """Keep the tests away from the user's own settings, caches and keys."""

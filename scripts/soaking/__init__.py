@@ -1,0 +1,1 @@
+"""A long run: everything is used, everything goes wrong, and nothing may be lost or wrong."""

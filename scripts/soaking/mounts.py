@@ -1,0 +1,179 @@
+"""Mounts that are killed and made again, and what can be seen of their processes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from histfs.fuse.mountpoint import mounted_on
+
+TTL, TIMEOUT, CONNECTIONS = 3.0, 8.0, 4
+CACHE_SIZE = 8_000_000
+#: Exit statuses of a mount that the server keeps from starting: not there, later, the key.
+_REFUSED = {69, 75, 77}
+#: What no log may hold.
+_ALARMS = ("Traceback", " ERROR ", " CRITICAL ", "unexpectedly")
+_PATIENCE = 60.0
+
+
+class Failed(Exception):
+    """A mount did what it must not."""
+
+
+def command(*arguments: object) -> list[str]:
+    """Return the command line of a histfs command."""
+    return [sys.executable, "-m", "histfs", *map(str, arguments)]
+
+
+class Mount:
+    """A mount of the account, one of several with the same cache.
+
+    Args:
+        number: tells it from the others.
+        place: where the cache and the mountpoints are.
+        url: the server.
+        environment: of its process.
+    """
+
+    def __init__(self, number: int, place: Path, url: str, environment: dict[str, str]) -> None:
+        self.number = number
+        self.path = place / f"mount-{number}"
+        self.log = place / f"mount-{number}.log"
+        self._environment = environment
+        self._command = command(
+            "mount", "--foreground", self.path, "--base-url", url, "--timezone", "UTC",
+            "--listing-ttl", TTL, "--timeout", TIMEOUT, "--connections", CONNECTIONS,
+            "--audio-cache-size", CACHE_SIZE, "--rescan", "20",
+        )  # fmt: skip
+        self._lock = threading.Lock()
+        self._down: list[tuple[float, float]] = []
+        self._process: subprocess.Popen[bytes] | None = None
+        self.refused = 0
+
+    @property
+    def pid(self) -> int:
+        """The process that serves it."""
+        assert self._process is not None
+        return self._process.pid
+
+    def mount(self) -> None:
+        """Mount; also on a mountpoint whose process was killed.
+
+        Raises:
+            Failed: it can't be done, and the server isn't to blame.
+        """
+        self.path.mkdir(exist_ok=True)
+        ends = time.monotonic() + _PATIENCE
+        while not self._mounted():
+            if time.monotonic() > ends:
+                raise Failed(f"{self.path} can't be mounted: {self.log.read_text()[-2000:]}")
+            self.refused += 1
+
+    def _mounted(self) -> bool:
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                self._command, env=self._environment, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        self._process = process
+        while not self._serves():
+            status = process.poll()
+            if status is not None and status not in _REFUSED:
+                raise Failed(f"histfs mount exits with {status}: {self.log.read_text()[-2000:]}")
+            if status is not None:
+                time.sleep(0.5)
+                return False
+            time.sleep(0.05)
+        return True
+
+    def _serves(self) -> bool:
+        """Say whether the process that was started is the one that answers."""
+        if mounted_on(self.path) is None:
+            return False
+        with contextlib.suppress(OSError):
+            told = json.loads((self.path / ".histfs").read_bytes())
+            return bool(told["pid"] == self.pid)
+        return False
+
+    def kill(self) -> None:
+        """Kill the process, and mount again on what it leaves."""
+        began = time.monotonic()
+        with self._lock:
+            self._down.append((began, float("inf")))
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(_PATIENCE)
+        self.mount()
+        with self._lock:
+            self._down[-1] = (began, time.monotonic())
+
+    def down_within(self, began: float, ended: float) -> bool:
+        """Say whether it was down for a part of a time."""
+        with self._lock:
+            return any(start <= ended and began <= end for start, end in self._down)
+
+    def unmount(self) -> None:
+        """Unmount.
+
+        Raises:
+            Failed: it doesn't end as it should.
+        """
+        done = subprocess.run(
+            command("umount", self.path), env=self._environment, check=False,
+            capture_output=True, text=True, timeout=_PATIENCE,
+        )  # fmt: skip
+        assert self._process is not None
+        if done.returncode:
+            raise Failed(f"histfs umount exits with {done.returncode}: {done.stderr}")
+        status = self._process.wait(_PATIENCE)
+        if status:
+            raise Failed(f"{self.path} ends with {status}: {self.log.read_text()[-2000:]}")
+
+    def end(self) -> None:
+        """Leave nothing behind, whatever has happened."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        if mounted_on(self.path) is not None:
+            subprocess.run(["umount", "-l", self.path], check=False)
+
+    def alarms(self) -> list[str]:
+        """Return the lines of the log that tell of what nobody foresaw."""
+        lines = self.log.read_text().splitlines()
+        return [line for line in lines if any(alarm in line for alarm in _ALARMS)]
+
+    def open_files(self) -> list[str]:
+        """Return what the process has open, by the names that the kernel has for it."""
+        return _links(Path(f"/proc/{self.pid}/fd"))
+
+    def descriptors(self) -> Counter[str]:
+        """Return how many files of each kind the process has open."""
+        return Counter(map(_kind, self.open_files()))
+
+    def threads(self) -> int:
+        """Return how many threads the process has."""
+        return len(list(Path(f"/proc/{self.pid}/task").iterdir()))
+
+
+def _links(directory: Path) -> list[str]:
+    targets = []
+    for entry in directory.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            targets.append(str(entry.readlink()))
+    return targets
+
+
+def _kind(target: str) -> str:
+    """Say what an open file is, as far as it can grow in number."""
+    if target.startswith("socket:"):
+        return "sockets"
+    for kind, mark in (("catalog", "catalog.sqlite"), ("clips", "/audio/"), ("parts", ".part")):
+        if mark in target:
+            return kind
+    return "others"

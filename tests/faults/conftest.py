@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import itertools
 import os
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from histfs.simulator import Fault, Settings, Simulator
+from histfs.trash.trash import Trash
 from tests.support.altered import NAME, World
 from tests.support.bindings import BINDINGS, missing
 from tests.support.mounts import Mount, mounted
@@ -185,7 +187,34 @@ def contents(directory: Path) -> dict[str, bytes]:
     }
 
 
+@contextlib.contextmanager
+def small_disk(place: Path, size: str) -> Iterator[Path]:
+    """Lend a disk of its own, which only root can make."""
+    place.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
 def rsync(source: Path, target: Path) -> int:
     """Bring a backup up to date, as one would every night; return rsync's exit status."""
     done = subprocess.run(["rsync", "-a", "--delete", f"{source}/", target], capture_output=True)
     return done.returncode
+
+
+def rm(*paths: Path) -> int:
+    """Remove items as one would; return rm's exit status."""
+    return subprocess.run(["rm", "-r", *paths], capture_output=True).returncode
+
+
+def in_trash(directory: Path) -> dict[str, bytes]:
+    """Return the audio of what is completely in a trash, by the ids of the items."""
+    found: dict[str, bytes] = {}
+    for stored in Trash(directory).stored():
+        (name,) = (name for name in stored.entry.files if name.startswith("audio."))
+        content = (stored.path / name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == stored.entry.files[name].sha256
+        found[stored.entry.id] = content
+    return found

@@ -77,17 +77,19 @@ class CachedAudio:
         self._downloads: dict[str, Download] = {}
         self._handles: dict[str, set[_Handle]] = {}
         self._learnt: LRUCache[str, int] = LRUCache(_LEARNT)
+        self._announced: LRUCache[str, int] = LRUCache(_LEARNT)
 
     def size(self, item: Item, waiter: Waiter) -> int:
         """Return the exact size where it is known, else an estimate, or fetch to know it.
 
         A crawler gets the estimate: its look must neither fetch nor fail.
         """
-        # `item` was read a moment ago. Whoever got the exact size by opening the clip since then
-        # must not be told an estimate now: the kernel would cut the file to it.
+        # `item` was read a moment ago. Whoever got the size by opening the clip since then must not
+        # be told an estimate now: the kernel would cut the file to it. Not even when the clip broke
+        # after the server had told its size.
         with self._lock:
             download = self._downloads.get(item.key)
-            size = self._exact_size(item)
+            size, announced = self._exact_size(item), self._announced.get(item.key)
         if size is None and download is not None:
             size = download.size
         if size is None and self._exact:
@@ -95,7 +97,7 @@ class CachedAudio:
                 file = self.open(item, waiter)
                 file.close()
                 return file.size
-        return item.estimate if size is None else size
+        return next(known for known in (size, announced, item.estimate) if known is not None)
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open a clip: from disk, or on its way, or to be fetched when it is first read.
@@ -120,7 +122,7 @@ class CachedAudio:
                     self._learn(item.key, found, None)
                 return self._handle(item, found, content)
             try:
-                return self._handle(item, content.wait_for_size(waiter), content)
+                return self._handle(item, self._told(item, content.wait_for_size(waiter)), content)
             except GivenUp:
                 content = None
         return self._handle(item, size, None)
@@ -224,6 +226,12 @@ class CachedAudio:
     def _exact_size(self, item: Item) -> int | None:
         """Return the newest size that is known; called with `_lock` held."""
         return self._learnt.get(item.key, item.size)
+
+    def _told(self, item: Item, size: int) -> int:
+        """Remember, and return, the size that whoever opens a clip is told before it is whole."""
+        with self._lock:
+            self._announced[item.key] = size
+        return size
 
     def _fits(self, item: Item, size: int) -> bool:
         """Say whether a clip may be whole, by its size; called with `_lock` held."""

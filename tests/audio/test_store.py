@@ -362,6 +362,19 @@ def test_a_size_is_an_estimate_until_the_clip_was_opened_and_then_exact(world):
     assert world.sizes == {"a": 10}
 
 
+def test_a_size_that_somebody_was_told_is_no_estimate_again_when_the_clip_breaks(make_world):
+    source = StepSource([b"half", CUT], length=8)
+    source.go(99)
+    world = make_world(source)
+    item = world.item()
+    assert world.store.size(item, waiter()) == item.estimate != 8
+    file = world.store.open(item, waiter())
+    with pytest.raises(BadAnswer):
+        file.read(0, 8, waiter())
+    world.settle()
+    assert world.store.size(item, waiter()) == file.size == 8
+
+
 def test_a_known_size_makes_open_cost_nothing_and_the_first_read_fetches(world):
     file = world.store.open(world.item(size=10), waiter())
     assert (file.size, world.fetched) == (10, 0)
@@ -597,7 +610,8 @@ def test_a_reader_goes_before_what_is_fetched_ahead(make_world):
     world = make_world(ahead=8, connections=2)
     items = [world.item(f"{number:02}", date=number) for number in range(20)]
     world.read(items[0])
-    with world.source.held("audio", skip=1) as gate:
+    world.store.fetch(items[1], waiter())
+    with world.source.held("audio") as gate:
         world.read(items[1])
         gate.wait_until_reached()
         world.source.recover()

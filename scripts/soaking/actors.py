@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -44,7 +45,6 @@ class Hand:
         self._over = over
         self._process: subprocess.Popen[str] | None = None
         self._killed = False
-        self.thread = threading.Thread(target=self._run, name="hand", daemon=True)
 
     def look_around(self, seconds: float) -> None:
         """List everything before anything goes wrong: all of it must show."""
@@ -58,6 +58,21 @@ class Hand:
                     raise Failed(f"{view} can't be listed: {answer['listed']}")
                 answer = self._ask(dict(asked))
             self._model.judge(self._mount.number, asked, None, answer, down=False)
+
+    def run(self) -> None:
+        """Do one thing after the other until it is over."""
+        while not self._over.is_set():
+            asked, item_id = self._next()
+            if asked is not None:
+                began = time.monotonic()
+                answer = self._ask(asked)
+                down = self._mount.down_within(began, time.monotonic())
+                self._model.judge(self._mount.number, asked, item_id, answer, down)
+            self._over.wait(self._dice.uniform(*_REST))
+        if self._process is not None:
+            assert self._process.stdin
+            self._process.stdin.close()
+            self._process.wait()
 
     def kill(self, how: signal.Signals) -> None:
         """Kill the process in whatever it does, and see that it is gone soon."""
@@ -74,20 +89,6 @@ class Hand:
             process.wait()
             waited = time.monotonic() - began
             self._model.reproach(f"a process was gone only {waited:.1f} s after {how.name}")
-
-    def _run(self) -> None:
-        while not self._over.is_set():
-            asked, item_id = self._next()
-            if asked is not None:
-                began = time.monotonic()
-                answer = self._ask(asked)
-                down = self._mount.down_within(began, time.monotonic())
-                self._model.judge(self._mount.number, asked, item_id, answer, down)
-            self._over.wait(self._dice.uniform(*_REST))
-        if self._process is not None:
-            assert self._process.stdin
-            self._process.stdin.close()
-            self._process.wait()
 
     def _next(self) -> tuple[dict[str, Any] | None, str | None]:
         """Choose what to do next, and to which item."""
@@ -165,14 +166,16 @@ class Actors:
         self._seed = seed
         self._over = over
         self.kills: Counter[str] = Counter()
+        acts: list[tuple[str, Callable[[], None]]] = [
+            ("killer", lambda: self._now_and_then("killer", _KILL, self._kill)),
+            ("changer", lambda: self._now_and_then("changer", _CHANGE, self._change)),
+            ("crasher", lambda: self._now_and_then("crasher", _CRASH, self._crash)),
+            *(("hand", hand.run) for hand in hands),
+        ]
         self._threads = [
-            threading.Thread(target=self._now_and_then, args=each, name=each[0], daemon=True)
-            for each in (
-                ("killer", _KILL, self._kill),
-                ("changer", _CHANGE, self._change),
-                ("crasher", _CRASH, self._crash),
-            )
-        ] + [hand.thread for hand in hands]
+            threading.Thread(target=self._guarded, args=each, name=each[0], daemon=True)
+            for each in acts
+        ]
 
     def start(self) -> None:
         """Begin."""
@@ -186,6 +189,17 @@ class Actors:
             thread.join(max(0.0, ends - time.monotonic()))
             if thread.is_alive():
                 self._model.reproach(f"a {thread.name} doesn't end")
+
+    def _guarded(self, name: str, act: Callable[[], None]) -> None:
+        """End the run when one who acts fails; nothing of it would be worth much then."""
+        try:
+            act()
+        except Failed as error:
+            self._model.reproach(str(error))
+            self._over.set()
+        except Exception:  # noqa: BLE001 - told as what is wrong
+            self._model.reproach(f"a {name} failed: {traceback.format_exc()}")
+            self._over.set()
 
     def _now_and_then(
         self, name: str, pause: tuple[float, float], act: Callable[[random.Random], None]
@@ -207,8 +221,4 @@ class Actors:
 
     def _crash(self, dice: random.Random) -> None:
         self.kills["mount, SIGKILL"] += 1
-        try:
-            dice.choice(self._mounts).kill()
-        except Failed as error:
-            self._model.reproach(str(error))
-            self._over.set()
+        dice.choice(self._mounts).kill()

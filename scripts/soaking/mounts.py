@@ -44,6 +44,7 @@ class Mount:
     def __init__(self, number: int, place: Path, url: str, environment: dict[str, str]) -> None:
         self.number = number
         self.path = place / f"mount-{number}"
+        self.path.mkdir()
         self.log = place / f"mount-{number}.log"
         self._environment = environment
         self._command = command(
@@ -68,7 +69,6 @@ class Mount:
         Raises:
             Failed: it can't be done, and the server isn't to blame.
         """
-        self.path.mkdir(exist_ok=True)
         ends = time.monotonic() + _PATIENCE
         while not self._mounted():
             if time.monotonic() > ends:

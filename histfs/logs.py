@@ -69,6 +69,7 @@ def _file_handler() -> logging.Handler | None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        path.chmod(0o600)
         return RotatingFileHandler(path, maxBytes=_FILE_BYTES, backupCount=1)
     except OSError as error:
         print(f"histfs: no log is written: {path}: {error.strerror}", file=sys.stderr)

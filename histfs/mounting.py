@@ -182,6 +182,8 @@ def serve(settings: Settings, mountpoint: Path, ready: Callable[[], None]) -> No
     binding = fuse.load()
     crawlers = Crawlers(settings.crawlers)
     options = settings.options
+    if settings.trash is not None and not options.read_only:
+        Trash(settings.trash).open()
     with compose(settings) as filesystem:
         tree = _tree(filesystem, settings, mountpoint)
         # Tells whether the server and the key are good. Where all is known already the first
@@ -286,10 +288,8 @@ def _archive(settings: Settings, files: Sequence[ItemFile], zone: Zone) -> Archi
 
     if settings.trash is None:
         return NoArchive()
-    trash = Trash(settings.trash)
-    trash.clean()
     return TrashArchive(
-        trash,
+        Trash(settings.trash),
         files,
         name_of=name_of,
         base_url=settings.base_url,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable
 
@@ -32,6 +33,8 @@ from histfs.core.waiting import Waiter
 
 #: How often a clip is asked for when its body breaks.
 _TRIES = 3
+#: How a page of a proxy begins, or an error of the API's; no format of audio does.
+_PAGE = re.compile(rb'\s*(<!doctype|<html|<head|<body|<\?xml|\{\s*"(detail|error|message)")', re.I)
 
 log = logging.getLogger(__name__)
 
@@ -232,8 +235,10 @@ class Download:
                     size, hashed = 0, hashlib.sha256()
                     if stream.length == 0:
                         raise BadAnswer("the audio is empty")
-                    self._begin(part, stream.length)
                     for chunk in stream.chunks():
+                        if not size:
+                            _expect_no_page(chunk)
+                            self._begin(part, stream.length)
                         if self._makes_room:
                             raise GivenUp("another download needs the place")
                         self._put(part, size, chunk)
@@ -276,3 +281,9 @@ class Download:
             raise Rejected("the audio changed while it was fetched")
         if not size:
             raise BadAnswer("the audio is empty")
+
+
+def _expect_no_page(beginning: bytes) -> None:
+    """Refuse what is no audio, whatever its type says."""
+    if _PAGE.match(beginning):
+        raise BadAnswer("the audio is a web page, or an error message")

@@ -128,16 +128,24 @@ class CachedAudio:
         return self._handle(item, size, None)
 
     def ensure(self, item: Item, waiter: Waiter) -> None:
-        """Have the whole of a clip on the disk, as it came from the server.
+        """Have the whole of a clip on the disk, as it was when it first came from the server.
 
-        Its bytes are compared, as it may be about to become the last copy: a disk that forgets
-        would only be found out by who reads it.
+        Its bytes are compared, as it may be about to become the last copy: a disk that forgets, or
+        a server that sends something else by now, would only be found out by who reads it.
+
+        Raises:
+            BadAnswer: the server sends something else by now.
         """
+        was = self._fingerprint(item.key)
         self.reading(item, waiter)
         self.fetch(item, waiter)
-        found = check(self.disk, item.key, self._fingerprint)
+        found = check(self.disk, item.key, lambda key: was or self._fingerprint(key))
+        if found is None or found.kind is not Kind.DAMAGED:
+            return
+        self.fetch(item, waiter)
+        found = check(self.disk, item.key, lambda key: was or self._fingerprint(key))
         if found is not None and found.kind is Kind.DAMAGED:
-            self.fetch(item, waiter)
+            raise BadAnswer(f"the audio is not what it was: {found.why}")
 
     def secure(self, item: Item, waiter: Waiter) -> None:
         """Fetch what those who have a clip open have yet to read: it is about to be deleted."""

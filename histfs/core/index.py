@@ -98,5 +98,8 @@ class Index(Protocol):
     def details(self, item: Item) -> Details:
         """Return the raw object and the text of an item; `NoSuchPath` when they are gone."""
 
+    def doubt(self, item: Item) -> None:
+        """Have an item's time asked for again, as it may not be there any more."""
+
     def forget(self, item: Item) -> None:
         """Take a deleted item out; its details can be had as long as it lingers (`Removal`)."""

@@ -24,6 +24,7 @@ from functools import partial
 
 from histfs.core.archive import Archive
 from histfs.core.errors import (
+    BadAnswer,
     CacheFailed,
     DeadlineExceeded,
     HistfsError,
@@ -39,6 +40,7 @@ from histfs.core.flights import Flights
 from histfs.core.index import Index
 from histfs.core.item import Item
 from histfs.core.source import Source
+from histfs.core.times import Span
 from histfs.core.waiting import Waiter
 
 #: Seconds for which a deleted item's paths go on resolving.
@@ -46,6 +48,8 @@ LINGER = 120.0
 
 #: Answers that say for certain that nothing was deleted; after any other it may have been.
 _REFUSALS = (KeyRefused, RateLimited, Rejected)
+#: Seconds in which a list has to say whether an item is there.
+_CONFIRMING = 30.0
 _NOTHING: frozenset[str] = frozenset()
 
 log = logging.getLogger(__name__)
@@ -175,8 +179,8 @@ class Removal:
         try:
             if missing is None:
                 self._archive_and_delete(item)
-            else:
-                self._confirm_gone(item, missing)
+            elif not self._gone_elsewhere(item):
+                raise _not_archived(item, missing) from missing
         except Exception:
             self.show(item)
             raise
@@ -189,21 +193,27 @@ class Removal:
             raise _not_archived(item, error) from error
         try:
             self._source.delete(item.id)
-        except Missing:
-            log.info("item %s was deleted elsewhere already", item.key)
+        except Missing as error:
+            if not self._gone_elsewhere(item):
+                copy.discard()
+                raise BadAnswer(f"the server lists item {item.key}, but: {error}") from error
         except _REFUSALS:
             copy.discard()
             raise
         copy.deleted()
 
-    def _confirm_gone(self, item: Item, missing: Missing) -> None:
-        """See whether an item of which a part is missing is there at all."""
-        try:
-            self._source.get(item.id)
-        except Missing:
-            log.info("item %s was deleted elsewhere already", item.key)
-            return
-        raise _not_archived(item, missing) from missing
+    def _gone_elsewhere(self, item: Item) -> bool:
+        """Say whether the source lists an item no more.
+
+        That it says of one item that it is not there is not enough: so does a server that has lost
+        its way of every item.
+        """
+        self._index.doubt(item)
+        self._index.ensure(Span(item.date, item.date + 1), Waiter(_CONFIRMING))
+        if self._index.find(item.key, item.date) is not None:
+            return False
+        log.info("item %s was deleted elsewhere already", item.key)
+        return True
 
     def _gone(self, item: Item, name: str, directories: list[tuple[str, ...]]) -> None:
         now = self._clock()

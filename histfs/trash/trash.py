@@ -22,6 +22,7 @@ import itertools
 import logging
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -76,6 +77,20 @@ class Trash:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def open(self) -> None:
+        """Make the directory, or see to it that nobody else can look into the one that is there.
+
+        What a process that was killed has left is removed.
+
+        Raises:
+            TrashFailed: it can't be used.
+        """
+        with self._failing("can't be used"):
+            make_private(self.root)
+            if not os.access(self.root, os.R_OK | os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            self.clean()
+
     def put(self, entry: Entry, files: Mapping[str, Iterable[bytes]]) -> Stored:
         """Put an item into the trash; when this returns it is on the disk.
 
@@ -121,7 +136,7 @@ class Trash:
         """
         with self._failing("can't be read"):
             try:
-                paths = sorted(self.root.iterdir())
+                paths = sorted(self.root.iterdir(), key=_turn)
             except FileNotFoundError:
                 return
         for path in paths:
@@ -248,13 +263,20 @@ class Trash:
             raise TrashFailed(f"the trash {self.root} {what}: {error.strerror}") from error
 
 
+def _turn(path: Path) -> tuple[str, int]:
+    """Return what entries are sorted by: the second in their names, then what happened in it."""
+    try:
+        return path.name.partition("_")[0], path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return path.name, 0
+
+
 def make_private(directory: Path) -> None:
-    """Make a directory that only its owner may look into; one that is there stays as it is."""
-    if directory.is_dir():
-        return
+    """Make a directory that only its owner may look into, or make one that is there so."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     directory.mkdir(mode=0o700, exist_ok=True)
-    directory.chmod(0o700)
+    if stat.S_IMODE(directory.stat().st_mode) != 0o700:
+        directory.chmod(0o700)
 
 
 def _write(path: Path, chunks: Iterable[bytes]) -> Kept:

@@ -77,6 +77,9 @@ class TableIndex:
     def settle(self, spans: Sequence[Span], waiter: Waiter) -> None:
         self._ask("settle", *spans)
 
+    def doubt(self, item: Item) -> None:
+        """Nothing to do: `ensure` asks in any case."""
+
     def complete(self, span: Span) -> bool:
         self.on_complete()
         return self.unknown is None or not _overlap(span, self.unknown)

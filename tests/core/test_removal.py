@@ -141,6 +141,7 @@ def test_a_delete_that_failed_can_be_asked_for_again(world):
 
 def test_what_was_deleted_elsewhere_already_is_deleted_here_too(world):
     world.source.discard("one")
+    world.index.on_asked = lambda: "one" in world.index.rows and world.index.discard("one")
     rm_r(world, HOME)
     assert_gone(world, HOME)
 
@@ -371,7 +372,15 @@ def test_an_item_without_its_audio_is_not_deleted_unless_it_is_gone(world):
         world.unlink(AUDIO)
     assert world.source.count("delete") == 0
     assert world.names(HOME) == FILES
-    world.source.discard("one")
+    world.index.on_asked = lambda: world.index.discard("one")
     world.unlink(AUDIO)
     assert_gone(world, AUDIO)
     assert world.source.count("delete") == 0
+
+
+def test_an_item_that_the_server_lists_is_not_deleted_though_it_says_that_it_is_not_there(world):
+    world.source.fail("delete", Missing("no such item"))
+    with pytest.raises(BadAnswer, match="lists item one"):
+        world.unlink(AUDIO)
+    assert asked(world) == ["prepare", "keep", "discard"]
+    assert world.names(HOME) == FILES

@@ -68,6 +68,13 @@ def test_nobody_else_may_look_into_it_whatever_the_umask(trash, umask):
     assert len(everything(stored.path)) == 3
 
 
+def test_one_that_others_may_look_into_is_closed_to_them(trash):
+    trash.root.mkdir(parents=True)
+    trash.root.chmod(0o755)
+    trash.open()
+    assert stat.S_IMODE(trash.root.stat().st_mode) == 0o700
+
+
 def test_what_can_not_be_read_to_its_end_leaves_nothing_behind(trash):
     def broken():
         yield b"au"
@@ -82,6 +89,8 @@ def test_a_trash_that_can_not_be_written_says_so(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(TrashFailed, match="can't be written: "):
         Trash(tmp_path / "file" / "trash").put(entry(), FILES)
+    with pytest.raises(TrashFailed, match="can't be used: "):
+        Trash(tmp_path / "file" / "trash").open()
 
 
 def test_one_item_can_be_there_several_times_and_the_newest_is_found(trash):

@@ -197,7 +197,7 @@ class Model:
                 self.reproach(f"{answer['slowest'][1]} took {answer['slowest'][0]:.1f} s: {asked}")
             if "errno" in answer:
                 self._judge_error(answer["errno"], answer["call"], asked, down)
-            if deed == "walk":
+            if deed == "walk" and "listed" in answer:
                 self._judge_walk(mount, asked, answer, down)
             elif deed == "read" and "pieces" in answer:
                 self._judge_read(item_id or "", asked, answer)

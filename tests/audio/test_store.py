@@ -566,8 +566,9 @@ def test_a_clip_that_is_something_else_by_now_is_not_taken_for_a_copy_of_what_it
     world.store.ensure(item, waiter())
     world.store.disk.drop(item.key)
     world.source.clips[item.id] = b"x" * 10
-    with pytest.raises(BadAnswer, match="not what it was"):
-        world.store.ensure(item, waiter())
+    for _ in range(2):
+        with pytest.raises(BadAnswer, match="not what it was"):
+            world.store.ensure(item, waiter())
 
 
 @pytest.mark.parametrize("page", [b"<!DOCTYPE html>", b"\n <HTML>", b'{"detail": {}}', b"<?xml ?>"])

@@ -30,7 +30,7 @@ from histfs.core.waiting import Waiter
 
 #: Sizes learnt lately that are remembered beside the catalog.
 _LEARNT = 4096
-#: Copies of a clip that are compared with what it was: the one on the disk, and one from the server.
+#: Copies of a clip that are compared with what it was: one on the disk, and one from the server.
 _COPIES = 2
 
 log = logging.getLogger(__name__)

@@ -16,6 +16,7 @@ sent by a worker thread, with no lock held.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -36,6 +37,7 @@ from histfs.core.errors import (
     RateLimited,
     Rejected,
 )
+from histfs.core.files import ItemFile
 from histfs.core.flights import Flights
 from histfs.core.index import Index
 from histfs.core.item import Item
@@ -89,11 +91,6 @@ class Removal:
         with self._lock:
             self._hidden.setdefault(item.key, set()).add(name)
 
-    def show(self, item: Item) -> None:
-        """Show what was hidden of an item: it stays."""
-        with self._lock:
-            self._hidden.pop(item.key, None)
-
     def hidden(self, item: Item) -> frozenset[str]:
         """Return the names of an item's files that are hidden."""
         if not self._hidden:
@@ -102,7 +99,12 @@ class Removal:
             return frozenset(self._hidden.get(item.key, ()))
 
     def delete(
-        self, item: Item, name: str, directories: Iterable[tuple[str, ...]], waiter: Waiter
+        self,
+        item: Item,
+        file: ItemFile,
+        name: str,
+        directories: Iterable[tuple[str, ...]],
+        waiter: Waiter,
     ) -> None:
         """Copy an item to the archive, then delete it at the source, with one request.
 
@@ -110,7 +112,8 @@ class Removal:
 
         Args:
             item: what to delete.
-            name: the file whose unlinking asked for it.
+            file: whose unlinking asked for it.
+            name: of that file.
             directories: paths of the directories that hold the item, from the root.
             waiter: for how long to wait; the request goes on when it gives up.
 
@@ -120,17 +123,11 @@ class Removal:
             Interrupted, DeadlineExceeded: the wait ended first.
         """
         held = list(directories)
-        missing = None
         try:
-            self._archive.prepare(item, waiter)
-        except (Interrupted, DeadlineExceeded):
-            self.show(item)
+            missing = self._prepare(item, file, waiter)
+        except HistfsError:
+            self._show(item)
             raise
-        except Missing as error:
-            missing = error
-        except HistfsError as error:
-            self.show(item)
-            raise _not_archived(item, error) from error
         delete = partial(self._delete, item, name, held, missing)
         waiter.result(self._flights.fly(("delete", item.key), delete))
 
@@ -163,6 +160,24 @@ class Removal:
         with self._lock:
             self._emptied.pop(path, None)
 
+    def _prepare(self, item: Item, file: ItemFile, waiter: Waiter) -> Missing | None:
+        """Have on this machine what will be needed of an item that is about to be deleted.
+
+        Returns:
+            Why a part of it can't be copied; None when all of it can.
+        """
+        with contextlib.suppress(Missing):  # where there is no audio nobody loses any
+            file.before_delete(item, waiter)
+        try:
+            self._archive.prepare(item, waiter)
+        except Missing as error:
+            return error
+        except (Interrupted, DeadlineExceeded):
+            raise
+        except HistfsError as error:
+            raise _not_archived(item, error) from error
+        return None
+
     def _delete(
         self, item: Item, name: str, directories: list[tuple[str, ...]], missing: Missing | None
     ) -> None:
@@ -172,7 +187,7 @@ class Removal:
             item: what to delete.
             name: the file whose unlinking asked for it.
             directories: see `delete`.
-            missing: why a part of it can't be had; None when all of it is here.
+            missing: from `_prepare`.
         """
         if self.lingering(item.key) is not None:
             return  # somebody else was faster
@@ -182,7 +197,7 @@ class Removal:
             elif not self._gone_elsewhere(item):
                 raise _not_archived(item, missing) from missing
         except Exception:
-            self.show(item)
+            self._show(item)
             raise
         self._gone(item, name, directories)
 
@@ -214,6 +229,10 @@ class Removal:
             return False
         log.info("item %s was deleted elsewhere already", item.key)
         return True
+
+    def _show(self, item: Item) -> None:
+        with self._lock:
+            self._hidden.pop(item.key, None)
 
     def _gone(self, item: Item, name: str, directories: list[tuple[str, ...]]) -> None:
         now = self._clock()

@@ -17,7 +17,6 @@ from histfs.core.errors import (
     DirectoryNotEmpty,
     HistfsError,
     IsADirectory,
-    Missing,
     NoSuchPath,
     NotADirectory,
     NotALink,
@@ -191,14 +190,8 @@ class Tree:
             # directories are for rmdir.
             raise NotPermitted(path)
         if node.file.deletes and self._removal.lingering(node.item.key) is None:
-            try:
-                node.file.before_delete(node.item, waiter)
-            except Missing:
-                pass  # where there is no audio nobody loses any
-            except HistfsError:
-                self._removal.show(node.item)
-                raise
-            self._removal.delete(node.item, node.name, self._places(node.item), waiter)
+            places = self._places(node.item)
+            self._removal.delete(node.item, node.file, node.name, places, waiter)
         else:
             self._removal.hide(node.item, node.name)
 

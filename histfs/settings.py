@@ -87,6 +87,11 @@ class MountOptions:
         )
 
 
+def default_trash() -> Path:
+    """Return the trash of the user (XDG base directories)."""
+    return platformdirs.user_data_path("histfs") / "trash"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All that a mount needs to know, but where to mount.
@@ -113,7 +118,7 @@ class Settings:
     key: Secret
     cache_dir: Path
     profile: str = "default"
-    trash: Path | None = field(default_factory=lambda: default_trash())  # noqa: PLW0108
+    trash: Path | None = field(default_factory=default_trash)
     options: MountOptions = field(default_factory=MountOptions)
     listing_ttl: float = 30.0
     rescan: float = 86_400.0
@@ -124,11 +129,6 @@ class Settings:
     crawlers: tuple[str, ...] = DEFAULT_CRAWLERS
     timeout: float = 30.0
     debug: bool = False
-
-
-def default_trash() -> Path:
-    """Return the trash of the user (XDG base directories)."""
-    return platformdirs.user_data_path("histfs") / "trash"
 
 
 def default_cache_dir() -> Path:

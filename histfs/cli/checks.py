@@ -20,12 +20,11 @@ from histfs.cli.exits import BUG, advised, status_of
 from histfs.core.errors import HistfsError, KeyRefused, MissingPermission, RateLimited
 from histfs.fuse import binding
 from histfs.fuse.mountpoint import (
-    FILESYSTEM_TYPE,
     check_device,
     check_mountpoint,
-    is_dead,
+    has_died,
+    is_histfs,
     mounted_histfs,
-    mounted_on,
     said_of_dead,
 )
 from histfs.mounting import account_path
@@ -163,19 +162,15 @@ def mounts() -> Iterator[Finding]:
     if not paths:
         yield Finding("mounts", "ok", "no histfs is mounted")
     for path in paths:
-        try:
-            os.statvfs(path)  # not stat: what the kernel keeps for a second outlives the process
-        except OSError as error:
-            if is_dead(error):
-                yield Finding("mounts", "warn", said_of_dead(path))
-                continue
-        yield Finding("mounts", "ok", f"{path} is served")
+        if has_died(path):
+            yield Finding("mounts", "warn", said_of_dead(path))
+        else:
+            yield Finding("mounts", "ok", f"{path} is served")
 
 
 def mountpoint(path: Path) -> Iterator[Finding]:
     """Look whether a path can be mounted on, unless a histfs is there, which `mounts` tells of."""
-    there = mounted_on(path)
-    if there is None or there.kind != FILESYSTEM_TYPE:
+    if not is_histfs(path):
         check_mountpoint(path, nonempty=False)
         yield Finding("mountpoint", "ok", f"{path} can be mounted on")
 

@@ -55,7 +55,7 @@ def check_histfs(path: Path) -> None:
     Raises:
         MountpointError: there is none.
     """
-    if not _is_histfs(path):
+    if not is_histfs(path):
         raise MountpointError(f"no histfs is mounted on {path}")
 
 
@@ -81,7 +81,7 @@ def detach_dead(path: Path) -> bool:
     Raises:
         MountpointError: there is one, and it can't be detached.
     """
-    if not (_is_histfs(path) and _has_died(path)):
+    if not (is_histfs(path) and has_died(path)):
         return False
     unmount(path, lazy=True)
     return True
@@ -154,12 +154,14 @@ def unmount(path: Path, lazy: bool) -> None:
     raise MountpointError(f"{path} can't be unmounted: {said}")
 
 
-def _is_histfs(path: Path) -> bool:
+def is_histfs(path: Path) -> bool:
+    """Say whether a histfs is mounted on a path, alive or not."""
     there = mounted_on(path)
     return there is not None and there.kind == FILESYSTEM_TYPE
 
 
-def _has_died(path: Path) -> bool:
+def has_died(path: Path) -> bool:
+    """Say whether the process of what is mounted on a path has died."""
     try:
         # Not stat: what the kernel keeps for a second outlives the process.
         os.scandir(path).close()

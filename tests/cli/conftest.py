@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from histfs.cli import main
+from histfs.simulator import Settings, Simulator
 from tests.support.mounts import command
 
 KEY = "sk_0123456789abcdef0123456789abcdef"
@@ -47,6 +48,14 @@ def place(tmp_path: Path) -> Path:
     path = tmp_path / "mnt"
     path.mkdir()
     return path
+
+
+@pytest.fixture
+def server():
+    """A server that knows `KEY`, and another key that may list nothing."""
+    limited = {"writer": frozenset({"speech_history_write"})}
+    with Simulator(Settings(items=3, api_key=KEY, limited_keys=limited)) as running:
+        yield running
 
 
 @pytest.fixture

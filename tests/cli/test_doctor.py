@@ -12,7 +12,7 @@ import pytest
 
 from histfs.cli import checks
 from histfs.fuse import mountpoint
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.simulator import Fault
 from tests.cli.conftest import KEY
 from tests.support.mounts import mounted
 
@@ -29,14 +29,6 @@ def able(tmp_path, monkeypatch):
     monkeypatch.setattr(checks, "_FUSE_CONFIG", tmp_path / "fuse.conf")
     monkeypatch.setattr(checks.binding, "load", lambda: "a library")
     monkeypatch.setattr(checks.shutil, "which", lambda name: f"/usr/bin/{name}")
-
-
-@pytest.fixture
-def server():
-    """A server that knows `KEY`, and another key that may list nothing."""
-    limited = {"writer": frozenset({"speech_history_write"})}
-    with Simulator(Settings(items=3, api_key=KEY, limited_keys=limited)) as running:
-        yield running
 
 
 @pytest.fixture

@@ -8,16 +8,8 @@ import socket
 
 import pytest
 
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.simulator import Fault
 from tests.cli.conftest import KEY
-
-
-@pytest.fixture
-def server():
-    """A server that knows `KEY`, and another key that may list nothing."""
-    limited = {"writer": frozenset({"speech_history_write"})}
-    with Simulator(Settings(items=3, api_key=KEY, limited_keys=limited)) as running:
-        yield running
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from histfs.simulator import Fault
-from tests.support.mounts import mounted
+from tests.support.mounts import id_of, mounted
 
 pytestmark = pytest.mark.fuse
 
@@ -18,7 +18,7 @@ def deleted(simulator, tmp_path, binding) -> dict[str, bytes]:
     """Delete two items through a mount; return their audio by id, in the order of deletion."""
     with mounted(simulator, tmp_path, binding) as mount:
         items = mount.items()[3:5]
-        ids = [item.name.split("_", 2)[2] for item in items]
+        ids = [id_of(item) for item in items]
         clips = {key: bytes(simulator.library.clip(key)) for key in ids}
         for item in items:
             subprocess.run(["rm", "-r", item], check=True)

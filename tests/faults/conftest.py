@@ -19,7 +19,7 @@ from histfs.simulator import Fault, Settings, Simulator
 from histfs.trash.trash import Trash
 from tests.support.altered import NAME, World
 from tests.support.bindings import BINDINGS, missing
-from tests.support.mounts import Mount, mounted
+from tests.support.mounts import Mount, id_of, mounted
 from tests.support.patience import eventually
 
 LIST = "GET /v1/history"
@@ -150,11 +150,6 @@ def stage(tmp_path_factory, binding) -> Iterator[Stage]:
     """A stage that the tests of a module share: each takes days of its own."""
     with staged(tmp_path_factory.mktemp("stage"), binding, "--timeout", "5") as stage:
         yield stage
-
-
-def id_of(item: Path) -> str:
-    """Return the id of an item's directory."""
-    return item.name.split("_", 2)[2]
 
 
 def audio_of(item: Path) -> Path:

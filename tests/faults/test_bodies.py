@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 from histfs.simulator import Fault
-from tests.faults.conftest import DELETE, SIZE, audio_of, code_of, contents, id_of, rsync
+from tests.faults.conftest import DELETE, SIZE, audio_of, code_of, contents, rsync
+from tests.support.mounts import id_of
 from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse

@@ -14,13 +14,12 @@ from tests.faults.conftest import (
     SIZE,
     audio_of,
     contents,
-    id_of,
     in_trash,
     rm,
     rsync,
     staged,
 )
-from tests.support.mounts import mounted
+from tests.support.mounts import id_of, mounted
 from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse

@@ -17,14 +17,13 @@ from tests.faults.conftest import (
     backed_up,
     code_of,
     contents,
-    id_of,
     in_trash,
     rm,
     rsync,
     small_disk,
     staged,
 )
-from tests.support.mounts import command, environment, mounted
+from tests.support.mounts import command, environment, id_of, mounted
 from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse

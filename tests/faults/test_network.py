@@ -14,10 +14,10 @@ from tests.faults.conftest import (
     backed_up,
     code_of,
     contents,
-    id_of,
     rsync,
     staged,
 )
+from tests.support.mounts import id_of
 from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse

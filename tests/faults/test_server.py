@@ -17,10 +17,10 @@ from tests.faults.conftest import (
     backed_up,
     code_of,
     contents,
-    id_of,
     rsync,
     staged,
 )  # fmt: skip
+from tests.support.mounts import id_of
 from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from histfs.simulator import Fault, Settings, Simulator
-from tests.support.mounts import mounted
+from tests.support.mounts import id_of, mounted
 from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
@@ -26,13 +26,9 @@ def simulator():
         yield running
 
 
-def id_of(audio):
-    return audio.parent.name.split("_", 2)[2]
-
-
 def served(simulator, audio):
     """Return the bytes of a clip, as the server sends them."""
-    return bytes(simulator.library.clip(id_of(audio)))
+    return bytes(simulator.library.clip(id_of(audio.parent)))
 
 
 def on_disk(cache):
@@ -78,7 +74,7 @@ def test_on_a_full_disk_clips_are_read_and_what_is_open_stays(simulator, tmp_pat
             for clip in clips[-3:]:
                 copy.write_bytes(served(simulator, clip))
                 subprocess.run(["cmp", clip, copy], check=True)
-            assert set(map(id_of, clips[:2])) <= set(on_disk(disk))
+            assert {id_of(clip.parent) for clip in clips[:2]} <= set(on_disk(disk))
             assert not list(disk.glob("*/incoming/*"))
             for clip, file in zip(clips, opened, strict=False):
                 assert file.read() == served(simulator, clip)[10:]
@@ -117,7 +113,7 @@ def test_mounts_of_one_cache_keep_its_cap_together_and_what_either_has_open(
         for each in reading:
             each.result()
         assert most <= cap
-        assert id_of(clips[0]) in on_disk(cache)
+        assert id_of(clips[0].parent) in on_disk(cache)
         before = simulator.counts[AUDIO]
         assert opened.read() == served(simulator, clips[0])[10:]
         assert simulator.counts[AUDIO] == before

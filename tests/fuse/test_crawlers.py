@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from histfs.fuse.told import TIMEOUT
-from tests.support.mounts import mounted
+from tests.support.mounts import id_of, mounted
 from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
@@ -74,7 +74,7 @@ def test_a_crawler_reads_what_is_here_and_fetches_nothing(
         assert read_as(crawler, audio.with_name("meta.json"))
         assert simulator.counts[AUDIO] == 0
         content = read_as(shutil.which("cat"), audio)
-        assert content == bytes(simulator.library.clip(audio.parent.name.split("_", 2)[2]))
+        assert content == bytes(simulator.library.clip(id_of(audio.parent)))
         eventually(lambda: read_as(crawler, audio) == content)
         assert read_as(crawler, other) is None
         assert simulator.counts[AUDIO] == 1
@@ -126,4 +126,4 @@ def test_a_crawler_does_not_keep_others_from_reading(simulator, tmp_path, bindin
         for audio in reversed(mount.audio()[:5]):  # nothing is fetched ahead
             assert read_as(crawler, audio) is None
             content = Path(audio).read_bytes()
-            assert content == bytes(simulator.library.clip(audio.parent.name.split("_", 2)[2]))
+            assert content == bytes(simulator.library.clip(id_of(audio.parent)))

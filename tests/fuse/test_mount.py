@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from histfs.simulator import Fault, Settings, Simulator
-from tests.support.mounts import mounted
+from tests.support.mounts import id_of, mounted
 from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
@@ -26,10 +26,6 @@ AUDIO = "GET /v1/history/{id}/audio"
 LIST = "GET /v1/history"
 ITEM = "GET /v1/history/{id}"
 DELETE = "DELETE /v1/history/{id}"
-
-
-def id_of(item):
-    return item.name.split("_", 2)[2]
 
 
 def served(simulator, item):

@@ -12,7 +12,7 @@ import pytest
 from histfs.core.names import key_of
 from histfs.simulator import Settings, Simulator
 from histfs.trash import Trash
-from tests.support.mounts import command, mounted
+from tests.support.mounts import command, id_of, mounted
 
 pytestmark = pytest.mark.fuse
 
@@ -36,7 +36,7 @@ def simulator():
 
 
 def listed(mount, view):
-    return sorted(item.name.split("_", 2)[2] for item in mount.items(view))
+    return sorted(id_of(item) for item in mount.items(view))
 
 
 def told(*words, **options):
@@ -62,7 +62,7 @@ def test_it_is_listed_copied_and_deleted_and_nothing_lies_elsewhere(simulator, t
         line = ["rsync", "-a", f"{mount.path}/", place / "backup"]
         assert subprocess.run(line, timeout=60).returncode == 0
         copies = {
-            audio.parent.name.split("_", 2)[2]: audio.read_bytes()
+            id_of(audio.parent): audio.read_bytes()
             for audio in place.glob("backup/by-date/*/*/*/*/audio.*")
         }
         assert copies == clips

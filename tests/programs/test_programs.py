@@ -11,7 +11,7 @@ import tarfile
 
 import pytest
 
-from tests.support.mounts import mounted
+from tests.support.mounts import id_of, mounted
 
 pytestmark = pytest.mark.fuse
 
@@ -40,7 +40,7 @@ def assert_right(simulator, directory):
     copies = list(directory.glob("**/by-date/*/*/*/*/audio.*"))
     assert len(copies) == len(simulator.library)
     for copy in copies:
-        assert copy.read_bytes() == bytes(simulator.library.clip(copy.parent.name.split("_", 2)[2]))
+        assert copy.read_bytes() == bytes(simulator.library.clip(id_of(copy.parent)))
 
 
 def test_ffprobe_and_mpv_play_a_clip(mount):

@@ -13,7 +13,7 @@ import pytest
 
 from histfs.simulator import Fault, Settings, Simulator
 from histfs.trash import Trash
-from tests.support.mounts import mounted
+from tests.support.mounts import id_of, mounted
 
 pytestmark = pytest.mark.fuse
 
@@ -64,10 +64,6 @@ WAYS = {
 def simulator():
     with Simulator(Settings(items=60, days=100, newest=NEWEST)) as running:
         yield running
-
-
-def id_of(item):
-    return item.name.split("_", 2)[2]
 
 
 def items_below(path):

@@ -29,6 +29,11 @@ def environment(binding: str, key: str = "demo-key", **more: str) -> dict[str, s
     return {**os.environ, "HISTFS_FUSE": binding, "ELEVENLABS_API_KEY": key, **more}
 
 
+def id_of(item: Path) -> str:
+    """Return the key of the item that a directory is of, which a plain id is itself."""
+    return item.name.split("_", 2)[2]
+
+
 @dataclass
 class Mount:
     """A mount that is there."""

@@ -60,7 +60,14 @@ def _repeated(unit: bytes, length: int) -> bytes:
     return unit * max(1, math.ceil(min(_BLOCK, length) / len(unit)))
 
 
-def mp3_clip(item_id: str, title: str, frames: bytes, *, about: int | None = None) -> Clip:
+def mp3_clip(
+    item_id: str,
+    title: str,
+    frames: bytes,
+    *,
+    about: int | None = None,
+    key: str = "history_item_id",
+) -> Clip:
     """Makes an MP3 file: an ID3v2.4 tag and a sample's frames.
 
     Args:
@@ -68,13 +75,14 @@ def mp3_clip(item_id: str, title: str, frames: bytes, *, about: int | None = Non
         title: Written into the tag.
         frames: Bare MP3 frames.
         about: Repeat all frames until the file has at least this many bytes.
+        key: What the tag calls the id.
 
     Returns:
         The file.
     """
     fields = [
         _id3_frame(b"TIT2", b"\x03" + title.encode()),
-        _id3_frame(b"TXXX", b"\x03history_item_id\0" + item_id.encode()),
+        _id3_frame(b"TXXX", f"\x03{key}\0{item_id}".encode()),
     ]
     content = b"".join(fields)
     head = b"ID3\x04\x00\x00" + _synchsafe(len(content)) + content

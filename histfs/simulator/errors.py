@@ -122,3 +122,14 @@ def known_item(item_id: str) -> Iterator[None]:
     except KeyError as error:
         message = f"History item with id {item_id} not found."
         raise ApiError(404, detail_body(404, message=message)) from error
+
+
+@contextlib.contextmanager
+def known_conversation(conversation_id: str) -> Iterator[None]:
+    """Turns a KeyError for a conversation that isn't there into the API's 404."""
+    try:
+        yield
+    except KeyError as error:
+        message = f"Conversation with id {conversation_id} not found."
+        code, status = "conversation_not_found", "conversation_history_not_found"
+        raise ApiError(404, detail_body(404, code, message, legacy_status=status)) from error

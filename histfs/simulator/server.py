@@ -13,6 +13,8 @@ from collections.abc import Callable
 from histfs.simulator.access import Access
 from histfs.simulator.connection import Connection, Desk
 from histfs.simulator.control import ControlApi
+from histfs.simulator.convai import ConvaiApi
+from histfs.simulator.conversations import Conversations
 from histfs.simulator.counts import Counts, Record
 from histfs.simulator.faults import Faults
 from histfs.simulator.history import HistoryApi
@@ -55,6 +57,7 @@ class Simulator:
         settings = settings or Settings()
         self._settings = settings
         self._library = Library(settings)
+        self._conversations = Conversations(settings)
         self._counts = Counts()
         self._faults = Faults()
         self._pace = Pace(
@@ -64,6 +67,7 @@ class Simulator:
         access = Access(settings.api_key, settings.limited_keys)
         families = (
             HistoryApi(self._library, access),
+            ConvaiApi(self._conversations, access),
             ControlApi(self._library, self._counts, self._faults, self._pace),
         )
         router = Router(route for family in families for route in family.routes())
@@ -122,6 +126,11 @@ class Simulator:
     def library(self) -> Library:
         """The items; they may be added and removed here as on the web page."""
         return self._library
+
+    @property
+    def conversations(self) -> Conversations:
+        """The conversations; they may be added, removed and ended here."""
+        return self._conversations
 
     @property
     def counts(self) -> Counts:

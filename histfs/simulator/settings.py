@@ -21,13 +21,16 @@ class Settings:
         api_key: The key that may do everything.
         limited_keys: More keys, each with the permissions it has, such as "speech_history_read".
         items: How many items the account starts with.
-        days: How far they reach back.
+        conversations: How many conversations the account starts with.
+        days: How far items and conversations reach back.
         newest: Unix time of the newest, in seconds.
         seed: Another seed gives other ids, other times and another mixture.
         alignments: Whether items have alignments; without them a page is a tenth of the size.
         clip_bytes: Make every clip about so long.
         scan_limit: Under a filter, end a page after looking at so many items, even if it is empty.
-        keep_removed_cursors: Whether the id of a removed item still works as a cursor.
+        keep_removed_cursors: Whether a removed item still works as a cursor.
+        audio_after: A recording that is being made is refused so many times before it is there;
+            None is for ever.
         latency: Seconds before each answer, at the start.
         bandwidth: Bytes per second of each answer, at the start; None is unlimited.
         chunked: Whether audio is sent chunked, without its length, at the start.
@@ -38,6 +41,7 @@ class Settings:
     api_key: str = field(default=DEFAULT_KEY, repr=False)
     limited_keys: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
     items: int = 250
+    conversations: int = 12
     days: float = 120
     newest: int = DEFAULT_NEWEST
     seed: int = 0
@@ -45,6 +49,7 @@ class Settings:
     clip_bytes: int | None = None
     scan_limit: int | None = None
     keep_removed_cursors: bool = False
+    audio_after: int | None = 2
     latency: float = 0
     bandwidth: float | None = None
     chunked: bool = True

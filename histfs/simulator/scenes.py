@@ -1,0 +1,172 @@
+"""What is said in the sample conversations, and by whom: nice names and texts, and nasty ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["user", "agent"]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of a conversation.
+
+    Attributes:
+        role: Whose turn it is.
+        text: What is said; None when nothing is, as while a tool is called.
+        sound: The number of the sample clip that is heard meanwhile, or None for no sound.
+        tool: The name of the tool that this turn calls, if it does.
+        returned: The name of the tool whose result comes with this turn, if one does.
+        interrupted: Whether the other one cut in.
+    """
+
+    role: Role
+    text: str | None
+    sound: int | None = None
+    tool: str | None = None
+    returned: str | None = None
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is said in a conversation.
+
+    Attributes:
+        title: A title in a few words, or None.
+        summary: A sentence or two.
+        language: The language's code, such as "en".
+        turns: The turns, in order.
+    """
+
+    title: str | None
+    summary: str
+    language: str | None
+    turns: tuple[Turn, ...]
+
+    @property
+    def tools(self) -> list[str]:
+        """The names of the tools that are called, each once."""
+        return list(dict.fromkeys(turn.tool for turn in self.turns if turn.tool))
+
+
+# An agent's id follows from its place here, so that two of one name are two.
+AGENT_NAMES: tuple[str | None, ...] = (
+    "Support",
+    "Support",
+    None,
+    "Reception of the Zoë & Max studio",
+    "Ecommerce / Returns\n../../outbound",
+    "🤖 מוקד שירות \u202eexe.3pm",
+    "support",
+    " .hidden " + "A name that goes on " * 20,
+)
+
+
+def _agent(text: str, sound: int) -> Turn:
+    return Turn("agent", text, sound)
+
+
+def _user(text: str, sound: int) -> Turn:
+    return Turn("user", text, sound)
+
+
+_HOLD = _agent(
+    "Thank you for calling. Please hold the line, we will be with you shortly.",
+    9,
+)
+
+ORDER = Scene(
+    "Where is my order?",
+    "The caller asked for an order. It leaves today; the caller was content.",
+    "en",
+    (
+        _HOLD,
+        _user("Hello? It's about order 4711/2: where is it?", 1),
+        Turn("agent", None, tool="lookup_order"),
+        Turn("agent", None, returned="lookup_order"),
+        _agent("I found it. It leaves our house today.", 0),
+        _user("Great, thank you.", 10),
+    ),
+)
+WEATHER = Scene(
+    "Tomorrow's weather",
+    "The user asked for the weather of tomorrow and got it.",
+    "en",
+    (
+        _agent("Hi! What can I do for you?", 3),
+        _user("What will the weather be like tomorrow?", 1),
+        _agent(
+            "Tomorrow will be cloudy, with a light wind from the west and 19 degrees at noon.", 2
+        ),
+    ),
+)
+TRAIN = Scene(
+    "Gleiswechsel in Köln",
+    "Der Anrufer fragte nach seinem Zug.",
+    "de",
+    (
+        _agent("Guten Morgen! Der Zug nach Köln fährt heute von Gleis zwölf.", 4),
+        _user("Danke schön, und tschüß!", 10),
+    ),
+)
+MEETING = Scene(
+    "Réunion à 9 h 00",
+    "L'utilisateur voulait savoir à quelle heure commence la réunion.",
+    "fr",
+    (
+        _agent("Bonjour à tous, le café est prêt et la réunion commence à neuf heures.", 5),
+        Turn("user", "Et la biblio—", 7, interrupted=True),
+        _agent("Oui ?", 10),
+        _user("Merci !", 10),
+    ),
+)
+TRANSFER_FAILED = Scene(
+    "Transfer to a person fails",
+    "The caller wanted a person. The transfer failed, and the caller hung up.",
+    "en",
+    (
+        _HOLD,
+        _user("I want to speak to a person.", 1),
+        Turn("agent", None, tool="transfer_to_number"),
+        Turn("agent", "Sorry, nobody can take your call now.", 9, returned="transfer_to_number"),
+        Turn("user", "…", 1),
+        Turn("user", "", None),
+    ),
+)
+NASTY = Scene(
+    "a/b\\c: ../..\n\tRe: 🎧 \u202eabc\u202c",
+    "Texts that break a file name, a line or a terminal.",
+    None,
+    (
+        _agent("Line one\nline two\r\n[00:00] agent: a line that only looks like a turn", 0),
+        _user("שלום, מה שלומך? \u202etxt.exe\u202c مرحبا", 6),
+        _agent("👩‍👩‍👧‍👦 \x1b[31mred\x1b[0m \t tab, NUL \x00, e\u0301 and é", 8),
+        _user("/etc/passwd; $(rm -rf ~) `id` \\ \" ' <b>&amp;</b> %s %%", 7),
+        Turn("agent", None, None),
+        _user(" ", 10),
+    ),
+)
+LONG = Scene(
+    None,
+    "A story was read out, chapter after chapter.",
+    "en",
+    tuple(
+        _agent("Chapter one. It was a quiet evening in the harbour, and the lamps were lit.", 8)
+        if place % 2 == 0
+        else _user("Go on. " + "And then? " * place, 11)
+        for place in range(24)
+    ),
+)
+SILENT = Scene(None, "", None, (_agent("Hello?", 10),))
+CHAT = Scene(
+    "Opening hours",
+    "The user asked in writing when the shop is open.",
+    "en",
+    (
+        Turn("user", "When are you open?"),
+        Turn("agent", "From 9 to 17 h, on Saturdays to 13 h."),
+    ),
+)
+NOTHING = Scene(None, "", None, ())

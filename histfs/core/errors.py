@@ -9,7 +9,9 @@ HistfsError
 │   ├── KeyRefused              401, 403: the key
 │   │   └── MissingPermission   the key is right, but may not do this
 │   ├── RateLimited             429
-│   └── Missing                 404: no such item, or no audio for it
+│   ├── Missing                 404: no such item
+│   ├── NotReady                what is asked for is still being made
+│   └── NoAudio                 an item that has none
 ├── NotComplete                 what was asked for is not completely known yet
 ├── DeadlineExceeded            the call's time is over
 ├── Interrupted                 the calling process was signalled
@@ -69,6 +71,14 @@ class RateLimited(SourceError):
 
 class Missing(SourceError):
     """The server knows no such item."""
+
+
+class NotReady(SourceError):
+    """The server is still making what was asked for."""
+
+
+class NoAudio(SourceError):
+    """The item has no audio, and will have none."""
 
 
 class NotComplete(HistfsError):
@@ -146,6 +156,8 @@ _ERRNO: dict[type[BaseException], int] = {
     KeyRefused: errno.EACCES,
     RateLimited: errno.EAGAIN,
     Missing: errno.ENOENT,
+    NotReady: errno.EAGAIN,
+    NoAudio: errno.ENOENT,
     NotComplete: errno.EAGAIN,
     DeadlineExceeded: errno.ETIMEDOUT,
     Interrupted: errno.EINTR,

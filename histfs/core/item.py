@@ -47,10 +47,14 @@ class Details:
         raw: the API's own object in JSON, every field in the order in which it came, indented by
             two spaces, in UTF-8.
         text: what was spoken; None when the API gives none.
+        final: whether it is what it will be: a conversation that goes on isn't.
+        has_audio: whether there is audio, now or later; None where that isn't said.
     """
 
     raw: bytes
     text: str | None
+    final: bool = True
+    has_audio: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

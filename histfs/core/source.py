@@ -16,6 +16,32 @@ from histfs.core.item import Details, Record
 from histfs.core.times import ALWAYS, Span
 
 
+#: What a server may be able to filter a list by.
+SPAN, WORDS = "span", "words"
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a source is like, known without asking it.
+
+    Attributes:
+        facets: the kinds of facets that its items can have, such as ``voice``.
+        filters: what its server filters a list by, of `SPAN` and `WORDS`; what it can't, histfs
+            does.
+        page_size: items on a page, at the most.
+        summaries: whether it lists less of an item than `Source.get` returns.
+        views: the views that show its items when nobody has chosen others.
+        files: the same for the files of an item.
+    """
+
+    facets: frozenset[str] = frozenset()
+    filters: frozenset[str] = frozenset({SPAN})
+    page_size: int = 1000
+    summaries: bool = False
+    views: tuple[str, ...] = ("by-date",)
+    files: tuple[str, ...] = ("meta", "text", "audio")
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """Which items to list, newest first.
@@ -24,11 +50,14 @@ class Query:
         span: only items of this span of time.
         after: the cursor of the page before; None for the first page.
         limit: how many items at the most; None for as many as one page can hold.
+        words: only items that match these words; None for all. Only for a source that has the
+            filter `WORDS`.
     """
 
     span: Span = ALWAYS
     after: str | None = None
     limit: int | None = None
+    words: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +96,28 @@ class AudioStream(Protocol):
 class Source(Protocol):
     """Lists, gets and deletes items, and opens their audio. All calls raise `SourceError`."""
 
+    @property
+    def traits(self) -> Traits:
+        """What it is like; always the same."""
+
     def list(self, query: Query) -> Page:
         """Return one page of items."""
 
     def get(self, item_id: str) -> Record:
-        """Return one item; `Missing` when there is none."""
+        """Return one item with all that there is of it; `Missing` when there is none."""
 
     def delete(self, item_id: str) -> None:
         """Delete one item, with one request; `Missing` when there is none."""
 
     def audio(self, item_id: str) -> AbstractContextManager[AudioStream]:
-        """Open the audio of an item."""
+        """Open the audio of an item.
+
+        `NotReady` while it is being made, `NoAudio` when there is none, `Missing` when there is no
+        such item.
+        """
 
     def describe(self, raw: bytes) -> Details:
-        """Read the details out of an item's raw object, in JSON; asks nobody."""
+        """Read the details out of an item's raw object, in JSON, listed or got; asks nobody."""
 
     def close(self) -> None:
         """Let go of the connections; calls under way may fail."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from histfs.core.errors import SourceError
 from histfs.core.item import Details, Record
-from histfs.core.source import AudioStream, Page, Query, Source
+from histfs.core.source import AudioStream, Page, Query, Source, Traits
 
 
 class Failure(NamedTuple):
@@ -49,6 +49,11 @@ class Watched:
         """How a call, or the reading of a body, failed last; None when none has."""
         with self._lock:
             return self._failure
+
+    @property
+    def traits(self) -> Traits:
+        """What the source is like."""
+        return self._source.traits
 
     def list(self, query: Query) -> Page:
         """Return one page of items."""

@@ -17,6 +17,8 @@ ERRNO = {
     errors.MissingPermission: errno.EACCES,
     errors.RateLimited: errno.EAGAIN,
     errors.Missing: errno.ENOENT,
+    errors.NotReady: errno.EAGAIN,
+    errors.NoAudio: errno.ENOENT,
     errors.NotComplete: errno.EAGAIN,
     errors.DeadlineExceeded: errno.ETIMEDOUT,
     errors.Interrupted: errno.EINTR,

@@ -16,7 +16,7 @@ from histfs.core.estimate import audio_bytes
 from histfs.core.item import Details, Record
 from histfs.core.item import Item as _Item
 from histfs.core.names import Labelled, key_of, slug_of
-from histfs.core.source import Page, Query
+from histfs.core.source import Page, Query, Traits
 
 #: Seconds after which a call that is held goes on by itself, so that a broken test ends.
 _PATIENCE = 10.0
@@ -121,6 +121,7 @@ class MemorySource:
         chunk: int = 65_536,
         tells_length: bool = False,
     ) -> None:
+        self.traits = Traits(frozenset({"voice", "source", "model"}), page_size=page_size)
         self.page_size = page_size
         self.calls: list[Call] = []
         self.pages: list[Page] = []

@@ -21,7 +21,7 @@ from histfs.core.errors import (
     Unreachable,
 )
 from histfs.core.item import Details, Record
-from histfs.core.source import Page, Query
+from histfs.core.source import SPAN, WORDS, Page, Query, Traits
 from histfs.core.times import ALWAYS
 from histfs.sources.elevenlabs.http import Body, Http
 from histfs.sources.elevenlabs.items import details_of, record_of, records_of
@@ -62,6 +62,13 @@ class History:
         http: the server and the key.
     """
 
+    traits = Traits(
+        facets=frozenset({"voice", "source", "model"}),
+        filters=frozenset({SPAN, WORDS}),
+        page_size=PAGE_SIZE,
+        views=("by-date", "by-voice", "by-source", "search"),
+    )
+
     def __init__(self, http: Http) -> None:
         self._http = http
 
@@ -72,6 +79,7 @@ class History:
             start_after_history_item_id=query.after,
             date_after_unix=query.span.start if query.span.start > ALWAYS.start else None,
             date_before_unix=query.span.end if query.span.end < ALWAYS.end else None,
+            search=query.words,
         )
 
     def page(

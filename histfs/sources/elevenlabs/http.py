@@ -39,8 +39,6 @@ RETRIES = 3
 
 _CHUNK = 32 * 1024
 _TOO_MANY = 429
-#: What a key needs for a request, where that isn't speech_history_read.
-_PERMISSIONS = {"DELETE": "speech_history_write"}
 _Read = TypeVar("_Read")
 _deadline: ContextVar[float] = ContextVar("deadline")
 
@@ -284,12 +282,17 @@ class Http:
             body = json.loads(self._key.redact(_content(response).decode("utf-8", "replace")))
         except (ValueError, RecursionError, SourceError):
             body = None
-        permission = _PERMISSIONS.get(response.request.method or "", "speech_history_read")
-        return fault_of(response.status_code, body, permission)
+        return fault_of(response.status_code, body, _permission(response.request))
 
     def _shown(self, text: str) -> str:
         """Return a server's text as it may stand in a message."""
         return one_line(self._key.redact(text))
+
+
+def _permission(request: requests.PreparedRequest) -> str:
+    """Return what a key needs for a request."""
+    scope = "convai" if "/v1/convai/" in request.path_url else "speech_history"
+    return f"{scope}_write" if request.method == "DELETE" else f"{scope}_read"
 
 
 def _content(response: requests.Response) -> bytes:

@@ -11,7 +11,14 @@ import time
 import click
 
 from histfs.core.hosts import is_loopback
-from histfs.simulator import DEFAULT_KEY, DEFAULT_NEWEST, Record, Settings, Simulator
+from histfs.simulator import (
+    DEFAULT_KEY,
+    DEFAULT_NEWEST,
+    PERMISSIONS,
+    Record,
+    Settings,
+    Simulator,
+)
 
 
 def _unix_time(context: click.Context, option: click.Parameter, value: str) -> int:
@@ -29,6 +36,12 @@ def _unix_time(context: click.Context, option: click.Parameter, value: str) -> i
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, help="0 takes a free port.")
 @click.option("--host", default="127.0.0.1", help="The address to listen on.")
 @click.option("--items", type=click.IntRange(0), default=250, help="How many items there are.")
+@click.option(
+    "--conversations",
+    type=click.IntRange(0),
+    default=12,
+    help="How many conversations there are.",
+)
 @click.option(
     "--days",
     type=click.FloatRange(0, min_open=True),
@@ -51,6 +64,13 @@ def _unix_time(context: click.Context, option: click.Parameter, value: str) -> i
 )
 @click.option("--clip-bytes", type=click.IntRange(1), help="Make every clip about so long.")
 @click.option("--api-key", default=DEFAULT_KEY, help="The key that clients must send.")
+@click.option(
+    "--permission",
+    "permissions",
+    type=click.Choice(PERMISSIONS),
+    multiple=True,
+    help="What the key may do, once for each; everything, if it isn't given.",
+)
 @click.option("--no-chunked", is_flag=True, help="Tell the length of audio before sending it.")
 @click.option("--quiet", is_flag=True, help="Don't print a line for each request.")
 def simulate(
@@ -58,6 +78,7 @@ def simulate(
     port: int,
     host: str,
     items: int,
+    conversations: int,
     days: float,
     seed: int,
     newest: int,
@@ -65,10 +86,11 @@ def simulate(
     bandwidth: float | None,
     clip_bytes: int | None,
     api_key: str,
+    permissions: tuple[str, ...],
     no_chunked: bool,
     quiet: bool,
 ) -> None:
-    """Serve the ElevenLabs history API on this machine, with sample data.
+    """Serve the ElevenLabs history and conversations API on this machine, with sample data.
 
     No account and no network are needed. It runs until it is interrupted (Ctrl-C).
     """
@@ -76,7 +98,9 @@ def simulate(
         host=host,
         port=port,
         api_key=api_key,
+        permissions=frozenset(permissions) or None,
         items=items,
+        conversations=conversations,
         days=days,
         newest=newest,
         seed=seed,
@@ -96,7 +120,7 @@ def simulate(
         ) from error
     with simulator:
         url = simulator.base_url
-        click.echo(f"Simulated API with {items} items: {url}")
+        click.echo(f"Simulated API with {items} items and {conversations} conversations: {url}")
         open_to_all = "" if is_loopback(host) else " --insecure-http"
         click.echo(
             f"Mount it: ELEVENLABS_API_KEY={shlex.quote(api_key)} histfs mount --base-url"

@@ -1,4 +1,4 @@
-"""A local HTTP server that speaks the ElevenLabs history API, with sample data.
+"""A local HTTP server that speaks ElevenLabs' history and conversations API, with sample data.
 
 It serves `histfs simulate`, `histfs mount --demo`, the tests and the benchmarks, and needs nothing
 but the standard library::
@@ -8,10 +8,14 @@ but the standard library::
         simulator.latency = 0.05                  # seconds before each answer
         simulator.faults.add(Fault("GET .*/audio", "cut", at_byte=1000, count=1))
         simulator.library.add(3)                  # three new items at the top
+        simulator.conversations.add(1, status="in-progress")
+        simulator.permissions = frozenset({"speech_history_read"})
         simulator.counts["GET /v1/history"]       # how often it was asked
 """
 
+from histfs.simulator.access import PERMISSIONS
 from histfs.simulator.clips import Clip
+from histfs.simulator.conversations import ConversationQuery, Conversations
 from histfs.simulator.counts import Record
 from histfs.simulator.faults import Fault
 from histfs.simulator.library import Library, ListQuery
@@ -21,7 +25,10 @@ from histfs.simulator.settings import DEFAULT_KEY, DEFAULT_NEWEST, Settings
 __all__ = [
     "DEFAULT_KEY",
     "DEFAULT_NEWEST",
+    "PERMISSIONS",
     "Clip",
+    "ConversationQuery",
+    "Conversations",
     "Fault",
     "Library",
     "ListQuery",

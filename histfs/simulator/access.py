@@ -9,15 +9,40 @@ from histfs.simulator.errors import ApiError, detail_body
 
 KeyState = Literal["right", "wrong", "none"]
 
+PERMISSIONS = ("speech_history_read", "speech_history_write", "convai_read", "convai_write")
+
 _UNAUTHORIZED = "unauthorized"
 
 
 class Access:
-    """Checks the keys of requests. Immutable, so it may be shared by threads."""
+    """Checks the keys of requests. Thread-safe."""
 
-    def __init__(self, api_key: str, limited_keys: Mapping[str, frozenset[str]]) -> None:
-        """Takes the key that may do everything and keys that may do some things."""
+    def __init__(
+        self,
+        api_key: str,
+        limited_keys: Mapping[str, frozenset[str]],
+        permissions: frozenset[str] | None = None,
+    ) -> None:
+        """Takes the account's key, other keys that may do some things, and what that key may do.
+
+        Raises:
+            ValueError: There is no such permission.
+        """
+        self._api_key = api_key
         self._permissions: dict[str, frozenset[str] | None] = {**limited_keys, api_key: None}
+        self.permissions = permissions
+
+    @property
+    def permissions(self) -> frozenset[str] | None:
+        """What the account's key may do; None is everything."""
+        return self._permissions[self._api_key]
+
+    @permissions.setter
+    def permissions(self, permissions: frozenset[str] | None) -> None:
+        unknown = (permissions or frozenset()) - set(PERMISSIONS)
+        if unknown:
+            raise ValueError(f"no such permission: {', '.join(sorted(unknown))}")
+        self._permissions[self._api_key] = permissions
 
     def state(self, headers: Mapping[str, str]) -> KeyState:
         """Tells whether a request has a key, and whether it is known."""

@@ -8,7 +8,12 @@ Bodies are JSON objects::
     DELETE       faults      take all faults out of force
     POST         items       add items at the top: {"count": 3, "time": …, "fields": {…}}
     DELETE       items/ID    remove an item
-    GET, PATCH   settings    {"latency": 0.1, "bandwidth": 50000, "chunked": true}; also POST
+    POST         conversations       add some at the top: {"count": 3, "time": …, "status": …,
+                                     "fields": {…}}
+    PATCH        conversations/ID    let one go on or end: {"status": "done"}; also POST
+    DELETE       conversations/ID    remove a conversation
+    GET, PATCH   settings    {"latency": 0.1, "bandwidth": 50000, "chunked": true,
+                             "permissions": ["speech_history_read"]}; also POST
 """
 
 from __future__ import annotations
@@ -16,8 +21,11 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 
+from histfs.simulator.access import Access
+from histfs.simulator.calls import STATUSES, Status
+from histfs.simulator.conversations import Conversations
 from histfs.simulator.counts import Counts
-from histfs.simulator.errors import ApiError, known_item
+from histfs.simulator.errors import ApiError, known_conversation, known_item
 from histfs.simulator.faults import Fault, Faults
 from histfs.simulator.library import Library
 from histfs.simulator.messages import Request, Response
@@ -30,9 +38,20 @@ PREFIX = "/_simulator/"
 class ControlApi:
     """Answers for a running simulator. As thread-safe as what it turns."""
 
-    def __init__(self, library: Library, counts: Counts, faults: Faults, pace: Pace) -> None:
+    def __init__(
+        self,
+        library: Library,
+        conversations: Conversations,
+        *,
+        access: Access,
+        counts: Counts,
+        faults: Faults,
+        pace: Pace,
+    ) -> None:
         """Takes what there is to turn."""
         self._library = library
+        self._conversations = conversations
+        self._access = access
         self._counts = counts
         self._faults = faults
         self._pace = pace
@@ -46,6 +65,10 @@ class ControlApi:
             ("DELETE", "faults", self._clear_faults),
             ("POST", "items", self._add_items),
             ("DELETE", "items/{id}", self._remove_item),
+            ("POST", "conversations", self._add_conversations),
+            ("PATCH", "conversations/{id}", self._change_conversation),
+            ("POST", "conversations/{id}", self._change_conversation),
+            ("DELETE", "conversations/{id}", self._remove_conversation),
             ("GET", "settings", self._get_settings),
             ("PATCH", "settings", self._change_settings),
             ("POST", "settings", self._change_settings),
@@ -75,12 +98,7 @@ class ControlApi:
         return Response.of_json({"status": "ok"})
 
     def _add_items(self, request: Request) -> Response:
-        wanted = request.json_object()
-        count, time, fields = wanted.get("count", 1), wanted.get("time"), wanted.get("fields")
-        if not isinstance(count, int) or not isinstance(time, int | None):
-            raise ValueError("count and time must be integers")
-        if not isinstance(fields, dict | None):
-            raise ValueError("fields must be an object")
+        count, time, fields = _additions(request.json_object())
         ids = self._library.add(count, time=time, fields=fields)
         return Response.of_json({"history_item_ids": ids})
 
@@ -90,10 +108,34 @@ class ControlApi:
             self._library.remove(item_id)
         return Response.of_json({"status": "ok"})
 
+    def _add_conversations(self, request: Request) -> Response:
+        wanted = request.json_object()
+        count, time, fields = _additions(wanted)
+        status = None if wanted.get("status") is None else _status(wanted)
+        ids = self._conversations.add(count, time=time, status=status, fields=fields)
+        return Response.of_json({"conversation_ids": ids})
+
+    def _change_conversation(self, request: Request) -> Response:
+        conversation_id, status = request.path_values["id"], _status(request.json_object())
+        with known_conversation(conversation_id):
+            self._conversations.set_status(conversation_id, status)
+        return Response.of_json({"status": "ok"})
+
+    def _remove_conversation(self, request: Request) -> Response:
+        conversation_id = request.path_values["id"]
+        with known_conversation(conversation_id):
+            self._conversations.remove(conversation_id)
+        return Response.of_json({"status": "ok"})
+
     def _get_settings(self, request: Request) -> Response:
-        pace = self._pace
+        pace, permissions = self._pace, self._access.permissions
         return Response.of_json(
-            {"latency": pace.latency, "bandwidth": pace.bandwidth, "chunked": pace.chunked}
+            {
+                "latency": pace.latency,
+                "bandwidth": pace.bandwidth,
+                "chunked": pace.chunked,
+                "permissions": None if permissions is None else sorted(permissions),
+            }
         )
 
     def _change_settings(self, request: Request) -> Response:
@@ -104,9 +146,28 @@ class ControlApi:
                 self._pace.bandwidth = value
             elif name == "chunked" and isinstance(value, bool):
                 self._pace.chunked = value
+            elif name == "permissions" and isinstance(value, list | None):
+                self._access.permissions = None if value is None else frozenset(map(str, value))
             else:
                 raise ValueError(f"no setting {name} with a value of this type")
         return self._get_settings(request)
+
+
+def _additions(wanted: dict[str, object]) -> tuple[int, int | None, dict[str, object] | None]:
+    """Reads how many to add, when they are from, and what they hold."""
+    count, time, fields = wanted.get("count", 1), wanted.get("time"), wanted.get("fields")
+    if not isinstance(count, int) or not isinstance(time, int | None):
+        raise ValueError("count and time must be integers")
+    if not isinstance(fields, dict | None):
+        raise ValueError("fields must be an object")
+    return count, time, fields
+
+
+def _status(wanted: dict[str, object]) -> Status:
+    for status in STATUSES:
+        if wanted.get("status") == status:
+            return status
+    raise ValueError(f"status must be one of {', '.join(STATUSES)}")
 
 
 def _guard(endpoint: Endpoint) -> Endpoint:

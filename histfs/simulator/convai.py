@@ -17,7 +17,6 @@ MAX_PAGE_SIZE = 100
 DEFAULT_PAGE_SIZE = 30
 
 _PATH = "/v1/convai/conversations"
-_MAX_AGENTS = 50
 
 
 class ConvaiApi:

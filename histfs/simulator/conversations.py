@@ -36,8 +36,8 @@ class ConversationQuery:
         page_size: At most so many.
         cursor: Where the page starts, from the page before.
         ascending: Oldest first.
-        before_unix: Only those that start until this unix time.
-        after_unix: Only those that start from this unix time on.
+        before_unix: Only those that start before this unix time (`Settings.inclusive_starts`).
+        after_unix: Only those that start after this unix time (the same).
         agent_ids: Only those of one of these agents.
         outcome: Only those that went like this.
         min_seconds: Only those that last at least so long.
@@ -101,7 +101,7 @@ class ConversationQuery:
             among("agent_id", self.agent_ids)
             and self.outcome in (None, summary["call_successful"])
             and within("call_duration_secs", self.min_seconds, self.max_seconds)
-            and self.user_id in (None, call.detail()["user_id"])
+            and (self.user_id is None or self.user_id == call.detail()["user_id"])
             and among("main_language", self.languages)
             and (not self.tools or not self.tools.isdisjoint(call.shape.scene.tools))
             and self.source in (None, call.source)
@@ -125,6 +125,7 @@ class Conversations:
         self._clip_bytes = settings.clip_bytes
         self._scan_limit = settings.scan_limit
         self._keep_removed_cursors = settings.keep_removed_cursors
+        self._inclusive = settings.inclusive_starts
         self._audio_after = settings.audio_after
         # Of a conversation that is not here, its shape says whether it is done or failed.
         self._status: dict[int, Status] = {}
@@ -211,10 +212,10 @@ class Conversations:
             Their ids, oldest first.
 
         Raises:
-            ValueError: The time is before the newest one's, or the fields name the id.
+            ValueError: The time is before the newest one's, or the fields name the id or the time.
         """
-        if fields and "conversation_id" in fields:
-            raise ValueError("the id of a conversation can't be chosen")
+        if fields and {"conversation_id", "start_time_unix_secs"} & fields.keys():
+            raise ValueError("the id and the time of a conversation can't be chosen by its fields")
         with self._lock:
             if time is not None and time < self._timeline.newest:
                 raise ValueError("a new conversation can't be older than the newest one")
@@ -275,9 +276,9 @@ class Conversations:
         """Gives the numbers that times and cursor leave over, in the order asked for."""
         low, high = 0, len(self._timeline)
         if query.after_unix is not None:
-            low = self._timeline.first_at(query.after_unix)
+            low = self._timeline.first_at(query.after_unix + (not self._inclusive))
         if query.before_unix is not None:
-            high = min(high, self._timeline.first_at(query.before_unix + 1))
+            high = min(high, self._timeline.first_at(query.before_unix + self._inclusive))
         if query.cursor is not None:
             last = _last_of(query.cursor, ascending=query.ascending)
             number = self._number(last, removed_too=self._keep_removed_cursors)
@@ -345,7 +346,8 @@ def _last_of(cursor: str, *, ascending: bool) -> str:
     """
     try:
         last = json.loads(base64.b64decode(cursor, validate=True))["last_conversation_id"]
-    except (ValueError, TypeError) as error:
+    # RecursionError: it is nested deeper than Python reads.
+    except (ValueError, TypeError, RecursionError) as error:
         raise KeyError(cursor) from error
     if _cursor(str(last), ascending=ascending) != cursor:
         raise KeyError(cursor)

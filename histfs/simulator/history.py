@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from histfs.simulator.access import Access
 from histfs.simulator.archive import file_name, pack
 from histfs.simulator.clips import WAV
@@ -17,6 +15,7 @@ from histfs.simulator.errors import (
 )
 from histfs.simulator.library import Library, ListQuery
 from histfs.simulator.messages import Request, Response
+from histfs.simulator.parameters import Parameters
 from histfs.simulator.routing import Route
 
 READ = "speech_history_read"
@@ -47,7 +46,7 @@ class HistoryApi:
         ]
 
     def _list(self, request: Request) -> Response:
-        query = parse_list_query(request.query)
+        query = parse_list_query(Parameters(request))
         self._access.require(request.headers, READ)
         check_list_query(query)
         try:
@@ -104,50 +103,25 @@ class HistoryApi:
         return response
 
 
-def parse_list_query(values: dict[str, str]) -> ListQuery:
-    """Reads the parameters of a listing as FastAPI does.
+def parse_list_query(parameters: Parameters) -> ListQuery:
+    """Reads the parameters of a listing.
 
     Raises:
         ApiError: 422 with everything that breaks the schema.
     """
-    problems: list[dict[str, object]] = []
-
-    def integer(name: str) -> int | None:
-        text = values.get(name)
-        if text is None:
-            return None
-        # More digits than any number in use has, fewer than Python refuses to read.
-        if re.fullmatch(r"[+-]?[0-9]{1,400}", text.strip()):
-            return int(text)
-        message = "Input should be a valid integer, unable to parse string as an integer"
-        problems.append(problem(("query", name), "int_parsing", message, input=text))
-        return None
-
-    def choice(name: str, allowed: tuple[str, ...]) -> str | None:
-        text = values.get(name)
-        if text is None or text in allowed:
-            return text
-        quoted = [f"'{value}'" for value in allowed]
-        expected = f"{', '.join(quoted[:-1])} or {quoted[-1]}"
-        message = f"Input should be {expected}"
-        about = {"input": text, "ctx": {"expected": expected}}
-        problems.append(problem(("query", name), "literal_error", message, **about))
-        return None
-
-    page_size = integer("page_size")
+    page_size = parameters.integer("page_size")
     query = ListQuery(
         page_size=100 if page_size is None else page_size,
-        after=values.get("start_after_history_item_id") or None,
-        ascending=choice("sort_direction", _DIRECTIONS) == "asc",
-        before_unix=integer("date_before_unix"),
-        after_unix=integer("date_after_unix"),
-        voice_id=values.get("voice_id") or None,
-        model_id=values.get("model_id") or None,
-        source=choice("source", _SOURCES),
-        search=values.get("search") or None,
+        after=parameters.text("start_after_history_item_id"),
+        ascending=parameters.choice("sort_direction", _DIRECTIONS) == "asc",
+        before_unix=parameters.integer("date_before_unix"),
+        after_unix=parameters.integer("date_after_unix"),
+        voice_id=parameters.text("voice_id"),
+        model_id=parameters.text("model_id"),
+        source=parameters.choice("source", _SOURCES),
+        search=parameters.text("search"),
     )
-    if problems:
-        raise validation_error(problems)
+    parameters.check()
     return query
 
 

@@ -20,6 +20,7 @@ from histfs.simulator.clips import Clip
 from histfs.simulator.ids import Ids
 from histfs.simulator.kinds import Kind, make_kinds
 from histfs.simulator.messages import dump_json
+from histfs.simulator.paging import Page, take_page
 from histfs.simulator.settings import Settings
 from histfs.simulator.timeline import Timeline
 
@@ -54,21 +55,6 @@ class ListQuery:
     model_id: str | None = None
     source: str | None = None
     search: str | None = None
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page of a listing.
-
-    Attributes:
-        numbers: The numbers of the items, in the order asked for.
-        last: The number of the item that the page reaches to, or None when it is empty.
-        has_more: Whether another page follows.
-    """
-
-    numbers: list[int]
-    last: int | None
-    has_more: bool
 
 
 class Library:
@@ -212,20 +198,13 @@ class Library:
         Raises:
             KeyError: The cursor is unknown.
         """
-        numbers = self._candidates(query)
         matches = self._matcher(query)
-        limit = self._scan_limit if matches else None
-        picked: list[int] = []
-        scanned_to = None
-        for scanned, number in enumerate(numbers):
-            if scanned == limit:
-                return Page(picked, scanned_to, has_more=True)
-            if number not in self._removed and (matches is None or matches(number)):
-                if len(picked) == query.page_size:
-                    return Page(picked, picked[-1], has_more=True)
-                picked.append(number)
-            scanned_to = number
-        return Page(picked, picked[-1] if picked else None, has_more=False)
+        return take_page(
+            self._candidates(query),
+            lambda n: n not in self._removed and (matches is None or matches(n)),
+            size=query.page_size,
+            limit=self._scan_limit if matches else None,
+        )
 
     def page_json(self, query: ListQuery) -> bytes:
         """Gives the API's answer for one page in JSON.

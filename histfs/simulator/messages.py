@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.parse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -43,9 +42,9 @@ class Request:
         return self.target.partition("?")[0]
 
     @property
-    def query(self) -> dict[str, str]:
-        """The query; of a name that is given twice, the last value."""
-        return dict(urllib.parse.parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
+    def query(self) -> str:
+        """The query, still percent-encoded; empty when there is none."""
+        return self.target.partition("?")[2]
 
     def json_object(self) -> dict[str, object]:
         """Reads the body.
@@ -55,7 +54,8 @@ class Request:
         """
         try:
             value = json.loads(self.body)
-        except ValueError as error:
+        # RecursionError: it is nested deeper than Python reads.
+        except (ValueError, RecursionError) as error:
             raise invalid_body("json_invalid", "JSON decode error") from error
         if not isinstance(value, dict):
             raise invalid_body("model_attributes_type", "Input should be a valid dictionary")

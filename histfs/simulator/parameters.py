@@ -21,8 +21,7 @@ class Parameters:
 
     def __init__(self, request: Request) -> None:
         """Takes the request whose query is read."""
-        query = request.target.partition("?")[2]
-        self._values = urllib.parse.parse_qs(query, keep_blank_values=True)
+        self._values = urllib.parse.parse_qs(request.query, keep_blank_values=True)
         self._problems: list[dict[str, object]] = []
 
     def texts(self, name: str) -> list[str]:

@@ -64,11 +64,19 @@ class Simulator:
             latency=settings.latency, bandwidth=settings.bandwidth, chunked=settings.chunked
         )
         self._stopping = threading.Event()
-        access = Access(settings.api_key, settings.limited_keys)
+        access = Access(settings.api_key, settings.limited_keys, settings.permissions)
+        self._access = access
         families = (
             HistoryApi(self._library, access),
             ConvaiApi(self._conversations, access),
-            ControlApi(self._library, self._counts, self._faults, self._pace),
+            ControlApi(
+                self._library,
+                self._conversations,
+                access=access,
+                counts=self._counts,
+                faults=self._faults,
+                pace=self._pace,
+            ),
         )
         router = Router(route for family in families for route in family.routes())
         desk = Desk(
@@ -119,8 +127,17 @@ class Simulator:
 
     @property
     def api_key(self) -> str:
-        """The key that may do everything."""
+        """The account's key; it may do everything unless `permissions` say otherwise."""
         return self._settings.api_key
+
+    @property
+    def permissions(self) -> frozenset[str] | None:
+        """What the account's key may do, such as "convai_read"; None is everything."""
+        return self._access.permissions
+
+    @permissions.setter
+    def permissions(self, permissions: frozenset[str] | None) -> None:
+        self._access.permissions = permissions
 
     @property
     def library(self) -> Library:

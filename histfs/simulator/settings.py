@@ -19,6 +19,7 @@ class Settings:
         host: The address to listen on.
         port: The port; 0 takes a free one.
         api_key: The key that may do everything.
+        permissions: What that key may do after all, such as "convai_read"; None is everything.
         limited_keys: More keys, each with the permissions it has, such as "speech_history_read".
         items: How many items the account starts with.
         conversations: How many conversations the account starts with.
@@ -29,6 +30,8 @@ class Settings:
         clip_bytes: Make every clip about so long.
         scan_limit: Under a filter, end a page after looking at so many items, even if it is empty.
         keep_removed_cursors: Whether a removed item still works as a cursor.
+        inclusive_starts: Whether a conversation that starts in the very second that a listing is
+            bounded by is in it; the documentation doesn't say.
         audio_after: A recording that is being made is refused so many times before it is there;
             None is for ever.
         latency: Seconds before each answer, at the start.
@@ -39,6 +42,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 0
     api_key: str = field(default=DEFAULT_KEY, repr=False)
+    permissions: frozenset[str] | None = None
     limited_keys: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
     items: int = 250
     conversations: int = 12
@@ -49,6 +53,7 @@ class Settings:
     clip_bytes: int | None = None
     scan_limit: int | None = None
     keep_removed_cursors: bool = False
+    inclusive_starts: bool = True
     audio_after: int | None = 2
     latency: float = 0
     bandwidth: float | None = None

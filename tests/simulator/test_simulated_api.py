@@ -271,7 +271,7 @@ def test_the_knobs_of_other_processes(simulator, ask):
     ask("DELETE", f"/_simulator/items/{added['history_item_ids'][0]}")
     assert len(simulator.library) == before + 1
     changed = ask("PATCH", "/_simulator/settings", json={"latency": 0.01, "chunked": False})
-    assert changed.json() == {"latency": 0.01, "bandwidth": None, "chunked": False}
+    assert changed.json().items() >= {"latency": 0.01, "bandwidth": None, "chunked": False}.items()
     assert (simulator.latency, simulator.chunked) == (0.01, False)
     ask("POST", "/_simulator/faults", json={"pattern": "GET", "kind": "status", "status": 503})
     assert ask("GET", "/v1/history").status_code == 503

@@ -6,6 +6,7 @@ HistfsError
 │   ├── ServerFailed            5xx
 │   ├── BadAnswer               an answer that is not what the API promises
 │   ├── Rejected                4xx that none of the following names
+│   │   └── NotOffered          405, or 404 for a whole list: the server has no such API
 │   ├── KeyRefused              401, 403: the key
 │   │   └── MissingPermission   the key is right, but may not do this
 │   ├── RateLimited             429
@@ -55,6 +56,10 @@ class BadAnswer(SourceError):
 
 class Rejected(SourceError):
     """The server refused the request as such (4xx)."""
+
+
+class NotOffered(Rejected):
+    """The server has no such API; nothing of it can be shown."""
 
 
 class KeyRefused(SourceError):

@@ -10,6 +10,8 @@ import functools
 import math
 import re
 
+#: What a second of a recorded conversation takes, as seen.
+_CALL_RATE = 15_200
 #: The API's default format, mp3_44100_128: 128 kbit/s.
 _DEFAULT_RATE = 16_000
 _WAV_HEADER = 44
@@ -37,6 +39,18 @@ def audio_bytes(
         seconds = min(max(characters / _SPEED, 1.0), _MAX_SECONDS)
     rate, header = _rate(content_type, output_format)
     return max(1, header + math.ceil(seconds * rate))
+
+
+def call_bytes(seconds: float | None) -> int:
+    """Guess the size of the recording of a conversation.
+
+    Args:
+        seconds: how long the conversation lasts, None when that isn't known.
+
+    Returns:
+        Bytes, at least a second's.
+    """
+    return math.ceil(min(max(seconds or 0.0, 1.0), _MAX_SECONDS) * _CALL_RATE)
 
 
 @functools.lru_cache(maxsize=64)  # an account has a handful

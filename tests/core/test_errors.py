@@ -13,6 +13,7 @@ ERRNO = {
     errors.ServerFailed: errno.EIO,
     errors.BadAnswer: errno.EIO,
     errors.Rejected: errno.EIO,
+    errors.NotOffered: errno.EIO,
     errors.KeyRefused: errno.EACCES,
     errors.MissingPermission: errno.EACCES,
     errors.RateLimited: errno.EAGAIN,

@@ -20,6 +20,8 @@ from histfs.core.errors import (
     KeyRefused,
     Missing,
     MissingPermission,
+    NotOffered,
+    NotReady,
     RateLimited,
     Rejected,
     ServerFailed,
@@ -31,6 +33,8 @@ _PERMISSION = {"missing_permissions", "insufficient_permissions"}
 _NAMED = re.compile(r"\w_(read|write)\b")
 #: An unknown id was answered with 400 in 2024 and is documented as 404.
 _MISSING = {"invalid_id", "history_item_not_found", "not_found"}
+#: What a recording that isn't made yet, or never was, is answered with (404).
+_NO_AUDIO = "missing_conversation_audio"
 _MESSAGE_MAX = 300
 
 
@@ -57,8 +61,12 @@ def fault_of(
 def _kind(status: int, codes: set[str]) -> type[SourceError]:
     if status in (401, 403):
         return MissingPermission if codes & _PERMISSION else KeyRefused
+    if status == 404 and _NO_AUDIO in codes:
+        return NotReady
     if status == 404 or (status == 400 and codes & _MISSING):
         return Missing
+    if status == 405:
+        return NotOffered
     if status == 429:
         return RateLimited
     if status >= 500:

@@ -6,53 +6,21 @@ Implements `histfs.core.source.Source`, and what else the API offers for history
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
-from urllib.parse import quote
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Literal
 
-import msgspec
-
-from histfs.core.errors import (
-    BadAnswer,
-    Missing,
-    Rejected,
-    ServerFailed,
-    SourceError,
-    Unreachable,
-)
+from histfs.core.errors import Missing, Rejected
 from histfs.core.item import Details, Record
 from histfs.core.source import SPAN, WORDS, Page, Query, Traits
 from histfs.core.times import ALWAYS
+from histfs.sources.elevenlabs.collection import Collection, Fields
 from histfs.sources.elevenlabs.http import Body, Http
 from histfs.sources.elevenlabs.items import details_of, record_of, records_of
-from histfs.sources.elevenlabs.parsing import dump, leniently, strictly
 
 #: The most items that one page may hold.
 PAGE_SIZE = 1000
 
 _PATH = "/v1/history"
-_AUDIO_TYPES = ("audio/", "video/")
-_OTHER_AUDIO = {"", "application/ogg", "application/octet-stream", "binary/octet-stream"}
-
-
-class _Answer(msgspec.Struct):
-    """The answer that is a page."""
-
-    history: list[msgspec.Raw]
-    has_more: bool
-    last_history_item_id: Any = None
-
-
-class _Listing(NamedTuple):
-    """What a page says: its objects in JSON, and how it goes on."""
-
-    history: list[bytes]
-    has_more: bool
-    cursor: Any
-
-
-_decode_answer = msgspec.json.Decoder(_Answer).decode
-_decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class History:
@@ -71,6 +39,9 @@ class History:
 
     def __init__(self, http: Http) -> None:
         self._http = http
+        self._items = Collection(
+            http, _PATH, Fields("history", "last_history_item_id"), records_of, record_of
+        )
 
     def list(self, query: Query) -> Page:
         """Return one page of items, newest first."""
@@ -127,40 +98,22 @@ class History:
             "sort_direction": sort_direction,
             "search": search,
         }
-        query = {name: value for name, value in asked.items() if value is not None}
         try:
-            return self._http.json("GET", _PATH, _page, query)
+            return self._items.page(asked)
         except Missing as error:
             raise Rejected(f"there is no history at this address: {error}") from error
 
     def get(self, item_id: str) -> Record:
         """Return one item (``GET /v1/history/{id}``)."""
-        return self._http.json("GET", _path(item_id), _item)
+        return self._items.get(item_id)
 
     def delete(self, item_id: str) -> None:
-        """Delete one item (``DELETE /v1/history/{id}``), with one request.
+        """Delete one item (``DELETE /v1/history/{id}``), with one request."""
+        self._items.delete(item_id, _is_done)
 
-        When the answer is lost, or comes from somebody in between, the item is asked for, which
-        tells whether it was deleted.
-        """
-        try:
-            self._http.json("DELETE", _path(item_id), _done)
-        except (Unreachable, ServerFailed, BadAnswer) as error:
-            try:
-                self.get(item_id)
-            except Missing:
-                return
-            except SourceError as unsettled:
-                # Not this one: that asking is refused says nothing of the delete.
-                raise error from unsettled
-            raise
-
-    @contextmanager
-    def audio(self, item_id: str) -> Iterator[Body]:
+    def audio(self, item_id: str) -> AbstractContextManager[Body]:
         """Open the audio of an item (``GET /v1/history/{id}/audio``)."""
-        with self._http.stream("GET", f"{_path(item_id)}/audio") as body:
-            _expect_audio(body)
-            yield body
+        return self._items.audio(item_id)
 
     @contextmanager
     def download(
@@ -185,64 +138,6 @@ class History:
         self._http.close()
 
 
-def _path(item_id: str) -> str:
-    if item_id in ("", ".", ".."):
-        # Steps in a path (RFC 3986, section 3.3), and escaping them changes nothing. Not `Missing`,
-        # which would have the item forgotten though the server lists it.
-        raise Rejected(f"an item with the id {item_id!r} can't be asked for")
-    return f"{_PATH}/{quote(item_id.encode('utf-8', 'surrogatepass'), safe='')}"
-
-
-def _page(content: bytes) -> Page:
-    """Read a page; go on only while ``has_more`` and a cursor are both there."""
-    listing = strictly(_listing, content) or _odd_listing(content)
-    cursor = listing.cursor
-    if listing.has_more and not (isinstance(cursor, str) and cursor):
-        raise BadAnswer("the server says that there is more, but not how to ask for it")
-    return Page(records_of(listing.history), cursor if listing.has_more else None)
-
-
-def _listing(content: bytes) -> _Listing:
-    answer = _decode_answer(content)
-    history = list(map(bytes, answer.history))
-    for raw in history:
-        # msgspec takes any bytes for the text of what it skips.
-        if not raw.isascii():
-            raw.decode()
-    return _Listing(history, answer.has_more, answer.last_history_item_id)
-
-
-def _odd_listing(content: bytes) -> _Listing:
-    answer = leniently(content)
-    if not isinstance(answer, dict):
-        raise BadAnswer("the answer is JSON, but not an object")
-    history, has_more = answer.get("history"), answer.get("has_more")
-    if not isinstance(history, list) or not isinstance(has_more, bool):
-        raise BadAnswer("the answer is not a page of history items")
-    return _Listing(list(map(dump, history)), has_more, answer.get("last_history_item_id"))
-
-
-def _item(content: bytes) -> Record:
-    """Read the answer that is one item."""
-    raw = strictly(_sent, content) or dump(leniently(content))
-    if not raw.startswith(b"{"):
-        raise BadAnswer("the answer is JSON, but not an object")
-    return record_of(raw)
-
-
-def _done(content: bytes) -> None:
+def _is_done(answer: Any) -> bool:  # noqa: ANN401 - whatever JSON holds
     """Read the answer to a delete: ``{"status": "ok"}``; what else is done says so when asked."""
-    answer = leniently(content)
-    if not isinstance(answer, dict) or answer.get("status") != "ok":
-        raise BadAnswer("the answer doesn't say that the item is deleted")
-
-
-def _sent(content: bytes) -> bytes:
-    """Return JSON as it was sent, without the spaces around it."""
-    content.decode()
-    return bytes(_decode_raw(content))
-
-
-def _expect_audio(body: Body) -> None:
-    if not body.content_type.startswith(_AUDIO_TYPES) and body.content_type not in _OTHER_AUDIO:
-        raise BadAnswer(f"the answer is not audio but {body.content_type}")
+    return isinstance(answer, dict) and answer.get("status") == "ok"

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 import zlib
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
@@ -24,6 +23,7 @@ from histfs.core.item import Details, Facets, Item, Record
 from histfs.core.names import Labelled, key_of, slug_of
 from histfs.core.times import EARLIEST, LATEST
 from histfs.sources.elevenlabs.parsing import indented, leniently, strictly
+from histfs.sources.elevenlabs.values import date_of, filled, number_of, string_of
 
 log = logging.getLogger(__name__)
 
@@ -81,13 +81,8 @@ def records_of(history: Iterable[bytes]) -> list[Record]:
     shown = [reading for reading in readings if reading[1].history_item_id]
     if len(shown) < len(readings):
         log.warning("%d history items have no id and are not shown", len(readings) - len(shown))
-    dates = (fields.date_unix for _, fields, _ in shown)
-    date = next((date for date in dates if date is not None), 0)
-    records = []
-    for raw, fields, seconds in shown:
-        date = date if fields.date_unix is None else fields.date_unix
-        records.append(_record(raw, fields, seconds, date))
-    return records
+    dates = filled([fields.date_unix for _, fields, _ in shown])
+    return [_record(*reading, date) for reading, date in zip(shown, dates, strict=True)]
 
 
 def record_of(raw: bytes) -> Record:
@@ -140,15 +135,15 @@ def _read_leniently(raw: bytes) -> _Reading:
     if not isinstance(whole, dict):
         return raw, _Fields(), None
     fields = _Fields(
-        history_item_id=_string(whole.get("history_item_id")),
-        date_unix=_date(whole.get("date_unix")),
+        history_item_id=string_of(whole.get("history_item_id")),
+        date_unix=date_of(whole.get("date_unix")),
         text=_text(whole.get("text"), whole.get("dialogue")),
-        content_type=_string(whole.get("content_type")),
-        output_format=_string(whole.get("output_format")),
-        voice_id=_string(whole.get("voice_id")),
-        voice_name=_string(whole.get("voice_name")),
-        source=_string(whole.get("source")),
-        model_id=_string(whole.get("model_id")),
+        content_type=string_of(whole.get("content_type")),
+        output_format=string_of(whole.get("output_format")),
+        voice_id=string_of(whole.get("voice_id")),
+        voice_name=string_of(whole.get("voice_name")),
+        source=string_of(whole.get("source")),
+        model_id=string_of(whole.get("model_id")),
     )
     return raw, fields, _seconds(whole.get("alignments"))
 
@@ -178,7 +173,7 @@ def _seconds(alignments: object) -> float | None:
         alignment = alignments.get(name)
         ends = isinstance(alignment, Mapping) and alignment.get("character_end_times_seconds")
         if isinstance(ends, list) and ends:
-            return _number(ends[-1])
+            return number_of(ends[-1])
     return None
 
 
@@ -216,12 +211,12 @@ def _text(text: object, dialogue: object) -> str | None:
     """Return what was spoken: the lines of a dialogue as ``Voice: line``, else the text."""
     if isinstance(dialogue, list) and dialogue:
         lines = [line for line in dialogue if isinstance(line, Mapping)]
-        return "\n".join(f"{_speaker(line)}: {_string(line.get('text'))}" for line in lines)
+        return "\n".join(f"{_speaker(line)}: {string_of(line.get('text'))}" for line in lines)
     return text if isinstance(text, str) else None
 
 
 def _speaker(line: Mapping[str, Any]) -> str:
-    return _string(line.get("voice_name")) or _string(line.get("voice_id")) or "?"
+    return string_of(line.get("voice_name")) or string_of(line.get("voice_id")) or "?"
 
 
 @functools.lru_cache(maxsize=1024)  # an account has few, and each of them on every page
@@ -231,24 +226,3 @@ def _facets(voice: str, name: str, source: str, model: str) -> Facets:
         "source": Labelled(source, None),
         "model": Labelled(model, None),
     }
-
-
-def _string(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None else str(value)
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _date(value: object) -> int | None:
-    number = _number(value)
-    return None if number is None else int(min(max(number, EARLIEST), LATEST))

@@ -1,0 +1,186 @@
+"""What the API does alike with all kinds of items: pages of them, one of them, its audio, its end.
+
+A `Collection` is one such kind at one path. What its objects mean is for its two readers to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+
+from histfs.core.errors import (
+    BadAnswer,
+    Missing,
+    Rejected,
+    ServerFailed,
+    SourceError,
+    Unreachable,
+)
+from histfs.core.item import Record
+from histfs.core.source import Page
+from histfs.sources.elevenlabs.http import Body, Http
+from histfs.sources.elevenlabs.parsing import dump, leniently, strictly
+
+_AUDIO_TYPES = ("audio/", "video/")
+_OTHER_AUDIO = {"", "application/ogg", "application/octet-stream", "binary/octet-stream"}
+
+_decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+class Fields(NamedTuple):
+    """How the fields of a page are called, but ``has_more``.
+
+    Attributes:
+        objects: the list of the objects.
+        cursor: what the next page is asked for with.
+    """
+
+    objects: str
+    cursor: str
+
+
+class _Listing(NamedTuple):
+    """What a page says: its objects in JSON, and how it goes on."""
+
+    objects: list[bytes]
+    has_more: bool
+    cursor: Any
+
+
+class Collection:
+    """Items of one kind.
+
+    Args:
+        http: the server and the key.
+        path: where they are listed, such as ``/v1/history``.
+        fields: how the fields of a page are called.
+        read_page: reads the objects of a page, in JSON.
+        read_one: the same for one object.
+    """
+
+    def __init__(
+        self,
+        http: Http,
+        path: str,
+        fields: Fields,
+        read_page: Callable[[Iterable[bytes]], list[Record]],
+        read_one: Callable[[bytes], Record],
+    ) -> None:
+        self._http = http
+        self._path = path
+        self._fields = fields
+        self._read_page = read_page
+        self._read_one = read_one
+        answer = msgspec.defstruct(
+            "Answer",
+            [("objects", list[msgspec.Raw]), ("has_more", bool), ("cursor", Any, None)],
+            rename=fields._asdict(),
+        )
+        self._decode = msgspec.json.Decoder(answer).decode
+
+    def page(self, asked: Mapping[str, str | int | None]) -> Page:
+        """Return one page.
+
+        Args:
+            asked: the parameters of the query; those that are None are not sent.
+
+        Raises:
+            Missing: there is no such list.
+            SourceError: the source failed.
+        """
+        query = {name: value for name, value in asked.items() if value is not None}
+        return self._http.json("GET", self._path, self._page, query)
+
+    def get(self, item_id: str) -> Record:
+        """Return one item."""
+        return self._http.json("GET", self._at(item_id), self._item)
+
+    def delete(self, item_id: str, is_done: Callable[[Any], bool]) -> None:
+        """Delete one item, with one request.
+
+        When the answer is lost, or comes from somebody in between, the item is asked for, which
+        tells whether it was deleted.
+
+        Args:
+            item_id: the item.
+            is_done: says whether an answer means that it is deleted.
+        """
+
+        def read(content: bytes) -> None:
+            if not is_done(leniently(content)):
+                raise BadAnswer("the answer doesn't say that the item is deleted")
+
+        try:
+            self._http.json("DELETE", self._at(item_id), read)
+        except (Unreachable, ServerFailed, BadAnswer) as error:
+            try:
+                self.get(item_id)
+            except Missing:
+                return
+            except SourceError as unsettled:
+                # Not this one: that asking is refused says nothing of the delete.
+                raise error from unsettled
+            raise
+
+    @contextmanager
+    def audio(self, item_id: str) -> Iterator[Body]:
+        """Open the audio of an item."""
+        with self._http.stream("GET", f"{self._at(item_id)}/audio") as body:
+            _expect_audio(body)
+            yield body
+
+    def _at(self, item_id: str) -> str:
+        """Return the path of an item."""
+        if item_id in ("", ".", ".."):
+            # Steps in a path (RFC 3986, section 3.3), and escaping them changes nothing. Not
+            # `Missing`, which would have the item forgotten though the server lists it.
+            raise Rejected(f"an item with the id {item_id!r} can't be asked for")
+        return f"{self._path}/{quote(item_id.encode('utf-8', 'surrogatepass'), safe='')}"
+
+    def _page(self, content: bytes) -> Page:
+        """Read a page; go on only while ``has_more`` and a cursor are both there."""
+        listing = strictly(self._listing, content) or self._odd_listing(content)
+        cursor = listing.cursor
+        if listing.has_more and not (isinstance(cursor, str) and cursor):
+            raise BadAnswer("the server says that there is more, but not how to ask for it")
+        return Page(self._read_page(listing.objects), cursor if listing.has_more else None)
+
+    def _listing(self, content: bytes) -> _Listing:
+        answer = self._decode(content)
+        objects = list(map(bytes, answer.objects))
+        for raw in objects:
+            # msgspec takes any bytes for the text of what it skips.
+            if not raw.isascii():
+                raw.decode()
+        return _Listing(objects, answer.has_more, answer.cursor)
+
+    def _odd_listing(self, content: bytes) -> _Listing:
+        answer = leniently(content)
+        if not isinstance(answer, dict):
+            raise BadAnswer("the answer is JSON, but not an object")
+        objects, has_more = answer.get(self._fields.objects), answer.get("has_more")
+        if not isinstance(objects, list) or not isinstance(has_more, bool):
+            raise BadAnswer("the answer is not a page of items")
+        return _Listing(list(map(dump, objects)), has_more, answer.get(self._fields.cursor))
+
+    def _item(self, content: bytes) -> Record:
+        """Read the answer that is one item."""
+        raw = strictly(_sent, content) or dump(leniently(content))
+        if not raw.startswith(b"{"):
+            raise BadAnswer("the answer is JSON, but not an object")
+        return self._read_one(raw)
+
+
+def _sent(content: bytes) -> bytes:
+    """Return JSON as it was sent, without the spaces around it."""
+    content.decode()
+    return bytes(_decode_raw(content))
+
+
+def _expect_audio(body: Body) -> None:
+    if not body.content_type.startswith(_AUDIO_TYPES) and body.content_type not in _OTHER_AUDIO:
+        raise BadAnswer(f"the answer is not audio but {body.content_type}")

@@ -9,6 +9,7 @@ windows  the spans of time that are completely known, and when they were asked a
 deleted  keys of items that were deleted here lately, and when
 notes    single values, such as the dictionary that the raw objects are compressed with
 changes  how often what is known has changed, and how many items there are
+numbers  the highest `n` ever given to an item, and what of them `histfs.catalog.search` has read
 
 Nothing is in the order of keys, which is none: a page of a scan would touch a thousand places of an
 index on them. Who looks for an item knows its date.
@@ -88,6 +89,19 @@ CREATE TABLE changes (
     items   INTEGER NOT NULL
 ) STRICT;
 INSERT INTO changes VALUES (0, 0);
+"""
+
+# Those that came after the others are made where they are missing: another version would set aside
+# files whose audio sizes are known.
+_ADDED = """
+CREATE TABLE IF NOT EXISTS numbers (
+    given   INTEGER NOT NULL,
+    indexed INTEGER NOT NULL,
+    rows    INTEGER NOT NULL
+) STRICT;
+INSERT INTO numbers
+    SELECT (SELECT coalesce(max(n), 0) FROM raws), 0, 0
+    WHERE NOT EXISTS (SELECT 1 FROM numbers)
 """
 
 _NAMES = {
@@ -187,9 +201,11 @@ def _check_or_create(path: Path) -> None:
             db.execute(f"PRAGMA user_version = {VERSION}")
         elif version != VERSION:
             raise sqlite3.DatabaseError(f"its version is {version}, not {VERSION}")
-        db.execute("COMMIT")
         if not _tables(db) >= _NAMES:
             raise sqlite3.DatabaseError("tables are missing")
+        for statement in _ADDED.split(";"):
+            db.execute(statement)
+        db.execute("COMMIT")
 
 
 def _tables(db: sqlite3.Connection) -> set[str]:

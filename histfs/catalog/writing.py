@@ -167,7 +167,7 @@ def _insert(db: sqlite3.Connection, records: Sequence[Record]) -> None:
     # Oldest first: rows that come in their order fill the pages of the file.
     records = records[::-1]
     labels = _put_labels(db, records)
-    ((first,),) = db.execute("SELECT coalesce(max(n), 0) + 1 FROM raws").fetchall()
+    first = _numbers(db, len(records))
     items, placed = [], []
     for n, record in enumerate(records, first):
         item = record.item
@@ -183,6 +183,18 @@ def _insert(db: sqlite3.Connection, records: Sequence[Record]) -> None:
     _put_rows(db, "raws", list(enumerate(packed, first)))
     _put_rows(db, "placed", sorted(placed))
     db.execute("UPDATE changes SET items = items + ?", (len(items),))
+
+
+def _numbers(db: sqlite3.Connection, count: int) -> int:
+    """Return the first of some numbers that no item ever had: words are found under them."""
+    ((last,),) = db.execute(
+        """
+        UPDATE numbers SET given = ? + max(given, (SELECT coalesce(max(n), 0) FROM raws))
+        RETURNING given
+        """,
+        (count,),
+    ).fetchall()
+    return int(last) - count + 1
 
 
 def _put_rows(db: sqlite3.Connection, table: str, rows: Sequence[tuple[object, ...]]) -> None:

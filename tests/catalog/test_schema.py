@@ -101,6 +101,21 @@ def test_another_programs_database_is_set_aside(open_store, path):
     assert len(set_aside(path)) == 1
 
 
+def test_a_file_from_before_some_tables_were_added_goes_on_with_all_that_is_in_it(open_store, path):
+    first = open_store()
+    fill(first)
+    first.set_audio("a", 123, None)
+    first.close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TABLE numbers")
+    second = open_store()
+    second.replace(ALWAYS, [record("b", 2), record("a", 1)])
+    assert [item.key for item in open_store().between(ALWAYS)] == ["a", "b"]
+    assert second.raw("b", 2) == record("b", 2).raw
+    assert second.fingerprint("a").size == 123
+    assert set_aside(path) == []
+
+
 def test_an_empty_file_becomes_a_catalog(open_store, path):
     path.touch()
     assert open_store().total() == 0

@@ -184,7 +184,7 @@ class Call:
             "conversation_id": self.id,
             "start_time_unix_secs": self.time,
             "call_duration_secs": self.duration,
-            "message_count": sum(bool(turn.text) for turn in self.turns),
+            "message_count": len(self.messages),
             "status": self.status,
             "termination_reason": self.termination_reason,
             "call_successful": self.outcome,
@@ -240,9 +240,13 @@ class Call:
         return detail
 
     @property
-    def words(self) -> str:
-        """What a search looks at, in lower case."""
-        return "\n".join(turn.text or "" for turn in self.turns).casefold()
+    def messages(self) -> list[str]:
+        """What has been said so far; turns without words left out."""
+        told = self.fields.get("transcript")
+        if not isinstance(told, list):
+            return [turn.text for turn in self.turns if turn.text]
+        messages = (turn.get("message") for turn in told if isinstance(turn, dict))
+        return [message for message in messages if isinstance(message, str) and message]
 
     def clip(self, about: int | None) -> Clip | None:
         """Makes the recording, of about so many bytes when they are given; None without one."""
@@ -253,7 +257,7 @@ class Call:
 
     def _metadata(self) -> dict[str, object]:
         shape = self.shape
-        ended = self.time + self.duration
+        forgotten_at = {shape.forgotten: self.time + self.duration}
         metadata: dict[str, object] = {
             "start_time_unix_secs": self.time,
             "accepted_time_unix_secs": None if self.status == "initiated" else self.time,
@@ -262,8 +266,8 @@ class Call:
             "deletion_settings": {
                 "deletion_time_unix_secs": None,
                 "deleted_logs_at_time_unix_secs": None,
-                "deleted_audio_at_time_unix_secs": _if(shape.forgotten == "audio", ended),
-                "deleted_transcript_at_time_unix_secs": _if(shape.forgotten == "transcript", ended),
+                "deleted_audio_at_time_unix_secs": forgotten_at.get("audio"),
+                "deleted_transcript_at_time_unix_secs": forgotten_at.get("transcript"),
                 "delete_transcript_and_pii": shape.forgotten == "transcript",
                 "delete_audio": shape.forgotten == "audio",
             },
@@ -350,10 +354,6 @@ class Call:
             "original_message": None,
             "source_medium": None if by_agent else "text" if self.shape.text_only else "audio",
         }
-
-
-def _if(condition: bool, time: int) -> int | None:
-    return time if condition else None
 
 
 def _tool_call(name: str) -> dict[str, object]:

@@ -109,7 +109,7 @@ class ConversationQuery:
             and within("rating", self.min_rating, self.max_rating)
             and self.text_only in (None, call.shape.text_only)
             and summary["status"] not in self.without
-            and (not self.search or self.search.casefold() in call.words)
+            and (not self.search or self.search.casefold() in "\n".join(call.messages).casefold())
         )
 
 

@@ -265,9 +265,10 @@ def test_fields_change_what_is_listed_asked_for_and_searched(conversations, clie
     phone = {"type": "twilio", "direction": "inbound", "stream_sid": "MZ1", "call_sid": "CA1"}
     phone |= {"phone_number_id": "p", "agent_number": "1", "external_number": "2"}
     fields = {"agent_name": "../x", "user_id": "me", "metadata": {"phone_call": phone}, "new": 1}
+    fields["transcript"] = [{"role": "user", "message": "Quite New", "time_in_call_secs": 0}]
     (key,) = conversations.add(fields=fields)
-    (found,) = listed(client, user_id="me")
-    assert (found.conversation_id, found.agent_name) == (key, "../x")
+    (found,) = listed(client, user_id="me", search="quite new")
+    assert (found.conversation_id, found.agent_name, found.message_count) == (key, "../x", 1)
     detail = conversations.detail(key)
     assert (detail["agent_name"], detail["new"]) == ("../x", 1)
     assert client.get(key).metadata.phone_call.call_sid == "CA1"

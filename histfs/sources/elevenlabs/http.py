@@ -1,9 +1,11 @@
 """HTTP to the API: the one place where requests is used, and where its errors end.
 
-Threads: a `Http` may be used by any number at once; requests' session and urllib3's pool are shared
-and guarded by themselves, and nothing else is kept but the date of the last answer, whole. The
-deadline of a request travels in a context variable, because urllib3 asks the retry policy and gives
-it no other way to know.
+Requests are handed to requests' adapter. A session would look for proxies and merge the same
+settings for each, which takes as long as urllib3 takes for all of it; and it would keep cookies.
+
+Threads: a `Http` may be used by any number at once; urllib3's pool is shared and guards itself, and
+nothing else is kept but the date of the last answer, whole. The deadline of a request travels in a
+context variable, because urllib3 asks the retry policy and gives it no other way to know.
 """
 
 from __future__ import annotations
@@ -73,17 +75,6 @@ class _BoundedRetry(Retry):
             return super().get_retry_after(response)
         except InvalidHeader:
             return None
-
-
-class _KeyHeader(requests.auth.AuthBase):
-    """Puts the API key into a request; as requests' auth it also keeps ``.netrc`` out of it."""
-
-    def __init__(self, key: Secret) -> None:
-        self._key = key
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["xi-api-key"] = self._key.reveal()
-        return request
 
 
 class Body:
@@ -161,13 +152,16 @@ class Http:
         self._base_url = base_url.rstrip("/")
         self._key = key
         self._timeout = timeout
-        self._session = requests.Session()
-        self._session.auth = _KeyHeader(key)
-        self._session.headers["User-Agent"] = f"histfs/{__version__}"
+        session = requests.Session()
+        self._headers = {**session.headers, "User-Agent": f"histfs/{__version__}"}
         self._dated = "", 0.0
         host = urlsplit(base_url).hostname or ""
         # A proxy of the environment has no business between this machine and itself.
-        self._proxies = {"no_proxy": host} if is_loopback(host) else None
+        proxies = {"no_proxy": host} if is_loopback(host) else {}
+        # Proxies and certificates of the environment, as they are at the start.
+        self._settings: Mapping[str, Any] = session.merge_environment_settings(
+            base_url, proxies, stream=True, verify=None, cert=None
+        )
         retry = _BoundedRetry(
             total=RETRIES,
             # What is neither connecting nor reading, such as TLS that breaks, urllib3 would repeat
@@ -180,9 +174,7 @@ class Http:
             raise_on_status=False,
             respect_retry_after_header=True,
         )
-        adapter = HTTPAdapter(max_retries=retry, pool_maxsize=connections)
-        for scheme in ("https://", "http://"):
-            self._session.mount(scheme, adapter)
+        self._adapter = HTTPAdapter(max_retries=retry, pool_maxsize=connections)
 
     @property
     def ahead(self) -> float | None:
@@ -237,7 +229,7 @@ class Http:
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        self._session.close()
+        self._adapter.close()
 
     @contextlib.contextmanager
     def _answer(
@@ -252,17 +244,17 @@ class Http:
         """Lend the answer to a request; one that is not a 2xx becomes an exception."""
         _deadline.set(time.monotonic() + self._timeout)
         with _translated():
-            response = self._session.request(
-                method,
-                self._base_url + path,
-                params=query,
-                headers=headers,
-                json=payload,
-                proxies=self._proxies,
+            request = requests.PreparedRequest()
+            request.prepare_method(method)
+            request.prepare_url(self._base_url + path, query)
+            request.prepare_headers({**self._headers, **(headers or {})})
+            request.prepare_body(data=None, files=None, json=payload)
+            request.headers["xi-api-key"] = self._key.reveal()
+            # No redirect is followed: the key is for the host that the user named, and no other.
+            response = self._adapter.send(
+                request,
                 timeout=(min(CONNECT_TIMEOUT, self._timeout), min(READ_TIMEOUT, self._timeout)),
-                # The key is for the host that the user named, and for no other.
-                allow_redirects=False,
-                stream=True,
+                **self._settings,
             )
         self._dated = response.headers.get("Date", ""), time.time()
         with contextlib.closing(response):

@@ -150,7 +150,7 @@ class Collection:
         return Page(self._read_page(listing.objects), cursor if listing.has_more else None)
 
     def _listing(self, content: bytes) -> _Listing:
-        answer = self._decode(content)
+        answer: Any = self._decode(content)
         objects = list(map(bytes, answer.objects))
         for raw in objects:
             # msgspec takes any bytes for the text of what it skips.

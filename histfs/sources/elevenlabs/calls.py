@@ -1,0 +1,134 @@
+"""The API's conversation objects, read into the core's words.
+
+There are two kinds: the summary, which a list has, and the whole object, which has some of the
+same fields in its ``metadata`` and ``analysis``, and the transcript. Either gives the same item,
+as far as it goes. As with history items, whatever a field holds, the conversation is shown.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from histfs.core.errors import BadAnswer
+from histfs.core.estimate import call_bytes
+from histfs.core.item import Details, Item, Record
+from histfs.core.names import Labelled, key_of, slug_of
+from histfs.sources.elevenlabs.parsing import indented, leniently
+from histfs.sources.elevenlabs.transcript import transcript_of
+from histfs.sources.elevenlabs.values import date_of, filled, number_of, string_of
+
+log = logging.getLogger(__name__)
+
+_Object = Mapping[str, Any]
+
+#: Of a conversation with a status that isn't known here more may come: to ask once too often is
+#: better than to keep half of it for ever.
+_FINAL = ("done", "failed")
+
+
+def records_of(conversations: Iterable[bytes]) -> list[Record]:
+    """Read a page of conversations.
+
+    One without a usable time gets its neighbour's: the list is in the order of time.
+
+    Args:
+        conversations: the objects in JSON, as the API lists them.
+
+    Raises:
+        ValueError, RecursionError: one of them is not JSON, or not to be read.
+    """
+    readings = [(raw, _read(raw)) for raw in conversations]
+    shown = [(raw, fields) for raw, fields in readings if _id(fields)]
+    if len(shown) < len(readings):
+        log.warning("%d conversations have no id and are not shown", len(readings) - len(shown))
+    dates = filled([_date(fields) for _, fields in shown])
+    return [_record(*reading, date) for reading, date in zip(shown, dates, strict=True)]
+
+
+def record_of(raw: bytes) -> Record:
+    """Read one conversation.
+
+    Args:
+        raw: the object in JSON.
+
+    Raises:
+        BadAnswer: it is no object, or has no id.
+        ValueError, RecursionError: it is not JSON, or not to be read.
+    """
+    fields = _read(raw)
+    if not _id(fields):
+        raise BadAnswer("the answer is not a conversation")
+    return _record(raw, fields, _date(fields) or 0)
+
+
+def details_of(raw: bytes) -> Details:
+    """Return what the item's text files are made of.
+
+    Args:
+        raw: the object in JSON.
+
+    Raises:
+        BadAnswer: it can't be read.
+    """
+    try:
+        fields, whole = _read(raw), indented(raw)
+    except (ValueError, RecursionError) as error:
+        raise BadAnswer("the conversation's object can't be read") from error
+    if not whole.startswith(b"{"):
+        raise BadAnswer("the conversation is JSON, but not an object")
+    final = fields.get("status") in _FINAL
+    has_audio = fields.get("has_audio")
+    if not (has_audio is True or (has_audio is False and final)):
+        has_audio = None  # where there is none yet, there may be some later
+    return Details(whole, transcript_of(fields.get("transcript")), final, has_audio)
+
+
+def _read(raw: bytes) -> _Object:
+    """Read the fields of a conversation; JSON of another kind has none."""
+    whole = leniently(raw)
+    return whole if isinstance(whole, dict) else {}
+
+
+def _record(raw: bytes, fields: _Object, date: int) -> Record:
+    item_id = _id(fields)
+    agent, name = string_of(fields.get("agent_id")), string_of(fields.get("agent_name"))
+    titles = (_found(fields, "call_summary_title"), _found(fields, "transcript_summary"), name)
+    title = next((title for title in titles if isinstance(title, str) and title.strip()), "")
+    item = Item(
+        id=item_id,
+        key=key_of(item_id),
+        date=date,
+        slug=slug_of(title),
+        content_type="audio/mpeg",
+        output_format="",
+        estimate=call_bytes(number_of(_found(fields, "call_duration_secs"))),
+        revision=zlib.crc32(raw),
+    )
+    facets = {
+        "agent": Labelled(agent or name, name or None),
+        "outcome": Labelled(string_of(_found(fields, "call_successful")) or "unknown", None),
+    }
+    phone = _found(fields, "phone_call")
+    call = string_of(phone.get("call_sid")) if isinstance(phone, Mapping) else ""
+    if call:
+        facets["call"] = Labelled(call, None)
+    return Record(item, facets, raw)
+
+
+def _id(fields: _Object) -> str:
+    return string_of(fields.get("conversation_id"))
+
+
+def _date(fields: _Object) -> int | None:
+    return date_of(_found(fields, "start_time_unix_secs"))
+
+
+def _found(fields: _Object, name: str) -> object:
+    """Return a field that a summary has at its top, and a whole object in one of its parts."""
+    for part in (fields, fields.get("metadata"), fields.get("analysis")):
+        if isinstance(part, Mapping) and part.get(name) is not None:
+            return part[name]
+    return None

@@ -1,0 +1,116 @@
+"""Conversations with agents as a `Source` (API reference, "Conversations").
+
+The list has a summary of each; transcript, telephone call and whether there is audio are in the
+whole object, which `Conversations.get` asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from histfs.core.errors import Missing, NoAudio, NotOffered, NotReady, Rejected, SourceError
+from histfs.core.item import Details, Record
+from histfs.core.source import SPAN, Page, Query, Traits
+from histfs.core.times import ALWAYS
+from histfs.sources.elevenlabs.calls import details_of, record_of, records_of
+from histfs.sources.elevenlabs.collection import Collection, Fields
+from histfs.sources.elevenlabs.http import Body, Http
+
+#: The most conversations that one page may hold.
+PAGE_SIZE = 100
+
+_PATH = "/v1/convai/conversations"
+#: Answers to a delete that mean success. None is documented; after any other one the server is
+#: asked whether the conversation is gone.
+_DONE: tuple[object, ...] = (None, {}, {"status": "ok"})
+
+
+class Conversations:
+    """The conversations of the workspace that a key belongs to.
+
+    Args:
+        http: the server and the key.
+    """
+
+    traits = Traits(
+        facets=frozenset({"agent", "outcome", "call"}),
+        # The API's search for words is deprecated.
+        filters=frozenset({SPAN}),
+        page_size=PAGE_SIZE,
+        summaries=True,
+        views=("by-date", "by-agent", "by-outcome", "by-call", "search"),
+        files=("summary", "meta", "text", "audio"),
+    )
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+        self._conversations = Collection(
+            http, _PATH, Fields("conversations", "next_cursor"), records_of, record_of
+        )
+
+    def list(self, query: Query) -> Page:
+        """Return one page of conversations, newest first (``GET /v1/convai/conversations``).
+
+        Raises:
+            NotOffered: the server has no conversations.
+        """
+        span = query.span
+        # Whether these bounds are in or out isn't documented: asked for are those that give all of
+        # the span either way, and what is too much of it is left out here.
+        after = span.start - 1 if span.start > ALWAYS.start else None
+        before = span.end if span.end < ALWAYS.end else None
+        asked = {
+            "page_size": min(query.limit or PAGE_SIZE, PAGE_SIZE),
+            "cursor": query.after,
+            "call_start_after_unix": after,
+            "call_start_before_unix": before,
+            # A conversation may have no title: then its name is made of this.
+            "summary_mode": "include",
+        }
+        try:
+            page = self._conversations.page(asked)
+        except (Missing, NotOffered) as error:
+            # A server that gave the page before has the list: it lacks the cursor.
+            kind = Rejected if query.after else NotOffered
+            raise kind(f"there are no conversations at this address: {error}") from error
+        records = [record for record in page.records if span.holds(record.item.date)]
+        ended = bool(page.records) and page.records[-1].item.date < span.start
+        return Page(records, None if ended else page.cursor)
+
+    def get(self, item_id: str) -> Record:
+        """Return one conversation, whole (``GET /v1/convai/conversations/{id}``)."""
+        return self._conversations.get(item_id)
+
+    def delete(self, item_id: str) -> None:
+        """Delete one conversation (``DELETE /v1/convai/conversations/{id}``), with one request."""
+        self._conversations.delete(item_id, _is_done)
+
+    @contextmanager
+    def audio(self, item_id: str) -> Iterator[Body]:
+        """Open the recording (``GET /v1/convai/conversations/{id}/audio``)."""
+        with ExitStack() as stack:
+            try:
+                body = stack.enter_context(self._conversations.audio(item_id))
+            except NotReady as error:
+                raise self._without_audio(item_id) from error
+            yield body
+
+    def describe(self, raw: bytes) -> Details:
+        """Read the details out of a conversation's raw object, a summary or whole."""
+        return details_of(raw)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._http.close()
+
+    def _without_audio(self, item_id: str) -> SourceError:
+        """Say why there is no recording: the server gives one answer for never and for not yet."""
+        if self.describe(self.get(item_id).raw).has_audio is False:
+            return NoAudio("the conversation has no recording")
+        return NotReady("the recording of the conversation is still being made: try again later")
+
+
+def _is_done(answer: Any) -> bool:  # noqa: ANN401 - whatever JSON holds
+    return answer in _DONE

@@ -9,23 +9,37 @@ import pytest
 import responses
 
 from histfs.core.secret import Secret
-from histfs.sources.elevenlabs import History
+from histfs.sources.elevenlabs import Conversations, History
 from histfs.sources.elevenlabs.http import Http
 
 BASE = "https://api.example.com"
 KEY = "sk_0123456789abcdef0123456789abcdef"
 
 
+@contextlib.contextmanager
+def maker(kind):
+    """Lend what makes sources that are closed in the end."""
+    with contextlib.ExitStack() as stack:
+
+        def make(url: str = BASE, key: str = KEY, timeout: float = 10.0):
+            source = kind(Http(url, Secret(key), timeout, connections=2))
+            stack.callback(source.close)
+            return source
+
+        yield make
+
+
 @pytest.fixture
 def make_history() -> Iterator[Callable[..., History]]:
     """Make sources that are closed in the end."""
-    with contextlib.ExitStack() as stack:
+    with maker(History) as make:
+        yield make
 
-        def make(url: str = BASE, key: str = KEY, timeout: float = 10.0) -> History:
-            history = History(Http(url, Secret(key), timeout, connections=2))
-            stack.callback(history.close)
-            return history
 
+@pytest.fixture
+def make_conversations() -> Iterator[Callable[..., Conversations]]:
+    """The same for conversations."""
+    with maker(Conversations) as make:
         yield make
 
 
@@ -33,6 +47,12 @@ def make_history() -> Iterator[Callable[..., History]]:
 def history(make_history) -> History:
     """A source whose requests go to `answers`."""
     return make_history()
+
+
+@pytest.fixture
+def conversations(make_conversations) -> Conversations:
+    """Conversations; the requests for them go to `answers`."""
+    return make_conversations()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Read-ahead: clips are fetched before they are asked for, when they are used in their order.
 
-Orders are those of the views: by date, and by date among the clips of one voice or one source. Who
+Orders are those of the views: by date, and by date among the clips of one voice, say. Who
 uses the next clip of an order, or one a few places on, has begun a run. Then the ones that follow
 are fetched: two at first, twice as many each time that one of the next is used, half as many when
 one was fetched and passed over. Somebody who opens one clip, or clips here and there, costs nothing
@@ -22,8 +22,6 @@ from histfs.core.audio import Following
 from histfs.core.errors import HistfsError
 from histfs.core.item import Item
 
-#: The orders by the facet that the clips of a run share; the narrowest first, and by date last.
-ORDERS = ("voice", "source", None)
 #: Places after the last clip in which the next one may be: some are skipped, or are out of turn.
 _NEAR = 4
 #: Runs that are followed at once: two programs, or one that reads in two places.
@@ -147,15 +145,23 @@ class ReadAhead:
         fetch: fetches a clip in the background unless it is here.
         most: clips that are fetched ahead at the most.
         room: bytes that they may have together.
+        orders: the facets that the clips of a run may share, the narrowest first; by date comes
+            last.
     """
 
     def __init__(
-        self, following: Following, fetch: Callable[[Item], None], most: int, room: int
+        self,
+        following: Following,
+        fetch: Callable[[Item], None],
+        most: int,
+        room: int,
+        orders: Sequence[str] = (),
     ) -> None:
         self._following = following
         self._fetch = fetch
         self._most = most
         self._room = room
+        self._orders = (*orders, None)
         self._lock = threading.Lock()
         self._runs: deque[_Run] = deque(maxlen=_RUNS)
 
@@ -186,7 +192,7 @@ class ReadAhead:
                 self._runs.remove(run)
                 self._runs.append(run)
                 return found
-        self._runs.append(_Run([self._course(item, kind) for kind in ORDERS]))
+        self._runs.append(_Run([self._course(item, kind) for kind in self._orders]))
         return []
 
     def _course(self, item: Item, kind: str | None) -> _Course:

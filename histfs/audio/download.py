@@ -14,7 +14,7 @@ import re
 import threading
 from collections.abc import Callable
 
-from histfs.audio.disk import Disk
+from histfs.audio.shelf import Clips
 from histfs.audio.files import Descriptor, translated
 from histfs.audio.part import Part
 from histfs.core.errors import (
@@ -60,7 +60,7 @@ class Download:
         self,
         item: Item,
         source: Source,
-        disk: Disk,
+        disk: Clips,
         *,
         landed: Callable[[int, bytes], None],
         left: Callable[[Download], None],

@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from histfs.audio.store import CachedAudio
-from histfs.core.errors import OF_ALL, Missing, NoSpace, SourceError
+from histfs.core.errors import OF_ALL, Missing, NoAudio, NoSpace, SourceError
 from histfs.core.flights import Flights
 from histfs.core.item import Item
 from histfs.core.waiting import Waiter
@@ -66,6 +66,7 @@ class Filling:
 
     Attributes:
         full: whether it ended because the next clip would not fit.
+        taken: bytes of the clips that are in the cache, or on their way into it.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Filling:
         self._cap = cap
         self._threads = threads
         self._now = time.time_ns()
-        self._taken = 0
+        self.taken = 0
         self._failed_in_a_row = 0
         self._flying: dict[Future[int], _Flight] = {}
         self._landed: SimpleQueue[Future[int]] = SimpleQueue()
@@ -104,7 +105,7 @@ class Filling:
                 if self._too_large(expected):
                     self.full = True
                     break
-                self._taken += expected
+                self.taken += expected
                 if size is None:
                     self._start(flights, place, item, expected)
                 else:
@@ -117,7 +118,7 @@ class Filling:
         return len(self._flying) >= self._threads
 
     def _too_large(self, size: int) -> bool:
-        return self._taken + size > self._cap
+        return self.taken + size > self._cap
 
     def _start(self, flights: Flights, place: int, item: Item, expected: int) -> None:
         future = flights.fly(object(), partial(self._fetch, place, item))
@@ -134,18 +135,18 @@ class Filling:
         """Wait for the next clip that has come, or has failed."""
         future = self._landed.get()
         item, expected = self._flying.pop(future)
-        self._taken -= expected
+        self.taken -= expected
         try:
             size = future.result()
         except SourceError as error:
             self._failed(item, error)
             return Clip(item, error=error)
-        self._taken += size
+        self.taken += size
         self._failed_in_a_row = 0
         return Clip(item, size, fetched=True)
 
     def _failed(self, item: Item, error: SourceError) -> None:
-        if isinstance(error, Missing):
+        if isinstance(error, (Missing, NoAudio)):
             log.info("there is no audio of %s: %s", item.key, error)
             return
         log.warning("the audio of %s can't be fetched: %s", item.key, error)

@@ -11,15 +11,15 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cachetools import LRUCache
 
 from histfs.audio.ahead import ReadAhead
-from histfs.audio.disk import Disk
 from histfs.audio.download import Download, GivenUp
 from histfs.audio.files import Descriptor, translated
 from histfs.audio.schedule import Schedule
+from histfs.audio.shelf import Clips
 from histfs.audio.verify import Kind, check
 from histfs.core.audio import Fingerprint, Following
 from histfs.core.errors import BadAnswer, HistfsError, Missing, NotForCrawlers, SourceError
@@ -46,6 +46,7 @@ class CachedAudio:
         following: tells which clips are likely to be read after one.
         ahead: clips that are fetched before they are asked for, at the most; 0 for none.
         room: bytes that these may take.
+        orders: the facets whose clips are read one after another; see `ReadAhead`.
         set_audio: keeps the exact size of a clip, and its SHA-256 where it is known, by key, for
             ever.
         fingerprint: tells what a clip was when it came, by key.
@@ -56,12 +57,13 @@ class CachedAudio:
     def __init__(
         self,
         source: Source,
-        disk: Disk,
+        disk: Clips,
         schedule: Schedule,
         *,
         following: Following,
         ahead: int,
         room: int,
+        orders: Sequence[str] = (),
         set_audio: Callable[[str, int, bytes | None], None],
         fingerprint: Callable[[str], Fingerprint | None],
         doubt: Callable[[Item], None],
@@ -70,7 +72,7 @@ class CachedAudio:
         self._source = source
         self.disk = disk
         self._schedule = schedule
-        self._ahead = ReadAhead(following, self._fetch_ahead, ahead, room)
+        self._ahead = ReadAhead(following, self._fetch_ahead, ahead, room, orders)
         self._set_audio = set_audio
         self._fingerprint = fingerprint
         self._doubt = doubt

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from histfs.audio.disk import Disk
 from histfs.audio.files import Descriptor
+from histfs.audio.shelf import Clips
 from histfs.core.audio import Fingerprint
 from histfs.core.errors import HistfsError
 
@@ -85,7 +86,7 @@ def verify(disk: Disk, known: Callable[[str], Fingerprint | None]) -> Iterator[V
             yield verdict
 
 
-def check(disk: Disk, key: str, known: Callable[[str], Fingerprint | None]) -> Verdict | None:
+def check(disk: Clips, key: str, known: Callable[[str], Fingerprint | None]) -> Verdict | None:
     """Read one clip, and remove it when it is damaged.
 
     Args:
@@ -148,7 +149,7 @@ def _read(file: Descriptor) -> Fingerprint:
     return Fingerprint(size, hashed.digest())
 
 
-def _remove(disk: Disk, key: str, why: str) -> str:
+def _remove(disk: Clips, key: str, why: str) -> str:
     """Remove a damaged clip, and return what is to be said of that."""
     log.warning("the cached audio of %s is damaged: %s", key, why)
     try:

@@ -25,7 +25,7 @@ class World:
         self.fetched = []
         self.lookups = 0
         self.allowed = True
-        self.ahead = ReadAhead(self.following, self.fetch, MOST, room)
+        self.ahead = ReadAhead(self.following, self.fetch, MOST, room, ("voice", "source"))
 
     def following(self, item, kind, number):
         self.lookups += 1

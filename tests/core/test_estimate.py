@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from histfs.core.estimate import audio_bytes
+from histfs.core.estimate import audio_bytes, call_bytes
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,21 @@ def test_without_a_usable_duration_the_text_tells_it(seconds):
 
 def test_a_clip_without_a_text_is_taken_for_a_second():
     assert audio_bytes("", "mp3_44100_128", None, 0) == 16_000
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size"),
+    [
+        (27, 410_400),
+        (0.5, 15_200),
+        (0, 15_200),
+        (-3, 15_200),
+        (None, 15_200),
+        (1e300, 1_313_280_000),
+    ],
+)
+def test_a_conversation_is_as_large_as_it_is_long_but_neither_empty_nor_endless(seconds, size):
+    assert call_bytes(seconds) == size
 
 
 numbers = st.one_of(st.integers(-9, 10**6), st.integers(), st.sampled_from([10**30, 10**400]))

@@ -6,6 +6,8 @@ import json
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from histfs.core.errors import BadAnswer
 from histfs.core.times import EARLIEST, LATEST
@@ -214,6 +216,16 @@ def test_a_transcript_has_a_line_for_each_turn():
 def test_no_line_of_a_message_looks_like_another_turn(end):
     turn = {"role": "user", "message": f"One{end}[00:09] agent: two{end}", "time_in_call_secs": 3}
     assert text_of(turn) == "[00:03] user: One\n        [00:09] agent: two"
+
+
+words = st.text(st.sampled_from("a [:]0\t\r\n\x0b\x0c\x1c\x85\u2028\u2029"), max_size=9)
+
+
+@given(st.lists(st.tuples(words, words)))
+def test_there_are_as_many_turns_to_be_seen_as_were_spoken(said):
+    turns = [{"role": role, "message": text, "time_in_call_secs": 3} for role, text in said]
+    shown = [line for line in text_of(*turns).splitlines() if line.startswith("[00:03] ")]
+    assert len(shown) == len([text for _, text in said if text.strip()])
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ The number at once starts at the limit. It is halved when the server asks for fe
 grows back by one for as many as succeed at once (additive increase, multiplicative decrease:
 RFC 5681 does the same).
 
-Threads: any number of callers; a thread of its own for each download that runs, which takes the
-next one when it is done. They are daemons: one that hangs must not keep the process of an unmounted
-filesystem alive. `_lock` guards all state, and is not held while a download runs.
+Threads: any number of callers; a thread of its own for each download that runs, which then waits
+for the next one: a backup that keeps up with its downloads would start one for each clip. They are
+daemons: one that hangs must not keep the process of an unmounted filesystem alive. `_lock` guards
+all state, and is not held while a download runs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Protocol
 
 from histfs.core.errors import Interrupted
@@ -60,6 +62,9 @@ class Schedule:
         self._running: dict[Job, bool] = {}
         self._allowed = float(connections)
         self._calm_until = clock()
+        # Threads that wait for a download, and those that they are handed; None has one end.
+        self._idle = 0
+        self._handed: SimpleQueue[Job | None] = SimpleQueue()
         self._closed = False
 
     @property
@@ -110,13 +115,20 @@ class Schedule:
             waiting = [*self._wanted, *self._ahead]
             self._wanted.clear()
             self._ahead.clear()
+            for _ in range(self._idle):
+                self._handed.put(None)
+            self._idle = 0
         for job in waiting:
             job.cancel()
 
     def _start(self) -> None:
         """Start what there is a place for; called with `_lock` held."""
         while (job := self._next()) is not None:
-            threading.Thread(target=self._work, args=(job,), name="download", daemon=True).start()
+            self._handed.put(job)
+            if self._idle:
+                self._idle -= 1
+            else:
+                threading.Thread(target=self._work, name="download", daemon=True).start()
 
     def _next(self) -> Job | None:
         """Take the next download, if there is one and a place for it; called with `_lock` held."""
@@ -138,13 +150,15 @@ class Schedule:
                 job.stop()
                 return
 
-    def _work(self, job: Job | None) -> None:
-        while job is not None:
+    def _work(self) -> None:
+        while (job := self._handed.get()) is not None:
             job.run()
             with self._lock:
                 self._running.pop(job, None)
                 self._learn(job.throttled)
-                job = self._next()
+                if self._closed:
+                    return
+                self._idle += 1
                 self._start()
 
     def _learn(self, throttled: bool) -> None:

@@ -112,6 +112,12 @@ class Settings:
         crawlers: patterns of the names of programs for which no audio is fetched.
         timeout: seconds after which any call ends.
         debug: whether libfuse prints each call.
+        sources: names of the sources to mount; None for all that are installed.
+        views: names of the views, in their order; None for each source's own, and those of other
+            packages.
+        files: the same for the files of an item.
+        source_options: the tables of the configuration file that are for sources, by their names.
+        folder: the folder under the root in which the account stands; empty for the root itself.
     """
 
     base_url: str
@@ -129,6 +135,11 @@ class Settings:
     crawlers: tuple[str, ...] = DEFAULT_CRAWLERS
     timeout: float = 30.0
     debug: bool = False
+    sources: tuple[str, ...] | None = None
+    views: tuple[str, ...] | None = None
+    files: tuple[str, ...] | None = None
+    source_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    folder: str = ""
 
 
 def default_cache_dir() -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import msgspec
 
@@ -90,8 +90,19 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """How one source is, such as the conversations; see `Status`."""
+
+    items: int
+    windows: Sequence[Window]
+    scan: Scan
+    requests: Mapping[str, int]
+    last_error: Failure | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """The whole.
+    """The whole; its items, windows, scan, requests and last error are those of the first source.
 
     Attributes:
         version: of histfs.
@@ -105,6 +116,8 @@ class Status:
         cache: the audio on this machine.
         requests: how often the server was asked for what.
         last_error: why it last failed, None when it hasn't.
+        sources: how the other sources are, by name.
+        others: the same for each of the other accounts.
     """
 
     version: str
@@ -118,6 +131,8 @@ class Status:
     cache: Cache
     requests: Mapping[str, int]
     last_error: Failure | None
+    sources: Mapping[str, SourceStatus] = field(default_factory=dict)
+    others: Sequence[Status] = ()
 
     @classmethod
     def from_json(cls, content: bytes) -> Status:

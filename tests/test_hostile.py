@@ -32,12 +32,13 @@ from histfs.core.errors import Rejected
 from histfs.core.files import AudioFile, MetaFile, TextFile
 from histfs.core.flights import Flights
 from histfs.core.item import Item, Record
+from histfs.core.library import Library
 from histfs.core.names import NAME_MAX, item_name, key_in, key_of
 from histfs.core.nodes import BytesFile
 from histfs.core.removal import Removal
 from histfs.core.times import LATEST, Zone
 from histfs.core.tree import Tree
-from histfs.core.views import ByDate, ByFacet
+from histfs.core.views import ByDate, BySource, ByVoice
 from histfs.core.waiting import Waiter
 from histfs.sources.elevenlabs import History
 from histfs.sources.elevenlabs.faults import fault_of
@@ -206,7 +207,8 @@ def account(records: list[Record]) -> Iterator[Account]:
         world = stack.enter_context(world_at(root / "catalog.sqlite", source))
         world.contact()
         catalog = CachedCatalog(Catalog(world.store, world.refresher, source.describe))
-        files = [MetaFile(catalog), TextFile(catalog), AudioFile(Audio())]
+        library = Library(source.traits, catalog, Audio())
+        files = [kind(library) for kind in (MetaFile, TextFile, AudioFile)]
         trash = Trash(root / "trash")
         archive = TrashArchive(
             trash,
@@ -223,15 +225,14 @@ def account(records: list[Record]) -> Iterator[Account]:
             removal=Removal(source, catalog, archive, deletes),
             views=[
                 ByDate(UTC),
-                ByFacet("by-voice", "voice", "(no voice)"),
-                ByFacet("by-source", "source", "(no source)"),
+                ByVoice(UTC),
+                BySource(UTC),
             ],
             files=files,
             zone=UTC,
             links=True,
             listings={},
             born=0,
-            status=lambda: b"",
         )
         yield Account(root, tree, trash)
 

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "keys": {"core", "settings"},
     "logs": {"core"},
     "status": {"core"},
+    "plugins": {"core"},
     "background": {"core"},
     "audio": {"core"},
     "catalog": {"core"},
@@ -30,12 +31,12 @@ MAY_IMPORT = {
     "simulator": {"__version__"},
     "mounting": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "status",
-        "logs",
+        "plugins",
         "__version__",
     },
     "cli": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "mounting",
-        "logs", "background", "status", "keys", "__version__",
+        "logs", "background", "status", "keys", "plugins", "__version__",
     },
     "__main__": {"cli"},
 }  # fmt: skip

@@ -76,6 +76,10 @@ class CachedCatalog:
         """Yield the items of a span, oldest first."""
         return self._catalog.between(span)
 
+    def items(self, span: Span) -> Iterator[Item]:
+        """Yield the items of a span with all that is known of them, oldest first."""
+        return self._catalog.items(span)
+
     def facet_values(self, kind: str) -> Sequence[FacetValue]:
         """Return the values of a facet, in the order of their oldest items."""
         return self._catalog.facet_values(kind)
@@ -99,6 +103,27 @@ class CachedCatalog:
     def details(self, item: Item) -> Details:
         """Return the raw object and the text of an item."""
         return self._catalog.details(item)
+
+    def known(self, item: Item) -> Details | None:
+        """Return all details of an item, as far as they were fetched."""
+        return self._catalog.known(item)
+
+    def full_revision(self, item: Item) -> int | None:
+        """Return a checksum of what `known` gives."""
+        question, about = ("full", item.key, item.revision), Span(item.date, item.date + 1)
+        return self._kept(question, about, lambda: self._catalog.full_revision(item))
+
+    def full(self, item: Item, waiter: Waiter) -> Details:
+        """Return all details of an item, fetched where they are not known."""
+        return self._catalog.full(item, waiter)
+
+    def search(self, words: str, waiter: Waiter) -> None:
+        """Find the items that match words."""
+        self._catalog.search(words, waiter)
+
+    def found(self, words: str) -> Sequence[Listed] | None:
+        """Return what a search found a moment ago."""
+        return self._catalog.found(words)
 
     def forget(self, item: Item) -> None:
         """Take a deleted item out."""

@@ -12,7 +12,9 @@ from functools import lru_cache
 
 from cachetools import TTLCache
 
+from histfs.catalog.fetching import Fetcher
 from histfs.catalog.refresh import Refresher
+from histfs.catalog.searching import Searcher
 from histfs.catalog.store import Store
 from histfs.core.errors import NoSuchPath
 from histfs.core.index import FacetValue, Listed
@@ -34,17 +36,28 @@ class Catalog:
         store: what is known.
         refresher: makes it known, and keeps it fresh.
         describe: reads the details out of a raw object (`Source.describe`).
+        fetcher: fetches what the source doesn't list; None where it lists all there is.
+        searcher: finds items by their words; None for a source that has no such view.
     """
 
     def __init__(
-        self, store: Store, refresher: Refresher, describe: Callable[[bytes], Details]
+        self,
+        store: Store,
+        refresher: Refresher,
+        describe: Callable[[bytes], Details],
+        fetcher: Fetcher | None = None,
+        searcher: Searcher | None = None,
     ) -> None:
         self._store = store
         self._refresher = refresher
         self._describe = describe
+        self._fetcher = fetcher
+        self._searcher = searcher
         self._details = lru_cache(_DETAILS)(self._read_details)
         self._lock = threading.Lock()
-        self._forgotten: TTLCache[str, Details] = TTLCache(_FORGOTTEN, LINGER)
+        self._forgotten: TTLCache[str, tuple[Details, Details | None]] = TTLCache(
+            _FORGOTTEN, LINGER
+        )
 
     @property
     def version(self) -> int:
@@ -84,6 +97,10 @@ class Catalog:
         """Yield the items of a span, oldest first."""
         return self._store.between(span)
 
+    def items(self, span: Span) -> Iterator[Item]:
+        """Yield the items of a span with all that is known of them, oldest first."""
+        return self._store.items(span)
+
     def facet_values(self, kind: str) -> Sequence[FacetValue]:
         """Return the values of a facet, in the order of their oldest items."""
         return self._store.facet_values(kind)
@@ -104,22 +121,56 @@ class Catalog:
         """Return the raw object and the text of an item."""
         return self._details(item)
 
+    def known(self, item: Item) -> Details | None:
+        """Return all details of an item, as far as they were fetched."""
+        if self._fetcher is None:
+            return self.details(item)
+        return self._fetcher.known(item) or self._lingering(item)[1]
+
+    def full_revision(self, item: Item) -> int | None:
+        """Return a checksum of what `known` gives."""
+        if self._fetcher is None:
+            return item.revision
+        fetched = self._store.fetched(item.key)
+        if fetched is not None:
+            return fetched.checksum
+        return None if self._lingering(item)[1] is None else item.revision
+
+    def full(self, item: Item, waiter: Waiter) -> Details:
+        """Return all details of an item, fetched where they are not known."""
+        if self._fetcher is None:
+            return self.details(item)
+        return self._lingering(item)[1] or self._fetcher.full(item, waiter)
+
+    def search(self, words: str, waiter: Waiter) -> None:
+        """Find the items that match words."""
+        if self._searcher is not None:
+            self._searcher.search(words, waiter)
+
+    def found(self, words: str) -> Sequence[Listed] | None:
+        """Return what a search found a moment ago."""
+        return () if self._searcher is None else self._searcher.found(words)
+
     def _read_details(self, item: Item) -> Details:
         raw = self._store.raw(item.key, item.date)
         if raw is not None:
             return self._describe(raw)
-        with self._lock:
-            forgotten = self._forgotten.get(item.key)
+        forgotten, _ = self._lingering(item)
         if forgotten is None:
             raise NoSuchPath(item.key)
         return forgotten
 
+    def _lingering(self, item: Item) -> tuple[Details | None, Details | None]:
+        """Return the details of an item that was deleted a short while ago, listed and full."""
+        with self._lock:
+            return self._forgotten.get(item.key, (None, None))
+
     def forget(self, item: Item) -> None:
         """Take a deleted item out; its details are kept for as long as its paths resolve."""
         with contextlib.suppress(NoSuchPath):  # it may have been found to be gone meanwhile
-            details = self.details(item)
+            details, known = self.details(item), self.known(item)
             with self._lock:
-                self._forgotten[item.key] = details
+                self._forgotten[item.key] = (details, known)
         self._store.forget(item.key, item.date)
 
     def doubt(self, item: Item) -> None:

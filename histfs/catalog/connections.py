@@ -96,6 +96,8 @@ def _translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         if "full" in str(error):
             raise NoSpace(f"no space left for the catalog {path}") from error
+        if "no such module" in str(error):
+            raise CacheFailed("this Python's SQLite has no full text search (FTS5)") from error
         if "malformed" in str(error) or "not a database" in str(error):
             schema.mark_damaged(path)
             raise CacheFailed(

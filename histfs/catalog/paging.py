@@ -10,11 +10,11 @@ passed on to the page that does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from histfs.core.errors import BadAnswer
 from histfs.core.item import Record
-from histfs.core.source import Query, Source
+from histfs.core.source import Page, Query, Source
 from histfs.core.times import Span
 
 #: Empty pages in a row that are gone past: a server may look through its items bit by bit.
@@ -41,6 +41,39 @@ class Answer:
         return self.rest.start < self.rest.end
 
 
+class Pages:
+    """The pages of an answer, one after the other. For one thread.
+
+    Args:
+        source: where to ask.
+        query: what to ask for.
+    """
+
+    def __init__(self, source: Source, query: Query) -> None:
+        self._source = source
+        self._query = query
+        self._cursors: set[str] = set()
+        self._empty = 0
+
+    def next(self) -> Page:
+        """Ask for the next page; the one without a cursor is the last.
+
+        Raises:
+            BadAnswer: the pages lead nowhere.
+            SourceError: the source failed.
+        """
+        page = self._source.list(self._query)
+        if page.cursor is not None:
+            if page.cursor in self._cursors:
+                raise BadAnswer("the server gave the same page cursor twice")
+            self._cursors.add(page.cursor)
+            self._empty = 0 if page.records else self._empty + 1
+            if self._empty > _EMPTY:
+                raise BadAnswer("the server gives one empty page after the other")
+            self._query = replace(self._query, after=page.cursor)
+        return page
+
+
 class Paging:
     """A span that is read from its end downwards. For one thread.
 
@@ -51,12 +84,9 @@ class Paging:
     """
 
     def __init__(self, source: Source, span: Span, limit: int | None = None) -> None:
-        self._source = source
-        self._query = Query(span, limit=limit)
+        self._pages = Pages(source, Query(span, limit=limit))
         self._rest = span
         self._edge: list[Record] = []
-        self._cursors: set[str] = set()
-        self._empty = 0
 
     def next(self) -> Answer:
         """Ask for the next page.
@@ -65,7 +95,7 @@ class Paging:
             BadAnswer: the pages can't be trusted: what is complete can't be told then.
             SourceError: the source failed.
         """
-        page = self._source.list(self._query)
+        page = self._pages.next()
         start, top = self._rest
         low = _lowest(page.records, top)
         records = [*self._edge, *page.records]
@@ -73,14 +103,6 @@ class Paging:
         # A server that ignores where the span starts must not make it longer.
         told = start if page.cursor is None else max(start, low + 1)
         self._rest = Span(start, told)
-        if page.cursor is not None:
-            if page.cursor in self._cursors:
-                raise BadAnswer("the server gave the same page cursor twice")
-            self._cursors.add(page.cursor)
-            self._empty = 0 if page.records else self._empty + 1
-            if self._empty > _EMPTY:
-                raise BadAnswer("the server gives one empty page after the other")
-            self._query = Query(self._query.span, page.cursor, self._query.limit)
         return Answer(Span(told, top), records, self._rest)
 
 

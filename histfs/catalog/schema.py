@@ -8,6 +8,7 @@ placed   which items have which label, by date; `items.labels` lists the same fo
 windows  the spans of time that are completely known, and when they were asked about
 deleted  keys of items that were deleted here lately, and when
 notes    single values, such as the dictionary that the raw objects are compressed with
+details  all of an item whose source lists only a summary, by key, as it was fetched
 changes  how often what is known has changed, and how many items there are
 numbers  the highest `n` ever given to an item, and what of them `histfs.catalog.search` has read
 
@@ -101,7 +102,15 @@ CREATE TABLE IF NOT EXISTS numbers (
 ) STRICT;
 INSERT INTO numbers
     SELECT (SELECT coalesce(max(n), 0) FROM raws), 0, 0
-    WHERE NOT EXISTS (SELECT 1 FROM numbers)
+    WHERE NOT EXISTS (SELECT 1 FROM numbers);
+CREATE TABLE IF NOT EXISTS details (
+    key      TEXT PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    asked    REAL NOT NULL,
+    facets   TEXT NOT NULL,
+    raw      BLOB NOT NULL
+) STRICT, WITHOUT ROWID
 """
 
 _NAMES = {

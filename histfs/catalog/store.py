@@ -7,6 +7,7 @@ here uses it.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -14,8 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from histfs.catalog import writing
+from histfs.catalog import details, writing
 from histfs.catalog.connections import Connections
+from histfs.catalog.details import Fetched
 from histfs.catalog.packing import Packer
 from histfs.catalog.windows import Window, Windows
 from histfs.core.audio import Fingerprint
@@ -85,6 +87,11 @@ class Store:
         return len(changes) == version - since and not any(
             changed.start < span.end and span.start < changed.end for changed in changes
         )
+
+    @property
+    def files(self) -> Connections:
+        """The connections, for what else is kept in the file."""
+        return self._files
 
     def close(self) -> None:
         """Close the connections."""
@@ -163,6 +170,11 @@ class Store:
         )
         return map(Listed._make, rows)
 
+    def items(self, span: Span) -> Iterator[Item]:
+        """Yield the items of a span with all that listings need of them, oldest first."""
+        rows = self._files.each(_ITEM + _FROM_START_TO_END + "ORDER BY i.date, i.key", span)
+        return map(_item, rows)
+
     def find(self, key: str, date: int) -> Item | None:
         """Return the item with a key and a date."""
         rows = self._files.rows(_ITEM + "WHERE i.date = ? AND i.key = ?", (date, key))
@@ -229,7 +241,26 @@ class Store:
             "SELECT raw FROM raws WHERE n = (SELECT n FROM items WHERE date = ? AND key = ?)",
             (date, key),
         )
-        return next((self._unpack(raw) for (raw,) in rows), None)
+        return next((self.unpack(raw) for (raw,) in rows), None)
+
+    def fetched(self, key: str) -> Fetched | None:
+        """Return all details of an item whose source lists less of it; None before `enrich`."""
+        rows = self._files.rows(details.FETCHED, (key,))
+        with self._damage():
+            return next(map(details.unpacked, rows), None)
+
+    def unpack(self, packed: bytes) -> bytes:
+        """Return a raw object from what is stored of it."""
+        with self._lock:
+            packer = self._packer
+        if packer is None:
+            found = self._files.rows(writing.DICTIONARY)
+            packer = Packer(found[0][0] if found else b"")
+            with self._lock:
+                # One without a dictionary is not kept: the file may get one.
+                self._packer = packer if found else None
+        with self._damage():
+            return packer.unpack(packed)
 
     def fingerprint(self, key: str) -> Fingerprint | None:
         """Return what is known of an item's audio, whether the item is still known or not."""
@@ -275,6 +306,34 @@ class Store:
         self._write(
             lambda db: writing.replace(db, span, records, asked=then, now=now, outdated=outdated)
         )
+
+    def add(self, records: Sequence[Record], asked: float | None = None) -> list[Listed]:
+        """Store items that were found one by one: of their spans nothing else is known by that.
+
+        Args:
+            records: in any order.
+            asked: when they were asked for, in seconds since the epoch; None for now.
+
+        Returns:
+            Those that are there then, oldest first: not those that were deleted here lately, or
+            that are known to be gone by a later answer.
+        """
+        now = self._clock()
+        then = now if asked is None else asked
+        self._write(lambda db: writing.add(db, records, asked=then, now=now))
+        places = sorted({(record.item.date, record.item.key) for record in records})
+        found = (self.find(key, date) for date, key in places)
+        return [Listed(item.date, item.key, item.slug) for item in found if item]
+
+    def enrich(self, item: Item, record: Record, asked: float) -> None:
+        """Keep all details of an item that was listed with less of them.
+
+        Args:
+            item: as it was listed.
+            record: as it was fetched.
+            asked: when, in seconds since the epoch.
+        """
+        self._write(lambda db: writing.enrich(db, item, record, asked))
 
     def forget(self, key: str, date: int) -> None:
         """Take a deleted item out."""
@@ -325,17 +384,11 @@ class Store:
         )
         return next((date for (date,) in rows), None)
 
-    def _unpack(self, packed: bytes) -> bytes:
-        with self._lock:
-            packer = self._packer
-        if packer is None:
-            found = self._files.rows(writing.DICTIONARY)
-            packer = Packer(found[0][0] if found else b"")
-            with self._lock:
-                # One without a dictionary is not kept: the file may get one.
-                self._packer = packer if found else None
+    @contextlib.contextmanager
+    def _damage(self) -> Iterator[None]:
+        """Translate what is said of a damaged row."""
         try:
-            return packer.unpack(packed)
+            yield
         except ValueError as error:
             raise CacheFailed(f"the catalog {self._path} is damaged: {error}") from error
 

@@ -6,15 +6,18 @@ Rows go in by the page: a statement for each would cost more than all the rest o
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace as replace_fields
 from typing import NamedTuple
 
+from histfs.catalog import details
 from histfs.catalog.packing import Packer, dictionary_of
 from histfs.catalog.windows import Window, Windows
-from histfs.core.item import Record
-from histfs.core.times import Span
+from histfs.core.item import Item, Record
+from histfs.core.times import ALWAYS, Span
 
 #: Seconds for which a page that still shows an item deleted here is not believed: the page may
 #: have been on its way when the item was deleted.
@@ -96,6 +99,7 @@ def replace(
     gone = [row for at, row in rows.items() if at not in listed and _among(row.date, parts)]
     gone += [rows[at] for record in changed if (at := (record.item.date, record.item.key)) in rows]
     _delete(db, gone)
+    details.drop(db, {row.key for row in gone} - {key for _, key in listed})
     _insert(db, changed)
 
     after = before
@@ -110,6 +114,54 @@ def replace(
     return Span(min(span.start for span in both), max(span.end for span in both))
 
 
+def add(
+    db: sqlite3.Connection, records: Sequence[Record], *, asked: float, now: float
+) -> Span | None:
+    """Store items that an answer shows without telling all of any span.
+
+    What was asked for later stands, as in `replace`. An item that is missing where all is known
+    shows that this is outdated: what lies between its neighbours is then not known completely.
+
+    Args:
+        db: within a transaction.
+        records: in any order.
+        asked: when they were asked for, in seconds since the epoch.
+        now: in seconds since the epoch.
+
+    Returns:
+        The span in which something has changed, None when nothing has.
+    """
+    before = Windows(Window(*row) for row in db.execute(WINDOWS))
+    newer = before.asked(math.nextafter(asked, math.inf), now)
+    deleted = _deleted(db, now)
+    changed: dict[tuple[int, str], Record] = {}
+    outdated: list[_Row] = []
+    doubtful: set[Span] = set()
+    for record in sorted(records, key=lambda record: -record.item.date):
+        date, key = record.item.date, record.item.key
+        known = (date, key) in changed or newer.cover(Span(date, date + 1))
+        if known or key in deleted:
+            continue
+        rows = _rows(db, "date = ? AND key = ?", (date, key))
+        if not rows:
+            doubtful.add(_between_neighbours(db, date))
+        elif rows[0].revision == record.item.revision:
+            continue
+        changed[date, key] = record
+        outdated += rows
+    if not changed:
+        return None
+    _delete(db, outdated)
+    _insert(db, list(changed.values()))
+    after = before
+    for span in doubtful:
+        for part in newer.gaps(span):
+            after = after.remove(part)
+    _put_windows(db, before, after)
+    touched = [Span(date, date + 1) for date, _ in changed] + list(doubtful)
+    return Span(min(span.start for span in touched), max(span.end for span in touched))
+
+
 def forget(db: sqlite3.Connection, key: str, date: int, now: float) -> Span | None:
     """Take a deleted item out, and remember for a while that it was.
 
@@ -120,7 +172,47 @@ def forget(db: sqlite3.Connection, key: str, date: int, now: float) -> Span | No
     db.execute("INSERT OR REPLACE INTO deleted VALUES (?, ?)", (key, now))
     rows = _rows(db, "date = ? AND key = ?", (date, key))
     _delete(db, rows)
+    details.drop(db, [key])
     return Span(date, date + 1) if rows else None
+
+
+def enrich(db: sqlite3.Connection, item: Item, record: Record, asked: float) -> Span | None:
+    """Keep all details of an item that was listed with less of them.
+
+    Facets of kinds that were not listed are added to the item; its words are to be read anew.
+
+    Args:
+        db: within a transaction.
+        item: as it was listed.
+        record: as it was fetched.
+        asked: when, in seconds since the epoch.
+
+    Returns:
+        The span in which something has changed, None when the item is gone.
+    """
+    rows = _rows(db, "date = ? AND key = ?", (item.date, item.key))
+    if not rows:
+        return None
+    (row,) = rows
+    details.put(db, item, record, asked)
+    kinds = {
+        kind
+        for (kind,) in db.execute(
+            "SELECT kind FROM labels WHERE label IN (SELECT value FROM json_each(?))", (row.labels,)
+        )
+    }
+    facets = {kind: has for kind, has in record.facets.items() if kind not in kinds}
+    new = _put_labels(db, [replace_fields(record, facets=facets)]).values()
+    labels = json.dumps([*json.loads(row.labels), *new])
+    n = _numbers(db, 1)
+    db.execute("UPDATE raws SET n = ? WHERE n = ?", (n, row.n))
+    db.execute(
+        "UPDATE items SET n = ?, labels = ? WHERE date = ? AND key = ?",
+        (n, labels, row.date, row.key),
+    )
+    places = [(label, row.date, row.key) for label in new]
+    db.executemany("INSERT INTO placed VALUES (?, ?, ?)", places)
+    return Span(item.date, item.date + 1)
 
 
 def doubt(db: sqlite3.Connection, span: Span) -> Span | None:
@@ -145,6 +237,18 @@ def _rows(db: sqlite3.Connection, condition: str, values: Sequence[object]) -> l
     return [_Row(*row) for row in db.execute(statement, values)]
 
 
+def _between_neighbours(db: sqlite3.Connection, date: int) -> Span:
+    """Return the span around a date in which no item is known but at its start."""
+    ((start, end),) = db.execute(
+        """
+        SELECT coalesce((SELECT max(date) FROM items WHERE date <= ?1), ?2),
+               coalesce((SELECT min(date) FROM items WHERE date > ?1), ?3)
+        """,
+        (date, *ALWAYS),
+    ).fetchall()
+    return Span(start, end)
+
+
 def _delete(db: sqlite3.Connection, rows: Sequence[_Row]) -> None:
     if not rows:
         return
@@ -165,7 +269,13 @@ def _insert(db: sqlite3.Connection, records: Sequence[Record]) -> None:
     if not records:
         return
     # Oldest first: rows that come in their order fill the pages of the file.
-    records = records[::-1]
+    fetched = details.facets_of(db, (record.item.key for record in records))
+    records = [
+        replace_fields(record, facets={**fetched[record.item.key], **record.facets})
+        if record.item.key in fetched
+        else record
+        for record in reversed(records)
+    ]
     labels = _put_labels(db, records)
     first = _numbers(db, len(records))
     items, placed = [], []
@@ -179,9 +289,9 @@ def _insert(db: sqlite3.Connection, records: Sequence[Record]) -> None:
         ))  # fmt: skip
         placed += [(label, item.date, item.key) for label in has]
     packed = _packer(db, records).pack(record.raw for record in records)
-    _put_rows(db, "items", items)
-    _put_rows(db, "raws", list(enumerate(packed, first)))
-    _put_rows(db, "placed", sorted(placed))
+    put_rows(db, "items", items)
+    put_rows(db, "raws", list(enumerate(packed, first)))
+    put_rows(db, "placed", sorted(placed))
     db.execute("UPDATE changes SET items = items + ?", (len(items),))
 
 
@@ -197,7 +307,7 @@ def _numbers(db: sqlite3.Connection, count: int) -> int:
     return int(last) - count + 1
 
 
-def _put_rows(db: sqlite3.Connection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
+def put_rows(db: sqlite3.Connection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
     """Insert many rows with few statements.
 
     executemany() takes the interpreter's lock back after each row, half of what a row costs; and

@@ -42,11 +42,11 @@ def verify(as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's optio
     settings = cache_settings(given)
     logs.start(foreground=False, debug=False, key=settings.key)
     silent = contextlib.nullcontext(Silent())
-    with silent if as_json else displayed() as display, opened_cache(settings) as (disk, store):
+    with silent if as_json else displayed() as display, opened_cache(settings) as (disk, known):
         display.begin("Clips", disk.count())
         counts: Counter[Kind] = Counter()
         told = []
-        for done, verdict in enumerate(verifying.verify(disk, store.fingerprint), 1):
+        for done, verdict in enumerate(verifying.verify(disk, known), 1):
             counts[verdict.kind] += 1
             if verdict.kind in _SAID:
                 told.append(verdict)

@@ -30,6 +30,7 @@ from histfs.core.errors import (
     MissingPermission,
     NoSpace,
     NotComplete,
+    NotReady,
     RateLimited,
     SourceError,
     Unreachable,
@@ -37,6 +38,7 @@ from histfs.core.errors import (
 from histfs.core.printable import shown
 from histfs.fuse.binding import FuseUnavailable
 from histfs.fuse.mountpoint import MountpointBusy, MountpointError
+from histfs.plugins import UnknownPlugin
 from histfs.settings import NoKey, OptionError, SettingsError
 from histfs.status import NoStatus
 from histfs.trash import NotInTrash, TrashDamaged, TrashFailed
@@ -56,6 +58,8 @@ STATUS: dict[type[BaseException], int] = {
     TrashFailed: 78,
     NotInTrash: 2,
     RateLimited: 75,
+    NotReady: 75,
+    UnknownPlugin: 2,
     DeadlineExceeded: 75,
     NotComplete: 75,
     Interrupted: 75,
@@ -123,6 +127,11 @@ def reported() -> Iterator[None]:
 def _end(line: str, status: int) -> NoReturn:
     _print(line)
     sys.exit(status)
+
+
+def warn(line: str) -> None:
+    """Tell the user of something that nothing fails for."""
+    _print(f"histfs: {line}")
 
 
 def _print(line: str) -> None:

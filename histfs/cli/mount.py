@@ -12,7 +12,7 @@ import click
 
 from histfs import logs
 from histfs.background import Ready, run_in_background
-from histfs.cli.exits import reported
+from histfs.cli.exits import reported, warn
 from histfs.cli.options import (
     MaybeEmpty,
     Seconds,
@@ -97,9 +97,9 @@ def mount(mountpoint: Path, **given: Any) -> None:  # noqa: ANN401 - click's opt
     path, is_demo = mountpoint.absolute(), given["is_demo"]
     settings = _settings(given)
     if exposed := settings.options.exposure():
-        click.echo(f"histfs: {exposed}", err=True)
+        warn(exposed)
     if detach_dead(path):
-        click.echo(f"histfs: a histfs whose process had died was detached from {path}", err=True)
+        warn(f"a histfs whose process had died was detached from {path}")
     if given["foreground"] or given["debug"]:
         logs.start(foreground=True, debug=given["debug"], key=settings.key)
         _serve(settings, path, is_demo, lambda: None)
@@ -123,7 +123,7 @@ def _serve(settings: Settings, mountpoint: Path, is_demo: bool, ready: Ready) ->
         if is_demo:
             cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="histfs-demo-"))
             settings = stack.enter_context(demo(settings, Path(cache)))
-        serve(settings, mountpoint, ready)
+        serve([settings], mountpoint, ready, warn)
 
 
 def _settings(given: dict[str, Any]) -> Settings:

@@ -8,8 +8,8 @@ import click
 
 from histfs.cli.exits import tell
 from histfs.core.errors import HistfsError
+from histfs.core.forest import STATUS_NAME
 from histfs.core.printable import shown
-from histfs.core.resolving import STATUS_NAME
 from histfs.core.times import Zone
 from histfs.fuse.mountpoint import check_histfs, is_dead, mounted_histfs, said_of_dead
 from histfs.status import NoStatus, Status

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,17 +15,34 @@ import click
 from histfs import logs
 from histfs.audio.fill import Filling
 from histfs.cli.display import Display, counted, displayed
+from histfs.cli.exits import warn
 from histfs.cli.options import account_options, account_settings
-from histfs.core.errors import Missing, RateLimited, ServerFailed, SourceError, Unreachable
+from histfs.core.errors import (
+    OF_ALL,
+    KeyRefused,
+    Missing,
+    NoAudio,
+    NotOffered,
+    NotReady,
+    RateLimited,
+    ServerFailed,
+    SourceError,
+    Unreachable,
+)
+from histfs.core.flights import Flights
 from histfs.core.printable import shown
 from histfs.core.times import Zone
-from histfs.mounting import Filesystem, compose
+from histfs.mounting import Collection, Filesystem, compose
 from histfs.settings import Settings
 
 #: Seconds before a page that failed is asked for again, from one time to the next.
 PAUSES = (2, 4, 8, 16)
 #: What another try, a little later, may help.
 _PASSING = (RateLimited, ServerFailed, Unreachable)
+#: What there is no clip of, yet or at all.
+_NONE = (Missing, NoAudio, NotReady)
+
+log = logging.getLogger(__name__)
 
 
 @click.command(context_settings={"show_default": True})
@@ -41,41 +60,62 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """  # noqa: D301 - the control character is click's
     settings = account_settings(given)
     logs.start(foreground=False, debug=False, key=settings.key)
-    with displayed() as display, compose(settings) as filesystem:
-        _ask_for_news(filesystem, display)
-        _read_history(filesystem, settings, display)
-        failed = _fetch_audio(filesystem, settings, display) if audio else 0
-        items = counted(filesystem.store.total(), "item")
-        clips = counted(filesystem.audio.disk.count(), "clip")
+    with displayed() as display, compose(settings, warn) as filesystem:
+        collections = [each for each in filesystem.collections if _ask_for_news(each, display)]
+        for collection in collections:
+            _read_history(collection, settings, display)
+        failed = sum(_fetch_details(each, settings, display) for each in collections)
+        if audio:
+            failed += _fetch_audio(filesystem, collections, settings, display)
+        items = counted(sum(each.store.total() for each in collections), "item")
+        clips = counted(filesystem.disk.count(), "clip")
         state = "Not all was to be had" if failed else "Up to date"
         display.end(f"{state}: {items} known, {clips} cached.")
     if failed:
         raise SourceError(
-            f"{counted(failed, 'clip')} could not be fetched: {logs.log_file()} says why, and the"
+            f"{counted(failed, 'file')} could not be fetched: {logs.log_file()} says why, and the"
             " next sync tries again"
         )
 
 
-def _ask_for_news(filesystem: Filesystem, display: Display) -> None:
-    """Ask for the newest items."""
-    display.begin("New items")
-    filesystem.contact()
-    display.end(f"Asked for what is new: {counted(filesystem.store.total(), 'item')} known.")
+def _ask_for_news(collection: Collection, display: Display) -> bool:
+    """Ask for the newest items, and say whether there is anything to be had.
+
+    Raises:
+        SourceError: it failed; where it can't be listed at all, only of the first source.
+    """
+    display.begin(_titled(collection, "New items"))
+    try:
+        collection.contact.require()
+    except (NotOffered, KeyRefused) as error:
+        if collection.in_root:
+            raise
+        display.end(_titled(collection, f"left out: {shown(str(error))}"))
+        return False
+    total = counted(collection.store.total(), "item")
+    display.end(_titled(collection, f"Asked for what is new: {total} known."))
+    return True
 
 
-def _read_history(filesystem: Filesystem, settings: Settings, display: Display) -> None:
-    """Read what is not known of the history, and what was not asked about for too long."""
-    display.begin("History")
+def _read_history(collection: Collection, settings: Settings, display: Display) -> None:
+    """Read what is not known, and what was not asked about for too long."""
+    display.begin(_titled(collection, "History"))
     zone = Zone()
     # As of now: what ages while the rest is read is for the next time.
     oldest = time.time() - settings.rescan if settings.rescan else -math.inf
-    step = partial(filesystem.scanner.step, oldest=oldest)
+    step = partial(collection.scanner.step, oldest=oldest)
     while (pause := _patiently(step, display)) is not None:
-        down_to = filesystem.scanner.progress().down_to
+        down_to = collection.scanner.progress().down_to
         note = "" if down_to is None else f"down to {zone.local(down_to):%Y-%m-%d}"
-        display.move(filesystem.store.total(), note)
+        display.move(collection.store.total(), note)
         time.sleep(pause)
-    display.end(f"The whole history is known: {counted(filesystem.store.total(), 'item')}.")
+    total = counted(collection.store.total(), "item")
+    display.end(_titled(collection, f"The whole history is known: {total}."))
+
+
+def _titled(collection: Collection, line: str) -> str:
+    """Return a line about a source; the first one needs no name."""
+    return line if collection.in_root else f"{collection.name}: {line}"
 
 
 def _patiently(step: Callable[[], float | None], display: Display) -> float | None:
@@ -92,28 +132,60 @@ def _patiently(step: Callable[[], float | None], display: Display) -> float | No
             time.sleep(pause)
 
 
-def _fetch_audio(filesystem: Filesystem, settings: Settings, display: Display) -> int:
+def _fetch_details(collection: Collection, settings: Settings, display: Display) -> int:
+    """Fetch what the source doesn't list of its items, and return how many failed."""
+    fetcher = collection.fetcher
+    if fetcher is None:
+        return 0
+    missing = [i for i in collection.store.newest_first() if fetcher.current(i) is None]
+    display.begin(_titled(collection, "Details"), len(missing))
+    failed = 0
+    with contextlib.closing(Flights("details", settings.connections)) as flights:
+        flying = [flights.fly(item.key, partial(fetcher.fetch, item)) for item in missing]
+        for done, flight in enumerate(flying, 1):
+            try:
+                flight.result()
+            except OF_ALL as error:
+                raise _resumable(error) from error
+            except Missing:
+                pass  # deleted meanwhile
+            except SourceError as error:
+                log.warning("details can't be fetched: %s", error)
+                failed += 1
+            display.move(done, "")
+    fetched = counted(len(missing) - failed, "item")
+    display.end(_titled(collection, f"Fetched the details of {fetched}."))
+    return failed
+
+
+def _fetch_audio(
+    filesystem: Filesystem, collections: Sequence[Collection], settings: Settings, display: Display
+) -> int:
     """Fetch the newest clips that are not in the cache, and return how many failed."""
-    total = filesystem.store.total()
+    total = sum(each.store.total() for each in collections)
     display.begin("Audio", total)
-    filling = Filling(
-        filesystem.audio,
-        filesystem.store.newest_first,
-        settings.audio_cache_size,
-        settings.connections,
-    )
-    done = fetched = failed = 0
-    try:
-        for clip in filling.run():
-            done += 1
-            fetched += clip.fetched
-            failed += clip.error is not None and not isinstance(clip.error, Missing)
-            display.move(done, f"{fetched:,} fetched")
-    except SourceError as error:
-        raise _resumable(error) from error
+    done = fetched = failed = taken = 0
+    full = False
+    for collection in collections:
+        filling = Filling(
+            collection.audio,
+            collection.store.newest_first,
+            settings.audio_cache_size - taken,
+            settings.connections,
+        )
+        try:
+            for clip in filling.run():
+                done += 1
+                fetched += clip.fetched
+                failed += clip.error is not None and not isinstance(clip.error, _NONE)
+                display.move(done, f"{fetched:,} fetched")
+        except SourceError as error:
+            raise _resumable(error) from error
+        taken += filling.taken
+        full |= filling.full
     line = f"Fetched {counted(fetched, 'clip')}"
-    if filling.full:
-        cached = filesystem.audio.disk.count()
+    if full:
+        cached = filesystem.disk.count()
         line += f"; {cached:,} of {total:,} fit into the cache: for more raise --audio-cache-size"
     display.end(f"{line}.")
     return failed

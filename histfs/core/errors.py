@@ -12,7 +12,8 @@ HistfsError
 │   ├── RateLimited             429
 │   ├── Missing                 404: no such item
 │   ├── NotReady                what is asked for is still being made
-│   └── NoAudio                 an item that has none
+│   ├── NoAudio                 an item that has none
+│   └── PluginFailed            a source, a view or a file of another package has a fault
 ├── NotComplete                 what was asked for is not completely known yet
 ├── DeadlineExceeded            the call's time is over
 ├── Interrupted                 the calling process was signalled
@@ -84,6 +85,10 @@ class NotReady(SourceError):
 
 class NoAudio(SourceError):
     """The item has no audio, and will have none."""
+
+
+class PluginFailed(SourceError):
+    """A plugin raised what it may not."""
 
 
 class NotComplete(HistfsError):

@@ -35,7 +35,10 @@ class FacetValue(NamedTuple):
 
 
 class Index(Protocol):
-    """The items known on this machine. Only `ensure` and `settle` may ask the network."""
+    """The items known on this machine.
+
+    Only the methods that take a waiter may ask the network.
+    """
 
     @property
     def version(self) -> int:
@@ -83,6 +86,9 @@ class Index(Protocol):
     def between(self, span: Span) -> Iterator[Listed]:
         """Yield the items of a span, oldest first."""
 
+    def items(self, span: Span) -> Iterator[Item]:
+        """Yield the items of a span with all that is known of them, oldest first."""
+
     def facet_values(self, kind: str) -> Sequence[FacetValue]:
         """Return the values that a facet has, in the order of their oldest items."""
 
@@ -96,7 +102,36 @@ class Index(Protocol):
         """Return the facets of an item."""
 
     def details(self, item: Item) -> Details:
-        """Return the raw object and the text of an item; `NoSuchPath` when they are gone."""
+        """Return the details of an item as it was listed; `NoSuchPath` when they are gone."""
+
+    def known(self, item: Item) -> Details | None:
+        """Return all details of an item, as far as they were fetched, and may be outdated.
+
+        The same as `details` where a source lists all there is.
+        """
+
+    def full_revision(self, item: Item) -> int | None:
+        """Return a checksum of what `known` gives, at less cost; None when that is None."""
+
+    def full(self, item: Item, waiter: Waiter) -> Details:
+        """Return all details of an item, fetched where they aren't known or are outdated.
+
+        Raises:
+            NoSuchPath: they are gone.
+            SourceError: the source failed.
+            NotForCrawlers: they would have to be fetched, and may not be for who calls.
+            Interrupted, DeadlineExceeded: the wait ended first.
+        """
+
+    def search(self, words: str, waiter: Waiter) -> None:
+        """Find the items that match words, and remember them for a moment.
+
+        Raises:
+            As `ensure`.
+        """
+
+    def found(self, words: str) -> Sequence[Listed] | None:
+        """Return what a search found a moment ago, oldest first; None when there was none."""
 
     def doubt(self, item: Item) -> None:
         """Have an item's time asked for again, as it may not be there any more."""

@@ -155,10 +155,16 @@ def name_directories(names: dict[str, str], things: Iterable[Labelled], nothing:
         if not thing.value:
             continue
         key = key_of(thing.value)
-        plain = _component(thing.label or thing.value) or (
+        plain = component(thing.label or thing.value) or (
             f"({key})" if key.startswith("-") else key
         )
         names[next(name for name in _choices(plain, key) if name not in names)] = thing.value
+
+
+def component(label: str) -> str:
+    """Turn a text into one path component; empty when nothing of it can be shown."""
+    shown = "".join(_shown(c) for c in unicodedata.normalize("NFC", label[:300]))
+    return _cut(" ".join(shown.split()).lstrip(".- "), NAME_MAX).rstrip(". ")
 
 
 def _choices(plain: str, key: str) -> Iterator[str]:
@@ -167,12 +173,6 @@ def _choices(plain: str, key: str) -> Iterator[str]:
     yield _suffixed(plain, key)
     # Somebody gave another thing just this name.
     yield from (_suffixed(plain, f"{key} {number}") for number in itertools.count(2))
-
-
-def _component(label: str) -> str:
-    """Turn a label into one path component; empty when nothing of it can be shown."""
-    shown = "".join(_shown(c) for c in unicodedata.normalize("NFC", label[:300]))
-    return _cut(" ".join(shown.split()).lstrip(".- "), NAME_MAX).rstrip(". ")
 
 
 def _shown(character: str) -> str:

@@ -101,7 +101,7 @@ class Removal:
     def delete(
         self,
         item: Item,
-        file: ItemFile,
+        file: ItemFile | None,
         name: str,
         directories: Iterable[tuple[str, ...]],
         waiter: Waiter,
@@ -112,7 +112,7 @@ class Removal:
 
         Args:
             item: what to delete.
-            file: whose unlinking asked for it.
+            file: whose unlinking asked for it; None when it was the directory's.
             name: of that file.
             directories: paths of the directories that hold the item, from the root.
             waiter: for how long to wait; the request goes on when it gives up.
@@ -160,14 +160,15 @@ class Removal:
         with self._lock:
             self._emptied.pop(path, None)
 
-    def _prepare(self, item: Item, file: ItemFile, waiter: Waiter) -> Missing | None:
+    def _prepare(self, item: Item, file: ItemFile | None, waiter: Waiter) -> Missing | None:
         """Have on this machine what will be needed of an item that is about to be deleted.
 
         Returns:
             Why a part of it can't be copied; None when all of it can.
         """
         with contextlib.suppress(Missing):  # where there is no audio nobody loses any
-            file.before_delete(item, waiter)
+            if file is not None:
+                file.before_delete(item, waiter)
         try:
             self._archive.prepare(item, waiter)
         except Missing as error:

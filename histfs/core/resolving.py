@@ -4,7 +4,6 @@
     /VIEW/…                         a view's directories, `View.depth` levels of them
     /VIEW/…/ITEM                    an item's directory in the first view, elsewhere a link to it
     /VIEW/…/ITEM/FILE               an item file
-    /.histfs                        what the mount says of itself; not listed
 
 A walk asks for the same directory again and again, once for each file in it: what a path stood for
 a moment ago is kept for as long as nothing has changed that it depends on.
@@ -29,8 +28,6 @@ from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.views import View
 from histfs.core.waiting import Waiter
 
-#: The file in the root that `histfs status` reads.
-STATUS_NAME = ".histfs"
 #: Seconds for which it is remembered what a path stands for. Sizes that an item gets meanwhile the
 #: audio store knows.
 _MEMORY = 1.0
@@ -40,7 +37,7 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """The mountpoint."""
+    """The root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +72,7 @@ class ItemFileNode:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class StatusFile:
-    """What the mount says of itself."""
-
-
-FileNode = ItemFileNode | StatusFile
-Node = Root | Directory | ItemDirectory | FileNode
+Node = Root | Directory | ItemDirectory | ItemFileNode
 
 
 class _Known(NamedTuple):
@@ -139,10 +130,6 @@ class Resolver:
             return Root()
         if _may_be_long(path) and any(len(_encoded(part)) > NAME_MAX for part in parts):
             raise NameTooLong(path)
-        if parts[0] == STATUS_NAME:
-            if parts[1:]:
-                raise NotADirectory(path)
-            return StatusFile()
         view = self._views.get(parts[0])
         if view is None:
             raise NoSuchPath(path)
@@ -201,33 +188,43 @@ class Resolver:
         return Directory(view, parts, newest)
 
     def _resolve_item(self, view: View, parts: Path, waiter: Waiter) -> ItemDirectory:
-        *above, name = parts
-        span = view.span(tuple(above[1:]))
-        key = key_in(name)
-        dates = [date for date in moments_in(name, self._zone) if span and span.holds(date)]
-        if span is None or key is None or not dates:
+        at, name = parts[1:-1], parts[-1]
+        if not (view.aliased or self._moments(view, at, name)):
             raise NoSuchPath("/".join(parts))
-        linked = self._links and view is not self._home
-        if linked and self._removal.lingering(key) is not None:
-            # What was deleted lingers so that `rm -r` finds the rest of it. No link leads there.
-            raise NoSuchPath("/".join(parts))
-        if view is not self._home and not view.listable(tuple(above[1:]), self._index):
-            view.prepare(tuple(above[1:]), self._index, waiter)
-        item = self._find(key, dates)
+        if view.whole and not view.listable(at, self._index):
+            view.prepare(at, self._index, waiter)
+        item = self._find(view, at, name)
         if item is None:
             # It may have come since the last refresh.
-            self._index.ensure(span, waiter)
-            item = self._find(key, dates)
-        if item is None or item_name(item.date, item.slug, item.key, self._zone) != name:
+            view.prepare(at, self._index, waiter)
+            item = self._find(view, at, name)
+        if item is None:
             raise NoSuchPath("/".join(parts))
-        if self._removal.lingering(key) is None and view.home(item, self._index) != parts[1:-1]:
+        lingers = self._removal.lingering(item.key) is not None
+        linked = self._links and view is not self._home
+        # What was deleted lingers so that `rm -r` finds the rest of it. No link leads there.
+        if linked if lingers else not view.holds(at, item, self._index):
             raise NoSuchPath("/".join(parts))
         return ItemDirectory(item, parts, linked)
 
-    def _find(self, key: str, dates: Sequence[int]) -> Item | None:
-        """Find an item by its key and the dates that its name may stand for."""
-        found = (self._index.find(key, date) for date in dates)
-        return next(filter(None, found), None) or self._removal.lingering(key)
+    def _find(self, view: View, at: Path, name: str) -> Item | None:
+        """Find the item that may have a name in a directory."""
+        if view.aliased:
+            aliases = view.aliases(at, self._index)
+            listed = next((listed for alias, listed in aliases if alias == name), None)
+            return listed and self._index.find(listed.key, listed.date)
+        key = key_in(name) or ""
+        found = (self._index.find(key, date) for date in self._moments(view, at, name))
+        item = next(filter(None, found), None) or self._removal.lingering(key)
+        own = item and item_name(item.date, item.slug, item.key, self._zone)
+        return item if own == name else None
+
+    def _moments(self, view: View, at: Path, name: str) -> list[int]:
+        """Return the dates that an item with this name may have; none where it is no item's."""
+        span = view.span(at)
+        if span is None or key_in(name) is None:
+            return []
+        return [date for date in moments_in(name, self._zone) if span.holds(date)]
 
 
 def _may_be_long(path: str) -> bool:

@@ -15,7 +15,6 @@ from typing import Protocol
 from histfs.core.item import Details, Record
 from histfs.core.times import ALWAYS, Span
 
-
 #: What a server may be able to filter a list by.
 SPAN, WORDS = "span", "words"
 

@@ -1,4 +1,4 @@
-"""The tree: resolves a path to a node and answers what the filesystem is asked about it.
+"""The tree of one source: resolves a path to a node and answers what is asked about it.
 
 No FUSE, no network and no SQL here: the driver calls it, `Index` and `AudioStore` answer it.
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import stat
 import threading
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import NamedTuple
 
 from histfs.core.errors import (
@@ -22,15 +22,15 @@ from histfs.core.errors import (
     NotALink,
     NotComplete,
     NotPermitted,
+    PluginFailed,
 )
 from histfs.core.files import ItemFile
-from histfs.core.index import Index
+from histfs.core.index import Index, Listed
 from histfs.core.item import Item
 from histfs.core.names import item_name
 from histfs.core.nodes import (
     ROOT_INODE,
     Attributes,
-    BytesFile,
     Entry,
     OpenFile,
     directory,
@@ -39,13 +39,11 @@ from histfs.core.nodes import (
 from histfs.core.removal import Removal
 from histfs.core.resolving import (
     Directory,
-    FileNode,
     ItemDirectory,
     ItemFileNode,
     Path,
     Resolver,
     Root,
-    StatusFile,
 )
 from histfs.core.times import ALWAYS, Zone
 from histfs.core.views import View
@@ -66,7 +64,7 @@ Listings = MutableMapping[Path, Listing]
 
 
 class Tree:
-    """The whole filesystem, seen through its paths.
+    """The items of one source, seen through their paths. Implements `core.forest.Folder`.
 
     Args:
         index: the items.
@@ -77,7 +75,8 @@ class Tree:
         links: whether the other views hold links to an item's home, or real directories.
         listings: a bounded cache of listings, by path.
         born: mtime of the root while there are no items, in seconds since the epoch.
-        status: renders what the mount says of itself.
+        above: the names of the folders in which the root stands; they make its inodes its own.
+        check: raises why nothing of the source can be listed; does nothing where it can.
     """
 
     def __init__(
@@ -91,7 +90,8 @@ class Tree:
         links: bool,
         listings: Listings,
         born: int,
-        status: Callable[[], bytes],
+        above: Path = (),
+        check: Callable[[Waiter], None] = lambda _: None,
     ) -> None:
         self._index = index
         self._removal = removal
@@ -106,7 +106,8 @@ class Tree:
         self._links = links
         self._listings = listings
         self._born = born
-        self._status = status
+        self._above = above
+        self._check = check
         self._lock = threading.Lock()
 
     def stat(self, path: str, waiter: Waiter) -> Attributes:
@@ -114,19 +115,17 @@ class Tree:
         node = self._resolve(path, waiter)
         match node:
             case Root():
-                return directory(ROOT_INODE, self._newest_of_all())
+                return directory(self._inode_of("directory"), self._newest_of_all())
             case Directory():
                 newest = self._born if node.newest is None else node.newest
-                return directory(inode_of("directory", *node.path), newest)
+                return directory(self._inode_of("directory", *node.path), newest)
             case ItemDirectory():
                 if node.is_link:
-                    size = len(self._target(node).encode())
+                    size = len(self._target(node, waiter).encode())
                     return Attributes(stat.S_IFLNK, self._inode(node), 1, size, node.item.date)
                 return directory(self._inode(node), node.item.date)
             case ItemFileNode():
                 return self._stat_file(node, waiter)
-            case StatusFile():
-                return self.file_attributes(node, len(self._status()))
 
     def stat_files(self, path: str, waiter: Waiter) -> dict[str, Attributes]:
         """Return the attributes of an item's files by name, as far as they can be told."""
@@ -138,14 +137,6 @@ class Tree:
                     found[name] = self._stat_file(ItemFileNode(node.item, file, name), waiter)
         return found
 
-    def file_attributes(self, node: FileNode, size: int) -> Attributes:
-        """Return the attributes of a file whose size is known."""
-        if isinstance(node, StatusFile):
-            return Attributes(stat.S_IFREG, inode_of("status"), 1, size, self._born)
-        links = 1 if self._links else len(self._views)
-        inode = inode_of("file", node.item.key, node.name)
-        return Attributes(stat.S_IFREG, inode, links, size, node.item.date)
-
     def listdir(self, path: str, waiter: Waiter) -> Sequence[Entry]:
         """Return all entries of a directory, without ``.`` and ``..``.
 
@@ -155,12 +146,15 @@ class Tree:
         node = self._resolve(path, waiter)
         match node:
             case Root():
-                return [self._entry_of((name,)) for name in self._views]
+                self._check(waiter)
+                return [
+                    self._entry_of((view.name,)) for view in self._views.values() if view.listed
+                ]
             case Directory():
                 return self._list_view(node, waiter)
             case ItemDirectory(is_link=False):
                 return [
-                    Entry(name, stat.S_IFREG, inode_of("file", node.item.key, name))
+                    Entry(name, stat.S_IFREG, self._inode_of("file", node.item.key, name))
                     for name in self._files_of(node.item)
                 ]
             case _:
@@ -170,24 +164,22 @@ class Tree:
         """Return the target of a link, relative to the directory that holds it."""
         node = self._resolve(path, waiter)
         if isinstance(node, ItemDirectory) and node.is_link:
-            return self._target(node)
+            return self._target(node, waiter)
         raise NotALink(path)
 
-    def open(self, path: str, waiter: Waiter) -> tuple[FileNode, OpenFile]:
-        """Open a file for reading."""
+    def open(self, path: str, waiter: Waiter) -> tuple[Attributes, OpenFile]:
+        """Open a file for reading, and tell what it is."""
         node = self._resolve(path, waiter)
-        if isinstance(node, StatusFile):
-            return node, BytesFile(self._status())
         if not isinstance(node, ItemFileNode):
             raise IsADirectory(path)
-        return node, node.file.open(node.item, waiter)
+        file = node.file.open(node.item, waiter)
+        return self._file_attributes(node, file.size), file
 
     def unlink(self, path: str, waiter: Waiter) -> None:
         """Unlink a file: the audio takes the item with it, any other is hidden in this mount."""
         node = self._resolve(path, waiter)
         if not isinstance(node, ItemFileNode):
-            # A view's link stays for as long as the item does, the status for as long as the mount;
-            # directories are for rmdir.
+            # A view's link stays for as long as the item does; directories are for rmdir.
             raise NotPermitted(path)
         if node.file.deletes and self._removal.lingering(node.item.key) is None:
             places = self._places(node.item)
@@ -200,8 +192,12 @@ class Tree:
         node = self._resolve(path, waiter)
         match node:
             case ItemDirectory(is_link=False):
-                if self._files_of(node.item) or self._removal.lingering(node.item.key) is None:
+                lingers = self._removal.lingering(node.item.key) is not None
+                if self._files_of(node.item) or not (lingers or self._removal.hidden(node.item)):
                     raise DirectoryNotEmpty(path)
+                if not lingers:
+                    # All its files were unlinked, and none was one that deletes: it has no audio.
+                    self._removal.delete(node.item, None, "", self._places(node.item), waiter)
                 self._removal.remove(node.item)
             case Directory():
                 if node.view.newest(node.at, self._index) is not None or not node.at:
@@ -220,12 +216,25 @@ class Tree:
             if self._removal.lingering(node.item.key) is None:
                 raise
             size = 0
-        return self.file_attributes(node, size)
+        return self._file_attributes(node, size)
+
+    def _file_attributes(self, node: ItemFileNode, size: int) -> Attributes:
+        # Views in which an item can be found anywhere don't count.
+        links = 1 if self._links else sum(view.total for view in self._views.values())
+        inode = self._inode_of("file", node.item.key, node.name)
+        return Attributes(stat.S_IFREG, inode, links, size, node.item.date)
 
     def _places(self, item: Item) -> list[Path]:
         """Return the directories that hold an item, as far as they can be told."""
-        views = self._views.values() if self._index.complete(ALWAYS) else [self._home]
-        return [(view.name, *view.home(item, self._index)) for view in views]
+        complete = self._index.complete(ALWAYS)
+        views = (view for view in self._views.values() if complete or not view.whole)
+        places = []
+        for view in views:
+            # One that can't tell must not keep anything from being deleted.
+            with contextlib.suppress(PluginFailed):
+                at = view.home(item, self._index)
+                places += [] if at is None else [(view.name, *at)]
+        return places
 
     # Listing
 
@@ -258,21 +267,35 @@ class Tree:
         linked = self._links and node.view is not self._home
         kind, what = (stat.S_IFLNK, "link") if linked else (stat.S_IFDIR, "item")
         entries = []
-        for item in node.view.items(node.at, self._index):
-            name = item_name(item.date, item.slug, item.key, self._zone)
-            inode = inode_of(what, node.view.name, item.key)
+        for name, item in self._named(node):
+            inode = self._inode_of(what, node.view.name, item.key)
             attributes = None if linked else directory(inode, item.date)
             entries.append(Entry(name, kind, inode, attributes))
         return entries
 
+    def _named(self, node: Directory) -> Iterator[tuple[str, Listed]]:
+        """Yield the items of a directory with their names there."""
+        if node.view.aliased:
+            yield from node.view.aliases(node.at, self._index)
+            return
+        for item in node.view.items(node.at, self._index):
+            yield item_name(item.date, item.slug, item.key, self._zone), item
+
     def _entry_of(self, path: Path) -> Entry:
-        return Entry(path[-1], stat.S_IFDIR, inode_of("directory", *path))
+        return Entry(path[-1], stat.S_IFDIR, self._inode_of("directory", *path))
 
     def _inode(self, node: ItemDirectory) -> int:
-        return inode_of("link" if node.is_link else "item", node.path[0], node.item.key)
+        return self._inode_of("link" if node.is_link else "item", node.path[0], node.item.key)
 
-    def _target(self, node: ItemDirectory) -> str:
-        home = (self._home.name, *self._home.home(node.item, self._index), node.path[-1])
+    def _inode_of(self, kind: str, *names: str) -> int:
+        return inode_of(kind, *self._above, *names) if self._above or names else ROOT_INODE
+
+    def _target(self, node: ItemDirectory, waiter: Waiter) -> str:
+        item = node.item
+        if self._home.whole and not self._home.listable((), self._index):
+            self._home.prepare((), self._index, waiter)
+        name = item_name(item.date, item.slug, item.key, self._zone)
+        home = (self._home.name, *(self._home.home(item, self._index) or ()), name)
         return "/".join([".."] * (len(node.path) - 1) + list(home))
 
     def _newest_of_all(self) -> int:

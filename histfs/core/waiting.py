@@ -78,7 +78,7 @@ class Waiter:
             except FutureTimeout:
                 if future.done():
                     return future.result()
-                self._check()
+                self.check()
 
     def until(self, condition: threading.Condition, ready: Callable[[], bool]) -> None:
         """Wait, with ``condition`` held, until ``ready()``.
@@ -91,9 +91,15 @@ class Waiter:
             condition.wait(min(POLL_INTERVAL, self.remaining()))
             if ready():
                 return
-            self._check()
+            self.check()
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Go on only if the wait may.
+
+        Raises:
+            Interrupted: the calling process was interrupted.
+            DeadlineExceeded: the deadline is over.
+        """
         if self._interrupted():
             raise Interrupted("the call was interrupted")
         if self.remaining() == 0:

@@ -10,15 +10,14 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from histfs.core.nodes import Entry, OpenFile
-from histfs.core.resolving import FileNode
+from histfs.core.nodes import Attributes, Entry, OpenFile
 
 
 @dataclass(frozen=True, slots=True)
 class FileHandle:
     """An open file and what it was when it was opened."""
 
-    node: FileNode
+    attributes: Attributes
     file: OpenFile
 
 

@@ -17,7 +17,7 @@ import math
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from histfs.core.errors import (
@@ -30,9 +30,9 @@ from histfs.core.errors import (
     SourceError,
     errno_of,
 )
+from histfs.core.forest import Folder
 from histfs.core.names import NAME_MAX
 from histfs.core.nodes import Attributes, Entry
-from histfs.core.tree import Tree
 from histfs.core.waiting import Waiter
 from histfs.fuse.handles import DirectoryHandle, FileHandle, Handles
 from histfs.fuse.told import TIMEOUT, Told
@@ -95,7 +95,7 @@ class Operations:
 
     def __init__(
         self,
-        tree: Tree,
+        tree: Folder,
         *,
         waiter: Callable[[], Waiter],
         read_only: bool,
@@ -207,11 +207,11 @@ class Operations:
         """open(2), for reading."""
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
             self._refuse(path)
-        node, file = self._tree.open(path, self._waiter())
+        attributes, file = self._tree.open(path, self._waiter())
         if self._told.misled(path, file.size):
             file.close()
             raise OSError(errno.ESTALE, "its size is another by now")
-        return self._handles.add_file(FileHandle(node, file))
+        return self._handles.add_file(FileHandle(attributes, file))
 
     @_guarded
     def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:
@@ -252,7 +252,7 @@ class Operations:
             raise ReadOnly(path)
 
     def _attributes_of(self, opened: FileHandle) -> Attributes:
-        return self._tree.file_attributes(opened.node, opened.file.size)
+        return opened.attributes._replace(size=opened.file.size)
 
     def _piece(
         self, opened: DirectoryHandle, offset: int, plus: bool, looking: bool
@@ -265,7 +265,7 @@ class Operations:
             told = self._stat(attributes) if plus and attributes else _kind_of(entry)
             yield entry.name, told, position
 
-    def _files_in(self, path: str) -> dict[str, Attributes]:
+    def _files_in(self, path: str) -> Mapping[str, Attributes]:
         """Look an item's files up; the kernel asks by itself for those that are missing."""
         turn = self._told.turn()
         try:

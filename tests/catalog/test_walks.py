@@ -14,11 +14,13 @@ from histfs.core.errors import HistfsError, ServerFailed
 from histfs.core.files import TextFile
 from histfs.core.flights import Flights
 from histfs.core.item import Record
+from histfs.core.library import Library
 from histfs.core.removal import Removal
 from histfs.core.times import ALWAYS, Zone
 from histfs.core.tree import Tree
-from histfs.core.views import ByDate, ByFacet
+from histfs.core.views import ByDate, ByVoice
 from histfs.core.waiting import Waiter
+from tests.core.fakes import FakeAudio
 from tests.support.memory import MemorySource, record
 from tests.support.world import World, world_at
 
@@ -46,13 +48,12 @@ class Mount:
         self.tree = Tree(
             index=catalog,
             removal=Removal(self.world.source, catalog, NoArchive(), self.deletes),
-            views=[ByDate(zone), ByFacet("by-voice", "voice", "(no voice)")],
-            files=[TextFile(catalog)],
+            views=[ByDate(zone), ByVoice(zone)],
+            files=[TextFile(Library(self.world.source.traits, catalog, FakeAudio()))],
             zone=zone,
             links=True,
             listings={},
             born=0,
-            status=lambda: b"",
         )
         if not self.world.covers(ALWAYS):
             self.world.contact()

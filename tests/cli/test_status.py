@@ -10,7 +10,7 @@ import stat
 import pytest
 
 from histfs import __version__
-from histfs.core.resolving import STATUS_NAME
+from histfs.core.forest import STATUS_NAME
 from histfs.fuse import mountpoint
 from histfs.simulator import Fault
 from histfs.status import Status

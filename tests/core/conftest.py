@@ -7,11 +7,13 @@ import pytest
 
 from histfs.core.files import AudioFile, MetaFile, TextFile
 from histfs.core.flights import Flights
+from histfs.core.forest import Forest
 from histfs.core.item import Record
+from histfs.core.library import Library
 from histfs.core.removal import Removal
 from histfs.core.times import Zone
 from histfs.core.tree import Tree
-from histfs.core.views import ByDate, ByFacet
+from histfs.core.views import ByDate, ByVoice
 from histfs.core.waiting import Waiter
 from tests.core.fakes import FakeArchive, FakeAudio, TableIndex
 from tests.support.clock import Clock
@@ -35,17 +37,18 @@ class World:
     archive: FakeArchive = field(default_factory=FakeArchive)
 
     def __post_init__(self) -> None:
-        self.tree = Tree(
+        library = Library(self.source.traits, self.index, self.audio)
+        tree = Tree(
             index=self.index,
             removal=Removal(self.source, self.index, self.archive, self.flights, self.clock),
-            views=[ByDate(self.zone), ByFacet("by-voice", "voice", "(no voice)")],
-            files=[MetaFile(self.index), TextFile(self.index), AudioFile(self.audio)],
+            views=[ByDate(self.zone), ByVoice(self.zone)],
+            files=[kind(library) for kind in (MetaFile, TextFile, AudioFile)],
             zone=self.zone,
             links=self.links,
             listings={},
             born=BORN,
-            status=lambda: STATUS,
         )
+        self.tree = Forest(tree, {}, born=BORN, status=lambda: STATUS)
 
     def names(self, path: str) -> list[str]:
         return [entry.name for entry in self.tree.listdir(path, Waiter(5))]

@@ -48,6 +48,7 @@ class TableIndex:
         self.on_read = lambda: None
         self._changes: list[Span] = []
         self._forgotten: dict[str, Record] = {}
+        self._found: dict[str, Sequence[Listed]] = {}
         self.add(*records)
 
     # What the test does
@@ -95,6 +96,9 @@ class TableIndex:
     def between(self, span: Span) -> Iterator[Listed]:
         return self._list(self._items(span))
 
+    def items(self, span: Span) -> Iterator[Item]:
+        return iter(self._items(span))
+
     def facet_values(self, kind: str) -> Sequence[FacetValue]:
         found: dict[str, FacetValue] = {}
         for item in self._items():
@@ -119,6 +123,23 @@ class TableIndex:
             raise NoSuchPath(item.key)
         raw = json.loads(record.raw)
         return Details(indented(raw), raw["text"])
+
+    def known(self, item: Item) -> Details | None:
+        return self.details(item)
+
+    def full_revision(self, item: Item) -> int | None:
+        return item.revision
+
+    def full(self, item: Item, waiter: Waiter) -> Details:
+        return self.details(item)
+
+    def search(self, words: str, waiter: Waiter) -> None:
+        self._ask("search")
+        found = [i for i in self._items() if words in (self.details(i).text or "")]
+        self._found[words] = list(self._list(found))
+
+    def found(self, words: str) -> Sequence[Listed] | None:
+        return self._found.get(words)
 
     def forget(self, item: Item) -> None:
         if item.key in self.rows:

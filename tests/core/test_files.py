@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from histfs.core.errors import NoSuchPath
 from histfs.core.files import AudioFile, MetaFile, TextFile
 from histfs.core.files.audio import extension
+from histfs.core.library import Library
+from histfs.core.source import Traits
 from histfs.core.waiting import Waiter
 from tests.core.fakes import FakeAudio, TableIndex
 from tests.support.memory import record
@@ -20,6 +22,10 @@ objects = st.recursive(
 )
 
 
+def library(records=()) -> Library:
+    return Library(Traits(), TableIndex(records), FakeAudio())
+
+
 def content(file, item) -> bytes:
     opened = file.open(item, NOW)
     try:
@@ -30,12 +36,12 @@ def content(file, item) -> bytes:
 
 def text_of(text: str | None) -> bytes:
     row = record("id", 0, text)
-    return content(TextFile(TableIndex([row])), row.item)
+    return content(TextFile(library([row])), row.item)
 
 
 def meta_of(**fields: object) -> bytes:
     row = record("id", 0, **fields)
-    return content(MetaFile(TableIndex([row])), row.item)
+    return content(MetaFile(library([row])), row.item)
 
 
 @pytest.mark.parametrize(
@@ -68,14 +74,14 @@ def test_the_meta_file_holds_every_field_whatever_it_is(value):
 @pytest.mark.parametrize("kind", [TextFile, MetaFile])
 def test_the_size_is_the_number_of_bytes_that_are_read(kind, text):
     row = record("id", 0, text)
-    file = kind(TableIndex([row]))
+    file = kind(library([row]))
     assert file.size(row.item, NOW) == file.open(row.item, NOW).size == len(content(file, row.item))
 
 
 def test_an_item_that_changed_has_its_new_size_and_bytes():
     old, new = record("id", 0, "old"), record("id", 0, "newer")
     index = TableIndex([old])
-    file = TextFile(index)
+    file = TextFile(Library(Traits(), index, FakeAudio()))
     assert file.size(old.item, NOW) == 4
     index.add(new)
     assert file.size(new.item, NOW) == 6
@@ -85,16 +91,16 @@ def test_an_item_that_changed_has_its_new_size_and_bytes():
 def test_a_file_that_is_open_keeps_its_bytes_when_the_item_goes():
     row = record("id", 0, "kept")
     index = TableIndex([row])
-    opened = TextFile(index).open(row.item, NOW)
+    opened = TextFile(Library(Traits(), index, FakeAudio())).open(row.item, NOW)
     index.discard(row.item.key)
     assert opened.read(1, 3, NOW) == b"ept"
     with pytest.raises(NoSuchPath):
-        TextFile(index).open(row.item, NOW)
+        TextFile(Library(Traits(), index, FakeAudio())).open(row.item, NOW)
 
 
 def test_reading_past_the_end_gives_nothing():
     row = record("id", 0, "kept")
-    opened = TextFile(TableIndex([row])).open(row.item, NOW)
+    opened = TextFile(library([row])).open(row.item, NOW)
     assert opened.read(3, 100, NOW) == b"t\n"
     assert opened.read(5, 100, NOW) == b""
 
@@ -121,7 +127,7 @@ def test_the_audio_ends_in_what_its_type_or_else_its_format_says(
 
 def test_the_audio_file_is_what_the_audio_store_gives():
     row, store = record("id", 0, content_type="audio/wav"), FakeAudio()
-    file = AudioFile(store)
+    file = AudioFile(Library(Traits(), TableIndex(), store))
     assert file.filename(row.item) == "audio.wav"
     assert file.size(row.item, NOW) == row.item.estimate
     assert store.opened == []
@@ -129,7 +135,6 @@ def test_the_audio_file_is_what_the_audio_store_gives():
 
 
 def test_unlinking_the_audio_alone_deletes_the_item():
-    index = TableIndex()
-    assert AudioFile(FakeAudio()).deletes
-    assert not TextFile(index).deletes
-    assert not MetaFile(index).deletes
+    assert AudioFile(library()).deletes
+    assert not TextFile(library()).deletes
+    assert not MetaFile(library()).deletes

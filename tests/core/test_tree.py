@@ -15,7 +15,7 @@ from histfs.core.errors import (
     Unreachable,
 )
 from histfs.core.nodes import ROOT_INODE
-from histfs.core.resolving import STATUS_NAME
+from histfs.core.forest import STATUS_NAME
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
 from tests.core.conftest import BORN, STATUS, World
@@ -171,9 +171,9 @@ def test_a_stat_tells_the_size_that_is_read(world):
         assert world.stat(f"{HOME}/{name}").size == len(world.read(f"{HOME}/{name}"))
 
 
-def test_an_open_file_is_told_by_its_node(world):
-    node, file = world.tree.open(f"{HOME}/text.txt", Waiter(5))
-    assert world.tree.file_attributes(node, file.size) == world.stat(f"{HOME}/text.txt")
+def test_a_file_is_opened_with_what_a_stat_tells_of_it(world):
+    attributes, _ = world.tree.open(f"{HOME}/text.txt", Waiter(5))
+    assert attributes == world.stat(f"{HOME}/text.txt")
 
 
 def test_all_files_of_an_item_can_be_stat_at_once(either):
@@ -490,10 +490,9 @@ def test_a_directory_that_never_stands_still_is_not_listed(world, path):
 def test_the_status_is_read_though_it_is_not_listed(either):
     assert STATUS_NAME not in either.names("/")
     assert either.read(STATUS_FILE) == STATUS
-    node, _ = either.tree.open(STATUS_FILE, Waiter(5))
     attributes = either.stat(STATUS_FILE)
+    assert either.tree.open(STATUS_FILE, Waiter(5))[0] == attributes
     assert (attributes.kind, attributes.size) == (stat.S_IFREG, len(STATUS))
-    assert either.tree.file_attributes(node, len(STATUS)) == attributes
     assert attributes.inode not in {either.stat(path).inode for path in ["", *either.walk()]}
 
 

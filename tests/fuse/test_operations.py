@@ -73,11 +73,6 @@ class FakeTree:
         names = [entry.name for entry in self.entries if entry.kind == stat.S_IFREG]
         return {name: self.stat(f"{path}/{name}", waiter) for name in names}
 
-    def file_attributes(self, node, size):
-        self._called("file_attributes")
-        assert node == "node"
-        return Attributes(stat.S_IFREG, 43, 1, size, 1_714_650_306)
-
     def listdir(self, path, waiter):
         self._called("listdir")
         return self.entries
@@ -88,7 +83,7 @@ class FakeTree:
 
     def open(self, path, waiter):
         self._called("open")
-        return "node", self.file
+        return Attributes(stat.S_IFREG, 43, 1, self.file.size, 1_714_650_306), self.file
 
     def unlink(self, path, waiter):
         self._called("unlink")

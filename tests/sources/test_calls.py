@@ -179,6 +179,11 @@ def test_there_is_no_audio_only_where_none_can_come(status, has_audio, final, sa
     assert (details.final, details.has_audio) == (final, says)
 
 
+def test_a_summary_tells_that_there_is_no_audio_while_they_talk():
+    assert details_of(sent({**SUMMARY, "status": "in-progress"})).has_audio is False
+    assert details_of(sent({**SUMMARY, "status": "processing"})).has_audio is None
+
+
 def test_a_summary_says_nothing_of_audio_or_text():
     details = details_of(sent(SUMMARY))
     assert (details.text, details.has_audio, details.final) == (None, None, True)

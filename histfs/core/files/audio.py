@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from histfs.core.audio import AudioStore
+from functools import lru_cache
+
+from histfs.core.errors import NoAudio
 from histfs.core.item import Item
+from histfs.core.library import Library
 from histfs.core.nodes import OpenFile
 from histfs.core.waiting import Waiter
 
+#: Items of which it is remembered whether they have audio.
+_KNOWN = 16_384
 _BY_CONTENT_TYPE = {
     "audio/mpeg": "mp3",
     "audio/mp3": "mp3",
@@ -42,13 +47,17 @@ class AudioFile:
     """The item's audio; unlinking it deletes the item.
 
     Args:
-        store: where audio comes from.
+        library: where audio comes from.
     """
 
     deletes = True
 
-    def __init__(self, store: AudioStore) -> None:
-        self._store = store
+    def __init__(self, library: Library) -> None:
+        self._store = library.audio
+        self._index = library.index
+        # A source whose list tells all lists no item without audio.
+        self._silent = library.traits.summaries
+        self._has_audio = lru_cache(_KNOWN)(self._look)
 
     def before_archive(self, item: Item, waiter: Waiter) -> None:
         """Fetch the audio, unless it is here and is what it was when it came."""
@@ -59,7 +68,12 @@ class AudioFile:
         self._store.secure(item, waiter)
 
     def filename(self, item: Item) -> str | None:
-        """Return ``audio.`` and the ending for the item's content type and output format."""
+        """Return ``audio.`` and the ending for the item's content type and output format.
+
+        None where the item is known to have no audio.
+        """
+        if self._silent and not self._has_audio(item, self._index.full_revision(item)):
+            return None
         return f"audio.{extension(item.content_type, item.output_format)}"
 
     def size(self, item: Item, waiter: Waiter) -> int:
@@ -68,7 +82,20 @@ class AudioFile:
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open the audio; fetches it if its exact size is not known."""
-        return self._store.open(item, waiter)
+        try:
+            return self._store.open(item, waiter)
+        except NoAudio:
+            # What says so stands in the details: from now on the file isn't shown.
+            self._index.full(item, waiter)
+            raise
+
+    def _look(self, item: Item, revision: int | None) -> bool:
+        """Say whether an item may have audio, as far as it was listed and its details are known."""
+        if self._index.details(item).has_audio is False:
+            return False
+        known = None if revision is None else self._index.known(item)
+        # What an item that goes on had not, it may have by now.
+        return known is None or known.has_audio is not False or not known.final
 
 
 def extension(content_type: str, output_format: str) -> str:

@@ -6,13 +6,16 @@ from abc import ABC, abstractmethod
 from functools import lru_cache
 from typing import Protocol
 
-from histfs.core.index import Index
 from histfs.core.item import Details, Item
+from histfs.core.library import Library
 from histfs.core.nodes import BytesFile, OpenFile
 from histfs.core.waiting import Waiter
 
 #: How many sizes are remembered, so that stat after stat of a file renders it once.
 _SIZES = 16_384
+#: Bytes that are shown before there are details to render; a program that opens the file learns
+#: better. Never 0, which some take for the end of the file.
+_ESTIMATE = 4096
 
 
 class ItemFile(Protocol):
@@ -39,40 +42,48 @@ class ItemFile(Protocol):
 
 
 class Rendered(ABC):
-    """The base of an item file that is made from the item's details, without the network.
+    """The base of an item file that is made from the item's details.
+
+    They are fetched when the file is opened, where the source lists less than all of them.
 
     Args:
-        index: where the details are.
+        library: has the details.
+
+    Attributes:
+        name: the file's name, the same for every item.
     """
 
     name: str
     deletes = False
 
-    def __init__(self, index: Index) -> None:
-        self._index = index
+    def __init__(self, library: Library) -> None:
+        self._index = library.index
         self._measured = lru_cache(_SIZES)(self._measure)
 
     @abstractmethod
     def render(self, details: Details) -> bytes:
         """Return the file's bytes."""
 
-    def before_archive(self, item: Item, waiter: Waiter) -> None:  # noqa: B027
-        """Nothing to do: its bytes are made of what the catalog holds."""
+    def before_archive(self, item: Item, waiter: Waiter) -> None:
+        """Fetch the details, unless they are here."""
+        self._index.full(item, waiter)
 
     def before_delete(self, item: Item, waiter: Waiter) -> None:  # noqa: B027
         """Nothing to do: an open file has all of its bytes."""
 
     def filename(self, item: Item) -> str | None:
-        """Return the file's name, the same for every item."""
+        """Return the file's name."""
         return self.name
 
     def size(self, item: Item, waiter: Waiter) -> int:
-        """Return the size of what `render` gives."""
-        return self._measured(item)
+        """Return the size of what `render` gives; an estimate while that can't be told."""
+        revision = self._index.full_revision(item)
+        return _ESTIMATE if revision is None else self._measured(item, revision)
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open what `render` gives, as it is now."""
-        return BytesFile(self.render(self._index.details(item)))
+        return BytesFile(self.render(self._index.full(item, waiter)))
 
-    def _measure(self, item: Item) -> int:
-        return len(self.render(self._index.details(item)))
+    def _measure(self, item: Item, revision: int) -> int:
+        details = self._index.known(item)
+        return _ESTIMATE if details is None else len(self.render(details))

@@ -1,7 +1,13 @@
 """Views: the folders under the root, each a rule that says where an item is shown."""
 
-from histfs.core.views.base import View
+from histfs.core.views.base import View, Whole
+from histfs.core.views.by_call import ByCall
 from histfs.core.views.by_date import ByDate
-from histfs.core.views.by_facet import ByFacet
+from histfs.core.views.by_facet import ByAgent, ByFacet, ByModel, ByOutcome, BySource, ByVoice
+from histfs.core.views.by_rule import ByDay, ByRule
+from histfs.core.views.search import Search
 
-__all__ = ["ByDate", "ByFacet", "View"]
+__all__ = [
+    "ByAgent", "ByCall", "ByDate", "ByDay", "ByFacet", "ByModel", "ByOutcome", "ByRule", "BySource",
+    "ByVoice", "Search", "View", "Whole",
+]  # fmt: skip

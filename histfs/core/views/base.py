@@ -1,13 +1,14 @@
-"""The `View` protocol."""
+"""The `View` protocol, and the base of the views that need the whole history."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from histfs.core.index import Index, Listed
 from histfs.core.item import Item
-from histfs.core.times import Span
+from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.waiting import Waiter
 
 #: A directory of a view: the names on the way to it, below the view's own folder.
@@ -15,10 +16,10 @@ At = tuple[str, ...]
 
 
 class View(Protocol):
-    """Under which directories items are shown; every item stands in exactly one of a view.
+    """Under which directories items are shown; an item stands in at most one of a view.
 
     `prepare` and `seek` may wait for the network. The other methods ask the index for what it
-    knows.
+    knows. `Whole` has all of this for a view that needs the whole history.
     """
 
     @property
@@ -28,6 +29,26 @@ class View(Protocol):
     @property
     def depth(self) -> int:
         """How many levels of directories lie between the view's folder and the items."""
+
+    @property
+    def facet(self) -> str | None:
+        """The facet without which a source has nothing to show here; None when any has."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether any of its directories needs the whole history."""
+
+    @property
+    def listed(self) -> bool:
+        """Whether the root lists the view's folder; it is there in any case."""
+
+    @property
+    def total(self) -> bool:
+        """Whether every item stands in exactly one directory, so that it can be its home."""
+
+    @property
+    def aliased(self) -> bool:
+        """Whether items have other names here than their own: those of `aliases`."""
 
     def span(self, at: At) -> Span | None:
         """Return the span of time on which a directory depends; None when there can't be it."""
@@ -61,5 +82,74 @@ class View(Protocol):
     def items(self, at: At, index: Index) -> Iterator[Listed]:
         """Yield the items in a directory at the lowest level, oldest first."""
 
-    def home(self, item: Item, index: Index) -> At:
+    def holds(self, at: At, item: Item, index: Index) -> bool:
+        """Say whether an item is shown in a directory."""
+
+    def home(self, item: Item, index: Index) -> At | None:
+        """Return the directory in which an item is shown; None when that is none, or any."""
+
+    def aliases(self, at: At, index: Index) -> Iterator[tuple[str, Listed]]:
+        """Yield the items in a directory with their names there; only where it is `aliased`."""
+
+
+class Whole(ABC):
+    """The base of a view that needs the whole history, with one level of directories.
+
+    Args:
+        zone: the zone of the mount.
+    """
+
+    name: str
+    depth = 1
+    facet: str | None = None
+    whole = True
+    listed = True
+    total = True
+    aliased = False
+
+    def __init__(self, zone: Zone) -> None:
+        self.zone = zone
+
+    def span(self, at: At) -> Span | None:
+        """Return all time: which directories there are, and what they hold, needs all of it."""
+        return ALWAYS
+
+    def prepare(self, at: At, index: Index, waiter: Waiter) -> None:
+        """Wait for the whole history."""
+        index.ensure(ALWAYS, waiter)
+
+    def listable(self, at: At, index: Index) -> bool:
+        """Say whether the whole history is known."""
+        return index.complete(ALWAYS)
+
+    def seek(self, at: At, index: Index, waiter: Waiter) -> None:
+        """Wait for the whole history."""
+        self.prepare(at, index, waiter)
+
+    def settled(self, at: At, index: Index) -> bool:
+        """Say whether the whole history is known."""
+        return self.listable(at, index)
+
+    @abstractmethod
+    def newest(self, at: At, index: Index) -> int | None:
+        """Return the date of the newest item below a directory; None when there is no such one."""
+
+    @abstractmethod
+    def subdirectories(self, at: At, index: Index) -> Sequence[str]:
+        """Return the names of the directories."""
+
+    @abstractmethod
+    def items(self, at: At, index: Index) -> Iterator[Listed]:
+        """Yield the items in a directory, oldest first."""
+
+    def holds(self, at: At, item: Item, index: Index) -> bool:
+        """Say whether an item is shown in a directory."""
+        return self.home(item, index) == at
+
+    @abstractmethod
+    def home(self, item: Item, index: Index) -> At | None:
         """Return the directory in which an item is shown."""
+
+    def aliases(self, at: At, index: Index) -> Iterator[tuple[str, Listed]]:
+        """Yield nothing: items have their own names here."""
+        return iter(())

@@ -25,6 +25,11 @@ class ByDate:
 
     name = "by-date"
     depth = 3
+    facet = None
+    whole = False
+    listed = True
+    total = True
+    aliased = False
 
     def __init__(self, zone: Zone) -> None:
         self._zone = zone
@@ -98,9 +103,17 @@ class ByDate:
         """Yield the items of a day."""
         return index.between(self._existing(at))
 
+    def holds(self, at: At, item: Item, index: Index) -> bool:
+        """Say whether an item is of a day."""
+        return self._at(item.date) == at
+
     def home(self, item: Item, index: Index) -> At:
         """Return year, month and day of an item."""
         return self._at(item.date)
+
+    def aliases(self, at: At, index: Index) -> Iterator[tuple[str, Listed]]:
+        """Yield nothing: items have their own names here."""
+        return iter(())
 
     def _existing(self, at: At) -> Span:
         """Return the span of a directory that the calendar has."""

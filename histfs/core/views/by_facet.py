@@ -1,4 +1,4 @@
-"""``by-voice/VOICE``, ``by-source/SOURCE``: items by something that they have in common.
+"""Items by something that they have in common, such as their voice: ``by-voice/VOICE``.
 
 A name that stood for one voice in this mount never comes to stand for another one, whatever is
 deleted: ``rm -r Rachel``, said twice, must not empty the second Rachel.
@@ -14,43 +14,27 @@ from collections.abc import Iterator, Sequence
 from histfs.core.index import FacetValue, Index, Listed
 from histfs.core.item import Item
 from histfs.core.names import Labelled, name_directories
-from histfs.core.times import ALWAYS, Span
-from histfs.core.views.base import At
-from histfs.core.waiting import Waiter
+from histfs.core.times import Zone
+from histfs.core.views.base import At, Whole
 
 
-class ByFacet:
+class ByFacet(Whole):
     """Items by one of their facets.
 
-    Args:
+    Attributes:
         name: the view's folder, such as ``by-voice``.
-        kind: the facet, such as ``voice``.
+        facet: the facet, such as ``voice``.
         nothing: the directory of the items that have none, such as ``(no voice)``.
     """
 
-    depth = 1
+    facet: str
+    nothing: str
 
-    def __init__(self, name: str, kind: str, nothing: str) -> None:
-        self.name = name
-        self._kind = kind
-        self._nothing = nothing
+    def __init__(self, zone: Zone) -> None:
+        super().__init__(zone)
         self._lock = threading.Lock()
         self._given: dict[str, str] = {}
         self._known: tuple[int, dict[str, FacetValue]] | None = None
-
-    def span(self, at: At) -> Span | None:
-        """Return all time: which values there are, and what they hold, needs the whole history."""
-        return ALWAYS
-
-    def prepare(self, at: At, index: Index, waiter: Waiter) -> None:
-        """Wait for the whole history."""
-        index.ensure(ALWAYS, waiter)
-
-    def listable(self, at: At, index: Index) -> bool:
-        """Say whether the whole history is known: before, names can't be given out."""
-        return index.complete(ALWAYS)
-
-    seek, settled = prepare, listable
 
     def newest(self, at: At, index: Index) -> int | None:
         """Return the date of the newest item that has the value, or of all items."""
@@ -67,15 +51,15 @@ class ByFacet:
     def items(self, at: At, index: Index) -> Iterator[Listed]:
         """Yield the items that have the value."""
         value = self._values(index).get(at[0])
-        return iter(()) if value is None else index.having(self._kind, value.value)
+        return iter(()) if value is None else index.having(self.facet, value.value)
 
-    def home(self, item: Item, index: Index) -> At:
+    def home(self, item: Item, index: Index) -> At | None:
         """Return the directory of the value that the item has."""
-        has = index.facets(item).get(self._kind)
+        has = index.facets(item).get(self.facet)
         if has is None:
-            return ()
+            return None
         values = self._values(index)
-        return tuple(name for name, known in values.items() if known.value == has.value)
+        return next(((name,) for name, known in values.items() if known.value == has.value), None)
 
     def _values(self, index: Index) -> dict[str, FacetValue]:
         """Return the values by their directory names."""
@@ -83,11 +67,41 @@ class ByFacet:
         with self._lock:
             if self._known is not None and self._known[0] == version:
                 return self._known[1]
-        values = {value.value: value for value in index.facet_values(self._kind)}
+        values = {value.value: value for value in index.facet_values(self.facet)}
         with self._lock:
             named = set(self._given.values())
             new = [Labelled(v.value, v.label) for v in values.values() if v.value not in named]
-            name_directories(self._given, new, self._nothing)
+            name_directories(self._given, new, self.nothing)
             found = {name: values[value] for name, value in self._given.items() if value in values}
             self._known = (version, found)
             return found
+
+
+class ByVoice(ByFacet):
+    """``by-voice/VOICE``."""
+
+    name, facet, nothing = "by-voice", "voice", "(no voice)"
+
+
+class BySource(ByFacet):
+    """``by-source/SOURCE``: by what made it, such as ``TTS``."""
+
+    name, facet, nothing = "by-source", "source", "(no source)"
+
+
+class ByModel(ByFacet):
+    """``by-model/MODEL``."""
+
+    name, facet, nothing = "by-model", "model", "(no model)"
+
+
+class ByAgent(ByFacet):
+    """``by-agent/AGENT``: conversations by who talked for you."""
+
+    name, facet, nothing = "by-agent", "agent", "(no agent)"
+
+
+class ByOutcome(ByFacet):
+    """``by-outcome/OUTCOME``: conversations by how they went: success, failure or unknown."""
+
+    name, facet, nothing = "by-outcome", "outcome", "(no outcome)"

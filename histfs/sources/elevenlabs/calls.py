@@ -27,6 +27,7 @@ _Object = Mapping[str, Any]
 #: Of a conversation with a status that isn't known here more may come: to ask once too often is
 #: better than to keep half of it for ever.
 _FINAL = ("done", "failed")
+_TALKING = ("initiated", "in-progress")
 
 
 def records_of(conversations: Iterable[bytes]) -> list[Record]:
@@ -82,7 +83,10 @@ def details_of(raw: bytes) -> Details:
     final = fields.get("status") in _FINAL
     has_audio = fields.get("has_audio")
     if not (has_audio is True or (has_audio is False and final)):
-        has_audio = None  # where there is none yet, there may be some later
+        # Where there is none yet, there may be some later. A list doesn't say, but tells who still
+        # talks.
+        talking = "has_audio" not in fields and fields.get("status") in _TALKING
+        has_audio = False if talking else None
     return Details(whole, transcript_of(fields.get("transcript")), final, has_audio)
 
 

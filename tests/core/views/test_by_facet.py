@@ -1,15 +1,17 @@
 import pytest
 
-from histfs.core.times import ALWAYS, Span
-from histfs.core.views import ByFacet
+from histfs.core.times import ALWAYS, Span, Zone
+from histfs.core.views import ByFacet, ByVoice
 from histfs.core.waiting import Waiter
 from tests.core.fakes import Asked, TableIndex
 from tests.support.memory import record
 
+UTC = Zone("UTC")
+
 
 @pytest.fixture
 def view() -> ByFacet:
-    return ByFacet("by-voice", "voice", "(no voice)")
+    return ByVoice(UTC)
 
 
 @pytest.fixture
@@ -106,6 +108,6 @@ def test_a_voice_that_is_renamed_keeps_its_directory_while_mounted(view, index):
 
 def test_two_mounts_give_the_same_names(view, index):
     view.subdirectories((), index)
-    again = ByFacet("by-voice", "voice", "(no voice)")
+    again = ByVoice(UTC)
     assert again.subdirectories((), index) == view.subdirectories((), index)
     assert keys(again, index, "Rachel") == keys(view, index, "Rachel")

@@ -1,0 +1,96 @@
+"""All details of items whose source lists only summaries: fetched one by one, and kept.
+
+They hold for as long as the summary is the one that was listed when they were fetched; those of an
+item that goes on, such as a conversation, only for as long as a listing is fresh.
+
+Threads: any number at once; the store and the flights guard themselves. No lock is held while the
+source is asked: that is a worker's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+
+from histfs.catalog.store import Store
+from histfs.core.errors import Missing, NotForCrawlers
+from histfs.core.flights import Flights
+from histfs.core.item import Details, Item, Record
+from histfs.core.waiting import Waiter
+
+#: Items whose details are kept in memory.
+_DETAILS = 64
+
+
+class Fetcher:
+    """Fetches details, and keeps them.
+
+    Args:
+        get: asks the source for an item (`Source.get`).
+        describe: reads the details out of a raw object (`Source.describe`).
+        store: where they are kept.
+        flights: run the requests; one flight for an item, whoever asks.
+        ttl: seconds for which what may still change is fresh.
+        doubt: is told of an item that the source doesn't know any more.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        get: Callable[[str], Record],
+        describe: Callable[[bytes], Details],
+        store: Store,
+        *,
+        flights: Flights,
+        ttl: float,
+        doubt: Callable[[Item], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._get = get
+        self._describe = lru_cache(_DETAILS)(describe)
+        self._store = store
+        self._flights = flights
+        self._ttl = ttl
+        self._doubt = doubt
+        self._clock = clock
+
+    def known(self, item: Item) -> Details | None:
+        """Return what was fetched last of an item, outdated or not; None when nothing was."""
+        fetched = self._store.fetched(item.key)
+        return None if fetched is None else self._describe(fetched.raw)
+
+    def current(self, item: Item) -> Details | None:
+        """Return what was fetched last of an item; None when that is nothing, or outdated."""
+        fetched = self._store.fetched(item.key)
+        if fetched is None or fetched.revision != item.revision:
+            return None
+        details = self._describe(fetched.raw)
+        fresh = 0 <= self._clock() - fetched.asked < self._ttl
+        return details if details.final or fresh else None
+
+    def full(self, item: Item, waiter: Waiter) -> Details:
+        """Return all details of an item, and fetch them first where they are not current.
+
+        Raises:
+            Missing, SourceError: they can't be had.
+            NotForCrawlers: they are not here, and may not be fetched for who calls.
+            Interrupted, DeadlineExceeded: the wait ended first.
+        """
+        current = self.current(item)
+        if current is not None:
+            return current
+        if not waiter.may_fetch():
+            raise NotForCrawlers(f"the details of {item.key} aren't here, and are for no crawler")
+        return waiter.result(self._flights.fly(("details", item.key), partial(self.fetch, item)))
+
+    def fetch(self, item: Item) -> Details:
+        """Fetch the details of an item, here and now."""
+        asked = self._clock()
+        try:
+            record = self._get(item.id)
+        except Missing:
+            self._doubt(item)
+            raise
+        details = self._describe(record.raw)
+        self._store.enrich(item, record, asked)
+        return details

@@ -1,0 +1,37 @@
+"""``by-call/CALL_SID``: a link for each phone call, under the id that the phone company knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from histfs.core.index import Index, Listed
+from histfs.core.item import Item
+from histfs.core.views.base import At
+from histfs.core.views.by_facet import ByFacet
+
+
+class ByCall(ByFacet):
+    """Conversations by their call id, as far as it is known: the server lists them without it.
+
+    Where two conversations are of one call, the second has its key behind the id.
+    """
+
+    name, facet, nothing = "by-call", "call", "(no call)"
+    depth = 0
+    total = False
+    aliased = True
+
+    def items(self, at: At, index: Index) -> Iterator[Listed]:
+        """Yield the conversations whose call id is known."""
+        return (listed for _, listed in self.aliases(at, index))
+
+    def home(self, item: Item, index: Index) -> At | None:
+        """Return the view's folder, where the item has a call id."""
+        return () if self.facet in index.facets(item) else None
+
+    def aliases(self, at: At, index: Index) -> Iterator[tuple[str, Listed]]:
+        """Yield the conversations whose call id is known, with that id, safe in a path."""
+        for name, value in self._values(index).items():
+            first, *others = index.having(self.facet, value.value)
+            yield name, first
+            yield from ((f"{name}_{other.key}", other) for other in others)

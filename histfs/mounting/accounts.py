@@ -1,0 +1,117 @@
+"""Where what is known of an account is kept.
+
+CACHE/ACCOUNT/catalog.sqlite, scan.lock, audio/…      of the source in the root
+CACHE/ACCOUNT/sources/SOURCE/catalog.sqlite, …        of any other; its audio lies with the rest
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from histfs.audio.disk import Disk
+from histfs.audio.shelf import split
+from histfs.catalog.store import Store
+from histfs.core.audio import Fingerprint
+from histfs.core.errors import CacheFailed
+from histfs.settings import Settings
+
+CATALOG = "catalog.sqlite"
+_SOURCES = "sources"
+
+log = logging.getLogger(__name__)
+
+
+def account_dir(settings: Settings) -> Path:
+    """Return the directory of an account's cache, made when it isn't there.
+
+    One that others can look into is closed.
+
+    Raises:
+        CacheFailed: it can't be made.
+    """
+    path = account_path(settings)
+    try:
+        settings.cache_dir.parent.mkdir(parents=True, exist_ok=True)
+        for directory in (settings.cache_dir, path):
+            directory.mkdir(mode=0o700, exist_ok=True)
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        raise CacheFailed(f"the cache {path} can't be made: {error.strerror}") from error
+    if mode & 0o077:
+        _close(path, mode)
+    return path
+
+
+def account_path(settings: Settings) -> Path:
+    """Return where the directory of an account's cache is, or would be.
+
+    Its name is a hash of the base URL and the key: another key may see another history.
+    """
+    account = f"{settings.base_url}\0{settings.key.reveal()}"
+    name = hashlib.blake2b(account.encode(), digest_size=12, person=b"histfs").hexdigest()
+    return settings.cache_dir / name
+
+
+def source_dir(home: Path, source: str | None) -> Path:
+    """Return the directory of a source's catalog, made when it isn't there.
+
+    Args:
+        home: from `account_dir`.
+        source: its name; None for the one in the root.
+
+    Raises:
+        CacheFailed: it can't be made.
+    """
+    if source is None:
+        return home
+    path = home / _SOURCES / source
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CacheFailed(f"the cache {path} can't be made: {error.strerror}") from error
+    return path
+
+
+@contextlib.contextmanager
+def opened_cache(
+    settings: Settings,
+) -> Iterator[tuple[Disk, Callable[[str], Fingerprint | None]]]:
+    """Lend the cache alone, which asks no server: the clips, and what is known of each by its key.
+
+    Args:
+        settings: which cache; how large it may be is for those to say who put clips into it.
+
+    Raises:
+        CacheFailed, NoSpace: it can't be used.
+    """
+    home = account_dir(settings)
+    with contextlib.ExitStack() as stack:
+        stores: dict[str | None, Store] = {}
+
+        def known(key: str) -> Fingerprint | None:
+            source, own = split(key)
+            if source not in stores:
+                path = (home if source is None else home / _SOURCES / source) / CATALOG
+                if not path.exists():
+                    return None
+                stores[source] = stack.enter_context(contextlib.closing(Store(path)))
+            return stores[source].fingerprint(own)
+
+        stores[None] = stack.enter_context(contextlib.closing(Store(home / CATALOG)))
+        yield Disk(home, sys.maxsize), known
+
+
+def _close(path: Path, mode: int) -> None:
+    """Let nobody else into a directory, where its filesystem can do that."""
+    try:
+        path.chmod(0o700)
+    except OSError as error:
+        log.warning("others can read the cache %s: %s", path, error.strerror)
+    else:
+        log.warning("the cache %s was open to others (mode %04o): its mode is 0700 now", path, mode)

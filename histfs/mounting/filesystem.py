@@ -1,0 +1,128 @@
+"""An account: the collections of its sources, as one tree, mounted or not."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfoNotFoundError
+
+from histfs import __version__, plugins
+from histfs.audio.disk import Disk
+from histfs.audio.schedule import Schedule
+from histfs.core.forest import Folder, Forest, Grafted
+from histfs.core.times import Zone
+from histfs.mounting.accounts import account_dir
+from histfs.mounting.collection import ROOT, Collection, Shared, Tell, open_collection
+from histfs.settings import OptionError, Settings
+from histfs.status import Account, Cache, Status
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Filesystem:
+    """What a filesystem stands on: what is on this machine of an account.
+
+    Attributes:
+        settings: the account's.
+        collections: one for each source; there is at least one.
+        disk: the audio of all of them.
+        zone: of names.
+    """
+
+    settings: Settings
+    collections: Sequence[Collection]
+    disk: Disk
+    zone: Zone
+
+    @property
+    def first(self) -> Collection:
+        """The collection without which there is no point in mounting."""
+        return self.collections[0]
+
+    def tree(
+        self,
+        born: int,
+        above: tuple[str, ...] = (),
+        status: Callable[[], bytes] | None = None,
+    ) -> Folder:
+        """Return what is shown of the account.
+
+        Args:
+            born: mtime of what has no other, in seconds since the epoch.
+            above: the folders in which it stands.
+            status: renders what the mount says of itself; None when this isn't the mount's root.
+        """
+        root, folders = None, {}
+        for collection in self.collections:
+            if collection.in_root:
+                root = collection.tree(self.settings, self.zone, born, above)
+            else:
+                here = (*above, collection.name)
+                tree = collection.tree(self.settings, self.zone, born, here)
+                folders[collection.name] = Grafted(tree, collection.contact.shown)
+        return Forest(root, folders, born=born, status=status, above=above)
+
+    def status(self, mountpoint: str, since: int) -> Status:
+        """Say how the account's part of a mount is; asks the server nothing."""
+        first, settings = self.first, self.settings
+        own, others = first.status(), {}
+        for collection in self.collections[1:]:
+            others[collection.name] = collection.status()
+        return Status(
+            version=__version__,
+            pid=os.getpid(),
+            mountpoint=mountpoint,
+            since=since,
+            account=Account(settings.profile, settings.base_url, settings.key.origin),
+            cache=Cache(self.disk.used, settings.audio_cache_size),
+            items=own.items,
+            windows=own.windows,
+            scan=own.scan,
+            requests=own.requests,
+            last_error=own.last_error,
+            sources=others,
+        )
+
+
+@contextlib.contextmanager
+def compose(settings: Settings, tell: Tell = log.warning) -> Iterator[Filesystem]:
+    """Put the parts of an account's filesystem together.
+
+    Args:
+        settings: the account's.
+        tell: takes a line for the user about a plugin that is left out.
+
+    Raises:
+        CacheFailed, NoSpace: the cache can't be used.
+        OptionError: the time zone is not known, or nothing would be shown.
+        UnknownPlugin: one that was chosen isn't there.
+    """
+    zone = _zone(settings.timezone)
+    with contextlib.ExitStack() as stack:
+        home = account_dir(settings)
+        downloads = Schedule(settings.connections)
+        stack.callback(downloads.close)
+        disk = Disk(home, settings.audio_cache_size)
+        shared = Shared(home, disk, downloads, zone, tell)
+        if settings.sources is not None:
+            chosen = plugins.choose(plugins.SOURCES, settings.sources)
+        else:
+            chosen = [plugin for plugin in plugins.installed() if plugin.kind == plugins.SOURCES]
+        # What stands in the root comes first: without it there is no mount.
+        chosen.sort(key=lambda plugin: plugin.name != ROOT)
+        opened = [open_collection(stack, plugin, settings, shared) for plugin in chosen]
+        collections = [collection for collection in opened if collection is not None]
+        if not collections:
+            raise OptionError("there is no source to mount: see histfs plugins")
+        yield Filesystem(settings, collections, disk, zone)
+
+
+def _zone(name: str | None) -> Zone:
+    try:
+        return Zone(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise OptionError(f"the time zone {name!r} is not known on this machine") from error

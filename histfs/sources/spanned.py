@@ -1,0 +1,60 @@
+"""A source whose server can't filter by time, made one that can.
+
+Pages of all items, newest first, are cut to the span that was asked for: what lies above it is read
+in vain, what lies below it isn't read.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+from histfs.core.item import Details, Record
+from histfs.core.source import SPAN, AudioStream, Page, Query, Source, Traits
+from histfs.core.times import ALWAYS
+
+
+class Spanned:
+    """A `Source` that filters what another one lists.
+
+    Args:
+        source: lists all items, newest first.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    @property
+    def traits(self) -> Traits:
+        """What the source is like, with the filter that it has now."""
+        traits = self._source.traits
+        return replace(traits, filters=traits.filters | {SPAN})
+
+    def list(self, query: Query) -> Page:
+        """Return one page of the items of a span; it may be empty while there are more."""
+        # A limit is for those that are wanted, and would be spent on those above.
+        limit = query.limit if query.span.end >= ALWAYS.end else None
+        page = self._source.list(replace(query, span=ALWAYS, limit=limit))
+        below = any(record.item.date < query.span.start for record in page.records)
+        records = [record for record in page.records if query.span.holds(record.item.date)]
+        return Page(records, None if below else page.cursor)
+
+    def get(self, item_id: str) -> Record:
+        """Return one item."""
+        return self._source.get(item_id)
+
+    def delete(self, item_id: str) -> None:
+        """Delete one item."""
+        self._source.delete(item_id)
+
+    def audio(self, item_id: str) -> AbstractContextManager[AudioStream]:
+        """Open the audio of an item."""
+        return self._source.audio(item_id)
+
+    def describe(self, raw: bytes) -> Details:
+        """Read the details out of a raw object."""
+        return self._source.describe(raw)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._source.close()

@@ -29,8 +29,8 @@ from histfs.core.errors import DeadlineExceeded, NotComplete, SourceError
 from histfs.core.index import Listed
 from histfs.core.waiting import POLL_INTERVAL, Waiter
 
-#: Items that are indexed in one transaction: others may write in between.
-_BATCH = 1000
+#: Items that are indexed in one transaction: others write in between, and each may be a transcript.
+_BATCH = 250
 #: Rows of items that are gone which are no waste worth mentioning.
 _FEW = 10_000
 

@@ -116,6 +116,11 @@ class Catalogs(RuleBasedStateMachine):
             if shown is not None and not self.faulty and stale:
                 assert shown == self._there(day)
 
+    @rule(mount=mounts, places=st.lists(st.floats(0, 0.999), max_size=3))
+    def a_search_finds_some(self, mount: int, places: list[float]) -> None:
+        there = self.source.records()
+        self.worlds[mount].store.add([there[int(place * len(there))] for place in places if there])
+
     @rule(mount=mounts)
     def list_a_voice(self, mount: int) -> None:
         world = self.worlds[mount]

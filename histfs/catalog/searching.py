@@ -100,6 +100,7 @@ class Searcher:
 
     def _ask(self, words: str) -> Sequence[Listed]:
         """Let the server search, and store what it finds."""
+        asked = self._reader.clock()
         pages = Pages(self._reader.source, Query(words=words))
         records: dict[str, Record] = {}
         more = True
@@ -109,5 +110,4 @@ class Searcher:
             # Not in the order of time, perhaps: the best matches may come first.
             records.update({record.item.key: record for record in page.records})
             more = page.cursor is not None
-        items = self._reader.store.add(list(records.values()))
-        return sorted(Listed(item.date, item.key, item.slug) for item in items)
+        return self._reader.store.add(list(records.values()), asked)

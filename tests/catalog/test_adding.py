@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from histfs.catalog.search import WordIndex
+from histfs.catalog.searching import Searcher
 from histfs.catalog.store import Store
 from histfs.core.index import Listed
+from histfs.core.source import SPAN, WORDS
 from histfs.core.times import ALWAYS, Span
-from tests.support.memory import record
-from tests.support.world import numbered
+from histfs.core.waiting import Waiter
+from tests.support.memory import MemorySource, record
+from tests.support.world import numbered, world_at
 
 
 def keys(store: Store) -> list[str]:
@@ -66,3 +72,21 @@ def test_an_item_deleted_here_a_moment_ago_is_not_brought_back(store, clock):
     assert store.add([record("a", 5)]) == []
     assert keys(store) == []
     assert store.windows().cover(ALWAYS)
+
+
+def test_an_item_that_a_listing_no_longer_has_while_the_server_searches_is_not_found(tmp_path):
+    source = MemorySource([record("gone", 6), record("a", 5)])
+    source.traits = replace(source.traits, filters=frozenset({SPAN, WORDS}))
+    with world_at(tmp_path / "catalog.sqlite", source) as world:
+        words = WordIndex(world.store, lambda key, raw: "")
+        searcher = Searcher(
+            world.reader, world.refresher, words, flights=world.flights[0], ttl=30.0
+        )
+        with source.held("list") as gate:
+            flight = world.flights[1].fly("search", lambda: searcher.search("a", Waiter(10)))
+            gate.wait_until_reached()
+            world.later(1)
+            world.store.replace(ALWAYS, [record("a", 5)])
+        flight.result(10)
+        assert [listed.key for listed in searcher.found("a")] == ["a"]
+        assert world.known() == ["a"]

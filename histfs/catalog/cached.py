@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from cachetools import LRUCache
@@ -136,9 +137,14 @@ class CachedCatalog:
     def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
         """Keep the exact size of an item's audio, in bytes, and its SHA-256 where it is known."""
         self._catalog.set_audio(key, size, sha256)
+        question = "find", key
         with self._lock:
+            # Whoever is asking just now may get an answer from before.
             self._epoch += 1
-            self._answers.pop(("find", key), None)
+            if question in self._answers:
+                (date, item), about, version = self._answers[question]
+                known = item and replace(item, size=size)
+                self._answers[question] = (date, known), about, version
 
     def _kept(self, question: Hashable, about: Span, ask: Callable[[], T]) -> T:
         """Return an answer that was kept, or ask and keep it."""

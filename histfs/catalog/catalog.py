@@ -1,6 +1,7 @@
 """The catalog as the core's `Index`: what is stored, and the one who keeps it fresh.
 
-Threads: any number at once; `_lock` guards the details of what was forgotten, the rest itself.
+Threads: any number at once; `_lock` guards the details of what was forgotten, a lock of their own
+those that are kept, and the rest itself.
 """
 
 from __future__ import annotations
@@ -8,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache, cached
 
 from histfs.catalog.fetching import Fetcher
 from histfs.catalog.refresh import Refresher
@@ -23,8 +23,9 @@ from histfs.core.removal import LINGER
 from histfs.core.times import Span
 from histfs.core.waiting import Waiter
 
-#: Items whose details are kept: who asks for one file of an item asks for the next one, too.
-_DETAILS = 64
+#: Bytes of raw objects whose details are kept: rsync looks at the files of a thousand items before
+#: it opens those of the first one.
+_DETAILS = 4 << 20
 #: The same for items that were just deleted: some 16 MB.
 _FORGOTTEN = 1024
 
@@ -53,7 +54,12 @@ class Catalog:
         self._describe = describe
         self._fetcher = fetcher
         self._searcher = searcher
-        self._details = lru_cache(_DETAILS)(self._read_details)
+        self._details = cached(
+            LRUCache[tuple[str, int, int], Details](_DETAILS, lambda details: len(details.raw)),
+            # Not the size, which an item gets on the way.
+            key=lambda item: (item.key, item.date, item.revision),
+            lock=threading.Lock(),
+        )(self._read_details)
         self._lock = threading.Lock()
         self._forgotten: TTLCache[str, tuple[Details, Details | None]] = TTLCache(
             _FORGOTTEN, LINGER

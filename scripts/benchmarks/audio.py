@@ -4,13 +4,16 @@ The first one begins with an empty cache, catalog and all, on a mount that is th
 scripts on the official SDK that save audio and text of each item: what one writes first, one clip
 after the other, and what one makes of it, 16 at once. A second time they skip what they have.
 
-The contestants take turns. Of their runs the fastest counts, and the most memory and requests.
+The contestants take turns. Of their runs the fastest counts, and the most memory and requests. What
+they have saved stays until the end: for each new file, ext4 would look through those that were
+deleted in the last minutes.
 """
 
 from __future__ import annotations
 
 import subprocess
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,11 +72,13 @@ def measure(clips: int, rounds: int) -> list[Figure]:
     contestants = [(name, n) for n in (DEFAULT, MANY) for name in BINDINGS]
     contestants += [("sdk", 1), ("sdk", MANY)]
     runs = defaultdict[tuple[str, int], list[_Run]](list)
-    with server("--items", str(clips), *LATENCY) as api:
-        for _ in range(rounds):
+    with server("--items", str(clips), *LATENCY) as api, directory() as root:
+        for turn in range(rounds):
             for name, at_once in contestants:
-                run = _sdk(api, at_once) if name == "sdk" else _histfs(api, name, at_once)
-                runs[name, at_once].append(run)
+                place = root / f"{turn}-{name}-{at_once}"
+                place.mkdir()
+                run = _sdk if name == "sdk" else partial(_histfs, name)
+                runs[name, at_once].append(run(api, place, at_once))
     if len({run.saved for group in runs.values() for run in group}) != 1:
         raise SystemExit("not everybody has saved the same")
     best = {who: _best(group) for who, group in runs.items()}
@@ -128,21 +133,20 @@ def _second(clips: int, best: _Best) -> list[Figure]:
     return figures
 
 
-def _histfs(api: Server, binding: str, connections: int) -> _Run:
+def _histfs(binding: str, api: Server, place: Path, connections: int) -> _Run:
     options = ("--connections", str(connections))
-    with directory() as place:
-        copy = place / "copy"
-        with mounted(api, place, *options, binding=binding) as mount:
-            first = _rsync(api, mount.path, copy)
-            memory = Memory.of(mount.pid)
-            again = _rsync(api, mount.path, copy)
-        with mounted(api, place, *options, binding=binding) as mount:
-            anew = _rsync(api, mount.path, copy)
-        return _Run(
-            first.seconds, again.seconds, anew.seconds,
-            fetched=first.audio, audio=again.audio + anew.audio, memory=memory,
-            saved=sum(file.stat().st_size for file in copy.rglob("audio.*")), note=first.note,
-        )  # fmt: skip
+    copy = place / "copy"
+    with mounted(api, place, *options, binding=binding) as mount:
+        first = _rsync(api, mount.path, copy)
+        memory = Memory.of(mount.pid)
+        again = _rsync(api, mount.path, copy)
+    with mounted(api, place, *options, binding=binding) as mount:
+        anew = _rsync(api, mount.path, copy)
+    return _Run(
+        first.seconds, again.seconds, anew.seconds,
+        fetched=first.audio, audio=again.audio + anew.audio, memory=memory,
+        saved=sum(file.stat().st_size for file in copy.rglob("audio.*")), note=first.note,
+    )  # fmt: skip
 
 
 def _rsync(api: Server, mount: Path, copy: Path) -> Spent:
@@ -151,10 +155,9 @@ def _rsync(api: Server, mount: Path, copy: Path) -> Spent:
     return cost.stop()
 
 
-def _sdk(api: Server, threads: int) -> _Run:
-    with directory() as place:
-        copy = place / "copy"
-        first, peak = sdk.run(api, place, "backup", copy, threads)
-        again, _ = sdk.run(api, place, "backup", copy, threads)
-        saved = sum(file.stat().st_size for file in copy.glob("*.audio"))
-        return _Run(first, again, again, 0, 0, Memory(peak, peak), saved)
+def _sdk(api: Server, place: Path, threads: int) -> _Run:
+    copy = place / "copy"
+    first, peak = sdk.run(api, place, "backup", copy, threads)
+    again, _ = sdk.run(api, place, "backup", copy, threads)
+    saved = sum(file.stat().st_size for file in copy.glob("*.audio"))
+    return _Run(first, again, again, 0, 0, Memory(peak, peak), saved)

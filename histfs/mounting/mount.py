@@ -27,6 +27,8 @@ from histfs.trash import Trash
 
 #: Seconds in which a source beside the first one has to say whether it can be listed.
 _PATIENCE = 5.0
+#: Conversations of the sample history.
+_CALLS = 12
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +107,7 @@ def demo(settings: Settings, cache_dir: Path) -> Iterator[Settings]:
         settings: what else the mount is told.
         cache_dir: where to cache; the simulator's items are the same only while it runs.
     """
-    with Simulator(SimulatorSettings(newest=int(time.time()))) as simulator:
+    with Simulator(SimulatorSettings(conversations=_CALLS, newest=int(time.time()))) as simulator:
         yield replace(
             settings,
             base_url=simulator.base_url,

@@ -45,7 +45,7 @@ class Settings:
     permissions: frozenset[str] | None = None
     limited_keys: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
     items: int = 250
-    conversations: int = 12
+    conversations: int = 0
     days: float = 120
     newest: int = DEFAULT_NEWEST
     seed: int = 0

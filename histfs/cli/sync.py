@@ -64,16 +64,17 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
         collections = [each for each in filesystem.collections if _ask_for_news(each, display)]
         for collection in collections:
             _read_history(collection, settings, display)
-        failed = sum(_fetch_details(each, settings, display) for each in collections)
-        if audio:
-            failed += _fetch_audio(filesystem, collections, settings, display)
+        details = sum(_fetch_details(each, settings, display) for each in collections)
+        clips = _fetch_audio(filesystem, collections, settings, display) if audio else 0
         items = counted(sum(each.store.total() for each in collections), "item")
-        clips = counted(filesystem.disk.count(), "clip")
+        cached = counted(filesystem.disk.count(), "clip")
+        failed = [counted(clips, "clip")] * bool(clips)
+        failed += [f"the details of {counted(details, 'item')}"] * bool(details)
         state = "Not all was to be had" if failed else "Up to date"
-        display.end(f"{state}: {items} known, {clips} cached.")
+        display.end(f"{state}: {items} known, {cached} cached.")
     if failed:
         raise SourceError(
-            f"{counted(failed, 'file')} could not be fetched: {logs.log_file()} says why, and the"
+            f"{' and '.join(failed)} could not be fetched: {logs.log_file()} says why, and the"
             " next sync tries again"
         )
 
@@ -115,7 +116,9 @@ def _read_history(collection: Collection, settings: Settings, display: Display) 
 
 def _titled(collection: Collection, line: str) -> str:
     """Return a line about a source; the first one needs no name."""
-    return line if collection.in_root else f"{collection.name}: {line}"
+    if collection.in_root:
+        return line
+    return f"{collection.name}: {line[0].lower()}{line[1:]}"
 
 
 def _patiently(step: Callable[[], float | None], display: Display) -> float | None:

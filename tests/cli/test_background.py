@@ -53,7 +53,7 @@ def test_a_mount_returns_when_it_can_be_used_and_umount_ends_it(
     env = {"ELEVENLABS_API_KEY": simulator.api_key, "HISTFS_FUSE": binding}
     done = spawn("mount", *arguments, **env)
     assert (done.status, done.out, done.err) == (0, "", "")
-    assert sorted(os.listdir(place)) == ["by-date", "by-source", "by-voice"]
+    assert sorted(os.listdir(place)) == ["by-date", "by-source", "by-voice", "conversations"]
     assert mounted_on(place) == ("fuse.histfs", "elevenlabs:default")
     assert len(processes(str(place))) == 1
 

@@ -14,9 +14,9 @@ import re
 import threading
 from collections.abc import Callable
 
-from histfs.audio.shelf import Clips
 from histfs.audio.files import Descriptor, translated
 from histfs.audio.part import Part
+from histfs.audio.shelf import Clips
 from histfs.core.errors import (
     BadAnswer,
     DeadlineExceeded,

@@ -144,6 +144,10 @@ class Resolver:
             raise NoSuchPath(path)
         return ItemFileNode(node.item, file, parts[-1])
 
+    def links(self, view: View) -> bool:
+        """Say whether a view shows links: one that doesn't show every item always does."""
+        return view is not self._home and (self._links or not view.total)
+
     def files_of(self, item: Item) -> dict[str, ItemFile]:
         """Return the files that an item shows, by name."""
         hidden = self._removal.hidden(item)
@@ -201,7 +205,7 @@ class Resolver:
         if item is None:
             raise NoSuchPath("/".join(parts))
         lingers = self._removal.lingering(item.key) is not None
-        linked = self._links and view is not self._home
+        linked = self.links(view)
         # What was deleted lingers so that `rm -r` finds the rest of it. No link leads there.
         if linked if lingers else not view.holds(at, item, self._index):
             raise NoSuchPath("/".join(parts))

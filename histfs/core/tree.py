@@ -102,8 +102,8 @@ class Tree:
         self._files_of = self._resolver.files_of
         self._views = {view.name: view for view in views}
         self._home = views[0]
+        self._file_links = sum(not self._resolver.links(view) for view in views)
         self._zone = zone
-        self._links = links
         self._listings = listings
         self._born = born
         self._above = above
@@ -219,10 +219,8 @@ class Tree:
         return self._file_attributes(node, size)
 
     def _file_attributes(self, node: ItemFileNode, size: int) -> Attributes:
-        # Views in which an item can be found anywhere don't count.
-        links = 1 if self._links else sum(view.total for view in self._views.values())
         inode = self._inode_of("file", node.item.key, node.name)
-        return Attributes(stat.S_IFREG, inode, links, size, node.item.date)
+        return Attributes(stat.S_IFREG, inode, self._file_links, size, node.item.date)
 
     def _places(self, item: Item) -> list[Path]:
         """Return the directories that hold an item, as far as they can be told."""
@@ -264,7 +262,7 @@ class Tree:
         if len(node.at) < node.view.depth:
             names = node.view.subdirectories(node.at, self._index)
             return [self._entry_of((*node.path, name)) for name in names]
-        linked = self._links and node.view is not self._home
+        linked = self._resolver.links(node.view)
         kind, what = (stat.S_IFLNK, "link") if linked else (stat.S_IFDIR, "item")
         entries = []
         for name, item in self._named(node):

@@ -184,9 +184,11 @@ def test_a_summary_tells_that_there_is_no_audio_while_they_talk():
     assert details_of(sent({**SUMMARY, "status": "processing"})).has_audio is None
 
 
-def test_a_summary_says_nothing_of_audio_or_text():
-    details = details_of(sent(SUMMARY))
-    assert (details.text, details.has_audio, details.final) == (None, None, True)
+def test_a_summary_says_nothing_of_audio_and_its_text_is_what_it_is_about():
+    about = {"call_summary_title": "A parrot", "transcript_summary": "It is dead."}
+    details = details_of(sent({**SUMMARY, **about}))
+    assert (details.text, details.has_audio, details.final) == ("A parrot\nIt is dead.", None, True)
+    assert details_of(sent({**SUMMARY, **dict.fromkeys(about)})).text is None
 
 
 def test_an_object_that_has_changed_has_another_revision():

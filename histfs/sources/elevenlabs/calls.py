@@ -87,7 +87,15 @@ def details_of(raw: bytes) -> Details:
         # talks.
         talking = "has_audio" not in fields and fields.get("status") in _TALKING
         has_audio = False if talking else None
-    return Details(whole, transcript_of(fields.get("transcript")), final, has_audio)
+    listed = "transcript" not in fields
+    text = _said_of(fields) if listed else transcript_of(fields.get("transcript"))
+    return Details(whole, text, final, has_audio)
+
+
+def _said_of(fields: _Object) -> str | None:
+    """Return what a list says of a conversation: its title, and its summary; None for neither."""
+    said = (fields.get("call_summary_title"), fields.get("transcript_summary"))
+    return "\n".join(text for text in said if isinstance(text, str) and text) or None
 
 
 def _read(raw: bytes) -> _Object:

@@ -10,6 +10,7 @@ source is asked: that is a worker's.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import lru_cache, partial
 
 from histfs.catalog.store import Store
@@ -17,6 +18,9 @@ from histfs.core.errors import Missing, NotForCrawlers
 from histfs.core.flights import Flights
 from histfs.core.item import Details, Item, Record
 from histfs.core.waiting import Waiter
+
+#: What is told of an item that is used, and whether something may be fetched for who uses it.
+Used = Callable[[Item, Callable[[], bool]], None]
 
 #: Items whose details are kept in memory.
 _DETAILS = 64
@@ -33,6 +37,9 @@ class Fetcher:
         ttl: seconds for which what may still change is fresh.
         doubt: is told of an item that the source doesn't know any more.
         clock: seconds since the epoch.
+
+    Attributes:
+        used: is told of each item whose details somebody reads, and may fetch others ahead.
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class Fetcher:
         self._ttl = ttl
         self._doubt = doubt
         self._clock = clock
+        self.used: Used = _unused
 
     def known(self, item: Item) -> Details | None:
         """Return what was fetched last of an item, outdated or not; None when nothing was."""
@@ -77,11 +85,17 @@ class Fetcher:
             Interrupted, DeadlineExceeded: the wait ended first.
         """
         current = self.current(item)
+        self.used(item, waiter.may_fetch)
         if current is not None:
             return current
         if not waiter.may_fetch():
             raise NotForCrawlers(f"the details of {item.key} aren't here, and are for no crawler")
-        return waiter.result(self._flights.fly(("details", item.key), partial(self.fetch, item)))
+        return waiter.result(self._fly(item))
+
+    def ahead(self, item: Item) -> None:
+        """Fetch the details of an item in the background, unless they are here."""
+        if self.current(item) is None:
+            self._fly(item)
 
     def fetch(self, item: Item) -> Details:
         """Fetch the details of an item, here and now."""
@@ -94,3 +108,10 @@ class Fetcher:
         details = self._describe(record.raw)
         self._store.enrich(item, record, asked)
         return details
+
+    def _fly(self, item: Item) -> Future[Details]:
+        return self._flights.fly(("details", item.key), partial(self.fetch, item))
+
+
+def _unused(item: Item, may_fetch: Callable[[], bool]) -> None:
+    """Fetch nothing ahead."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 from cachetools import TTLCache
 
 from histfs import plugins
+from histfs.audio.ahead import ReadAhead
 from histfs.audio.disk import Disk
 from histfs.audio.schedule import Schedule
 from histfs.audio.shelf import Shelf
@@ -183,6 +185,8 @@ def open_collection(
     stack.callback(source.close)
     name, traits = plugin.name, source.traits
     views = _views(name, traits, settings, shared)
+    # Clips, and details, are read ahead in the orders of the views.
+    orders = [view.facet for view in views if view.facet is not None and view.total]
 
     where = source_dir(shared.home, None if name == ROOT else name)
     store = Store(where / CATALOG)
@@ -211,6 +215,9 @@ def open_collection(
             clock=time.time,
         )
 
+        ahead = ReadAhead(store.following, fetcher.ahead, settings.connections, sys.maxsize, orders)
+        fetcher.used = ahead.used
+
     def text_of(key: str, raw: bytes) -> str:
         fetched = store.fetched(key) if traits.summaries else None
         listed = source.describe(raw).text or ""
@@ -232,7 +239,7 @@ def open_collection(
         following=store.following,
         ahead=_AHEAD * settings.connections,
         room=settings.audio_cache_size // _AHEAD_SHARE,
-        orders=[view.facet for view in views if view.facet is not None and view.total],
+        orders=orders,
         set_audio=catalog.set_audio,
         fingerprint=store.fingerprint,
         doubt=catalog.doubt,

@@ -160,6 +160,8 @@ class Schedule:
                     return
                 self._idle += 1
                 self._start()
+            # Who waits for the next one must not keep the file of this one open.
+            del job
 
     def _learn(self, throttled: bool) -> None:
         """Allow fewer at once, or a little more; called with `_lock` held."""

@@ -164,7 +164,9 @@ class Part:
             if self._reserved != self._written:
                 self._resize(self._written)
             if self._path is not None:
-                # Not tried again: what the first try could not write the second doesn't know of.
+                # After a power cut the size alone would look right: what was set aside and did not
+                # get to the disk reads as zeros. Not tried again: what the first try could not
+                # write the second doesn't know of.
                 os.fsync(self.file.number)
                 touch(self.file.number)
             self._make(put, 1)

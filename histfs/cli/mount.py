@@ -15,11 +15,12 @@ from histfs.background import Ready, run_in_background
 from histfs.cli.exits import reported, warn
 from histfs.cli.options import (
     MaybeEmpty,
-    Seconds,
-    account_options,
-    account_settings,
+    no_trash_option,
+    read_only_option,
     setting,
     trash_option,
+    tree_options,
+    tree_settings,
 )
 from histfs.core.secret import Secret
 from histfs.fuse.mountpoint import detach_dead
@@ -39,30 +40,9 @@ from histfs.settings import DEFAULT_CRAWLERS, Settings, parse_mount_options, par
     help="Mount options: ro, placement=links|dir, umask=077, uid=, gid=, allow_other, nonempty.",
 )
 @click.option("--demo", "is_demo", is_flag=True, help="Mount a sample history; needs no key.")
-@setting(
-    "--read-only",
-    is_flag=True,
-    help="The same as -o ro.",
-)
+@read_only_option
 @trash_option
-@setting(
-    "--no-trash",
-    is_flag=True,
-    help="Delete without keeping a copy.",
-)
-@setting(
-    "--listing-ttl",
-    type=Seconds(0),
-    default=30.0,
-    metavar="SECONDS",
-    help="How long a listing is taken for fresh.",
-)
-@setting(
-    "--timezone",
-    metavar="ZONE",
-    show_default="the machine's",
-    help="The zone in which days begin, such as Europe/Berlin.",
-)
+@no_trash_option
 @setting(
     "--sizes",
     type=click.Choice(["estimate", "exact"]),
@@ -77,7 +57,7 @@ from histfs.settings import DEFAULT_CRAWLERS, Settings, parse_mount_options, par
     show_default="common thumbnailers and indexers",
     help="Programs that can't open audio which isn't in the cache, by their names.",
 )
-@account_options
+@tree_options
 def mount(mountpoint: Path, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Mount your history on MOUNTPOINT, an empty directory.
 
@@ -129,11 +109,9 @@ def _serve(settings: Settings, mountpoint: Path, is_demo: bool, ready: Ready) ->
 def _settings(given: dict[str, Any]) -> Settings:
     options = ("ro", *given["options"]) if given["read_only"] else given["options"]
     return replace(
-        account_settings(given, Secret("") if given["is_demo"] else None),
+        tree_settings(given, Secret("") if given["is_demo"] else None),
         options=parse_mount_options(options),
         trash=None if given["no_trash"] else given["trash"].absolute(),
-        listing_ttl=given["listing_ttl"],
-        timezone=given["timezone"],
         exact_sizes=given["sizes"] == "exact",
         crawlers=parse_patterns(given["crawlers"]),
         debug=given["debug"],

@@ -135,6 +135,22 @@ _ACCOUNT = [
         help="When any call on the mount, and any request, ends at the latest.",
     ),
 ]
+_TREE = [
+    setting(
+        "--listing-ttl",
+        type=Seconds(0),
+        default=30.0,
+        metavar="SECONDS",
+        help="How long a listing is taken for fresh.",
+    ),
+    setting(
+        "--timezone",
+        metavar="ZONE",
+        show_default="the machine's",
+        help="The zone in which days begin, such as Europe/Berlin.",
+    ),
+    *_ACCOUNT,
+]
 trash_option = setting(
     "--trash",
     type=click.Path(path_type=Path, file_okay=False),
@@ -142,6 +158,16 @@ trash_option = setting(
     metavar="DIR",
     show_default="~/.local/share/histfs/trash",
     help="Where copies of deleted items are kept.",
+)
+no_trash_option = setting(
+    "--no-trash",
+    is_flag=True,
+    help="Delete without keeping a copy.",
+)
+read_only_option = setting(
+    "--read-only",
+    is_flag=True,
+    help="Delete nothing; the same as -o ro.",
 )
 _CONFIG = click.option(
     "--config",
@@ -160,6 +186,11 @@ _CONFIG = click.option(
 def account_options(command: Command) -> Command:
     """Give a command the options that tell about the account and the cache."""
     return _with([*_ACCOUNT, _CONFIG], command)
+
+
+def tree_options(command: Command) -> Command:
+    """Give a command those, and what tells how names are made and how fresh they are."""
+    return _with([*_TREE, _CONFIG], command)
 
 
 def trash_options(command: Command) -> Command:
@@ -192,6 +223,19 @@ def account_settings(given: Mapping[str, Any], key: Secret | None = None) -> Set
         audio_cache_size=parse_size(given["audio_cache_size"]),
         connections=given["connections"],
         timeout=given["timeout"],
+    )
+
+
+def tree_settings(given: Mapping[str, Any], key: Secret | None = None) -> Settings:
+    """Return the settings that `tree_options` gave; any other has its default.
+
+    Args and Raises:
+        As `account_settings`.
+    """
+    return replace(
+        account_settings(given, key),
+        listing_ttl=given["listing_ttl"],
+        timezone=given["timezone"],
     )
 
 

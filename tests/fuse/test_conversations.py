@@ -81,7 +81,7 @@ def test_every_call_has_its_summary_detail_transcript_and_audio(server, tmp_path
             for file in call.iterdir():
                 if file.name != "audio.mp3":
                     assert file.stat().st_size == len(file.read_bytes())
-    assert server.counts[DETAIL] <= len(conversations.ids()) + 2
+    assert server.counts[DETAIL] <= len(list(conversations.ids())) + 2
 
 
 def test_phone_calls_are_found_by_their_ids_once_these_are_known(server, tmp_path, binding):

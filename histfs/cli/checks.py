@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from histfs import __version__
+from histfs import __version__, plugins
 from histfs.catalog import schema
 from histfs.cli.exits import BUG, advised, status_of
-from histfs.core.errors import HistfsError, KeyRefused, MissingPermission, RateLimited
+from histfs.core.errors import HistfsError, KeyRefused, MissingPermission, NotOffered, RateLimited
+from histfs.core.source import Query
 from histfs.fuse import binding
 from histfs.fuse.mountpoint import (
     check_device,
@@ -29,7 +30,7 @@ from histfs.fuse.mountpoint import (
 )
 from histfs.mounting import account_path
 from histfs.settings import Settings
-from histfs.sources.elevenlabs import History
+from histfs.sources.elevenlabs import Conversations, History
 from histfs.sources.elevenlabs.http import Http
 
 Level = Literal["ok", "warn", "fail"]
@@ -111,8 +112,30 @@ def server(settings: Settings) -> Iterator[Finding]:
                 "ok",
                 "speech_history_read is there; only a delete can tell of speech_history_write",
             )
+            yield from guarded("conversations", lambda: [_conversations(http)])
         if (ahead := http.ahead) is not None:
             yield _clock(ahead)
+
+
+def _conversations(http: Http) -> Finding:
+    """Ask for one conversation; a mount goes on without."""
+    try:
+        Conversations(http).list(Query(limit=1))
+    except NotOffered:
+        return Finding("conversations", "ok", "the server has none: there is no folder for them")
+    except KeyRefused as error:
+        return Finding("conversations", "warn", f"their folder is closed: {advised(error)}")
+    return Finding("conversations", "ok", "they can be listed")
+
+
+def loaded() -> Iterator[Finding]:
+    """See whether all plugins can be loaded."""
+    found = plugins.installed()
+    for plugin in found:
+        if plugin.error is not None:
+            yield Finding("plugins", "warn", f"{plugin} is left out: {plugin.error}")
+    good = sum(plugin.error is None for plugin in found)
+    yield Finding("plugins", "ok", f"{good} sources, views and files are loaded")
 
 
 def cache(settings: Settings) -> Iterator[Finding]:

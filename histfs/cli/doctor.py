@@ -28,7 +28,7 @@ def doctor(mountpoint: Path | None, as_json: bool, **given: Any) -> None:  # noq
     """Look at what a mount needs: this machine, the key, the server, the cache and the trash.
 
     With MOUNTPOINT also whether it can be mounted on. Nothing is changed; the server is asked for
-    one item.
+    one item of each kind.
     """
     findings = []
     for finding in _findings(mountpoint, given):
@@ -44,6 +44,7 @@ def doctor(mountpoint: Path | None, as_json: bool, **given: Any) -> None:  # noq
 def _findings(mountpoint: Path | None, given: Mapping[str, Any]) -> Iterator[Finding]:
     """Make one check after the other; those that need what isn't there are left out."""
     yield from checks.machine()
+    yield from guarded("plugins", checks.loaded)
     key = base_url = None
     try:
         key = key_of(given)

@@ -52,16 +52,18 @@ def failing(found):
     return {check for check, said in found.items() if said.startswith("fail")}
 
 
-def test_where_all_is_well_each_check_is_ok_and_the_server_was_asked_once(examine, server):
+def test_where_all_is_well_each_check_is_ok_and_the_server_was_asked_twice(examine, server):
     status, found = examine()
     assert status == 0
     assert list(found) == [
-        "histfs", "FUSE library", "FUSE device", "fusermount", "allow_other", "key", "server",
-        "access", "permissions", "clock", "cache", "catalog", "trash", "mounts",
+        "histfs", "FUSE library", "FUSE device", "fusermount", "allow_other", "plugins", "key",
+        "server", "access", "permissions", "conversations", "clock", "cache", "catalog", "trash",
+        "mounts",
     ]  # fmt: skip
     assert all(said.startswith("ok: ") for said in found.values()), found
     assert found["key"] == "ok: from the variable ELEVENLABS_API_KEY"
-    assert [record.endpoint for record in server.counts.log] == ["GET /v1/history"]
+    asked = [record.endpoint for record in server.counts.log]
+    assert asked == ["GET /v1/history", "GET /v1/convai/conversations"]
 
 
 def test_nothing_is_made(examine, tmp_path):
@@ -300,3 +302,14 @@ def test_a_strangers_text_can_not_write_to_the_terminal(run, server, odd, tmp_pa
     done = run("doctor", "--base-url", server.base_url, "--trash", tmp_path / "x" / odd)
     assert all(line.isprintable() for line in done.out.splitlines())
     assert os.fspath(tmp_path / "x") in done.out
+
+
+def test_conversations_that_may_not_be_listed_are_a_warning(examine, server):
+    server.permissions = frozenset({"speech_history_read"})
+    status, found = examine()
+    assert status == 0
+    assert found["conversations"].startswith("warn: their folder is closed")
+    assert "convai_read" in found["conversations"]
+    server.permissions = None
+    server.faults.add(Fault("GET /v1/convai/conversations", "status", status=404))
+    assert examine()[1]["conversations"].startswith("ok: the server has none")

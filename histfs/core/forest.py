@@ -9,6 +9,7 @@ A forest is a tree itself, so that the accounts of several profiles stand side b
 
 from __future__ import annotations
 
+import posixpath
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -21,6 +22,7 @@ from histfs.core.errors import (
     NotALink,
     NotPermitted,
 )
+from histfs.core.item import Facets, Item
 from histfs.core.names import NAME_MAX
 from histfs.core.nodes import (
     ROOT_INODE,
@@ -57,6 +59,9 @@ class Folder(Protocol):
     def readlink(self, path: str, waiter: Waiter) -> str:
         """Return the target of a link, relative to the directory that holds it."""
 
+    def item(self, path: str, waiter: Waiter) -> tuple[Item, Facets] | None:
+        """Return whose directory, link or file a path is, as far as it is known; None for none."""
+
     def open(self, path: str, waiter: Waiter) -> tuple[Attributes, OpenFile]:
         """Open a file for reading, and tell what it is."""
 
@@ -66,17 +71,26 @@ class Folder(Protocol):
     def rmdir(self, path: str, waiter: Waiter) -> None:
         """Remove a directory."""
 
+    def delete(self, path: str, waiter: Waiter) -> None:
+        """Delete the item whose directory, or audio, a path is, as `unlink` of its audio does.
+
+        Raises:
+            IsADirectory: it is a directory above items.
+            NotPermitted: it is a link, or a file without which the item can be.
+            NotArchived, SourceError: it can't be copied first, or the source did not delete it.
+        """
+
 
 class Grafted(NamedTuple):
     """A tree in a folder.
 
     Attributes:
         tree: what the folder holds.
-        shown: says whether there is such a folder at all.
+        shown: says whether there is such a folder at all; may have to ask.
     """
 
     tree: Folder
-    shown: Callable[[], bool] = lambda: True
+    shown: Callable[[Waiter], bool] = lambda _: True
 
 
 class Forest:
@@ -106,52 +120,62 @@ class Forest:
 
     def stat(self, path: str, waiter: Waiter) -> Attributes:
         """Return the attributes of a path."""
-        tree, rest = self._tree(path)
+        tree, rest = self._tree(path, waiter)
         return tree.stat(rest, waiter)
 
     def stat_files(self, path: str, waiter: Waiter) -> Mapping[str, Attributes]:
         """Return the attributes of an item's files by name, as far as they can be told."""
-        tree, rest = self._tree(path)
+        tree, rest = self._tree(path, waiter)
         return tree.stat_files(rest, waiter)
 
     def listdir(self, path: str, waiter: Waiter) -> Sequence[Entry]:
         """Return all entries of a directory: in the root the folders come last."""
-        tree, rest = self._tree(path)
+        tree, rest = self._tree(path, waiter)
         listing = tree.listdir(rest, waiter)
         if path.strip("/"):
             return listing
         folders = [
             Entry(name, stat.S_IFDIR, grafted.tree.stat("/", waiter).inode)
             for name, grafted in self._folders.items()
-            if grafted.shown()
+            if grafted.shown(waiter)
         ]
         return [*listing, *folders]
 
     def readlink(self, path: str, waiter: Waiter) -> str:
         """Return the target of a link, relative to the directory that holds it."""
-        tree, rest = self._tree(path)
+        tree, rest = self._tree(path, waiter)
         return tree.readlink(rest, waiter)
+
+    def item(self, path: str, waiter: Waiter) -> tuple[Item, Facets] | None:
+        """Return whose directory, link or file a path is, as far as it is known; None for none."""
+        tree, rest = self._tree(path, waiter)
+        return tree.item(rest, waiter)
 
     def open(self, path: str, waiter: Waiter) -> tuple[Attributes, OpenFile]:
         """Open a file for reading, and tell what it is."""
-        tree, rest = self._tree(path)
+        tree, rest = self._tree(path, waiter)
         return tree.open(rest, waiter)
 
     def unlink(self, path: str, waiter: Waiter) -> None:
         """Unlink a file."""
-        tree, rest = self._tree(path)
+        tree, rest = self._tree(path, waiter)
         tree.unlink(rest, waiter)
 
     def rmdir(self, path: str, waiter: Waiter) -> None:
         """Remove a directory."""
-        tree, rest = self._tree(path)
+        tree, rest = self._tree(path, waiter)
         tree.rmdir(rest, waiter)
 
-    def _tree(self, path: str) -> tuple[Folder, str]:
+    def delete(self, path: str, waiter: Waiter) -> None:
+        """Delete the item whose directory, or audio, a path is."""
+        tree, rest = self._tree(path, waiter)
+        tree.delete(rest, waiter)
+
+    def _tree(self, path: str, waiter: Waiter) -> tuple[Folder, str]:
         """Return the tree in which a path lies, and what the path is there."""
         first, _, rest = path.lstrip("/").partition("/")
         grafted = self._folders.get(first)
-        if grafted is not None and grafted.shown():
+        if grafted is not None and grafted.shown(waiter):
             return grafted.tree, f"/{rest}"
         if first == STATUS_NAME or self._root is None:
             return self._own, path
@@ -187,6 +211,11 @@ class _Bare:
             self._content(path)
         raise NotALink(path)
 
+    def item(self, path: str, waiter: Waiter) -> tuple[Item, Facets] | None:
+        if path.strip("/"):
+            self._content(path)
+        return None
+
     def open(self, path: str, waiter: Waiter) -> tuple[Attributes, OpenFile]:
         if not path.strip("/"):
             raise IsADirectory(path)
@@ -204,6 +233,11 @@ class _Bare:
             raise NotADirectory(path)
         raise NotPermitted(path)
 
+    def delete(self, path: str, waiter: Waiter) -> None:
+        if not path.strip("/"):
+            raise IsADirectory(path)
+        self.unlink(path, waiter)
+
     def _content(self, path: str) -> bytes:
         """Return the status, if that is where a path leads."""
         first, *rest = filter(None, path.split("/"))
@@ -217,3 +251,46 @@ class _Bare:
 
     def _file_attributes(self, size: int) -> Attributes:
         return Attributes(stat.S_IFREG, inode_of("status"), 1, size, self._born)
+
+
+def followed(
+    tree: Folder, path: str, waiter: Waiter, *, last: bool = False
+) -> tuple[str, Attributes]:
+    """Return a path without the links on its way, and what is there.
+
+    A mount is never asked for others: the kernel follows links itself.
+
+    Args:
+        tree: holds the path.
+        path: from the root.
+        waiter: the patience of the call.
+        last: whether the last name of the path is followed, too.
+
+    Raises:
+        As `Folder.stat`.
+    """
+    while True:
+        try:
+            attributes = tree.stat(path, waiter)
+        except NotADirectory:
+            path = _through_link(tree, path, waiter)
+            continue
+        if not (last and attributes.kind == stat.S_IFLNK):
+            return path, attributes
+        path = _joined(path, tree.readlink(path, waiter))
+
+
+def _through_link(tree: Folder, path: str, waiter: Waiter) -> str:
+    """Return where a path leads through the link on its way; `NotADirectory` if there is none."""
+    above, below = posixpath.split(path.rstrip("/"))
+    while above.strip("/"):
+        try:
+            return _joined(above, tree.readlink(above, waiter), below)
+        except (NotALink, NotADirectory):
+            above, name = posixpath.split(above)
+            below = f"{name}/{below}"
+    raise NotADirectory(path)
+
+
+def _joined(link: str, *target: str) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(link), *target))

@@ -26,7 +26,7 @@ from histfs.core.errors import (
 )
 from histfs.core.files import ItemFile
 from histfs.core.index import Index, Listed
-from histfs.core.item import Item
+from histfs.core.item import Facets, Item
 from histfs.core.names import item_name
 from histfs.core.nodes import (
     ROOT_INODE,
@@ -167,6 +167,13 @@ class Tree:
             return self._target(node, waiter)
         raise NotALink(path)
 
+    def item(self, path: str, waiter: Waiter) -> tuple[Item, Facets] | None:
+        """Return whose directory, link or file a path is, as far as it is known; None for none."""
+        node = self._resolve(path, waiter)
+        if not isinstance(node, ItemDirectory | ItemFileNode):
+            return None
+        return node.item, self._index.facets(node.item)
+
     def open(self, path: str, waiter: Waiter) -> tuple[Attributes, OpenFile]:
         """Open a file for reading, and tell what it is."""
         node = self._resolve(path, waiter)
@@ -207,6 +214,25 @@ class Tree:
                 raise NotPermitted(path)
             case _:
                 raise NotADirectory(path)
+
+    def delete(self, path: str, waiter: Waiter) -> None:
+        """Delete the item whose directory, or audio, a path is; nothing of it lingers."""
+        node = self._resolve(path, waiter)
+        match node:
+            case Root() | Directory():
+                raise IsADirectory(path)
+            case ItemFileNode(file=file) if not file.deletes:
+                raise NotPermitted(path)
+            case ItemDirectory(is_link=True):
+                raise NotPermitted(path)
+        item = node.item
+        if self._removal.lingering(item.key) is not None:
+            raise NoSuchPath(path)
+        # An item without audio goes with its directory.
+        files = [*self._files_of(item).items(), ("", None)]
+        name, deleting = next(each for each in files if each[1] is None or each[1].deletes)
+        self._removal.delete(item, deleting, name, self._places(item), waiter)
+        self._removal.remove(item)
 
     def _stat_file(self, node: ItemFileNode, waiter: Waiter) -> Attributes:
         try:

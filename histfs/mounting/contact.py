@@ -1,6 +1,8 @@
 """Whether a source can be listed at all: the first answer decides what its folder looks like.
 
-Threads: any number at once; `_failure` is replaced whole.
+A mount asks before it is there; without one a source is asked when somebody looks for its folder.
+
+Threads: any number at once; `_failure` is replaced whole, and `_asked` set once.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from histfs.core.flights import Flights
 from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter
 
+#: Seconds in which a source has to say whether it can be listed, where that isn't all there is.
+PATIENCE = 5.0
 #: Seconds after which a refused key is tried again: its permissions may have been changed.
 _AGAIN = 30.0
 
@@ -34,6 +38,7 @@ class Contact:
         self._flights = flights
         self._clock = clock
         self._failure: tuple[float, HistfsError] | None = None
+        self._asked = False
 
     def require(self) -> None:
         """Ask, which also tells whether the server and the key are good.
@@ -45,25 +50,29 @@ class Contact:
             SourceError: it failed.
             NoSpace, CacheFailed: the answer can't be kept.
         """
-        self._reader.read(ALWAYS).next()
+        try:
+            self._request()
+        finally:
+            self._asked = True
 
     def ask(self, waiter: Waiter) -> None:
         """Ask, where nothing is known yet; how it failed is remembered."""
-        if self._known():
-            return
-        try:
-            waiter.result(self._flights.fly("contact", self.require))
-        except HistfsError as error:
-            log.warning("the source can't be listed: %s", error)
-            self._failure = (self._clock(), error)
-        else:
-            self._failure = None
+        if not self._known():
+            try:
+                waiter.result(self._flights.fly("contact", self._request))
+            except HistfsError as error:
+                log.warning("the source can't be listed: %s", error)
+                self._failure = (self._clock(), error)
+            else:
+                self._failure = None
+        self._asked = True
 
-    def shown(self) -> bool:
+    def shown(self, waiter: Waiter) -> bool:
         """Say whether there is such a source: a server that has none says so.
 
         Never of one that had something: a backup would lose it.
         """
+        self._meet(waiter)
         failure = self._failure
         return failure is None or not isinstance(failure[1], NotOffered) or self._known()
 
@@ -73,12 +82,20 @@ class Contact:
         Raises:
             KeyRefused: the key may not do that, and nothing is known.
         """
+        self._meet(waiter)
         failure = self._failure
         if failure is not None and self._clock() - failure[0] > _AGAIN:
             self.ask(waiter)
             failure = self._failure
         if failure is not None and isinstance(failure[1], KeyRefused) and not self._known():
             raise failure[1]
+
+    def _request(self) -> None:
+        self._reader.read(ALWAYS).next()
+
+    def _meet(self, waiter: Waiter) -> None:
+        if not self._asked:
+            self.ask(waiter.at_most(PATIENCE))
 
     def _known(self) -> bool:
         return bool(self._reader.store.windows().spans())

@@ -8,6 +8,7 @@ from histfs.core.errors import (
     DirectoryNotEmpty,
     HistfsError,
     Interrupted,
+    IsADirectory,
     Missing,
     MissingPermission,
     NoSpace,
@@ -83,6 +84,50 @@ def test_rm_r_of_a_year_sends_one_delete_an_item_and_takes_the_directories_with_
     assert sorted(call.argument for call in world.source.calls) == ["one", "three", "two"]
     assert_gone(world, "/by-date/2024", "/by-date/2024/05", DAY, HOME)
     assert world.names("/by-date") == world.names("/by-voice") == []
+
+
+@pytest.mark.parametrize("path", [HOME, AUDIO])
+def test_an_item_can_be_deleted_at_once(world, path):
+    world.tree.delete(path, Waiter(5))
+    assert world.source.calls == [Call("delete", "one")]
+    assert world.archive.calls == [("prepare", "one"), ("keep", "one"), ("deleted", "one")]
+    assert_gone(world, HOME, AUDIO, f"{HOME}/text.txt")
+    with pytest.raises(NoSuchPath):
+        world.tree.delete(path, Waiter(5))
+
+
+def test_what_was_unlinked_already_is_not_deleted_again(world):
+    world.unlink(AUDIO)
+    with pytest.raises(NoSuchPath):
+        world.tree.delete(HOME, Waiter(5))
+    assert world.source.calls == [Call("delete", "one")]
+
+
+def test_an_item_that_can_not_be_copied_is_not_deleted_at_once_either(world):
+    world.archive.errors["keep"] = NoSpace("full")
+    with pytest.raises(NotArchived):
+        world.tree.delete(HOME, Waiter(5))
+    assert world.source.calls == []
+    assert world.names(HOME) == FILES
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("/", IsADirectory),
+        ("/by-date", IsADirectory),
+        (DAY, IsADirectory),
+        ("/by-voice/Rachel", IsADirectory),
+        (f"{HOME}/text.txt", NotPermitted),
+        (f"/by-voice/Rachel/{HOME.rpartition('/')[2]}", NotPermitted),
+        (f"{DAY}/nothing", NoSuchPath),
+        ("/.histfs", NotPermitted),
+    ],
+)
+def test_what_is_no_item_is_not_deleted_at_once(world, path, error):
+    with pytest.raises(error):
+        world.tree.delete(path, Waiter(5))
+    assert world.source.calls == world.archive.calls == []
 
 
 def test_rm_r_of_an_item_needs_nothing_else_of_the_history(world):

@@ -14,8 +14,8 @@ from histfs.core.errors import (
     NotPermitted,
     Unreachable,
 )
-from histfs.core.nodes import ROOT_INODE
 from histfs.core.forest import STATUS_NAME
+from histfs.core.nodes import ROOT_INODE
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
 from tests.core.conftest import BORN, STATUS, World

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -21,16 +22,19 @@ class _Formatter(logging.Formatter):
     """Makes each message one line that a terminal shows as it is: parts of it are a stranger's.
 
     Args:
-        key: what no line shows, traceback or not.
+        keys: what no line shows, traceback or not.
     """
 
-    def __init__(self, key: Secret) -> None:
+    def __init__(self, keys: Sequence[Secret]) -> None:
         super().__init__(_FORMAT)
-        self._key = key
+        self._keys = keys
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of a record."""
-        return self._key.redact(super().format(record))
+        text = super().format(record)
+        for key in self._keys:
+            text = key.redact(text)
+        return text
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         """Return the line of a record, without the traceback that may follow."""
@@ -43,18 +47,19 @@ def log_file() -> Path:
     return platformdirs.user_log_path("histfs") / "histfs.log"
 
 
-def start(foreground: bool, debug: bool, key: Secret) -> None:
+def start(foreground: bool, debug: bool, key: Secret, *, others: Sequence[Secret] = ()) -> None:
     """Send the log of this process where it belongs.
 
     Args:
         foreground: whether somebody watches the terminal.
         debug: whether to tell everything.
         key: the API key, which is kept out of it whoever logs it.
+        others: the same for those of other accounts.
     """
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if not foreground:
         handler = _file_handler() or logging.NullHandler()
-    handler.setFormatter(_Formatter(key))
+    handler.setFormatter(_Formatter([key, *others]))
     logging.basicConfig(
         handlers=[handler], level=logging.DEBUG if debug else logging.INFO, force=True
     )

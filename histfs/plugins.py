@@ -13,13 +13,14 @@ What can't be loaded is left out, and says why.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
 from histfs.core.errors import HistfsError
+from histfs.core.guard import reason
+from histfs.core.names import PLAIN_NAME, is_plain_name
 from histfs.core.printable import shown
 
 SOURCES, VIEWS, FILES = "source", "view", "file"
@@ -27,9 +28,6 @@ SOURCES, VIEWS, FILES = "source", "view", "file"
 GROUPS = {kind: f"histfs.{kind}s" for kind in (SOURCES, VIEWS, FILES)}
 #: The package whose names are given first.
 OWN = "histfs"
-
-#: A source's name is that of its folder, and of its directory in the cache.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,19}\Z")
 
 
 class UnknownPlugin(HistfsError):
@@ -86,7 +84,10 @@ def choose(kind: str, names: Iterable[str]) -> list[Plugin]:
     Raises:
         UnknownPlugin: there is none of that name.
     """
-    known = {plugin.name: plugin for plugin in installed() if plugin.kind == kind}
+    known: dict[str, Plugin] = {}
+    for plugin in installed():
+        if plugin.kind == kind:
+            known.setdefault(plugin.name, plugin)
     chosen = []
     for name in dict.fromkeys(names):
         if name not in known:
@@ -103,11 +104,6 @@ def foreign(kind: str) -> list[Plugin]:
     return [plugin for plugin in installed() if plugin.kind == kind and not plugin.own]
 
 
-def reason(error: BaseException) -> str:
-    """Return why a plugin failed, in one line."""
-    return shown(f"{type(error).__name__}: {error}".splitlines()[0])
-
-
 def _rank(point: metadata.EntryPoint) -> tuple[bool, str, str]:
     package = _package(point)
     return package.partition(" ")[0] != OWN, package, point.name
@@ -119,11 +115,12 @@ def _package(point: metadata.EntryPoint) -> str:
 
 def _load(kind: str, point: metadata.EntryPoint) -> Plugin:
     name, package = shown(point.name), _package(point)
-    if not _NAME.match(point.name):
-        return Plugin(kind, name, package, None, "a name is 1 to 20 letters, digits, - and _")
+    # A source's name is that of its folder, and of its directory in the cache.
+    if not is_plain_name(point.name):
+        return Plugin(kind, name, package, None, PLAIN_NAME)
     try:
         make = point.load()
-    except Exception as error:  # noqa: BLE001 - whatever a stranger's module does
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a stranger's module does
         return Plugin(kind, name, package, None, reason(error))
     if not callable(make):
         return Plugin(kind, name, package, None, f"{point.value} can't be called")

@@ -1,14 +1,13 @@
 """What a command is told: flags, environment, configuration file, defaults, in one frozen object.
 
-The command line puts them together in that order (click reads flags and environment, `read_config`
-the file); here they are read and checked, and nothing else.
+The command line puts them together in that order (click reads flags and environment, `config` the
+file); here they are read and checked, and nothing else.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +20,9 @@ from histfs.core.errors import HistfsError
 from histfs.core.hosts import is_loopback
 from histfs.core.secret import Secret
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 DEFAULT_BASE_URL = "https://api.elevenlabs.io"
+#: What an account is called that has no profile.
+DEFAULT_PROFILE = "default"
 #: Programs that look into each file of a folder: tumbler and the thumbnailers that file managers
 #: start, Tracker and what it is called today, Baloo, locate.
 DEFAULT_CRAWLERS = (
@@ -62,6 +58,9 @@ class MountOptions:
         umask: permissions that no node has.
         uid: owner of every node.
         gid: group of every node.
+        sources: ``sources=…``; None where it isn't given.
+        views: the same of ``views=…``.
+        files: the same of ``files=…``.
         fuse: what goes on to libfuse.
     """
 
@@ -71,6 +70,9 @@ class MountOptions:
     umask: int = 0o077
     uid: int = field(default_factory=os.getuid)
     gid: int = field(default_factory=os.getgid)
+    sources: tuple[str, ...] | None = None
+    views: tuple[str, ...] | None = None
+    files: tuple[str, ...] | None = None
     fuse: Mapping[str, bool | str] = field(default_factory=dict)
 
     def exposure(self) -> str | None:
@@ -123,7 +125,7 @@ class Settings:
     base_url: str
     key: Secret
     cache_dir: Path
-    profile: str = "default"
+    profile: str = DEFAULT_PROFILE
     trash: Path | None = field(default_factory=default_trash)
     options: MountOptions = field(default_factory=MountOptions)
     listing_ttl: float = 30.0
@@ -177,6 +179,22 @@ def parse_duration(text: str) -> float:
 def parse_patterns(text: str) -> tuple[str, ...]:
     """Return the patterns of a list that has commas between them; there may be none."""
     return tuple(filter(None, map(str.strip, text.split(","))))
+
+
+def parse_names(option: str, text: str) -> tuple[str, ...]:
+    """Return the names in a list that has ``+`` between them, each once.
+
+    Args:
+        option: that has it, for the error.
+        text: the list.
+
+    Raises:
+        OptionError: one of them is empty.
+    """
+    names = [name.strip() for name in text.split("+")]
+    if not all(names):
+        raise OptionError(f"{option} {text!r}: give names with + between them (histfs plugins)")
+    return tuple(dict.fromkeys(names))
 
 
 def parse_base_url(text: str, insecure_http: bool = False) -> str:
@@ -244,6 +262,8 @@ def parse_mount_options(texts: Iterable[str]) -> MountOptions:
             known["nonempty"] = True
         elif name == "placement":
             known["links"] = _choice(option, value, {"links": True, "dir": False})
+        elif name in ("sources", "views", "files"):
+            known[name] = parse_names(f"-o {name}", value)
         elif name in ("umask", "uid", "gid"):
             known[name] = _number(option, value, 8 if name == "umask" else 10)
         else:
@@ -262,42 +282,3 @@ def _number(option: str, value: str, base: int) -> int:
     if not value or len(value) > 10 or value.strip(digits):
         raise OptionError(f"-o {option}: not a number")
     return int(value, base)
-
-
-def read_config(file: Path | None, known: Iterable[str]) -> dict[str, Any]:
-    """Read the configuration file (TOML).
-
-    Args:
-        file: the file; None for the user's own, which needn't be there.
-        known: the names that may stand in it, with underscores.
-
-    Returns:
-        The values by name, with underscores.
-
-    Raises:
-        SettingsError: it can't be read, or holds what is not known.
-    """
-    path = file or platformdirs.user_config_path("histfs") / "config.toml"
-    if file is None and not path.exists():
-        return {}
-    try:
-        with path.open("rb") as stream:
-            values = tomllib.load(stream)
-    except OSError as error:
-        raise SettingsError(f"{path} can't be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from error
-    found = {name.replace("-", "_"): value for name, value in values.items()}
-    unknown = sorted(set(found) - set(known))
-    if unknown:
-        raise SettingsError(f"{path}: {unknown[0]} is not a setting; see histfs mount --help")
-    return {name: _as_given(path, name, value) for name, value in found.items()}
-
-
-def _as_given(path: Path, name: str, value: object) -> str | list[str]:
-    """Return a value of the configuration file as the command line would give it."""
-    values = value if name == "options" and isinstance(value, list) else [value]
-    if not all(isinstance(v, (str, bool, int, float)) for v in values):
-        raise SettingsError(f"{path}: {name} can't be {value!r}")
-    texts = [str(v) for v in values]
-    return texts if name == "options" else texts[0]

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "core": set(),
     "settings": {"core"},
     "keys": {"core", "settings"},
+    "config": {"core", "settings"},
     "logs": {"core"},
     "status": {"core"},
     "plugins": {"core"},
@@ -36,7 +37,7 @@ MAY_IMPORT = {
     },
     "cli": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "mounting",
-        "logs", "background", "status", "keys", "plugins", "__version__",
+        "logs", "background", "status", "keys", "plugins", "config", "__version__",
     },
     "__main__": {"cli"},
 }  # fmt: skip

@@ -14,9 +14,9 @@ from histfs.settings import (
     default_cache_dir,
     parse_base_url,
     parse_mount_options,
+    parse_names,
     parse_patterns,
     parse_size,
-    read_config,
 )
 
 KEY = "sk_0123456789abcdef"
@@ -70,6 +70,25 @@ def test_any_text_is_a_size_or_is_refused(text):
 )
 def test_patterns_have_commas_between_them(text, patterns):
     assert parse_patterns(text) == patterns
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("by-date", ("by-date",)),
+        ("by-voice+by-date", ("by-voice", "by-date")),
+        (" a + b ", ("a", "b")),
+        ("a+b+a", ("a", "b")),
+    ],
+)
+def test_names_have_a_plus_between_them_and_count_once(text, names):
+    assert parse_names("--views", text) == names
+
+
+@pytest.mark.parametrize("text", ["", " ", "+", "a+", "+a", "a++b"])
+def test_an_empty_name_is_refused_with_the_option_that_has_it(text):
+    with pytest.raises(OptionError, match="--views"):
+        parse_names("--views", text)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +169,8 @@ def test_without_options_a_mount_is_for_its_owner_and_holds_links():
         ("allow_other,max_read=131072", {"fuse": {"allow_other": True, "max_read": "131072"}}),
         ("rw,nosuid,nodev,_netdev,x-systemd.automount,x-gvfs-name=a", {}),
         ("ro,,umask=0", {"read_only": True, "umask": 0}),
+        ("views=by-day+by-date,sources=a", {"views": ("by-day", "by-date"), "sources": ("a",)}),
+        ("files=audio", {"files": ("audio",)}),
         ("", {}),
     ],
 )
@@ -178,6 +199,9 @@ def test_of_an_option_that_is_given_twice_the_last_one_counts():
         "umask=-1",
         "uid=root",
         "uid=-1",
+        "views",
+        "views=",
+        "files=a++b",
         "auto_unmount",
         "direct_io",
         "intr",
@@ -220,45 +244,3 @@ def test_settings_are_not_changed():
 def test_the_cache_is_where_the_user_keeps_caches(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_cache_dir() == tmp_path / "histfs"
-
-
-@pytest.fixture
-def config(monkeypatch, tmp_path) -> Path:
-    """The user's own configuration file, not there yet."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    file = tmp_path / "histfs" / "config.toml"
-    file.parent.mkdir()
-    return file
-
-
-KNOWN = ["listing_ttl", "timezone", "options"]
-
-
-def test_the_users_configuration_need_not_be_there(config):
-    assert read_config(None, KNOWN) == {}
-
-
-def test_the_configuration_is_read_with_dashes_or_underscores(config):
-    config.write_text('listing-ttl = 5\ntimezone = "UTC"\noptions = ["ro"]\n')
-    assert read_config(None, KNOWN) == {"listing_ttl": "5", "timezone": "UTC", "options": ["ro"]}
-
-
-def test_a_configuration_that_was_asked_for_must_be_there(config):
-    with pytest.raises(SettingsError, match="can't be read"):
-        read_config(config, KNOWN)
-
-
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [
-        (b"listing-ttl", "is not TOML"),
-        ('timezone = "Köln"'.encode("latin-1"), "is not TOML"),
-        (b"api-key = 'x'", "api_key is not a setting"),
-        (b"[mount]\nlisting-ttl = 5", "mount is not a setting"),
-    ],
-)
-def test_a_configuration_that_can_not_be_used_is_refused_by_its_name(config, content, why):
-    config.write_bytes(content)
-    with pytest.raises(SettingsError, match=why) as caught:
-        read_config(None, KNOWN)
-    assert str(config) in str(caught.value)

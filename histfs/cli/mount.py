@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ import click
 from histfs import logs
 from histfs.background import Ready, run_in_background
 from histfs.cli.exits import reported, warn
+from histfs.cli.layers import Given, Repeatable, rank, setting
 from histfs.cli.options import (
     MaybeEmpty,
+    checked,
     no_trash_option,
+    profiles_settings,
     read_only_option,
-    setting,
+    trash_of,
     trash_option,
     tree_options,
     tree_settings,
@@ -25,10 +29,26 @@ from histfs.cli.options import (
 from histfs.core.secret import Secret
 from histfs.fuse.mountpoint import detach_dead
 from histfs.mounting import demo, serve
-from histfs.settings import DEFAULT_CRAWLERS, Settings, parse_mount_options, parse_patterns
+from histfs.settings import (
+    DEFAULT_CRAWLERS,
+    OptionError,
+    Settings,
+    parse_mount_options,
+    parse_patterns,
+)
+
+#: What concerns the mount as a whole, by the option that says it: the same for all its accounts.
+_OF_THE_MOUNT: dict[str, Callable[[Settings], object]] = {
+    "-o": lambda settings: replace(
+        settings.options, links=True, sources=None, views=None, files=None
+    ),
+    "--sizes": lambda settings: settings.exact_sizes,
+    "--crawlers": lambda settings: settings.crawlers,
+    "--timeout": lambda settings: settings.timeout,
+}
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Repeatable, context_settings={"show_default": True})
 @click.argument("mountpoint", type=click.Path(readable=False, path_type=Path))
 @click.option("-f", "--foreground", is_flag=True, help="Stay here, log to the terminal.")
 @click.option("-d", "--debug", is_flag=True, help="Show every call (stays in the foreground).")
@@ -37,9 +57,15 @@ from histfs.settings import DEFAULT_CRAWLERS, Settings, parse_mount_options, par
     "options",
     multiple=True,
     metavar="OPT[,OPT…]",
-    help="Mount options: ro, placement=links|dir, umask=077, uid=, gid=, allow_other, nonempty.",
+    help="Mount options: ro, placement=links|dir, sources=, views=, files=, umask=077, uid=, gid=,"
+    " allow_other, nonempty.",
 )
 @click.option("--demo", "is_demo", is_flag=True, help="Mount a sample history; needs no key.")
+@click.option(
+    "--profiles",
+    metavar="NAME[,NAME…]",
+    help="Mount several profiles, each in a folder of its name.",
+)
 @read_only_option
 @trash_option
 @no_trash_option
@@ -69,50 +95,88 @@ def mount(mountpoint: Path, **given: Any) -> None:  # noqa: ANN401 - click's opt
       histfs mount ~/history
       mpv ~/history/by-voice/Rachel/*/audio.mp3
       rsync -a ~/history/ /backup/history/
+      histfs mount --profiles work,home ~/history
       histfs mount --demo /mnt          # no key, no network
 
     Deleting audio.mp3, or an item's directory, deletes the item from your history; a copy of it
     goes into the trash (histfs trash --help).
     """  # noqa: D301 - the control character is click's
     path, is_demo = mountpoint.absolute(), given["is_demo"]
-    settings = _settings(given)
-    if exposed := settings.options.exposure():
+    accounts = _accounts(given)
+    if exposed := accounts[0].options.exposure():
         warn(exposed)
     if detach_dead(path):
         warn(f"a histfs whose process had died was detached from {path}")
     if given["foreground"] or given["debug"]:
-        logs.start(foreground=True, debug=given["debug"], key=settings.key)
-        _serve(settings, path, is_demo, lambda: None)
+        _start_log(accounts, foreground=True)
+        _serve(accounts, path, is_demo, lambda: None)
         return
     context = click.get_current_context()
-    context.exit(run_in_background(lambda ready: _in_background(settings, path, is_demo, ready)))
+    context.exit(run_in_background(lambda ready: _in_background(accounts, path, is_demo, ready)))
 
 
-def _in_background(settings: Settings, mountpoint: Path, is_demo: bool, ready: Ready) -> int:
-    logs.start(foreground=False, debug=False, key=settings.key)
+def _in_background(
+    accounts: Sequence[Settings], mountpoint: Path, is_demo: bool, ready: Ready
+) -> int:
+    _start_log(accounts, foreground=False)
     try:
         with reported():
-            _serve(settings, mountpoint, is_demo, ready)
+            _serve(accounts, mountpoint, is_demo, ready)
     except SystemExit as end:
         return int(end.code or 0)
     return 0
 
 
-def _serve(settings: Settings, mountpoint: Path, is_demo: bool, ready: Ready) -> None:
+def _start_log(accounts: Sequence[Settings], foreground: bool) -> None:
+    key, *others = (settings.key for settings in accounts)
+    logs.start(foreground, foreground and accounts[0].debug, key, others=others)
+
+
+def _serve(accounts: Sequence[Settings], mountpoint: Path, is_demo: bool, ready: Ready) -> None:
     with contextlib.ExitStack() as stack:
         if is_demo:
             cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="histfs-demo-"))
-            settings = stack.enter_context(demo(settings, Path(cache)))
-        serve([settings], mountpoint, ready, warn)
+            accounts = [stack.enter_context(demo(accounts[0], Path(cache)))]
+        serve(accounts, mountpoint, ready, warn)
 
 
-def _settings(given: dict[str, Any]) -> Settings:
-    options = ("ro", *given["options"]) if given["read_only"] else given["options"]
-    return replace(
+def _accounts(given: Given) -> list[Settings]:
+    """Return the settings of the accounts to mount: of one in the root, or of several.
+
+    Raises:
+        SettingsError, UnknownPlugin: one of them can't be used, or they don't go together.
+    """
+    if given["profiles"] is None:
+        return [_settings(given)]
+    if given["is_demo"]:
+        raise OptionError("--demo has one account: leave --profiles out")
+    accounts = profiles_settings(given["profiles"], _settings)
+    first = accounts[0]
+    for option, of in _OF_THE_MOUNT.items():
+        for other in accounts[1:]:
+            if of(other) != of(first):
+                raise OptionError(
+                    f"the profiles {first.profile} and {other.profile} differ in {option}, which"
+                    " concerns the mount as a whole: give it on the command line"
+                )
+    return accounts
+
+
+def _settings(given: Given) -> Settings:
+    texts = ("ro", *given["options"]) if given["read_only"] else given["options"]
+    options = parse_mount_options(texts)
+    chosen = {
+        kind: names
+        for kind in ("sources", "views", "files")
+        if (names := getattr(options, kind)) is not None and rank("options") <= rank(kind)
+    }
+    settings = replace(
         tree_settings(given, Secret("") if given["is_demo"] else None),
-        options=parse_mount_options(options),
-        trash=None if given["no_trash"] else given["trash"].absolute(),
+        options=options,
+        trash=trash_of(given),
         exact_sizes=given["sizes"] == "exact",
         crawlers=parse_patterns(given["crawlers"]),
         debug=given["debug"],
+        **chosen,
     )
+    return checked(settings)

@@ -1,47 +1,47 @@
-"""Options that several commands have: those that tell about the account and the cache.
-
-A setting is an option that may also stand in the environment and in the configuration file. That
-file is for all commands: one that doesn't have a setting passes over it.
-"""
+"""Options that several commands have: those that tell about the account and the cache."""
 
 from __future__ import annotations
 
 import functools
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from histfs.cli.exits import reported
+from histfs import plugins
+from histfs.cli.layers import (
+    FROM_FILE,
+    Command,
+    Given,
+    for_profiles,
+    given_at_all,
+    in_file,
+    layer,
+    rank,
+    setting,
+)
+from histfs.config import parse_profiles
 from histfs.core.secret import Secret
 from histfs.keys import find_key
 from histfs.settings import (
     DEFAULT_BASE_URL,
+    DEFAULT_PROFILE,
+    OptionError,
     Settings,
     default_cache_dir,
     default_trash,
     parse_base_url,
     parse_duration,
+    parse_names,
     parse_size,
-    read_config,
 )
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-#: What may stand in the configuration file.
-_configurable = {"options"}
-
-
-def setting(flag: str, **attributes: Any) -> Callable[[Command], Command]:  # noqa: ANN401
-    """Declare an option that may also stand in the environment and the configuration file."""
-    name = flag.removeprefix("--").replace("-", "_")
-    _configurable.add(name)
-    return click.option(flag, envvar=f"HISTFS_{name.upper()}", show_envvar=True, **attributes)
+#: The settings that say where the key is.
+_KEYS = ("api_key_file", "api_key_command")
 
 
 class MaybeEmpty(click.Option):
@@ -66,12 +66,6 @@ class Seconds(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a number of seconds.", param, ctx)
         return number
-
-
-def _use_config(context: click.Context, option: click.Parameter, value: Path | None) -> None:
-    """Put the configuration file's values below flags and environment."""
-    with reported():
-        context.default_map = read_config(value, _configurable)
 
 
 _CACHE = [
@@ -109,6 +103,12 @@ _CACHE = [
 _ACCOUNT = [
     *_CACHE,
     setting(
+        "--sources",
+        metavar="NAME[+NAME…]",
+        show_default="all",
+        help="The sources that are used.",
+    ),
+    setting(
         "--audio-cache-size",
         default="2G",
         metavar="SIZE",
@@ -136,6 +136,18 @@ _ACCOUNT = [
     ),
 ]
 _TREE = [
+    setting(
+        "--views",
+        metavar="NAME[+NAME…]",
+        show_default="each source's own",
+        help="The views that are shown, in their order.",
+    ),
+    setting(
+        "--files",
+        metavar="NAME[+NAME…]",
+        show_default="each source's own",
+        help="The files that an item shows, in their order.",
+    ),
     setting(
         "--listing-ttl",
         type=Seconds(0),
@@ -169,45 +181,33 @@ read_only_option = setting(
     is_flag=True,
     help="Delete nothing; the same as -o ro.",
 )
-_CONFIG = click.option(
-    "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    envvar="HISTFS_CONFIG",
-    show_envvar=True,
-    metavar="FILE",
-    is_eager=True,
-    expose_value=False,
-    callback=_use_config,
-    show_default="~/.config/histfs/config.toml",
-    help="A TOML file with these settings.",
-)
 
 
 def account_options(command: Command) -> Command:
     """Give a command the options that tell about the account and the cache."""
-    return _with([*_ACCOUNT, _CONFIG], command)
+    return _with([*_ACCOUNT, *FROM_FILE], command)
 
 
 def tree_options(command: Command) -> Command:
     """Give a command those, and what tells how names are made and how fresh they are."""
-    return _with([*_TREE, _CONFIG], command)
+    return _with([*_TREE, *FROM_FILE], command)
 
 
 def trash_options(command: Command) -> Command:
     """Give a command the option that tells which trash it is."""
-    return _with([trash_option, _CONFIG], command)
+    return _with([trash_option, *FROM_FILE], command)
 
 
 def cache_options(command: Command) -> Command:
     """Give a command those of them that tell which cache it is."""
-    return _with([*_CACHE, _CONFIG], command)
+    return _with([*_CACHE, *FROM_FILE], command)
 
 
 def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
     return functools.reduce(lambda made, option: option(made), reversed(options), command)
 
 
-def account_settings(given: Mapping[str, Any], key: Secret | None = None) -> Settings:
+def account_settings(given: Given, key: Secret | None = None) -> Settings:
     """Return the settings that `account_options` gave; any other has its default.
 
     Args:
@@ -216,43 +216,97 @@ def account_settings(given: Mapping[str, Any], key: Secret | None = None) -> Set
 
     Raises:
         SettingsError: one of them can't be used, or there is no key.
+        UnknownPlugin: what is chosen, or has a table in the configuration file, isn't there.
     """
-    return replace(
+    settings = replace(
         cache_settings(given, key),
         rescan=parse_duration(given["rescan"]),
         audio_cache_size=parse_size(given["audio_cache_size"]),
         connections=given["connections"],
         timeout=given["timeout"],
+        sources=_names(given, "sources"),
     )
+    return checked(settings)
 
 
-def tree_settings(given: Mapping[str, Any], key: Secret | None = None) -> Settings:
+def tree_settings(given: Given, key: Secret | None = None) -> Settings:
     """Return the settings that `tree_options` gave; any other has its default.
 
     Args and Raises:
         As `account_settings`.
     """
-    return replace(
+    settings = replace(
         account_settings(given, key),
         listing_ttl=given["listing_ttl"],
         timezone=given["timezone"],
+        views=_names(given, "views"),
+        files=_names(given, "files"),
     )
+    return checked(settings)
 
 
-def cache_settings(given: Mapping[str, Any], key: Secret | None = None) -> Settings:
+def cache_settings(given: Given, key: Secret | None = None) -> Settings:
     """Return the settings that `cache_options` gave; any other has its default.
 
     Args and Raises:
         As `account_settings`.
     """
+    found = layer()
     return Settings(
         base_url=parse_base_url(given["base_url"], given["insecure_http"]),
         key=key_of(given) if key is None else key,
         cache_dir=given["cache_dir"].absolute(),
+        profile=found.profile or DEFAULT_PROFILE,
+        source_options=found.sources,
     )
 
 
-def key_of(given: Mapping[str, Any]) -> Secret:
+def checked(settings: Settings) -> Settings:
+    """Return settings of which the plugins are there.
+
+    Raises:
+        UnknownPlugin: one of them isn't.
+    """
+    plugins.choose(plugins.SOURCES, [*(settings.sources or ()), *settings.source_options])
+    plugins.choose(plugins.VIEWS, settings.views or ())
+    plugins.choose(plugins.FILES, settings.files or ())
+    return settings
+
+
+def profiles_settings(names: str, make: Callable[[Given], Settings]) -> list[Settings]:
+    """Return the settings of several profiles, each of which stands in a folder of its name.
+
+    The key of each is in the configuration file: that of the environment, or a flag, could only be
+    right for one, and would show its history as that of the others, too.
+
+    Args:
+        names: of the profiles, with commas between them.
+        make: makes settings of click's options.
+
+    Raises:
+        OptionError: one of them isn't there, or its key is not in the file.
+        SettingsError, UnknownPlugin: as `make` does.
+    """
+    if given_at_all("profile"):
+        raise OptionError("--profile (HISTFS_PROFILE) and --profiles exclude each other")
+    made = []
+    for name, given in for_profiles(parse_profiles(names)):
+        if not in_file(min(_KEYS, key=rank)):
+            raise OptionError(
+                f"which key is that of the profile {name}? With --profiles each one's api-key-file"
+                " or api-key-command stands in the configuration file, and nowhere else"
+            )
+        made.append(replace(make(given), folder=name))
+    return made
+
+
+def trash_of(given: Given) -> Path | None:
+    """Return the trash that `trash_option` and `no_trash_option` gave; None for none."""
+    no_trash = given["no_trash"] and rank("no_trash") <= rank("trash")
+    return None if no_trash else given["trash"].absolute()
+
+
+def key_of(given: Given) -> Secret:
     """Return the API key that `cache_options` gave, or that is where it is without them.
 
     Raises:
@@ -260,8 +314,7 @@ def key_of(given: Mapping[str, Any]) -> Secret:
     """
     context = click.get_current_context()
     file, command = given["api_key_file"], given["api_key_command"]
-    both = file is not None and command is not None
-    if both and _rank(context, "api_key_command") < _rank(context, "api_key_file"):
+    if command is not None and rank("api_key_command") < rank("api_key_file"):
         file = None
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     # The variable was taken out of the environment when the program began.
@@ -269,8 +322,6 @@ def key_of(given: Mapping[str, Any]) -> Secret:
     return find_key(file, command, Path(credentials) if credentials else None, variable)
 
 
-def _rank(context: click.Context, name: str) -> int:
-    """Return a number for where an option was given: a lower one counts more."""
-    sources = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
-    source = context.get_parameter_source(name)
-    return sources.index(source) if source in sources else len(sources)
+def _names(given: Given, name: str) -> tuple[str, ...] | None:
+    text = given[name]
+    return None if text is None else parse_names(f"--{name}", text)

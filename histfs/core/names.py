@@ -18,6 +18,10 @@ from histfs.core.times import Zone
 #: Bytes in a name, at the most (NAME_MAX of limits.h).
 NAME_MAX = 255
 
+#: What `is_plain_name` asks for, for a person.
+PLAIN_NAME = "a name is 1 to 20 letters, digits, - and _"
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,19}\Z")
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+\Z")
 #: What is left of a name for the key behind the time and the shortest slug.
 _KEY_MAX = 230
@@ -29,6 +33,11 @@ _UNTITLED = "untitled"
 _ENOUGH = 64
 #: Characters whose place in a word is kept in memory.
 _KNOWN = 10_000
+
+
+def is_plain_name(text: str) -> bool:
+    """Say whether a text may be the name of a plugin or a profile, which folders are called by."""
+    return bool(_PLAIN_NAME.match(text))
 
 
 def key_of(item_id: str) -> str:
@@ -165,6 +174,16 @@ def component(label: str) -> str:
     """Turn a text into one path component; empty when nothing of it can be shown."""
     shown = "".join(_shown(c) for c in unicodedata.normalize("NFC", label[:300]))
     return _cut(" ".join(shown.split()).lstrip(".- "), NAME_MAX).rstrip(". ")
+
+
+def is_component(name: object) -> bool:
+    """Say whether something can be a name in a directory: a text of at most 255 bytes of UTF-8."""
+    if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name:
+        return False
+    try:
+        return len(name.encode()) <= NAME_MAX
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
 
 
 def _choices(plain: str, key: str) -> Iterator[str]:

@@ -1,0 +1,142 @@
+"""The configuration file: settings, tables of sources, profiles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from histfs.config import parse_profiles, read_config
+from histfs.settings import OptionError, SettingsError
+
+KNOWN = ["listing_ttl", "timezone", "options", "views", "files", "sources", "api_key_file"]
+
+
+@pytest.fixture
+def config(monkeypatch, tmp_path) -> Path:
+    """The user's own configuration file, not there yet."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    file = tmp_path / "histfs" / "config.toml"
+    file.parent.mkdir()
+    return file
+
+
+def test_the_users_configuration_need_not_be_there(config):
+    found = read_config(None, KNOWN)
+    assert (found.path, found.top.values, dict(found.profiles)) == (config, {}, {})
+
+
+def test_it_is_read_with_dashes_or_underscores(config):
+    config.write_text('listing-ttl = 5\ntimezone = "UTC"\noptions = ["ro"]\n')
+    values = read_config(None, KNOWN).top.values
+    assert values == {"listing_ttl": "5", "timezone": "UTC", "options": ["ro"]}
+
+
+def test_names_may_be_given_as_a_list(config):
+    config.write_text('views = ["by-day", "by-date"]\nfiles = "audio+text"\nsources = ["a"]\n')
+    values = read_config(None, KNOWN).top.values
+    assert values == {"views": "by-day+by-date", "files": "audio+text", "sources": "a"}
+
+
+def test_a_configuration_that_was_asked_for_must_be_there(config):
+    with pytest.raises(SettingsError, match="can't be read"):
+        read_config(config, KNOWN)
+
+
+def test_a_source_has_a_table_of_its_own_with_whatever_it_likes(config):
+    config.write_text("[sources.local]\ndirectory = '/clips'\ndeep = {a = [1]}\n")
+    top = read_config(None, KNOWN).top
+    assert top.sources == {"local": {"directory": "/clips", "deep": {"a": [1]}}}
+    assert top.values == {}
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[sources]\nuse = ['history', 'local']\n[sources.local]\na = 1",
+     "sources.use = 'history+local'\n[sources.local]\na = 1"],
+)  # fmt: skip
+def test_sources_are_chosen_beside_their_tables(config, content):
+    config.write_text(content)
+    top = read_config(None, KNOWN).top
+    assert top.values == {"sources": "history+local"}
+    assert top.sources == {"local": {"a": 1}}
+
+
+def test_a_profile_counts_more_than_the_top_setting_by_setting(config):
+    config.write_text(
+        """
+        timezone = "UTC"
+        views = "by-date"
+        sources.local = {a = 1, b = 1}
+        [profiles.work]
+        views = ["by-day"]
+        [profiles.work.sources.local]
+        b = 2
+        [profiles.home]
+        """
+    )
+    found = read_config(None, KNOWN)
+    work, home = found.layer("work"), found.layer("home")
+    assert work.values == {"timezone": "UTC", "views": "by-day"}
+    assert work.sources == {"local": {"a": 1, "b": 2}}
+    assert (work.profile, work.own) == ("work", {"views"})
+    assert (home.values, home.sources) == (found.top.values, found.top.sources)
+    assert found.layer(None) == found.top
+
+
+@pytest.mark.parametrize(
+    ("content", "known"),
+    [("", "none"), ("[profiles.work]\n[profiles.home]\n", "work, home")],
+)
+def test_an_unknown_profile_is_told_with_those_there_are(config, content, known):
+    config.write_text(content)
+    with pytest.raises(OptionError, match=f"'away'.*{config} has {known}$"):
+        read_config(None, KNOWN).layer("away")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"listing-ttl", "is not TOML"),
+        ('timezone = "Köln"'.encode("latin-1"), "is not TOML"),
+        (b"api-key = 'x'", "api_key is not a setting"),
+        (b"[mount]\nlisting-ttl = 5", "mount is not a setting"),
+        (b"views = [['a']]", "views can't be"),
+        (b"views = {a = 1}", "views can't be"),
+        (b"sources = 1979-05-27", "sources can't be"),
+        (b"[sources]\nlocal = 1", "sources.local is not a table"),
+        (b"[sources]\nuse = 1979-05-27", "sources can't be"),
+        (b"[sources.'../up']", "'../up' can't be a name"),
+        (b"profiles = 'work'", "profiles is not a table"),
+        (b"[[profiles]]", "profiles is not a table"),
+        (b"[profiles]\nwork = 1", "profiles.work is not a table"),
+        (b"[profiles.'a/b']", "'a/b' can't be a name"),
+        (b"[profiles.'']", "'' can't be a name"),
+        (b"[profiles.default]", "no profile can be called default"),
+        (b"[profiles.work]\napi-key = 'x'", "profiles.work: api_key is not a setting"),
+        (b"[profiles.work.profiles.more]", "profiles.work: profiles is not a setting"),
+        (b"[profiles.work.sources]\nlocal = 1", "profiles.work: sources.local is not a table"),
+    ],
+)
+def test_what_can_not_be_used_is_refused_by_its_name(config, content, why):
+    config.write_bytes(content)
+    with pytest.raises(SettingsError, match=why) as caught:
+        read_config(None, KNOWN)
+    assert str(config) in str(caught.value)
+
+
+def test_what_stands_in_the_place_of_a_table_is_not_told(config):
+    config.write_text("[profiles]\napi-key = 'sk_secret'\n")
+    with pytest.raises(SettingsError) as caught:
+        read_config(None, KNOWN)
+    assert "sk_secret" not in str(caught.value)
+
+
+def test_profiles_have_commas_between_them_and_count_once():
+    assert parse_profiles(" work, home,work") == ["work", "home"]
+
+
+@pytest.mark.parametrize("text", ["", ",", "work,", "a,,b"])
+def test_an_empty_profile_is_refused(text):
+    with pytest.raises(OptionError, match="--profiles"):
+        parse_profiles(text)

@@ -97,6 +97,12 @@ class Download:
             return self._size
 
     @property
+    def has_come(self) -> bool:
+        """Whether readers can have all of it; it may still be on its way to its place."""
+        with self._changed:
+            return self._size is not None and self._received >= self._size
+
+    @property
     def throttled(self) -> bool:
         """Whether the server asked for fewer requests meanwhile."""
         return self._throttled

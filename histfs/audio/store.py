@@ -185,6 +185,16 @@ class CachedAudio:
         with self._lock:
             return size if size is not None and self._fits(item, size) else None
 
+    def settle(self, waiter: Waiter) -> None:
+        """Wait until what readers had all of is in its place: the process is about to end."""
+        with self._lock:
+            downloads = list(self._downloads.values())
+        for download in downloads:
+            if download.has_come:
+                # Whether it can be kept concerns nobody who has read it.
+                with contextlib.suppress(HistfsError):
+                    download.wait_for_end(waiter)
+
     @property
     def fetching(self) -> frozenset[str]:
         """The keys of the clips that are on their way, or wait for their turn."""

@@ -6,6 +6,7 @@ import errno
 import gc
 import hashlib
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -416,6 +417,32 @@ def test_fetching_has_the_whole_clip_on_disk(make_world):
     assert world.kept() == {"a"}
     assert world.store.fetch(world.item(), waiter()) == 11
     assert world.fetched == 1
+
+
+@pytest.mark.parametrize("length", [11, None])
+def test_who_has_read_all_can_wait_until_it_is_kept(make_world, monkeypatch, length):
+    source = StepSource([b"first", b"second"], length=length)
+    source.go(2)
+    world = make_world(source)
+    may_keep, keep = threading.Event(), world.disk.keep
+    monkeypatch.setattr(world.disk, "keep", lambda *args: may_keep.wait(PATIENCE) and keep(*args))
+    file = world.store.open(world.item(), waiter())
+    assert file.read(0, 11, waiter()) == b"firstsecond"
+    world.store.settle(Waiter(0.05))
+    assert world.kept() == set()
+    may_keep.set()
+    world.store.settle(waiter())
+    assert world.kept() == {"a"}
+
+
+def test_nobody_waits_for_the_rest_of_what_was_read_in_part(make_world):
+    source = StepSource([b"first", b"second"], length=11)
+    source.go()
+    world = make_world(source)
+    file = world.store.open(world.item(), waiter())
+    assert file.read(0, 5, waiter()) == b"first"
+    world.store.settle(Waiter(PATIENCE, interrupted=lambda: pytest.fail("it waits")))
+    source.go()
 
 
 def test_a_clip_is_kept_when_it_is_here_and_as_large_as_it_must_be(world):

@@ -1,22 +1,37 @@
 """A fence around the plugins of other packages: whatever they raise becomes a `PluginFailed`.
 
-So a view with a fault fails in its own folder, and a file in its own place.
+So a view with a fault fails in its own folder, and a file in its own place. What they give is
+looked at where it would do harm elsewhere: a directory with a slash in its name makes the kernel
+refuse all that is listed beside it.
+
+Threads: any number at once; that a fault is told twice does no harm.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 from histfs.core.errors import HistfsError, PluginFailed
 from histfs.core.files import ItemFile
-from histfs.core.item import Item
-
-T = TypeVar("T")
+from histfs.core.index import Index, Listed
+from histfs.core.item import Details, Item, Record
+from histfs.core.names import is_component
+from histfs.core.printable import shown
+from histfs.core.source import AudioStream, Page, Source, Traits
+from histfs.core.views import View
+from histfs.core.views.base import At
 
 log = logging.getLogger(__name__)
+
+
+def reason(error: BaseException) -> str:
+    """Return why a plugin failed, in one line; what it raises on purpose says that itself."""
+    text = str(error) if isinstance(error, HistfsError) else f"{type(error).__name__}: {error}"
+    return shown(next(iter(text.splitlines()), "").removesuffix(": ")) or type(error).__name__
 
 
 class _Guarded:
@@ -30,35 +45,100 @@ class _Guarded:
     def __init__(self, plugin: object, name: str) -> None:
         self._plugin = plugin
         self._name = name
+        self._told: set[tuple[str, type[Exception]]] = set()
 
     def __getattr__(self, attribute: str) -> Any:  # noqa: ANN401 - whatever the plugin has there
-        value = getattr(self._plugin, attribute)
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        value = self._run(attribute, lambda: getattr(self._plugin, attribute))
         if not callable(value):
             return value
-        guarded = functools.partial(self._call, value)
+        guarded = functools.partial(self._call, attribute)
         self.__dict__[attribute] = guarded
         return guarded
 
-    def _call(self, method: Callable[..., Any], *args: object, **kwargs: object) -> Any:  # noqa: ANN401
+    def _call(self, method: str, *args: object, **kwargs: object) -> Any:  # noqa: ANN401
+        result = self._run(method, lambda: getattr(self._plugin, method)(*args, **kwargs))
+        return self._each(method, result) if isinstance(result, Iterator) else result
+
+    def _each(self, method: str, results: Iterator[Any]) -> Iterator[Any]:
+        end = object()
+        while (result := self._run(method, lambda: next(results, end))) is not end:
+            yield result
+
+    def _run(self, method: str, act: Callable[[], Any]) -> Any:  # noqa: ANN401
+        """Do what the plugin does.
+
+        Raises:
+            PluginFailed: the plugin raised what it may not.
+            HistfsError: the plugin raised it.
+        """
         try:
-            result = method(*args, **kwargs)
+            return act()
         except HistfsError:
             raise
         except Exception as error:
-            raise self._failed(error) from error
-        return self._each(result) if isinstance(result, Iterator) else result
+            failed = PluginFailed(f"{self._name} failed: {reason(error)}")
+            # A walk asks for each item, and would fill the log with one fault.
+            fault = (method, type(error))
+            if fault not in self._told:
+                self._told.add(fault)
+                log.warning("%s in %s (-d shows where)", failed, method)
+            log.debug("%s", failed, exc_info=error)
+            raise failed from error
 
-    def _each(self, results: Iterator[Any]) -> Iterator[Any]:
-        try:
-            yield from results
-        except HistfsError:
-            raise
-        except Exception as error:
-            raise self._failed(error) from error
+    def _expect(self, kind: type, method: str, given: object) -> Any:  # noqa: ANN401
+        """Return what the plugin gave, if it is of the kind that it should be.
 
-    def _failed(self, error: Exception) -> PluginFailed:
-        log.error("%s failed", self._name, exc_info=error)
-        return PluginFailed(f"{self._name} failed: {type(error).__name__}: {error}")
+        Raises:
+            PluginFailed: it isn't.
+        """
+        if not isinstance(given, kind):
+            raise PluginFailed(
+                f"{self._name} failed: {method} gave {type(given).__name__}, not {kind.__name__}"
+            )
+        return given
+
+
+class _GuardedSource(_Guarded):
+    """The same for a source."""
+
+    @property
+    def traits(self) -> Traits:
+        """What it is like."""
+        given = self._run("traits", lambda: cast(Source, self._plugin).traits)
+        return cast(Traits, self._expect(Traits, "traits", given))
+
+    @contextlib.contextmanager
+    def audio(self, item_id: str) -> Iterator[AudioStream]:
+        """Open the audio of an item."""
+        with contextlib.ExitStack() as stack:
+            source = cast(Source, self._plugin)
+            stream = self._run("audio", lambda: stack.enter_context(source.audio(item_id)))
+            yield cast(AudioStream, _Guarded(stream, self._name))
+
+    def _call(self, method: str, *args: object, **kwargs: object) -> Any:  # noqa: ANN401
+        result = super()._call(method, *args, **kwargs)
+        kind = {"list": Page, "get": Record, "describe": Details}.get(method)
+        return result if kind is None else self._expect(kind, method, result)
+
+
+class _GuardedView(_Guarded):
+    """The same for a view: the names that it gives are names."""
+
+    def subdirectories(self, at: At, index: Index) -> Sequence[str]:
+        """Return the names in a directory."""
+        return list(map(self._named, self._call("subdirectories", at, index)))
+
+    def aliases(self, at: At, index: Index) -> Iterator[tuple[str, Listed]]:
+        """Yield the items in a directory with their names there."""
+        for name, listed in self._call("aliases", at, index):
+            yield self._named(name), listed
+
+    def _named(self, name: object) -> str:
+        if not is_component(name):
+            raise PluginFailed(f"{self._name} failed: it calls something {shown(str(name))!r}")
+        return cast(str, name)
 
 
 class _GuardedFile(_Guarded):
@@ -67,23 +147,31 @@ class _GuardedFile(_Guarded):
     def filename(self, item: Item) -> str | None:
         """Return the file's name, if it is one."""
         try:
-            name = self._call(cast(ItemFile, self._plugin).filename, item)
+            name = self._call("filename", item)
         except PluginFailed:
             return None
-        good = isinstance(name, str) and name not in ("", ".", "..") and not set("/\0") & set(name)
-        return name if good else None
+        return name if is_component(name) else None
 
 
-def guarded(plugin: T, name: str) -> T:
-    """Return a view or a source, fenced.
+_FENCES: dict[type, type[_Guarded]] = {
+    Source: _GuardedSource,
+    View: _GuardedView,
+    ItemFile: _GuardedFile,
+}
+
+
+def lacks(plugin: object, protocol: type) -> list[str]:
+    """Return the names that a protocol asks for and a plugin doesn't have."""
+    wanted = (name for name in vars(protocol) if not name.startswith("_"))
+    return [name for name in wanted if not hasattr(plugin, name)]
+
+
+def guarded(plugin: object, protocol: type, name: str) -> Any:  # noqa: ANN401 - of the protocol
+    """Return a plugin, fenced.
 
     Args:
-        plugin: the view or the source.
-        name: what it is called in messages, such as ``the view by-length of package recordings``.
+        plugin: a source, a view or an item file.
+        protocol: `Source`, `View` or `ItemFile`.
+        name: what it is called in messages, such as ``the view by-length of recordings 1.0``.
     """
-    return cast(T, _Guarded(plugin, name))
-
-
-def guarded_file(file: ItemFile, name: str) -> ItemFile:
-    """Return an item file, fenced."""
-    return cast(ItemFile, _GuardedFile(file, name))
+    return _FENCES[protocol](plugin, name)

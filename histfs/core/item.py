@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from histfs.core.names import Labelled
+from histfs.core.estimate import audio_bytes
+from histfs.core.names import Labelled, key_of, slug_of
 
 #: The facets of an item: for each kind ("voice", "source", "model", …) what it has of it. A kind
-#: that the item lacks has an empty value.
+#: that the item lacks has an empty value; one that only its full details tell isn't there before
+#: they are known, and until then no view by it shows the item.
 Facets = Mapping[str, Labelled]
 
 
@@ -25,7 +28,8 @@ class Item:
         output_format: the API's name of the format, such as ``mp3_44100_128``; may be empty.
         estimate: a guess at the bytes of its audio, never 0.
         revision: a checksum of the raw object: another revision, another ``meta.json``.
-        size: the exact bytes of its audio, None while they are not known.
+        size: the exact bytes of its audio, None while they are not known; what a source says of it
+            is passed over: the clip itself tells.
     """
 
     id: str
@@ -70,3 +74,41 @@ class Record:
     item: Item
     facets: Facets
     raw: bytes
+
+    @classmethod
+    def of(
+        cls,
+        item_id: str,
+        date: int,
+        raw: bytes,
+        *,
+        title: str = "",
+        facets: Facets | None = None,
+        content_type: str = "",
+        output_format: str = "",
+        estimate: int | None = None,
+    ) -> Record:
+        """Make a record from what a source knows; the rest of the item follows from that.
+
+        Args:
+            item_id: any text that no other item of the source has.
+            date: in seconds since the epoch, from 0 on.
+            raw: all that is known of it, an object in JSON.
+            title: a readable name, such as its text; its first words are shown.
+            facets: what it has of each kind that the source's `Traits` name.
+            content_type: the media type of its audio, lower case, without parameters.
+            output_format: what else may tell the ending of its audio, such as ``mp3_44100_128``.
+            estimate: the bytes of its audio, as far as they can be told; None when they can't.
+        """
+        guess = audio_bytes(content_type, output_format, None, len(title))
+        item = Item(
+            id=item_id,
+            key=key_of(item_id),
+            date=date,
+            slug=slug_of(title),
+            content_type=content_type,
+            output_format=output_format,
+            estimate=max(guess if estimate is None else estimate, 1),
+            revision=zlib.crc32(raw),
+        )
+        return cls(item, facets or {}, raw)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cachetools import TTLCache
 
-from histfs import plugins
 from histfs.audio.ahead import ReadAhead
 from histfs.audio.disk import Disk
 from histfs.audio.schedule import Schedule
@@ -33,17 +30,17 @@ from histfs.core.account import Account
 from histfs.core.archive import Archive, NoArchive
 from histfs.core.files import ItemFile
 from histfs.core.flights import Flights
-from histfs.core.guard import guarded, guarded_file
 from histfs.core.item import Item
 from histfs.core.library import Library
 from histfs.core.names import item_name
 from histfs.core.removal import Removal
-from histfs.core.source import SPAN, Source, Traits
+from histfs.core.source import SPAN, Source
 from histfs.core.times import Span, Zone
 from histfs.core.tree import Listing, Tree
 from histfs.core.views import View
 from histfs.mounting.accounts import CATALOG, source_dir
 from histfs.mounting.contact import Contact
+from histfs.mounting.making import Tell, make, make_files, make_views
 from histfs.plugins import Plugin
 from histfs.settings import OptionError, Settings
 from histfs.sources.patient import Patient
@@ -51,9 +48,6 @@ from histfs.sources.spanned import Spanned
 from histfs.sources.watched import Watched
 from histfs.status import Failure, Scan, SourceStatus, windows_of
 from histfs.trash import Trash, TrashArchive
-
-#: Tells the user in one line what is left out.
-Tell = Callable[[str], None]
 
 #: The source that stands in the root of an account; any other has a folder.
 ROOT = "history"
@@ -65,8 +59,6 @@ _LISTS, _PROBES, _DELETES, _SEARCHES = 4, 4, 4, 2
 #: Clips that are fetched before they are asked for, for each connection; and the part of the cache
 #: that they may take.
 _AHEAD, _AHEAD_SHARE = 2, 4
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,19 +164,26 @@ def open_collection(
         shared: what it has in common with others.
 
     Returns:
-        The collection; None when its source can't be made, which the user is told.
+        The collection; None when its source can't be made, or, where that isn't the one in the
+        root, when no view shows all of its items. The user is told.
 
     Raises:
         CacheFailed, NoSpace: the cache can't be used.
         OptionError: nothing of the items would be shown.
     """
-    made = _made(plugin, _account(plugin, settings), shared.tell)
+    made: Source | None = make(plugin, _account(plugin, settings), shared.tell)
     if made is None:
         return None
-    source = Watched(_adapted(made if plugin.own else guarded(made, str(plugin)), settings))
+    source = Watched(_adapted(made, settings))
     stack.callback(source.close)
     name, traits = plugin.name, source.traits
-    views = _views(name, traits, settings, shared)
+    try:
+        views = make_views(name, traits, settings, shared.zone, shared.tell)
+    except OptionError as error:
+        if name == ROOT:
+            raise
+        shared.tell(f"{plugin} is left out: {error}")
+        return None
     # Clips, and details, are read ahead in the orders of the views.
     orders = [view.facet for view in views if view.facet is not None and view.total]
 
@@ -246,7 +245,7 @@ def open_collection(
         exact=settings.exact_sizes,
     )
     library = Library(traits, catalog, audio)
-    files, kept = _files(traits, settings, library, shared.tell)
+    files, kept = make_files(traits, settings, library, shared.tell)
     archive = _archive(settings, kept, shared.zone)
     removal = Removal(source, catalog, archive, pool("delete", _DELETES))
     contact = Contact(reader, lists, time.monotonic)
@@ -281,76 +280,6 @@ def _adapted(source: Source, settings: Settings) -> Source:
     """Return a source that can do all that the catalog and the audio store ask of it."""
     patient = Patient(source, settings.timeout)
     return patient if SPAN in source.traits.filters else Spanned(patient)
-
-
-def _made(plugin: Plugin, argument: object, tell: Tell) -> Any:  # noqa: ANN401 - whatever it makes
-    """Make what a plugin is for; None when it can't be, which the user is told."""
-    if plugin.make is None:
-        tell(f"{plugin} is left out: {plugin.error}")
-        return None
-    try:
-        return plugin.make(argument)
-    except Exception as error:
-        log.info("%s can't be made", plugin, exc_info=error)
-        tell(f"{plugin} is left out: {plugins.reason(error)}")
-        return None
-
-
-def _views(name: str, traits: Traits, settings: Settings, shared: Shared) -> list[View]:
-    """Return the views that show the items of a source, their home first.
-
-    Raises:
-        OptionError: there is none that shows every item.
-    """
-    views: dict[str, View] = {}
-    for plugin in _chosen(plugins.VIEWS, settings.views, traits.views):
-        view: View | None = _made(plugin, shared.zone, shared.tell)
-        if view is None or not _suits(plugin, view, traits, shared.tell):
-            continue
-        views.setdefault(view.name, view if plugin.own else guarded(view, str(plugin)))
-    home = next((view for view in views.values() if view.total), None)
-    if home is None:
-        raise OptionError(
-            f"the views that were chosen don't show every item of {name}: add by-date"
-        )
-    return [home, *(view for view in views.values() if view is not home)]
-
-
-def _suits(plugin: Plugin, view: View, traits: Traits, tell: Tell) -> bool:
-    """Say whether a view has something to show of a source's items, and is one at all."""
-    try:
-        known = (view.name, view.depth, view.total, view.whole, view.listed, view.aliased)
-        return bool(known[0]) and (view.facet is None or view.facet in traits.facets)
-    except AttributeError as error:
-        tell(f"{plugin} is left out: {plugins.reason(error)}")
-        return False
-
-
-def _files(
-    traits: Traits, settings: Settings, library: Library, tell: Tell
-) -> tuple[list[ItemFile], list[ItemFile]]:
-    """Return the files that are shown of an item, and those that a copy of it consists of.
-
-    Those that delete the item come last: `rm -r` asks for the delete when the rest is gone, and
-    where it fails the item is whole again. A copy has all that the source has, shown or not.
-    """
-    made: dict[str, ItemFile] = {}
-    shown = _chosen(plugins.FILES, settings.files, traits.files)
-    for plugin in [*shown, *_chosen(plugins.FILES, traits.files, ())]:
-        if plugin.name not in made:
-            file: ItemFile | None = _made(plugin, library, tell)
-            if file is not None:
-                made[plugin.name] = file if plugin.own else guarded_file(file, str(plugin))
-    files = [made[plugin.name] for plugin in shown if plugin.name in made]
-    files.sort(key=lambda file: file.deletes)
-    return files, list(made.values())
-
-
-def _chosen(kind: str, names: Sequence[str] | None, default: Sequence[str]) -> list[Plugin]:
-    """Return the plugins of a kind that were chosen; else a source's own, and all foreign ones."""
-    if names is not None:
-        return plugins.choose(kind, names)
-    return list(dict.fromkeys([*plugins.choose(kind, default), *plugins.foreign(kind)]))
 
 
 def _archive(settings: Settings, files: Sequence[ItemFile], zone: Zone) -> Archive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,8 @@ from histfs.audio.schedule import Schedule
 from histfs.core.forest import Folder, Forest, Grafted
 from histfs.core.times import Zone
 from histfs.mounting.accounts import account_dir
-from histfs.mounting.collection import ROOT, Collection, Shared, Tell, open_collection
+from histfs.mounting.collection import ROOT, Collection, Shared, open_collection
+from histfs.mounting.making import Tell
 from histfs.settings import OptionError, Settings
 from histfs.status import Account, Cache, Status
 
@@ -102,6 +104,7 @@ def compose(settings: Settings, tell: Tell = log.warning) -> Iterator[Filesystem
         UnknownPlugin: one that was chosen isn't there.
     """
     zone = _zone(settings.timezone)
+    tell = functools.cache(tell)  # a view or a file concerns each source, and the user once
     with contextlib.ExitStack() as stack:
         home = account_dir(settings)
         downloads = Schedule(settings.connections)

@@ -18,15 +18,14 @@ from histfs.fuse import binding as fuse
 from histfs.fuse.callers import Crawlers
 from histfs.fuse.mountpoint import check_device, check_mountpoint
 from histfs.fuse.operations import Operations
-from histfs.mounting.collection import Tell
+from histfs.mounting.contact import PATIENCE
 from histfs.mounting.filesystem import Filesystem, compose
+from histfs.mounting.making import Tell
 from histfs.settings import Settings, default_trash
 from histfs.simulator import Settings as SimulatorSettings
 from histfs.simulator import Simulator
 from histfs.trash import Trash
 
-#: Seconds in which a source beside the first one has to say whether it can be listed.
-_PATIENCE = 5.0
 #: Conversations of the sample history.
 _CALLS = 12
 
@@ -137,7 +136,7 @@ def _contact(filesystems: Sequence[Filesystem], tell: Tell) -> None:
                 raise
             tell(f"{filesystem.settings.profile}: {error}")
         for collection in filesystem.collections[1:]:
-            collection.contact.ask(Waiter(_PATIENCE))
+            collection.contact.ask(Waiter(PATIENCE))
 
 
 def _tree(filesystems: Sequence[Filesystem], mountpoint: Path) -> Folder:

@@ -52,6 +52,11 @@ class Contact:
         """
         try:
             self._request()
+        except HistfsError as error:
+            self._failure = (self._clock(), error)
+            raise
+        else:
+            self._failure = None
         finally:
             self._asked = True
 
@@ -77,18 +82,21 @@ class Contact:
         return failure is None or not isinstance(failure[1], NotOffered) or self._known()
 
     def check(self, waiter: Waiter) -> None:
-        """See whether the source may be listed.
+        """See whether the source can be listed: a folder of which nothing is known isn't empty.
 
         Raises:
-            KeyRefused: the key may not do that, and nothing is known.
+            SourceError, NoSpace, CacheFailed: it can't, and nothing is known.
         """
         self._meet(waiter)
         failure = self._failure
-        if failure is not None and self._clock() - failure[0] > _AGAIN:
+        if failure is None or self._known():
+            return
+        if not isinstance(failure[1], KeyRefused) or self._clock() - failure[0] > _AGAIN:
             self.ask(waiter)
             failure = self._failure
-        if failure is not None and isinstance(failure[1], KeyRefused) and not self._known():
-            raise failure[1]
+        if failure is not None and not self._known():
+            # It is raised again and again: its traceback must not grow with each.
+            raise failure[1].with_traceback(None)
 
     def _request(self) -> None:
         self._reader.read(ALWAYS).next()

@@ -7,7 +7,7 @@ characters.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import msgspec
@@ -132,7 +132,7 @@ class Status:
     requests: Mapping[str, int]
     last_error: Failure | None
     sources: Mapping[str, SourceStatus] = field(default_factory=dict)
-    others: Sequence[Status] = ()
+    others: Sequence[Status] = field(default_factory=list)
 
     @classmethod
     def from_json(cls, content: bytes) -> Status:
@@ -161,29 +161,25 @@ class Status:
         Args:
             zone: in which times are told.
         """
-
-        def time(moment: int) -> str:
-            return zone.local(moment).strftime("%Y-%m-%d %H:%M:%S")
-
-        if self.scan.complete:
-            known = "the whole history is known"
-        elif self.scan.down_to is None:
-            known = "the history is known in parts"
-        else:
-            known = f"the history is known down to {time(self.scan.down_to)}"
-        error = self.last_error
-        rows = {
-            "histfs": f"{self.version}, process {self.pid}, mounted {time(self.since)}",
-            "account": f"{self.account.profile}, {self.account.base_url}",
-            "key from": self.account.key_from or "unknown",
-            "items": f"{self.items:,}; {known}{_STATES.get(self.scan.state, '')}",
-            "audio cache": f"{_amount(self.cache.bytes)} of {_amount(self.cache.limit)}",
-            "requests": ", ".join(f"{n:,} {kind}" for kind, n in self.requests.items()),
-            "last error": f"{time(error.at)} {error.message}" if error else "none",
-        }
-        width = max(map(len, rows))
-        told = (f"  {name:{width}}  {text}" for name, text in rows.items())
+        rows = [
+            ("histfs", f"{self.version}, process {self.pid}, mounted {_time(self.since, zone)}")
+        ]
+        for each in (self, *self.others):
+            rows += each._account_rows(zone)
+        width = max(len(name) for name, _ in rows)
+        told = (f"  {name:{width}}  {text}".rstrip() for name, text in rows)
         return [shown(self.mountpoint), *map(shown, told)]
+
+    def _account_rows(self, zone: Zone) -> Iterator[tuple[str, str]]:
+        """Yield the name and the text of each line about the account."""
+        yield "account", f"{self.account.profile}, {self.account.base_url}"
+        yield "key from", self.account.key_from or "unknown"
+        yield "audio cache", f"{_amount(self.cache.bytes)} of {_amount(self.cache.limit)}"
+        yield from _source_rows(self, zone)
+        for name, source in self.sources.items():
+            yield name, ""
+            for row, text in _source_rows(source, zone):
+                yield f"  {row}", text
 
 
 def windows_of(spans: Iterable[Span]) -> list[Window]:
@@ -195,6 +191,24 @@ def windows_of(spans: Iterable[Span]) -> list[Window]:
         )
         for span in spans
     ]
+
+
+def _source_rows(source: SourceStatus | Status, zone: Zone) -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of each line about a source."""
+    scan, error = source.scan, source.last_error
+    if scan.complete:
+        known = "the whole history is known"
+    elif scan.down_to is None:
+        known = "the history is known in parts"
+    else:
+        known = f"the history is known down to {_time(scan.down_to, zone)}"
+    yield "items", f"{source.items:,}; {known}{_STATES.get(scan.state, '')}"
+    yield "requests", ", ".join(f"{n:,} {kind}" for kind, n in source.requests.items())
+    yield "last error", f"{_time(error.at, zone)} {error.message}" if error else "none"
+
+
+def _time(moment: int, zone: Zone) -> str:
+    return zone.local(moment).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _amount(size: int) -> str:

@@ -9,9 +9,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from histfs.core.times import ALWAYS, Span, Zone
-from histfs.status import Account, Cache, Failure, Scan, Status, Window, shown, windows_of
+from histfs.status import (
+    Account,
+    Cache,
+    Failure,
+    Scan,
+    SourceStatus,
+    Status,
+    Window,
+    shown,
+    windows_of,
+)
 
 NOON = 1_714_651_200
+CALLS = SourceStatus(
+    items=12,
+    windows=windows_of([ALWAYS]),
+    scan=Scan(False, None, "reading"),
+    requests={"list": 1, "get": 3},
+    last_error=Failure(NOON, "no permission"),
+)
 
 
 def status(**changed):
@@ -59,6 +76,12 @@ def test_whatever_it_says_it_is_read_again(windows, text):
     assert Status.from_json(content) == made
 
 
+def test_other_sources_and_other_accounts_are_read_again():
+    other = status(account=Account("home", "https://api.elevenlabs.io"), items=7)
+    made = status(sources={"conversations": CALLS}, others=[other])
+    assert Status.from_json(made.to_file()) == made
+
+
 @pytest.mark.parametrize("odd", ["bytes\udcff", "\ud800"])
 def test_a_path_that_is_not_utf_8_is_read_again(odd):
     assert Status.from_json(status(mountpoint=odd).to_file()) == status(mountpoint=odd)
@@ -104,10 +127,30 @@ def test_it_is_told_in_aligned_lines():
         "  histfs       0.1.0, process 42, mounted 2024-05-02 12:00:00",
         "  account      default, https://api.elevenlabs.io",
         "  key from     the command pass",
-        "  items        12,345; the whole history is known",
         "  audio cache  3.0 MB of 2.0 GB",
+        "  items        12,345; the whole history is known",
         "  requests     1,500 list, 0 get, 7 audio, 0 delete",
         "  last error   none",
+    ]
+
+
+def test_other_sources_are_told_below_the_first_and_then_other_accounts():
+    home = Account("home", "https://eu.example", "the file /k")
+    told = lines(sources={"conversations": CALLS}, others=[status(account=home, items=7)])
+    assert told[5:] == [
+        "  items          12,345; the whole history is known",
+        "  requests       1,500 list, 0 get, 7 audio, 0 delete",
+        "  last error     none",
+        "  conversations",
+        "    items        12; the history is known in parts; reading it",
+        "    requests     1 list, 3 get",
+        "    last error   2024-05-02 12:00:00 no permission",
+        "  account        home, https://eu.example",
+        "  key from       the file /k",
+        "  audio cache    3.0 MB of 2.0 GB",
+        "  items          7; the whole history is known",
+        "  requests       1,500 list, 0 get, 7 audio, 0 delete",
+        "  last error     none",
     ]
 
 
@@ -122,7 +165,7 @@ def test_it_is_told_in_aligned_lines():
     ],
 )
 def test_it_tells_how_far_the_history_is_known(scan, said):
-    assert lines(scan=scan)[4].endswith(said)
+    assert lines(scan=scan)[5].endswith(said)
 
 
 def test_the_last_error_is_told_with_its_time():
@@ -139,6 +182,8 @@ def test_nothing_reaches_the_terminal_as_an_escape(odd):
         last_error=Failure(NOON, odd),
         requests={odd: 1},
         scan=Scan(False, None, odd),
+        sources={odd: CALLS},
+        others=[status(account=Account(odd, odd, odd))],
     )
     assert all(line.isprintable() for line in told)
     assert status(mountpoint=odd).to_json().isprintable()

@@ -91,8 +91,9 @@ def choose(kind: str, names: Iterable[str]) -> list[Plugin]:
     chosen = []
     for name in dict.fromkeys(names):
         if name not in known:
+            there = (plugin.name for plugin in known.values() if plugin.make is not None)
             raise UnknownPlugin(
-                f"there is no {kind} {shown(name)!r}: choose of {', '.join(known)}"
+                f"there is no {kind} {shown(name)!r}: choose of {', '.join(there)}"
                 " (histfs plugins says more)"
             )
         chosen.append(known[name])

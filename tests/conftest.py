@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, settings
 from histfs.simulator import Settings, Simulator
 from tests.support.bindings import BINDINGS, missing
 
+#: Packages of their own, which are installed to be tested (test_examples.py).
+collect_ignore = ["examples"]
+
 # On a machine that does other things, too, an example may take any time, and so may making it.
 settings.register_profile("searching", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # The same examples each time: a change that breaks nothing breaks no test. To look for others:

@@ -1,0 +1,164 @@
+"""Other packages' plugins in a mount: those of the example, and those with every fault there is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from histfs.simulator import Settings, Simulator
+from tests.support.mounts import mounted
+from tests.support.patience import eventually
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+#: The second of May in 2024, a quarter to twelve.
+NOON = 1_714_650_306
+
+
+@pytest.fixture(scope="module")
+def install(tmp_path_factory):
+    """Install an example, for those alone who have the directory on their path."""
+    sites = {}
+
+    def install(name):
+        if name not in sites:
+            directory = tmp_path_factory.mktemp(name)
+            copy = shutil.copytree(EXAMPLES / name, directory / name)
+            site = directory / "site"
+            command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-q"]
+            offline = ["--no-build-isolation", "--no-deps", "--no-index"]
+            subprocess.run([*command, *offline, "--target", site, copy], check=True, timeout=100)
+            sites[name] = site
+        return sites[name]
+
+    return install
+
+
+@pytest.fixture
+def server():
+    with Simulator(Settings(items=12, days=3)) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """A folder with two recordings, which the configuration file names."""
+    folder = tmp_path / "recordings"
+    (folder / "talks").mkdir(parents=True)
+    (folder / "hello.mp3").write_bytes(b"hello audio")
+    (folder / "hello.txt").write_text("Hello there")
+    (folder / "talks" / "long.wav").write_bytes(b"long audio" * 20_000)
+    (folder / "talks" / "long.txt").write_text("word " * 150)
+    for number, path in enumerate([folder / "hello.mp3", folder / "talks" / "long.wav"]):
+        os.utime(path, (NOON + number, NOON + number))
+    config = Path(os.environ["XDG_CONFIG_HOME"]) / "histfs" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f'[sources.recordings]\nfolder = "{folder}"\n')
+    return folder
+
+
+def below(directory: Path, *names: str) -> list[str]:
+    return sorted(path.name for path in directory.joinpath(*names).iterdir())
+
+
+@pytest.mark.fuse
+def test_a_source_a_view_and_a_file_of_another_package(
+    install, server, recordings, tmp_path, binding
+):
+    env = {"PYTHONPATH": str(install("recordings"))}
+    with mounted(server, tmp_path, binding, env=env) as mount:
+        home = mount.path / "recordings"
+        hello, long = sorted((home / "by-date/2024/05/02").iterdir())
+        assert hello.name == "2024-05-02T11-45-06_hello-there_hello%2Emp3"
+        assert below(hello) == ["audio.mp3", "meta.json", "text.txt", "words.txt"]
+        assert (hello / "audio.mp3").read_bytes() == b"hello audio"
+        assert (hello / "text.txt").read_text() == "Hello there\n"
+        assert (hello / "words.txt").read_text() == "2\n"
+        assert (long / "audio.wav").read_bytes() == b"long audio" * 20_000
+        assert below(home, "by-length") == ["long", "short"]
+        assert (home / "by-length/long" / long.name).readlink() == Path("../..", *long.parts[-5:])
+        # The view and the file are there for the history, too.
+        found = {path.name for path in (mount.path / "by-length").glob("*/*")}
+        assert found == {path.name for path in mount.items()}
+        item = mount.items()[0]
+        words = len((item / "text.txt").read_text().split())
+        assert (item / "words.txt").read_text() == f"{words}\n"
+        # What comes, and what goes.
+        shutil.rmtree(hello)
+        assert not (recordings / "hello.mp3").exists()
+        assert below(home, "by-length") == ["long"]
+    assert len(list((tmp_path / "trash").rglob("audio.mp3"))) == 1
+
+
+@pytest.mark.fuse
+def test_a_folder_that_cant_be_read_is_an_error_and_not_empty(
+    install, server, recordings, tmp_path, binding
+):
+    env = {"PYTHONPATH": str(install("recordings"))}
+    elsewhere = recordings.rename(tmp_path / "elsewhere")
+    with mounted(server, tmp_path, binding, "--listing-ttl", "0", env=env) as mount:
+        home = mount.path / "recordings"
+        assert code_of(os.listdir, home / "by-date") == "EIO"
+        elsewhere.rename(recordings)
+        eventually(lambda: code_of(os.listdir, home / "by-date") is None)
+        day = home / "by-date/2024/05/02"
+        known = below(day)
+        assert len(known) == 2
+        # What is known is shown, as with any source that doesn't answer.
+        recordings.rename(elsewhere)
+        assert below(day) == known
+
+
+def code_of(call, *arguments):
+    try:
+        call(*arguments)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return None
+
+
+LEFT_OUT = [
+    "the source nothing of broken 0.1 is left out: NoneType is no source: it has no traits",
+    "the source traitless of broken 0.1 is left out: object is no source: it has no traits",
+    "the source unmade of broken 0.1 is left out: OSError: the disk is on fire",
+    "the source viewless of broken 0.1 is left out: Viewless is no source: it has no list",
+    "the source lost of broken 0.1 is left out: there is no view 'by-nothing': choose of ",
+    "the view by-voice of broken 0.1 is left out: histfs ",
+    "the view by-import of broken 0.1 is left out: ModuleNotFoundError: No module named 'a_module",
+    "the view by-typo of broken 0.1 is left out: AttributeError: module 'broken' has no attribute",
+    "the view by-half of broken 0.1 is left out: ByHalf is no view: it has no depth",
+    "the view by-slash of broken 0.1 is left out: no folder can be called 'by/slash'",
+    "the view by name of broken 0.1 is left out: a name is 1 to 20 letters, digits, - and _",
+    "the view number of broken 0.1 is left out: broken:number can't be called",
+    "the view another of broken 0.1 is left out: there is another view in the folder by-fault",
+    "the file half of broken 0.1 is left out: HalfFile is no file: it has no deletes",
+]
+
+
+@pytest.mark.fuse
+def test_what_is_broken_is_told_once_and_the_rest_goes_on(install, server, tmp_path, binding):
+    env = {"PYTHONPATH": str(install("broken"))}
+    with mounted(server, tmp_path, binding, env=env) as mount:
+        assert below(mount.path) == [
+            "by-date", "by-fault", "by-source", "by-voice", "conversations",
+        ]  # fmt: skip
+        assert len(mount.items()) == len(mount.items("by-voice")) == 12
+        assert code_of(os.listdir, mount.path / "by-fault") == "EIO"
+        item = mount.items()[0]
+        assert below(item) == ["audio.mp3", "faulty.txt", "meta.json", "text.txt"]
+        assert code_of(os.stat, item / "faulty.txt") == "EIO"
+        assert code_of((item / "faulty.txt").read_bytes) == "EIO"
+        assert len((item / "audio.mp3").read_bytes()) > 1000
+        # What can't be copied isn't deleted.
+        assert code_of(os.unlink, item / "audio.mp3") == "EIO"
+        lines = mount.log.read_text().splitlines()
+    told = [line for line in lines if "left out" in line]
+    assert len(told) == len(LEFT_OUT), "\n".join(told)
+    for expected in LEFT_OUT:
+        assert sum(expected in line for line in told) == 1, expected
+    assert sum("ZeroDivisionError: no name in filename" in line for line in lines) == 1

@@ -14,10 +14,9 @@ import click
 from histfs import logs
 from histfs.background import Ready, run_in_background
 from histfs.cli.exits import reported, warn
-from histfs.cli.layers import Given, Repeatable, rank, setting
+from histfs.cli.layers import Given, Repeatable, setting
 from histfs.cli.options import (
     MaybeEmpty,
-    checked,
     no_trash_option,
     profiles_settings,
     read_only_option,
@@ -33,7 +32,6 @@ from histfs.settings import (
     DEFAULT_CRAWLERS,
     OptionError,
     Settings,
-    parse_mount_options,
     parse_patterns,
 )
 
@@ -52,14 +50,6 @@ _OF_THE_MOUNT: dict[str, Callable[[Settings], object]] = {
 @click.argument("mountpoint", type=click.Path(readable=False, path_type=Path))
 @click.option("-f", "--foreground", is_flag=True, help="Stay here, log to the terminal.")
 @click.option("-d", "--debug", is_flag=True, help="Show every call (stays in the foreground).")
-@click.option(
-    "-o",
-    "options",
-    multiple=True,
-    metavar="OPT[,OPT…]",
-    help="Mount options: ro, placement=links|dir, sources=, views=, files=, umask=077, uid=, gid=,"
-    " allow_other, nonempty.",
-)
 @click.option("--demo", "is_demo", is_flag=True, help="Mount a sample history; needs no key.")
 @click.option(
     "--profiles",
@@ -163,20 +153,10 @@ def _accounts(given: Given) -> list[Settings]:
 
 
 def _settings(given: Given) -> Settings:
-    texts = ("ro", *given["options"]) if given["read_only"] else given["options"]
-    options = parse_mount_options(texts)
-    chosen = {
-        kind: names
-        for kind in ("sources", "views", "files")
-        if (names := getattr(options, kind)) is not None and rank("options") <= rank(kind)
-    }
-    settings = replace(
+    return replace(
         tree_settings(given, Secret("") if given["is_demo"] else None),
-        options=options,
         trash=trash_of(given),
         exact_sizes=given["sizes"] == "exact",
         crawlers=parse_patterns(given["crawlers"]),
         debug=given["debug"],
-        **chosen,
     )
-    return checked(settings)

@@ -36,6 +36,7 @@ from histfs.settings import (
     default_trash,
     parse_base_url,
     parse_duration,
+    parse_mount_options,
     parse_names,
     parse_size,
 )
@@ -136,6 +137,14 @@ _ACCOUNT = [
     ),
 ]
 _TREE = [
+    click.option(
+        "-o",
+        "options",
+        multiple=True,
+        metavar="OPT[,OPT…]",
+        help="Mount options: ro, placement=links|dir, sources=, views=, files=, umask=077, uid=,"
+        " gid=, allow_other, nonempty.",
+    ),
     setting(
         "--views",
         metavar="NAME[+NAME…]",
@@ -226,23 +235,30 @@ def account_settings(given: Given, key: Secret | None = None) -> Settings:
         timeout=given["timeout"],
         sources=_names(given, "sources"),
     )
-    return checked(settings)
+    return _checked(settings)
 
 
 def tree_settings(given: Given, key: Secret | None = None) -> Settings:
-    """Return the settings that `tree_options` gave; any other has its default.
+    """Return the settings that `tree_options` and `read_only_option` gave; others have defaults.
 
     Args and Raises:
         As `account_settings`.
     """
+    read_only = ("ro",) if given.get("read_only") else ()
+    options = parse_mount_options((*read_only, *given["options"]))
+    chosen = {
+        kind: names
+        for kind in ("sources", "views", "files")
+        if (names := getattr(options, kind)) is not None and rank("options") <= rank(kind)
+    }
     settings = replace(
         account_settings(given, key),
+        options=options,
         listing_ttl=given["listing_ttl"],
         timezone=given["timezone"],
-        views=_names(given, "views"),
-        files=_names(given, "files"),
+        **{"views": _names(given, "views"), "files": _names(given, "files"), **chosen},
     )
-    return checked(settings)
+    return _checked(settings)
 
 
 def cache_settings(given: Given, key: Secret | None = None) -> Settings:
@@ -261,7 +277,7 @@ def cache_settings(given: Given, key: Secret | None = None) -> Settings:
     )
 
 
-def checked(settings: Settings) -> Settings:
+def _checked(settings: Settings) -> Settings:
     """Return settings of which the plugins are there.
 
     Raises:

@@ -32,6 +32,7 @@ from histfs.core.errors import (
     Interrupted,
     KeyRefused,
     Missing,
+    NoAudio,
     NoSpace,
     NotArchived,
     RateLimited,
@@ -166,7 +167,7 @@ class Removal:
         Returns:
             Why a part of it can't be copied; None when all of it can.
         """
-        with contextlib.suppress(Missing):  # where there is no audio nobody loses any
+        with contextlib.suppress(Missing, NoAudio):  # where there is none nobody loses any
             if file is not None:
                 file.before_delete(item, waiter)
         try:

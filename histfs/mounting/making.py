@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from histfs import plugins
@@ -103,8 +103,15 @@ def make_files(
         if file is not None:
             made[plugin] = file
     files = [made[plugin] for plugin in shown if plugin in made]
-    files.sort(key=lambda file: file.deletes)
-    return files, list(made.values())
+    return _last_deletes(files), _last_deletes(made.values())
+
+
+def _last_deletes(files: Iterable[ItemFile]) -> list[ItemFile]:
+    """Return files with those that delete the item behind the others.
+
+    A copy is made in this order, too: the details tell whether there is audio at all.
+    """
+    return sorted(files, key=lambda file: file.deletes)
 
 
 def _made(plugin: Plugin, argument: object) -> Any:  # noqa: ANN401 - of its kind

@@ -59,7 +59,7 @@ class Mount:
 
 @contextlib.contextmanager
 def mounted(
-    simulator: Simulator,
+    simulator: Simulator | None,
     directory: Path,
     binding: str,
     *arguments: object,
@@ -70,7 +70,7 @@ def mounted(
     """Mount the simulator's history; the process must end with status 0 and a clean log.
 
     Args:
-        simulator: the server.
+        simulator: the server; None where the arguments say which, and whence the key.
         directory: where the mountpoint, the cache and the log are made, or found again.
         binding: which FUSE library.
         arguments: more of the command line.
@@ -80,12 +80,14 @@ def mounted(
     """
     mountpoint, log = directory / "mnt", directory / "log"
     mountpoint.mkdir(exist_ok=True, parents=True)
+    server = [] if simulator is None else ["--base-url", simulator.base_url]
     line = command(
-        "mount", "-f", mountpoint, "--base-url", simulator.base_url,
+        "mount", "-f", mountpoint, *server,
         "--cache-dir", directory / "cache", "--trash", directory / "trash", "--timezone", "UTC",
         *arguments, program=program,
     )  # fmt: skip
-    full = environment(binding, simulator.api_key, **(env or {}))
+    key = "nobodys-key" if simulator is None else simulator.api_key
+    full = environment(binding, key, **(env or {}))
     with log.open("w") as output:
         process = subprocess.Popen(line, env=full, stdout=output, stderr=output, text=True)
     mount = Mount(mountpoint, process, log)

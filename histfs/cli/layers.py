@@ -7,7 +7,7 @@ a setting passes over it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from histfs.cli.exits import reported
 from histfs.config import Layer, read_config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Made = TypeVar("Made")
 Given = Mapping[str, Any]
 
 #: What may stand in the configuration file.
@@ -83,17 +84,21 @@ class Repeatable(click.Command):
         return super().parse_args(ctx, args)
 
 
-def for_profiles(names: list[str]) -> Iterator[tuple[str, Given]]:
-    """Yield the names of profiles, and what click's options would be with each as ``--profile``.
+def for_profiles(names: Iterable[str], make: Callable[[str, Given], Made]) -> list[Made]:
+    """Tell a `Repeatable` command the same again with each of several profiles.
 
-    That is the current context of the one who asks, until he asks for the next.
+    Args:
+        names: of the profiles.
+        make: called with each, and with what click's options are then; what it gives is returned.
     """
     outer = click.get_current_context()
     arguments = outer.meta[_ARGUMENTS]
+    made = []
     for name in names:
         told = ["--profile", name, *arguments]
         with outer.command.make_context(outer.info_name, told, outer.parent) as context:
-            yield name, context.params
+            made.append(make(name, context.params))
+    return made
 
 
 def layer() -> Layer:

@@ -305,15 +305,16 @@ def profiles_settings(names: str, make: Callable[[Given], Settings]) -> list[Set
     """
     if given_at_all("profile"):
         raise OptionError("--profile (HISTFS_PROFILE) and --profiles exclude each other")
-    made = []
-    for name, given in for_profiles(parse_profiles(names)):
+
+    def in_folder(name: str, given: Given) -> Settings:
         if not in_file(min(_KEYS, key=rank)):
             raise OptionError(
                 f"which key is that of the profile {name}? With --profiles each one's api-key-file"
                 " or api-key-command stands in the configuration file, and nowhere else"
             )
-        made.append(replace(make(given), folder=name))
-    return made
+        return replace(make(given), folder=name)
+
+    return for_profiles(parse_profiles(names), in_folder)
 
 
 def trash_of(given: Given) -> Path | None:

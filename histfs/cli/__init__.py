@@ -10,9 +10,13 @@ import click
 
 from histfs import __version__
 from histfs.cli.cache import cache
+from histfs.cli.cat import cat
 from histfs.cli.doctor import doctor
 from histfs.cli.exits import reported
+from histfs.cli.ls import ls
 from histfs.cli.mount import mount
+from histfs.cli.plugins import plugins
+from histfs.cli.rm import rm
 from histfs.cli.simulate import simulate
 from histfs.cli.status import status
 from histfs.cli.sync import sync
@@ -50,11 +54,15 @@ def histfs() -> None:
 
 histfs.add_command(mount)
 histfs.add_command(umount)
+histfs.add_command(ls)
+histfs.add_command(cat)
+histfs.add_command(rm)
 histfs.add_command(sync)
 histfs.add_command(status)
 histfs.add_command(doctor)
 histfs.add_command(cache)
 histfs.add_command(trash)
+histfs.add_command(plugins)
 histfs.add_command(simulate)
 
 

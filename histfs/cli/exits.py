@@ -1,5 +1,6 @@
 """Exit statuses (sysexits.h), and the one line that the user is told.
 
+1  a path that isn't there, or can't be listed, read or deleted; an output that nobody takes
 2  the command line, a mountpoint that can't be used, or what the trash doesn't hold
 65  damaged clips in the cache, or files in the trash
 69  the server, a mount, or FUSE, is not to be had
@@ -29,8 +30,10 @@ from histfs.core.errors import (
     KeyRefused,
     MissingPermission,
     NoSpace,
+    NotArchived,
     NotComplete,
     NotReady,
+    PathError,
     RateLimited,
     SourceError,
     Unreachable,
@@ -42,6 +45,11 @@ from histfs.plugins import UnknownPlugin
 from histfs.settings import NoKey, OptionError, SettingsError
 from histfs.status import NoStatus
 from histfs.trash import NotInTrash, TrashDamaged, TrashFailed
+
+
+class Refused(HistfsError):
+    """What a command doesn't do; the message says why, and what to do."""
+
 
 STATUS: dict[type[BaseException], int] = {
     MountpointBusy: 75,
@@ -65,6 +73,8 @@ STATUS: dict[type[BaseException], int] = {
     Interrupted: 75,
     NoSpace: 75,
     SourceError: 69,
+    PathError: 1,
+    Refused: 1,
 }
 
 _ADVICE: dict[type[BaseException], str] = {
@@ -82,6 +92,8 @@ log = logging.getLogger(__name__)
 
 def status_of(error: BaseException) -> int:
     """Return the exit status for an exception."""
+    if isinstance(error, NotArchived) and error.__cause__ is not None:
+        return status_of(error.__cause__)  # the trash, the cache, the server or the key
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), BUG)
 
 
@@ -96,9 +108,14 @@ def line_of(error: BaseException) -> str:
     return f"histfs: {advised(error)}"
 
 
-def tell(error: BaseException) -> int:
-    """Tell the user of an exception, and return its exit status."""
-    _print(line_of(error))
+def tell(error: BaseException, about: str = "") -> int:
+    """Tell the user of an exception, and return its exit status.
+
+    Args:
+        error: the exception.
+        about: what it concerns, where it is one of several.
+    """
+    _print(line_of(error) if not about else f"histfs: {about}: {advised(error)}")
     return status_of(error)
 
 

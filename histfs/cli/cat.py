@@ -1,0 +1,46 @@
+"""``histfs cat``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from histfs.cli.options import tree_options, tree_settings
+from histfs.cli.output import Output
+from histfs.cli.unmounted import Unmounted, paths_argument, unmounted
+
+_CHUNK = 128 << 10
+
+
+@click.command(context_settings={"show_default": True})
+@paths_argument
+@tree_options
+def cat(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's options
+    """Print files of your history, without a mount: texts, metadata, audio.
+
+    PATH is what comes after the mountpoint. Audio is kept in the cache, as by a mount.
+
+    \b
+    Examples:
+      histfs cat conversations/by-call/CALL_SID/text.txt
+      histfs cat by-date/2024/05/02/2024-05-02T11-45-06_hello-world_ja9x…/audio.mp3 | mpv -
+    """  # noqa: D301 - the control character is click's
+    output = Output()
+    with unmounted(tree_settings(given)) as there:
+        status = there.each(paths, lambda path: output.copy(_pieces(there, path)))
+    click.get_current_context().exit(status)
+
+
+def _pieces(there: Unmounted, path: str) -> Iterator[bytes]:
+    """Yield the bytes of a file as they come."""
+    path, _ = there.followed(path)
+    _, file = there.tree.open(path, there.waiter())
+    try:
+        offset = 0
+        while piece := file.read(offset, _CHUNK, there.waiter()):
+            yield piece
+            offset += len(piece)
+    finally:
+        file.close()

@@ -1,0 +1,85 @@
+"""``histfs rm``."""
+
+from __future__ import annotations
+
+import posixpath
+import shlex
+import stat
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from histfs.cli.exits import Refused
+from histfs.cli.options import (
+    no_trash_option,
+    read_only_option,
+    trash_of,
+    trash_option,
+    tree_options,
+    tree_settings,
+)
+from histfs.cli.output import Output
+from histfs.cli.unmounted import Unmounted, paths_argument, unmounted
+from histfs.core.errors import IsADirectory, NotPermitted
+from histfs.trash import Trash
+
+
+@click.command(context_settings={"show_default": True})
+@paths_argument
+@click.option("-v", "--verbose", is_flag=True, help="Say what was deleted.")
+@read_only_option
+@trash_option
+@no_trash_option
+@tree_options
+def rm(paths: tuple[str, ...], verbose: bool, **given: Any) -> None:  # noqa: ANN401
+    """Delete items from your history, without a mount.
+
+    PATH is what comes after the mountpoint: an item's directory, or its audio. A copy goes into the
+    trash first (histfs trash --help). Whole days, and links, are not deleted.
+
+    \b
+    Examples:
+      histfs rm -v by-date/2024/05/02/2024-05-02T11-45-06_hello-world_ja9x…
+    """  # noqa: D301 - the control character is click's
+    settings, trash = tree_settings(given), trash_of(given)
+    if settings.options.read_only:
+        raise Refused("nothing is deleted, as you said read-only: leave it out")
+    if trash is not None:
+        Trash(trash).open()
+    output = Output()
+    with unmounted(replace(settings, trash=trash)) as there:
+
+        def delete(path: str) -> None:
+            deleted = _delete(there, path)
+            if verbose:
+                output.line(f"deleted {deleted}")
+
+        status = there.each(paths, delete)
+    output.flush()
+    click.get_current_context().exit(status)
+
+
+def _delete(there: Unmounted, path: str) -> str:
+    """Delete an item, and return the path at which it was.
+
+    Raises:
+        Refused: it is no item.
+        HistfsError: it could not be deleted.
+    """
+    path, attributes = there.followed(path)
+    if attributes.kind == stat.S_IFLNK:
+        item, _ = there.followed(path, last=True)
+        raise Refused(f"a link is not deleted, its item is: histfs rm {_argument(item)}")
+    try:
+        there.tree.delete(path, there.waiter())
+    except IsADirectory:
+        raise Refused("it is no item: give each of the items in it that is to be deleted") from None
+    except NotPermitted:
+        above = _argument(posixpath.dirname(path))
+        raise Refused(f"a file alone is not deleted, its item is: histfs rm {above}") from None
+    return path.lstrip("/")
+
+
+def _argument(path: str) -> str:
+    return shlex.quote(path.lstrip("/"))

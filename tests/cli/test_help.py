@@ -17,13 +17,14 @@ def test_the_version_is_told(run, option):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ([], ["mount", "umount", "sync", "status", "cache", "simulate", "deletes the item"]),
+        ([], ["mount", "umount", "ls", "cat", "rm", "sync", "status", "cache", "plugins", "simulate", "deletes the item"]),
         (
             ["mount"],
             ["MOUNTPOINT", "histfs umount", "ELEVENLABS_API_KEY", "--api-key-file", "--read-only",
              "--api-key-command", "--insecure-http",
              "--demo", "--foreground", "--base-url", "--cache-dir", "--audio-cache-size",
              "--listing-ttl", "--timezone", "--sizes", "--timeout", "--config", "placement=",
+             "--views", "--files", "--sources", "views=", "--profile NAME", "--profiles NAME",
              "umask", "deletes the item"],
         ),
         (["umount"], ["MOUNTPOINT", "--lazy"]),
@@ -39,6 +40,10 @@ def test_the_version_is_told(run, option):
             ["cache", "verify"],
             ["--json", "--base-url", "--api-key-file", "--cache-dir", "--config", "are removed"],
         ),
+        (["ls"], ["[PATH]…", "--long", "--json", "--listing-ttl", "--timezone", "--views", "jq"]),
+        (["cat"], ["PATH…", "--cache-dir", "--timeout"]),
+        (["rm"], ["PATH…", "--verbose", "--trash", "--no-trash", "--read-only", "A copy"]),
+        (["plugins"], ["--json", "No key"]),
         (["simulate"], ["--port", "--items", "--latency", "Ctrl-C"]),
     ],
     ids=lambda value: " ".join(value)[:10],

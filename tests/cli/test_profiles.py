@@ -228,12 +228,15 @@ def test_two_profiles_may_show_one_account(servers, tmp_path, binding, config, p
     arguments = ["--config", file, "--profiles", "all,days"]
     with mounted(None, tmp_path, binding, *arguments) as mount:
         items = list((mount.path / "all" / "by-date").glob("*/*/*/*"))
-        for item in items:
-            same = next((mount.path / "days" / "by-day").glob(f"*/{item.name}"))
-            mp3 = next(item.glob("audio.*"))
-            assert mp3.read_bytes() == (same / mp3.name).read_bytes()
-            assert mp3.stat().st_ino != (same / mp3.name).stat().st_ino
-        assert work.counts[AUDIO] == len(items) == 5
+        clips = {next(item.glob("audio.*")): item.name for item in items}
+        contents = {clip: clip.read_bytes() for clip in clips}
+        eventually(lambda: len(list((tmp_path / "cache").glob("*/audio/*/*"))) == 5)
+        fetched = work.counts[AUDIO]
+        for clip, name in clips.items():
+            same = next((mount.path / "days" / "by-day").glob(f"*/{name}")) / clip.name
+            assert same.read_bytes() == contents[clip]
+            assert same.stat().st_ino != clip.stat().st_ino
+        assert work.counts[AUDIO] == fetched == 5
         shutil.rmtree(items[0])
-        left = (mount.path / "days" / "by-day").glob("*/*")
-        assert items[0].name not in {path.name for path in left}
+        left = {path.name for path in (mount.path / "days" / "by-day").glob("*/*")}
+        assert left == {item.name for item in items[1:]}

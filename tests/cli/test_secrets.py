@@ -66,7 +66,7 @@ def test_a_mount_says_where_its_key_comes_from(simulator, tmp_path, binding, run
         told = run("status", mount.path)
         told_to_programs = run("status", mount.path, "--json")
         status = (mount.path / ".histfs").read_text()
-    assert "key from     the command echo\n" in told.out
+    assert "key from       the command echo\n" in told.out
     assert '"key_from": "the command echo"' in told_to_programs.out
     assert simulator.api_key not in told.out + told_to_programs.out + status
 
@@ -111,10 +111,11 @@ def test_the_key_is_not_sent_to_another_machine_in_the_clear(run, place, tmp_pat
     assert asked_for.status == 69
 
 
-def test_whoever_logs_the_key_it_is_not_in_the_log(tmp_path):
+@pytest.mark.parametrize(("first", "others"), [(KEY, ""), ("x" * 9, f"Secret({KEY!r})")])
+def test_whoever_logs_the_key_it_is_not_in_the_log(tmp_path, first, others):
     code = (
         "import logging; from histfs import logs; from histfs.core.secret import Secret\n"
-        f"logs.start(foreground=True, debug=True, key=Secret({KEY!r}))\n"
+        f"logs.start(foreground=True, debug=True, key=Secret({first!r}), others=[{others}])\n"
         f"logging.info('a header: %s', {KEY!r})\n"
         f"try: raise ValueError({KEY!r})\n"
         "except ValueError: logging.exception('it failed')\n"

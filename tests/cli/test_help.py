@@ -17,7 +17,11 @@ def test_the_version_is_told(run, option):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ([], ["mount", "umount", "ls", "cat", "rm", "sync", "status", "cache", "plugins", "simulate", "deletes the item"]),
+        (
+            [],
+            ["mount", "umount", "ls", "cat", "rm", "sync", "status", "cache", "plugins", "simulate",
+             "deletes the item"],
+        ),
         (
             ["mount"],
             ["MOUNTPOINT", "histfs umount", "ELEVENLABS_API_KEY", "--api-key-file", "--read-only",

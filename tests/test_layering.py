@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "fuse": {"core"},
     "sources": {"core", "__version__"},
     "simulator": {"__version__"},
+    "testing": {"core"},
     "mounting": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "status",
         "plugins",
@@ -161,6 +162,12 @@ def test_modules_are_imported_by_a_computed_name_in_the_binding_alone():
         if (name := dynamic_name(node)) is not None and not isinstance(name, ast.Constant)
     }
     assert computed == {"histfs.fuse.binding"}
+
+
+def test_pytest_is_needed_by_those_who_test_alone():
+    found = importers("pytest", "_pytest")
+    assert found
+    assert {module for module in found if not module.startswith("histfs.testing")} == set()
 
 
 def test_requests_is_imported_in_one_module():

@@ -188,10 +188,10 @@ def is_component(name: object) -> bool:
 
 def _choices(plain: str, key: str) -> Iterator[str]:
     yield plain
-    yield _suffixed(plain, key[:8])
-    yield _suffixed(plain, key)
+    yield suffixed(plain, key[:8])
+    yield suffixed(plain, key)
     # Somebody gave another thing just this name.
-    yield from (_suffixed(plain, f"{key} {number}") for number in itertools.count(2))
+    yield from (suffixed(plain, f"{key} {number}") for number in itertools.count(2))
 
 
 def _shown(character: str) -> str:
@@ -201,7 +201,8 @@ def _shown(character: str) -> str:
     return " " if unicodedata.category(character)[0] in "CZ" else character
 
 
-def _suffixed(name: str, suffix: str) -> str:
+def suffixed(name: str, suffix: str) -> str:
+    """Return a name with something in brackets behind it, which the name makes room for."""
     return f"{_cut(name, NAME_MAX - len(suffix) - 3).rstrip('. ')} ({suffix})"
 
 

@@ -62,6 +62,15 @@ def recordings(tmp_path):
     return folder
 
 
+def test_the_example_passes_its_own_tests(install, tmp_path):
+    env = {**os.environ, "PYTHONPATH": str(install("recordings"))}
+    copy = shutil.copytree(EXAMPLES / "recordings", tmp_path / "recordings")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+
+
 def below(directory: Path, *names: str) -> list[str]:
     return sorted(path.name for path in directory.joinpath(*names).iterdir())
 

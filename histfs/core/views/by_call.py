@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from histfs.core.index import Index, Listed
 from histfs.core.item import Item
+from histfs.core.names import suffixed
 from histfs.core.views.base import At
 from histfs.core.views.by_facet import ByFacet
 
@@ -23,7 +24,7 @@ class ByCall(ByFacet):
 
     def items(self, at: At, index: Index) -> Iterator[Listed]:
         """Yield the conversations whose call id is known."""
-        return (listed for _, listed in self.aliases(at, index))
+        return iter(sorted(listed for _, listed in self.aliases(at, index)))
 
     def home(self, item: Item, index: Index) -> At | None:
         """Return the view's folder, where the item has a call id."""
@@ -32,6 +33,5 @@ class ByCall(ByFacet):
     def aliases(self, at: At, index: Index) -> Iterator[tuple[str, Listed]]:
         """Yield the conversations whose call id is known, with that id, safe in a path."""
         for name, value in self._values(index).items():
-            first, *others = index.having(self.facet, value.value)
-            yield name, first
-            yield from ((f"{name}_{other.key}", other) for other in others)
+            for number, listed in enumerate(index.having(self.facet, value.value)):
+                yield suffixed(name, listed.key) if number else name, listed

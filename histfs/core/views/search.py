@@ -33,8 +33,8 @@ class Search(Whole):
 
     def newest(self, at: At, index: Index) -> int | None:
         """Return the date of the newest item that was found, or of all where there is none."""
-        newest = [listed.date for listed in self.items(at, index)] if at else []
-        return max(newest, default=None) or index.newest(ALWAYS) or 0
+        dates = [listed.date for listed in self.items(at, index)] if at else []
+        return max(dates) if dates else index.newest(ALWAYS) or 0
 
     def subdirectories(self, at: At, index: Index) -> Sequence[str]:
         """Return nothing."""

@@ -1,0 +1,22 @@
+"""Each built-in file keeps the contract that those of other packages are held to."""
+
+from __future__ import annotations
+
+import pytest
+
+from histfs.core.files import AudioFile, ItemFile, MetaFile, SummaryFile, TextFile
+from histfs.core.guard import guarded
+from histfs.testing import FileContract
+
+
+@pytest.mark.parametrize("kind", [AudioFile, MetaFile, SummaryFile, TextFile])
+class TestBuiltIn(FileContract):
+    @pytest.fixture
+    def make(self, kind):
+        return kind
+
+
+class TestFenced(FileContract):
+    @pytest.fixture
+    def make(self):
+        return lambda library: guarded(TextFile(library), ItemFile, "the file text")

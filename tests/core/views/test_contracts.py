@@ -1,0 +1,61 @@
+"""Each built-in view keeps the contract that those of other packages are held to."""
+
+from __future__ import annotations
+
+import pytest
+
+from histfs.core.guard import guarded
+from histfs.core.views import (
+    ByAgent,
+    ByCall,
+    ByDate,
+    ByDay,
+    ByModel,
+    ByOutcome,
+    BySource,
+    ByVoice,
+    Search,
+    View,
+)
+from histfs.testing import ViewContract
+
+
+class TestByDate(ViewContract):
+    @pytest.fixture
+    def make(self):
+        return ByDate
+
+
+class TestByDay(ViewContract):
+    @pytest.fixture
+    def make(self):
+        return ByDay
+
+
+@pytest.mark.parametrize("kind", [ByVoice, BySource, ByModel, ByAgent, ByOutcome])
+class TestByFacet(ViewContract):
+    @pytest.fixture
+    def make(self, kind):
+        return kind
+
+
+class TestByCall(ViewContract):
+    @pytest.fixture
+    def make(self):
+        return ByCall
+
+
+class TestSearch(ViewContract):
+    @pytest.fixture
+    def make(self):
+        return Search
+
+    @pytest.fixture
+    def unlisted(self):
+        return [("hello world",), ("the",), ("nothing has this",)]
+
+
+class TestFenced(ViewContract):
+    @pytest.fixture
+    def make(self):
+        return lambda zone: guarded(ByDay(zone), View, "the view by-day")

@@ -1,0 +1,73 @@
+"""Each source, and each that wraps one, keeps the contract that those of others are held to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from histfs.core.guard import guarded
+from histfs.core.source import SPAN, Source
+from histfs.simulator import Settings, Simulator
+from histfs.sources.patient import Patient
+from histfs.sources.spanned import Spanned
+from histfs.sources.watched import Watched
+from histfs.testing import SourceContract
+from tests.support.memory import MemorySource, record
+
+
+class Timeless(MemorySource):
+    """A source that can't filter by time."""
+
+    def __init__(self, *arguments, **more):
+        super().__init__(*arguments, **more)
+        self.traits = replace(self.traits, filters=frozenset())
+
+    def list(self, query):
+        assert query.span == type(query)().span, "it was asked for what it can't do"
+        return super().list(query)
+
+
+def records():
+    return [record(f"id{n}", 1000 + n // 3, f"Number {n}") for n in range(20)]
+
+
+class TestMemorySource(SourceContract):
+    @pytest.fixture
+    def source(self):
+        return MemorySource(records(), page_size=7, tells_length=True)
+
+
+WRAPPERS = {
+    "spanned": lambda: Spanned(Timeless(records(), page_size=2)),
+    "patient": lambda: Patient(MemorySource(records()), 10),
+    "watched": lambda: Watched(MemorySource(records())),
+    "fenced": lambda: guarded(MemorySource(records()), Source, "the source memory"),
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+class TestWrapped(SourceContract):
+    @pytest.fixture
+    def source(self, wrapper):
+        source = WRAPPERS[wrapper]()
+        assert SPAN in source.traits.filters
+        return source
+
+
+@pytest.fixture
+def server():
+    with Simulator(Settings(items=25, conversations=15, days=5)) as simulator:
+        yield simulator
+
+
+class TestHistory(SourceContract):
+    @pytest.fixture
+    def source(self, server, make_history):
+        return make_history(server.base_url, server.api_key)
+
+
+class TestConversations(SourceContract):
+    @pytest.fixture
+    def source(self, server, make_conversations):
+        return make_conversations(server.base_url, server.api_key)

@@ -51,11 +51,13 @@ class Unmounted:
         tree: what a mount of the account would show.
         zone: of names.
         timeout: seconds in which any call on the tree has to end.
+        meet: prepares a path of the tree for the first call (`Filesystem.meet`).
     """
 
     tree: Folder
     zone: Zone
     timeout: float
+    meet: Callable[[str, Waiter], None]
 
     def waiter(self) -> Waiter:
         """Return the patience of one call."""
@@ -79,7 +81,9 @@ class Unmounted:
 
     def _done(self, path: str, act: Callable[[str], None]) -> int:
         try:
-            act(posixpath.normpath(f"/{path.lstrip('/')}"))
+            below = posixpath.normpath(f"/{path.lstrip('/')}")
+            self.meet(below, self.waiter())
+            act(below)
         except PathError as error:
             return tell(Refused(_SAID.get(type(error), "that can't be done with it")), path)
         except HistfsError as error:
@@ -96,7 +100,8 @@ def unmounted(settings: Settings) -> Iterator[Unmounted]:
     """
     logs.start(foreground=False, debug=False, key=settings.key)
     with compose(settings, warn) as filesystem:
-        yield Unmounted(filesystem.tree(int(time.time())), filesystem.zone, settings.timeout)
+        tree = filesystem.tree(int(time.time()))
+        yield Unmounted(tree, filesystem.zone, settings.timeout, filesystem.meet)
         landing = Waiter(_LANDING)
         for collection in filesystem.collections:
             collection.audio.settle(landing)

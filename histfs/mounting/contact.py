@@ -72,12 +72,17 @@ class Contact:
                 self._failure = None
         self._asked = True
 
+    def meet(self, waiter: Waiter) -> None:
+        """Ask, unless that was done; not for long."""
+        if not self._asked:
+            self.ask(waiter.at_most(PATIENCE))
+
     def shown(self, waiter: Waiter) -> bool:
         """Say whether there is such a source: a server that has none says so.
 
         Never of one that had something: a backup would lose it.
         """
-        self._meet(waiter)
+        self.meet(waiter)
         failure = self._failure
         return failure is None or not isinstance(failure[1], NotOffered) or self._known()
 
@@ -87,7 +92,7 @@ class Contact:
         Raises:
             SourceError, NoSpace, CacheFailed: it can't, and nothing is known.
         """
-        self._meet(waiter)
+        self.meet(waiter)
         failure = self._failure
         if failure is None or self._known():
             return
@@ -100,10 +105,6 @@ class Contact:
 
     def _request(self) -> None:
         self._reader.read(ALWAYS).next()
-
-    def _meet(self, waiter: Waiter) -> None:
-        if not self._asked:
-            self.ask(waiter.at_most(PATIENCE))
 
     def _known(self) -> bool:
         return bool(self._reader.store.windows().spans())

@@ -15,6 +15,7 @@ from histfs.audio.disk import Disk
 from histfs.audio.schedule import Schedule
 from histfs.core.forest import Folder, Forest, Grafted
 from histfs.core.times import Zone
+from histfs.core.waiting import Waiter
 from histfs.mounting.accounts import account_dir
 from histfs.mounting.collection import ROOT, Collection, Shared, open_collection
 from histfs.mounting.making import Tell
@@ -67,6 +68,20 @@ class Filesystem:
                 tree = collection.tree(self.settings, self.zone, born, here)
                 folders[collection.name] = Grafted(tree, collection.contact.shown)
         return Forest(root, folders, born=born, status=status, above=above)
+
+    def meet(self, path: str, waiter: Waiter) -> None:
+        """See to it that the newest items are known of the source that a path belongs to.
+
+        Without them what is new would begin where the first directory that was listed ends, and all
+        of it be read: a mount knows them before it is there.
+
+        Args:
+            path: in `tree`, from the root.
+            waiter: the patience of the call.
+        """
+        folder = path.strip("/").partition("/")[0]
+        others = {each.name: each for each in self.collections if not each.in_root}
+        others.get(folder, self.first).contact.meet(waiter)
 
     def status(self, mountpoint: str, since: int) -> Status:
         """Say how the account's part of a mount is; asks the server nothing."""

@@ -164,7 +164,7 @@ def test_what_is_listed_is_what_a_mount_shows(do, simulator, tmp_path, item, lin
                 assert row.get("target") == (os.readlink(there) if row["type"] == "link" else None)
 
 
-def test_a_day_of_a_large_account_costs_a_request_and_the_second_time_none(do):
+def test_a_day_of_a_large_account_costs_two_requests_and_the_second_time_none(do):
     with Simulator(Settings(items=20_000, days=400, alignments=False)) as large:
         items = lines(do("ls", "by-date/2026/01/02", server=large))
         assert len(items) > 10
@@ -174,6 +174,13 @@ def test_a_day_of_a_large_account_costs_a_request_and_the_second_time_none(do):
         assert large.counts.total == 0
         assert lines(do("ls", "--listing-ttl", "0", "by-date/2026/01/02", server=large)) == items
         assert large.counts.total == 1
+
+
+def test_who_began_with_an_old_day_does_not_read_all_that_came_after_it(do):
+    with Simulator(Settings(items=20_000, days=400, alignments=False)) as large:
+        assert lines(do("ls", "by-date/2025/02/03", server=large))
+        assert lines(do("ls", "by-date", server=large)) == ["2024", "2025", "2026"]
+        assert large.counts.total < 8
 
 
 def test_an_items_directory_its_files_and_links_tell_whose_they_are(do, simulator, item, link):

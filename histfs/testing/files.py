@@ -159,7 +159,7 @@ class FileContract:
             content = _content(file.open(item, Waiter(5)))
             opened = file.open(item, Waiter(5))
             file.before_delete(item, Waiter(5))
-            _index(library).forget(item)
+            _index(library).discard(item.key)
             _disconnect(library)
             assert _content(opened) == content
             _disconnect(library, error=None)

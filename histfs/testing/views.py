@@ -90,7 +90,7 @@ class ViewContract:
     @pytest.fixture
     def shown(self, view: View, index: MemoryIndex, unlisted: Sequence[At]) -> Shown:
         """Return what the view shows of them."""
-        shown = _shown(view, index, unlisted)
+        shown = walk(view, index, unlisted)
         assert shown.keys(), "the view shows nothing: give it other `records`"
         return shown
 
@@ -189,7 +189,7 @@ class ViewContract:
         again = fresh()
         for record in index.rows.values():
             again.home(record.item, index)
-        assert _shown(again, index, unlisted) == shown
+        assert walk(again, index, unlisted) == shown
 
     def test_the_order_in_which_items_became_known_tells_nothing(
         self,
@@ -202,7 +202,7 @@ class ViewContract:
         """They come newest first, or a day at a time."""
         for seed in range(3):
             mixed = random.Random(seed).sample(records, len(records))
-            assert _shown(fresh(), MemoryIndex(mixed, describe), unlisted) == shown
+            assert walk(fresh(), MemoryIndex(mixed, describe), unlisted) == shown
 
     def test_an_item_that_goes_leaves_the_others_where_they_are(
         self, view: View, index: MemoryIndex, shown: Shown, unlisted: Sequence[At]
@@ -212,22 +212,22 @@ class ViewContract:
             return
         for key, record in list(index.rows.items()):
             index.discard(key)
-            now = _shown(view, index)
+            now = walk(view, index)
             left = {at: [i for i in items if i[1] != key] for at, items in shown.items.items()}
             if view.depth:
                 assert now.items == {at: items for at, items in left.items() if items}
             elif not view.aliased:
                 assert now.items == left
             index.add(record)
-            assert _shown(view, index) == shown
+            assert walk(view, index) == shown
 
     def test_without_items_there_is_nothing(self, view: View) -> None:
         """Not even a directory."""
         index = MemoryIndex()
         if view.listed:
             assert view.newest((), index) is None
-        assert not any(_shown(view, index).items.values())
-        assert not any(_shown(view, index).names.values())
+        assert not any(walk(view, index).items.values())
+        assert not any(walk(view, index).names.values())
 
     def test_nothing_is_listed_before_all_of_it_is_known(
         self,
@@ -278,7 +278,7 @@ class ViewContract:
         """A mount has one view for all who look."""
         view = fresh()
         with ThreadPoolExecutor(_THREADS) as pool:
-            looks = pool.map(lambda _: _shown(view, index, unlisted), range(_THREADS))
+            looks = pool.map(lambda _: walk(view, index, unlisted), range(_THREADS))
             assert all(look == shown for look in looks)
 
 
@@ -289,7 +289,7 @@ def _unknown(records: list[Record], describe: Callable[[bytes], Details]) -> Mem
     return index
 
 
-def _shown(view: View, index: MemoryIndex, unlisted: Sequence[At] = ()) -> Shown:
+def walk(view: View, index: MemoryIndex, unlisted: Sequence[At] = ()) -> Shown:
     """Walk through a view."""
     names: dict[At, list[str]] = {}
     level: list[At] = [()]

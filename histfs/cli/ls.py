@@ -112,7 +112,7 @@ class _Row:
         if self.owner is not None:
             item, facets = self.owner
             fields |= {"id": item.id, "key": item.key, "date": item.date}
-            for kind, (value, label) in facets.items():
+            for kind, (value, label) in sorted(facets.items()):
                 # What a source calls its facets never takes the place of what stands above.
                 fields.setdefault(kind, value or None)
                 if label is not None:

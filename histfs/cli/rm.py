@@ -44,7 +44,9 @@ def rm(paths: tuple[str, ...], verbose: bool, **given: Any) -> None:  # noqa: AN
     """  # noqa: D301 - the control character is click's
     settings, trash = tree_settings(given), trash_of(given)
     if settings.options.read_only:
-        raise Refused("nothing is deleted, as you said read-only: leave it out")
+        raise Refused(
+            "nothing is deleted: leave out --read-only, HISTFS_READ_ONLY, or ro among the options"
+        )
     if trash is not None:
         Trash(trash).open()
     output = Output()

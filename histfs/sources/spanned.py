@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
+from histfs.core.errors import BadAnswer
 from histfs.core.item import Details, Record
 from histfs.core.source import SPAN, AudioStream, Page, Query, Source, Traits
 from histfs.core.times import ALWAYS
@@ -31,13 +32,22 @@ class Spanned:
         return replace(traits, filters=traits.filters | {SPAN})
 
     def list(self, query: Query) -> Page:
-        """Return one page of the items of a span; it may be empty while there are more."""
+        """Return one page of the items of a span; all that lies above it is gone past."""
         # A limit is for those that are wanted, and would be spent on those above.
         limit = query.limit if query.span.end >= ALWAYS.end else None
-        page = self._source.list(replace(query, span=ALWAYS, limit=limit))
-        below = any(record.item.date < query.span.start for record in page.records)
-        records = [record for record in page.records if query.span.holds(record.item.date)]
-        return Page(records, None if below else page.cursor)
+        asked = replace(query, span=ALWAYS, limit=limit)
+        cursors = set()
+        while True:
+            page = self._source.list(asked)
+            records = [record for record in page.records if query.span.holds(record.item.date)]
+            below = any(record.item.date < query.span.start for record in page.records)
+            cursor = None if below else page.cursor
+            if records or not page.records or cursor is None:
+                return Page(records, cursor)
+            if cursor in cursors:
+                raise BadAnswer("the source gave the same page cursor twice")
+            cursors.add(cursor)
+            asked = replace(asked, after=cursor)
 
     def get(self, item_id: str) -> Record:
         """Return one item."""

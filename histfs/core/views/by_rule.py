@@ -24,7 +24,7 @@ class _Month(NamedTuple):
     """What is known of a month.
 
     Attributes:
-        version: the index's, when the rule was asked.
+        version: the index's, when the directories were these.
         newest: the date of the newest item of each directory.
     """
 
@@ -75,6 +75,7 @@ class ByRule(Whole):
 
     def _read(self, index: Index) -> dict[Span, _Month]:
         """Return all months that have items."""
+        version = index.version
         found = {}
         rest = ALWAYS
         while (newest := index.newest(rest)) is not None:
@@ -82,18 +83,18 @@ class ByRule(Whole):
             span = self.zone.month(local.year, local.month)
             # What is dated out of the calendar's reach is shown at its end.
             span = Span(min(span.start, newest), max(min(span.end, rest.end), newest + 1))
-            found[span] = self._read_month(span, index)
+            found[span] = self._read_month(span, index, version)
             rest = Span(ALWAYS.start, span.start)
         with self._lock:
             self._months = found
         return found
 
-    def _read_month(self, span: Span, index: Index) -> _Month:
+    def _read_month(self, span: Span, index: Index, version: int) -> _Month:
         with self._lock:
             known = self._months.get(span)
         if known is not None and index.unchanged(span, known.version):
-            return known
-        version = index.version
+            # It is what it is now, too: an index forgets what changed long ago.
+            return known._replace(version=version)
         newest: dict[str, int] = {}
         for item in index.items(span):
             for name in self.home(item, index) or ():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from histfs.simulator import Settings, Simulator
-from tests.support.mounts import mounted
+from tests.support.mounts import command, mounted
 from tests.support.patience import eventually
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -69,6 +69,14 @@ def test_the_example_passes_its_own_tests(install, tmp_path):
     done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
+
+
+def test_the_command_tells_what_the_example_brings(install):
+    env = {**os.environ, "PYTHONPATH": str(install("recordings"))}
+    done = subprocess.run(command("plugins"), env=env, capture_output=True, text=True, timeout=60)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    brought = [(kind, name) for kind, name, package, *_ in lines if package == "recordings"]
+    assert brought == [("source", "recordings"), ("view", "by-length"), ("file", "words")]
 
 
 def below(directory: Path, *names: str) -> list[str]:

@@ -93,7 +93,11 @@ class AudioStream(Protocol):
 
 
 class Source(Protocol):
-    """Lists, gets and deletes items, and opens their audio. All calls raise `SourceError`."""
+    """Lists, gets and deletes items, and opens their audio. Any number of threads call it at once.
+
+    All calls raise `SourceError` where they fail: `Unreachable` when who is asked isn't there. What
+    can't be listed is never an empty page: the items would be taken for deleted.
+    """
 
     @property
     def traits(self) -> Traits:

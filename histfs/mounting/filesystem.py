@@ -133,10 +133,18 @@ def compose(settings: Settings, tell: Tell = log.warning) -> Iterator[Filesystem
         # What stands in the root comes first: without it there is no mount.
         chosen.sort(key=lambda plugin: plugin.name != ROOT)
         opened = [open_collection(stack, plugin, settings, shared) for plugin in chosen]
-        collections = [collection for collection in opened if collection is not None]
+        collections = _apart([each for each in opened if each is not None], tell)
         if not collections:
             raise OptionError("there is no source to mount: see histfs plugins")
         yield Filesystem(settings, collections, disk, zone)
+
+
+def _apart(collections: Sequence[Collection], tell: Tell) -> list[Collection]:
+    """Return the collections whose folder isn't called as a view that stands beside it."""
+    views = {view.name for each in collections if each.in_root for view in each.views}
+    for name in sorted({each.name for each in collections} & views):
+        tell(f"the source {name} is left out: there is a view in the folder {name}")
+    return [each for each in collections if each.name not in views]
 
 
 def _zone(name: str | None) -> Zone:

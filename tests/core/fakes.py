@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from histfs.core.index import Listed
 from histfs.core.item import Item, Record
-from histfs.core.nodes import BytesFile, OpenFile
+from histfs.core.nodes import OpenFile
 from histfs.core.times import Span
 from histfs.core.waiting import Waiter
-from histfs.testing import MemoryIndex
+from histfs.testing import MemoryAudio, MemoryIndex
 from tests.support.memory import MemorySource
 
 
@@ -56,7 +56,7 @@ class TableIndex(MemoryIndex):
         return listed
 
 
-class FakeAudio:
+class FakeAudio(MemoryAudio):
     """Audio that is always there.
 
     Attributes:
@@ -64,20 +64,12 @@ class FakeAudio:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.opened: list[str] = []
-
-    def size(self, item: Item, waiter: Waiter) -> int:
-        return item.estimate
-
-    def ensure(self, item: Item, waiter: Waiter) -> None:
-        """Nothing to do: the audio is in memory."""
-
-    def secure(self, item: Item, waiter: Waiter) -> None:
-        """Nothing to do: the audio is in memory."""
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         self.opened.append(item.key)
-        return BytesFile(f"audio of {item.id}".encode())
+        return super().open(item, waiter)
 
 
 class FakeArchive:

@@ -78,16 +78,6 @@ def test_the_size_is_the_number_of_bytes_that_are_read(kind, text):
     assert file.size(row.item, NOW) == file.open(row.item, NOW).size == len(content(file, row.item))
 
 
-def test_an_item_that_changed_has_its_new_size_and_bytes():
-    old, new = record("id", 0, "old"), record("id", 0, "newer")
-    index = TableIndex([old])
-    file = TextFile(Library(Traits(), index, FakeAudio()))
-    assert file.size(old.item, NOW) == 4
-    index.add(new)
-    assert file.size(new.item, NOW) == 6
-    assert content(file, new.item) == b"newer\n"
-
-
 def test_a_file_that_is_open_keeps_its_bytes_when_the_item_goes():
     row = record("id", 0, "kept")
     index = TableIndex([row])
@@ -96,13 +86,6 @@ def test_a_file_that_is_open_keeps_its_bytes_when_the_item_goes():
     assert opened.read(1, 3, NOW) == b"ept"
     with pytest.raises(NoSuchPath):
         TextFile(Library(Traits(), index, FakeAudio())).open(row.item, NOW)
-
-
-def test_reading_past_the_end_gives_nothing():
-    row = record("id", 0, "kept")
-    opened = TextFile(library([row])).open(row.item, NOW)
-    assert opened.read(3, 100, NOW) == b"t\n"
-    assert opened.read(5, 100, NOW) == b""
 
 
 @pytest.mark.parametrize(

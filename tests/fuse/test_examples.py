@@ -145,6 +145,7 @@ LEFT_OUT = [
     "the source unmade of broken 0.1 is left out: OSError: the disk is on fire",
     "the source viewless of broken 0.1 is left out: Viewless is no source: it has no list",
     "the source lost of broken 0.1 is left out: there is no view 'by-nothing': choose of ",
+    "the source by-fault is left out: there is a view in the folder by-fault",
     "the view by-voice of broken 0.1 is left out: histfs ",
     "the view by-import of broken 0.1 is left out: ModuleNotFoundError: No module named 'a_module",
     "the view by-typo of broken 0.1 is left out: AttributeError: module 'broken' has no attribute",

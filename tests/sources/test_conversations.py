@@ -48,6 +48,12 @@ def ids(listing):
 
 
 @pytest.fixture
+def simulator():
+    with Simulator(Settings(items=0, conversations=20)) as running:
+        yield running
+
+
+@pytest.fixture
 def live(simulator, make_conversations):
     """A source of the simulator's conversations, over real HTTP."""
     return make_conversations(simulator.base_url, simulator.api_key)

@@ -43,22 +43,10 @@ def test_a_directory_holds_the_items_of_its_value_oldest_first(view, index):
     assert keys(view, index, "Nobody") == []
 
 
-def test_every_item_stands_in_its_home(view, index):
-    for key, row in index.rows.items():
-        (name,) = view.home(row.item, index)
-        assert key in keys(view, index, name)
-
-
 def test_a_directory_is_as_new_as_its_newest_item(view, index):
     assert view.newest(("Rachel",), index) == 300
     assert view.newest((), index) == 500
     assert view.newest(("Nobody",), index) is None
-
-
-def test_without_items_there_is_nothing_to_show(view):
-    index = TableIndex()
-    assert view.subdirectories((), index) == []
-    assert view.newest((), index) is None
 
 
 def test_the_voiceless_have_no_directory_while_there_are_none(view, index):
@@ -104,10 +92,3 @@ def test_a_voice_that_is_renamed_keeps_its_directory_while_mounted(view, index):
     view.subdirectories((), index)
     index.add(record("g", 600, voice="adam", voice_name="Adam the Second"))
     assert keys(view, index, "Adam") == ["e", "g"]
-
-
-def test_two_mounts_give_the_same_names(view, index):
-    view.subdirectories((), index)
-    again = ByVoice(UTC)
-    assert again.subdirectories((), index) == view.subdirectories((), index)
-    assert keys(again, index, "Rachel") == keys(view, index, "Rachel")

@@ -39,6 +39,15 @@ class Lost(Viewless):
     list = get = delete = audio = describe = close = nothing
 
 
+class Fine(Lost):
+    """A source without a fault, but for its name."""
+
+    traits = Traits()
+
+    def close(self):
+        pass
+
+
 class ByFault(ByRule):
     """A view whose rule fails."""
 

@@ -21,6 +21,8 @@ class TestRecordings(SourceContract):
             path.write_bytes(b"audio" * (number + 1))
             path.with_suffix(".txt").write_text(f"This is talk number {number}")
             os.utime(path, (1_714_650_306 + number // 2, 1_714_650_306 + number // 2))
+        (tmp_path / os.fsdecode(b"caf\xe9.mp3")).write_bytes(b"not UTF-8")
+        os.utime(tmp_path / os.fsdecode(b"caf\xe9.mp3"), (1_714_650_300, 1_714_650_300))
         (tmp_path / "notes.pdf").write_bytes(b"no audio")
         return tmp_path
 
@@ -31,7 +33,7 @@ class TestRecordings(SourceContract):
     def test_all_audio_below_the_folder_is_listed_with_what_was_said(self, source):
         records = everything(source)
         ids = ["talk 4.mp3", "talk 2.mp3", "talks/talk 3.mp3", "talk 0.mp3", "talks/talk 1.mp3"]
-        assert [record.item.id for record in records] == ids
+        assert [record.item.id for record in records] == [*ids, "caf\udce9.mp3"]
         assert source.describe(records[0].raw).text == "This is talk number 4"
 
     def test_a_folder_that_is_gone_is_an_error_and_not_empty(self, folder, source):

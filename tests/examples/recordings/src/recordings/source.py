@@ -83,7 +83,8 @@ class Recordings:
         """Read the details out of what `_record` wrote."""
         fields = json.loads(raw)
         indented = json.dumps(fields, indent=2, ensure_ascii=False)
-        return Details(indented.encode(), fields["text"], has_audio=True)
+        raw_text = indented.encode("utf-8", "backslashreplace")  # a name may hold any bytes
+        return Details(raw_text, fields["text"], has_audio=True)
 
     def close(self) -> None:
         """Nothing to let go of."""

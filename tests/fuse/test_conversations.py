@@ -81,7 +81,10 @@ def test_every_call_has_its_summary_detail_transcript_and_audio(server, tmp_path
             for file in call.iterdir():
                 if file.name != "audio.mp3":
                     assert file.stat().st_size == len(file.read_bytes())
-    assert server.counts[DETAIL] <= len(list(conversations.ids())) + 2
+    # One each; where there is no audio, whoever asks for it ahead asks why, too.
+    ids = list(conversations.ids())
+    silent = [key for key in ids if conversations.clip(key) is None]
+    assert len(ids) <= server.counts[DETAIL] <= len(ids) + len(silent) + 3
 
 
 def test_phone_calls_are_found_by_their_ids_once_these_are_known(server, tmp_path, binding):

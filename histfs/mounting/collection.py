@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cachetools import TTLCache
@@ -204,32 +205,9 @@ def open_collection(
     refresher = Refresher(reader, scanner, flights=lists, probes=pool("probe", _PROBES), ttl=ttl)
     fetcher = None
     if traits.summaries:
-        fetcher = Fetcher(
-            source.get,
-            source.describe,
-            store,
-            flights=pool("details", settings.connections),
-            ttl=ttl,
-            doubt=lambda item: store.doubt(Span(item.date, item.date + 1)),
-            clock=time.time,
-        )
-
-        ahead = ReadAhead(store.following, fetcher.ahead, settings.connections, sys.maxsize, orders)
-        fetcher.used = ahead.used
-
-    def text_of(key: str, raw: bytes) -> str:
-        fetched = store.fetched(key) if traits.summaries else None
-        listed = source.describe(raw).text or ""
-        full = source.describe(fetched.raw).text or "" if fetched else ""
-        return f"{listed}\n{full}" if full else listed
-
-    searcher = Searcher(
-        reader,
-        refresher,
-        WordIndex(store, text_of),
-        flights=pool("search", _SEARCHES),
-        ttl=ttl,
-    )
+        fetcher = _fetcher(source, store, pool("details", settings.connections), settings, orders)
+    words = WordIndex(store, partial(_text_of, source, store))
+    searcher = Searcher(reader, refresher, words, flights=pool("search", _SEARCHES), ttl=ttl)
     catalog = CachedCatalog(Catalog(store, refresher, source.describe, fetcher, searcher))
     audio = CachedAudio(
         source,
@@ -263,6 +241,31 @@ def open_collection(
         removal,
         contact,
     )
+
+
+def _fetcher(
+    source: Source, store: Store, flights: Flights, settings: Settings, orders: Sequence[str]
+) -> Fetcher:
+    """Make what fetches details that aren't listed, those that are likely to be next ahead."""
+    fetcher = Fetcher(
+        source.get,
+        source.describe,
+        store,
+        flights=flights,
+        ttl=settings.listing_ttl,
+        doubt=lambda item: store.doubt(Span(item.date, item.date + 1)),
+        clock=time.time,
+    )
+    ahead = ReadAhead(store.following, fetcher.ahead, settings.connections, sys.maxsize, orders)
+    fetcher.used = ahead.used
+    return fetcher
+
+
+def _text_of(source: Source, store: Store, key: str, raw: bytes) -> str:
+    """Return the text by whose words an item is found: as it was listed, and as it was fetched."""
+    fetched = store.fetched(key) if source.traits.summaries else None
+    raws = [raw] if fetched is None else [raw, fetched.raw]
+    return "\n".join(filter(None, (source.describe(each).text for each in raws)))
 
 
 def _account(plugin: Plugin, settings: Settings) -> Account:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from histfs.core.errors import NameTooLong, NoSuchPath, NotADirectory
-from histfs.core.files import ItemFile
+from histfs.core.files import ItemFile, by_name
 from histfs.core.index import Index
 from histfs.core.item import Item
 from histfs.core.names import NAME_MAX, item_name, key_in, moments_in
@@ -151,8 +151,10 @@ class Resolver:
     def files_of(self, item: Item) -> dict[str, ItemFile]:
         """Return the files that an item shows, by name."""
         hidden = self._removal.hidden(item)
-        named = ((file.filename(item), file) for file in self._files)
-        return {name: file for name, file in named if name is not None and name not in hidden}
+        named = by_name(self._files, item)
+        if not hidden:
+            return named
+        return {name: file for name, file in named.items() if name not in hidden}
 
     def _directory(self, view: View, parts: Path, waiter: Waiter) -> Directory | ItemDirectory:
         """Return the directory of a view, or of an item, that has a path."""

@@ -85,7 +85,8 @@ def make_files(
     """Return the files that are shown of an item, and those that a copy of it consists of.
 
     Those that delete the item come last: `rm -r` asks for the delete when the rest is gone, and
-    where it fails the item is whole again. A copy has all that the source has, shown or not.
+    where it fails the item is whole again. A copy has the source's own files, shown or not: what
+    another package makes of them can be made again, and a fault of its own stops no delete.
 
     Args:
         traits: what the source is like.
@@ -98,12 +99,13 @@ def make_files(
     """
     made: dict[Plugin, ItemFile] = {}
     shown = _chosen(plugins.FILES, settings.files, traits.files)
-    for plugin in dict.fromkeys([*shown, *plugins.choose(plugins.FILES, traits.files)]):
+    own = plugins.choose(plugins.FILES, traits.files)
+    for plugin in dict.fromkeys([*shown, *own]):
         file: ItemFile | None = make(plugin, library, tell)
         if file is not None:
             made[plugin] = file
-    files = [made[plugin] for plugin in shown if plugin in made]
-    return _last_deletes(files), _last_deletes(made.values())
+    files, copied = ([made[plugin] for plugin in some if plugin in made] for some in (shown, own))
+    return _last_deletes(files), _last_deletes(copied)
 
 
 def _last_deletes(files: Iterable[ItemFile]) -> list[ItemFile]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from histfs.core.archive import Copy
 from histfs.core.errors import HistfsError
-from histfs.core.files import ItemFile
+from histfs.core.files import ItemFile, by_name
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
 from histfs.core.waiting import Waiter
@@ -67,7 +67,6 @@ class TrashArchive:
     def keep(self, item: Item) -> Copy:
         """Put a copy of an item into the trash."""
         now = int(self._clock())
-        named = ((file.filename(item), file) for file in self._files)
         entry = Entry(
             id=item.id,
             key=item.key,
@@ -79,7 +78,8 @@ class TrashArchive:
             profile=self._profile,
             files={},
         )
-        contents = {name: self._bytes_of(item, file) for name, file in named if name is not None}
+        named = by_name(self._files, item)
+        contents = {name: self._bytes_of(item, file) for name, file in named.items()}
         stored = self._trash.put(entry, contents)
         with self._lock:
             before = self._unsettled.get(item.key)

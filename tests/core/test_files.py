@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from histfs.core.errors import NoSuchPath
-from histfs.core.files import AudioFile, MetaFile, TextFile
+from histfs.core.files import AudioFile, MetaFile, TextFile, by_name
 from histfs.core.files.audio import extension
 from histfs.core.library import Library
 from histfs.core.source import Traits
@@ -121,3 +121,16 @@ def test_unlinking_the_audio_alone_deletes_the_item():
     assert AudioFile(library()).deletes
     assert not TextFile(library()).deletes
     assert not MetaFile(library()).deletes
+
+
+def test_of_two_files_with_one_name_the_first_is_shown_unless_the_other_one_deletes():
+    class Other(TextFile):
+        name = "audio.mp3"
+
+    class Again(TextFile):
+        """The same name as the text's."""
+
+    there = library([record("id", 0)])
+    other, text, again, audio = (kind(there) for kind in (Other, TextFile, Again, AudioFile))
+    found = by_name([other, text, again, audio], record("id", 0).item)
+    assert found == {"audio.mp3": audio, "text.txt": text}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Protocol
 
@@ -39,6 +40,19 @@ class ItemFile(Protocol):
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open the file."""
+
+
+def by_name(files: Iterable[ItemFile], item: Item) -> dict[str, ItemFile]:
+    """Return the files that an item has by their names, in their order.
+
+    Of several with one name it is the first, or the one that deletes the item.
+    """
+    named: dict[str, ItemFile] = {}
+    for file in files:
+        name = file.filename(item)
+        if name is not None and (name not in named or file.deletes):
+            named[name] = file
+    return named
 
 
 class Rendered(ABC):

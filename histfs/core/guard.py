@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from histfs.core.errors import HistfsError, PluginFailed
 from histfs.core.files import ItemFile
+from histfs.core.files.base import ESTIMATE
 from histfs.core.index import Index, Listed
 from histfs.core.item import Details, Item, Record
 from histfs.core.names import is_component
@@ -24,6 +25,7 @@ from histfs.core.printable import shown
 from histfs.core.source import AudioStream, Page, Source, Traits
 from histfs.core.views import View
 from histfs.core.views.base import At
+from histfs.core.waiting import Waiter
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +144,10 @@ class _GuardedView(_Guarded):
 
 
 class _GuardedFile(_Guarded):
-    """The same for an item file: one that can't say its name isn't there."""
+    """The same for an item file: one that can't say its name isn't there.
+
+    One that can't say its size can be seen, and removed with its item; it fails when it is opened.
+    """
 
     def filename(self, item: Item) -> str | None:
         """Return the file's name, if it is one."""
@@ -151,6 +156,14 @@ class _GuardedFile(_Guarded):
         except PluginFailed:
             return None
         return name if is_component(name) else None
+
+    def size(self, item: Item, waiter: Waiter) -> int:
+        """Return the size in bytes, if it is one."""
+        try:
+            size = self._call("size", item, waiter)
+        except PluginFailed:
+            return ESTIMATE
+        return size if isinstance(size, int) and size >= 0 else ESTIMATE
 
 
 _FENCES: dict[type, type[_Guarded]] = {

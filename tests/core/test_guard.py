@@ -120,7 +120,7 @@ def test_a_name_that_no_directory_can_have_fails_the_listing(name):
 
 
 @pytest.mark.parametrize("name", ["a/b", "", "..", "x" * 256, "\ud800", 5, ZeroDivisionError()])
-def test_a_file_without_a_proper_name_is_not_there(name):
+def test_a_file_without_a_proper_name_is_not_there_and_one_without_a_size_can_be_seen(name):
     class Odd(TextFile):
         def __init__(self):
             pass
@@ -135,8 +135,7 @@ def test_a_file_without_a_proper_name_is_not_there(name):
 
     file = guarded(Odd(), ItemFile, NAME)
     assert file.filename(record("a", 1).item) is None
-    with pytest.raises(PluginFailed, match="OverflowError: too long"):
-        file.size(record("a", 1).item, Waiter(5))
+    assert file.size(record("a", 1).item, Waiter(5)) > 0
 
 
 def test_a_view_that_fails_in_the_middle_of_a_listing_fails_the_listing():

@@ -169,7 +169,7 @@ def test_what_is_broken_is_told_once_and_the_rest_goes_on(install, server, tmp_p
         assert code_of(os.listdir, mount.path / "by-fault") == "EIO"
         item = mount.items()[0]
         assert below(item) == ["audio.mp3", "faulty.txt", "meta.json", "text.txt"]
-        assert code_of(os.stat, item / "faulty.txt") == "EIO"
+        assert (item / "faulty.txt").stat().st_size > 0
         assert code_of((item / "faulty.txt").read_bytes) == "EIO"
         assert len((item / "audio.mp3").read_bytes()) > 1000
         shutil.rmtree(item)

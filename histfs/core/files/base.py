@@ -16,7 +16,7 @@ from histfs.core.waiting import Waiter
 _SIZES = 16_384
 #: Bytes that are shown before there are details to render; a program that opens the file learns
 #: better. Never 0, which some take for the end of the file.
-_ESTIMATE = 4096
+ESTIMATE = 4096
 
 
 class ItemFile(Protocol):
@@ -92,7 +92,7 @@ class Rendered(ABC):
     def size(self, item: Item, waiter: Waiter) -> int:
         """Return the size of what `render` gives; an estimate while that can't be told."""
         revision = self._index.full_revision(item)
-        return _ESTIMATE if revision is None else self._measured(item, revision)
+        return ESTIMATE if revision is None else self._measured(item, revision)
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open what `render` gives, as it is now."""
@@ -100,4 +100,4 @@ class Rendered(ABC):
 
     def _measure(self, item: Item, revision: int) -> int:
         details = self._index.known(item)
-        return _ESTIMATE if details is None else len(self.render(details))
+        return ESTIMATE if details is None else len(self.render(details))

@@ -33,7 +33,8 @@ class MemoryAudio:
         if item.key not in self._here:
             if self.error is not None:
                 raise self.error
-            self._here[item.key] = self._clips.get(item.id, f"audio of {item.id}".encode("utf-8", "surrogatepass"))
+            made = f"audio of {item.id}".encode("utf-8", "surrogatepass")
+            self._here[item.key] = self._clips.get(item.id, made)
 
     def secure(self, item: Item, waiter: Waiter) -> None:
         """Nothing to do: who has it open has all of it."""

@@ -51,6 +51,7 @@ class CachedAudio:
             ever.
         fingerprint: tells what a clip was when it came, by key.
         doubt: is told of an item that seems to be deleted elsewhere.
+        silent: says whether an item is known to have no audio; it isn't fetched ahead.
         exact: whether `size` fetches a clip whose exact size isn't known.
     """
 
@@ -67,6 +68,7 @@ class CachedAudio:
         set_audio: Callable[[str, int, bytes | None], None],
         fingerprint: Callable[[str], Fingerprint | None],
         doubt: Callable[[Item], None],
+        silent: Callable[[Item], bool] = lambda _: False,
         exact: bool = False,
     ) -> None:
         self._source = source
@@ -76,6 +78,7 @@ class CachedAudio:
         self._set_audio = set_audio
         self._fingerprint = fingerprint
         self._doubt = doubt
+        self._silent = silent
         self._exact = exact
         self._lock = threading.Lock()
         self._downloads: dict[str, Download] = {}
@@ -279,7 +282,7 @@ class CachedAudio:
 
     def _fetch_ahead(self, item: Item) -> None:
         # On a full disk it would be fetched for nobody.
-        if not self.disk.full and self.kept(item) is None:
+        if not self.disk.full and self.kept(item) is None and not self._silent(item):
             self.content(item, wanted=False)
 
     def _ended(self, item: Item, download: Download) -> None:

@@ -220,6 +220,7 @@ def open_collection(
         set_audio=catalog.set_audio,
         fingerprint=store.fingerprint,
         doubt=catalog.doubt,
+        silent=partial(_is_silent, catalog),
         exact=settings.exact_sizes,
     )
     library = Library(traits, catalog, audio)
@@ -259,6 +260,12 @@ def _fetcher(
     ahead = ReadAhead(store.following, fetcher.ahead, settings.connections, sys.maxsize, orders)
     fetcher.used = ahead.used
     return fetcher
+
+
+def _is_silent(catalog: CachedCatalog, item: Item) -> bool:
+    """Say whether an item is known to have no audio, now and later."""
+    known = catalog.known(item)
+    return known is not None and known.final and known.has_audio is False
 
 
 def _text_of(source: Source, store: Store, key: str, raw: bytes) -> str:

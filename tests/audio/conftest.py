@@ -84,6 +84,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
         exact: bool = False,
         connections: int = 4,
         ahead: int = 0,
+        silent: Callable[[Item], bool] = lambda _: False,
     ) -> World:
         pools.append(Schedule(connections))
         source = MemorySource() if source is None else source
@@ -107,6 +108,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
                 Fingerprint(sizes[key], checksums[key]) if key in sizes else None
             ),
             doubt=lambda item: doubted.append(item.key),
+            silent=silent,
             exact=exact,
         )
         return World(source, disk, store, sizes, checksums, doubted)

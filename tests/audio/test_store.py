@@ -651,6 +651,16 @@ def test_clips_that_are_read_in_their_order_are_fetched_ahead(make_world):
     assert world.fetched == 20
 
 
+def test_what_is_known_to_have_no_audio_is_not_fetched_ahead(make_world):
+    world = make_world(ahead=8, silent=lambda item: item.key in {"02", "03"})
+    items = [world.item(f"{number:02}", date=number) for number in range(7)]
+    for item in (items[0], items[1], items[4], items[5], items[6]):
+        world.read(item)
+    world.settle()
+    assert world.kept() == {"00", "01", "04", "05", "06"}
+    assert world.fetched == 5
+
+
 def test_a_reader_goes_before_what_is_fetched_ahead(make_world):
     """Two connections are taken by clips that nobody has asked for yet; one of them makes room."""
     world = make_world(ahead=8, connections=2)

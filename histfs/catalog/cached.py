@@ -116,7 +116,13 @@ class CachedCatalog:
 
     def full(self, item: Item, waiter: Waiter) -> Details:
         """Return all details of an item, fetched where they are not known."""
-        return self._catalog.full(item, waiter)
+        details = self._catalog.full(item, waiter)
+        # Another process may have fetched them. What was known before must not be told any more:
+        # an open that finds another size than a stat has just told fails.
+        with self._lock:
+            self._epoch += 1
+            self._answers.pop(("full", item.key, item.revision), None)
+        return details
 
     def search(self, words: str, waiter: Waiter) -> None:
         """Find the items that match words."""

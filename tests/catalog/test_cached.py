@@ -28,6 +28,7 @@ class FakeCatalog:
         self.item = record("a", 50).item
         self.voice = "rachel-id"
         self.known = True
+        self.fetched = None
         self.during = lambda: None
 
     @property
@@ -54,6 +55,13 @@ class FakeCatalog:
 
     def facets(self, item):
         return self._answer("facets", {"voice": Labelled(self.voice, None)})
+
+    def full_revision(self, item):
+        return self._answer("full_revision", self.fetched)
+
+    def full(self, item, waiter):
+        self.asked["full"] += 1
+        return self.fetched
 
     def set_audio(self, key, size, sha256):
         self.item = replace(self.item, size=size)
@@ -190,3 +198,14 @@ def test_what_changed_elsewhere_while_it_was_looked_up_is_kept(cached, catalog):
     for _ in range(3):
         assert cached.newest(DAY) == 50
     assert catalog.asked["newest"] == 1
+
+
+def test_details_that_another_process_has_fetched_count_once_they_were_read():
+    fake = FakeCatalog()
+    catalog = CachedCatalog(fake)
+    assert catalog.full_revision(fake.item) is None
+    # Its change is noticed later.
+    fake.fetched = 7
+    assert catalog.full_revision(fake.item) is None
+    assert catalog.full(fake.item, None) == 7
+    assert catalog.full_revision(fake.item) == 7

@@ -85,7 +85,8 @@ class Searcher:
             return self._words.find(words, waiter)
         complete = self._reader.store.windows().cover(ALWAYS)
         failure = self._reader.health.failure() if complete else None
-        if failure is None:
+        overdue = complete and not self._reader.health.patience()
+        if failure is None and not overdue:
             time = waiter.remaining() * (_SHARE if complete else 1)
             try:
                 flight = self._flights.fly(("search", words), lambda: self._ask(words))

@@ -90,3 +90,23 @@ def test_an_item_that_a_listing_no_longer_has_while_the_server_searches_is_not_f
         flight.result(10)
         assert [listed.key for listed in searcher.found("a")] == ["a"]
         assert world.known() == ["a"]
+
+
+def test_while_a_search_is_overdue_the_next_one_does_without_the_server(tmp_path):
+    source = MemorySource([record("a", 5)])
+    source.traits = replace(source.traits, filters=frozenset({SPAN, WORDS}))
+    with world_at(tmp_path / "catalog.sqlite", source) as world:
+        words = WordIndex(world.store, lambda key, raw: "spoken")
+        searcher = Searcher(
+            world.reader, world.refresher, words, flights=world.flights[0], ttl=30.0
+        )
+        world.store.replace(ALWAYS, [record("a", 5)])
+        with source.held("list") as gate:
+            flight = world.flights[1].fly("search", lambda: searcher.search("spoken", Waiter(10)))
+            gate.wait_until_reached()
+            world.reader.health.patience = lambda: 0.0
+            asked = source.count("list")
+            searcher.search("spok", Waiter(10))
+            assert [listed.key for listed in searcher.found("spok")] == ["a"]
+            assert source.count("list") == asked
+        flight.result(10)

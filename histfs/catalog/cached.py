@@ -111,17 +111,20 @@ class CachedCatalog:
 
     def full_revision(self, item: Item) -> int | None:
         """Return a checksum of what `known` gives."""
+        if not self._catalog.fetches:
+            return item.revision
         question, about = ("full", item.key, item.revision), Span(item.date, item.date + 1)
         return self._kept(question, about, lambda: self._catalog.full_revision(item))
 
     def full(self, item: Item, waiter: Waiter) -> Details:
         """Return all details of an item, fetched where they are not known."""
         details = self._catalog.full(item, waiter)
-        # Another process may have fetched them. What was known before must not be told any more:
-        # an open that finds another size than a stat has just told fails.
-        with self._lock:
-            self._epoch += 1
-            self._answers.pop(("full", item.key, item.revision), None)
+        if self._catalog.fetches:
+            # Another process may have fetched them. What was known before must not be told any
+            # more: an open that finds another size than a stat has just told fails.
+            with self._lock:
+                self._epoch += 1
+                self._answers.pop(("full", item.key, item.revision), None)
         return details
 
     def search(self, words: str, waiter: Waiter) -> None:

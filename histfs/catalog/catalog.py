@@ -66,6 +66,11 @@ class Catalog:
         )
 
     @property
+    def fetches(self) -> bool:
+        """Whether there are details that were not listed, and have to be fetched."""
+        return self._fetcher is not None
+
+    @property
     def version(self) -> int:
         """A number that changes whenever what is known has changed."""
         return self._store.version

@@ -220,7 +220,7 @@ def open_collection(
         set_audio=catalog.set_audio,
         fingerprint=store.fingerprint,
         doubt=catalog.doubt,
-        silent=partial(_is_silent, catalog),
+        silent=lambda item: traits.summaries and _is_silent(catalog, item),
         exact=settings.exact_sizes,
     )
     library = Library(traits, catalog, audio)

@@ -22,6 +22,8 @@ class FakeCatalog:
         during: called while something is looked up.
     """
 
+    fetches = True
+
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
         self.changes: list[Span] = []

@@ -142,7 +142,7 @@ class Catalog:
         """Return a checksum of what `known` gives."""
         if self._fetcher is None:
             return item.revision
-        fetched = self._store.fetched(item.key)
+        fetched = self._fetcher.fetched(item)
         if fetched is not None:
             return fetched.checksum
         return None if self._lingering(item)[1] is None else item.revision

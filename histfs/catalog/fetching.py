@@ -3,27 +3,37 @@
 They hold for as long as the summary is the one that was listed when they were fetched; those of an
 item that goes on, such as a conversation, only for as long as a listing is fresh.
 
-Threads: any number at once; the store and the flights guard themselves. No lock is held while the
-source is asked: that is a worker's.
+Threads: any number at once; the store and the flights guard themselves, `_lock` guards what could
+not be stored. No lock is held while the source is asked: that is a worker's.
 """
 
 from __future__ import annotations
 
+import logging
+import threading
+import zlib
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import lru_cache, partial
 
+from cachetools import LRUCache
+
+from histfs.catalog.details import Fetched
 from histfs.catalog.store import Store
-from histfs.core.errors import Missing, NotForCrawlers
+from histfs.core.errors import CacheFailed, Missing, NoSpace, NotForCrawlers
 from histfs.core.flights import Flights
 from histfs.core.item import Details, Item, Record
 from histfs.core.waiting import Waiter
+
+log = logging.getLogger(__name__)
 
 #: What is told of an item that is used, and whether something may be fetched for who uses it.
 Used = Callable[[Item, Callable[[], bool]], None]
 
 #: Items whose details are kept in memory.
 _DETAILS = 64
+#: The same where the disk doesn't take them: what was read must be there for its next stat.
+_UNSTORED = 1024
 
 
 class Fetcher:
@@ -60,16 +70,24 @@ class Fetcher:
         self._ttl = ttl
         self._doubt = doubt
         self._clock = clock
+        self._lock = threading.Lock()
+        self._unstored: LRUCache[str, Fetched] = LRUCache(_UNSTORED)
         self.used: Used = _unused
+
+    def fetched(self, item: Item) -> Fetched | None:
+        """Return what was fetched last of an item, as it was sent; None when nothing was."""
+        with self._lock:
+            unstored = self._unstored.get(item.key)
+        return unstored or self._store.fetched(item.key)
 
     def known(self, item: Item) -> Details | None:
         """Return what was fetched last of an item, outdated or not; None when nothing was."""
-        fetched = self._store.fetched(item.key)
+        fetched = self.fetched(item)
         return None if fetched is None else self._describe(fetched.raw)
 
     def current(self, item: Item) -> Details | None:
         """Return what was fetched last of an item; None when that is nothing, or outdated."""
-        fetched = self._store.fetched(item.key)
+        fetched = self.fetched(item)
         if fetched is None or fetched.revision != item.revision:
             return None
         details = self._describe(fetched.raw)
@@ -106,11 +124,29 @@ class Fetcher:
             self._doubt(item)
             raise
         details = self._describe(record.raw)
-        self._store.enrich(item, record, asked)
+        self._keep(item, record, asked)
         return details
 
+    def _keep(self, item: Item, record: Record, asked: float) -> None:
+        """Store what was fetched; where the disk doesn't take it, it can be read all the same."""
+        try:
+            self._store.enrich(item, record, asked)
+        except (NoSpace, CacheFailed) as error:
+            log.warning("the details of %s are not kept: %s", item.key, error)
+            fetched = Fetched(item.revision, zlib.crc32(record.raw), asked, record.raw)
+            with self._lock:
+                self._unstored[item.key] = fetched
+        else:
+            with self._lock:
+                self._unstored.pop(item.key, None)
+
     def _fly(self, item: Item) -> Future[Details]:
-        return self._flights.fly(("details", item.key), partial(self.fetch, item))
+        # They may have come since they were looked for.
+        work = partial(self._current_or_fetched, item)
+        return self._flights.fly(("details", item.key), work)
+
+    def _current_or_fetched(self, item: Item) -> Details:
+        return self.current(item) or self.fetch(item)
 
 
 def _unused(item: Item, may_fetch: Callable[[], bool]) -> None:

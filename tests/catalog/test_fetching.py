@@ -8,7 +8,7 @@ import pytest
 
 from histfs.catalog.fetching import Fetcher
 from histfs.catalog.store import Store
-from histfs.core.errors import Missing, NotForCrawlers, Unreachable
+from histfs.core.errors import Missing, NoSpace, NotForCrawlers, Unreachable
 from histfs.core.flights import Flights
 from histfs.core.item import Details
 from histfs.core.names import Labelled
@@ -159,3 +159,16 @@ def test_facets_that_only_the_details_tell_stay_with_the_item(world):
     world.store.forget("a", 100)
     assert calls() == []
     assert world.known() is None
+
+
+def test_on_a_full_disk_details_are_read_and_known_all_the_same(world, monkeypatch):
+    def full(*_):
+        raise NoSpace("no space left")
+
+    monkeypatch.setattr(world.store, "enrich", full)
+    assert world.text() == world.text() == world.known() == "Hello"
+    assert world.gets == 1
+    monkeypatch.undo()
+    world.list("in short, and changed")
+    world.fields["text"] = "Hello, again"
+    assert world.text() == world.known() == "Hello, again"

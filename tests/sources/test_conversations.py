@@ -10,6 +10,7 @@ import pytest
 import responses
 
 from histfs.catalog.paging import Paging
+from histfs.core.account import Account
 from histfs.core.errors import (
     BadAnswer,
     KeyRefused,
@@ -22,9 +23,11 @@ from histfs.core.errors import (
     SourceError,
     Unreachable,
 )
+from histfs.core.secret import Secret
 from histfs.core.source import Query, Source
 from histfs.core.times import ALWAYS, Span
 from histfs.simulator import Fault, Settings, Simulator
+from histfs.sources.elevenlabs import open_conversations
 from tests.sources.conftest import BASE
 
 PATH = "/v1/convai/conversations"
@@ -179,6 +182,18 @@ def test_a_list_that_fails_may_be_there_all_the_same(conversations, answers, sta
     with pytest.raises(SourceError) as caught:
         conversations.list(Query())
     assert not isinstance(caught.value, NotOffered)
+
+
+@pytest.mark.parametrize(
+    "host", ["https://api.elevenlabs.io", "https://api.eu.residency.elevenlabs.io"]
+)
+def test_of_the_api_itself_it_is_not_believed_that_it_has_none(answers, host):
+    source = open_conversations(Account("default", host, Secret("key"), 5, 1))
+    answers.get(f"{host}{PATH}", status=404, json={"detail": "Not Found"})
+    with pytest.raises(Rejected) as caught:
+        source.list(Query())
+    assert not isinstance(caught.value, NotOffered)
+    source.close()
 
 
 def test_a_cursor_that_is_gone_does_not_take_the_list_away(conversations, answers):

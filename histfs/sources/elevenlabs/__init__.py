@@ -1,5 +1,7 @@
 """The ElevenLabs API."""
 
+from urllib.parse import urlsplit
+
 from histfs.core.account import Account
 from histfs.sources.elevenlabs.conversations import Conversations
 from histfs.sources.elevenlabs.history import History
@@ -15,7 +17,8 @@ def open_history(account: Account) -> History:
 
 def open_conversations(account: Account) -> Conversations:
     """Return the conversations of an account's agents."""
-    return Conversations(_http(account))
+    host = urlsplit(account.base_url).hostname or ""
+    return Conversations(_http(account), certain=host.endswith(".elevenlabs.io"))
 
 
 def _http(account: Account) -> Http:

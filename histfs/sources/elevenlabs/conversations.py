@@ -32,6 +32,8 @@ class Conversations:
 
     Args:
         http: the server and the key.
+        certain: whether the server is known to have conversations: one that says it has none is
+            wrong then, and a backup must not lose them.
     """
 
     traits = Traits(
@@ -44,8 +46,9 @@ class Conversations:
         files=("summary", "meta", "text", "audio"),
     )
 
-    def __init__(self, http: Http) -> None:
+    def __init__(self, http: Http, certain: bool = False) -> None:
         self._http = http
+        self._certain = certain
         self._conversations = Collection(
             http, _PATH, Fields("conversations", "next_cursor"), records_of, record_of
         )
@@ -54,7 +57,7 @@ class Conversations:
         """Return one page of conversations, newest first (``GET /v1/convai/conversations``).
 
         Raises:
-            NotOffered: the server has no conversations.
+            NotOffered: the server has no conversations, and may be one that has none.
         """
         span = query.span
         # Whether these bounds are in or out isn't documented: asked for are those that give all of
@@ -73,7 +76,7 @@ class Conversations:
             page = self._conversations.page(asked)
         except (Missing, NotOffered) as error:
             # A server that gave the page before has the list: it lacks the cursor.
-            kind = Rejected if query.after else NotOffered
+            kind = Rejected if query.after or self._certain else NotOffered
             raise kind(f"there are no conversations at this address: {error}") from error
         records = [record for record in page.records if span.holds(record.item.date)]
         ended = bool(page.records) and page.records[-1].item.date < span.start

@@ -121,6 +121,8 @@ def directory() -> Iterator[Path]:
 def server(*options: str) -> Iterator[Server]:
     """Run a simulated server."""
     command = [sys.executable, "-m", "histfs", "simulate", "--port", "0", "--quiet"]
+    # The peers have none.
+    command += ["--conversations", "0"]
     with subprocess.Popen(
         [*command, "--api-key", KEY, *options],
         stdout=subprocess.PIPE, text=True, start_new_session=True,

@@ -100,7 +100,8 @@ class Record:
             output_format: what else may tell the ending of its audio, such as ``mp3_44100_128``.
             estimate: the bytes of its audio, as far as they can be told; None when they can't.
         """
-        guess = audio_bytes(content_type, output_format, None, len(title))
+        if estimate is None:
+            estimate = audio_bytes(content_type, output_format, None, len(title))
         item = Item(
             id=item_id,
             key=key_of(item_id),
@@ -108,7 +109,7 @@ class Record:
             slug=slug_of(title),
             content_type=content_type,
             output_format=output_format,
-            estimate=max(guess if estimate is None else estimate, 1),
+            estimate=max(estimate, 1),
             revision=zlib.crc32(raw),
         )
         return cls(item, facets or {}, raw)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import bisect
 import json
 import threading
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from histfs.core.errors import Missing
-from histfs.core.estimate import audio_bytes
 from histfs.core.item import Details, Record
 from histfs.core.item import Item as _Item
-from histfs.core.names import Labelled, key_of, slug_of
+from histfs.core.names import Labelled
 from histfs.core.source import Page, Query, Traits
 
 #: Seconds after which a call that is held goes on by itself, so that a broken test ends.
@@ -45,22 +43,20 @@ def record(
         **fields,
     }
     sent = json.dumps(raw).encode()
-    item = _Item(
-        id=item_id,
-        key=key_of(item_id),
-        date=date,
-        slug=slug_of(text),
-        content_type=content_type,
-        output_format="mp3_44100_128",
-        estimate=audio_bytes(content_type, "mp3_44100_128", None, len(text or "")),
-        revision=zlib.crc32(sent),
-    )
     facets = {
         "voice": Labelled(voice, voice_name),
         "source": Labelled(source, None),
         "model": Labelled("", None),
     }
-    return Record(item, facets, sent)
+    return Record.of(
+        item_id,
+        date,
+        sent,
+        title=text or "",
+        facets=facets,
+        content_type=content_type,
+        output_format="mp3_44100_128",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,13 @@ as far as it goes. As with history items, whatever a field holds, the conversati
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from histfs.core.errors import BadAnswer
 from histfs.core.estimate import call_bytes
-from histfs.core.item import Details, Item, Record
-from histfs.core.names import Labelled, key_of, slug_of
+from histfs.core.item import Details, Record
+from histfs.core.names import Labelled
 from histfs.sources.elevenlabs.parsing import indented, leniently
 from histfs.sources.elevenlabs.transcript import transcript_of
 from histfs.sources.elevenlabs.values import date_of, filled, number_of, string_of
@@ -105,20 +104,9 @@ def _read(raw: bytes) -> _Object:
 
 
 def _record(raw: bytes, fields: _Object, date: int) -> Record:
-    item_id = _id(fields)
     agent, name = string_of(fields.get("agent_id")), string_of(fields.get("agent_name"))
     titles = (_found(fields, "call_summary_title"), _found(fields, "transcript_summary"), name)
     title = next((title for title in titles if isinstance(title, str) and title.strip()), "")
-    item = Item(
-        id=item_id,
-        key=key_of(item_id),
-        date=date,
-        slug=slug_of(title),
-        content_type="audio/mpeg",
-        output_format="",
-        estimate=call_bytes(number_of(_found(fields, "call_duration_secs"))),
-        revision=zlib.crc32(raw),
-    )
     facets = {
         "agent": Labelled(agent or name, name or None),
         "outcome": Labelled(string_of(_found(fields, "call_successful")) or "unknown", None),
@@ -127,7 +115,15 @@ def _record(raw: bytes, fields: _Object, date: int) -> Record:
     call = string_of(phone.get("call_sid")) if isinstance(phone, Mapping) else ""
     if call:
         facets["call"] = Labelled(call, None)
-    return Record(item, facets, raw)
+    return Record.of(
+        _id(fields),
+        date,
+        raw,
+        title=title,
+        facets=facets,
+        content_type="audio/mpeg",
+        estimate=call_bytes(number_of(_found(fields, "call_duration_secs"))),
+    )
 
 
 def _id(fields: _Object) -> str:

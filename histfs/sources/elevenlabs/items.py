@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import zlib
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
@@ -19,8 +18,8 @@ import msgspec
 
 from histfs.core.errors import BadAnswer
 from histfs.core.estimate import audio_bytes
-from histfs.core.item import Details, Facets, Item, Record
-from histfs.core.names import Labelled, key_of, slug_of
+from histfs.core.item import Details, Facets, Record
+from histfs.core.names import Labelled
 from histfs.core.times import EARLIEST, LATEST
 from histfs.sources.elevenlabs.parsing import indented, leniently, strictly
 from histfs.sources.elevenlabs.values import date_of, filled, number_of, string_of
@@ -178,23 +177,21 @@ def _seconds(alignments: object) -> float | None:
 
 
 def _record(raw: bytes, fields: _Fields, seconds: float | None, date: int) -> Record:
-    item_id = fields.history_item_id or ""
     text = _text(fields.text, fields.dialogue) or ""
     content_type, output_format = _format(fields.content_type or "", fields.output_format or "")
-    item = Item(
-        id=item_id,
-        key=key_of(item_id),
-        date=date,
-        slug=slug_of(text),
-        content_type=content_type,
-        output_format=output_format,
-        estimate=audio_bytes(content_type, output_format, seconds, len(text)),
-        revision=zlib.crc32(raw),
-    )
     facets = _facets(
         fields.voice_id or "", fields.voice_name or "", fields.source or "", fields.model_id or ""
     )
-    return Record(item, facets, raw)
+    return Record.of(
+        fields.history_item_id or "",
+        date,
+        raw,
+        title=text,
+        facets=facets,
+        content_type=content_type,
+        output_format=output_format,
+        estimate=audio_bytes(content_type, output_format, seconds, len(text)),
+    )
 
 
 @functools.lru_cache(maxsize=64)  # an account has a handful

@@ -195,15 +195,16 @@ class Resolver:
 
     def _resolve_item(self, view: View, parts: Path, waiter: Waiter) -> ItemDirectory:
         at, name = parts[1:-1], parts[-1]
-        if not (view.aliased or self._moments(view, at, name)):
+        dates = self._dates(view, at, name)
+        if not (view.aliased or dates):
             raise NoSuchPath("/".join(parts))
         if view.whole and not view.listable(at, self._index):
             view.prepare(at, self._index, waiter)
-        item = self._find(view, at, name)
+        item = self._find(view, at, name, dates)
         if item is None:
             # It may have come since the last refresh.
             view.prepare(at, self._index, waiter)
-            item = self._find(view, at, name)
+            item = self._find(view, at, name, dates)
         if item is None:
             raise NoSuchPath("/".join(parts))
         lingers = self._removal.lingering(item.key) is not None
@@ -213,19 +214,19 @@ class Resolver:
             raise NoSuchPath("/".join(parts))
         return ItemDirectory(item, parts, linked)
 
-    def _find(self, view: View, at: Path, name: str) -> Item | None:
-        """Find the item that may have a name in a directory."""
+    def _find(self, view: View, at: Path, name: str, dates: Sequence[int]) -> Item | None:
+        """Find the item that may have a name in a directory, and the dates that this stands for."""
         if view.aliased:
             aliases = view.aliases(at, self._index)
             listed = next((listed for alias, listed in aliases if alias == name), None)
             return listed and self._index.find(listed.key, listed.date)
         key = key_in(name) or ""
-        found = (self._index.find(key, date) for date in self._moments(view, at, name))
+        found = (self._index.find(key, date) for date in dates)
         item = next(filter(None, found), None) or self._removal.lingering(key)
         own = item and item_name(item.date, item.slug, item.key, self._zone)
         return item if own == name else None
 
-    def _moments(self, view: View, at: Path, name: str) -> list[int]:
+    def _dates(self, view: View, at: Path, name: str) -> list[int]:
         """Return the dates that an item with this name may have; none where it is no item's."""
         span = view.span(at)
         if span is None or key_in(name) is None:

@@ -19,7 +19,7 @@ from typing import Any
 import platformdirs
 
 from histfs.core.names import PLAIN_NAME, is_plain_name
-from histfs.settings import DEFAULT_PROFILE, OptionError, SettingsError
+from histfs.settings import DEFAULT_PROFILE, OptionError, SettingsError, split_names
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -128,10 +128,8 @@ def parse_profiles(text: str) -> list[str]:
     Raises:
         OptionError: one of them is empty.
     """
-    names = [name.strip() for name in text.split(",")]
-    if not all(names):
-        raise OptionError(f"--profiles {text!r}: give names with commas between them: work,home")
-    return list(dict.fromkeys(names))
+    advice = f"--profiles {text!r}: give names with commas between them: work,home"
+    return list(split_names(text, ",", advice))
 
 
 def _layer(where: str, table: Mapping[str, Any], known: Iterable[str]) -> Layer:

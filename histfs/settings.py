@@ -191,9 +191,24 @@ def parse_names(option: str, text: str) -> tuple[str, ...]:
     Raises:
         OptionError: one of them is empty.
     """
-    names = [name.strip() for name in text.split("+")]
+    advice = f"{option} {text!r}: give names with + between them (histfs plugins)"
+    return split_names(text, "+", advice)
+
+
+def split_names(text: str, mark: str, advice: str) -> tuple[str, ...]:
+    """Return the names in a list, each once.
+
+    Args:
+        text: the list.
+        mark: stands between names.
+        advice: what is said of a list with an empty one.
+
+    Raises:
+        OptionError: one of them is empty.
+    """
+    names = [name.strip() for name in text.split(mark)]
     if not all(names):
-        raise OptionError(f"{option} {text!r}: give names with + between them (histfs plugins)")
+        raise OptionError(advice)
     return tuple(dict.fromkeys(names))
 
 

@@ -237,10 +237,8 @@ class ViewContract:
         shown: Shown,
     ) -> None:
         """A part of a directory would have a backup delete the rest."""
-        for at in [*shown.names, *shown.items]:
+        for at in _listings(shown, fresh()):
             view, index = fresh(), _unknown(records, describe)
-            if not view.listed and not at:
-                continue
             assert not view.listable(at, index)
             view.prepare(at, index, Waiter(5))
             assert view.listable(at, index)
@@ -260,10 +258,8 @@ class ViewContract:
         shown: Shown,
     ) -> None:
         """And not empty."""
-        for at in [*shown.names, *shown.items]:
+        for at in _listings(shown, fresh()):
             view, index = fresh(), _unknown(records, describe)
-            if not view.listed and not at:
-                continue
             index.error = Unreachable("no network")
             with pytest.raises(SourceError):
                 view.prepare(at, index, Waiter(5))
@@ -280,6 +276,11 @@ class ViewContract:
         with ThreadPoolExecutor(_THREADS) as pool:
             looks = pool.map(lambda _: walk(view, index, unlisted), range(_THREADS))
             assert all(look == shown for look in looks)
+
+
+def _listings(shown: Shown, view: View) -> list[At]:
+    """Return the directories that need to be known: a folder that isn't listed needs nothing."""
+    return [at for at in [*shown.names, *shown.items] if at or view.listed]
 
 
 def _unknown(records: list[Record], describe: Callable[[bytes], Details]) -> MemoryIndex:

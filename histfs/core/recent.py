@@ -1,13 +1,14 @@
 """A dict of what was put in lately.
 
-Two dicts: when the younger one is old enough it takes the place of the older one, which is dropped
-whole. So forgetting costs nothing, however much there is to forget.
+Two dicts: when the younger one is old enough, or full, it takes the place of the older one, which
+is dropped whole. So forgetting costs nothing, however much there is to forget.
 
 Threads: any number at once. A look into a dict is atomic; `_lock` guards the taking of places.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -23,11 +24,19 @@ class Recent(Generic[K, V]):
     Args:
         seconds: for how long.
         clock: seconds, monotonic.
+        most: where there are more values the older ones are forgotten before their time; there
+            are never more than twice as many.
     """
 
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        most: float = math.inf,
+    ) -> None:
         self._seconds = seconds
         self._clock = clock
+        self._most = most
         self._lock = threading.Lock()
         self._dicts: tuple[dict[K, V], dict[K, V]] = ({}, {})
         self._turns = clock() + seconds
@@ -43,10 +52,14 @@ class Recent(Generic[K, V]):
         self._current()[0][key] = value
 
     def _current(self) -> tuple[dict[K, V], dict[K, V]]:
-        if self._clock() >= self._turns:
+        if self._is_over():
             with self._lock:
-                late = self._clock() - self._turns
-                if late >= 0:
-                    self._dicts = ({}, self._dicts[0] if late < self._seconds else {})
+                if self._is_over():
+                    forgotten = self._clock() - self._turns >= self._seconds
+                    self._dicts = ({}, {} if forgotten else self._dicts[0])
                     self._turns = self._clock() + self._seconds
         return self._dicts
+
+    def _is_over(self) -> bool:
+        """Say whether the time of the younger dict is over."""
+        return self._clock() >= self._turns or len(self._dicts[0]) >= self._most

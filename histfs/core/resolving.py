@@ -5,15 +5,17 @@
     /VIEW/…/ITEM                    an item's directory in the first view, elsewhere a link to it
     /VIEW/…/ITEM/FILE               an item file
 
-A walk asks for the same directory again and again, once for each file in it: what a path stood for
-a moment ago is kept for as long as nothing has changed that it depends on.
+A walk asks for the same directory again and again, once for each file in it, and the next walk
+does: what a path stood for is kept for as long as nothing has changed that it depends on.
 
 Threads: any number at once; `Recent` guards itself, and there is no other state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,8 +30,10 @@ from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.views import View
 from histfs.core.waiting import Waiter
 
-#: Seconds for which it is remembered what a path stands for. Sizes that an item gets meanwhile the
-#: audio store knows.
+#: Directories and items of which it is remembered what they stand for, less than 1 KB each.
+_PATHS = 8192
+#: Seconds for which that is taken for granted. Sizes that an item gets meanwhile the audio store
+#: knows.
 _MEMORY = 1.0
 
 Path = tuple[str, ...]
@@ -76,9 +80,10 @@ Node = Root | Directory | ItemDirectory | ItemFileNode
 
 
 class _Known(NamedTuple):
-    """What a path stood for, and what of the index, as it was then, that depends on."""
+    """What a path stood for, when, and what of the index, as it was then, that depends on."""
 
     node: Directory | ItemDirectory
+    at: float
     span: Span
     version: int
 
@@ -93,6 +98,7 @@ class Resolver:
         files: what an item's directory holds, in the order in which it is listed.
         zone: for the times in names.
         links: whether the other views hold links to an item's home, or real directories.
+        clock: seconds, monotonic.
     """
 
     def __init__(
@@ -104,6 +110,7 @@ class Resolver:
         files: Sequence[ItemFile],
         zone: Zone,
         links: bool,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._index = index
         self._removal = removal
@@ -112,7 +119,8 @@ class Resolver:
         self._files = files
         self._zone = zone
         self._links = links
-        self._recent = Recent[str, _Known](_MEMORY)
+        self._clock = clock
+        self._known = Recent[str, _Known](math.inf, most=_PATHS)
 
     def resolve(self, path: str, waiter: Waiter) -> Node:
         """Return what a path stands for.
@@ -159,10 +167,15 @@ class Resolver:
     def _directory(self, view: View, parts: Path, waiter: Waiter) -> Directory | ItemDirectory:
         """Return the directory of a view, or of an item, that has a path."""
         path = "/".join(parts)
-        known = self._recent.get(path)
-        if known is not None and self._index.unchanged(known.span, known.version):
+        known, now = self._known.get(path), self._clock()
+        if known is not None and now - known.at < _MEMORY and self._unchanged(known):
             return known.node
         version = self._index.recent_version
+        if known is not None and self._unchanged(known):
+            again = self._again(known.node)
+            if again is not None:
+                self._known.put(path, _Known(again, now, known.span, version))
+                return again
         node: Directory | ItemDirectory
         if len(parts) <= 1 + view.depth:
             node = self._resolve_directory(view, parts, waiter)
@@ -173,8 +186,18 @@ class Resolver:
         span = view.span(at)
         # What lingers ends with the time.
         if span is not None and not lingers:
-            self._recent.put(path, _Known(node, span, version))
+            self._known.put(path, _Known(node, now, span, version))
         return node
+
+    def _unchanged(self, known: _Known) -> bool:
+        return self._index.unchanged(known.span, known.version)
+
+    def _again(self, node: Directory | ItemDirectory) -> ItemDirectory | None:
+        """Return what a path stands for now that stood for an item; None if that isn't certain."""
+        if isinstance(node, Directory) or self._removal.lingering(node.item.key) is not None:
+            return None
+        item = self._index.find(node.item.key, node.item.date)
+        return None if item is None else ItemDirectory(item, node.path, node.is_link)
 
     def _resolve_directory(self, view: View, parts: Path, waiter: Waiter) -> Directory:
         at = parts[1:]

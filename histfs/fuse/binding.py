@@ -152,7 +152,9 @@ class _Called:
         self._operations = operations
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a method or a flag
-        return getattr(self._operations, name)
+        value = getattr(self._operations, name)
+        setattr(self, name, value)
+        return value
 
     def __call__(self, operation: str, *args: object) -> object:
         return getattr(self._operations, operation)(*args)

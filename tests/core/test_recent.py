@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from histfs.core.recent import Recent
@@ -28,3 +30,12 @@ def test_the_last_value_counts_and_others_are_none():
     clock.now += 1.5
     recent.put("a", 2)
     assert (recent.get("a"), recent.get("b")) == (2, None)
+
+
+def test_the_last_ones_are_kept_however_many_there_are_and_fewer_than_twice_as_many():
+    recent = Recent[int, int](math.inf, Clock(), most=10)
+    for number in range(100):
+        recent.put(number, number)
+        kept = sum(recent.get(each) is not None for each in range(number + 1))
+        assert all(recent.get(each) == each for each in range(max(0, number - 9), number + 1))
+        assert kept <= 20

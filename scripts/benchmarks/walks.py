@@ -1,10 +1,11 @@
 """``scripts/bench walks``: find(1) and ``rsync -n`` through everything, beside rclone.
 
 The history is known, so that no request is in the way; rclone shows a directory on the disk with
-the same names and sizes. Cold is a new mount with nothing in the page cache, warm is the next walk
-and the one after. What was listed is fresh for five minutes, as it is by default with rclone.
+the same names and sizes. Cold is a new mount with nothing in the page cache, warm are the next
+walks. What was listed is fresh for five minutes, as it is by default with rclone.
 
-The contestants take turns, and the best of their runs counts.
+The contestants take turns, and the best of their runs counts. The least filesystem there can be, a
+tree of dicts, walks as well: what it takes nobody can save, and stands beside the warm figures.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import time
 from functools import partial
 from pathlib import Path
 
-from scripts.benchmarks import rclone
-from scripts.benchmarks.figures import Figure
+from scripts.benchmarks import bare, rclone
+from scripts.benchmarks.figures import Figure, number
 from scripts.benchmarks.stage import (
     BINDINGS,
     LATENCY,
@@ -35,7 +36,7 @@ from scripts.benchmarks.stage import (
 WANTED = {"fusepy": 1.0, "mfusepy": 0.7}
 _FRESH = ("--listing-ttl", "300")
 _PROGRAMS = ("find", "rsync -an")
-_TURNS = ("cold", "warm", "warm")
+_TURNS = ("cold", "warm", "warm", "warm")
 
 
 def measure(items: int, rounds: int) -> list[Figure]:
@@ -43,7 +44,7 @@ def measure(items: int, rounds: int) -> list[Figure]:
 
     Args:
         items: how many items there are.
-        rounds: how often each contestant walks; each time once cold and twice warm.
+        rounds: how often each contestant walks; each time once cold and then warm.
     """
     best: dict[tuple[str, str, str], float] = {}
     memory: dict[str, Memory] = {}
@@ -56,6 +57,9 @@ def measure(items: int, rounds: int) -> list[Figure]:
         contestants = {
             **{name: partial(histfs, binding=name) for name in BINDINGS},
             "rclone": partial(rclone.mounted, place / "tree", place),
+            **{
+                _bare(name): partial(bare.mounted, place / "tree", place, name) for name in BINDINGS
+            },
         }
         for _ in range(rounds):
             for program in _PROGRAMS:
@@ -79,13 +83,20 @@ def _figures(
             peer = best["rclone", program, turn]
             for name, most in WANTED.items():
                 case = f"{program} of {items:,} items, {turn}, {name}"
-                seconds = best[name, program, turn]
-                figures.append(Figure(case, seconds, "s", most, peer=peer, beside="rclone"))
+                seconds, least = best[name, program, turn], best[_bare(name), program, turn]
+                note = f"a tree of dicts: {number(least)} s" if turn == "warm" else ""
+                figures.append(
+                    Figure(case, seconds, "s", most, peer=peer, beside="rclone", note=note)
+                )
     return figures + [
         Figure(f"peak of memory then, {name}", memory[name].peak, "MB", peer=memory["rclone"].peak,
                beside="rclone", note=memory[name].note)
         for name in BINDINGS
     ]  # fmt: skip
+
+
+def _bare(binding: str) -> str:
+    return f"bare {binding}"
 
 
 def _copy_names(source: Path, target: Path) -> int:

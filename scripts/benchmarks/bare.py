@@ -1,0 +1,111 @@
+"""The least filesystem: names and sizes out of dicts, served with the FUSE library of histfs.
+
+Nothing is decided here and nothing can change, so what a walk takes of it is what the kernel, its
+waking up of two processes for each call, libfuse, the binding and Python take: no filesystem in
+Python can be faster. Run as ``python -m scripts.benchmarks.bare DIRECTORY MOUNTPOINT``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from histfs.fuse import binding
+from histfs.fuse.operations import Listed, Operations
+from scripts.benchmarks.stage import Mount, environment, mounting
+
+
+@contextlib.contextmanager
+def mounted(source: Path, place: Path, library: str) -> Iterator[Mount]:
+    """Mount the names and sizes of a directory."""
+    path = place / "bare-mnt"
+    command = [sys.executable, "-m", "scripts.benchmarks.bare", str(source), str(path)]
+    with mounting(command, path, environment(place, library)) as mount:
+        yield mount
+
+
+class Bare:
+    """What libfuse calls.
+
+    Args:
+        source: the directory.
+        served: the FUSE library.
+    """
+
+    use_ns = True
+    flag_nullpath_ok = 1
+    flag_nopath = 1
+
+    def __init__(self, source: Path, served: binding.Binding) -> None:
+        self.started = False
+        self._served = served
+        self._attributes: dict[str, dict[str, int]] = {"/": _attributes(source)}
+        self._listings: dict[str, list[Listed]] = {}
+        self._handles = itertools.count(1)
+        self._open: dict[int, str] = {}
+        for folder, directories, files in os.walk(source):
+            within = Path(folder).relative_to(source)
+            names = directories + files
+            entries = {str(Path("/", within, name)): Path(folder, name) for name in names}
+            self._attributes.update({at: _attributes(entry) for at, entry in entries.items()})
+            listed = [(".", {"st_mode": stat.S_IFDIR}, 0), ("..", {"st_mode": stat.S_IFDIR}, 0)]
+            listed += [(Path(at).name, self._attributes[at], 0) for at in entries]
+            self._listings[str(Path("/", within))] = listed
+
+    def init(self, path: str) -> None:
+        """The filesystem is mounted."""
+        self.started = True
+        self._served.mounted()
+
+    def init_with_config(self, connection: Any, config: Any) -> None:  # noqa: ANN401
+        """The same, as mfusepy calls it."""
+        if config is not None:
+            self._served.configure(connection, config)
+        self.init("/")
+
+    def getattr(self, path: str, handle: int | None = None) -> dict[str, int]:
+        """stat(2)."""
+        try:
+            return self._attributes[path]
+        except KeyError:
+            raise OSError(errno.ENOENT, path) from None
+
+    def opendir(self, path: str) -> int:
+        """opendir(3)."""
+        handle = next(self._handles)
+        self._open[handle] = path
+        return handle
+
+    def readdir(
+        self, path: str | None, handle: int, offset: int = 0, plus: bool = False
+    ) -> Iterator[Listed]:
+        """readdir(3): with all attributes where the kernel takes them, as histfs does."""
+        listing = self._listings[self._open[handle]]
+        if not (plus or offset):
+            return iter(listing)
+        rest = itertools.islice(listing, offset, None)
+        return ((name, told, at) for at, (name, told, _) in enumerate(rest, offset + 1))
+
+    def releasedir(self, path: str | None, handle: int) -> None:
+        """closedir(3)."""
+        del self._open[handle]
+
+
+def _attributes(path: Path) -> dict[str, int]:
+    found = path.stat()
+    names = ("st_mode", "st_ino", "st_nlink", "st_size", "st_blocks", "st_uid", "st_gid")
+    times = {f"st_{name}": found.st_mtime_ns for name in ("atime", "mtime", "ctime")}
+    return {**{name: getattr(found, name) for name in names}, **times}
+
+
+if __name__ == "__main__":
+    library = binding.load()
+    least = cast(Operations, Bare(Path(sys.argv[1]), library))
+    library.run(least, sys.argv[2], debug=False, default_permissions=True)

@@ -25,7 +25,7 @@ from scripts.benchmarks.stage import Mount, environment, mounting
 @contextlib.contextmanager
 def mounted(source: Path, place: Path, library: str) -> Iterator[Mount]:
     """Mount the names and sizes of a directory."""
-    path = place / "bare-mnt"
+    path = place / f"bare-{library}"
     command = [sys.executable, "-m", "scripts.benchmarks.bare", str(source), str(path)]
     with mounting(command, path, environment(place, library)) as mount:
         yield mount

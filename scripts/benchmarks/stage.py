@@ -139,7 +139,7 @@ def mounted(
     server: Server, place: Path, *options: str, binding: str | None = None
 ) -> Iterator[Mount]:
     """Mount the history of a server; the cache of a place is used again."""
-    path = place / "mnt"
+    path = place / f"mnt-{binding}" if binding else place / "mnt"
     command = [sys.executable, "-m", "histfs", "mount", str(path), "--foreground"]
     account = ["--timezone", "UTC", "--base-url", server.url]
     with mounting([*command, *account, *options], path, environment(place, binding)) as mount:

@@ -1,8 +1,8 @@
 """The catalog proper: items, sizes and windows in SQLite, read as the core's words.
 
-Threads: any number at once; `Connections` guards the file. `_lock` guards the packer, the version
-last seen and the changes that were made here. No lock is held while the network is used: nothing
-here uses it.
+Threads: any number at once; `Connections` guards the file. `_lock` guards the packer, the changes
+that were made here and the version last seen, which is one tuple and read without it. No lock is
+held while the network is used: nothing here uses it.
 """
 
 from __future__ import annotations
@@ -72,8 +72,7 @@ class Store:
     @property
     def recent_version(self) -> int:
         """The same, without asking the file: another process's change may be `_GLANCE` late."""
-        with self._lock:
-            version, seen = self._seen
+        version, seen = self._seen
         return version if time.monotonic() - seen < _GLANCE else self.version
 
     def unchanged(self, span: Span, since: int) -> bool:

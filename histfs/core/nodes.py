@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import stat
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from histfs.core.waiting import Waiter
 
 ROOT_INODE = 1
+#: Items and file names whose part of an inode is remembered.
+_REMEMBERED = 16_384
 
 
 class Attributes(NamedTuple):
@@ -93,6 +96,21 @@ def inode_of(*names: str) -> int:
     """
     digest = hashlib.blake2b("\0".join(names).encode("utf-8", "replace"), digest_size=8).digest()
     return max(int.from_bytes(digest, "big") >> 1, 2)
+
+
+_part_of = lru_cache(_REMEMBERED)(inode_of)
+
+
+def file_inode(item: tuple[str, ...], name: str) -> int:
+    """Return the inode of an item's file, made as `inode_of` makes others.
+
+    A walk asks for it twice, and for each file of an item: so it is put together of two parts.
+
+    Args:
+        item: what identifies the item.
+        name: of the file.
+    """
+    return max(_part_of("file", *item) ^ _part_of("name", name), 2)
 
 
 def directory(inode: int, mtime: int) -> Attributes:

@@ -133,6 +133,14 @@ class Resolver:
             NoSuchPath, NotADirectory, NameTooLong: nothing has this path.
             SourceError, NotComplete: whether anything has it can't be told.
         """
+        node = self._remembered(path)
+        if node is not None:
+            return node
+        # Mostly a file of an item whose directory was asked for just now.
+        above, _, name = path.rpartition("/")
+        found = self._file_in(self._remembered(above), name)
+        if found is not None:
+            return found
         parts = tuple(filter(None, path.split("/")))
         if not parts:
             return Root()
@@ -147,10 +155,10 @@ class Resolver:
             return node
         if not isinstance(node, ItemDirectory) or node.is_link or len(parts) > bottom + 2:
             raise NotADirectory(path)
-        file = self.files_of(node.item).get(parts[-1])
-        if file is None:
+        found = self._file_in(node, parts[-1])
+        if found is None:
             raise NoSuchPath(path)
-        return ItemFileNode(node.item, file, parts[-1])
+        return found
 
     def links(self, view: View) -> bool:
         """Say whether a view shows links: one that doesn't show every item always does."""
@@ -164,18 +172,20 @@ class Resolver:
             return named
         return {name: file for name, file in named.items() if name not in hidden}
 
+    def _file_in(self, node: Node | None, name: str) -> ItemFileNode | None:
+        """Return a file of an item, if it is its directory, and there is such a file."""
+        if not isinstance(node, ItemDirectory) or node.is_link:
+            return None
+        file = self.files_of(node.item).get(name)
+        return None if file is None else ItemFileNode(node.item, file, name)
+
     def _directory(self, view: View, parts: Path, waiter: Waiter) -> Directory | ItemDirectory:
         """Return the directory of a view, or of an item, that has a path."""
-        path = "/".join(parts)
-        known, now = self._known.get(path), self._clock()
-        if known is not None and now - known.at < _MEMORY and self._unchanged(known):
-            return known.node
+        path = "/" + "/".join(parts)
+        remembered = self._remembered(path)
+        if remembered is not None:
+            return remembered
         version = self._index.recent_version
-        if known is not None and self._unchanged(known):
-            again = self._again(known.node)
-            if again is not None:
-                self._known.put(path, _Known(again, now, known.span, version))
-                return again
         node: Directory | ItemDirectory
         if len(parts) <= 1 + view.depth:
             node = self._resolve_directory(view, parts, waiter)
@@ -186,8 +196,22 @@ class Resolver:
         span = view.span(at)
         # What lingers ends with the time.
         if span is not None and not lingers:
-            self._known.put(path, _Known(node, now, span, version))
+            self._known.put(path, _Known(node, self._clock(), span, version))
         return node
+
+    def _remembered(self, path: str) -> Directory | ItemDirectory | None:
+        """Return what a path stood for when it was resolved, if it still does."""
+        known = self._known.get(path)
+        if known is None:
+            return None
+        now = self._clock()
+        if now - known.at < _MEMORY:
+            return known.node if self._unchanged(known) else None
+        version = self._index.recent_version
+        again = self._again(known.node) if self._unchanged(known) else None
+        if again is not None:
+            self._known.put(path, _Known(again, now, known.span, version))
+        return again
 
     def _unchanged(self, known: _Known) -> bool:
         return self._index.unchanged(known.span, known.version)

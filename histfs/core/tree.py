@@ -34,6 +34,7 @@ from histfs.core.nodes import (
     Entry,
     OpenFile,
     directory,
+    file_inode,
     inode_of,
 )
 from histfs.core.removal import Removal
@@ -154,7 +155,7 @@ class Tree:
                 return self._list_view(node, waiter)
             case ItemDirectory(is_link=False):
                 return [
-                    Entry(name, stat.S_IFREG, self._inode_of("file", node.item.key, name))
+                    Entry(name, stat.S_IFREG, self._file_inode(node.item, name))
                     for name in self._files_of(node.item)
                 ]
             case _:
@@ -245,7 +246,7 @@ class Tree:
         return self._file_attributes(node, size)
 
     def _file_attributes(self, node: ItemFileNode, size: int) -> Attributes:
-        inode = self._inode_of("file", node.item.key, node.name)
+        inode = self._file_inode(node.item, node.name)
         return Attributes(stat.S_IFREG, inode, self._file_links, size, node.item.date)
 
     def _places(self, item: Item) -> list[Path]:
@@ -313,6 +314,9 @@ class Tree:
 
     def _inode_of(self, kind: str, *names: str) -> int:
         return inode_of(kind, *self._above, *names) if self._above or names else ROOT_INODE
+
+    def _file_inode(self, item: Item, name: str) -> int:
+        return file_inode((*self._above, item.key), name)
 
     def _target(self, node: ItemDirectory, waiter: Waiter) -> str:
         item = node.item

@@ -16,6 +16,7 @@ from histfs.fuse.threads import Threads
 _Foreign: TypeAlias = Any
 
 _NANO = 10**9
+_TIMES = [(f"st_{name}spec", f"st_{name}") for name in ("mtime", "ctime", "atime")]
 # enum fuse_readdir_flags and enum fuse_fill_dir_flags of libfuse 3 (fuse.h): the kernel takes
 # attributes with the names, and here they are.
 _READDIR_PLUS = 1 << 0
@@ -89,6 +90,6 @@ def _fill(into: _Foreign, attributes: dict[str, int]) -> None:
     into.st_blocks = attributes["st_blocks"]
     into.st_uid = attributes["st_uid"]
     into.st_gid = attributes["st_gid"]
-    for name in ("mtime", "ctime", "atime"):
-        moment = getattr(into, f"st_{name}spec")
-        moment.tv_sec, moment.tv_nsec = divmod(attributes[f"st_{name}"], _NANO)
+    for field, name in _TIMES:
+        moment = getattr(into, field)
+        moment.tv_sec, moment.tv_nsec = divmod(attributes[name], _NANO)

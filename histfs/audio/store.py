@@ -25,11 +25,15 @@ from histfs.core.audio import Fingerprint, Following
 from histfs.core.errors import BadAnswer, HistfsError, Missing, NotForCrawlers, SourceError
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
+from histfs.core.resolving import PATHS
 from histfs.core.source import Source
 from histfs.core.waiting import Waiter
 
-#: Sizes learnt lately that are remembered beside the catalog.
-_LEARNT = 4096
+#: Sizes learnt lately that are remembered beside the catalog: of every item of which the tree
+#: remembers what it was before.
+_LEARNT = 2 * PATHS
+#: Sizes told of clips that may have broken since.
+_ANNOUNCED = 4096
 #: Copies of a clip that are compared with what it was: one on the disk, and one from the server.
 _COPIES = 2
 
@@ -84,7 +88,7 @@ class CachedAudio:
         self._downloads: dict[str, Download] = {}
         self._handles: dict[str, set[_Handle]] = {}
         self._learnt: LRUCache[str, int] = LRUCache(_LEARNT)
-        self._announced: LRUCache[str, int] = LRUCache(_LEARNT)
+        self._announced: LRUCache[str, int] = LRUCache(_ANNOUNCED)
 
     def size(self, item: Item, waiter: Waiter) -> int:
         """Return the exact size where it is known, else an estimate, or fetch to know it.

@@ -6,7 +6,8 @@
     /VIEW/…/ITEM/FILE               an item file
 
 A walk asks for the same directory again and again, once for each file in it, and the next walk
-does: what a path stood for is kept for as long as nothing has changed that it depends on.
+does: what a path stood for is kept for as long as nothing has changed that it depends on. The size
+of an item's audio may become known meanwhile: `AudioStore` remembers those.
 
 Threads: any number at once; `Recent` guards itself, and there is no other state.
 """
@@ -30,10 +31,10 @@ from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.views import View
 from histfs.core.waiting import Waiter
 
-#: Directories and items of which it is remembered what they stand for, less than 1 KB each.
-_PATHS = 8192
-#: Seconds for which that is taken for granted. Sizes that an item gets meanwhile the audio store
-#: knows.
+#: Paths of which it is remembered what they stand for, less than 1 KB each; up to twice as many.
+PATHS = 8192
+#: Seconds for which that is so of a directory. Whether there is one may depend on more than the
+#: index: a search is forgotten after a while.
 _MEMORY = 1.0
 
 Path = tuple[str, ...]
@@ -120,7 +121,7 @@ class Resolver:
         self._zone = zone
         self._links = links
         self._clock = clock
-        self._known = Recent[str, _Known](math.inf, most=_PATHS)
+        self._known = Recent[str, _Known](math.inf, most=PATHS)
 
     def resolve(self, path: str, waiter: Waiter) -> Node:
         """Return what a path stands for.
@@ -204,24 +205,15 @@ class Resolver:
         known = self._known.get(path)
         if known is None:
             return None
-        now = self._clock()
-        if now - known.at < _MEMORY:
-            return known.node if self._unchanged(known) else None
         version = self._index.recent_version
-        again = self._again(known.node) if self._unchanged(known) else None
-        if again is not None:
-            self._known.put(path, _Known(again, now, known.span, version))
-        return again
-
-    def _unchanged(self, known: _Known) -> bool:
-        return self._index.unchanged(known.span, known.version)
-
-    def _again(self, node: Directory | ItemDirectory) -> ItemDirectory | None:
-        """Return what a path stands for now that stood for an item; None if that isn't certain."""
-        if isinstance(node, Directory) or self._removal.lingering(node.item.key) is not None:
-            return None
-        item = self._index.find(node.item.key, node.item.date)
-        return None if item is None else ItemDirectory(item, node.path, node.is_link)
+        if version != known.version:
+            if not self._index.unchanged(known.span, known.version):
+                return None
+            self._known.put(path, known._replace(version=version))
+        if isinstance(known.node, Directory):
+            return known.node if self._clock() - known.at < _MEMORY else None
+        # The catalog has what was deleted still, if it could not be written.
+        return known.node if self._removal.lingering(known.node.item.key) is None else None
 
     def _resolve_directory(self, view: View, parts: Path, waiter: Waiter) -> Directory:
         at = parts[1:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -26,13 +26,17 @@ A_WHILE = 3
 
 
 class CountedByDate(ByDate):
-    """The view by date, which tells how often it was asked whether it holds an item."""
+    """The view by date, which tells how often items and directories were resolved."""
 
     resolved = 0
 
     def holds(self, *asked):
         self.resolved += 1
         return super().holds(*asked)
+
+    def newest(self, *asked):
+        self.resolved += 1
+        return super().newest(*asked)
 
 
 @dataclass
@@ -73,7 +77,7 @@ def world():
     flights.close()
 
 
-def test_what_has_not_changed_is_not_resolved_again(world):
+def test_an_item_that_has_not_changed_is_not_resolved_again(world):
     world.item()
     world.index.add(record("far", 5))
     world.clock.now += A_WHILE
@@ -81,23 +85,22 @@ def test_what_has_not_changed_is_not_resolved_again(world):
     assert world.view.resolved == 1
 
 
-def test_what_has_changed_is(world):
+def test_a_directory_is_after_a_moment_as_it_may_depend_on_more_than_the_index(world):
+    for _ in range(2):
+        world.resolver.resolve("/by-date/2024", Waiter(5))
+    assert world.view.resolved == 1
+    world.clock.now += A_WHILE
+    world.resolver.resolve("/by-date/2024", Waiter(5))
+    assert world.view.resolved == 2
+
+
+def test_an_item_that_has_changed_is(world):
     world.item()
     world.index.discard("hello")
     with pytest.raises(NoSuchPath):
         world.item()
     world.index.add(record("hello", HELLO, model="another"))
     assert world.item() == world.index.rows["hello"].item
-
-
-def test_a_size_that_another_process_has_learnt_is_seen_after_a_moment(world):
-    before = world.item()
-    # No change: what is learnt of audio changes nothing that is listed.
-    known = world.index.rows["hello"]
-    world.index.rows["hello"] = replace(known, item=replace(known.item, size=4711))
-    assert world.item() is before
-    world.clock.now += A_WHILE
-    assert world.item().size == 4711
 
 
 def test_no_link_leads_to_what_was_deleted_though_the_catalog_could_not_be_written(world):

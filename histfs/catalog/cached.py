@@ -112,7 +112,7 @@ class CachedCatalog:
     def full_revision(self, item: Item) -> int | None:
         """Return a checksum of what `known` gives."""
         if not self._catalog.fetches:
-            return item.revision
+            return self._catalog.full_revision(item)  # costs less than to look it up here
         question, about = ("full", item.key, item.revision), Span(item.date, item.date + 1)
         return self._kept(question, about, lambda: self._catalog.full_revision(item))
 

@@ -60,6 +60,11 @@ class Details:
     final: bool = True
     has_audio: bool | None = None
 
+    @property
+    def silent(self) -> bool:
+        """Whether there is no audio for certain, now and later."""
+        return self.final and self.has_audio is False
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

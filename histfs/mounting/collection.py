@@ -265,7 +265,7 @@ def _fetcher(
 def _is_silent(catalog: CachedCatalog, item: Item) -> bool:
     """Say whether an item is known to have no audio, now and later."""
     known = catalog.known(item)
-    return known is not None and known.final and known.has_audio is False
+    return known is not None and known.silent
 
 
 def _text_of(source: Source, store: Store, key: str, raw: bytes) -> str:

@@ -95,7 +95,7 @@ class AudioFile:
             return False
         known = None if revision is None else self._index.known(item)
         # What an item that goes on had not, it may have by now.
-        return known is None or known.has_audio is not False or not known.final
+        return known is None or not known.silent
 
 
 def extension(content_type: str, output_format: str) -> str:

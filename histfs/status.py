@@ -90,6 +90,19 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Outage:
+    """A time in which lists can't be read, and listings show what was known before.
+
+    Attributes:
+        since: its first failure, in seconds since the epoch.
+        message: the last failure, one line for a person.
+    """
+
+    since: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class SourceStatus:
     """How one source is, such as the conversations; see `Status`."""
 
@@ -98,11 +111,12 @@ class SourceStatus:
     scan: Scan
     requests: Mapping[str, int]
     last_error: Failure | None
+    outage: Outage | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The whole; its items, windows, scan, requests and last error are those of the first source.
+    """The whole; what it says of items, lists and requests is that of the first source.
 
     Attributes:
         version: of histfs.
@@ -116,6 +130,7 @@ class Status:
         cache: the audio on this machine.
         requests: how often the server was asked for what.
         last_error: why it last failed, None when it hasn't.
+        outage: since when its lists can't be read, None while they can.
         sources: how the other sources are, by name.
         others: the same for each of the other accounts.
     """
@@ -131,6 +146,7 @@ class Status:
     cache: Cache
     requests: Mapping[str, int]
     last_error: Failure | None
+    outage: Outage | None = None
     sources: Mapping[str, SourceStatus] = field(default_factory=dict)
     others: Sequence[Status] = field(default_factory=list)
 
@@ -204,6 +220,9 @@ def _source_rows(source: SourceStatus | Status, zone: Zone) -> Iterator[tuple[st
         known = f"the history is known down to {_time(scan.down_to, zone)}"
     yield "items", f"{source.items:,}; {known}{_STATES.get(scan.state, '')}"
     yield "requests", ", ".join(f"{n:,} {kind}" for kind, n in source.requests.items())
+    if source.outage is not None:
+        since = _time(source.outage.since, zone)
+        yield "listings", f"not refreshed since {since}: {source.outage.message}"
     yield "last error", f"{_time(error.at, zone)} {error.message}" if error else "none"
 
 

@@ -52,6 +52,8 @@ from tests.support.world import world_at
 
 UTC = Zone("UTC")
 VIEWS = ("by-date", "by-voice", "by-source")
+#: When the objects are read.
+NOW = 1_760_000_000.0
 #: What lies in the root of an account's cache that holds no audio.
 CATALOG = {"scan.lock", *(f"catalog.sqlite{end}" for end in ("", "-wal", "-shm", ".lock"))}
 
@@ -243,7 +245,7 @@ def account(records: list[Record]) -> Iterator[Account]:
 @example(TWINS[1])
 @example(TWINS[2])
 def test_every_view_shows_every_item_once_under_a_safe_name_that_leads_to_it(library):
-    records = records_of(map(sent, library))
+    records = records_of(map(sent, library), NOW)
     with account(records) as mount:
         by_date = mount.items("by-date")
         assert sorted(by_date.values()) == sorted(o["history_item_id"] for o in library)
@@ -257,7 +259,7 @@ def test_every_view_shows_every_item_once_under_a_safe_name_that_leads_to_it(lib
 @example(TWINS[1])
 @example(TWINS[2])
 def test_a_deleted_item_is_in_the_trash_under_a_safe_name_and_nothing_is_elsewhere(library):
-    with account(records_of(map(sent, library))) as mount:
+    with account(records_of(map(sent, library), NOW)) as mount:
         for home, item_id in mount.items("by-date").items():
             before = set(mount.in_trash())
             mount.tree.unlink(f"{home}/{mount.audio_of(home)}", Waiter(10))
@@ -329,7 +331,7 @@ def test_an_id_is_one_escaped_step_of_a_url(item_id):
 
 @given(libraries)
 def test_the_key_is_read_back_from_each_name(library):
-    for record in records_of(map(sent, library)):
+    for record in records_of(map(sent, library), NOW):
         item = record.item
         assert key_in(item_name(item.date, item.slug, item.key, UTC)) == item.key
 

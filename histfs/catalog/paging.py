@@ -1,21 +1,31 @@
 """Reading a span page by page, newest first: what each page tells completely.
 
-A page that ends in the middle of a second doesn't tell all of that second; what it has of it is
-passed on to the page that does.
+No API promises the order of a list. Two models are tried, one after the other:
 
-    page 1                        [----------)  and some of the second before
-    page 2            [-----------)
+ordered     An item is at most ``disorder`` seconds newer than any item before it. Then the pages so
+            far tell completely what is newer than their oldest date plus ``disorder``. What they
+            hold below that is passed on to the page that tells it.
+unordered   As soon as an item breaks that rule, nothing that the pages told is complete. The list
+            is read again from its first page, and tells its span when its last page has come.
+
+    ordered:    page 1                        [----------)  and some items below it
+                page 2            [-----------)
+
+The server is asked for the span and ``disorder`` seconds on either side of it: its filter may take
+another moment for an item's time than the item's date.
+
+Records without a possible date (`Record.dated`) say nothing of the order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
 from histfs.core.errors import BadAnswer
 from histfs.core.item import Record
 from histfs.core.source import Page, Query, Source
-from histfs.core.times import Span
+from histfs.core.times import ALWAYS, Span
 
 #: Empty pages in a row that are gone past: a server may look through its items bit by bit.
 _EMPTY = 100
@@ -26,14 +36,24 @@ class Answer:
     """What the pages so far tell.
 
     Attributes:
-        span: what this page, with those before, tells completely.
-        records: newest first: those of the span, and some of the second before it.
+        span: what this page, with those before, tells completely; it may be empty.
+        records: newest first: those of the span, and others that the page holds.
         rest: what lies below; empty when this was the last page.
+        retracted: a span that earlier answers told, and that is not complete after all.
+        seen: date and key of each record of the pages before that are not in ``records``, where
+            the span depends on them: an unordered list, once it has been read to its end.
+        undated: keys of all records without a possible date, when the whole history has been read;
+            None before.
+        ordered: whether the list keeps the order of time.
     """
 
     span: Span
     records: Sequence[Record]
     rest: Span
+    retracted: Span | None = None
+    seen: Set[tuple[int, str]] = frozenset()
+    undated: Set[str] | None = None
+    ordered: bool = True
 
     @property
     def more(self) -> bool:
@@ -84,37 +104,78 @@ class Paging:
     """
 
     def __init__(self, source: Source, span: Span, limit: int | None = None) -> None:
-        self._pages = Pages(source, Query(span, limit=limit))
-        self._rest = span
+        self._source = source
+        self._span = span
+        self._disorder = source.traits.disorder
+        self._query = Query(span.widened(self._disorder), limit=limit)
+        self._ordered = True
         self._edge: list[Record] = []
+        self._previous: Set[str] = frozenset()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Set out for the first page."""
+        self._pages = Pages(self._source, self._query)
+        self._told = self._span.end
+        self._low = self._query.span.end
+        self._edge = []
+        self._previous = frozenset()
+        self._seen: set[tuple[int, str]] = set()
+        self._undated: set[str] = set()
 
     def next(self) -> Answer:
         """Ask for the next page.
 
         Raises:
-            BadAnswer: the pages can't be trusted: what is complete can't be told then.
+            BadAnswer: the pages lead nowhere.
             SourceError: the source failed.
         """
         page = self._pages.next()
-        start, top = self._rest
-        low = _lowest(page.records, top)
+        # A page may repeat items of the page before: an item was added, or deleted, in between.
+        new = [record for record in page.records if record.item.key not in self._previous]
+        self._previous = {record.item.key for record in page.records}
+        self._undated.update(record.item.key for record in new if not record.dated)
+        if self._ordered and not self._follow(new):
+            if self._told < self._span.end:
+                return self._read_again(page)
+            self._ordered = False
+        records = sorted([*self._edge, *new], key=lambda record: -record.item.date)
+        last = page.cursor is None
+        top = self._told
+        seen: Set[tuple[int, str]] = frozenset()
+        if self._ordered:
+            # A server that ignores where the span starts must not make it longer.
+            bound = max(self._span.start, self._low + self._disorder + 1)
+            self._told = self._span.start if last else min(top, bound)
+            self._edge = [record for record in records if record.item.date < self._told]
+        else:
+            self._edge = []
+            self._seen.update((record.item.date, record.item.key) for record in records)
+            if last:
+                self._told, seen = self._span.start, self._seen
+        return Answer(
+            Span(self._told, top),
+            records,
+            Span(self._span.start, self._told),
+            seen=seen,
+            undated=frozenset(self._undated) if last and self._span == ALWAYS else None,
+            ordered=self._ordered,
+        )
+
+    def _follow(self, records: Sequence[Record]) -> bool:
+        """Follow the order through a page; return whether it holds."""
+        for record in records:
+            if record.dated:
+                if record.item.date - self._low > self._disorder:
+                    return False
+                self._low = min(self._low, record.item.date)
+        return True
+
+    def _read_again(self, page: Page) -> Answer:
+        """Give up on the order after pages that told something: start from the first page again."""
+        retracted = Span(self._told, self._span.end)
         records = [*self._edge, *page.records]
-        self._edge = [record for record in records if record.item.date == low]
-        # A server that ignores where the span starts must not make it longer.
-        told = start if page.cursor is None else max(start, low + 1)
-        self._rest = Span(start, told)
-        return Answer(Span(told, top), records, self._rest)
-
-
-def _lowest(records: Sequence[Record], top: int) -> int:
-    """Return the date of the oldest item on a page of items from before ``top``.
-
-    Raises:
-        BadAnswer: the page is not newest first.
-    """
-    low = top - 1
-    for record in records:
-        if record.item.date > low:
-            raise BadAnswer("the server's pages are not in the order of time")
-        low = record.item.date
-    return low
+        self._ordered = False
+        self._begin()
+        nothing = Span(self._told, self._told)
+        return Answer(nothing, records, self._span, retracted=retracted, ordered=False)

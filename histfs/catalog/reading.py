@@ -1,23 +1,48 @@
 """Reading a span from the source into the store.
 
-Threads: a `Reader` is shared by any number; a `Reading` is for one thread, which may let another
-one ask.
+Threads: a `Reader` is shared by any number, `_lock` guards its outage; a `Reading` is for one
+thread, which may let another one ask.
 """
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import NamedTuple
 
 from histfs.catalog.health import Health
 from histfs.catalog.paging import Answer, Paging
 from histfs.catalog.store import Store
+from histfs.core.errors import HistfsError, Missing, SourceError
 from histfs.core.flights import Flights
 from histfs.core.source import Source
-from histfs.core.times import Span
+from histfs.core.times import ALWAYS, Span
 
 #: Items that one page holds, at the most.
 PAGE = 1000
+#: Seconds from now on after which no item has a possible date.
+_FUTURE = 2 * 86_400
+#: Seconds after which an item without a possible date is asked for again, and how many such items
+#: are asked for after one page at the most.
+_CHECKED, _CHECKS = 600.0, 8
+
+log = logging.getLogger(__name__)
+
+
+class Outage(NamedTuple):
+    """A time in which lists can't be read, and what is known of them grows old.
+
+    Attributes:
+        since: its first failure, in seconds since the epoch.
+        last: its last failure.
+        message: why that failed, one line for a person.
+    """
+
+    since: float
+    last: float
+    message: str
 
 
 class Reader:
@@ -44,6 +69,27 @@ class Reader:
         self.health = health
         self.clock = clock
         self.page = page
+        self._lock = threading.Lock()
+        self._outage: Outage | None = None
+
+    @property
+    def outage(self) -> Outage | None:
+        """Since when lists can't be read; None while they can."""
+        with self._lock:
+            return self._outage
+
+    def note_answer(self, error: HistfsError | None) -> None:
+        """Keep whether a page of a list came.
+
+        Args:
+            error: why it didn't; None when it did.
+        """
+        with self._lock:
+            if error is None:
+                self._outage = None
+            else:
+                since = self.clock() if self._outage is None else self._outage.since
+                self._outage = Outage(since, self.clock(), str(error))
 
     @property
     def known_on_page(self) -> int:
@@ -52,6 +98,24 @@ class Reader:
         There is room for a few that are new: a page too many would cost as much as a page.
         """
         return self.page - self.page // 50
+
+    def knows_undated(self) -> bool:
+        """Say whether the items whose dates lie in the future have been asked for.
+
+        A list that is filtered by time need not hold them.
+        """
+        return not self.source.traits.disorder or self.store.undated_sought
+
+    def read_undated(self) -> None:
+        """Ask for the items whose dates lie in the future.
+
+        Raises:
+            As `Reading.next`.
+        """
+        reading = self.read(Span(int(self.clock()) + _FUTURE, ALWAYS.end))
+        while reading.next().more:
+            pass
+        self.store.undated_sought = True
 
     def read(self, span: Span, *, limit: int | None = None, background: bool = False) -> Reading:
         """Begin to read a span.
@@ -74,10 +138,12 @@ class Reading:
         # Above the newest known item there was nothing. If there is more now than a page can tell,
         # what is in between is not known before the next page.
         self.newest = reader.store.newest(span)
+        disorder = reader.source.traits.disorder
         self._outdated: Span | None = Span(
-            span.start if self.newest is None else self.newest, span.end
+            span.start if self.newest is None else max(span.start, self.newest - disorder), span.end
         )
         self._coming: Future[tuple[float, Answer]] | None = None
+        self._since: float | None = None
 
     @property
     def is_ahead(self) -> bool:
@@ -96,11 +162,47 @@ class Reading:
         """
         asked, answer = self._coming.result() if self._coming else self._ask()
         self._coming = ahead.fly(self, self._ask) if ahead and answer.more else None
-        self._reader.store.replace(answer.span, answer.records, asked, self._outdated)
+        if not answer.ordered:
+            # The last page tells of all of them: it is as old as the first one.
+            asked = self._since = asked if self._since is None else self._since
+        self._reader.store.replace(
+            answer.span,
+            answer.records,
+            asked,
+            answer.retracted or self._outdated,
+            seen=answer.seen,
+            undated=answer.undated,
+        )
         self._outdated = None
+        self._check_undated(answer)
         return answer
+
+    def _check_undated(self, answer: Answer) -> None:
+        """Ask for items without a possible date that the answer should hold, and doesn't.
+
+        The server's filter by time may leave them out, so an answer without them does not tell that
+        they are gone.
+        """
+        store, now = self._reader.store, self._reader.clock()
+        for item in store.undated(answer.span, checked_before=now - _CHECKED, limit=_CHECKS):
+            try:
+                self._reader.source.get(item.id)
+            except Missing:
+                log.info("item %s is gone", item.key)
+                store.drop(item.key, item.date)
+            except SourceError as error:
+                log.info("whether item %s is still there is not known: %s", item.key, error)
+                return
+            else:
+                store.set_checked(item.key, now)
 
     def _ask(self) -> tuple[float, Answer]:
         asked = self._reader.clock()
-        with self._reader.health.asking(self._background):
-            return asked, self._paging.next()
+        try:
+            with self._reader.health.asking(self._background):
+                answer = self._paging.next()
+        except HistfsError as error:
+            self._reader.note_answer(error)
+            raise
+        self._reader.note_answer(None)
+        return asked, answer

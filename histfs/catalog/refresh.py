@@ -40,6 +40,8 @@ from histfs.core.waiting import Waiter
 _STRETCH = 4
 #: Pages that are read of a year or a month before it is thought to be too large to be read whole.
 _LOOKS = 4
+#: Items that are asked for to find the newest one, where a list may not begin with it.
+_PROBED = 20
 #: Answers that are waited for, at the most, where each of them leaves something open.
 _ANSWERS = 5
 
@@ -75,6 +77,7 @@ class Refresher:
         self._probes = probes
         self._ttl = ttl
         self._page = reader.page
+        self._disorder = reader.source.traits.disorder
         self._lock = threading.Lock()
         self._flying: dict[Span, Future[None]] = {}
 
@@ -91,9 +94,9 @@ class Refresher:
             NotComplete: it did not become known in time.
             Interrupted: the calling process was interrupted.
         """
-        if span == ALWAYS and not self._covered(ALWAYS):
+        if span == ALWAYS and not self._whole():
             # A scan that went on from where it was is as old as where it began.
-            self._wait_until(lambda: self._covered(ALWAYS), self._scanner.whole, waiter)
+            self._wait_until(self._whole, self._scanner.whole, waiter)
         if not self._fresh(self._watched(span)):
             self._wait_until(lambda: self._covered(span), lambda: self._ask(span), waiter)
 
@@ -111,6 +114,10 @@ class Refresher:
             As `ensure`.
         """
         hull = Span(spans[0].start, spans[-1].end)
+        if hull == ALWAYS and not self._reader.knows_undated():
+            # They may be shown under any date.
+            find = partial(self._fly, "undated", self._reader.read_undated)
+            self._wait_until(self._reader.knows_undated, find, waiter)
         if self._covered(hull) and self._store.count(hull, self._page + 1) <= self._page:
             self.ensure(hull, waiter)
             return
@@ -144,6 +151,9 @@ class Refresher:
         log.warning("the history is still being read; listings wait until it is known")
         raise NotComplete("the history is not completely known yet; reading it goes on")
 
+    def _whole(self) -> bool:
+        return self._covered(ALWAYS) and self._reader.knows_undated()
+
     def _covered(self, span: Span) -> bool:
         return self._store.windows(span).cover(span)
 
@@ -155,9 +165,10 @@ class Refresher:
         return [span for span in spans if not self.settled(span)]
 
     def _newest_end(self) -> Span:
-        """Return the span in which items are new: it holds none that is known."""
+        """Return the span in which new items appear."""
         newest = self._store.newest(ALWAYS)
-        return Span(ALWAYS.end - 1 if newest is None else newest + 1, ALWAYS.end)
+        start = ALWAYS.end - 1 if newest is None else newest + 1 - self._disorder
+        return Span(start, ALWAYS.end)
 
     # What to ask for
 
@@ -205,14 +216,17 @@ class Refresher:
         for other in (*fresh.spans(), *self._flying):
             windows = windows.remove(other)
         area = next((area for area in windows.spans() if area.covers(span)), span)
-        room = self._reader.known_on_page - self._store.count(span, self._page)
+        # The page holds what is asked for on either side of the span, too.
+        span_asked, area_asked = span.widened(self._disorder), area.widened(self._disorder)
+        room = self._reader.known_on_page - self._store.count(span_asked, self._page)
         if room <= 0:
             return span
-        behind = self._store.counted_up(Span(span.end, area.end), room)
-        end = area.end if behind is None else behind
-        room -= self._store.count(Span(span.end, end), room)
-        before = self._store.counted_down(Span(area.start, span.start), room)
-        return Span(area.start if before is None else before + 1, end)
+        behind = self._store.counted_up(Span(span_asked.end, area_asked.end), room)
+        end = area.end if behind is None else behind - self._disorder
+        above = Span(span_asked.end, area_asked.end if behind is None else behind)
+        room -= self._store.count(above, room)
+        before = self._store.counted_down(Span(area_asked.start, span_asked.start), room)
+        return Span(area.start if before is None else before + 1 + self._disorder, end)
 
     def _stretched(self, span: Span, windows: Windows) -> int:
         """Return the end of what is asked for when a span isn't known.
@@ -248,9 +262,14 @@ class Refresher:
             asked = ALWAYS
         reading = self._reader.read(asked)
         newest = reading.newest
-        down_to = wanted.start if newest is None else min(wanted.start, newest)
-        while reading.next().span.start > max(down_to, asked.start):
-            pass
+        down_to = wanted.start if newest is None else min(wanted.start, newest - self._disorder)
+        answer = reading.next()
+        while answer.rest.end > max(down_to, asked.start):
+            if not answer.ordered and asked != wanted:
+                # Only a list that is read to its end tells anything now: one no longer than needed.
+                asked = wanted
+                reading = self._reader.read(asked)
+            answer = reading.next()
 
     def _search(self, spans: Sequence[Span]) -> Future[None]:
         key = ("search", spans[0].start, spans[-1].end)
@@ -267,7 +286,7 @@ class Refresher:
             pages, below = 0, 0.0
             while looked_for and (pages < _LOOKS or below <= len(looked_for) / 2):
                 answer = reading.next()
-                pages, below = pages + 1, _pages_below(answer)
+                pages, below = pages + 1, _pages_below(answer) if answer.ordered else 0.0
                 looked_for = self._open(looked_for) if answer.more else []
         probes = [
             self._probes.fly(("probe", span), partial(self._probe, span)) for span in looked_for
@@ -276,11 +295,17 @@ class Refresher:
             probe.result()
 
     def _probe(self, span: Span) -> None:
-        """Ask for the newest item of a span alone."""
-        reading = self._reader.read(span, limit=1)
+        """Ask for the newest items of a span: as few as are likely to tell which one is newest."""
+        limit: int | None = _PROBED if self._disorder else 1
+        reading = self._reader.read(span, limit=limit)
+        answer = reading.next()
         # A server that looks through its items bit by bit may answer with nothing so far.
-        while reading.next().more and self._open([span]):
-            pass
+        while answer.more and self._open([span]):
+            if limit is not None and not answer.ordered:
+                # It has to be read to its end: by pages as large as can be.
+                limit = None
+                reading = self._reader.read(span)
+            answer = reading.next()
 
 
 def _first_failure(
@@ -308,7 +333,7 @@ def _first_failure(
 
 def _pages_below(answer: Answer) -> float:
     """Return how many more pages like this one are likely to follow."""
-    dates = [record.item.date for record in answer.records]
+    dates = [record.item.date for record in answer.records if record.dated]
     if not dates:
         return 0.0
     return (answer.rest.end - answer.rest.start) / max(1, dates[0] - dates[-1])

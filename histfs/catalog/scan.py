@@ -151,6 +151,10 @@ class Scanner:
             return _LOOK
         self._held = None
         with held:
+            if not self._reader.knows_undated() and self._store.windows().cover(ALWAYS):
+                # Last: among the others they may have had neighbours.
+                self._reader.read_undated()
+                return 0.0
             span = self._next(oldest)
             if span is None:
                 return None
@@ -237,7 +241,7 @@ class Scanner:
             awaited = self._wanted is not None
         # Also if it failed for who waited, or they were killed: they are likely to come again.
         wanted = awaited or self._store.wanted
-        if wanted and self._store.windows().cover(ALWAYS):
+        if wanted and self._store.windows().cover(ALWAYS) and self._reader.knows_undated():
             self._end("idle", None)
             wanted = False
         if self._reader.health.busy() and self._courtesy < _COURTESY:

@@ -6,6 +6,8 @@ audio    exact sizes and checksums, by key, kept for ever: they outlive the item
 labels   the values of facets: voices, sources, models
 placed   which items have which label, by date; `items.labels` lists the same for one item
 windows  the spans of time that are completely known, and when they were asked about
+undated  items without a possible date, the date under which each is shown, and when the server
+         last had it
 deleted  keys of items that were deleted here lately, and when
 notes    single values, such as the dictionary that the raw objects are compressed with
 details  all of an item whose source lists only a summary, by key, as it was fetched
@@ -110,6 +112,11 @@ CREATE TABLE IF NOT EXISTS details (
     asked    REAL NOT NULL,
     facets   TEXT NOT NULL,
     raw      BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS undated (
+    key     TEXT PRIMARY KEY,
+    date    INTEGER NOT NULL,
+    checked REAL NOT NULL
 ) STRICT, WITHOUT ROWID
 """
 

@@ -11,7 +11,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -271,19 +271,34 @@ class Store:
         ((count,),) = self._files.rows("SELECT items FROM changes")
         return int(count)
 
+    # Writing
+
     @property
     def wanted(self) -> bool:
         """Whether somebody has asked for the whole history, and hasn't got it yet."""
-        return bool(self._files.rows("SELECT 1 FROM notes WHERE name = 'wanted'"))
-
-    # Writing
+        return self._noted("wanted")
 
     @wanted.setter
     def wanted(self, wanted: bool) -> None:
-        if wanted != self.wanted:
+        self._note("wanted", wanted)
+
+    @property
+    def undated_sought(self) -> bool:
+        """Whether items whose dates lie in the future have been asked for."""
+        return self._noted("undated_sought")
+
+    @undated_sought.setter
+    def undated_sought(self, sought: bool) -> None:
+        self._note("undated_sought", sought)
+
+    def _noted(self, name: str) -> bool:
+        return bool(self._files.rows("SELECT 1 FROM notes WHERE name = ?", (name,)))
+
+    def _note(self, name: str, is_so: bool) -> None:
+        if is_so != self._noted(name):
             with self._files.transaction() as db:
-                db.execute("DELETE FROM notes WHERE name = 'wanted'")
-                db.executemany("INSERT INTO notes VALUES ('wanted', x'01')", [()] * wanted)
+                db.execute("DELETE FROM notes WHERE name = ?", (name,))
+                db.executemany("INSERT INTO notes VALUES (?, x'01')", [(name,)] * is_so)
 
     def replace(
         self,
@@ -291,6 +306,9 @@ class Store:
         records: Sequence[Record],
         asked: float | None = None,
         outdated: Span | None = None,
+        *,
+        seen: Set[tuple[int, str]] = frozenset(),
+        undated: Set[str] | None = None,
     ) -> None:
         """Store what an answer says of a span, in one transaction: it is then known completely.
 
@@ -299,11 +317,22 @@ class Store:
             records: the answer, newest first.
             asked: when it was asked for, in seconds since the epoch; None for now.
             outdated: a span that is not known completely any more, taken out first.
+            seen: date and key of further items of the span, which are stored already.
+            undated: keys of all items without a possible date; None where the answer doesn't tell.
         """
         now = self._clock()
         then = now if asked is None else asked
         self._write(
-            lambda db: writing.replace(db, span, records, asked=then, now=now, outdated=outdated)
+            lambda db: writing.replace(
+                db,
+                span,
+                records,
+                asked=then,
+                now=now,
+                outdated=outdated,
+                seen=seen,
+                undated=undated,
+            )
         )
 
     def add(self, records: Sequence[Record], asked: float | None = None) -> list[Listed]:
@@ -320,7 +349,11 @@ class Store:
         now = self._clock()
         then = now if asked is None else asked
         self._write(lambda db: writing.add(db, records, asked=then, now=now))
-        places = sorted({(record.item.date, record.item.key) for record in records})
+        placed = [
+            (self.shown_date(record.item.key) if not record.dated else None, record.item)
+            for record in records
+        ]
+        places = sorted({(item.date if date is None else date, item.key) for date, item in placed})
         found = (self.find(key, date) for date, key in places)
         return [Listed(item.date, item.key, item.slug) for item in found if item]
 
@@ -333,6 +366,37 @@ class Store:
             asked: when, in seconds since the epoch.
         """
         self._write(lambda db: writing.enrich(db, item, record, asked))
+
+    def shown_date(self, key: str) -> int | None:
+        """Return the date under which an item without a possible date is shown; None for others."""
+        rows = self._files.rows("SELECT date FROM undated WHERE key = ?", (key,))
+        return next((date for (date,) in rows), None)
+
+    def undated(self, span: Span, checked_before: float, limit: int) -> list[Item]:
+        """Return items of a span that have no possible date, those checked longest ago first.
+
+        Args:
+            span: in which they are shown.
+            checked_before: only those that the server last had before this moment.
+            limit: how many at the most.
+        """
+        rows = self._files.rows(
+            f"""
+            {_ITEM} JOIN undated AS u ON u.key = i.key AND u.date = i.date
+            WHERE u.date >= ? AND u.date < ? AND u.checked < ? ORDER BY u.checked LIMIT ?
+            """,
+            (*span, checked_before, limit),
+        )
+        return list(map(_item, rows))
+
+    def set_checked(self, key: str, moment: float) -> None:
+        """Keep when the server last had an item without a possible date."""
+        with self._files.transaction() as db:
+            db.execute("UPDATE undated SET checked = ? WHERE key = ?", (moment, key))
+
+    def drop(self, key: str, date: int) -> None:
+        """Take an item out that is gone at the server."""
+        self._write(lambda db: writing.drop(db, key, date))
 
     def forget(self, key: str, date: int) -> None:
         """Take a deleted item out."""

@@ -9,11 +9,12 @@ import itertools
 import json
 import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import replace as replace_fields
 from typing import NamedTuple
 
 from histfs.catalog import details
+from histfs.catalog import undated as undated_items
 from histfs.catalog.packing import Packer, dictionary_of
 from histfs.catalog.windows import Window, Windows
 from histfs.core.item import Item, Record
@@ -60,6 +61,8 @@ def replace(
     asked: float,
     now: float,
     outdated: Span | None,
+    seen: Set[tuple[int, str]] = frozenset(),
+    undated: Set[str] | None = None,
 ) -> Span | None:
     """Store what an answer says of a span: the span is then known completely.
 
@@ -73,6 +76,8 @@ def replace(
         asked: when it was asked for, in seconds since the epoch.
         now: in seconds since the epoch.
         outdated: a span that is not known completely any more, taken out first.
+        seen: date and key of further items of the span, which are stored already.
+        undated: keys of all items without a possible date; None where the answer doesn't tell.
 
     Returns:
         The span in which something has changed, None when nothing has.
@@ -81,25 +86,43 @@ def replace(
     newer = before.asked(math.nextafter(asked, math.inf), now)
     parts = newer.gaps(span)
     deleted = _deleted(db, now)
+    records, misplaced = undated_items.placed(db, records, asked)
     listed = {
         (record.item.date, record.item.key): record
         for record in records
         if record.item.key not in deleted
     }
     for known in newer:
-        listed = {at: record for at, record in listed.items() if not known.span.holds(at[0])}
-    lowest = min((date for date, _ in listed), default=span.start)
-    reach = Span(min(span.start, lowest), span.end)
-    rows = {(row.date, row.key): row for row in _rows(db, "date >= ? AND date < ?", reach)}
+        # A newer answer tells nothing of an item that has no date of its own.
+        listed = {
+            at: record
+            for at, record in listed.items()
+            if not (record.dated and known.span.holds(at[0]))
+        }
+    if undated is not None:
+        misplaced += undated_items.absent(db, undated, asked)
+        db.execute("INSERT OR IGNORE INTO notes VALUES ('undated_sought', x'01')")
+    rows = {(row.date, row.key): row for row in _rows(db, "date >= ? AND date < ?", span)}
+    for at in (*listed, *misplaced):
+        if not span.holds(at[0]):
+            rows.update((at, row) for row in _rows(db, "date = ? AND key = ?", at))
     changed = [
         record
         for at, record in listed.items()
         if at not in rows or rows[at].revision != record.item.revision
     ]
-    gone = [row for at, row in rows.items() if at not in listed and _among(row.date, parts)]
-    gone += [rows[at] for record in changed if (at := (record.item.date, record.item.key)) in rows]
-    _delete(db, gone)
-    details.drop(db, {row.key for row in gone} - {key for _, key in listed})
+    missing = [
+        at
+        for at in rows
+        if at not in listed and at not in seen and any(part.holds(at[0]) for part in parts)
+    ]
+    kept = undated_items.listed_elsewhere(db, (key for _, key in missing))
+    gone = {at for at in missing if at[1] not in kept}.union(misplaced) & rows.keys()
+    dropped = {key for _, key in gone} - {key for _, key in listed}
+    details.drop(db, dropped)
+    undated_items.drop(db, dropped)
+    anew = {(record.item.date, record.item.key) for record in changed}
+    _delete(db, [rows[at] for at in gone | anew & rows.keys()])
     _insert(db, changed)
 
     after = before
@@ -110,8 +133,7 @@ def replace(
     _put_windows(db, before, after)
     if not gone and not changed and before.spans() == after.spans():
         return None
-    both = (reach, outdated or reach)
-    return Span(min(span.start for span in both), max(span.end for span in both))
+    return _hull([span, *_moments(gone | anew), *([outdated] if outdated else [])])
 
 
 def add(
@@ -134,22 +156,25 @@ def add(
     before = Windows(Window(*row) for row in db.execute(WINDOWS))
     newer = before.asked(math.nextafter(asked, math.inf), now)
     deleted = _deleted(db, now)
+    records, misplaced = undated_items.placed(db, records, asked)
     changed: dict[tuple[int, str], Record] = {}
     outdated: list[_Row] = []
     doubtful: set[Span] = set()
     for record in sorted(records, key=lambda record: -record.item.date):
         date, key = record.item.date, record.item.key
         known = (date, key) in changed or newer.cover(Span(date, date + 1))
-        if known or key in deleted:
+        if (known and record.dated) or key in deleted:
             continue
         rows = _rows(db, "date = ? AND key = ?", (date, key))
-        if not rows:
+        if not rows and record.dated:
             doubtful.add(_between_neighbours(db, date))
-        elif rows[0].revision == record.item.revision:
+        elif rows and rows[0].revision == record.item.revision:
             continue
         changed[date, key] = record
         outdated += rows
-    if not changed:
+    for date, key in misplaced:
+        outdated += _rows(db, "date = ? AND key = ?", (date, key))
+    if not changed and not outdated:
         return None
     _delete(db, outdated)
     _insert(db, list(changed.values()))
@@ -158,8 +183,20 @@ def add(
         for part in newer.gaps(span):
             after = after.remove(part)
     _put_windows(db, before, after)
-    touched = [Span(date, date + 1) for date, _ in changed] + list(doubtful)
-    return Span(min(span.start for span in touched), max(span.end for span in touched))
+    return _hull([*doubtful, *_moments([*changed, *misplaced])])
+
+
+def drop(db: sqlite3.Connection, key: str, date: int) -> Span | None:
+    """Take an item out that is gone at the server.
+
+    Returns:
+        The span in which something has changed, None when there was no such item.
+    """
+    rows = _rows(db, "date = ? AND key = ?", (date, key))
+    _delete(db, rows)
+    details.drop(db, [key])
+    undated_items.drop(db, [key])
+    return Span(date, date + 1) if rows else None
 
 
 def forget(db: sqlite3.Connection, key: str, date: int, now: float) -> Span | None:
@@ -170,10 +207,7 @@ def forget(db: sqlite3.Connection, key: str, date: int, now: float) -> Span | No
     """
     db.execute("DELETE FROM deleted WHERE at NOT BETWEEN ? AND ?", (now - DELETED_MEMORY, now))
     db.execute("INSERT OR REPLACE INTO deleted VALUES (?, ?)", (key, now))
-    rows = _rows(db, "date = ? AND key = ?", (date, key))
-    _delete(db, rows)
-    details.drop(db, [key])
-    return Span(date, date + 1) if rows else None
+    return drop(db, key, date)
 
 
 def enrich(db: sqlite3.Connection, item: Item, record: Record, asked: float) -> Span | None:
@@ -355,8 +389,14 @@ def _put_windows(db: sqlite3.Connection, before: Windows, after: Windows) -> Non
     db.executemany("INSERT INTO windows VALUES (?, ?, ?)", new - old)
 
 
-def _among(date: int, spans: Sequence[Span]) -> bool:
-    return any(span.holds(date) for span in spans)
+def _moments(places: Iterable[tuple[int, str]]) -> Iterator[Span]:
+    """Yield the second of each place, a date and a key."""
+    return (Span(date, date + 1) for date, _ in places)
+
+
+def _hull(spans: Collection[Span]) -> Span:
+    """Return the span from the start of the first one to the end of the last one."""
+    return Span(min(span.start for span in spans), max(span.end for span in spans))
 
 
 def _storable(text: str | None) -> str | None:

@@ -17,8 +17,10 @@ from typing import Literal
 from histfs import __version__, plugins
 from histfs.catalog import schema
 from histfs.cli.exits import BUG, advised, status_of
+from histfs.cli.status import read_status
 from histfs.core.errors import HistfsError, KeyRefused, MissingPermission, NotOffered, RateLimited
 from histfs.core.source import Query
+from histfs.core.times import Zone
 from histfs.fuse import binding
 from histfs.fuse.mountpoint import (
     check_device,
@@ -32,6 +34,7 @@ from histfs.mounting import account_path
 from histfs.settings import Settings
 from histfs.sources.elevenlabs import Conversations, History
 from histfs.sources.elevenlabs.http import Http
+from histfs.status import NoStatus, SourceStatus, Status
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -188,7 +191,23 @@ def mounts() -> Iterator[Finding]:
         if has_died(path):
             yield Finding("mounts", "warn", said_of_dead(path))
         else:
-            yield Finding("mounts", "ok", f"{path} is served")
+            yield from _served(path)
+
+
+def _served(path: Path) -> Iterator[Finding]:
+    """Say whether the listings of a mount are up to date."""
+    outages = []
+    with contextlib.suppress(NoStatus):  # another user's, or another version's
+        status = read_status(path)
+        for account in (status, *status.others):
+            sources: list[Status | SourceStatus] = [account, *account.sources.values()]
+            outages += [source.outage for source in sources if source.outage is not None]
+    for outage in outages:
+        since = Zone().local(outage.since).strftime("%Y-%m-%d %H:%M:%S")
+        said = f"listings of {path} are not refreshed since {since}: {outage.message}"
+        yield Finding("mounts", "warn", said)
+    if not outages:
+        yield Finding("mounts", "ok", f"{path} is served")
 
 
 def mountpoint(path: Path) -> Iterator[Finding]:

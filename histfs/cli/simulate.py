@@ -48,6 +48,16 @@ def _unix_time(context: click.Context, option: click.Parameter, value: str) -> i
     default=120.0,
     help="How many days they reach back.",
 )
+@click.option(
+    "--disorder",
+    type=click.IntRange(0),
+    default=0,
+    metavar="SECONDS",
+    help="By how much lists are out of the order of time.",
+)
+@click.option(
+    "--odd-dates", type=click.IntRange(0), default=0, help="How many items have an impossible date."
+)
 @click.option("--seed", type=int, default=0, help="Another seed gives other ids and times.")
 @click.option(
     "--newest",
@@ -80,6 +90,8 @@ def simulate(
     items: int,
     conversations: int,
     days: float,
+    disorder: int,
+    odd_dates: int,
     seed: int,
     newest: int,
     latency: float,
@@ -102,6 +114,8 @@ def simulate(
         items=items,
         conversations=conversations,
         days=days,
+        disorder=disorder,
+        odd_dates=odd_dates,
         newest=newest,
         seed=seed,
         clip_bytes=clip_bytes,

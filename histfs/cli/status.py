@@ -29,7 +29,7 @@ def status(mountpoint: Path | None, as_json: bool) -> None:
     if mountpoint is not None:
         path = mountpoint.absolute()
         check_histfs(path)
-        _print(_read(path), as_json)
+        _print(read_status(path), as_json)
         return
     paths = mounted_histfs()
     if not paths and not as_json:
@@ -37,7 +37,7 @@ def status(mountpoint: Path | None, as_json: bool) -> None:
     failed = 0
     for path in paths:
         try:
-            found = _read(path)
+            found = read_status(path)
         except HistfsError as error:
             # One that is dead, or somebody else's, doesn't hide the others.
             failed = tell(error)
@@ -46,7 +46,7 @@ def status(mountpoint: Path | None, as_json: bool) -> None:
     click.get_current_context().exit(failed)
 
 
-def _read(path: Path) -> Status:
+def read_status(path: Path) -> Status:
     """Read the status of the histfs that is mounted on a path.
 
     Raises:

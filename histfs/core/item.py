@@ -8,6 +8,11 @@ from dataclasses import dataclass
 
 from histfs.core.estimate import audio_bytes
 from histfs.core.names import Labelled, key_of, slug_of
+from histfs.core.times import EARLIEST, LATEST
+
+#: Dates of a record without a possible date and without a neighbour that has one: the catalog
+#: takes that of the oldest, or of the newest item it knows.
+UNKNOWN_OLD, UNKNOWN_NEW = EARLIEST, LATEST
 
 #: The facets of an item: for each kind ("voice", "source", "model", …) what it has of it. A kind
 #: that the item lacks has an empty value; one that only its full details tell isn't there before
@@ -74,11 +79,15 @@ class Record:
         item: what listings need of it.
         facets: what it has of each kind.
         raw: the API's own object, in JSON as it was sent.
+        dated: whether the source gave a possible date. Where it did not, ``item.date`` is the date
+            of a neighbour in the list, or `UNKNOWN_OLD` or `UNKNOWN_NEW`; the catalog keeps the
+            first date under which it shows such an item.
     """
 
     item: Item
     facets: Facets
     raw: bytes
+    dated: bool = True
 
     @classmethod
     def of(
@@ -92,6 +101,7 @@ class Record:
         content_type: str = "",
         output_format: str = "",
         estimate: int | None = None,
+        dated: bool = True,
     ) -> Record:
         """Make a record from what a source knows; the rest of the item follows from that.
 
@@ -104,6 +114,7 @@ class Record:
             content_type: the media type of its audio, lower case, without parameters.
             output_format: what else may tell the ending of its audio, such as ``mp3_44100_128``.
             estimate: the bytes of its audio, as far as they can be told; None when they can't.
+            dated: False where the source gave no possible date; see `Record`.
         """
         if estimate is None:
             estimate = audio_bytes(content_type, output_format, None, len(title))
@@ -117,4 +128,4 @@ class Record:
             estimate=max(estimate, 1),
             revision=zlib.crc32(raw),
         )
-        return cls(item, facets or {}, raw)
+        return cls(item, facets or {}, raw, dated)

@@ -28,6 +28,9 @@ class Traits:
         filters: what its server filters a list by, of `SPAN` and `WORDS`; what it can't, histfs
             does.
         page_size: items on a page, at the most.
+        disorder: seconds by which the order of a list, and what its filter by time takes for an
+            item's time, may differ from the items' dates. Listings are exact within it; where the
+            order is worse a list is read to its end.
         summaries: whether it lists less of an item than `Source.get` returns.
         views: the views that show its items when nobody has chosen others.
         files: the same for the files of an item.
@@ -36,6 +39,7 @@ class Traits:
     facets: frozenset[str] = frozenset()
     filters: frozenset[str] = frozenset({SPAN})
     page_size: int = 1000
+    disorder: int = 0
     summaries: bool = False
     views: tuple[str, ...] = ("by-date",)
     files: tuple[str, ...] = ("meta", "text", "audio")
@@ -43,7 +47,7 @@ class Traits:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which items to list, newest first.
+    """Which items to list, newest first but for the `Traits.disorder` of the source.
 
     Attributes:
         span: only items of this span of time.
@@ -64,7 +68,7 @@ class Page:
     """One page of a listing.
 
     Attributes:
-        records: newest first.
+        records: newest first, as far as the source keeps the order of time.
         cursor: what `Query.after` takes to get the next page; None on the last one.
     """
 

@@ -25,6 +25,11 @@ class Span(NamedTuple):
         """Say whether a moment lies within this span."""
         return self.start <= moment < self.end
 
+    def widened(self, seconds: int) -> Span:
+        """Return this span with some seconds more at each end that is a moment."""
+        start = self.start if self.start <= ALWAYS.start else self.start - seconds
+        return Span(start, self.end if self.end >= ALWAYS.end else self.end + seconds)
+
 
 #: The span that holds every moment there is.
 ALWAYS = Span(-(2**62), 2**62)

@@ -47,7 +47,7 @@ from histfs.settings import OptionError, Settings
 from histfs.sources.patient import Patient
 from histfs.sources.spanned import Spanned
 from histfs.sources.watched import Watched
-from histfs.status import Failure, Scan, SourceStatus, windows_of
+from histfs.status import Failure, Outage, Scan, SourceStatus, windows_of
 from histfs.trash import Trash, TrashArchive
 
 #: The source that stands in the root of an account; any other has a folder.
@@ -102,13 +102,19 @@ class Collection:
     def status(self) -> SourceStatus:
         """Say how it is; asks the server nothing."""
         progress = self.scanner.progress()
-        error = self.source.last_error
+        outage, failures = self.reader.outage, []
+        if (error := self.source.last_error) is not None:
+            failures.append(Failure(int(error.at), error.message))
+        if outage is not None:
+            # The source may have answered with what can't be believed.
+            failures.append(Failure(int(outage.last), outage.message))
         return SourceStatus(
             items=self.store.total(),
             windows=windows_of(self.store.windows().spans()),
             scan=Scan(progress.complete, progress.down_to, progress.state),
             requests=self.source.requests,
-            last_error=Failure(int(error.at), error.message) if error else None,
+            last_error=max(failures, key=lambda failure: failure.at, default=None),
+            outage=Outage(int(outage.since), outage.message) if outage else None,
         )
 
     def tree(self, settings: Settings, zone: Zone, born: int, above: tuple[str, ...]) -> Tree:

@@ -101,6 +101,7 @@ class Filesystem:
             scan=own.scan,
             requests=own.requests,
             last_error=own.last_error,
+            outage=own.outage,
             sources=others,
         )
 

@@ -26,6 +26,8 @@ from histfs.simulator.timeline import Timeline
 
 # Shares no factor with the number of kinds, so that neighbours differ and all kinds come in turn.
 _KIND_STEP = 101
+# Seconds by which the date of one item is shifted further than that of the one before.
+_SHIFT_STEP = 7919
 # Characters that an account is charged from one item to the next.
 _CHARGE = 100
 
@@ -75,6 +77,8 @@ class Library:
         self._kinds = make_kinds(alignments=settings.alignments)
         self._first_kind = seed % len(self._kinds)
         self._clip_bytes = settings.clip_bytes
+        self._disorder = settings.disorder
+        self._odd_every = settings.items // settings.odd_dates if settings.odd_dates else 0
         self._scan_limit = settings.scan_limit
         self._keep_removed_cursors = settings.keep_removed_cursors
         self._removed: set[int] = set()
@@ -278,11 +282,19 @@ class Library:
         rendered = self._kind(number).render(
             self._ids.encode(number).encode(),
             self._request_ids.encode(number).encode(),
-            self._timeline.time(number),
+            self._date(number),
             number * _CHARGE,
         )
         changed = self._changed.get(number)
         return dump_json({**json.loads(rendered), **changed}) if changed else rendered
+
+    def _date(self, number: int) -> int:
+        """Gives what the item says of its time; lists and their filters go by the time itself."""
+        time = self._timeline.time(number)
+        if self._odd_every and number % self._odd_every == self._odd_every // 2:
+            odd = (0, -1, time * 1000, 4_102_444_800)
+            return odd[number // self._odd_every % len(odd)]
+        return time + number * _SHIFT_STEP % (self._disorder + 1) - self._disorder // 2
 
     def _id(self, number: int) -> str:
         chosen = self._changed.get(number, {}).get("history_item_id")

@@ -28,6 +28,9 @@ class Settings:
         seed: Another seed gives other ids, other times and another mixture.
         alignments: Whether items have alignments; without them a page is a tenth of the size.
         clip_bytes: Make every clip about so long.
+        disorder: An item's date differs from its place in the list by up to half of so many
+            seconds, either way.
+        odd_dates: How many items, spread over the history, have a date that can't be.
         scan_limit: Under a filter, end a page after looking at so many items, even if it is empty.
         keep_removed_cursors: Whether a removed item still works as a cursor.
         inclusive_starts: Whether a conversation that starts in the very second that a listing is
@@ -51,6 +54,8 @@ class Settings:
     seed: int = 0
     alignments: bool = True
     clip_bytes: int | None = None
+    disorder: int = 0
+    odd_dates: int = 0
     scan_limit: int | None = None
     keep_removed_cursors: bool = False
     inclusive_starts: bool = True

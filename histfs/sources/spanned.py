@@ -40,6 +40,7 @@ class Spanned:
         while True:
             page = self._source.list(asked)
             records = [record for record in page.records if query.span.holds(record.item.date)]
+            # The order of time holds within `Traits.disorder` alone, by which the span is widened.
             below = any(record.item.date < query.span.start for record in page.records)
             cursor = None if below else page.cursor
             if records or not page.records or cursor is None:

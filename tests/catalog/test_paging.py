@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from histfs.catalog.paging import Answer, Paging
 from histfs.core.errors import BadAnswer, ServerFailed
-from histfs.core.source import Page, Query
+from histfs.core.source import Page, Query, Traits
 from histfs.core.times import ALWAYS, Span
 from tests.support.memory import MemorySource
 from tests.support.memory import record as full_record
@@ -27,7 +27,8 @@ class Script:
         queries: what it was asked.
     """
 
-    def __init__(self, *pages: Page) -> None:
+    def __init__(self, *pages: Page, disorder: int = 0) -> None:
+        self.traits = Traits(disorder=disorder)
         self.queries: list[Query] = []
         self._pages = iter(pages)
 
@@ -166,23 +167,62 @@ def test_each_page_is_asked_for_with_the_cursor_of_the_one_before():
 @pytest.mark.parametrize(
     "pages",
     [
-        [page(5, 6)],
-        [page(100)],
-        [page(6, cursor="1"), page(7)],
-        [page(9, 7, cursor="1"), page("7b", 8)],
         [page(6, cursor="1"), page(5, cursor="1")],
         [page(6, cursor="1"), page(5, cursor="2"), page(4, cursor="1")],
         [page(cursor="1"), page(cursor="1")],
     ],
-    ids=["upwards", "above the span", "above the page before", "out of the second",
-         "a cursor again", "a cursor from before", "nothing again"],
-)  # fmt: skip
-def test_pages_that_can_not_be_trusted_are_told_as_such(pages):
+    ids=["a cursor again", "a cursor from before", "nothing again"],
+)
+def test_pages_that_lead_nowhere_are_told_as_such(pages):
     paging = Paging(Script(*pages), SPAN)
     for _ in pages[:-1]:
         paging.next()
     with pytest.raises(BadAnswer):
         paging.next()
+
+
+# Lists that are not in the order of time
+
+
+def test_within_its_disorder_a_list_tells_what_no_later_page_can_add_to():
+    script = Script(page(60, 50, 55, cursor="1"), page(58, 30), disorder=10)
+    paging = Paging(script, SPAN)
+    first, last = paging.next(), paging.next()
+    assert (first.span, first.rest) == (Span(61, 100), Span(0, 61))
+    assert (last.span, keys(last)) == (Span(0, 61), ["60a", "58a", "55a", "50a", "30a"])
+
+
+def test_a_list_is_asked_for_as_far_beyond_the_span_as_the_disorder_reaches():
+    script = Script(page(105, 60, 45), disorder=10)
+    answer = Paging(script, Span(50, 100)).next()
+    assert script.queries == [Query(Span(40, 110))]
+    assert answer.span == Span(50, 100)
+
+
+def test_as_soon_as_the_order_is_worse_nothing_is_told_before_the_last_page():
+    pages = [page(9, 7, cursor="1"), page("8b", 5, cursor="2"), page(3)]
+    paging = Paging(Script(*pages[:2], *pages), SPAN)
+    assert paging.next().span == Span(8, 100)
+    broken = paging.next()
+    assert (broken.span, broken.rest, broken.retracted) == (Span(100, 100), SPAN, Span(8, 100))
+    found = [paging.next() for _ in pages]
+    assert [(each.span, each.rest) for each in found] == [
+        (Span(100, 100), SPAN), (Span(100, 100), SPAN), (SPAN, Span(0, 0)),
+    ]  # fmt: skip
+    assert found[-1].seen == {(9, "9a"), (7, "7a"), (8, "8b"), (5, "5a"), (3, "3a")}
+
+
+def test_a_list_whose_first_page_is_out_of_order_is_not_asked_for_twice():
+    script = Script(page(5, 9, cursor="1"), page(7))
+    found = walk(Paging(script, SPAN))
+    assert [each.span for each in found] == [Span(100, 100), SPAN]
+    assert script.queries == [Query(SPAN), Query(SPAN, "1")]
+    assert found[-1].seen == {(5, "5a"), (9, "9a"), (7, "7a")}
+
+
+def test_a_page_that_repeats_items_of_the_page_before_is_in_order():
+    pages = page(9, 8, 7, cursor="1"), page(8, 7, 6, cursor="2"), page(5)
+    assert [each.ordered for each in walk(Paging(Script(*pages), SPAN))] == [True] * 3
 
 
 def test_a_page_that_failed_can_be_asked_for_again():

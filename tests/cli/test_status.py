@@ -78,8 +78,10 @@ def test_a_mount_says_what_it_knows_keeps_and_does(simulator, tmp_path, binding,
                 "scan": {"complete": True, "down_to": None, "state": "idle"},
                 "requests": {"list": 1, "get": 0, "audio": 0, "delete": 0},
                 "last_error": None,
+                "outage": None,
             }
         },
+        "outage": None,
         "others": [],
     }
     assert told.out.startswith(f"{mount.path}\n  histfs ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,12 @@ from hypothesis import strategies as st
 
 from histfs.core.errors import BadAnswer
 from histfs.core.times import EARLIEST, LATEST
-from histfs.sources.elevenlabs.calls import details_of, record_of, records_of
+from histfs.sources.elevenlabs import calls
+from histfs.sources.elevenlabs.calls import details_of
+
+DATE = 1_714_650_306
+record_of = partial(calls.record_of, now=1_760_000_000.0)
+records_of = partial(calls.records_of, now=1_760_000_000.0)
 
 SUMMARY = {
     "agent_id": "agent_7701",
@@ -107,18 +113,19 @@ def test_an_odd_field_never_keeps_a_conversation_from_being_shown(fields, odd):
         details_of(sent(whole))
 
 
-@pytest.mark.parametrize("start", [None, True, "", "yesterday", [], {}, math.nan])
-def test_a_conversation_without_a_usable_start_has_its_neighbours(start):
-    starts = (start, 50, start, 40, start)
+@pytest.mark.parametrize("start", [None, True, "", "yesterday", [], {}, math.nan, 0, 2**50])
+def test_a_conversation_without_a_possible_start_has_its_neighbours_and_says_so(start):
+    starts = (start, DATE + 1, start, DATE, start)
     page = [{"conversation_id": str(n), "start_time_unix_secs": s} for n, s in enumerate(starts)]
-    assert [record.item.date for record in records_of(map(sent, page))] == [50, 50, 50, 40, 40]
+    records = records_of(map(sent, page))
+    assert [r.item.date for r in records] == [DATE + 1, DATE + 1, DATE + 1, DATE, DATE]
+    assert [r.dated for r in records] == [False, True, False, True, False]
 
 
-def test_objects_without_an_id_are_told_and_left_out(caplog):
-    page = [SUMMARY, {}, None, 7, "x", {"conversation_id": None}, {"conversation_id": ""}]
-    (record,) = records_of(map(sent, page))
-    assert record.item.id == SUMMARY["conversation_id"]
-    assert "6 conversations have no id" in caplog.text
+@pytest.mark.parametrize("odd", [{}, None, 7, "x", {"conversation_id": None}])
+def test_an_object_without_an_id_fails_its_list(odd):
+    with pytest.raises(BadAnswer, match="1 of the conversations that the server lists have no id"):
+        records_of(map(sent, [SUMMARY, odd]))
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ from histfs.sources.elevenlabs import open_conversations
 from tests.sources.conftest import BASE
 
 PATH = "/v1/convai/conversations"
+#: A possible date.
+T = 1_714_650_306
 LIST = f"{BASE}{PATH}"
 ITEM = f"{LIST}/a"
 EMPTY = {"conversations": [], "next_cursor": None, "has_more": False}
@@ -113,18 +115,19 @@ def test_a_span_is_listed_to_the_second_however_the_server_takes_its_bounds(
 def test_what_a_server_lists_beyond_the_span_is_left_out_and_ends_the_listing(
     conversations, answers
 ):
-    calls = [call("above", 20), call("top", 19), call("bottom", 10), call("below", 9)]
+    calls = [call("above", T + 20), call("top", T + 19), call("bottom", T + 10), call("below", T)]
     answers.get(LIST, json=page(*calls, cursor="more"))
-    listing = conversations.list(Query(span=Span(10, 20)))
-    assert (ids(listing), listing.cursor) == (["top", "bottom"], None)
-    assert conversations.list(Query(span=Span(9, 20))).cursor == "more"
+    listing = conversations.list(Query(span=Span(T + 10, T + 20)))
+    assert (ids(listing), listing.cursor) == (["top", "bottom"], "more")
+    # A list need not be in the order of time: it ends with a page that lies below as a whole.
+    assert conversations.list(Query(span=Span(T + 21, T + 30))).cursor is None
 
 
 def test_a_page_of_nothing_but_the_second_after_the_span_has_another_behind_it(
     conversations, answers
 ):
-    answers.get(LIST, json=page(call("above", 20), cursor="more"))
-    listing = conversations.list(Query(span=Span(10, 20)))
+    answers.get(LIST, json=page(call("above", T + 20), cursor="more"))
+    listing = conversations.list(Query(span=Span(T + 10, T + 20)))
     assert (listing.records, listing.cursor) == ([], "more")
 
 

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 
 import pytest
 
 from histfs.core.errors import BadAnswer
+from histfs.core.item import UNKNOWN_NEW, UNKNOWN_OLD
 from histfs.core.times import EARLIEST, LATEST
-from histfs.sources.elevenlabs.items import details_of, record_of, records_of
+from histfs.sources.elevenlabs import items
+from histfs.sources.elevenlabs.items import details_of
 from histfs.sources.elevenlabs.parsing import leniently
+
+DATE = 1_714_650_306
+#: When the objects are read.
+NOW = 1_760_000_000.0
+IMPOSSIBLE = [
+    None, True, "", "yesterday", [], {}, math.nan, -math.inf, 0, -1, 86_400, DATE * 1000,
+    4_102_444_800, 10**20,
+]  # fmt: skip
+
+record_of = partial(items.record_of, now=NOW)
+records_of = partial(items.records_of, now=NOW)
 
 FULL = {
     "history_item_id": "ja9xsmfGhxYcymxGcOGB",
@@ -20,7 +34,7 @@ FULL = {
     "voice_name": "Rachel",
     "voice_category": "premade",
     "text": "Hello, World!",
-    "date_unix": 1_714_650_306,
+    "date_unix": DATE,
     "character_count_change_from": 0,
     "character_count_change_to": 13,
     "content_type": "Audio/MPEG; charset=binary",
@@ -98,31 +112,39 @@ def test_an_odd_field_never_keeps_an_item_from_being_shown(odd):
         details_of(record.raw)
 
 
-@pytest.mark.parametrize(
-    ("date", "read"),
-    [
-        (1_714_650_306, 1_714_650_306),
-        (1_714_650_306.9, 1_714_650_306),
-        ("1714650306", 1_714_650_306),
-        (0, EARLIEST),
-        (-5, EARLIEST),
-        (10**15, LATEST),
-    ],
-)
-def test_a_date_is_whole_seconds_that_a_calendar_can_show(date, read):
-    assert record_of(sent({**FULL, "date_unix": date})).item.date == read
+@pytest.mark.parametrize("date", [DATE, DATE + 0.9, str(DATE)])
+def test_a_date_is_whole_seconds(date):
+    record = record_of(sent({**FULL, "date_unix": date}))
+    assert (record.item.date, record.dated) == (DATE, True)
 
 
-@pytest.mark.parametrize("date", [None, True, "", "yesterday", [], {}, math.nan, -math.inf])
-def test_an_item_without_a_usable_date_has_its_neighbours(date):
-    page = [{"history_item_id": f"id{d}", "date_unix": d} for d in (date, 50, date, 40, date)]
-    assert [record.item.date for record in records_of(map(sent, page))] == [50, 50, 50, 40, 40]
+@pytest.mark.parametrize("date", IMPOSSIBLE)
+def test_an_item_without_a_possible_date_has_its_neighbours_and_says_so(date):
+    dates = (date, DATE + 1, date, DATE, date)
+    page = [{"history_item_id": f"id{n}", "date_unix": d} for n, d in enumerate(dates)]
+    records = records_of(map(sent, page))
+    assert [r.item.date for r in records] == [DATE + 1, DATE + 1, DATE + 1, DATE, DATE]
+    assert [r.dated for r in records] == [False, True, False, True, False]
 
 
-def test_objects_without_an_id_are_told_and_left_out(caplog):
-    page = [FULL, {}, None, 7, "x", {"history_item_id": None}, {"history_item_id": ""}]
-    assert [record.item.id for record in records_of(map(sent, page))] == [FULL["history_item_id"]]
-    assert "6 history items have no id" in caplog.text
+@pytest.mark.parametrize(("date", "shown"), [(0, UNKNOWN_OLD), (DATE * 1000, UNKNOWN_NEW)])
+def test_an_item_without_a_possible_date_and_without_neighbours_says_on_which_side_it_is(
+    date, shown
+):
+    record = record_of(sent({**FULL, "date_unix": date}))
+    assert (record.item.date, record.dated) == (shown, False)
+
+
+def test_an_item_may_come_from_the_near_future_as_clocks_differ():
+    dates = (int(NOW) + 3600, int(NOW) + 90_000)
+    page = [{"history_item_id": f"id{d}", "date_unix": d} for d in dates]
+    assert [record.dated for record in records_of(map(sent, page))] == [True, False]
+
+
+@pytest.mark.parametrize("odd", [{}, None, 7, "x", {"history_item_id": None}])
+def test_an_object_without_an_id_fails_its_list(odd):
+    with pytest.raises(BadAnswer, match="1 of the items that the server lists have no id"):
+        records_of(map(sent, [FULL, odd]))
 
 
 @pytest.mark.parametrize(
@@ -208,8 +230,8 @@ def test_the_audio_lasts_until_the_end_of_the_last_character(alignments, seconds
     ids=lambda value: value[:10],
 )  # fmt: skip
 def test_a_field_that_nobody_reads_may_hold_anything(value):
-    raw = f'{{"history_item_id": "a", "date_unix": 5, "new": {value}}}'.encode()
-    assert record_of(raw).item.date == 5
+    raw = f'{{"history_item_id": "a", "date_unix": {DATE}, "new": {value}}}'.encode()
+    assert record_of(raw).item.date == DATE
     assert list(leniently(details_of(raw).raw)) == ["history_item_id", "date_unix", "new"]
 
 

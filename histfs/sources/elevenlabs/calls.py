@@ -7,7 +7,6 @@ as far as it goes. As with history items, whatever a field holds, the conversati
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,9 +16,7 @@ from histfs.core.item import Details, Record
 from histfs.core.names import Labelled
 from histfs.sources.elevenlabs.parsing import indented, leniently
 from histfs.sources.elevenlabs.transcript import transcript_of
-from histfs.sources.elevenlabs.values import date_of, filled, number_of, string_of
-
-log = logging.getLogger(__name__)
+from histfs.sources.elevenlabs.values import dates_of, number_of, string_of
 
 _Object = Mapping[str, Any]
 
@@ -29,30 +26,36 @@ _FINAL = ("done", "failed")
 _TALKING = ("initiated", "in-progress")
 
 
-def records_of(conversations: Iterable[bytes]) -> list[Record]:
+def records_of(conversations: Iterable[bytes], now: float) -> list[Record]:
     """Read a page of conversations.
 
-    One without a usable time gets its neighbour's: the list is in the order of time.
+    One without a possible time gets its neighbour's.
 
     Args:
         conversations: the objects in JSON, as the API lists them.
+        now: the server's time as well as it is known, in seconds since the epoch.
 
     Raises:
+        BadAnswer: one of them has no id: a list without it would look complete.
         ValueError, RecursionError: one of them is not JSON, or not to be read.
     """
     readings = [(raw, _read(raw)) for raw in conversations]
-    shown = [(raw, fields) for raw, fields in readings if _id(fields)]
-    if len(shown) < len(readings):
-        log.warning("%d conversations have no id and are not shown", len(readings) - len(shown))
-    dates = filled([_date(fields) for _, fields in shown])
-    return [_record(*reading, date) for reading, date in zip(shown, dates, strict=True)]
+    nameless = sum(not _id(fields) for _, fields in readings)
+    if nameless:
+        raise BadAnswer(f"{nameless} of the conversations that the server lists have no id")
+    dates = dates_of([_date(fields) for _, fields in readings], now)
+    return [
+        _record(*reading, date, dated)
+        for reading, date, dated in zip(readings, *dates, strict=True)
+    ]
 
 
-def record_of(raw: bytes) -> Record:
+def record_of(raw: bytes, now: float) -> Record:
     """Read one conversation.
 
     Args:
         raw: the object in JSON.
+        now: the server's time as well as it is known, in seconds since the epoch.
 
     Raises:
         BadAnswer: it is no object, or has no id.
@@ -61,7 +64,8 @@ def record_of(raw: bytes) -> Record:
     fields = _read(raw)
     if not _id(fields):
         raise BadAnswer("the answer is not a conversation")
-    return _record(raw, fields, _date(fields) or 0)
+    ((date,), (dated,)) = dates_of([_date(fields)], now)
+    return _record(raw, fields, date, dated)
 
 
 def details_of(raw: bytes) -> Details:
@@ -103,7 +107,7 @@ def _read(raw: bytes) -> _Object:
     return whole if isinstance(whole, dict) else {}
 
 
-def _record(raw: bytes, fields: _Object, date: int) -> Record:
+def _record(raw: bytes, fields: _Object, date: int, dated: bool) -> Record:
     agent, name = string_of(fields.get("agent_id")), string_of(fields.get("agent_name"))
     titles = (_found(fields, "call_summary_title"), _found(fields, "transcript_summary"), name)
     title = next((title for title in titles if isinstance(title, str) and title.strip()), "")
@@ -123,6 +127,7 @@ def _record(raw: bytes, fields: _Object, date: int) -> Record:
         facets=facets,
         content_type="audio/mpeg",
         estimate=call_bytes(number_of(_found(fields, "call_duration_secs"))),
+        dated=dated,
     )
 
 
@@ -130,8 +135,8 @@ def _id(fields: _Object) -> str:
     return string_of(fields.get("conversation_id"))
 
 
-def _date(fields: _Object) -> int | None:
-    return date_of(_found(fields, "start_time_unix_secs"))
+def _date(fields: _Object) -> object:
+    return _found(fields, "start_time_unix_secs")
 
 
 def _found(fields: _Object, name: str) -> object:

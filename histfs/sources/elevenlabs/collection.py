@@ -25,6 +25,10 @@ from histfs.core.source import Page
 from histfs.sources.elevenlabs.http import Body, Http
 from histfs.sources.elevenlabs.parsing import dump, leniently, strictly
 
+#: Seconds by which lists may be out of the order of time (`Traits.disorder`). The API promises no
+#: order.
+DISORDER = 900
+
 _AUDIO_TYPES = ("audio/", "video/")
 _OTHER_AUDIO = {"", "application/ogg", "application/octet-stream", "binary/octet-stream"}
 
@@ -37,10 +41,12 @@ class Fields(NamedTuple):
     Attributes:
         objects: the list of the objects.
         cursor: what the next page is asked for with.
+        cursor_is_id: whether that is the id of the page's last item.
     """
 
     objects: str
     cursor: str
+    cursor_is_id: bool = False
 
 
 class _Listing(NamedTuple):
@@ -58,7 +64,7 @@ class Collection:
         http: the server and the key.
         path: where they are listed, such as ``/v1/history``.
         fields: how the fields of a page are called.
-        read_page: reads the objects of a page, in JSON.
+        read_page: reads the objects of a page, in JSON, given the server's time.
         read_one: the same for one object.
     """
 
@@ -67,8 +73,8 @@ class Collection:
         http: Http,
         path: str,
         fields: Fields,
-        read_page: Callable[[Iterable[bytes]], list[Record]],
-        read_one: Callable[[bytes], Record],
+        read_page: Callable[[Iterable[bytes], float], list[Record]],
+        read_one: Callable[[bytes, float], Record],
     ) -> None:
         self._http = http
         self._path = path
@@ -78,7 +84,7 @@ class Collection:
         answer = msgspec.defstruct(
             "Answer",
             [("objects", list[msgspec.Raw]), ("has_more", bool), ("cursor", Any, None)],
-            rename=fields._asdict(),
+            rename={"objects": fields.objects, "cursor": fields.cursor},
         )
         self._decode = msgspec.json.Decoder(answer).decode
 
@@ -144,10 +150,14 @@ class Collection:
     def _page(self, content: bytes) -> Page:
         """Read a page; go on only while ``has_more`` and a cursor are both there."""
         listing = strictly(self._listing, content) or self._odd_listing(content)
+        records = self._read_page(listing.objects, self._http.server_time)
         cursor = listing.cursor
-        if listing.has_more and not (isinstance(cursor, str) and cursor):
+        if not (isinstance(cursor, str) and cursor):
+            # Most clients page with the id of the last item where that is what the cursor is.
+            cursor = records[-1].item.id if records and self._fields.cursor_is_id else None
+        if listing.has_more and cursor is None:
             raise BadAnswer("the server says that there is more, but not how to ask for it")
-        return Page(self._read_page(listing.objects), cursor if listing.has_more else None)
+        return Page(records, cursor if listing.has_more else None)
 
     def _listing(self, content: bytes) -> _Listing:
         answer: Any = self._decode(content)
@@ -172,7 +182,7 @@ class Collection:
         raw = strictly(_sent, content) or dump(leniently(content))
         if not raw.startswith(b"{"):
             raise BadAnswer("the answer is JSON, but not an object")
-        return self._read_one(raw)
+        return self._read_one(raw, self._http.server_time)
 
 
 def _sent(content: bytes) -> bytes:

@@ -15,7 +15,7 @@ from histfs.core.item import Details, Record
 from histfs.core.source import SPAN, Page, Query, Traits
 from histfs.core.times import ALWAYS
 from histfs.sources.elevenlabs.calls import details_of, record_of, records_of
-from histfs.sources.elevenlabs.collection import Collection, Fields
+from histfs.sources.elevenlabs.collection import DISORDER, Collection, Fields
 from histfs.sources.elevenlabs.http import Body, Http
 
 #: The most conversations that one page may hold.
@@ -41,6 +41,7 @@ class Conversations:
         # The API's search for words is deprecated.
         filters=frozenset({SPAN}),
         page_size=PAGE_SIZE,
+        disorder=DISORDER,
         summaries=True,
         views=("by-date", "by-agent", "by-outcome", "by-call", "search"),
         files=("summary", "meta", "text", "audio"),
@@ -78,8 +79,13 @@ class Conversations:
             # A server that gave the page before has the list: it lacks the cursor.
             kind = Rejected if query.after or self._certain else NotOffered
             raise kind(f"there are no conversations at this address: {error}") from error
-        records = [record for record in page.records if span.holds(record.item.date)]
-        ended = bool(page.records) and page.records[-1].item.date < span.start
+        records = [
+            record for record in page.records if span.holds(record.item.date) or not record.dated
+        ]
+        # A server that ignores the start of the span goes on below it.
+        ended = any(record.dated for record in page.records) and all(
+            record.item.date < span.start for record in page.records if record.dated
+        )
         return Page(records, None if ended else page.cursor)
 
     def get(self, item_id: str) -> Record:

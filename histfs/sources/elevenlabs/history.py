@@ -13,7 +13,7 @@ from histfs.core.errors import Missing, Rejected
 from histfs.core.item import Details, Record
 from histfs.core.source import SPAN, WORDS, Page, Query, Traits
 from histfs.core.times import ALWAYS
-from histfs.sources.elevenlabs.collection import Collection, Fields
+from histfs.sources.elevenlabs.collection import DISORDER, Collection, Fields
 from histfs.sources.elevenlabs.http import Body, Http
 from histfs.sources.elevenlabs.items import details_of, record_of, records_of
 
@@ -34,13 +34,18 @@ class History:
         facets=frozenset({"voice", "source", "model"}),
         filters=frozenset({SPAN, WORDS}),
         page_size=PAGE_SIZE,
+        disorder=DISORDER,
         views=("by-date", "by-voice", "by-source", "search"),
     )
 
     def __init__(self, http: Http) -> None:
         self._http = http
         self._items = Collection(
-            http, _PATH, Fields("history", "last_history_item_id"), records_of, record_of
+            http,
+            _PATH,
+            Fields("history", "last_history_item_id", cursor_is_id=True),
+            records_of,
+            record_of,
         )
 
     def list(self, query: Query) -> Page:

@@ -188,6 +188,11 @@ class Http:
         except (TypeError, ValueError, OverflowError):
             return None
 
+    @property
+    def server_time(self) -> float:
+        """The server's time, or ours where that is later or it didn't say, in Unix seconds."""
+        return time.time() + max(0.0, self.ahead or 0.0)
+
     def json(
         self,
         method: str,

@@ -1,7 +1,7 @@
 """The API's history objects, read into the core's words.
 
 Whatever a field holds, the item is shown: an unknown field stays in ``meta.json``, a missing or odd
-one has a default. Only an object without an id can't be shown.
+one has a default. Only an object without an id can't be shown: its list fails.
 
 A page has 1,000 objects, so only the fields that a listing needs are read. The rest of an object,
 most of all the times of its characters, is looked at when its ``meta.json`` is.
@@ -10,9 +10,8 @@ most of all the times of its characters, is looked at when its ``meta.json`` is.
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
@@ -20,11 +19,8 @@ from histfs.core.errors import BadAnswer
 from histfs.core.estimate import audio_bytes
 from histfs.core.item import Details, Facets, Record
 from histfs.core.names import Labelled
-from histfs.core.times import EARLIEST, LATEST
 from histfs.sources.elevenlabs.parsing import indented, leniently, strictly
-from histfs.sources.elevenlabs.values import date_of, filled, number_of, string_of
-
-log = logging.getLogger(__name__)
+from histfs.sources.elevenlabs.values import dates_of, number_of, string_of
 
 
 class _Alignment(msgspec.Struct):
@@ -47,7 +43,7 @@ class _Fields(msgspec.Struct):
     """
 
     history_item_id: str | None = None
-    date_unix: Annotated[int, msgspec.Meta(ge=EARLIEST, le=LATEST)] | None = None
+    date_unix: float | None = None
     text: str | None = None
     dialogue: list[dict[str, Any]] | None = None
     content_type: str | None = None
@@ -65,30 +61,36 @@ _Reading = tuple[bytes, _Fields, float | None]
 _decode = msgspec.json.Decoder(_Fields).decode
 
 
-def records_of(history: Iterable[bytes]) -> list[Record]:
+def records_of(history: Iterable[bytes], now: float) -> list[Record]:
     """Read a page of history objects.
 
-    An object without a usable date gets its neighbour's: the list is in the order of time.
+    An object without a possible date gets its neighbour's.
 
     Args:
         history: the objects in JSON, as the API lists them.
+        now: the server's time as well as it is known, in seconds since the epoch.
 
     Raises:
+        BadAnswer: one of them has no id: a list without it would look complete.
         ValueError, RecursionError: one of them is not JSON, or not to be read.
     """
     readings = [_read(raw) for raw in history]
-    shown = [reading for reading in readings if reading[1].history_item_id]
-    if len(shown) < len(readings):
-        log.warning("%d history items have no id and are not shown", len(readings) - len(shown))
-    dates = filled([fields.date_unix for _, fields, _ in shown])
-    return [_record(*reading, date) for reading, date in zip(shown, dates, strict=True)]
+    nameless = sum(not fields.history_item_id for _, fields, _ in readings)
+    if nameless:
+        raise BadAnswer(f"{nameless} of the items that the server lists have no id")
+    dates = dates_of([fields.date_unix for _, fields, _ in readings], now)
+    return [
+        _record(*reading, date, dated)
+        for reading, date, dated in zip(readings, *dates, strict=True)
+    ]
 
 
-def record_of(raw: bytes) -> Record:
+def record_of(raw: bytes, now: float) -> Record:
     """Read one history object.
 
     Args:
         raw: the object in JSON.
+        now: the server's time as well as it is known, in seconds since the epoch.
 
     Raises:
         BadAnswer: it is no object, or has no id.
@@ -97,7 +99,8 @@ def record_of(raw: bytes) -> Record:
     _, fields, seconds = _read(raw)
     if not fields.history_item_id:
         raise BadAnswer("the answer is not a history item")
-    return _record(raw, fields, seconds, fields.date_unix or 0)
+    ((date,), (dated,)) = dates_of([fields.date_unix], now)
+    return _record(raw, fields, seconds, date, dated)
 
 
 def details_of(raw: bytes) -> Details:
@@ -135,7 +138,7 @@ def _read_leniently(raw: bytes) -> _Reading:
         return raw, _Fields(), None
     fields = _Fields(
         history_item_id=string_of(whole.get("history_item_id")),
-        date_unix=date_of(whole.get("date_unix")),
+        date_unix=number_of(whole.get("date_unix")),
         text=_text(whole.get("text"), whole.get("dialogue")),
         content_type=string_of(whole.get("content_type")),
         output_format=string_of(whole.get("output_format")),
@@ -176,7 +179,7 @@ def _seconds(alignments: object) -> float | None:
     return None
 
 
-def _record(raw: bytes, fields: _Fields, seconds: float | None, date: int) -> Record:
+def _record(raw: bytes, fields: _Fields, seconds: float | None, date: int, dated: bool) -> Record:
     text = _text(fields.text, fields.dialogue) or ""
     content_type, output_format = _format(fields.content_type or "", fields.output_format or "")
     facets = _facets(
@@ -191,6 +194,7 @@ def _record(raw: bytes, fields: _Fields, seconds: float | None, date: int) -> Re
         content_type=content_type,
         output_format=output_format,
         estimate=audio_bytes(content_type, output_format, seconds, len(text)),
+        dated=dated,
     )
 
 

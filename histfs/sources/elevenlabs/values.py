@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from histfs.core.times import EARLIEST, LATEST
+from histfs.core.item import UNKNOWN_NEW, UNKNOWN_OLD
+
+#: The year 2000: no item is older.
+FIRST = 946_684_800
+#: Seconds by which an item may come from the future: clocks and zones differ.
+_CLOCK_ERROR = 86_400.0
 
 
 def string_of(value: object) -> str:
@@ -26,17 +32,40 @@ def number_of(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def date_of(value: object) -> int | None:
-    """Return a field as a moment that a calendar can show, in seconds; None when it is none."""
-    number = number_of(value)
-    return None if number is None else int(min(max(number, EARLIEST), LATEST))
+class Dates(NamedTuple):
+    """The dates of a page.
+
+    Attributes:
+        shown: the dates; for each impossible one its neighbour's, see `Record.dated`.
+        possible: for each whether it is the item's own.
+    """
+
+    shown: list[int]
+    possible: list[bool]
 
 
-def filled(dates: Sequence[int | None]) -> list[int]:
-    """Return the dates of a page, each one that is missing being its neighbour's.
+def dates_of(values: Sequence[object], now: float) -> Dates:
+    """Read the dates of a page.
+
+    Milliseconds, 0, the year 2100 and the like are no dates that an item can have.
 
     Args:
-        dates: in the order of the page, which is that of time.
+        values: the fields, in the order of the page.
+        now: the server's time as well as it is known, in seconds since the epoch.
     """
-    last = next((date for date in dates if date is not None), 0)
-    return [last := last if date is None else date for date in dates]
+    numbers = [number_of(value) for value in values]
+    latest = now + _CLOCK_ERROR
+    possible = [number is not None and FIRST <= number <= latest for number in numbers]
+    dates = [
+        int(number) if good and number is not None else None
+        for number, good in zip(numbers, possible, strict=True)
+    ]
+    last = next((date for date in dates if date is not None), None)
+    shown = []
+    for number, date in zip(numbers, dates, strict=True):
+        last = last if date is None else date
+        if last is not None:
+            shown.append(last)
+        else:
+            shown.append(UNKNOWN_NEW if (number or 0) > latest else UNKNOWN_OLD)
+    return Dates(shown, possible)

@@ -13,10 +13,10 @@ import click
 
 from histfs.cli import checks
 from histfs.cli.checks import Finding, guarded
-from histfs.cli.options import cache_options, key_of, trash_option
+from histfs.cli.options import base_url_of, cache_options, key_of, trash_option
 from histfs.core.errors import HistfsError
 from histfs.core.printable import shown
-from histfs.settings import Settings, parse_base_url
+from histfs.settings import Settings
 
 
 @click.command(context_settings={"show_default": True})
@@ -52,7 +52,7 @@ def _findings(mountpoint: Path | None, given: Mapping[str, Any]) -> Iterator[Fin
     except HistfsError as error:
         yield checks.failed("key", error)
     try:
-        base_url = parse_base_url(given["base_url"], given["insecure_http"])
+        base_url = base_url_of(given)
     except HistfsError as error:
         yield checks.failed("server", error)
     cache_dir = given["cache_dir"].absolute()

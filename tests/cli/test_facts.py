@@ -171,6 +171,7 @@ def test_any_answer_makes_a_page(page, server, kind):
     server.faults.add(Fault("GET", kind, headers={"Location": f"https://{MARK}/"}))
     done = page(server)
     assert done.status == 0
+    assert "audio fetched" in done.out
     assert MARK.lower() not in (done.out + done.err).lower()
 
 

@@ -21,7 +21,14 @@ from histfs.core.errors import HistfsError
 from histfs.core.hosts import is_loopback
 from histfs.fuse import binding
 from histfs.settings import REGIONS, Settings
-from histfs.sources.elevenlabs.facts import MOST_BYTES, MOST_CLIPS, Fact, Unknown, probe
+from histfs.sources.elevenlabs.facts import (
+    MOST_BYTES,
+    MOST_CLIPS,
+    MOST_REQUESTS,
+    Fact,
+    Unknown,
+    probe,
+)
 from histfs.sources.elevenlabs.facts.classes import Value
 from histfs.sources.elevenlabs.http import Http
 
@@ -40,8 +47,8 @@ def print_facts(settings: Settings, as_json: bool) -> None:
         Unreachable, KeyRefused: there is no page.
     """
     warn(
-        f"the facts take up to a few minutes, and the download of up to {MOST_CLIPS} clips"
-        f" ({MOST_BYTES >> 20} MB); nothing is changed, and nothing is sent to anybody else"
+        f"the server is asked up to {MOST_REQUESTS} times, which may take minutes and includes the"
+        f" download of up to {MOST_CLIPS} clips ({MOST_BYTES >> 20} MB); nothing is changed"
     )
     http = Http(settings.base_url, settings.key, _TIMEOUT, connections=1, retries=0)
     with contextlib.closing(http):

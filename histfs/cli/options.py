@@ -81,7 +81,7 @@ _CACHE = [
     ),
     setting(
         "--region",
-        type=click.Choice(list(REGIONS)),
+        type=click.Choice(list(REGIONS), case_sensitive=False),
         help="Use the API's address in this region, instead of --base-url.",
     ),
     setting(

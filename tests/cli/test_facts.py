@@ -99,7 +99,7 @@ def test_a_large_history_costs_a_bounded_number_of_requests_that_change_nothing(
 
 def test_that_it_downloads_is_said_before(page, server):
     done = page(server)
-    assert "the download of up to 20 clips" in done.err
+    assert "download of up to 20 clips" in done.err
     assert len(done.err.splitlines()) == 1
     assert len(done.out.splitlines()) < 70
     assert "  HEAD                                   HTTP 405" in done.out.splitlines()
@@ -175,6 +175,13 @@ def test_any_answer_makes_a_page(page, server, kind):
     assert MARK.lower() not in (done.out + done.err).lower()
 
 
+def test_the_key_does_not_follow_a_redirect(page, server):
+    with Simulator(Settings(items=1, api_key=KEY)) as other:
+        server.faults.add(Fault("GET", "redirect", headers={"Location": other.base_url}))
+        assert "unknown (HTTP 302)" in page(server).out
+        assert other.counts.total == 0
+
+
 # What fails makes its own facts unknown
 
 
@@ -206,6 +213,20 @@ def test_a_server_that_asks_for_patience_is_asked_once_more(facts, server):
     found = facts(server)
     assert found["lists"]["items seen"] == 3
     assert found["server"]["answers"]["HTTP 429"] == 1
+
+
+def test_no_more_requests_are_sent_than_is_said(facts, server, monkeypatch):
+    monkeypatch.setattr(asking, "MOST_REQUESTS", 4)
+    found = facts(server)
+    assert server.counts.total == found["server"]["requests"] == 4
+    assert found["lists"]["items seen"] == 3
+    assert found["audio"]["HEAD"] == "? more than 4 requests would be needed"
+
+
+def test_a_server_that_takes_its_time_is_not_asked_for_ever(facts, server, monkeypatch):
+    monkeypatch.setattr(asking, "_MOST_SECONDS", 0.0)
+    assert facts(server)["lists"]["items seen"] == "? more than 0 seconds would be needed"
+    assert server.counts.total == 1
 
 
 def test_a_key_that_may_not_list_still_makes_a_page(facts, server):

@@ -57,7 +57,7 @@ def refused(run, tmp_path):
      ("sg", "https://api.sg.residency.elevenlabs.io"), ("global", "https://api.elevenlabs.io")],
 )  # fmt: skip
 def test_a_region_has_its_own_address(asked, region, url):
-    assert asked("--region", region) == url
+    assert asked("--region", region) == asked("--region", region.upper()) == url
     assert asked(HISTFS_REGION=region) == url
     assert asked(config=f"region = '{region}'") == url
 

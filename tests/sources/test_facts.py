@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from responses.matchers import query_param_matcher
 
 from histfs.core.secret import Secret
@@ -89,7 +91,7 @@ def test_the_first_bytes_say_what_audio_is(content, name):
     [(NOW, "possible"), (NOW + 3600, "possible"), (0, "zero or less"), (-1, "zero or less"),
      (12_345, "before 2022"), (NOW * 1000, "in milliseconds"), (4_102_444_800, "in the future"),
      (None, "missing"), ("2024", "not a number"), (True, "not a number"),
-     (float("nan"), "not a number")],
+     (float("nan"), "not a number"), (10**400, "in the future"), (float("inf"), "in the future")],
 )  # fmt: skip
 def test_a_date_is_possible_or_it_is_said_why_not(date, name):
     assert pages.date_class(date, NOW) == name
@@ -152,6 +154,24 @@ def test_a_page_goes_on_after_its_cursor_or_its_last_item(content, cursor, follo
 def test_json_that_is_not_strict_is_a_page_all_the_same():
     content = b'{"history": [{"history_item_id": "a", "date_unix": NaN}], "has_more": false}'
     assert [seen.id for seen in pages.read_page(content).items] == ["a"]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = sorted(pages.DOCUMENTED)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(FIELDS), VALUES) | VALUES, max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_whatever_the_fields_of_items_hold_is_classified(history):
+    page = pages.read_page(json.dumps({"history": history, "has_more": False}).encode())
+    assert len(page.items) == len(history)
+    assert pages.disorder(pages.possible_dates(page.items, NOW))["neighbours"] <= len(history)
+    assert len(pages.sample(page.items, most=2, largest=1 << 20)) <= 2
+    assert pages.window(page.items, NOW) is None or len(history) >= 4
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"history": 5}', b"<html>"])

@@ -20,7 +20,8 @@ from histfs.sources.elevenlabs.http import Answer, Http
 HISTORY = "/v1/history"
 CONVERSATIONS = "/v1/convai/conversations"
 
-_MOST_REQUESTS = 45
+#: Requests that are sent at most.
+MOST_REQUESTS = 45
 #: Seconds after which no further request is sent.
 _MOST_SECONDS = 300.0
 #: Answers after which a request is sent once more, after so many seconds.
@@ -142,8 +143,8 @@ class Asker:
             Cannot: there was no answer.
         """
         while True:
-            if self.requests >= _MOST_REQUESTS:
-                raise Cannot(f"more than {_MOST_REQUESTS} requests would be needed")
+            if self.requests >= MOST_REQUESTS:
+                raise Cannot(f"more than {MOST_REQUESTS} requests would be needed")
             if time.monotonic() >= self._ends:
                 raise Cannot(f"more than {_MOST_SECONDS:.0f} seconds would be needed")
             self.requests += 1

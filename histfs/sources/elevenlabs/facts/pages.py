@@ -30,7 +30,8 @@ from histfs.sources.elevenlabs.parsing import dump, leniently, strictly
 _FIRST_DATE = 1_640_995_200
 #: Seconds by which the server's clock may be ahead of this machine's.
 _AHEAD = 86_400
-_DOCUMENTED = {
+#: The fields that the documentation has.
+DOCUMENTED = {
     "history_item_id", "request_id", "voice_id", "model_id", "voice_name", "voice_category", "text",
     "date_unix", "character_count_change_from", "character_count_change_to", "content_type",
     "state", "settings", "feedback", "share_link_id", "source", "alignments", "dialogue",
@@ -160,7 +161,7 @@ def seen_of(raw: bytes) -> Seen:
         text=bool(fields.get("text")),
         voice=bool(fields.get("voice_id")),
         estimate=estimate,
-        undocumented=len(fields.keys() - _DOCUMENTED),
+        undocumented=len(fields.keys() - DOCUMENTED),
         length=len(raw),
     )
 
@@ -174,14 +175,16 @@ def date_class(date: object, now: float) -> str:
     """
     if date is None:
         return "missing"
-    if isinstance(date, bool) or not isinstance(date, (int, float)) or not math.isfinite(date):
+    # Not math.isnan: it fails for a whole number that no float can hold.
+    if isinstance(date, bool) or not isinstance(date, (int, float)) or not date <= math.inf:
         return "not a number"
     if date <= 0:
         return "zero or less"
     if date < _FIRST_DATE:
         return "before 2022"
     if date > now + _AHEAD:
-        return "in milliseconds" if _FIRST_DATE <= date / 1000 <= now + _AHEAD else "in the future"
+        milliseconds = _FIRST_DATE * 1000 <= date <= (now + _AHEAD) * 1000
+        return "in milliseconds" if milliseconds else "in the future"
     return "possible"
 
 

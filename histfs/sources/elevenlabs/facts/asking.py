@@ -150,10 +150,10 @@ class Asker:
             self.requests += 1
             try:
                 answer = self.http.ask(method, path, query, headers, at_most)
-            except Unreachable:
-                raise Cannot("no answer in time, or no connection") from None
             except BadAnswer:
                 raise Cannot("the answer was cut short or is damaged") from None
+            except SourceError:
+                raise Cannot("no answer in time, or no connection") from None
             self.statuses.append(answer.status)
             self.headers.append(answer.headers)
             if answer.status not in _AGAIN or self._again >= _MOST_AGAIN:

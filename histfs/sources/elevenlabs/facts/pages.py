@@ -87,13 +87,11 @@ class Listed:
         items: what is kept of its items.
         has_more: whether the server says that there are more.
         cursor: ``last_history_item_id``; empty when it isn't there.
-        length: bytes of the page.
     """
 
     items: Sequence[Seen]
     has_more: bool
     cursor: str
-    length: int
 
     @property
     def following(self) -> str:
@@ -132,7 +130,6 @@ def read_page(content: bytes) -> Listed:
         [seen_of(bytes(raw)) for raw in raws],
         has_more is True,
         cursor if isinstance(cursor, str) else "",
-        len(content),
     )
 
 

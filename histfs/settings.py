@@ -21,6 +21,16 @@ from histfs.core.hosts import is_loopback
 from histfs.core.secret import Secret
 
 DEFAULT_BASE_URL = "https://api.elevenlabs.io"
+#: The base URL of each region of the API. An account, and so its key, belongs to one of them.
+REGIONS = {
+    "global": DEFAULT_BASE_URL,
+    "us": "https://api.us.elevenlabs.io",
+    "eu": "https://api.eu.residency.elevenlabs.io",
+    "in": "https://api.in.residency.elevenlabs.io",
+    "sg": "https://api.sg.residency.elevenlabs.io",
+}
+#: The variable from which the official command line reads its base URL.
+OFFICIAL_BASE_URL = "ELEVENLABS_BASE_URL"
 #: What an account is called that has no profile.
 DEFAULT_PROFILE = "default"
 #: Programs that look into each file of a folder: tumbler and the thumbnailers that file managers

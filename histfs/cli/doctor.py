@@ -13,23 +13,41 @@ import click
 
 from histfs.cli import checks
 from histfs.cli.checks import Finding, guarded
-from histfs.cli.options import cache_options, key_of, trash_option
+from histfs.cli.facts import print_facts
+from histfs.cli.options import (
+    base_url_of,
+    cache_options,
+    cache_settings,
+    key_of,
+    trash_option,
+)
 from histfs.core.errors import HistfsError
 from histfs.core.printable import shown
-from histfs.settings import Settings, parse_base_url
+from histfs.settings import OptionError, Settings
 
 
 @click.command(context_settings={"show_default": True})
 @click.argument("mountpoint", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, on one line.")
+@click.option(
+    "--facts",
+    "as_facts",
+    is_flag=True,
+    help="Print how the server behaves instead, without anything of yours, to attach to a report.",
+)
 @trash_option
 @cache_options
-def doctor(mountpoint: Path | None, as_json: bool, **given: Any) -> None:  # noqa: ANN401
+def doctor(mountpoint: Path | None, as_json: bool, as_facts: bool, **given: Any) -> None:  # noqa: ANN401
     """Look at what a mount needs: this machine, the key, the server, the cache and the trash.
 
     With MOUNTPOINT also whether it can be mounted on. Nothing is changed; the server is asked for
-    one item of each kind.
+    one item of each kind, with --facts for some pages and a few clips.
     """
+    if as_facts:
+        if mountpoint is not None:
+            raise OptionError("--facts is about the server: leave MOUNTPOINT out")
+        print_facts(cache_settings(given), as_json)
+        return
     findings = []
     for finding in _findings(mountpoint, given):
         findings.append(finding)
@@ -52,7 +70,7 @@ def _findings(mountpoint: Path | None, given: Mapping[str, Any]) -> Iterator[Fin
     except HistfsError as error:
         yield checks.failed("key", error)
     try:
-        base_url = parse_base_url(given["base_url"], given["insecure_http"])
+        base_url = base_url_of(given)
     except HistfsError as error:
         yield checks.failed("server", error)
     cache_dir = given["cache_dir"].absolute()

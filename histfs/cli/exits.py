@@ -42,7 +42,7 @@ from histfs.core.printable import shown
 from histfs.fuse.binding import FuseUnavailable
 from histfs.fuse.mountpoint import MountpointBusy, MountpointError
 from histfs.plugins import UnknownPlugin
-from histfs.settings import NoKey, OptionError, SettingsError
+from histfs.settings import REGIONS, NoKey, OptionError, SettingsError
 from histfs.status import NoStatus
 from histfs.trash import NotInTrash, TrashDamaged, TrashFailed
 
@@ -79,8 +79,9 @@ STATUS: dict[type[BaseException], int] = {
 
 _ADVICE: dict[type[BaseException], str] = {
     MissingPermission: "give the key this permission on the API keys page of your account",
-    KeyRefused: "check the key; new ones are made on the API keys page of your account",
-    Unreachable: "check the network and --base-url",
+    KeyRefused: "check the key, and its region: a key belongs to one, and others refuse it (try"
+    f" --region {'|'.join(REGIONS)})",
+    Unreachable: "check the network, --region and --base-url",
     RateLimited: "try again in a minute",
     DeadlineExceeded: "try again, or give a longer --timeout",
 }

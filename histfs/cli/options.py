@@ -30,8 +30,11 @@ from histfs.keys import find_key
 from histfs.settings import (
     DEFAULT_BASE_URL,
     DEFAULT_PROFILE,
+    OFFICIAL_BASE_URL,
+    REGIONS,
     OptionError,
     Settings,
+    SettingsError,
     default_cache_dir,
     default_trash,
     parse_base_url,
@@ -74,7 +77,12 @@ _CACHE = [
         "--base-url",
         default=DEFAULT_BASE_URL,
         metavar="URL",
-        help="The API's address; data residency has others.",
+        help="The API's address; else $ELEVENLABS_BASE_URL is used.",
+    ),
+    setting(
+        "--region",
+        type=click.Choice(list(REGIONS), case_sensitive=False),
+        help="Use the API's address in this region, instead of --base-url.",
     ),
     setting(
         "--insecure-http",
@@ -269,7 +277,7 @@ def cache_settings(given: Given, key: Secret | None = None) -> Settings:
     """
     found = layer()
     return Settings(
-        base_url=parse_base_url(given["base_url"], given["insecure_http"]),
+        base_url=base_url_of(given),
         key=key_of(given) if key is None else key,
         cache_dir=given["cache_dir"].absolute(),
         profile=found.profile or DEFAULT_PROFILE,
@@ -321,6 +329,44 @@ def trash_of(given: Given) -> Path | None:
     """Return the trash that `trash_option` and `no_trash_option` gave; None for none."""
     no_trash = given["no_trash"] and rank("no_trash") <= rank("trash")
     return None if no_trash else given["trash"].absolute()
+
+
+def base_url_of(given: Given) -> str:
+    """Return the base URL that `cache_options` gave.
+
+    Of ``--base-url`` and ``--region`` the one that is given nearer by counts. Without them it is
+    the variable of the official command line. Like that tool's key variable, it counts less than
+    the configuration file: it was not set for histfs, and must not send the key of a profile to
+    another host than that profile names.
+
+    Raises:
+        OptionError: both are given in one place, or what is given is no base URL.
+        SettingsError: both stand in one place of the configuration file.
+    """
+    url, region = rank("base_url"), rank("region")
+    if url == region and given_at_all("region"):
+        raise _both_given(url)
+    if region < url:
+        return REGIONS[given["region"]]
+    official = os.environ.get(OFFICIAL_BASE_URL)
+    if given_at_all("base_url") or not official:
+        return parse_base_url(given["base_url"], given["insecure_http"])
+    try:
+        return parse_base_url(official, given["insecure_http"])
+    except OptionError as error:
+        raise OptionError(f"{OFFICIAL_BASE_URL}: {error}") from error
+
+
+def _both_given(rank: int) -> SettingsError:
+    """Return the error of a base URL and a region that have the same rank."""
+    if in_file("region"):
+        profile = layer().profile
+        place = f"in [profiles.{profile}]" if profile and rank == 2 else "at its top"
+        return SettingsError(
+            f"the configuration file has base-url and region {place}: leave one of them out"
+        )
+    names = "--base-url and --region" if rank == 0 else "HISTFS_BASE_URL and HISTFS_REGION"
+    return OptionError(f"{names} exclude each other: give one of them")
 
 
 def key_of(given: Given) -> Secret:

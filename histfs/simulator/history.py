@@ -16,7 +16,9 @@ from histfs.simulator.errors import (
 from histfs.simulator.library import Library, ListQuery
 from histfs.simulator.messages import Request, Response
 from histfs.simulator.parameters import Parameters
+from histfs.simulator.ranges import etag_of, part_of
 from histfs.simulator.routing import Route
+from histfs.simulator.settings import Settings
 
 READ = "speech_history_read"
 WRITE = "speech_history_write"
@@ -30,14 +32,17 @@ _DIRECTIONS = ("asc", "desc")
 class HistoryApi:
     """Answers for a library. As thread-safe as that."""
 
-    def __init__(self, library: Library, access: Access) -> None:
-        """Takes the items and the keys that may see them."""
+    def __init__(self, library: Library, access: Access, settings: Settings) -> None:
+        """Takes the items, the keys that may see them, and what audio is sent with."""
         self._library = library
         self._access = access
+        self._settings = settings
 
     def routes(self) -> list[Route]:
         """Gives the endpoints of this family."""
+        heads = [Route("HEAD", "/v1/history/{id}/audio", self._audio)]
         return [
+            *(heads if self._settings.audio_head else ()),
             Route("GET", "/v1/history", self._list),
             Route("POST", "/v1/history/download", self._download),
             Route("GET", "/v1/history/{id}", self._get),
@@ -72,7 +77,10 @@ class HistoryApi:
 
     def _audio(self, request: Request) -> Response:
         self._access.require(request.headers, READ)
-        return self._audio_file(request.path_values["id"], wav=False)
+        response = self._audio_file(request.path_values["id"], wav=False)
+        if self._settings.audio_etags:
+            response.headers["etag"] = etag_of(response)
+        return part_of(response, request) if self._settings.audio_ranges else response
 
     def _audio_file(self, item_id: str, *, wav: bool) -> Response:
         with known_item(item_id):

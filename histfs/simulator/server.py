@@ -67,7 +67,7 @@ class Simulator:
         access = Access(settings.api_key, settings.limited_keys, settings.permissions)
         self._access = access
         families = (
-            HistoryApi(self._library, access),
+            HistoryApi(self._library, access, settings),
             ConvaiApi(self._conversations, access),
             ControlApi(
                 self._library,

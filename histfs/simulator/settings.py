@@ -40,6 +40,9 @@ class Settings:
         latency: Seconds before each answer, at the start.
         bandwidth: Bytes per second of each answer, at the start; None is unlimited.
         chunked: Whether audio is sent chunked, without its length, at the start.
+        audio_head: Whether audio answers HEAD; without it that is a 405.
+        audio_ranges: Whether parts of audio can be asked for.
+        audio_etags: Whether audio comes with an ETag.
     """
 
     host: str = "127.0.0.1"
@@ -63,6 +66,9 @@ class Settings:
     latency: float = 0
     bandwidth: float | None = None
     chunked: bool = True
+    audio_head: bool = False
+    audio_ranges: bool = False
+    audio_etags: bool = False
 
 
 class Pace:

@@ -319,3 +319,22 @@ def test_requests_wait_until_it_starts():
         waiting = pool.submit(requests.get, url, headers=header, timeout=5)
         with simulator:
             assert waiting.result().status_code == 200
+
+
+def test_audio_answers_head_gives_parts_and_has_an_etag_where_it_is_told_to():
+    settings = Settings(items=1, audio_head=True, audio_ranges=True, audio_etags=True)
+    with Simulator(settings) as simulator, requests.Session() as session:
+        session.headers["xi-api-key"] = simulator.api_key
+        (item_id,) = simulator.library.ids()
+        url = f"{simulator.base_url}/v1/history/{item_id}/audio"
+        whole = session.get(url, timeout=5)
+        assert whole.content == bytes(simulator.library.clip(item_id))
+        head = session.head(url, timeout=5)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["etag"] == whole.headers["etag"]
+        part = session.get(url, headers={"Range": "bytes=5-9"}, timeout=5)
+        assert (part.status_code, part.content) == (206, whole.content[5:10])
+        assert part.headers["content-range"] == f"bytes 5-9/{len(whole.content)}"
+        rest = session.get(url, headers={"Range": "bytes=100-"}, timeout=5)
+        assert rest.content == whole.content[100:]
+        assert session.get(url, headers={"Range": "bytes=99999999-"}, timeout=5).status_code == 416

@@ -188,14 +188,31 @@ def test_a_list_that_fails_may_be_there_all_the_same(conversations, answers, sta
 
 
 @pytest.mark.parametrize(
-    "host", ["https://api.elevenlabs.io", "https://api.eu.residency.elevenlabs.io"]
-)
+    "host",
+    [
+        "https://api.elevenlabs.io", "https://api.us.elevenlabs.io",
+        "https://api.eu.residency.elevenlabs.io", "https://API.ElevenLabs.io:443/path",
+    ],
+)  # fmt: skip
 def test_of_the_api_itself_it_is_not_believed_that_it_has_none(answers, host):
     source = open_conversations(Account("default", host, Secret("key"), 5, 1))
     answers.get(f"{host}{PATH}", status=404, json={"detail": "Not Found"})
     with pytest.raises(Rejected) as caught:
         source.list(Query())
     assert not isinstance(caught.value, NotOffered)
+    source.close()
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["https://evil-elevenlabs.io", "https://api.elevenlabs.io.evil.com", "https://elevenlabs.io.x",
+     "https://proxy.example.com/api.elevenlabs.io"],
+)  # fmt: skip
+def test_a_host_that_only_looks_like_the_api_may_have_none(answers, host):
+    source = open_conversations(Account("default", host, Secret("key"), 5, 1))
+    answers.get(f"{host}{PATH}", status=404, json={"detail": "Not Found"})
+    with pytest.raises(NotOffered):
+        source.list(Query())
     source.close()
 
 

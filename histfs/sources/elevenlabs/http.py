@@ -16,9 +16,10 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -138,6 +139,25 @@ class Body:
             raise BadAnswer("the compressed answer was cut short")
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of any status, as it came.
+
+    Attributes:
+        status: the HTTP status.
+        headers: the headers; their names are found in whatever case.
+        content: the body, or its beginning.
+        whole: whether `content` is all of the body.
+        seconds: time from the request to the headers of the answer.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    whole: bool
+    seconds: float
+
+
 class Http:
     """Requests to one server with one key.
 
@@ -146,9 +166,17 @@ class Http:
         key: the API key.
         timeout: seconds that one request with all its retries may take.
         connections: connections that are kept for the next request.
+        retries: tries after the first one, for what may be asked twice.
     """
 
-    def __init__(self, base_url: str, key: Secret, timeout: float, connections: int) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        key: Secret,
+        timeout: float,
+        connections: int,
+        retries: int = RETRIES,
+    ) -> None:
         self._base_url = base_url.rstrip("/")
         self._key = key
         self._timeout = timeout
@@ -163,7 +191,7 @@ class Http:
             base_url, proxies, stream=True, verify=None, cert=None
         )
         retry = _BoundedRetry(
-            total=RETRIES,
+            total=retries,
             # What is neither connecting nor reading, such as TLS that breaks, urllib3 would repeat
             # whatever the method.
             other=0,
@@ -232,6 +260,41 @@ class Http:
         with self._answer(method, path, headers=headers, payload=payload) as response:
             yield Body(response, self._key)
 
+    def ask(
+        self,
+        method: Literal["GET", "HEAD"],
+        path: str,
+        query: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        at_most: int = 1 << 28,
+    ) -> Answer:
+        """Send a request that changes nothing, and return the answer whatever its status is.
+
+        Args:
+            method: the HTTP method.
+            path: the path, escaped.
+            query: the query's parameters.
+            headers: headers beside the usual ones.
+            at_most: bytes of the body after which no more of it is read.
+
+        Raises:
+            Unreachable: no answer came in time.
+            BadAnswer: the body was cut short or is damaged.
+        """
+        began = time.monotonic()
+        with self._exchange(method, path, query=query, headers=headers) as response:
+            seconds = time.monotonic() - began
+            content = bytearray()
+            with _translated():
+                for chunk in response.iter_content(_CHUNK):
+                    content += chunk
+                    if len(content) > at_most:
+                        break
+                    if time.monotonic() >= _deadline.get():
+                        raise Unreachable("the server did not answer in time")
+        whole = len(content) <= at_most
+        return Answer(response.status_code, response.headers, bytes(content), whole, seconds)
+
     def close(self) -> None:
         """Close the connections that are not in use."""
         self._adapter.close()
@@ -247,6 +310,24 @@ class Http:
         payload: Mapping[str, Any] | None = None,
     ) -> Iterator[requests.Response]:
         """Lend the answer to a request; one that is not a 2xx becomes an exception."""
+        with self._exchange(
+            method, path, query=query, headers=headers, payload=payload
+        ) as response:
+            if not 200 <= response.status_code < 300:
+                raise self._fault(response)
+            yield response
+
+    @contextlib.contextmanager
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        payload: Mapping[str, Any] | None = None,
+    ) -> Iterator[requests.Response]:
+        """Lend the answer to a request, whatever its status is."""
         _deadline.set(time.monotonic() + self._timeout)
         with _translated():
             request = requests.PreparedRequest()
@@ -263,8 +344,6 @@ class Http:
             )
         self._dated = response.headers.get("Date", ""), time.time()
         with contextlib.closing(response):
-            if not 200 <= response.status_code < 300:
-                raise self._fault(response)
             yield response
 
     def _fault(self, response: requests.Response) -> SourceError:

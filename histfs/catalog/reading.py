@@ -6,7 +6,7 @@ one ask.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 
 from histfs.catalog.health import Health
@@ -71,6 +71,8 @@ class Reading:
         self._reader = reader
         self._paging = Paging(reader.source, span, limit)
         self._background = background
+        # Of the first page alone: a cursor that was refused is not asked with again.
+        self._question: Hashable = (span, limit)
         # Above the newest known item there was nothing. If there is more now than a page can tell,
         # what is in between is not known before the next page.
         self.newest = reader.store.newest(span)
@@ -102,5 +104,6 @@ class Reading:
 
     def _ask(self) -> tuple[float, Answer]:
         asked = self._reader.clock()
-        with self._reader.health.asking(self._background):
+        question, self._question = self._question, None
+        with self._reader.health.asking(self._background, question=question):
             return asked, self._paging.next()

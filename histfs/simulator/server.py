@@ -21,6 +21,7 @@ from histfs.simulator.history import HistoryApi
 from histfs.simulator.library import Library
 from histfs.simulator.routing import Router
 from histfs.simulator.settings import Pace, Settings
+from histfs.simulator.text_search import TextSearchApi
 
 _POLL_SECONDS = 0.02
 # How long a stop waits for answers under way to notice it.
@@ -67,7 +68,13 @@ class Simulator:
         access = Access(settings.api_key, settings.limited_keys, settings.permissions)
         self._access = access
         families = (
-            HistoryApi(self._library, access),
+            HistoryApi(
+                self._library,
+                access,
+                needs_source=settings.needs_source,
+                refusal=settings.needs_source_status,
+            ),
+            TextSearchApi(self._conversations, access, offered=settings.text_search),
             ConvaiApi(self._conversations, access),
             ControlApi(
                 self._library,

@@ -23,9 +23,9 @@ failure concerns what:
   is wrong with the server or the key a listing finds out with one request.
 
 Other questions are not asked through here, as their failures concern nothing else: one item, its
-details, its audio or another file of it, and its deletion concern that item. The first contact with a
-source (`histfs.mounting.contact`) is a listing, and counts as one; that it failed is also remembered
-there, for the folder of that source.
+details, its audio or another file of it, and its deletion concern that item. The first contact with
+a source (`histfs.mounting.contact`) is a listing, and counts as one; that it failed is remembered
+there, too, for the folder of that source.
 
 Threads: any number at once; `_lock` guards all state.
 """

@@ -1,5 +1,32 @@
 """Whether the source answers, so that those who can do without it don't wait again and again.
 
+A failure is remembered for some seconds, in which nothing that it concerns is asked again. Which
+failure concerns what:
+
+    ========================  =====================  ====================  =====================
+    failure                   of a listing           of a background page  of a search
+    ========================  =====================  ====================  =====================
+    Unreachable, RateLimited  listings and searches  the same              the same
+    TimedOut                  listings and searches  the same              searches
+    KeyRefused                listings and searches  the same              searches
+    ServerFailed (5xx)        listings and searches  that page             searches
+    BadAnswer, PluginFailed   listings               that page             that search
+    Rejected, Missing (4xx)   that span              that page             that search
+    ========================  =====================  ====================  =====================
+
+- A listing is a page of a span, or a probe for its newest item. A 4xx answers the one question that
+  was asked. What isn't JSON, such as a captive portal's page, or pages that can't be trusted, would
+  be so for the next listing, too; a search finds out for itself.
+- A page that the scan reads in the background may lie where nobody looks.
+- A search may be slow, broken or closed to a key while listings work. So a failed search stops
+  listings only where no connection can be made, or the account has used up its requests; what else
+  is wrong with the server or the key a listing finds out with one request.
+
+Other questions are not asked through here, as their failures concern nothing else: one item, its
+details, its audio or another file of it, and its deletion concern that item. The first contact with
+a source (`histfs.mounting.contact`) is a listing, and counts as one; that it failed is remembered
+there, too, for the folder of that source.
+
 Threads: any number at once; `_lock` guards all state.
 """
 
@@ -7,14 +34,57 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from enum import Enum
 
-from histfs.core.errors import OF_ALL
+from cachetools import LRUCache
+
+from histfs.core.errors import (
+    OF_ALL,
+    KeyRefused,
+    Missing,
+    RateLimited,
+    Rejected,
+    ServerFailed,
+    TimedOut,
+    Unreachable,
+)
 
 #: Seconds that a listing which is known, but not fresh, waits for news before it does without.
 PATIENCE = 5.0
 #: Seconds after a failure in which nothing is asked: what is known is shown, the rest fails.
 FAILURE_MEMORY = 10.0
+#: Questions whose own failures are remembered, at the most.
+_QUESTIONS = 256
+
+
+class Kind(Enum):
+    """The kinds of questions that one failure may concern together."""
+
+    LISTING = "listing"
+    SEARCH = "search"
+
+
+_BOTH = (Kind.LISTING, Kind.SEARCH)
+
+
+def concerned(kind: Kind, error: Exception, background: bool) -> tuple[Kind, ...]:
+    """Return the kinds of questions that a failure concerns; empty for no other question.
+
+    Args:
+        kind: of the question that failed.
+        error: how it failed.
+        background: whether it was a page that nobody waits for.
+    """
+    if kind is Kind.SEARCH:
+        if isinstance(error, (Unreachable, RateLimited)) and not isinstance(error, TimedOut):
+            return _BOTH
+        return (Kind.SEARCH,) if isinstance(error, (TimedOut, KeyRefused, ServerFailed)) else ()
+    if isinstance(error, OF_ALL):
+        return _BOTH
+    if background or isinstance(error, (Rejected, Missing)):
+        return ()
+    return _BOTH if isinstance(error, ServerFailed) else (Kind.LISTING,)
 
 
 class Health:
@@ -27,58 +97,106 @@ class Health:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._asking: dict[object, tuple[float, bool]] = {}
-        self._failure: tuple[float, Exception] | None = None
+        self._asking: dict[object, tuple[float, Kind, bool]] = {}
+        self._failures: dict[Kind, tuple[float, Exception]] = {}
+        self._refused: LRUCache[Hashable, tuple[float, Exception]] = LRUCache(_QUESTIONS)
         self._used = clock()
 
     @contextlib.contextmanager
-    def asking(self, background: bool = False) -> Iterator[None]:
+    def asking(
+        self,
+        background: bool = False,
+        *,
+        kind: Kind = Kind.LISTING,
+        question: Hashable = None,
+    ) -> Iterator[None]:
         """Ask for something within the block.
 
         Args:
             background: whether others come first. A page that fails there fails nobody else's.
+            kind: what is asked for.
+            question: identifies the question; None for one that won't be asked again as it is.
+
+        Raises:
+            SourceError: the same question has failed a moment ago, and failed by itself.
         """
         token = object()
         with self._lock:
-            self._asking[token] = (self._clock(), background)
+            refused = self._remembered(self._refused.get((kind, question)))
+            if refused is not None:
+                # It is raised again and again: its traceback must not grow with each.
+                raise refused.with_traceback(None)
+            self._asking[token] = (self._clock(), kind, background)
         try:
             yield
         except Exception as error:
-            if not background or isinstance(error, OF_ALL):
-                with self._lock:
-                    self._failure = (self._clock(), error)
+            with self._lock:
+                self._failed(kind, question, error, background)
             raise
         else:
             with self._lock:
-                self._failure = None
+                self._succeeded(kind)
         finally:
             with self._lock:
                 del self._asking[token]
                 if not background:
                     self._used = self._clock()
 
-    def failure(self) -> Exception | None:
-        """Return why the last question failed, for as long as nothing is to be asked again."""
+    def failure(self, kind: Kind = Kind.LISTING) -> Exception | None:
+        """Return why questions of a kind are not to be asked for the moment; None when they are."""
         with self._lock:
-            if self._failure is None:
-                return None
-            since, error = self._failure
-            return error if 0 <= self._clock() - since < FAILURE_MEMORY else None
+            return self._remembered(self._failures.get(kind))
 
-    def patience(self) -> float:
-        """Return the seconds that are worth waiting for news: none while an answer is overdue."""
+    def patience(self, kind: Kind = Kind.LISTING) -> float:
+        """Return the seconds that are worth waiting for news: none while an answer is overdue.
+
+        An overdue search says nothing of listings: searching may take the server long.
+        """
         with self._lock:
             now = self._clock()
-            asking = self._asking.values()
-            waited = max((now - since for since, background in asking if not background), default=0)
+            waited = max(
+                (
+                    now - since
+                    for since, asked, background in self._asking.values()
+                    if not background and asked in (kind, Kind.LISTING)
+                ),
+                default=0,
+            )
             return min(PATIENCE, max(0.0, PATIENCE - waited))
 
     def busy(self) -> bool:
         """Say whether somebody waits for an answer."""
         with self._lock:
-            return not all(background for _, background in self._asking.values())
+            return not all(background for _, _, background in self._asking.values())
 
     def quiet(self) -> float:
         """Return the seconds since somebody has waited for an answer."""
         with self._lock:
             return max(0.0, self._clock() - self._used)
+
+    def _remembered(self, failure: tuple[float, Exception] | None) -> Exception | None:
+        """Return the error of a failure that isn't too long ago; called with `_lock` held."""
+        if failure is None:
+            return None
+        since, error = failure
+        return error if 0 <= self._clock() - since < FAILURE_MEMORY else None
+
+    def _failed(self, kind: Kind, question: Hashable, error: Exception, background: bool) -> None:
+        """Remember a failure for what it concerns; called with `_lock` held."""
+        failure = self._clock(), error
+        kinds = concerned(kind, error, background)
+        self._failures.update(dict.fromkeys(kinds, failure))
+        if not kinds and not background and question is not None:
+            self._refused[kind, question] = failure
+
+    def _succeeded(self, kind: Kind) -> None:
+        """Forget what the answer to a question disproves; called with `_lock` held.
+
+        That is what concerned this kind, and that the server can't be reached.
+        """
+        disproved = self._failures.get(kind)
+        self._failures = {
+            other: failure
+            for other, failure in self._failures.items()
+            if failure is not disproved and not isinstance(failure[1], Unreachable)
+        }

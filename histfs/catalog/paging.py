@@ -87,7 +87,7 @@ class Pages:
             if page.cursor in self._cursors:
                 raise BadAnswer("the server gave the same page cursor twice")
             self._cursors.add(page.cursor)
-            self._empty = 0 if page.records else self._empty + 1
+            self._empty = 0 if page.records or page.named else self._empty + 1
             if self._empty > _EMPTY:
                 raise BadAnswer("the server gives one empty page after the other")
             self._query = replace(self._query, after=page.cursor)

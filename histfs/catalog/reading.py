@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import NamedTuple
 
@@ -135,6 +135,8 @@ class Reading:
         self._reader = reader
         self._paging = Paging(reader.source, span, limit)
         self._background = background
+        # Of the first page alone: a cursor that was refused is not asked with again.
+        self._question: Hashable = (span, limit)
         # Above the newest known item there was nothing. If there is more now than a page can tell,
         # what is in between is not known before the next page.
         self.newest = reader.store.newest(span)
@@ -198,8 +200,9 @@ class Reading:
 
     def _ask(self) -> tuple[float, Answer]:
         asked = self._reader.clock()
+        question, self._question = self._question, None
         try:
-            with self._reader.health.asking(self._background):
+            with self._reader.health.asking(self._background, question=question):
                 answer = self._paging.next()
         except HistfsError as error:
             self._reader.note_answer(error)

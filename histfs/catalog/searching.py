@@ -1,33 +1,49 @@
 """Finding items by their words: the server's search where it has one, else the catalog's own.
 
-What the server finds is believed as it is, whatever it takes for a match. While it can't be asked,
-a catalog that knows the whole history looks into its own index of words (`search`).
+What the server finds is believed as it is, whatever it takes for a match. Where the source lists
+summaries, the server looks through what was said, and the catalog's own index (`search`) through
+the summaries and the details that were fetched: the result is what either finds.
 
-Threads: any number at once; `_lock` guards what was found lately.
+While the server can't be asked, a catalog that knows the whole history looks into its own index.
+For a server that answers, and doesn't search, the whole history is made known first.
+
+Threads: any number at once; `_lock` guards what was found lately, `_offered` is only ever set to
+False.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from cachetools import TTLCache
 
+from histfs.catalog.health import Kind
+from histfs.catalog.naming import Naming
 from histfs.catalog.paging import Pages
 from histfs.catalog.reading import Reader
 from histfs.catalog.refresh import Refresher
 from histfs.catalog.search import WordIndex
-from histfs.core.errors import DeadlineExceeded, HistfsError, Interrupted, KeyRefused
+from histfs.core.errors import (
+    DeadlineExceeded,
+    HistfsError,
+    Interrupted,
+    KeyRefused,
+    NotOffered,
+    Rejected,
+)
 from histfs.core.flights import Flights
 from histfs.core.index import Listed
 from histfs.core.item import Record
-from histfs.core.source import WORDS, Query
+from histfs.core.source import WORDS, Named, Query
 from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter
 
 #: Searches whose results are kept.
 _SEARCHES = 256
+#: Seconds for which an answer that came after its call's time waits for the next call.
+_KEPT = 30.0
 #: The part of a call's time in which the server has to answer, where there is another way.
 _SHARE = 0.5
 
@@ -59,7 +75,11 @@ class Searcher:
         self._words = words
         self._flights = flights
         self._lock = threading.Lock()
+        self._naming = Naming(reader)
+        self._offered = WORDS in reader.source.traits.filters
         self._found: TTLCache[str, Sequence[Listed]] = TTLCache(_SEARCHES, max(ttl, 1.0))
+        # Kept apart: an answer that came after its call's time is there for the next one.
+        self._answers: TTLCache[str, Sequence[Listed]] = TTLCache(_SEARCHES, max(ttl, _KEPT))
 
     def search(self, words: str, waiter: Waiter) -> None:
         """Find the items that match words, and remember them.
@@ -80,35 +100,76 @@ class Searcher:
             return self._found.get(words)
 
     def _search(self, words: str, waiter: Waiter) -> Sequence[Listed]:
-        if WORDS not in self._reader.source.traits.filters:
-            self._refresher.ensure(ALWAYS, waiter)
-            return self._words.find(words, waiter)
+        traits, health = self._reader.source.traits, self._reader.health
+        if not self._offered:
+            return self._search_all(words, waiter)
         complete = self._reader.store.windows().cover(ALWAYS)
-        failure = self._reader.health.failure() if complete else None
-        overdue = complete and not self._reader.health.patience()
+        failure = health.failure(Kind.SEARCH) if complete else None
+        overdue = complete and not health.patience(Kind.SEARCH)
         if failure is None and not overdue:
-            time = waiter.remaining() * (_SHARE if complete else 1)
             try:
-                flight = self._flights.fly(("search", words), lambda: self._ask(words))
-                return waiter.at_most(time).result(flight)
-            except (KeyRefused, Interrupted):
+                time = waiter.remaining() * (_SHARE if complete else 1)
+                answer = self._answer(words, waiter.at_most(time))
+            except Interrupted:
                 raise
-            except HistfsError as error:
-                if not complete or (isinstance(error, DeadlineExceeded) and not waiter.remaining()):
+            except NotOffered as error:
+                self._offered = False
+                failure = error
+            except DeadlineExceeded as error:
+                if not complete or not waiter.remaining():
                     raise
-                log.info("%s: searching what is known instead", error)
+                failure = error
+            except HistfsError as error:
+                failure = error
+            else:
+                if not traits.summaries:
+                    return answer
+                here = self._words.find(words, waiter)
+                return sorted({item.key: item for item in (*answer, *here)}.values())
+        if isinstance(failure, (Rejected, KeyRefused)):
+            # Only this was refused, perhaps: a list tells.
+            log.info("%s: searching what is listed instead", failure)
+            return self._search_all(words, waiter)
+        if failure is not None and not complete:
+            raise failure
+        log.info("%s: searching what is known instead", failure or "the server is slow")
         return self._words.find(words, waiter)
+
+    def _search_all(self, words: str, waiter: Waiter) -> Sequence[Listed]:
+        """Search the whole history here."""
+        self._refresher.ensure(ALWAYS, waiter)
+        return self._words.find(words, waiter)
+
+    def _answer(self, words: str, waiter: Waiter) -> Sequence[Listed]:
+        """Return what the server finds, or has found for a call that had no more time."""
+        with self._lock:
+            answer = self._answers.pop(words, None)
+        if answer is not None:
+            return answer
+        flight = self._flights.fly(("search", words), lambda: self._ask(words))
+        answer = waiter.result(flight)
+        with self._lock:
+            self._answers.pop(words, None)
+        return answer
 
     def _ask(self, words: str) -> Sequence[Listed]:
         """Let the server search, and store what it finds."""
         asked = self._reader.clock()
-        pages = Pages(self._reader.source, Query(words=words))
+        sources = tuple(value for value, *_ in self._reader.store.facet_values("source"))
+        pages = Pages(self._reader.source, Query(words=words, sources=sources))
         records: dict[str, Record] = {}
+        named: dict[Named, None] = {}
+        question: Hashable = words
         more = True
         while more:
-            with self._reader.health.asking():
+            with self._reader.health.asking(kind=Kind.SEARCH, question=question):
                 page = pages.next()
             # Not in the order of time, perhaps: the best matches may come first.
             records.update({record.item.key: record for record in page.records})
-            more = page.cursor is not None
-        return self._reader.store.add(list(records.values()), asked)
+            named.update(dict.fromkeys(page.named))
+            more, question = page.cursor is not None, None
+        found = self._reader.store.add(list(records.values()), asked)
+        answer = [*found, *self._naming.items(named)] if named else found
+        with self._lock:
+            self._answers[words] = answer
+        return answer

@@ -81,6 +81,19 @@ def _unix_time(context: click.Context, option: click.Parameter, value: str) -> i
     multiple=True,
     help="What the key may do, once for each; everything, if it isn't given.",
 )
+@click.option(
+    "--needs-source",
+    type=click.Choice(["search", "model_id"]),
+    multiple=True,
+    help="Refuse this parameter of the list without a source.",
+)
+@click.option(
+    "--needs-source-status",
+    type=click.Choice(["400", "422"]),
+    default="400",
+    help="The HTTP status of that refusal.",
+)
+@click.option("--no-text-search", is_flag=True, help="Have no search of conversations.")
 @click.option("--no-chunked", is_flag=True, help="Tell the length of audio before sending it.")
 @click.option("--quiet", is_flag=True, help="Don't print a line for each request.")
 def simulate(
@@ -99,6 +112,9 @@ def simulate(
     clip_bytes: int | None,
     api_key: str,
     permissions: tuple[str, ...],
+    needs_source: tuple[str, ...],
+    needs_source_status: str,
+    no_text_search: bool,
     no_chunked: bool,
     quiet: bool,
 ) -> None:
@@ -119,6 +135,9 @@ def simulate(
         newest=newest,
         seed=seed,
         clip_bytes=clip_bytes,
+        needs_source=frozenset(needs_source),
+        needs_source_status=int(needs_source_status),
+        text_search=not no_text_search,
         latency=latency,
         bandwidth=bandwidth,
         chunked=not no_chunked,

@@ -3,9 +3,11 @@
 HistfsError
 ├── SourceError                 the remote API, or the way to it
 │   ├── Unreachable             no connection, no answer in time
+│   │   └── TimedOut            a connection, but no answer in time
 │   ├── ServerFailed            5xx
 │   ├── BadAnswer               an answer that is not what the API promises
 │   ├── Rejected                4xx that none of the following names
+│   │   ├── InvalidRequest      400, 422: what was asked, or how
 │   │   └── NotOffered          405, or 404 for a whole list: the server has no such API
 │   ├── KeyRefused              401, 403: the key
 │   │   └── MissingPermission   the key is right, but may not do this
@@ -47,6 +49,10 @@ class Unreachable(SourceError):
     """No connection could be made, or no answer came in time."""
 
 
+class TimedOut(Unreachable):
+    """The server took the request, and no answer came in time."""
+
+
 class ServerFailed(SourceError):
     """The server answered with a 5xx status."""
 
@@ -57,6 +63,19 @@ class BadAnswer(SourceError):
 
 class Rejected(SourceError):
     """The server refused the request as such (4xx)."""
+
+
+class InvalidRequest(Rejected):
+    """The server refused the request for what it asks (400, 422).
+
+    Args:
+        message: one line for a person.
+        parameters: the names of the parameters that the server blames; empty where it blames none.
+    """
+
+    def __init__(self, message: str, parameters: frozenset[str] = frozenset()) -> None:
+        super().__init__(message)
+        self.parameters = parameters
 
 
 class NotOffered(Rejected):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from histfs.core.item import Details, Record
 from histfs.core.times import ALWAYS, Span
@@ -55,12 +55,27 @@ class Query:
         limit: how many items at the most; None for as many as one page can hold.
         words: only items that match these words; None for all. Only for a source that has the
             filter `WORDS`.
+        sources: the values of the facet ``source`` that known items have, for a server that finds
+            words within one of them at a time; it changes nothing of what is asked for.
     """
 
     span: Span = ALWAYS
     after: str | None = None
     limit: int | None = None
     words: str | None = None
+    sources: tuple[str, ...] = ()
+
+
+class Named(NamedTuple):
+    """An item that a search names, and of which it tells nothing else.
+
+    Attributes:
+        id: the item's id.
+        date: when it was made, in seconds since the epoch; None where that isn't told.
+    """
+
+    id: str
+    date: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +83,15 @@ class Page:
     """One page of a listing.
 
     Attributes:
-        records: newest first, as far as the source keeps the order of time.
+        records: newest first, as far as the source keeps the order of time; what words find, in
+            any order.
         cursor: what `Query.after` takes to get the next page; None on the last one.
+        named: what words find where the server only names the items; some may be named again.
     """
 
     records: Sequence[Record]
     cursor: str | None
+    named: Sequence[Named] = ()
 
 
 class AudioStream(Protocol):

@@ -129,7 +129,7 @@ class Connection(BaseHTTPRequestHandler):
         return None
 
     def _answer(self, match: Match, request: Request, done: Callable[[], None]) -> None:
-        fault = self._desk.faults.take(request.method, request.path)
+        fault = self._desk.faults.take(request.method, request.path, request.query)
         self._pause(self._desk.pace.latency)
         if fault and fault.kind == "hang" and not fault.in_body:
             self._pause(fault.seconds)

@@ -82,8 +82,15 @@ class ConvaiApi:
         return Response(200, headers, clip.blocks(), len(clip), streamed=True)
 
 
-def parse_query(parameters: Parameters) -> tuple[ConversationQuery, bool]:
+def parse_query(
+    parameters: Parameters, *, default: int = DEFAULT_PAGE_SIZE, maximum: int = MAX_PAGE_SIZE
+) -> tuple[ConversationQuery, bool]:
     """Reads the parameters of a listing; those that are not simulated are ignored.
+
+    Args:
+        parameters: Of the request.
+        default: The page size where none is asked for.
+        maximum: The largest page size.
 
     Returns:
         What is asked for, and whether summaries of what was said are.
@@ -91,11 +98,11 @@ def parse_query(parameters: Parameters) -> tuple[ConversationQuery, bool]:
     Raises:
         ApiError: 422 with everything that breaks the schema.
     """
-    page_size = parameters.integer("page_size", low=1, high=MAX_PAGE_SIZE)
+    page_size = parameters.integer("page_size", low=1, high=maximum)
     agent = parameters.text("agent_id")
     visited = parameters.texts("visited_agent_ids")
     query = ConversationQuery(
-        page_size=DEFAULT_PAGE_SIZE if page_size is None else page_size,
+        page_size=default if page_size is None else page_size,
         cursor=parameters.text("cursor"),
         ascending=parameters.choice("sort_direction", ("asc", "desc")) == "asc",
         before_unix=parameters.integer("call_start_before_unix"),

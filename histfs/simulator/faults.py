@@ -69,6 +69,7 @@ class Fault:
         seconds: How long it takes.
         perform: Ask the endpoint even though its answer is not sent, so that a deletion happens
             and the client doesn't hear of it.
+        query: A regular expression that is searched in the query as it was sent, too.
     """
 
     pattern: str
@@ -83,6 +84,7 @@ class Fault:
     at_byte: int | None = None
     seconds: float | None = None
     perform: bool = False
+    query: str = ""
 
     def __post_init__(self) -> None:
         """Refuses what can't be meant.
@@ -91,6 +93,7 @@ class Fault:
             ValueError: A value is out of range or misses.
         """
         re.compile(self.pattern)
+        re.compile(self.query)
         if self.kind not in _KINDS:
             raise ValueError(f"no such kind of fault: {self.kind}")
         if self.shape not in _SHAPES:
@@ -204,11 +207,12 @@ class Faults:
         with self._lock:
             self._active.clear()
 
-    def take(self, method: str, path: str) -> Fault | None:
+    def take(self, method: str, path: str, query: str = "") -> Fault | None:
         """Gives the fault that happens to a request, and counts it."""
         with self._lock:
             for fault, seen in self._active:
-                if re.search(fault.pattern, f"{method} {path}"):
+                asked = re.search(fault.pattern, f"{method} {path}")
+                if asked and re.search(fault.query, query):
                     seen[0] += 1
                     turn = seen[0] - fault.after
                     if turn > 0 and (fault.count is None or turn <= fault.count):

@@ -33,7 +33,7 @@ class HistoryApi:
     """Answers for a library. As thread-safe as that."""
 
     def __init__(self, library: Library, access: Access, settings: Settings) -> None:
-        """Takes the items, the keys that may see them, and what audio is sent with."""
+        """Takes the items, the keys that may see them, and how it answers."""
         self._library = library
         self._access = access
         self._settings = settings
@@ -53,7 +53,7 @@ class HistoryApi:
     def _list(self, request: Request) -> Response:
         query = parse_list_query(Parameters(request))
         self._access.require(request.headers, READ)
-        check_list_query(query)
+        check_list_query(query, self._settings.needs_source, self._settings.needs_source_status)
         try:
             page = self._library.page_json(query)
         except KeyError as error:
@@ -133,18 +133,22 @@ def parse_list_query(parameters: Parameters) -> ListQuery:
     return query
 
 
-def check_list_query(query: ListQuery) -> None:
+def check_list_query(query: ListQuery, needs_source: frozenset[str], refusal: int) -> None:
     """Checks what the API demands beyond the schema.
 
     Raises:
-        ApiError: 400.
+        ApiError: 400; where only the source is missing, what `refusal` says.
     """
     if not 1 <= query.page_size <= MAX_PAGE_SIZE:
         message = f"page_size must be between 1 and {MAX_PAGE_SIZE}."
         raise ApiError(400, detail_body(400, "invalid_page_size", message, param="page_size"))
-    if query.model_id is not None and query.source is None:
-        message = "source is required when model_id is given."
-        raise ApiError(400, detail_body(400, message=message, param="source"))
+    given = {"model_id": query.model_id, "search": query.search}
+    needing = [name for name in sorted(needs_source) if given[name] is not None]
+    if needing and query.source is None:
+        message = f"source is required when {needing[0]} is given."
+        if refusal == 422:
+            raise validation_error([problem(("query", "source"), "missing", message, input=None)])
+        raise ApiError(refusal, detail_body(refusal, message=message, param="source"))
 
 
 def parse_download(request: Request) -> tuple[list[str], str | None]:

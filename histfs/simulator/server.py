@@ -21,6 +21,7 @@ from histfs.simulator.history import HistoryApi
 from histfs.simulator.library import Library
 from histfs.simulator.routing import Router
 from histfs.simulator.settings import Pace, Settings
+from histfs.simulator.text_search import TextSearchApi
 
 _POLL_SECONDS = 0.02
 # How long a stop waits for answers under way to notice it.
@@ -68,6 +69,7 @@ class Simulator:
         self._access = access
         families = (
             HistoryApi(self._library, access, settings),
+            TextSearchApi(self._conversations, access, offered=settings.text_search),
             ConvaiApi(self._conversations, access),
             ControlApi(
                 self._library,

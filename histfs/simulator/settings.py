@@ -37,6 +37,10 @@ class Settings:
             bounded by is in it; the documentation doesn't say.
         audio_after: A recording that is being made is refused so many times before it is there;
             None is for ever.
+        needs_source: With which parameters of the history's list "source" has to be given, of
+            "search" and "model_id"; the documentation has said it of either.
+        needs_source_status: How the list refuses a request without it: 400 or 422.
+        text_search: Whether the messages of conversations can be searched.
         latency: Seconds before each answer, at the start.
         bandwidth: Bytes per second of each answer, at the start; None is unlimited.
         chunked: Whether audio is sent chunked, without its length, at the start.
@@ -63,6 +67,9 @@ class Settings:
     keep_removed_cursors: bool = False
     inclusive_starts: bool = True
     audio_after: int | None = 2
+    needs_source: frozenset[str] = frozenset()
+    needs_source_status: int = 400
+    text_search: bool = True
     latency: float = 0
     bandwidth: float | None = None
     chunked: bool = True

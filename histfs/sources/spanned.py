@@ -32,7 +32,12 @@ class Spanned:
         return replace(traits, filters=traits.filters | {SPAN})
 
     def list(self, query: Query) -> Page:
-        """Return one page of the items of a span; all that lies above it is gone past."""
+        """Return one page of the items of a span; all that lies above it is gone past.
+
+        What words find isn't in the order of time, and is searched for in all time.
+        """
+        if query.words is not None:
+            return self._source.list(query)
         # A limit is for those that are wanted, and would be spent on those above.
         limit = query.limit if query.span.end >= ALWAYS.end else None
         asked = replace(query, span=ALWAYS, limit=limit)

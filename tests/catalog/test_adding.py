@@ -104,7 +104,7 @@ def test_while_a_search_is_overdue_the_next_one_does_without_the_server(tmp_path
         with source.held("list") as gate:
             flight = world.flights[1].fly("search", lambda: searcher.search("spoken", Waiter(10)))
             gate.wait_until_reached()
-            world.reader.health.patience = lambda: 0.0
+            world.reader.health.patience = lambda kind: 0.0
             asked = source.count("list")
             searcher.search("spok", Waiter(10))
             assert [listed.key for listed in searcher.found("spok")] == ["a"]

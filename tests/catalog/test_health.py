@@ -4,9 +4,25 @@ from contextlib import suppress
 
 import pytest
 
-from histfs.catalog.health import FAILURE_MEMORY, PATIENCE, Health
-from histfs.core.errors import KeyRefused, ServerFailed, Unreachable
+from histfs.catalog.health import FAILURE_MEMORY, PATIENCE, Health, Kind
+from histfs.core.errors import (
+    BadAnswer,
+    InvalidRequest,
+    KeyRefused,
+    Missing,
+    MissingPermission,
+    NotOffered,
+    PluginFailed,
+    RateLimited,
+    Rejected,
+    ServerFailed,
+    TimedOut,
+    Unreachable,
+)
+from histfs.core.times import Span
 from tests.support.clock import Clock
+from tests.support.memory import MemorySource
+from tests.support.world import names, numbered, world_at
 
 
 @pytest.fixture
@@ -121,3 +137,103 @@ def test_a_clock_that_is_set_back_makes_nobody_wait_longer(health, clock):
         assert health.failure() is None
         assert health.patience() == PATIENCE
         assert health.quiet() == 0
+
+
+# What a failure concerns
+
+NOTHING: set[Kind] = set()
+LISTINGS, SEARCHES, BOTH = {Kind.LISTING}, {Kind.SEARCH}, set(Kind)
+
+
+@pytest.mark.parametrize(
+    ("error", "of_a_listing", "of_a_background_page", "of_a_search"),
+    [
+        (Unreachable("x"), BOTH, BOTH, BOTH),
+        (RateLimited("x"), BOTH, BOTH, BOTH),
+        (TimedOut("x"), BOTH, BOTH, SEARCHES),
+        (KeyRefused("x"), BOTH, BOTH, SEARCHES),
+        (MissingPermission("x"), BOTH, BOTH, SEARCHES),
+        (ServerFailed("x"), BOTH, NOTHING, SEARCHES),
+        (BadAnswer("x"), LISTINGS, NOTHING, NOTHING),
+        (PluginFailed("x"), LISTINGS, NOTHING, NOTHING),
+        (Rejected("x"), NOTHING, NOTHING, NOTHING),
+        (InvalidRequest("x"), NOTHING, NOTHING, NOTHING),
+        (NotOffered("x"), NOTHING, NOTHING, NOTHING),
+        (Missing("x"), NOTHING, NOTHING, NOTHING),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_a_failure_concerns_what_the_table_says(
+    clock, error, of_a_listing, of_a_background_page, of_a_search
+):
+    def told(**how):
+        health = Health(clock)
+        with suppress(type(error)), health.asking(**how):
+            raise error
+        return {kind for kind in Kind if health.failure(kind) is not None}
+
+    assert told() == of_a_listing
+    assert told(background=True) == of_a_background_page
+    assert told(kind=Kind.SEARCH) == of_a_search
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_an_answer_that_refuses_one_question_is_remembered_for_that_one(health, clock, kind):
+    def ask(question):
+        with health.asking(kind=kind, question=question):
+            asked.append(question)
+            if question == "bad":
+                raise Rejected("400")
+
+    asked = []
+    for _ in range(3):
+        with pytest.raises(Rejected):
+            ask("bad")
+        ask("good")
+        ask(None)
+    assert asked == ["bad", "good", None, "good", None, "good", None]
+    clock.now += FAILURE_MEMORY
+    with pytest.raises(Rejected):
+        ask("bad")
+    assert asked[-1] == "bad"
+
+
+def test_a_listing_that_comes_shows_that_the_server_is_there_for_searches_too(health):
+    with suppress(Unreachable), health.asking(kind=Kind.SEARCH):
+        raise Unreachable("down")
+    with health.asking():
+        pass
+    assert health.failure(Kind.SEARCH) is None
+
+
+def test_a_search_that_comes_does_not_make_up_for_listings_that_are_no_answer(health):
+    fail(health, BadAnswer("<html>"))
+    with health.asking(kind=Kind.SEARCH):
+        pass
+    assert isinstance(health.failure(), BadAnswer)
+
+
+def test_a_search_that_takes_long_makes_no_listing_do_without_news(health, clock):
+    with health.asking(kind=Kind.SEARCH):
+        clock.now += 2 * PATIENCE
+        assert health.patience() == PATIENCE
+        assert health.patience(Kind.SEARCH) == 0
+    with health.asking():
+        clock.now += 2 * PATIENCE
+        assert health.patience(Kind.SEARCH) == 0
+
+
+def test_a_span_that_is_refused_refuses_no_other_one(path):
+    class Picky(MemorySource):
+        def list(self, query):
+            page = super().list(query)
+            if query.span.holds(5):
+                raise InvalidRequest("400")
+            return page
+
+    with world_at(path, Picky(numbered(range(10)), page_size=3)) as world:
+        for _ in range(2):
+            with pytest.raises(InvalidRequest):
+                world.list(Span(5, 6))
+        assert world.list(Span(7, 9)) == names(7, 8)
+        assert world.source.count("list") == 2, "it was asked again at once"

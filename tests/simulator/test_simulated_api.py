@@ -11,7 +11,9 @@ import requests
 from elevenlabs import ElevenLabs
 from elevenlabs.core.api_error import ApiError
 
+from histfs.core.errors import InvalidRequest
 from histfs.simulator import Settings, Simulator
+from histfs.sources.elevenlabs.faults import fault_of
 
 
 @pytest.fixture
@@ -108,13 +110,31 @@ class TestOfficialClient:
         ("page_size=0", 400, "invalid_page_size"),
         ("page_size=1001", 400, "invalid_page_size"),
         ("start_after_history_item_id=unknown", 400, "invalid_cursor"),
-        ("model_id=eleven_v3", 400, "bad_request"),
     ],
 )
 def test_what_the_api_refuses(ask, query, status, code):
     answer = ask("GET", f"/v1/history?{query}")
     assert answer.status_code == status
     assert answer.json()["detail"]["code"] == code
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("parameter", ["search", "model_id"])
+def test_a_strict_list_wants_a_source_with_a_parameter(parameter, status):
+    settings = Settings(needs_source=frozenset({parameter}), needs_source_status=status)
+    with Simulator(settings) as strict:
+        url, headers = f"{strict.base_url}/v1/history", {"xi-api-key": strict.api_key}
+
+        def answer(query):
+            return requests.get(f"{url}?{query}", headers=headers, timeout=5)
+
+        refused = answer(f"{parameter}=x")
+        assert refused.status_code == status
+        assert isinstance(fault_of(status, refused.json()), InvalidRequest)
+        assert fault_of(status, refused.json()).parameters == {"source"}
+        assert answer(f"{parameter}=x&source=TTS").status_code == 200
+        (other,) = {"search", "model_id"} - {parameter}
+        assert answer(f"{other}=x").status_code == 200
 
 
 def test_what_the_schema_refuses_comes_before_the_key(ask):

@@ -36,6 +36,13 @@ def test_faults_pass_some_requests_and_then_end(simulator, ask):
     assert simulator.counts["GET /v1/history"] == 5
 
 
+def test_a_fault_may_be_for_some_queries_alone(simulator, ask):
+    simulator.faults.add(Fault("GET /v1/history$", "status", status=400, query=r"\bsearch="))
+    queries = ("page_size=1", "search=x", "page_size=1&search=x", "page_size=1")
+    statuses = [ask("GET", f"/v1/history?{query}").status_code for query in queries]
+    assert statuses == [200, 400, 400, 200]
+
+
 def test_the_first_of_several_faults_happens_and_clear_ends_them(simulator, ask):
     simulator.faults.add(Fault("history", "status", status=500, count=1))
     simulator.faults.add(Fault("GET", "status", status=429))

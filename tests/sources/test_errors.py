@@ -6,6 +6,7 @@ import pytest
 
 from histfs.core.errors import (
     BadAnswer,
+    InvalidRequest,
     KeyRefused,
     Missing,
     MissingPermission,
@@ -37,6 +38,27 @@ INVALID = [
 
 
 @pytest.mark.parametrize(
+    ("status", "body", "blamed"),
+    [
+        (422, {"detail": INVALID}, {"page_size", "source"}),
+        (422, {"detail": [{"loc": ["query", "sources", 0], "msg": "?"}]}, {"sources"}),
+        (422, {"detail": [{"loc": ["query"]}, {"loc": ["query", 7]}, {"loc": 7}, 7]}, set()),
+        (400, {"detail": {"code": "bad_request", "param": "source"}}, {"source"}),
+        (400, {"detail": {"code": "bad_request", "param": ["source"]}}, set()),
+        (400, legacy("bad_request", "source is required"), set()),
+        (400, None, set()),
+    ],
+)
+def test_a_refused_request_says_which_parameters_are_to_blame(
+    history, answers, status, body, blamed
+):
+    answers.get(ITEM, status=status, json=body)
+    with pytest.raises(InvalidRequest) as caught:
+        history.get("a")
+    assert caught.value.parameters == blamed
+
+
+@pytest.mark.parametrize(
     ("status", "body", "kind", "said"),
     [
         (401, modern("unauthorized", "Invalid API key", "invalid_api_key"), KeyRefused, "Invalid"),
@@ -52,10 +74,12 @@ INVALID = [
         (404, {"detail": "Not Found"}, Missing, "Not Found"),
         (404, None, Missing, "404"),
         (400, legacy("invalid_id", NO_ITEM), Missing, "was not found"),
-        (400, modern("bad_request", "An invalid ID", "invalid_uid"), Rejected, "An invalid ID"),
-        (400, {"error": "invalid_output_format", "message": "wav or none"}, Rejected, "wav or"),
-        (422, {"detail": INVALID}, Rejected, "query.page_size: should be a valid integer"),
-        (422, {"detail": INVALID}, Rejected, "query.source: unexpected value"),
+        (400, modern("bad_request", "An invalid ID", "invalid_uid"), InvalidRequest,
+         "An invalid ID"),
+        (400, {"error": "invalid_output_format", "message": "wav or none"}, InvalidRequest,
+         "wav or"),
+        (422, {"detail": INVALID}, InvalidRequest, "query.page_size: should be a valid integer"),
+        (422, {"detail": INVALID}, InvalidRequest, "query.source: unexpected value"),
         (402, modern("insufficient_credits", "Pay"), Rejected, "Pay"),
         (429, modern("rate_limit_exceeded", "Slow down"), RateLimited, "Slow down"),
         (429, legacy("too_many_concurrent_requests", "maximum of 5"), RateLimited, "maximum of 5"),
@@ -63,11 +87,11 @@ INVALID = [
         (503, "<html>Bad Gateway</html>", ServerFailed, "503"),
         (301, None, BadAnswer, "301"),
         # Shapes that nobody has seen.
-        (400, [], Rejected, "400"),
-        (400, {"detail": None}, Rejected, "400"),
-        (400, {"detail": 7}, Rejected, "400"),
-        (400, {"detail": [None, "x", {"msg": 3, "loc": 4}]}, Rejected, "3"),
-        (400, {"detail": {"code": ["x"], "message": {}}}, Rejected, "400"),
+        (400, [], InvalidRequest, "400"),
+        (400, {"detail": None}, InvalidRequest, "400"),
+        (400, {"detail": 7}, InvalidRequest, "400"),
+        (400, {"detail": [None, "x", {"msg": 3, "loc": 4}]}, InvalidRequest, "3"),
+        (400, {"detail": {"code": ["x"], "message": {}}}, InvalidRequest, "400"),
         (418, {"detail": {"code": "teapot"}}, Rejected, "teapot"),
     ],
 )  # fmt: skip

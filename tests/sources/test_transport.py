@@ -16,6 +16,7 @@ from histfs.core.errors import (
     MissingPermission,
     RateLimited,
     ServerFailed,
+    TimedOut,
     Unreachable,
 )
 from histfs.core.source import Query
@@ -286,30 +287,41 @@ def test_what_is_not_http_is_an_error(make_history, raw_server):
 def test_a_server_that_does_not_answer_is_given_up(simulator, make_history, soon):
     simulator.faults.add(Fault("GET", "hang"))
     history = make_history(simulator.base_url, simulator.api_key, timeout=0.5)
-    with pytest.raises(Unreachable, match="in time"):
+    with pytest.raises(TimedOut, match="in time"):
         history.list(Query())
 
 
 def test_a_body_that_stands_still_is_given_up(live, simulator, first, soon):
     simulator.faults.add(Fault("/audio", "hang", at_byte=100))
-    with pytest.raises(Unreachable):
+    with pytest.raises(TimedOut):
         fetch(live, first)
 
 
 def test_a_list_that_stands_still_is_given_up(live, simulator, soon):
     simulator.faults.add(Fault("GET /v1/history$", "hang", at_byte=100))
-    with pytest.raises(Unreachable):
+    with pytest.raises(TimedOut):
         live.list(Query())
 
 
 # No server
 
 
+def test_a_server_that_takes_no_connection_has_not_been_slow_to_answer(make_history):
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()
+        with socket.create_connection(address):
+            history = make_history(f"http://127.0.0.1:{address[1]}", timeout=0.3)
+            with pytest.raises(Unreachable, match="in time") as caught:
+                history.list(Query())
+    assert not isinstance(caught.value, TimedOut)
+
+
 def test_a_refused_connection_says_so(make_history):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    with pytest.raises(Unreachable, match="Connection refused"):
+    with pytest.raises(Unreachable, match="Connection refused") as caught:
         make_history(url, timeout=0.1).list(Query())
+    assert not isinstance(caught.value, TimedOut)
 
 
 def test_a_host_that_has_no_address_says_so(make_history):

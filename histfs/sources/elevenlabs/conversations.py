@@ -12,8 +12,9 @@ from typing import Any
 
 from histfs.core.errors import Missing, NoAudio, NotOffered, NotReady, Rejected, SourceError
 from histfs.core.item import Details, Record
-from histfs.core.source import SPAN, Page, Query, Traits
+from histfs.core.source import SPAN, WORDS, Page, Query, Traits
 from histfs.core.times import ALWAYS
+from histfs.sources.elevenlabs import text_search
 from histfs.sources.elevenlabs.calls import details_of, record_of, records_of
 from histfs.sources.elevenlabs.collection import DISORDER, Collection, Fields
 from histfs.sources.elevenlabs.http import Body, Http
@@ -38,8 +39,7 @@ class Conversations:
 
     traits = Traits(
         facets=frozenset({"agent", "outcome", "call"}),
-        # The API's search for words is deprecated.
-        filters=frozenset({SPAN}),
+        filters=frozenset({SPAN, WORDS}),
         page_size=PAGE_SIZE,
         disorder=DISORDER,
         summaries=True,
@@ -57,9 +57,14 @@ class Conversations:
     def list(self, query: Query) -> Page:
         """Return one page of conversations, newest first (``GET /v1/convai/conversations``).
 
+        Those that words find are only named: the list's own search for words is deprecated.
+
         Raises:
-            NotOffered: the server has no conversations, and may be one that has none.
+            NotOffered: the server has no conversations, and may be one that has none; or it has no
+                search of them.
         """
+        if query.words is not None:
+            return text_search.search(self._http, query)
         span = query.span
         # Whether these bounds are in or out isn't documented: asked for are those that give all of
         # the span either way, and what is too much of it is left out here.

@@ -17,6 +17,7 @@ from typing import Any
 
 from histfs.core.errors import (
     BadAnswer,
+    InvalidRequest,
     KeyRefused,
     Missing,
     MissingPermission,
@@ -55,6 +56,8 @@ def fault_of(
     kind = _kind(status, codes)
     if kind is MissingPermission and not _NAMED.search(message):
         said += f"; the request needs the permission {permission}"
+    if kind is InvalidRequest:
+        return InvalidRequest(said, _blamed(body))
     return kind(said)
 
 
@@ -71,6 +74,8 @@ def _kind(status: int, codes: set[str]) -> type[SourceError]:
         return RateLimited
     if status >= 500:
         return ServerFailed
+    if status in (400, 422):
+        return InvalidRequest
     if 400 <= status < 500:
         return Rejected
     return BadAnswer
@@ -91,6 +96,20 @@ def _read(body: Any) -> tuple[set[str], str]:  # noqa: ANN401 - whatever JSON ho
     codes = {word for word in words if isinstance(word, str)}
     message = detail.get("message")
     return codes, one_line(message if isinstance(message, str) else ", ".join(sorted(codes)))
+
+
+def _blamed(body: Any) -> frozenset[str]:  # noqa: ANN401 - whatever JSON holds
+    """Return the names of the parameters that an error body blames."""
+    detail = body.get("detail") if isinstance(body, Mapping) else None
+    if isinstance(detail, Mapping):
+        names = [detail.get("param")]
+    elif isinstance(detail, list):
+        # Such as ["query", "source"], or ["query", "exclude_statuses", 0].
+        places = [problem.get("loc") for problem in detail if isinstance(problem, Mapping)]
+        names = [place[1] for place in places if isinstance(place, list) and len(place) > 1]
+    else:
+        names = []
+    return frozenset(name for name in names if isinstance(name, str))
 
 
 def _invalid(problem: Any) -> str:  # noqa: ANN401 - whatever JSON holds

@@ -14,6 +14,7 @@ from histfs.core.item import Details, Record
 from histfs.core.source import SPAN, WORDS, Page, Query, Traits
 from histfs.core.times import ALWAYS
 from histfs.sources.elevenlabs.collection import DISORDER, Collection, Fields
+from histfs.sources.elevenlabs.history_search import HistorySearch
 from histfs.sources.elevenlabs.http import Body, Http
 from histfs.sources.elevenlabs.items import details_of, record_of, records_of
 
@@ -47,15 +48,20 @@ class History:
             records_of,
             record_of,
         )
+        self._search = HistorySearch(self._page)
 
     def list(self, query: Query) -> Page:
-        """Return one page of items, newest first."""
+        """Return one page of items, newest first; what words find, in the server's order."""
+        return self._page(query, None) if query.words is None else self._search.page(query)
+
+    def _page(self, query: Query, source: str | None) -> Page:
         return self.page(
             page_size=query.limit or PAGE_SIZE,
             start_after_history_item_id=query.after,
             date_after_unix=query.span.start if query.span.start > ALWAYS.start else None,
             date_before_unix=query.span.end if query.span.end < ALWAYS.end else None,
             search=query.words,
+            source=source,
         )
 
     def page(
@@ -65,7 +71,7 @@ class History:
         start_after_history_item_id: str | None = None,
         voice_id: str | None = None,
         model_id: str | None = None,
-        source: Literal["TTS", "STS", "Flows"] | None = None,
+        source: str | None = None,
         date_before_unix: int | None = None,
         date_after_unix: int | None = None,
         sort_direction: Literal["asc", "desc"] | None = None,
@@ -77,12 +83,12 @@ class History:
             page_size: items on the page, at most 1000.
             start_after_history_item_id: the cursor of the page before.
             voice_id: only items of this voice.
-            model_id: only items of this model; the API wants ``source`` with it.
-            source: only items of this source.
+            model_id: only items of this model.
+            source: only items of this source; TTS, STS and Flows are documented.
             date_before_unix: only items from before this moment, exclusive, in seconds.
             date_after_unix: only items from this moment on, inclusive, in seconds.
             sort_direction: by date; the API's default is ``desc``.
-            search: only items that match these words.
+            search: only items that match these words; a server may want ``source`` with it.
 
         Raises:
             ValueError: the API is known to refuse these arguments.
@@ -90,8 +96,6 @@ class History:
         """
         if page_size is not None and not 1 <= page_size <= PAGE_SIZE:
             raise ValueError(f"page_size is 1 to {PAGE_SIZE}, not {page_size}")
-        if model_id is not None and source is None:
-            raise ValueError("model_id needs source")
         asked: dict[str, str | int | None] = {
             "page_size": page_size,
             "start_after_history_item_id": start_after_history_item_id,

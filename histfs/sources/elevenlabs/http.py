@@ -29,7 +29,7 @@ from urllib3.exceptions import InvalidHeader, MaxRetryError, ReadTimeoutError, R
 from urllib3.util.retry import Retry
 
 from histfs import __version__
-from histfs.core.errors import BadAnswer, SourceError, Unreachable
+from histfs.core.errors import BadAnswer, SourceError, TimedOut, Unreachable
 from histfs.core.hosts import is_loopback
 from histfs.core.secret import Secret
 from histfs.sources.elevenlabs.faults import fault_of, one_line
@@ -378,7 +378,7 @@ def _content(response: requests.Response) -> bytes:
         for chunk in response.iter_content(_CHUNK):
             chunks.append(chunk)
             if time.monotonic() >= _deadline.get():
-                raise Unreachable("the server did not answer in time")
+                raise TimedOut("the server did not answer in time")
     return b"".join(chunks)
 
 
@@ -395,11 +395,13 @@ def _translated() -> Iterator[None]:
     except requests.exceptions.SSLError as error:
         raise Unreachable(f"no safe connection to the server: {_reason(error)}") from error
     except (requests.exceptions.Timeout, requests.exceptions.ConnectionError) as error:
-        if any(isinstance(cause, TimeoutError | ReadTimeoutError) for cause in _causes(error)):
+        if any(isinstance(cause, ReadTimeoutError) for cause in _causes(error)):
+            raise TimedOut("the server did not answer in time") from error
+        if any(isinstance(cause, TimeoutError) for cause in _causes(error)):
             raise Unreachable("the server did not answer in time") from error
         raise Unreachable(f"the server can't be reached: {_reason(error)}") from error
     except ReadTimeoutError as error:
-        raise Unreachable("the server did not answer in time") from error
+        raise TimedOut("the server did not answer in time") from error
     except (
         requests.exceptions.RequestException,
         urllib3.exceptions.HTTPError,

@@ -142,7 +142,7 @@ def seen_of(raw: bytes) -> Seen:
     found = leniently(raw)
     fields: Mapping[str, Any] = found if isinstance(found, dict) else {}
     try:
-        estimate = record_of(raw).item.estimate
+        estimate = record_of(raw, math.inf).item.estimate
     except (BadAnswer, ValueError, RecursionError):
         estimate = None
     return Seen(

@@ -1,0 +1,160 @@
+"""Searching the history of a server that searches plainly, within a source only, or not at all."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import responses
+
+from histfs.core.errors import BadAnswer, InvalidRequest, NotOffered, Rejected, ServerFailed
+from histfs.core.source import Query
+from histfs.simulator import Settings, Simulator
+from histfs.sources.elevenlabs.history_search import SOURCES
+from histfs.testing.sources import everything
+from tests.sources.conftest import BASE
+
+LIST = f"{BASE}/v1/history"
+
+
+def missing_source(status):
+    """Say, as a server with this status does, that a source is needed."""
+    if status == 422:
+        entry = {"loc": ["query", "source"], "msg": "Field required", "type": "missing"}
+        return status, {"detail": [entry]}
+    return status, {"detail": {"status": "bad_request", "message": "source is required"}}
+
+
+UNKNOWN = (422, {"detail": [{"loc": ["query", "source"], "msg": "Input should be 'TTS'"}]})
+REFUSED = (400, {"detail": {"code": "bad_request", "message": "no such search"}})
+
+
+class Server:
+    """A list whose answers depend on the source that is asked for; one item on a page."""
+
+    def __init__(self, answers, **by_source):
+        self.by_source = by_source
+        self.asked = []
+        answers.add_callback(responses.GET, LIST, self._answer)
+
+    def _answer(self, request):
+        query = {name: value[0] for name, value in parse_qs(urlsplit(request.url).query).items()}
+        source, after = query.get("source", "plain"), query.get("start_after_history_item_id")
+        self.asked.append((source, after))
+        answer = self.by_source.get(source, UNKNOWN)
+        if isinstance(answer, tuple):
+            status, body = answer
+            return status, {}, json.dumps(body)
+        rest = answer[answer.index(after) + 1 :] if after else answer
+        page = [{"history_item_id": item, "date_unix": 5, "source": source} for item in rest[:1]]
+        body = {"history": page, "has_more": len(rest) > 1, "last_history_item_id": None}
+        if rest:
+            body["last_history_item_id"] = rest[0]
+        return 200, {}, json.dumps(body)
+
+
+def found(history, *sources):
+    return [record.item.id for record in everything(history, Query(words="hi", sources=sources))]
+
+
+def test_a_server_that_searches_plainly_is_asked_plainly(history, answers):
+    server = Server(answers, plain=["a", "b", "c"])
+    assert found(history, "TTS", "Projects", "") == ["a", "b", "c"]
+    assert server.asked == [("plain", None), ("plain", "a"), ("plain", "b")]
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_each_source_is_asked_where_the_plain_question_is_refused(history, answers, status):
+    server = Server(
+        answers, plain=missing_source(status), TTS=["a", "b"], STS=[], Flows=["c"], PD=["d", "e"]
+    )
+    expected = ["a", "b", "c", "d", "e"]
+    assert found(history, "TTS", "PD") == expected
+    in_turn = [("TTS", None), ("TTS", "a"), ("STS", None), ("Flows", None), ("PD", None),
+               ("PD", "d")]  # fmt: skip
+    assert server.asked == [("plain", None), *in_turn]
+    server.asked.clear()
+    assert found(history, "TTS", "PD") == expected
+    assert server.asked == in_turn, "what the server wants is remembered"
+
+
+def test_a_source_that_the_server_does_not_know_is_passed_over(history, answers):
+    Server(answers, plain=missing_source(400), TTS=UNKNOWN, STS=["a"], Flows=UNKNOWN)
+    assert found(history, "STS") == ["a"]
+
+
+@pytest.mark.parametrize("known", ["Projects", "Flows", ""], ids=repr)
+def test_items_that_no_source_finds_make_the_search_fail(history, answers, known):
+    Server(answers, plain=missing_source(400), TTS=["a"], STS=["b"])
+    with pytest.raises(InvalidRequest):
+        found(history, "TTS", known)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        REFUSED,
+        (422, {"detail": [{"loc": ["query", "search"], "msg": "too long"}]}),
+        (422, {"detail": [{"loc": ["query", "search"]}, {"loc": ["query", "source"]}]}),
+        (400, {"detail": "source?"}),
+    ],
+    ids=str,
+)
+def test_a_refusal_that_may_not_be_about_the_source_hides_no_item(history, answers, refusal):
+    Server(answers, plain=missing_source(400), TTS=["a"], STS=refusal, Flows=["b"])
+    with pytest.raises(InvalidRequest):
+        found(history, "TTS")
+
+
+def test_a_server_that_does_not_search_says_why_and_is_asked_plainly_again(history, answers):
+    server = Server(answers, plain=REFUSED, TTS=UNKNOWN)
+    for _ in range(2):
+        with pytest.raises(InvalidRequest, match="no such search"):
+            found(history)
+    assert [source for source, _ in server.asked] == ["plain", "TTS", "STS", "Flows"] * 2
+    server.by_source = {"plain": missing_source(400), "TTS": ["a"]}
+    assert found(history) == ["a"]
+    server.asked.clear()
+    server.by_source["TTS"] = (422, {"detail": [{"loc": ["query", "search"], "msg": "too long"}]})
+    for _ in range(2):
+        with pytest.raises(InvalidRequest, match="too long"):
+            found(history)
+    assert [source for source, _ in server.asked] == ["TTS"] * 2, "the words are to blame"
+    server.by_source = {"plain": ["b"]}
+    with pytest.raises(InvalidRequest):
+        found(history)
+    assert found(history) == ["b"], "it changed its mind"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(405, NotOffered), (404, Rejected), (402, Rejected), (500, ServerFailed)]
+)
+def test_another_failure_is_no_reason_to_ask_within_sources(history, answers, status, kind):
+    server = Server(answers, plain=(status, {}), TTS=["a"])
+    with pytest.raises(kind):
+        found(history)
+    assert {source for source, _ in server.asked} == {"plain"}
+
+
+def test_a_search_that_is_answered_with_something_else_is_a_bad_answer(history, answers):
+    answers.get(LIST, body="<html>Sign in</html>")
+    with pytest.raises(BadAnswer):
+        found(history)
+    for cursor in ("", "null", "7", "[1]", '["x", 3, 4, 5]'):
+        with pytest.raises(BadAnswer, match="cursor"):
+            history.list(Query(words="hi", after=cursor))
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_strict_and_a_lenient_server_find_the_same(make_history, status):
+    def answer(**strict):
+        with Simulator(Settings(items=400, alignments=False, **strict)) as server:
+            history = make_history(server.base_url, server.api_key)
+            records = everything(history, Query(words="the", limit=20))
+            assert server.counts.total > len(records) / 20 > 3
+            searchable = [r for r in records if r.facets["source"].value in SOURCES]
+            return sorted(record.item.id for record in searchable)
+
+    strict = answer(needs_source=frozenset({"search"}), needs_source_status=status)
+    assert strict == answer()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace as replace_fields
 from typing import NamedTuple
 
-from histfs.catalog import details
+from histfs.catalog import details, erasing
 from histfs.catalog.packing import Packer, dictionary_of
 from histfs.catalog.windows import Window, Windows
 from histfs.core.item import Item, Record
@@ -30,7 +30,6 @@ _ROWS = 250
 _TYPICAL = 20
 
 WINDOWS = 'SELECT start, "end", asked FROM windows'
-DICTIONARY = "SELECT value FROM notes WHERE name = 'dictionary'"
 
 # A voice that was renamed is shown under its newest name.
 _NEW_LABEL = """
@@ -99,8 +98,9 @@ def replace(
     gone = [row for at, row in rows.items() if at not in listed and _among(row.date, parts)]
     gone += [rows[at] for record in changed if (at := (record.item.date, record.item.key)) in rows]
     _delete(db, gone)
-    details.drop(db, {row.key for row in gone} - {key for _, key in listed})
     _insert(db, changed)
+    vanished = {row.key for row in gone} - {key for _, key in listed}
+    erasing.erase(db, vanished, (row.labels for row in gone), now)
 
     after = before
     for part in newer.gaps(outdated) if outdated else ():
@@ -153,6 +153,7 @@ def add(
         return None
     _delete(db, outdated)
     _insert(db, list(changed.values()))
+    erasing.drop_labels(db, (row.labels for row in outdated))
     after = before
     for span in doubtful:
         for part in newer.gaps(span):
@@ -170,9 +171,18 @@ def forget(db: sqlite3.Connection, key: str, date: int, now: float) -> Span | No
     """
     db.execute("DELETE FROM deleted WHERE at NOT BETWEEN ? AND ?", (now - DELETED_MEMORY, now))
     db.execute("INSERT OR REPLACE INTO deleted VALUES (?, ?)", (key, now))
+    return discard(db, key, date, now)
+
+
+def discard(db: sqlite3.Connection, key: str, date: int, now: float) -> Span | None:
+    """Take an item out with all that is known of it.
+
+    Returns:
+        The span in which something has changed, None when there was no such item.
+    """
     rows = _rows(db, "date = ? AND key = ?", (date, key))
     _delete(db, rows)
-    details.drop(db, [key])
+    erasing.erase(db, [key], (row.labels for row in rows), now)
     return Span(date, date + 1) if rows else None
 
 
@@ -269,6 +279,7 @@ def _insert(db: sqlite3.Connection, records: Sequence[Record]) -> None:
     if not records:
         return
     # Oldest first: rows that come in their order fill the pages of the file.
+    erasing.listed(db, (record.item.key for record in records))
     fetched = details.facets_of(db, (record.item.key for record in records))
     records = [
         replace_fields(record, facets={**fetched[record.item.key], **record.facets})
@@ -339,13 +350,13 @@ def _put_labels(db: sqlite3.Connection, records: Sequence[Record]) -> dict[tuple
 
 def _packer(db: sqlite3.Connection, records: Sequence[Record]) -> Packer:
     """Return what compresses, with the file's dictionary: the first typical page becomes it."""
-    found = db.execute(DICTIONARY).fetchall()
+    found = db.execute(erasing.DICTIONARY).fetchall()
     if found:
         return Packer(found[0][0])
     if len(records) < _TYPICAL:
         return Packer(b"")
     dictionary = dictionary_of([record.raw for record in records])
-    db.execute("INSERT INTO notes VALUES ('dictionary', ?)", (dictionary,))
+    erasing.put_dictionary(db, dictionary)
     return Packer(dictionary)
 
 

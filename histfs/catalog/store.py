@@ -229,6 +229,10 @@ class Store:
             yield from items
             place = (items[-1].date, items[-1].key)
 
+    def with_key(self, key: str) -> list[Item]:
+        """Return the items with a key, whatever their dates; all items are looked at."""
+        return [_item(row) for row in self._files.rows(_ITEM + "WHERE i.key = ?", (key,))]
+
     def facets(self, key: str, date: int) -> Facets:
         """Return the facets of the item with a key and a date."""
         rows = self._files.rows(

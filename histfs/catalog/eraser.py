@@ -10,20 +10,22 @@ cleaning are done without it, and do no harm when two do so at once. The thread 
 from __future__ import annotations
 
 import logging
-import sqlite3
+import math
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from histfs.catalog import erasing
-from histfs.catalog.connections import Connections
-from histfs.core.errors import HistfsError
+from histfs.catalog.connections import Connections, translated
+from histfs.core.errors import CacheFailed, HistfsError
 
 #: Seconds of quiet after which the file is cleaned, and after which that is tried again.
 _QUIET, _AGAIN = 0.5, 2.0
 #: Tries, of which each fails only while somebody reads or writes.
 _TRIES = 100
+#: The same for who waits until the file is clean; and seconds between these tries.
+_TRIES_AT_ONCE, _PAUSE = 15, 1.0
 #: The part of the time that cleaning may take.
 _SHARE = 0.02
 
@@ -93,6 +95,18 @@ class Eraser:
         if unclean:
             self._clean()
 
+    def clean(self) -> None:
+        """Clean the file now, however large it is.
+
+        Raises:
+            CacheFailed, NoSpace: it can't be written, or others use it all the time.
+        """
+        for _ in range(_TRIES_AT_ONCE):
+            if self._cleaned(math.inf):
+                return
+            time.sleep(_PAUSE)
+        raise CacheFailed(f"the catalog {self._path} is in use: try again")
+
     def _sweep(self, which: str) -> None:
         keys = [key for (key,) in self._files.rows(f"SELECT key FROM gone {which}")]
         for key in keys:
@@ -125,7 +139,14 @@ class Eraser:
     def _clean(self) -> bool:
         """Clean the file, and say whether it is done or can't be."""
         try:
-            return erasing.clean(self._path)
-        except (sqlite3.Error, OSError, ValueError) as error:
+            return self._cleaned(erasing.SMALL)
+        except HistfsError as error:
             log.warning("traces of deleted items stay in the catalog %s: %s", self._path, error)
             return True
+
+    def _cleaned(self, largest: float) -> bool:
+        try:
+            with translated(self._path):
+                return erasing.clean(self._path, largest)
+        except ValueError as error:
+            raise CacheFailed(f"the catalog {self._path} is damaged: {error}") from error

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
-import sqlite3
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +18,10 @@ from typing import NamedTuple
 
 from histfs.audio.disk import Disk
 from histfs.audio.shelf import Clips, Shelf
-from histfs.catalog import erasing
 from histfs.catalog.eraser import Eraser
 from histfs.catalog.store import Store
 from histfs.core.callers import same_caller
-from histfs.core.errors import BadAnswer, CacheFailed, Missing, SourceError
+from histfs.core.errors import BadAnswer, Missing, SourceError
 from histfs.core.item import Details
 from histfs.core.names import key_of
 from histfs.core.source import Query
@@ -33,9 +29,6 @@ from histfs.core.times import Span
 from histfs.mounting.accounts import catalog_path, catalogs_below
 from histfs.mounting.collection import ROOT, Collection
 from histfs.trash import Stored, Trash
-
-#: Seconds between tries to clean a catalog that others use, and how many there are.
-_AGAIN, _TRIES = 1.0, 15
 
 #: The file of an item in the trash that its source can read.
 _META = "meta.json"
@@ -132,17 +125,10 @@ class Place:
         """Remove the traces of what was erased from the catalog's file.
 
         Raises:
-            CacheFailed: it can't be written, or others use it all the time.
+            CacheFailed, NoSpace: it can't be written, or others use it all the time.
         """
         self.eraser.close()
-        try:
-            for _ in range(_TRIES):
-                if erasing.clean(self.path, math.inf):
-                    return
-                time.sleep(_AGAIN)
-        except (sqlite3.Error, OSError, ValueError) as error:
-            raise CacheFailed(f"the catalog {self.path} can't be rewritten: {error}") from error
-        raise CacheFailed(f"the catalog {self.path} is in use: purge again to clean its file")
+        self.eraser.clean()
 
     def _forget(self, key: str, dates: Sequence[int], deleted: bool) -> None:
         for date in dates or [0]:

@@ -62,21 +62,16 @@ class Eraser:
     def start(self) -> None:
         """Go on with what a process that has ended left undone.
 
-        Clips are looked for again: one may have come when its item was gone already.
+        Clips are looked for again: one may have come when its item was gone already. A disk that
+        can't be written leaves that to the next time: what is there can be read all the same.
         """
-        self._sweep("")
-        with self._files.transaction() as db:
-            unclean = erasing.is_unclean(db)
-        if unclean:
-            with self._changed:
-                self._unclean = True
+        self._try_to_sweep("")
+        with self._changed:
+            self._unclean = bool(self._files.rows(erasing.UNCLEAN))
 
     def erased(self) -> None:
         """Drop the clips of items that are gone, and clean the file soon."""
-        try:
-            self._sweep("WHERE NOT swept")
-        except HistfsError as error:
-            log.warning("the audio of deleted items is still in the cache: %s", error)
+        self._try_to_sweep("WHERE NOT swept")
         with self._changed:
             self._unclean = self._told = True
             if self._thread is None and not self._closed:
@@ -107,6 +102,12 @@ class Eraser:
             time.sleep(_PAUSE)
         raise CacheFailed(f"the catalog {self._path} is in use: try again")
 
+    def _try_to_sweep(self, which: str) -> None:
+        try:
+            self._sweep(which)
+        except HistfsError as error:
+            log.warning("the audio of deleted items is still in the cache: %s", error)
+
     def _sweep(self, which: str) -> None:
         keys = [key for (key,) in self._files.rows(f"SELECT key FROM gone {which}")]
         for key in keys:
@@ -131,7 +132,8 @@ class Eraser:
             with self._changed:
                 self._unclean = self._told or not done
                 if not self._unclean:
-                    break
+                    self._thread = None
+                    return
                 self._told = True
         with self._changed:
             self._thread = None

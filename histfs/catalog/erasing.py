@@ -27,10 +27,12 @@ from histfs.catalog.packing import Packer, dictionary_of
 #: Seconds for which a key is noted as gone: a download may end, and put its clip in place, when the
 #: item is gone already.
 GONE_MEMORY = 86_400.0
-#: Bytes of a catalog that is rewritten without being asked to: it takes about a second.
-SMALL = 256 << 20
+#: Bytes of a catalog that is rewritten without being asked to: it takes one to three seconds.
+SMALL = 128 << 20
 
-#: The dictionary of the raw objects, and what tells it from the one before; see `structured`.
+#: Has a row where traces of what is gone may be in the file.
+UNCLEAN = "SELECT value FROM notes WHERE name = 'unclean'"
+#: The dictionary of the raw objects, and what tells it from the one before.
 DICTIONARY = "SELECT value FROM notes WHERE name = 'dictionary'"
 STRUCTURE = "(SELECT value FROM notes WHERE name = 'structure')"
 
@@ -150,11 +152,6 @@ def clean(path: Path, largest: float = SMALL) -> bool:
                 return False
             raise
         return not busy
-
-
-def is_unclean(db: sqlite3.Connection) -> bool:
-    """Say whether traces of what is gone may be in the file."""
-    return _noted(db, "unclean") is not None
 
 
 def _rewrite(db: sqlite3.Connection) -> None:

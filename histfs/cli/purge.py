@@ -253,8 +253,12 @@ class _Purge:
             for trace in [*self._here(target, deleted=deleted), *self._copies(target)]:
                 self._remove(target, trace, removed)
         for path in unusable_below(self._settings.cache_dir):
-            path.unlink(missing_ok=True)
-            click.echo(f"removed: {shown(str(path))}, which may have held the same")
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                self.failed.append(f"{path} can't be removed: {error.strerror}")
+            else:
+                click.echo(shown(f"removed: {path}, which may have held the same"))
         for place in self.places:
             try:
                 place.clean()

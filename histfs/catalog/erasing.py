@@ -70,6 +70,14 @@ def erase(db: sqlite3.Connection, keys: Collection[str], labels: Iterable[str], 
     _mark_unclean(db)
 
 
+def there(db: sqlite3.Connection, keys: Collection[str]) -> set[str]:
+    """Return the keys that items have; where there are any keys, all items are looked at."""
+    if not keys:
+        return set()
+    rows = db.execute(f"SELECT key FROM items WHERE key {_AMONG}", (json.dumps(list(keys)),))
+    return {key for (key,) in rows}
+
+
 def drop_labels(db: sqlite3.Connection, labels: Iterable[str]) -> None:
     """Take out the labels that no item has any more.
 

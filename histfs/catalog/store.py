@@ -396,12 +396,12 @@ class Store:
                 db.execute("UPDATE changes SET version = version + 1")
             ((version,),) = db.execute("SELECT version FROM changes").fetchall()
             erased = erasing.unswept(db)
-        if erased:
-            self.erased()
         if changed is not None:
             with self._lock:
                 self._changes.append((version, changed))
         self._saw(version)
+        if erased:
+            self.erased()
 
     def _nth(self, span: Span, number: int, order: str) -> int | None:
         rows = self._files.rows(

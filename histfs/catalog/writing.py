@@ -100,6 +100,8 @@ def replace(
     _delete(db, gone)
     _insert(db, changed)
     vanished = {row.key for row in gone} - {key for _, key in listed}
+    # One that has got another date is still there.
+    vanished -= erasing.there(db, vanished)
     erasing.erase(db, vanished, (row.labels for row in gone), now)
 
     after = before

@@ -10,7 +10,7 @@ from histfs.catalog import erasing
 from histfs.catalog.eraser import Eraser
 from histfs.catalog.search import WordIndex
 from histfs.core.names import Labelled
-from histfs.core.times import ALWAYS
+from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
 from tests.support.memory import record
 from tests.support.patience import eventually
@@ -84,6 +84,16 @@ def test_an_item_that_is_back_keeps_its_clip(store, open_store, make, dropped, c
     store.set_audio("a", 5, b"sum")
     make(open_store()).start()
     assert (dropped, store.fingerprint("a")) == ([], (5, b"sum"))
+
+
+def test_an_item_that_gets_another_date_keeps_its_clip(store, make, dropped):
+    make(store)
+    put(store, record("a", 5))
+    store.set_audio("a", 5, b"sum")
+    store.replace(Span(7, 9), [record("a", 8)])
+    store.replace(Span(4, 7), [])
+    assert (dropped, store.fingerprint("a")) == ([], (5, b"sum"))
+    assert store.find("a", 8).size == 5
 
 
 def test_a_key_is_noted_as_gone_for_a_day(store, open_store, make, dropped, clock):

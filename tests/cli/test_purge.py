@@ -194,11 +194,12 @@ def test_an_item_is_purged_by_its_id_here_and_at_the_server(do, simulator, item,
 
 
 def test_what_is_kept_for_another_key_or_address_is_purged_too(do, simulator, item, left, tmp_path):
+    clip = bytes(simulator.library.clip(item))
     do("sync", "--base-url", simulator.base_url.replace("127.0.0.1", "localhost"), "--audio")
     (aside,) = (path.parent for path in (tmp_path / "cache").glob("*/catalog.sqlite"))
     (aside / "catalog.sqlite.20260101T000000.unusable").write_text(TEXT)
     assert do("purge", "--yes", item).status == 0
-    assert left(clip=bytes(simulator.library.clip(item)), key=item) == set()
+    assert left(clip=clip, key=item) == set()
 
 
 @pytest.mark.parametrize("caller", ["quastenflosser-17", "0049 1555/098 76 54"])

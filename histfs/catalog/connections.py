@@ -36,7 +36,7 @@ class Connections:
         self._writing = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
-        with _translated(path):
+        with translated(path):
             schema.prepare(path)
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
@@ -72,7 +72,7 @@ class Connections:
 
     @contextlib.contextmanager
     def _lend(self) -> Iterator[sqlite3.Connection]:
-        with _translated(self._path):
+        with translated(self._path):
             with self._lock:
                 db = self._idle.pop() if self._idle else None
             db = db or schema.connect(self._path)
@@ -89,8 +89,12 @@ class Connections:
 
 
 @contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors, and the disk's under it, into the core's."""
+def translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors, and the disk's under it, into the core's.
+
+    Args:
+        path: the SQLite file.
+    """
     try:
         yield
     except sqlite3.Error as error:

@@ -191,7 +191,7 @@ class Reading:
                 self._reader.source.get(item.id)
             except Missing:
                 log.info("item %s is gone", item.key)
-                store.drop(item.key, item.date)
+                store.discard(item.key, item.date)
             except SourceError as error:
                 log.info("whether item %s is still there is not known: %s", item.key, error)
                 return

@@ -2,7 +2,7 @@
 
 items    one row an item, what a listing shows; `key` is the id, or stands for it where that is odd
 raws     their raw objects, apart from them: a listing of 100,000 items must not read 100 MB
-audio    exact sizes and checksums, by key, kept for ever: they outlive the item's row
+audio    exact sizes and checksums, by key: they outlive the clip, and go with the item
 labels   the values of facets: voices, sources, models
 placed   which items have which label, by date; `items.labels` lists the same for one item
 windows  the spans of time that are completely known, and when they were asked about
@@ -11,6 +11,7 @@ undated  items without a possible date, the date under which each is shown, and 
 deleted  keys of items that were deleted here lately, and when
 notes    single values, such as the dictionary that the raw objects are compressed with
 details  all of an item whose source lists only a summary, by key, as it was fetched
+gone     keys of items that are gone, when that was found, and whether their clips were dropped
 changes  how often what is known has changed, and how many items there are
 numbers  the highest `n` ever given to an item, and what of them `histfs.catalog.search` has read
 
@@ -117,6 +118,11 @@ CREATE TABLE IF NOT EXISTS undated (
     key     TEXT PRIMARY KEY,
     date    INTEGER NOT NULL,
     checked REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS gone (
+    key   TEXT PRIMARY KEY,
+    at    REAL NOT NULL,
+    swept INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID
 """
 
@@ -139,6 +145,8 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA temp_store = MEMORY")
+        # What is deleted is overwritten; FAST would leave whole pages that are free.
+        db.execute("PRAGMA secure_delete = ON")
         # A scan writes the same pages again and again: into the file only once in 32 MB.
         db.execute("PRAGMA wal_autocheckpoint = 8000")
         db.execute("PRAGMA journal_size_limit = 4194304")

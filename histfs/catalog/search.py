@@ -12,6 +12,8 @@ A word of a search is the beginning of a word of the text, whatever the case and
 item that has all of them is found. Languages that are written without spaces between words are
 indexed character by character: any run of characters of the text is found.
 
+When an item is gone for good the index is emptied (`erasing`), and the next search makes it anew.
+
 Threads: any number at once; `_indexing` lets one of this process index. Another process may do so,
 too: whoever stores a batch second throws it away.
 """
@@ -23,6 +25,7 @@ import threading
 import unicodedata
 from collections.abc import Callable
 
+from histfs.catalog.erasing import STRUCTURE
 from histfs.catalog.store import Store
 from histfs.catalog.writing import put_rows
 from histfs.core.errors import DeadlineExceeded, NotComplete, SourceError
@@ -50,8 +53,8 @@ _FOUND = """
         WHERE words MATCH ?
     ) ORDER BY date, key
 """
-_NEXT = """
-    SELECT n, key, raw FROM raws JOIN items USING (n) WHERE n > ? ORDER BY n LIMIT ?
+_NEXT = f"""
+    SELECT n, key, raw, {STRUCTURE} FROM raws JOIN items USING (n) WHERE n > ? ORDER BY n LIMIT ?
 """
 
 #: Characters of languages that put no spaces between words: Thai, Lao, Burmese, Khmer, Chinese,
@@ -131,20 +134,30 @@ class WordIndex:
         )
         batch = self._files.rows(_NEXT, (since, _BATCH))
         upto = batch[-1][0] if batch else max(since, last)
-        texts = [(n, _indexed(self._text(key, raw))) for n, key, raw in batch]
+        raws = [self._store.unpack(raw, structure) for _, _, raw, structure in batch]
+        if None in raws:
+            return int(since)  # all were packed anew meanwhile
+        texts = {
+            n: _indexed(self._text(key, raw))
+            for (n, key, _, _), raw in zip(batch, raws, strict=True)
+            if raw is not None
+        }
         with self._files.transaction() as db:
+            # What is gone by now must leave no words: the index may have been emptied of them.
+            there = db.execute("SELECT n FROM raws WHERE n > ? AND n <= ?", (since, upto))
+            rows = [(n, texts[n]) for (n,) in there if n in texts]
             # Where another process was faster, its batch is as good.
             done = db.execute(
                 "UPDATE numbers SET indexed = ?, rows = rows + ? WHERE indexed = ?",
-                (upto, len(texts), since),
+                (upto, len(rows), since),
             )
             if done.rowcount:
-                put_rows(db, "words (rowid, text)", texts)
+                put_rows(db, "words (rowid, text)", rows)
         return int(upto) if done.rowcount else since
 
-    def _text(self, key: str, packed: bytes) -> str:
+    def _text(self, key: str, raw: bytes) -> str:
         try:
-            return self._text_of(key, self._store.unpack(packed))
+            return self._text_of(key, raw)
         except SourceError:
             return ""  # an object that its source can't make sense of hides no other one
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from histfs.catalog import details, writing
+from histfs.catalog import details, erasing, writing
 from histfs.catalog.connections import Connections
 from histfs.catalog.details import Fetched
 from histfs.catalog.packing import Packer
@@ -39,6 +39,11 @@ _ITEM = """
            a.size
     FROM items AS i LEFT JOIN audio AS a ON a.key = i.key
 """
+_AUDIO = """
+    INSERT INTO audio VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET
+        size = excluded.size,
+        sha256 = coalesce(excluded.sha256, iif(excluded.size = audio.size, audio.sha256, NULL))
+"""
 _FROM_START_TO_END = " WHERE date >= ? AND date < ? "
 
 
@@ -58,7 +63,9 @@ class Store:
         self._clock = clock
         self._files = Connections(path)
         self._lock = threading.Lock()
-        self._packer: Packer | None = None
+        self._packer: tuple[bytes | None, Packer] | None = None
+        #: Called when items are gone whose audio is to be dropped.
+        self.erased: Callable[[], None] = _nothing_to_drop
         self._seen = (-1, float("-inf"))
         self._changes: deque[tuple[int, Span]] = deque(maxlen=_CHANGES)
 
@@ -222,6 +229,10 @@ class Store:
             yield from items
             place = (items[-1].date, items[-1].key)
 
+    def with_key(self, key: str) -> list[Item]:
+        """Return the items with a key, whatever their dates; all items are looked at."""
+        return [_item(row) for row in self._files.rows(_ITEM + "WHERE i.key = ?", (key,))]
+
     def facets(self, key: str, date: int) -> Facets:
         """Return the facets of the item with a key and a date."""
         rows = self._files.rows(
@@ -236,11 +247,15 @@ class Store:
 
     def raw(self, key: str, date: int) -> bytes | None:
         """Return the raw object of the item with a key and a date."""
-        rows = self._files.rows(
-            "SELECT raw FROM raws WHERE n = (SELECT n FROM items WHERE date = ? AND key = ?)",
-            (date, key),
-        )
-        return next((self.unpack(raw) for (raw,) in rows), None)
+        statement = f"""
+            SELECT raw, {erasing.STRUCTURE} FROM raws
+            WHERE n = (SELECT n FROM items WHERE date = ? AND key = ?)
+            """
+        while rows := self._files.rows(statement, (date, key)):
+            raw = self.unpack(*rows[0])
+            if raw is not None:
+                return raw
+        return None
 
     def fetched(self, key: str) -> Fetched | None:
         """Return all details of an item whose source lists less of it; None before `enrich`."""
@@ -248,18 +263,28 @@ class Store:
         with self._damage():
             return next(map(details.unpacked, rows), None)
 
-    def unpack(self, packed: bytes) -> bytes:
-        """Return a raw object from what is stored of it."""
+    def unpack(self, packed: bytes, structure: bytes | None) -> bytes | None:
+        """Return a raw object from what is stored of it.
+
+        Args:
+            packed: the object's row.
+            structure: `erasing.STRUCTURE` of the same moment.
+
+        Returns:
+            The object; None when all objects were packed anew meanwhile: the row is another one.
+        """
         with self._lock:
-            packer = self._packer
-        if packer is None:
-            found = self._files.rows(writing.DICTIONARY)
-            packer = Packer(found[0][0] if found else b"")
+            known = self._packer
+        if known is None or known[0] != structure:
+            found = self._files.rows(f"SELECT {erasing.STRUCTURE}, ({erasing.DICTIONARY})")[0]
+            if found[0] != structure:
+                return None
+            known = (structure, Packer(found[1] or b""))
             with self._lock:
                 # One without a dictionary is not kept: the file may get one.
-                self._packer = packer if found else None
+                self._packer = None if found[1] is None else known
         with self._damage():
-            return packer.unpack(packed)
+            return known[1].unpack(packed)
 
     def fingerprint(self, key: str) -> Fingerprint | None:
         """Return what is known of an item's audio, whether the item is still known or not."""
@@ -394,13 +419,14 @@ class Store:
         with self._files.transaction() as db:
             db.execute("UPDATE undated SET checked = ? WHERE key = ?", (moment, key))
 
-    def drop(self, key: str, date: int) -> None:
-        """Take an item out that is gone at the server."""
-        self._write(lambda db: writing.drop(db, key, date))
-
     def forget(self, key: str, date: int) -> None:
         """Take a deleted item out."""
         self._write(lambda db: writing.forget(db, key, date, self._clock()))
+
+    def discard(self, key: str, date: int) -> None:
+        """Take an item out that may still be there; its time is to be asked for again."""
+        self._write(lambda db: writing.discard(db, key, date, self._clock()))
+        self.doubt(Span(date, date + 1))
 
     def doubt(self, span: Span) -> None:
         """Let a span be no longer known completely; its items stay."""
@@ -416,17 +442,11 @@ class Store:
                 size is still the same.
         """
         with self._files.transaction() as db:
-            db.execute(
-                """
-                INSERT INTO audio VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET
-                    size = excluded.size,
-                    sha256 = coalesce(
-                        excluded.sha256,
-                        iif(excluded.size = audio.size, audio.sha256, NULL)
-                    )
-                """,
-                (key, size, sha256),
-            )
+            late = erasing.landed(db, key)
+            if not late:
+                db.execute(_AUDIO, (key, size, sha256))
+        if late:
+            self.erased()
 
     def _write(self, change: Callable[[Any], Span | None]) -> None:
         """Make a change, and count it when it was one."""
@@ -435,10 +455,13 @@ class Store:
             if changed is not None:
                 db.execute("UPDATE changes SET version = version + 1")
             ((version,),) = db.execute("SELECT version FROM changes").fetchall()
+            erased = erasing.unswept(db)
         if changed is not None:
             with self._lock:
                 self._changes.append((version, changed))
         self._saw(version)
+        if erased:
+            self.erased()
 
     def _nth(self, span: Span, number: int, order: str) -> int | None:
         rows = self._files.rows(
@@ -459,6 +482,10 @@ class Store:
         """Remember the newest version that was seen, and when."""
         with self._lock:
             self._seen = (max(version, self._seen[0]), time.monotonic())
+
+
+def _nothing_to_drop() -> None:
+    """Leave the audio where it is: the store is used alone."""
 
 
 def _item(row: tuple[Any, ...]) -> Item:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import replace as replace_fields
 from typing import NamedTuple
 
-from histfs.catalog import details
+from histfs.catalog import details, erasing
 from histfs.catalog import undated as undated_items
 from histfs.catalog.packing import Packer, dictionary_of
 from histfs.catalog.windows import Window, Windows
@@ -31,7 +31,6 @@ _ROWS = 250
 _TYPICAL = 20
 
 WINDOWS = 'SELECT start, "end", asked FROM windows'
-DICTIONARY = "SELECT value FROM notes WHERE name = 'dictionary'"
 
 # A voice that was renamed is shown under its newest name.
 _NEW_LABEL = """
@@ -118,12 +117,14 @@ def replace(
     ]
     kept = undated_items.listed_elsewhere(db, (key for _, key in missing))
     gone = {at for at in missing if at[1] not in kept}.union(misplaced) & rows.keys()
-    dropped = {key for _, key in gone} - {key for _, key in listed}
-    details.drop(db, dropped)
-    undated_items.drop(db, dropped)
     anew = {(record.item.date, record.item.key) for record in changed}
-    _delete(db, [rows[at] for at in gone | anew & rows.keys()])
+    removed = [rows[at] for at in gone | anew & rows.keys()]
+    _delete(db, removed)
     _insert(db, changed)
+    vanished = {key for _, key in gone} - {key for _, key in listed}
+    # One that has got another date is still there.
+    vanished -= erasing.there(db, vanished)
+    erasing.erase(db, vanished, (row.labels for row in removed), now)
 
     after = before
     for part in newer.gaps(outdated) if outdated else ():
@@ -178,6 +179,7 @@ def add(
         return None
     _delete(db, outdated)
     _insert(db, list(changed.values()))
+    erasing.drop_labels(db, (row.labels for row in outdated))
     after = before
     for span in doubtful:
         for part in newer.gaps(span):
@@ -186,16 +188,15 @@ def add(
     return _hull([*doubtful, *_moments([*changed, *misplaced])])
 
 
-def drop(db: sqlite3.Connection, key: str, date: int) -> Span | None:
-    """Take an item out that is gone at the server.
+def discard(db: sqlite3.Connection, key: str, date: int, now: float) -> Span | None:
+    """Take an item out with all that is known of it.
 
     Returns:
         The span in which something has changed, None when there was no such item.
     """
     rows = _rows(db, "date = ? AND key = ?", (date, key))
     _delete(db, rows)
-    details.drop(db, [key])
-    undated_items.drop(db, [key])
+    erasing.erase(db, [key], (row.labels for row in rows), now)
     return Span(date, date + 1) if rows else None
 
 
@@ -207,7 +208,7 @@ def forget(db: sqlite3.Connection, key: str, date: int, now: float) -> Span | No
     """
     db.execute("DELETE FROM deleted WHERE at NOT BETWEEN ? AND ?", (now - DELETED_MEMORY, now))
     db.execute("INSERT OR REPLACE INTO deleted VALUES (?, ?)", (key, now))
-    return drop(db, key, date)
+    return discard(db, key, date, now)
 
 
 def enrich(db: sqlite3.Connection, item: Item, record: Record, asked: float) -> Span | None:
@@ -303,6 +304,7 @@ def _insert(db: sqlite3.Connection, records: Sequence[Record]) -> None:
     if not records:
         return
     # Oldest first: rows that come in their order fill the pages of the file.
+    erasing.listed(db, (record.item.key for record in records))
     fetched = details.facets_of(db, (record.item.key for record in records))
     records = [
         replace_fields(record, facets={**fetched[record.item.key], **record.facets})
@@ -373,13 +375,13 @@ def _put_labels(db: sqlite3.Connection, records: Sequence[Record]) -> dict[tuple
 
 def _packer(db: sqlite3.Connection, records: Sequence[Record]) -> Packer:
     """Return what compresses, with the file's dictionary: the first typical page becomes it."""
-    found = db.execute(DICTIONARY).fetchall()
+    found = db.execute(erasing.DICTIONARY).fetchall()
     if found:
         return Packer(found[0][0])
     if len(records) < _TYPICAL:
         return Packer(b"")
     dictionary = dictionary_of([record.raw for record in records])
-    db.execute("INSERT INTO notes VALUES ('dictionary', ?)", (dictionary,))
+    erasing.put_dictionary(db, dictionary)
     return Packer(dictionary)
 
 

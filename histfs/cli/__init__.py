@@ -16,6 +16,7 @@ from histfs.cli.exits import reported
 from histfs.cli.ls import ls
 from histfs.cli.mount import mount
 from histfs.cli.plugins import plugins
+from histfs.cli.purge import purge
 from histfs.cli.rm import rm
 from histfs.cli.simulate import simulate
 from histfs.cli.status import status
@@ -57,6 +58,7 @@ histfs.add_command(umount)
 histfs.add_command(ls)
 histfs.add_command(cat)
 histfs.add_command(rm)
+histfs.add_command(purge)
 histfs.add_command(sync)
 histfs.add_command(status)
 histfs.add_command(doctor)

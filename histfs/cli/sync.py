@@ -61,10 +61,10 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     settings = account_settings(given)
     logs.start(foreground=False, debug=False, key=settings.key)
     with displayed() as display, compose(settings, warn) as filesystem:
-        collections = [each for each in filesystem.collections if _ask_for_news(each, display)]
+        collections = [each for each in filesystem.collections if ask_for_news(each, display)]
         for collection in collections:
-            _read_history(collection, settings, display)
-        details = sum(_fetch_details(each, settings, display) for each in collections)
+            read_history(collection, settings, display)
+        details = sum(fetch_details(each, settings, display) for each in collections)
         clips = _fetch_audio(filesystem, collections, settings, display) if audio else 0
         items = counted(sum(each.store.total() for each in collections), "item")
         cached = counted(filesystem.disk.count(), "clip")
@@ -79,7 +79,7 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
         )
 
 
-def _ask_for_news(collection: Collection, display: Display) -> bool:
+def ask_for_news(collection: Collection, display: Display) -> bool:
     """Ask for the newest items, and say whether there is anything to be had.
 
     Raises:
@@ -98,7 +98,7 @@ def _ask_for_news(collection: Collection, display: Display) -> bool:
     return True
 
 
-def _read_history(collection: Collection, settings: Settings, display: Display) -> None:
+def read_history(collection: Collection, settings: Settings, display: Display) -> None:
     """Read what is not known, and what was not asked about for too long."""
     display.begin(_titled(collection, "History"))
     zone = Zone()
@@ -135,7 +135,7 @@ def _patiently(step: Callable[[], float | None], display: Display) -> float | No
             time.sleep(pause)
 
 
-def _fetch_details(collection: Collection, settings: Settings, display: Display) -> int:
+def fetch_details(collection: Collection, settings: Settings, display: Display) -> int:
     """Fetch what the source doesn't list of its items, and return how many failed."""
     fetcher = collection.fetcher
     if fetcher is None:

@@ -80,12 +80,15 @@ def export(wanted: str, directory: Path, trash: Path) -> None:
 )
 @trash_options
 def empty(older_than: str, trash: Path) -> None:
-    """Remove what is in the trash, for good."""
+    """Remove what is in the trash, for good, and say what that was."""
     found, count, size = Trash(trash), 0, 0
     latest = time.time() - parse_duration(older_than)
     for stored in found.stored():
         if stored.archived <= latest:
             found.remove(stored)
+            entry = stored.entry
+            name = stored.path.name if entry is None else f"{entry.id}  {entry.name}"
+            click.echo(shown(f"removed {name}"))
             count, size = count + 1, size + (stored.entry.size if stored.entry else 0)
     found.clean()
     click.echo(f"{counted(count, 'item')} removed, {counted(size, 'byte')}.")

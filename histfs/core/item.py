@@ -58,12 +58,14 @@ class Details:
         text: what was spoken; None when the API gives none.
         final: whether it is what it will be: a conversation that goes on isn't.
         has_audio: whether there is audio, now or later; None where that isn't said.
+        callers: user ids and telephone numbers of the people who called, as the API gives them.
     """
 
     raw: bytes
     text: str | None
     final: bool = True
     has_audio: bool | None = None
+    callers: frozenset[str] = frozenset()
 
     @property
     def silent(self) -> bool:

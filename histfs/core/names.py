@@ -29,6 +29,7 @@ _STAMP = len("2024-05-02T11-45-06")
 _SLUG_CHARACTERS = 40
 _SLUG_BYTES = 64
 _UNTITLED = "untitled"
+_HIDDEN = "…"
 #: Characters of a text that are mostly enough for a slug.
 _ENOUGH = 64
 #: Characters whose place in a word is kept in memory.
@@ -121,6 +122,22 @@ def key_in(name: str) -> str | None:
     parts = name.split("_", 2)
     good = len(parts) == 3 and len(parts[0]) == _STAMP and parts[2].isascii()
     return parts[2] or None if good else None
+
+
+def without_words(path: str) -> str:
+    """Return a path for a log, which outlives the items: without what they say, and whose they are.
+
+    Kept are folders, dates, ids and the names of files.
+    """
+    parts = path.split("/")
+    shown = list(parts)
+    for place, (above, name) in enumerate(zip(["", *parts], parts, strict=False)):
+        key = key_in(name)
+        if key is not None:
+            shown[place] = f"{name[:_STAMP]}_{_HIDDEN}_{key}"
+        elif name and (above in ("search", "files") or (above[:3] == "by-" and above != "by-date")):
+            shown[place] = _HIDDEN
+    return "/".join(shown)
 
 
 def moments_in(name: str, zone: Zone) -> list[int]:

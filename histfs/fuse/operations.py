@@ -31,7 +31,7 @@ from histfs.core.errors import (
     errno_of,
 )
 from histfs.core.forest import Folder
-from histfs.core.names import NAME_MAX
+from histfs.core.names import NAME_MAX, without_words
 from histfs.core.nodes import Attributes, Entry
 from histfs.core.waiting import Waiter
 from histfs.fuse.handles import DirectoryHandle, FileHandle, Handles
@@ -61,15 +61,20 @@ def _guarded(method: Method[P, R]) -> Method[P, R]:
             return method(self, *args, **kwargs)
         except HistfsError as error:
             if isinstance(error, _NOTEWORTHY):
-                log.warning("%s %r: %s", method.__name__, args[0] if args else "", error)
+                log.warning("%s %r: %s", method.__name__, _logged(args), error)
             raise OSError(errno_of(error), str(error)) from None
         except OSError:
             raise
         except Exception:
-            log.exception("%s %r failed unexpectedly", method.__name__, args)
+            log.exception("%s %r failed unexpectedly", method.__name__, _logged(args))
             raise OSError(errno.EIO, "unexpected error") from None
 
     return guarded
+
+
+def _logged(args: tuple[object, ...]) -> str:
+    """Return the path that a call is about, as far as it may be in a log."""
+    return without_words(args[0]) if args and isinstance(args[0], str) else ""
 
 
 class Operations:

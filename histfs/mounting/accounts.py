@@ -58,6 +58,11 @@ def account_path(settings: Settings) -> Path:
     return settings.cache_dir / name
 
 
+def catalog_path(home: Path, source: str | None) -> Path:
+    """Return where the catalog of a source is, or would be."""
+    return (home if source is None else home / _SOURCES / source) / CATALOG
+
+
 def source_dir(home: Path, source: str | None) -> Path:
     """Return the directory of a source's catalog, made when it isn't there.
 
@@ -97,7 +102,7 @@ def opened_cache(
         def known(key: str) -> Fingerprint | None:
             source, own = split(key)
             if source not in stores:
-                path = (home if source is None else home / _SOURCES / source) / CATALOG
+                path = catalog_path(home, source)
                 if not path.exists():
                     return None
                 stores[source] = stack.enter_context(contextlib.closing(Store(path)))
@@ -105,6 +110,25 @@ def opened_cache(
 
         stores[None] = stack.enter_context(contextlib.closing(Store(home / CATALOG)))
         yield Disk(home, sys.maxsize), known
+
+
+def catalogs_below(cache_dir: Path) -> list[tuple[Path, str | None]]:
+    """Return where catalogs are: their account's directory, and the source; None for the root's.
+
+    Raises:
+        CacheFailed: the directory can't be read.
+    """
+    try:
+        roots = [(path.parent, None) for path in sorted(cache_dir.glob(f"*/{CATALOG}"))]
+        others = sorted(cache_dir.glob(f"*/{_SOURCES}/*/{CATALOG}"))
+    except OSError as error:
+        raise CacheFailed(f"the cache {cache_dir} can't be read: {error.strerror}") from error
+    return [*roots, *((path.parents[2], path.parent.name) for path in others)]
+
+
+def unusable_below(cache_dir: Path) -> list[Path]:
+    """Return the catalogs that were set aside as they could not be used (`catalog.schema`)."""
+    return sorted(cache_dir.glob(f"**/{CATALOG}.*.unusable*"))
 
 
 def _close(path: Path, mode: int) -> None:

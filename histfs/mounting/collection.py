@@ -19,6 +19,7 @@ from histfs.audio.shelf import Shelf
 from histfs.audio.store import CachedAudio
 from histfs.catalog.cached import CachedCatalog
 from histfs.catalog.catalog import Catalog
+from histfs.catalog.eraser import Eraser
 from histfs.catalog.fetching import Fetcher
 from histfs.catalog.health import Health
 from histfs.catalog.reading import Reader
@@ -215,9 +216,14 @@ def open_collection(
     words = WordIndex(store, partial(_text_of, source, store))
     searcher = Searcher(reader, refresher, words, flights=pool("search", _SEARCHES), ttl=ttl)
     catalog = CachedCatalog(Catalog(store, refresher, source.describe, fetcher, searcher))
+    clips = shared.disk if name == ROOT else Shelf(shared.disk, name)
+    eraser = Eraser(where / CATALOG, store.files, clips.drop)
+    stack.callback(eraser.close)
+    eraser.start()
+    store.erased = eraser.erased
     audio = CachedAudio(
         source,
-        shared.disk if name == ROOT else Shelf(shared.disk, name),
+        clips,
         shared.downloads,
         following=store.following,
         ahead=_AHEAD * settings.connections,

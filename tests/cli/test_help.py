@@ -47,6 +47,7 @@ def test_the_version_is_told(run, option):
         (["ls"], ["[PATH]…", "--long", "--json", "--listing-ttl", "--timezone", "--views", "jq"]),
         (["cat"], ["PATH…", "--cache-dir", "--timeout"]),
         (["rm"], ["PATH…", "--verbose", "--trash", "--no-trash", "--read-only", "A copy"]),
+        (["purge"], ["[ITEM]…", "--caller", "--local", "--dry-run", "--yes", "--trash", "good"]),
         (["plugins"], ["--json", "No key"]),
         (["simulate"], ["--port", "--items", "--latency", "Ctrl-C"]),
     ],

@@ -64,7 +64,7 @@ def test_damage_is_told_when_it_comes_out(deleted, in_trash, tmp_path):
 def test_it_is_emptied_of_what_is_old_enough(deleted, in_trash):
     assert in_trash("empty", "--older-than", "1d").out.startswith("0 items removed")
     assert len(listed(in_trash)) == 2
-    assert in_trash("empty").out.startswith("2 items removed")
+    assert in_trash("empty").out.splitlines()[-1].startswith("2 items removed")
     assert in_trash("list").out == ""
 
 

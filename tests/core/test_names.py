@@ -13,6 +13,7 @@ from histfs.core.names import (
     key_of,
     name_directories,
     slug_of,
+    without_words,
 )
 from histfs.core.times import LATEST, Zone
 
@@ -193,3 +194,19 @@ def test_what_has_no_label_is_named_by_its_value():
     names: dict[str, str] = {}
     name_directories(names, [Labelled("TTS", None), Labelled("a/b", "\x00\u202e")], "(no source)")
     assert names == {"(no source)": "", "TTS": "TTS", "a%2Fb": "a/b"}
+
+
+@pytest.mark.parametrize(
+    ("path", "logged"),
+    [
+        ("/by-date/2024/05/02/2024-05-02T11-45-06_hello-world_ja9x_F/audio.mp3",
+         "/by-date/2024/05/02/2024-05-02T11-45-06_…_ja9x_F/audio.mp3"),
+        ("/by-voice/Rachel/2024-05-02T11-45-06_hello_ja9x",
+         "/by-voice/…/2024-05-02T11-45-06_…_ja9x"),
+        ("/work/conversations/search/my words", "/work/conversations/search/…"),
+        ("/conversations/by-date/2024", "/conversations/by-date/2024"),
+        ("/", "/"),
+    ],
+)  # fmt: skip
+def test_a_path_in_a_log_tells_neither_words_nor_names(path, logged):
+    assert without_words(path) == logged

@@ -20,7 +20,8 @@ def hit(conversation, date=T, **fields):
 
 
 def test_a_page_names_each_conversation_once_and_goes_on(conversations, answers):
-    results = [hit("a", score=1), hit("b", T + 2), hit("a", score=2), hit("c", None), hit("d", "soon")]
+    results = [hit("a", score=1), hit("b", T + 2), hit("a", score=2), hit("c", None)]
+    results.append(hit("d", "soon"))
     answers.get(SEARCH, json={"results": results, "has_more": True, "next_cursor": "on"})
     page = conversations.list(Query(words='two "words" & more'))
     assert page.named == (Named("a", T), Named("b", T + 2), Named("c", None), Named("d", None))

@@ -25,6 +25,13 @@ _Object = Mapping[str, Any]
 _FINAL = ("done", "failed")
 _TALKING = ("initiated", "in-progress")
 
+#: Parts of the metadata, and the fields in which each has the number of who called.
+_CALLERS = (
+    ("phone_call", "external_number"),
+    ("sms", "sms_user_phone_number"),
+    ("whatsapp", "whatsapp_user_id"),
+)
+
 
 def records_of(conversations: Iterable[bytes], now: float) -> list[Record]:
     """Read a page of conversations.
@@ -92,7 +99,17 @@ def details_of(raw: bytes) -> Details:
         has_audio = False if talking else None
     listed = "transcript" not in fields
     text = _said_of(fields) if listed else transcript_of(fields.get("transcript"))
-    return Details(whole, text, final, has_audio)
+    return Details(whole, text, final, has_audio, _callers_of(fields))
+
+
+def _callers_of(fields: _Object) -> frozenset[str]:
+    """Return the ids and the numbers by which a conversation tells who called."""
+    client, metadata = fields.get("conversation_initiation_client_data"), fields.get("metadata")
+    found = [(part, "user_id") for part in (fields, client)]
+    if isinstance(metadata, Mapping):
+        found += [(metadata.get(part), name) for part, name in _CALLERS]
+    named = (part.get(name) for part, name in found if isinstance(part, Mapping))
+    return frozenset(text for text in map(string_of, named) if text)
 
 
 def _said_of(fields: _Object) -> str | None:

@@ -71,6 +71,15 @@ def _unix_time(context: click.Context, option: click.Parameter, value: str) -> i
     multiple=True,
     help="What the key may do, once for each; everything, if it isn't given.",
 )
+@click.option(
+    "--max-concurrent",
+    type=click.IntRange(1),
+    help="Refuse a request (429) while so many are being answered.",
+    metavar="N",
+)
+@click.option(
+    "--concurrency-headers", is_flag=True, help="Tell in each answer how many there may be."
+)
 @click.option("--no-chunked", is_flag=True, help="Tell the length of audio before sending it.")
 @click.option("--quiet", is_flag=True, help="Don't print a line for each request.")
 def simulate(
@@ -87,6 +96,8 @@ def simulate(
     clip_bytes: int | None,
     api_key: str,
     permissions: tuple[str, ...],
+    max_concurrent: int | None,
+    concurrency_headers: bool,
     no_chunked: bool,
     quiet: bool,
 ) -> None:
@@ -107,6 +118,8 @@ def simulate(
         clip_bytes=clip_bytes,
         latency=latency,
         bandwidth=bandwidth,
+        max_concurrent=max_concurrent,
+        concurrency_headers=concurrency_headers,
         chunked=not no_chunked,
     )
     # Blocked before any thread starts, so that the wait below is the one place they arrive at.

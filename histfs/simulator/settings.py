@@ -34,6 +34,9 @@ class Settings:
             bounded by is in it; the documentation doesn't say.
         audio_after: A recording that is being made is refused so many times before it is there;
             None is for ever.
+        max_concurrent: Refuse a request (429) while so many are being answered, at the start; None
+            is never.
+        concurrency_headers: Whether answers say how many there are and may be.
         latency: Seconds before each answer, at the start.
         bandwidth: Bytes per second of each answer, at the start; None is unlimited.
         chunked: Whether audio is sent chunked, without its length, at the start.
@@ -55,6 +58,8 @@ class Settings:
     keep_removed_cursors: bool = False
     inclusive_starts: bool = True
     audio_after: int | None = 2
+    max_concurrent: int | None = None
+    concurrency_headers: bool = False
     latency: float = 0
     bandwidth: float | None = None
     chunked: bool = True

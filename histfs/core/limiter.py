@@ -45,8 +45,6 @@ _PROBE_AFTER, _LONGEST_PROBE_AFTER = 60.0, 960.0
 _SUSTAINED = 10
 #: Every so many slots, the request that has waited longest gets the slot.
 _FAIR_TURN = 4
-#: Seconds for which a ``Retry-After`` stops all requests of the account, at the most.
-_LONGEST_HOLD = 60.0
 #: Seconds before a refused request is sent again, doubled from one refusal to the next.
 _BACKOFF, _LONGEST_BACKOFF = 0.1, 10.0
 #: The part of a request's patience in which it is sent again: after it the caller gets the refusal,
@@ -103,14 +101,10 @@ class Slot:
         self.epoch = epoch
         self.was_refused = False
 
-    def refused(self, retry_after: float | None = None) -> None:
-        """Note that the server refused the request (429).
-
-        Args:
-            retry_after: seconds for which the server wants no request; None when it doesn't say.
-        """
+    def refused(self) -> None:
+        """Note that the server refused the request (429)."""
         self.was_refused = True
-        self._limiter.refused(self, retry_after)
+        self._limiter.refused(self)
 
     def __enter__(self) -> Slot:
         return self
@@ -215,15 +209,16 @@ class Limiter:
             self._in_flight -= 1
             self._grant()
 
-    def refused(self, slot: Slot, retry_after: float | None) -> None:
+    def refused(self, slot: Slot) -> None:
         """Allow fewer requests from now on; `Slot` calls this."""
         with self._lock:
-            now = self._clock()
-            if retry_after is not None:
-                hold = now + min(retry_after, _LONGEST_HOLD)
-                self._hold_until = max(self._hold_until, hold)
             if slot.epoch == self._epoch:
-                self._learn_from_refusal(max(slot.level, self._in_flight), now)
+                self._learn_from_refusal(max(slot.level, self._in_flight), self._clock())
+
+    def hold(self, seconds: float) -> None:
+        """Let no request through for some seconds, because the server asks for it."""
+        with self._lock:
+            self._hold_until = max(self._hold_until, self._clock() + seconds)
 
     def state_maximum(self, number: int) -> None:
         """Take the number of requests that the server says it allows at once.
@@ -263,10 +258,7 @@ class Limiter:
                     return ticket.slot
                 now, hold = self._clock(), self._hold_until
                 if hold >= deadline:
-                    raise RateLimited(
-                        f"the server asks for a pause of {hold - now:.0f} seconds",
-                        retry_after=hold - now,
-                    )
+                    raise RateLimited(f"the server asks for a pause of {hold - now:.0f} seconds")
                 if now >= deadline:
                     raise RateLimited(
                         "the request could not be sent in time:"
@@ -314,8 +306,11 @@ class Limiter:
             if self._sustained >= _SUSTAINED:
                 self._probing = False
             self._raise_ceiling(self._clock())
+        before = int(self._limit)
         grown = self._limit + 1 / self._limit
         self._limit = min(grown, self._most, grown if self._ceiling is None else self._ceiling)
+        if int(self._limit) > before:
+            self._sustained = 0
 
     def _raise_ceiling(self, now: float) -> None:
         if self._ceiling is None or now - self._refused_at < self._probe_after:
@@ -337,11 +332,7 @@ class Limiter:
         self._sustained = 0
         self._epoch += 1
         self._refused_at = now
-        log.info(
-            "the server refused a request while %d were under way: at most %d from now on",
-            level,
-            self._allowed(),
-        )
+        log.debug("refused with %d requests under way: now %d are allowed", level, self._allowed())
 
 
 class Attempts:
@@ -388,9 +379,12 @@ class Attempts:
         """
         # Not all at once again: the refused ones would refuse each other.
         seconds = self._backoff * random.uniform(0.5, 1.0)
-        seconds = max(seconds, refusal.retry_after or 0.0)
+        asked = refusal.retry_after or 0.0
+        seconds = max(seconds, asked)
+        # Then no other request has to wait so long, either: the next one may be answered.
         if self._clock() + seconds >= self._deadline:
             raise refusal
+        self._limiter.hold(asked)
         self._backoff = min(2 * self._backoff, _LONGEST_BACKOFF)
         self._limiter.pause(seconds)
 

@@ -20,8 +20,8 @@ T = TypeVar("T")
 class Limited:
     """A `Source` that sends no more requests at once than a limiter allows.
 
-    A request that is refused with `RateLimited` was not carried out, so that it can be sent again,
-    a delete as well.
+    A request that is refused with `RateLimited` is sent again, but for a delete: a delete is one
+    request by promise, whatever the answer.
 
     Args:
         source: sends the requests: one at a time for each call.
@@ -49,7 +49,12 @@ class Limited:
 
     def delete(self, item_id: str) -> None:
         """Delete one item."""
-        self._sent(lambda: self._source.delete(item_id))
+        with self._limiter.acquire(audio=False, patience=self._patience) as slot:
+            try:
+                self._source.delete(item_id)
+            except RateLimited:
+                slot.refused()
+                raise
 
     @contextlib.contextmanager
     def audio(self, item_id: str) -> Iterator[AudioStream]:
@@ -61,7 +66,7 @@ class Limited:
                 try:
                     stream = stack.enter_context(self._source.audio(item_id))
                 except RateLimited as error:
-                    slot.refused(error.retry_after)
+                    slot.refused()
                     refusal = error
                 else:
                     if stream.throttled:
@@ -85,6 +90,6 @@ class Limited:
                 try:
                     return send()
                 except RateLimited as error:
-                    slot.refused(error.retry_after)
+                    slot.refused()
                     refusal = error
             attempts.pause(refusal)

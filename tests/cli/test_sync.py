@@ -37,6 +37,7 @@ def large():
 def at_once(monkeypatch):
     """Let nobody wait before he tries again."""
     monkeypatch.setattr(sys.modules["histfs.cli.sync"], "PAUSES", (0, 0))
+    monkeypatch.setattr(sys.modules["histfs.cli.sync"], "PATIENCE", 1.0)
     monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda seconds: None)
 
 

@@ -22,7 +22,7 @@ class Account:
         base_url: scheme and host of the API.
         key: the API key.
         timeout: seconds after which any request ends.
-        connections: requests at once.
+        connections: requests at once, a listing that is waited for not included.
         options: the source's own table of the configuration file.
         state_maximum: takes the number of requests that the server allows at once, where it says
             so. The source itself needs no limit: its calls are let through one by one.

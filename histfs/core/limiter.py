@@ -4,10 +4,11 @@ The number of requests that a server allows at once is rarely documented, so it 
 limiter starts with the number that the user chose and follows the answers (additive increase,
 multiplicative decrease, as in RFC 5681):
 
-- A refusal (429) halves the limit. Refusals of requests that were sent before the cut say nothing
-  new. The level that was refused becomes the *ceiling*: up to it the limit grows back with each
-  success, beyond it by one for each `_PROBE_AFTER` seconds without a refusal, because a probe that
-  fails costs requests.
+- A refusal (429) halves the limit, or takes it back to the level from which it had just grown.
+  Refusals of requests that were sent before the cut say nothing new.
+- One less than the level that was refused becomes the *ceiling*. Up to it the limit grows back with
+  each success, beyond it by one for each `_PROBE_AFTER` seconds without a refusal, because a probe
+  that fails costs requests.
 - A number that the server states in a header bounds the limit from then on.
 
 A request counts from the moment before it is sent until its answer has ended, body included. So the
@@ -159,6 +160,7 @@ class Limiter:
         self._stated: int | None = None
         self._epoch = 0
         self._sustained = 0
+        self._proven = 0
         self._refused_at = clock()
         self._probe_after = _PROBE_AFTER
         self._probing = False
@@ -310,6 +312,7 @@ class Limiter:
         grown = self._limit + 1 / self._limit
         self._limit = min(grown, self._most, grown if self._ceiling is None else self._ceiling)
         if int(self._limit) > before:
+            self._proven = before
             self._sustained = 0
 
     def _raise_ceiling(self, now: float) -> None:
@@ -327,7 +330,9 @@ class Limiter:
             self._ceiling = lower if self._ceiling is None else min(lower, self._ceiling)
             if self._probing:
                 self._probe_after = min(2 * self._probe_after, _LONGEST_PROBE_AFTER)
-        self._limit = max(1.0, min(self._limit, level) / 2)
+        if level <= self._proven:
+            self._proven = 0
+        self._limit = max(1.0, min(self._limit, level) / 2, self._proven)
         self._probing = False
         self._sustained = 0
         self._epoch += 1

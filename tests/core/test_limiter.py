@@ -70,6 +70,17 @@ def test_a_server_that_allows_more_later_gets_more(clock):
     assert limiter.allowed == 4
 
 
+def test_a_refused_probe_takes_the_limit_back_to_the_level_before(clock):
+    limiter = Limiter(8, clock)
+    give_back(limiter, take(limiter, 8), refused=6)
+    give_back(limiter, take(limiter, 4), refused=2)
+    give_back(limiter, take(limiter, 2))
+    long = take(limiter, 2)  # such as downloads, from whose end nothing is learnt for a while
+    give_back(limiter, take(limiter, 1), refused=1)
+    assert limiter.allowed == 2
+    give_back(limiter, long)
+
+
 def test_refusals_of_one_burst_count_once(clock):
     limiter = Limiter(8, clock)
     give_back(limiter, take(limiter, 8), refused=6)

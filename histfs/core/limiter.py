@@ -259,7 +259,7 @@ class Limiter:
                 if ticket.slot is not None:
                     return ticket.slot
                 now, hold = self._clock(), self._hold_until
-                if hold >= deadline:
+                if now < hold and deadline <= hold:
                     raise RateLimited(f"the server asks for a pause of {hold - now:.0f} seconds")
                 if now >= deadline:
                     raise RateLimited(

@@ -308,7 +308,7 @@ def _retry_after(response: requests.Response) -> float | None:
     said = response.headers.get("Retry-After")
     try:
         return None if said is None else _BoundedRetry().parse_retry_after(said)
-    except (InvalidHeader, OverflowError):
+    except (InvalidHeader, OverflowError, ValueError):
         return None
 
 

@@ -118,7 +118,7 @@ class Settings:
         listing_ttl: seconds for which a listing is fresh.
         rescan: seconds after which what is known is asked for again in the background; 0 for never.
         audio_cache_size: bytes of audio that are kept.
-        connections: downloads at once.
+        connections: requests at once, a listing that is waited for not included.
         timezone: the zone in which days begin; None for the machine's.
         exact_sizes: whether stat fetches a clip to know its size.
         crawlers: patterns of the names of programs for which no audio is fetched.

@@ -23,11 +23,11 @@ from histfs.core.errors import (
     HistfsError,
     Interrupted,
     NoSpace,
-    RateLimited,
     Rejected,
     Unreachable,
 )
 from histfs.core.item import Item
+from histfs.core.limiter import prioritised
 from histfs.core.source import Source
 from histfs.core.waiting import Waiter
 
@@ -75,7 +75,6 @@ class Download:
         self._waiting = 0
         self._given_up = False
         self._stopped = False
-        self._throttled = False
         self._changed = threading.Condition()
         self._file: Descriptor | None = None
         self._received = 0
@@ -103,11 +102,6 @@ class Download:
             return self._size is not None and self._received >= self._size
 
     @property
-    def throttled(self) -> bool:
-        """Whether the server asked for fewer requests meanwhile."""
-        return self._throttled
-
-    @property
     def ends_without(self) -> bool:
         """Whether it has failed, or ends before it has its clip."""
         return self.error is not None or self._makes_room
@@ -121,9 +115,9 @@ class Download:
         try:
             if self._given_up and not self._waiting:
                 raise GivenUp("nobody waits for the audio any more")
-            self._fetch()
+            with prioritised(lambda: self._waiting > 0):
+                self._fetch()
         except HistfsError as error:
-            self._throttled |= isinstance(error, RateLimited)
             self._fail(error)
         except BaseException as error:
             log.exception("the audio of %s can't be fetched", self._item.key)
@@ -236,7 +230,6 @@ class Download:
         while True:
             tries += 1
             with self._source.audio(self._item.id) as stream:
-                self._throttled |= stream.throttled
                 try:
                     size, hashed = 0, hashlib.sha256()
                     if stream.length == 0:

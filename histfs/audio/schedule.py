@@ -3,9 +3,7 @@
 What is fetched ahead of its use runs where nobody waits for a place. When somebody comes to wait
 and there is none, the download that was begun last, of those that nobody waits for, makes room.
 
-The number at once starts at the limit. It is halved when the server asks for fewer requests, and
-grows back by one for as many as succeed at once (additive increase, multiplicative decrease:
-RFC 5681 does the same).
+How many run at once is what the limiter of the account allows for all of its requests.
 
 Threads: any number of callers; a thread of its own for each download that runs, which then waits
 for the next one: a backup that keeps up with its downloads would start one for each clip. They are
@@ -16,23 +14,15 @@ all state, and is not held while a download runs.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Protocol
 
 from histfs.core.errors import Interrupted
 
-#: Seconds for which the number isn't halved again: those that run were begun before.
-_CALM = 1.0
-
 
 class Job(Protocol):
     """A download, as far as it is scheduled."""
-
-    @property
-    def throttled(self) -> bool:
-        """Whether the server asked for fewer requests meanwhile; said once it has run."""
 
     def run(self) -> None:
         """Fetch; raises nothing."""
@@ -48,30 +38,20 @@ class Schedule:
     """Runs downloads.
 
     Args:
-        connections: how many at once, at the most.
-        clock: seconds, monotonic.
+        allowed: says how many may run at once, as things are; called with `_lock` held.
     """
 
-    def __init__(self, connections: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most = connections
-        self._clock = clock
+    def __init__(self, allowed: Callable[[], int]) -> None:
+        self._allowed = allowed
         self._lock = threading.Lock()
         # Dicts are ordered: the first one is the next one.
         self._wanted: dict[Job, None] = {}
         self._ahead: dict[Job, None] = {}
         self._running: dict[Job, bool] = {}
-        self._allowed = float(connections)
-        self._calm_until = clock()
         # Threads that wait for a download, and those that they are handed; None has one end.
         self._idle = 0
         self._handed: SimpleQueue[Job | None] = SimpleQueue()
         self._closed = False
-
-    @property
-    def allowed(self) -> int:
-        """How many may run at once, as things are."""
-        with self._lock:
-            return int(self._allowed)
 
     def add(self, job: Job, wanted: bool) -> None:
         """Take a download.
@@ -132,10 +112,13 @@ class Schedule:
 
     def _next(self) -> Job | None:
         """Take the next download, if there is one and a place for it; called with `_lock` held."""
-        if self._wanted and len(self._running) >= int(self._allowed):
-            self._make_room()
         waiting = self._wanted or self._ahead
-        if not waiting or len(self._running) >= int(self._allowed):
+        if not waiting:
+            return None
+        allowed = self._allowed()
+        if self._wanted and len(self._running) >= allowed:
+            self._make_room()
+        if len(self._running) >= allowed:
             return None
         job = next(iter(waiting))
         del waiting[job]
@@ -155,18 +138,9 @@ class Schedule:
             job.run()
             with self._lock:
                 self._running.pop(job, None)
-                self._learn(job.throttled)
                 if self._closed:
                     return
                 self._idle += 1
                 self._start()
             # Who waits for the next one must not keep the file of this one open.
             del job
-
-    def _learn(self, throttled: bool) -> None:
-        """Allow fewer at once, or a little more; called with `_lock` held."""
-        if not throttled:
-            self._allowed = min(float(self._most), self._allowed + 1 / self._allowed)
-        elif self._clock() >= self._calm_until:
-            self._allowed = max(1.0, self._allowed / 2)
-            self._calm_until = self._clock() + _CALM

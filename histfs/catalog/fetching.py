@@ -23,7 +23,8 @@ from histfs.catalog.store import Store
 from histfs.core.errors import CacheFailed, Missing, NoSpace, NotForCrawlers
 from histfs.core.flights import Flights
 from histfs.core.item import Details, Item, Record
-from histfs.core.waiting import Waiter
+from histfs.core.limiter import prioritised
+from histfs.core.waiting import Waiter, never
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ class Fetcher:
     def ahead(self, item: Item) -> None:
         """Fetch the details of an item in the background, unless they are here."""
         if self.current(item) is None:
-            self._fly(item)
+            self._flights.fly(("details", item.key), partial(self._fetched_ahead, item))
 
     def fetch(self, item: Item) -> Details:
         """Fetch the details of an item, here and now."""
@@ -144,6 +145,10 @@ class Fetcher:
         # They may have come since they were looked for.
         work = partial(self._current_or_fetched, item)
         return self._flights.fly(("details", item.key), work)
+
+    def _fetched_ahead(self, item: Item) -> Details:
+        with prioritised(never):
+            return self._current_or_fetched(item)
 
     def _current_or_fetched(self, item: Item) -> Details:
         return self.current(item) or self.fetch(item)

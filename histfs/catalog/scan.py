@@ -22,6 +22,7 @@ from histfs.catalog.locks import locked
 from histfs.catalog.reading import Reader, Reading
 from histfs.core.errors import CacheFailed, HistfsError, Interrupted
 from histfs.core.flights import Flights
+from histfs.core.limiter import prioritised
 from histfs.core.times import ALWAYS, Span
 
 #: Seconds of quiet between two requests of a scan that nobody waits for.
@@ -256,7 +257,8 @@ class Scanner:
             ) - self._reader.health.quiet()
             if missing > 0:
                 return min(missing, _LONG_LOOK)
-        pause = self.step(hurry=wanted)
+        with prioritised(lambda: wanted or self._wanted is not None):
+            pause = self.step(hurry=wanted)
         if pause == 0:
             self._backoff = _BACKOFF
         with self._lock:

@@ -128,7 +128,7 @@ _ACCOUNT = [
         type=click.IntRange(1, 64),
         default=8,
         metavar="N",
-        help="Downloads at once.",
+        help="Requests at once.",
     ),
     setting(
         "--rescan",

@@ -94,6 +94,15 @@ def _unix_time(context: click.Context, option: click.Parameter, value: str) -> i
     help="The HTTP status of that refusal.",
 )
 @click.option("--no-text-search", is_flag=True, help="Have no search of conversations.")
+@click.option(
+    "--max-concurrent",
+    type=click.IntRange(1),
+    help="Refuse a request (429) while so many are being answered.",
+    metavar="N",
+)
+@click.option(
+    "--concurrency-headers", is_flag=True, help="Tell in each answer how many there may be."
+)
 @click.option("--no-chunked", is_flag=True, help="Tell the length of audio before sending it.")
 @click.option("--quiet", is_flag=True, help="Don't print a line for each request.")
 def simulate(
@@ -115,6 +124,8 @@ def simulate(
     needs_source: tuple[str, ...],
     needs_source_status: str,
     no_text_search: bool,
+    max_concurrent: int | None,
+    concurrency_headers: bool,
     no_chunked: bool,
     quiet: bool,
 ) -> None:
@@ -140,6 +151,8 @@ def simulate(
         text_search=not no_text_search,
         latency=latency,
         bandwidth=bandwidth,
+        max_concurrent=max_concurrent,
+        concurrency_headers=concurrency_headers,
         chunked=not no_chunked,
     )
     # Blocked before any thread starts, so that the wait below is the one place they arrive at.

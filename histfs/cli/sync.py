@@ -6,14 +6,15 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from histfs import logs
 from histfs.audio.fill import Filling
+from histfs.catalog.fetching import Fetcher
 from histfs.cli.display import Display, counted, displayed
 from histfs.cli.exits import warn
 from histfs.cli.options import account_options, account_settings
@@ -30,13 +31,17 @@ from histfs.core.errors import (
     Unreachable,
 )
 from histfs.core.flights import Flights
+from histfs.core.item import Item
 from histfs.core.printable import shown
 from histfs.core.times import Zone
 from histfs.mounting import Collection, Filesystem, compose
 from histfs.settings import Settings
 
-#: Seconds before a page that failed is asked for again, from one time to the next.
+#: Seconds before what failed is asked for again, from one time to the next.
 PAUSES = (2, 4, 8, 16)
+#: Seconds for which a request may wait while the server allows no more of them: nobody waits for a
+#: single one. For half as long one that is refused is sent again.
+PATIENCE = 240.0
 #: What another try, a little later, may help.
 _PASSING = (RateLimited, ServerFailed, Unreachable)
 #: What there is no clip of, yet or at all.
@@ -60,20 +65,22 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """  # noqa: D301 - the control character is click's
     settings = account_settings(given)
     logs.start(foreground=False, debug=False, key=settings.key)
-    with displayed() as display, compose(settings, warn) as filesystem:
+    with displayed() as display, compose(settings, warn, PATIENCE) as filesystem:
         collections = [each for each in filesystem.collections if ask_for_news(each, display)]
         for collection in collections:
             read_history(collection, settings, display)
-        details = sum(fetch_details(each, settings, display) for each in collections)
-        clips = _fetch_audio(filesystem, collections, settings, display) if audio else 0
+        details = [
+            error for each in collections for error in fetch_details(each, settings, display)
+        ]
+        clips = _fetch_audio(filesystem, collections, settings, display) if audio else ()
         items = counted(sum(each.store.total() for each in collections), "item")
         cached = counted(filesystem.disk.count(), "clip")
-        failed = [counted(clips, "clip")] * bool(clips)
-        failed += [f"the details of {counted(details, 'item')}"] * bool(details)
+        failed = [counted(len(clips), "clip")] * bool(clips)
+        failed += [f"the details of {counted(len(details), 'item')}"] * bool(details)
         state = "Not all was to be had" if failed else "Up to date"
         display.end(f"{state}: {items} known, {cached} cached.")
     if failed:
-        raise SourceError(
+        raise _kind_of([*clips, *details])(
             f"{' and '.join(failed)} could not be fetched: {logs.log_file()} says why, and the"
             " next sync tries again"
         )
@@ -121,77 +128,207 @@ def _titled(collection: Collection, line: str) -> str:
     return f"{collection.name}: {line[0].lower()}{line[1:]}"
 
 
+class _Tries:
+    """The tries of something that fails for a while: as many as `PAUSES` without progress.
+
+    Args:
+        display: shows what is waited for.
+    """
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._pauses = iter(PAUSES)
+
+    def progressed(self) -> None:
+        """Begin to count anew."""
+        self._pauses = iter(PAUSES)
+
+    def wait(self, error: SourceError) -> bool:
+        """Wait before the next try; return whether there is one.
+
+        Args:
+            error: of the last try.
+        """
+        pause = next(self._pauses, None)
+        if pause is None:
+            return False
+        self._display.wait(f"{shown(str(error))}: trying again in {pause} seconds")
+        time.sleep(pause)
+        return True
+
+
 def _patiently(step: Callable[[], float | None], display: Display) -> float | None:
     """Read the next page, and try a few times again."""
-    pauses = iter(PAUSES)
+    tries = _Tries(display)
     while True:
         try:
             return step()
         except _PASSING as error:
-            pause = next(pauses, None)
-            if pause is None:
+            if not tries.wait(error):
                 raise _resumable(error) from error
-            display.wait(f"{shown(str(error))}: trying again in {pause} seconds")
-            time.sleep(pause)
 
 
-def fetch_details(collection: Collection, settings: Settings, display: Display) -> int:
-    """Fetch what the source doesn't list of its items, and return how many failed."""
+def fetch_details(
+    collection: Collection, settings: Settings, display: Display
+) -> Sequence[SourceError]:
+    """Fetch what the source doesn't list of its items, and return why some can't be had.
+
+    Raises:
+        SourceError: not single items failed, but the server, or the way to it.
+    """
     fetcher = collection.fetcher
     if fetcher is None:
-        return 0
-    missing = [i for i in collection.store.newest_first() if fetcher.current(i) is None]
-    display.begin(_titled(collection, "Details"), len(missing))
-    failed = 0
-    with contextlib.closing(Flights("details", settings.connections)) as flights:
-        flying = [flights.fly(item.key, partial(fetcher.fetch, item)) for item in missing]
-        for done, flight in enumerate(flying, 1):
+        return ()
+    tries, fetched = _Tries(display), 0
+    while True:
+        missing = [i for i in collection.store.newest_first() if fetcher.current(i) is None]
+        failed: list[SourceError] = []
+        before = fetched
+        display.begin(_titled(collection, "Details"), fetched + len(missing))
+        for error in _details_of(missing, fetcher, settings.connections):
+            fetched += error is None
+            failed += [error] if error else []
+            display.move(fetched)
+        if fetched > before:
+            tries.progressed()
+        passing = next((error for error in failed if isinstance(error, _PASSING)), None)
+        if passing is None or not tries.wait(passing):
+            break
+    if failed and isinstance(failed[-1], OF_ALL):
+        raise _resumable(failed[-1]) from failed[-1]
+    display.end(_titled(collection, f"Fetched the details of {counted(fetched, 'item')}."))
+    return failed
+
+
+def _details_of(
+    items: Sequence[Item], fetcher: Fetcher, threads: int
+) -> Iterator[SourceError | None]:
+    """Fetch the details of items, and yield of each why that failed; None where it didn't.
+
+    It ends with a failure that concerns all.
+
+    Raises:
+        KeyRefused: the server doesn't accept the key.
+    """
+    with contextlib.closing(Flights("details", threads)) as flights:
+        flying = [flights.fly(item.key, partial(fetcher.fetch, item)) for item in items]
+        for item, flight in zip(items, flying, strict=True):
             try:
                 flight.result()
-            except OF_ALL as error:
-                raise _resumable(error) from error
             except Missing:
-                pass  # deleted meanwhile
+                yield None  # deleted meanwhile
+            except KeyRefused as error:
+                raise _resumable(error) from error
             except SourceError as error:
-                log.warning("details can't be fetched: %s", error)
-                failed += 1
-            display.move(done, "")
-    fetched = counted(len(missing) - failed, "item")
-    display.end(_titled(collection, f"Fetched the details of {fetched}."))
-    return failed
+                log.warning("the details of %s can't be fetched: %s", item.key, error)
+                yield error
+                if isinstance(error, OF_ALL):
+                    return
+            else:
+                yield None
 
 
 def _fetch_audio(
     filesystem: Filesystem, collections: Sequence[Collection], settings: Settings, display: Display
-) -> int:
-    """Fetch the newest clips that are not in the cache, and return how many failed."""
+) -> Sequence[SourceError]:
+    """Fetch the newest clips that are not in the cache, and return why some can't be had.
+
+    Raises:
+        SourceError: not single clips failed, but the server, or the way to it.
+        NoSpace, CacheFailed: they can't be kept.
+    """
     total = sum(each.store.total() for each in collections)
     display.begin("Audio", total)
-    done = fetched = failed = taken = 0
+    failed: list[SourceError] = []
+    done = fetched = taken = 0
     full = False
     for collection in collections:
-        filling = Filling(
-            collection.audio,
-            collection.store.newest_first,
-            settings.audio_cache_size - taken,
-            settings.connections,
-        )
-        try:
-            for clip in filling.run():
-                done += 1
-                fetched += clip.fetched
-                failed += clip.error is not None and not isinstance(clip.error, _NONE)
-                display.move(done, f"{fetched:,} fetched")
-        except SourceError as error:
-            raise _resumable(error) from error
-        taken += filling.taken
-        full |= filling.full
+        tries = _Tries(display)
+        while True:
+            room = settings.audio_cache_size - taken
+
+            def came_to(seen: int, came: int, done: int = done, before: int = fetched) -> None:
+                display.move(done + seen, f"{before + came:,} fetched")
+
+            filled = _fill(collection, room, settings.connections, came_to)
+            if filled.fetched:
+                tries.progressed()
+            fetched += filled.fetched
+            if filled.passing is None or not tries.wait(filled.passing):
+                break
+        if filled.stopped is not None:
+            raise _resumable(filled.stopped) from filled.stopped
+        done += filled.seen
+        failed += filled.failed
+        taken += filled.filling.taken
+        full |= filled.filling.full
     line = f"Fetched {counted(fetched, 'clip')}"
     if full:
         cached = filesystem.disk.count()
         line += f"; {cached:,} of {total:,} fit into the cache: for more raise --audio-cache-size"
     display.end(f"{line}.")
     return failed
+
+
+class _Filled(NamedTuple):
+    """What became of the clips of one collection.
+
+    Attributes:
+        filling: has run, or was stopped.
+        seen: clips that it came to.
+        fetched: those that came.
+        failed: why single clips can't be had.
+        stopped: what concerned all clips, and so ended it.
+    """
+
+    filling: Filling
+    seen: int
+    fetched: int
+    failed: Sequence[SourceError]
+    stopped: SourceError | None
+
+    @property
+    def passing(self) -> SourceError | None:
+        """What another try, a little later, may help; None when nothing failed so."""
+        return next((each for each in self.failed if isinstance(each, _PASSING)), self.stopped)
+
+
+def _fill(
+    collection: Collection, room: int, threads: int, came_to: Callable[[int, int], None]
+) -> _Filled:
+    """Fetch the clips of a collection that are not in the cache.
+
+    Args:
+        collection: whose clips.
+        room: bytes that they may take.
+        threads: how many are waited for at once.
+        came_to: takes the number of clips so far, and of those that were fetched.
+
+    Raises:
+        SourceError: what another try does not help.
+    """
+    filling = Filling(collection.audio, collection.store.newest_first, room, threads)
+    seen = came = 0
+    failed: list[SourceError] = []
+    stopped: SourceError | None = None
+    try:
+        for clip in filling.run():
+            seen += 1
+            came += clip.fetched
+            if clip.error is not None and not isinstance(clip.error, _NONE):
+                failed.append(clip.error)
+            came_to(seen, came)
+    except _PASSING as error:
+        stopped = error
+    except SourceError as error:
+        raise _resumable(error) from error
+    return _Filled(filling, seen, came, failed, stopped)
+
+
+def _kind_of(failed: Sequence[SourceError]) -> type[SourceError]:
+    """Return what errors have in common, which decides the exit status."""
+    kinds = {type(error) for error in failed}
+    return kinds.pop() if len(kinds) == 1 else SourceError
 
 
 def _resumable(error: SourceError) -> SourceError:

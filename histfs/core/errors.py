@@ -91,7 +91,16 @@ class MissingPermission(KeyRefused):
 
 
 class RateLimited(SourceError):
-    """The server asks for fewer requests (429), and waiting longer would break the deadline."""
+    """The server asks for fewer requests (429), and waiting longer would break the deadline.
+
+    Args:
+        message: one line for a person.
+        retry_after: seconds for which the server wants no request; None when it doesn't say.
+    """
+
+    def __init__(self, message: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Missing(SourceError):

@@ -103,7 +103,7 @@ class AudioStream(Protocol):
 
     @property
     def throttled(self) -> bool:
-        """Whether the server asked for fewer requests before it answered."""
+        """Whether the server refused the source (429) before, and it tried again by itself."""
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes as they come; end only when the body was whole.

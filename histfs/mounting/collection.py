@@ -34,6 +34,7 @@ from histfs.core.files import ItemFile
 from histfs.core.flights import Flights
 from histfs.core.item import Item
 from histfs.core.library import Library
+from histfs.core.limiter import Limiter
 from histfs.core.names import item_name
 from histfs.core.removal import Removal
 from histfs.core.source import SPAN, Source
@@ -45,6 +46,7 @@ from histfs.mounting.contact import Contact
 from histfs.mounting.making import Tell, make, make_files, make_views
 from histfs.plugins import Plugin
 from histfs.settings import OptionError, Settings
+from histfs.sources.limited import Limited
 from histfs.sources.patient import Patient
 from histfs.sources.spanned import Spanned
 from histfs.sources.watched import Watched
@@ -148,6 +150,8 @@ class Shared:
     Attributes:
         home: the account's directory in the cache.
         disk: the audio of all of them.
+        limiter: lets the requests of all of them through.
+        patience: seconds for which a request may wait for that.
         downloads: runs the downloads of all of them.
         zone: of the mount.
         tell: takes a line that says what is left out.
@@ -155,6 +159,8 @@ class Shared:
 
     home: Path
     disk: Disk
+    limiter: Limiter
+    patience: float
     downloads: Schedule
     zone: Zone
     tell: Tell
@@ -179,10 +185,10 @@ def open_collection(
         CacheFailed, NoSpace: the cache can't be used.
         OptionError: nothing of the items would be shown.
     """
-    made: Source | None = make(plugin, _account(plugin, settings), shared.tell)
+    made: Source | None = make(plugin, _account(plugin, settings, shared), shared.tell)
     if made is None:
         return None
-    source = Watched(_adapted(made, settings))
+    source = Watched(_adapted(made, settings, shared))
     stack.callback(source.close)
     name, traits = plugin.name, source.traits
     try:
@@ -287,7 +293,7 @@ def _text_of(source: Source, store: Store, key: str, raw: bytes) -> str:
     return "\n".join(filter(None, (source.describe(each).text for each in raws)))
 
 
-def _account(plugin: Plugin, settings: Settings) -> Account:
+def _account(plugin: Plugin, settings: Settings, shared: Shared) -> Account:
     return Account(
         profile=settings.profile,
         base_url=settings.base_url,
@@ -295,12 +301,14 @@ def _account(plugin: Plugin, settings: Settings) -> Account:
         timeout=settings.timeout,
         connections=settings.connections,
         options=settings.source_options.get(plugin.name, {}),
+        state_maximum=shared.limiter.state_maximum,
     )
 
 
-def _adapted(source: Source, settings: Settings) -> Source:
+def _adapted(source: Source, settings: Settings, shared: Shared) -> Source:
     """Return a source that can do all that the catalog and the audio store ask of it."""
-    patient = Patient(source, settings.timeout)
+    # Inside: what waits until audio is ready takes no slot meanwhile.
+    patient = Patient(Limited(source, shared.limiter, shared.patience), settings.timeout)
     return patient if SPAN in source.traits.filters else Spanned(patient)
 
 

@@ -14,6 +14,7 @@ from histfs import __version__, plugins
 from histfs.audio.disk import Disk
 from histfs.audio.schedule import Schedule
 from histfs.core.forest import Folder, Forest, Grafted
+from histfs.core.limiter import Limiter
 from histfs.core.times import Zone
 from histfs.core.waiting import Waiter
 from histfs.mounting.accounts import account_dir
@@ -107,12 +108,16 @@ class Filesystem:
 
 
 @contextlib.contextmanager
-def compose(settings: Settings, tell: Tell = log.warning) -> Iterator[Filesystem]:
+def compose(
+    settings: Settings, tell: Tell = log.warning, patience: float | None = None
+) -> Iterator[Filesystem]:
     """Put the parts of an account's filesystem together.
 
     Args:
         settings: the account's.
         tell: takes a line for the user about a plugin that is left out.
+        patience: seconds for which a request may wait while the server allows no more of them; None
+            for as long as a call may take.
 
     Raises:
         CacheFailed, NoSpace: the cache can't be used.
@@ -123,10 +128,13 @@ def compose(settings: Settings, tell: Tell = log.warning) -> Iterator[Filesystem
     tell = functools.cache(tell)  # a view or a file concerns each source, and the user once
     with contextlib.ExitStack() as stack:
         home = account_dir(settings)
-        downloads = Schedule(settings.connections)
+        limiter = Limiter(settings.connections)
+        downloads = Schedule(lambda: limiter.allowed)
         stack.callback(downloads.close)
+        stack.callback(limiter.close)
         disk = Disk(home, settings.audio_cache_size)
-        shared = Shared(home, disk, downloads, zone, tell)
+        patience = settings.timeout if patience is None else patience
+        shared = Shared(home, disk, limiter, patience, downloads, zone, tell)
         if settings.sources is not None:
             chosen = plugins.choose(plugins.SOURCES, settings.sources)
         else:

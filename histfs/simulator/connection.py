@@ -8,13 +8,14 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from histfs import __version__
 from histfs.simulator.access import Access
+from histfs.simulator.concurrency import Concurrency
 from histfs.simulator.control import PREFIX as CONTROL_PREFIX
 from histfs.simulator.counts import Counts, Record
 from histfs.simulator.errors import ApiError
@@ -47,6 +48,7 @@ class Desk:
         router: Finds endpoints.
         access: Knows the keys.
         counts: Counts requests.
+        concurrency: Refuses requests when too many are being answered.
         faults: Tells what goes wrong.
         pace: Tells how to send.
         stopping: Set when the simulator stops, so that nobody waits on.
@@ -56,6 +58,7 @@ class Desk:
     router: Router
     access: Access
     counts: Counts
+    concurrency: Concurrency
     faults: Faults
     pace: Pace
     stopping: threading.Event
@@ -113,7 +116,15 @@ class Connection(BaseHTTPRequestHandler):
         self._desk.counts.begin(match.name)
         with contextlib.ExitStack() as stack:
             stack.callback(self._desk.counts.end)
-            self._answer(match, request, stack.close)
+            try:
+                headers = stack.enter_context(self._desk.concurrency.admitted())
+            except ApiError as error:
+                self._pause(self._desk.pace.latency)
+                refusal = Response.of_error(error)
+                self._log(match, request, refusal)
+                self._send(refusal, None, stack.close)
+            else:
+                self._answer(match, request, headers, stack.close)
 
     def _read_body(self) -> bytes | None:
         """Reads the request's body; if that can't be, answers by itself and gives None."""
@@ -128,7 +139,9 @@ class Connection(BaseHTTPRequestHandler):
             return self.rfile.read(int(length))
         return None
 
-    def _answer(self, match: Match, request: Request, done: Callable[[], None]) -> None:
+    def _answer(
+        self, match: Match, request: Request, headers: Mapping[str, str], done: Callable[[], None]
+    ) -> None:
         fault = self._desk.faults.take(request.method, request.path, request.query)
         self._pause(self._desk.pace.latency)
         if fault and fault.kind == "hang" and not fault.in_body:
@@ -139,6 +152,7 @@ class Connection(BaseHTTPRequestHandler):
         self._log(match, request, response)
         if response is None:
             raise _HangUpError(reset=True)
+        response.headers.update(headers)
         self._send(response, fault if fault and fault.in_body else None, done)
 
     def _log(self, match: Match, request: Request, response: Response | None) -> None:

@@ -13,7 +13,8 @@ Bodies are JSON objects::
     PATCH        conversations/ID    let one go on or end: {"status": "done"}; also POST
     DELETE       conversations/ID    remove a conversation
     GET, PATCH   settings    {"latency": 0.1, "bandwidth": 50000, "chunked": true,
-                             "permissions": ["speech_history_read"]}; also POST
+                             "permissions": ["speech_history_read"], "max_concurrent": 2};
+                             also POST
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import ipaddress
 
 from histfs.simulator.access import Access
 from histfs.simulator.calls import STATUSES, Status
+from histfs.simulator.concurrency import Concurrency
 from histfs.simulator.conversations import Conversations
 from histfs.simulator.counts import Counts
 from histfs.simulator.errors import ApiError, known_conversation, known_item
@@ -45,6 +47,7 @@ class ControlApi:
         *,
         access: Access,
         counts: Counts,
+        concurrency: Concurrency,
         faults: Faults,
         pace: Pace,
     ) -> None:
@@ -53,6 +56,7 @@ class ControlApi:
         self._conversations = conversations
         self._access = access
         self._counts = counts
+        self._concurrency = concurrency
         self._faults = faults
         self._pace = pace
 
@@ -81,6 +85,7 @@ class ControlApi:
                 "counts": self._counts.per_endpoint(),
                 "total": self._counts.total,
                 "max_in_flight": self._counts.max_in_flight,
+                "refused": self._concurrency.refused,
                 "log": [dataclasses.asdict(record) for record in self._counts.log],
             }
         )
@@ -134,6 +139,7 @@ class ControlApi:
                 "latency": pace.latency,
                 "bandwidth": pace.bandwidth,
                 "chunked": pace.chunked,
+                "max_concurrent": self._concurrency.most,
                 "permissions": None if permissions is None else sorted(permissions),
             }
         )
@@ -146,6 +152,8 @@ class ControlApi:
                 self._pace.bandwidth = value
             elif name == "chunked" and isinstance(value, bool):
                 self._pace.chunked = value
+            elif name == "max_concurrent" and isinstance(value, int | None):
+                self._concurrency.most = value
             elif name == "permissions" and isinstance(value, list | None):
                 self._access.permissions = None if value is None else frozenset(map(str, value))
             else:

@@ -11,6 +11,7 @@ import types
 from collections.abc import Callable
 
 from histfs.simulator.access import Access
+from histfs.simulator.concurrency import Concurrency
 from histfs.simulator.connection import Connection, Desk
 from histfs.simulator.control import ControlApi
 from histfs.simulator.convai import ConvaiApi
@@ -60,6 +61,7 @@ class Simulator:
         self._library = Library(settings)
         self._conversations = Conversations(settings)
         self._counts = Counts()
+        self._concurrency = Concurrency(settings.max_concurrent, settings.concurrency_headers)
         self._faults = Faults()
         self._pace = Pace(
             latency=settings.latency, bandwidth=settings.bandwidth, chunked=settings.chunked
@@ -76,13 +78,21 @@ class Simulator:
                 self._conversations,
                 access=access,
                 counts=self._counts,
+                concurrency=self._concurrency,
                 faults=self._faults,
                 pace=self._pace,
             ),
         )
         router = Router(route for family in families for route in family.routes())
         desk = Desk(
-            router, access, self._counts, self._faults, self._pace, self._stopping, on_request
+            router,
+            access,
+            self._counts,
+            self._concurrency,
+            self._faults,
+            self._pace,
+            self._stopping,
+            on_request,
         )
         self._listener = _Listener(settings.host, settings.port, desk)
         self._thread: threading.Thread | None = None
@@ -155,6 +165,11 @@ class Simulator:
     def counts(self) -> Counts:
         """What was asked."""
         return self._counts
+
+    @property
+    def concurrency(self) -> Concurrency:
+        """How many requests are answered at once, and how many were refused."""
+        return self._concurrency
 
     @property
     def faults(self) -> Faults:

@@ -41,6 +41,9 @@ class Settings:
             "search" and "model_id"; the documentation has said it of either.
         needs_source_status: How the list refuses a request without it: 400 or 422.
         text_search: Whether the messages of conversations can be searched.
+        max_concurrent: Refuse a request (429) while so many are being answered, at the start; None
+            is never.
+        concurrency_headers: Whether answers say how many there are and may be.
         latency: Seconds before each answer, at the start.
         bandwidth: Bytes per second of each answer, at the start; None is unlimited.
         chunked: Whether audio is sent chunked, without its length, at the start.
@@ -70,6 +73,8 @@ class Settings:
     needs_source: frozenset[str] = frozenset()
     needs_source_status: int = 400
     text_search: bool = True
+    max_concurrent: int | None = None
+    concurrency_headers: bool = False
     latency: float = 0
     bandwidth: float | None = None
     chunked: bool = True

@@ -86,7 +86,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
         ahead: int = 0,
         silent: Callable[[Item], bool] = lambda _: False,
     ) -> World:
-        pools.append(Schedule(connections))
+        pools.append(Schedule(lambda: connections))
         source = MemorySource() if source is None else source
         sizes: dict[str, int] = {}
         checksums: dict[str, bytes | None] = {}

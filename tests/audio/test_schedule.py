@@ -8,7 +8,6 @@ import pytest
 
 from histfs.audio.schedule import Schedule
 from histfs.core.errors import Interrupted
-from tests.support.clock import Clock
 from tests.support.patience import eventually
 
 PATIENCE = 10.0
@@ -19,7 +18,6 @@ class Job:
 
     def __init__(self, begun: list[str], name: str) -> None:
         self.name = name
-        self.throttled = False
         self.stopped = self.cancelled = False
         self._begun = begun
         self._go = threading.Event()
@@ -37,8 +35,7 @@ class Job:
     def cancel(self) -> None:
         self.cancelled = True
 
-    def end(self, throttled: bool = False) -> None:
-        self.throttled = throttled
+    def end(self) -> None:
         self._go.set()
 
 
@@ -48,16 +45,11 @@ def begun():
 
 
 @pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def make(begun, clock):
+def make(begun):
     made, jobs = [], {}
 
     def make(connections, wanted="", ahead=""):
-        schedule = Schedule(connections, clock)
+        schedule = Schedule(lambda: connections)
         made.append(schedule)
         for name in wanted + ahead:
             jobs[name] = Job(begun, name)
@@ -119,41 +111,22 @@ def test_one_that_its_last_reader_has_left_keeps_no_other_from_starting(make, be
     assert not jobs["a"].stopped
 
 
-def test_a_server_that_is_asked_too_much_is_asked_half_as_much(make, clock):
-    schedule, jobs = make(8, wanted="abcd")
-    clock.now += 1
-    for name in "abc":
-        jobs[name].end(throttled=True)
-    eventually(lambda: schedule.allowed == 4)
-    clock.now += 1
-    jobs["d"].end(throttled=True)
-    eventually(lambda: schedule.allowed == 2)
-
-
-def test_success_lets_the_number_grow_back_and_no_further(make, begun, clock):
-    schedule, jobs = make(4, wanted="a")
-    clock.now += 1
-    jobs["a"].end(throttled=True)
-    eventually(lambda: schedule.allowed == 2)
-    grown = []
-    for number in range(30):
-        job = Job(begun, f"{number}")
-        job.end()
+def test_the_number_at_once_follows_the_limit_as_it_changes(begun):
+    limit = [2]
+    schedule = Schedule(lambda: limit[0])
+    jobs = {name: Job(begun, name) for name in "abcd"}
+    for job in jobs.values():
         schedule.add(job, True)
-        eventually(lambda number=number: len(begun) == number + 2)
-        grown.append(schedule.allowed)
-    assert grown == sorted(grown)
-    assert (grown[0], grown[-1]) == (2, 4)
-
-
-def test_one_at_least_may_run(make, clock):
-    schedule, jobs = make(1, wanted="a")
-    clock.now += 1
-    jobs["a"].end(throttled=True)
-    jobs["b"] = Job([], "b")
+    eventually(lambda: begun == ["a", "b"])
+    limit[0] = 1
+    jobs["a"].end()
     jobs["b"].end()
-    schedule.add(jobs["b"], True)
-    eventually(lambda: schedule.allowed == 1)
+    eventually(lambda: begun[2:] == ["c"])
+    limit[0] = 2
+    jobs["c"].end()
+    jobs["d"].end()
+    eventually(lambda: begun[2:] == ["c", "d"])
+    schedule.close()
 
 
 def test_a_closed_schedule_cancels_what_waits_and_takes_nothing(make):

@@ -37,6 +37,7 @@ def large():
 def at_once(monkeypatch):
     """Let nobody wait before he tries again."""
     monkeypatch.setattr(sys.modules["histfs.cli.sync"], "PAUSES", (0, 0))
+    monkeypatch.setattr(sys.modules["histfs.cli.sync"], "PATIENCE", 0.2)
     monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda seconds: None)
 
 
@@ -245,6 +246,37 @@ def test_a_clip_that_is_gone_is_no_failure(sync, simulator):
     simulator.faults.add(Fault(f"{gone}/audio", "status", status=404))
     done = sync(simulator, "--audio")
     assert (done.status, done.err) == (0, "")
+
+
+def test_one_run_is_enough_where_the_server_allows_two_requests_at_once(sync, tmp_path):
+    settings = Settings(items=40, conversations=40, max_concurrent=2, latency=0.005)
+    with Simulator(settings) as server:
+        done = sync(server, "--audio", "--timeout", "2")
+        assert (done.status, done.err) == (0, "")
+        assert "conversations: fetched the details of 40 items." in done.out
+        assert server.concurrency.refused > 0
+        assert set(server.library.ids()) <= set(clips(tmp_path))
+
+
+@pytest.mark.parametrize("pattern", ["/audio", "/conversations/[^/]+$"], ids=["audio", "details"])
+@pytest.mark.parametrize(
+    "kind", [{"kind": "status", "status": 503}, {"kind": "reset"}], ids=["503", "reset"]
+)
+def test_what_fails_for_a_while_is_tried_again_in_the_same_run(sync, at_once, pattern, kind):
+    with Simulator(Settings(items=10, conversations=10)) as server:
+        # Each try is four requests.
+        server.faults.add(Fault(f"GET .*{pattern}", count=4, **kind))
+        done = sync(server, "--audio", "--connections", "1", "--timeout", "2")
+        assert (done.status, done.err) == (0, "")
+        assert "trying again in 0 seconds" in done.out
+        assert "conversations: fetched the details of 10 items." in done.out
+
+
+def test_clips_that_go_on_being_refused_end_with_try_again_later(sync, simulator, at_once):
+    simulator.faults.add(Fault("/audio", "status", status=429, after=20))
+    done = sync(simulator, "--audio")
+    assert done.status == 75
+    assert "the next sync goes on where this one stopped; try again in a minute" in done.err
 
 
 # A terminal

@@ -87,23 +87,34 @@ def test_what_another_try_would_not_help_is_asked_once(live, simulator, first, s
 
 
 def test_a_short_retry_after_is_honoured(live, simulator, slept):
-    simulator.faults.add(Fault("GET", "status", status=429, headers={"Retry-After": "3"}, count=1))
+    simulator.faults.add(Fault("GET", "status", status=503, headers={"Retry-After": "3"}, count=1))
     assert live.list(Query()).records
     assert slept == [3]
 
 
+def test_a_429_is_raised_at_once_with_what_the_server_asks_for(live, simulator):
+    simulator.faults.add(Fault("GET", "status", status=429, headers={"Retry-After": "3"}))
+    with pytest.raises(RateLimited) as caught:
+        live.list(Query())
+    assert caught.value.retry_after == 3
+    assert simulator.counts[LIST] == 1
+
+
 @pytest.mark.parametrize("pause", ["3600", "Fri, 31 Dec 9999 23:59:59 GMT", "99999999999999999999"])
 def test_a_retry_after_beyond_the_timeout_is_not_waited_for(live, simulator, pause):
-    simulator.faults.add(Fault("GET", "status", status=429, headers={"Retry-After": pause}))
-    with pytest.raises(RateLimited):
+    simulator.faults.add(Fault("GET", "status", status=503, headers={"Retry-After": pause}))
+    with pytest.raises(ServerFailed):
         live.list(Query())
     assert simulator.counts[LIST] == 1
 
 
 @pytest.mark.parametrize("pause", ["soon", "-1", "1.5", "", "Fri, 99 Foo"])
-def test_an_odd_retry_after_does_not_hide_what_the_answer_says(live, simulator, slept, pause):
-    simulator.faults.add(Fault("GET", "status", status=429, headers={"Retry-After": pause}))
-    with pytest.raises(RateLimited):
+@pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (503, ServerFailed)])
+def test_an_odd_retry_after_does_not_hide_what_the_answer_says(
+    live, simulator, slept, pause, status, kind
+):
+    simulator.faults.add(Fault("GET", "status", status=status, headers={"Retry-After": pause}))
+    with pytest.raises(kind):
         live.list(Query())
 
 

@@ -22,4 +22,10 @@ def open_conversations(account: Account) -> Conversations:
 
 
 def _http(account: Account) -> Http:
-    return Http(account.base_url, account.key, account.timeout, account.connections)
+    return Http(
+        account.base_url,
+        account.key,
+        account.timeout,
+        account.connections,
+        state_maximum=account.state_maximum,
+    )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +30,7 @@ from urllib3.exceptions import InvalidHeader, MaxRetryError, ReadTimeoutError, R
 from urllib3.util.retry import Retry
 
 from histfs import __version__
-from histfs.core.errors import BadAnswer, SourceError, TimedOut, Unreachable
+from histfs.core.errors import BadAnswer, RateLimited, SourceError, TimedOut, Unreachable
 from histfs.core.hosts import is_loopback
 from histfs.core.secret import Secret
 from histfs.sources.elevenlabs.faults import fault_of, one_line
@@ -41,7 +42,9 @@ READ_TIMEOUT = 10.0
 RETRIES = 3
 
 _CHUNK = 32 * 1024
-_TOO_MANY = 429
+#: The header that may tell how many requests the account may have at once.
+_MAXIMUM = "maximum-concurrent-requests"
+_MAXIMUM_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _Read = TypeVar("_Read")
 _deadline: ContextVar[float] = ContextVar("deadline")
 
@@ -49,8 +52,11 @@ _deadline: ContextVar[float] = ContextVar("deadline")
 class _BoundedRetry(Retry):
     """urllib3's retry policy, which never sleeps past the deadline of the request.
 
-    A ``Retry-After`` is honoured as long as it ends in time; else the answer stands as it is.
+    A ``Retry-After`` is honoured as long as it ends in time; else the answer stands as it is. A 429
+    is no matter of this policy: all requests of the account have to know of it (`Limiter`).
     """
+
+    RETRY_AFTER_STATUS_CODES = frozenset({413, 503})
 
     def increment(
         self,
@@ -84,8 +90,10 @@ class Body:
     Attributes:
         content_type: media type without parameters, lower case; empty when there is none.
         length: bytes to come, None when the server doesn't say.
-        throttled: whether it said before that there were too many requests (429).
+        throttled: always False: a 429 is raised, and not tried again here.
     """
+
+    throttled = False
 
     def __init__(self, response: requests.Response, key: Secret) -> None:
         headers = response.headers
@@ -100,10 +108,6 @@ class Body:
         self._framed = is_number or chunked
         self.length = int(announced) if is_number and not encoded else None
         self._encoded = encoded
-        retries = response.raw.retries
-        self.throttled = retries is not None and any(
-            tried.status == _TOO_MANY for tried in retries.history
-        )
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes as they come; end only when the body was whole.
@@ -167,6 +171,7 @@ class Http:
         timeout: seconds that one request with all its retries may take.
         connections: connections that are kept for the next request.
         retries: tries after the first one, for what may be asked twice.
+        state_maximum: takes the number of requests at once that an answer says are allowed.
     """
 
     def __init__(
@@ -175,11 +180,14 @@ class Http:
         key: Secret,
         timeout: float,
         connections: int,
+        *,
         retries: int = RETRIES,
+        state_maximum: Callable[[int], None] | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._key = key
         self._timeout = timeout
+        self._state_maximum = state_maximum
         session = requests.Session()
         self._headers = {**session.headers, "User-Agent": f"histfs/{__version__}"}
         self._dated = "", 0.0
@@ -197,7 +205,7 @@ class Http:
             other=0,
             backoff_factor=0.25,
             backoff_jitter=0.1,
-            status_forcelist=(408, 429, 500, 502, 503, 504),
+            status_forcelist=(408, 500, 502, 503, 504),
             allowed_methods=("GET",),
             raise_on_status=False,
             respect_retry_after_header=True,
@@ -343,6 +351,7 @@ class Http:
                 **self._settings,
             )
         self._dated = response.headers.get("Date", ""), time.time()
+        self._hear_maximum(response.headers.get(_MAXIMUM, ""))
         with contextlib.closing(response):
             yield response
 
@@ -358,11 +367,28 @@ class Http:
             body = json.loads(self._key.redact(_content(response).decode("utf-8", "replace")))
         except (ValueError, RecursionError, SourceError):
             body = None
-        return fault_of(response.status_code, body, _permission(response.request))
+        fault = fault_of(response.status_code, body, _permission(response.request))
+        if isinstance(fault, RateLimited):
+            fault.retry_after = _retry_after(response)
+        return fault
+
+    def _hear_maximum(self, stated: str) -> None:
+        """Pass on what the server says it allows; what is no number says nothing."""
+        if self._state_maximum is not None and _MAXIMUM_NUMBER.fullmatch(stated):
+            self._state_maximum(int(stated))
 
     def _shown(self, text: str) -> str:
         """Return a server's text as it may stand in a message."""
         return one_line(self._key.redact(text))
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """Return the seconds that the server asks to wait; None when it doesn't, or makes no sense."""
+    said = response.headers.get("Retry-After")
+    try:
+        return None if said is None else _BoundedRetry().parse_retry_after(said)
+    except (InvalidHeader, OverflowError, ValueError):
+        return None
 
 
 def _permission(request: requests.PreparedRequest) -> str:

@@ -95,9 +95,14 @@ class SourceContract:
             assert isinstance(json.loads(record.raw), dict), "raw is an object in JSON"
             has = record.facets.keys()
             assert has <= kinds if source.traits.summaries else has == kinds
-            for labelled in record.facets.values():
-                assert isinstance(labelled.value, str)
-                assert labelled.label is None or isinstance(labelled.label, str)
+            for values in record.facets.values():
+                assert isinstance(values, tuple), "use Record.of"
+                for value, label in values:
+                    assert isinstance(value, str)
+                    assert label is None or isinstance(label, str)
+                distinct = {value for value, _ in values}
+                assert len(distinct) == len(values) > 0, "use Record.of"
+                assert "" not in distinct or len(values) == 1, "use Record.of"
 
     def test_no_item_is_listed_twice(self, listed: list[Record]) -> None:
         """An id tells one item from all others."""
@@ -170,8 +175,8 @@ class SourceContract:
             assert (got.item.id, got.item.key) == (record.item.id, record.item.key)
             assert got.item.date == record.item.date
             assert got.facets.keys() <= source.traits.facets
-            for kind, labelled in record.facets.items():
-                assert got.facets[kind].value == labelled.value
+            for kind, values in record.facets.items():
+                assert [has.value for has in got.facets[kind]] == [has.value for has in values]
             if not source.traits.summaries:
                 assert json.loads(got.raw) == json.loads(record.raw), "say summaries=True"
 

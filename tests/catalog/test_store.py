@@ -459,7 +459,7 @@ def test_lone_surrogates_are_stored(store):
     (voice,) = store.facet_values("voice")
     assert (voice.value, voice.label) == ("v?", "?")
     assert having(store, "voice", voice.value) == ["a"]
-    assert store.facets("a", 5)["voice"] == Labelled("v?", "?")
+    assert store.facets("a", 5)["voice"] == (Labelled("v?", "?"),)
 
 
 def test_facet_values_come_in_the_order_of_their_oldest_items(store):
@@ -700,6 +700,6 @@ def test_what_follows_an_item_comes_by_date_or_among_those_of_one_voice(store):
     store.replace(ALWAYS, sorted(rows, key=lambda row: -row.item.date))
     first = store.find("2", 1)
     assert [item.key for item in store.following(first, None, 3)] == ["3", "4", "5"]
-    assert [item.key for item in store.following(first, "voice", 9)] == ["4", "6"]
-    assert store.following(first, "unheard of", 9) == []
+    assert [item.key for item in store.following(first, ("voice", "a"), 9)] == ["4", "6"]
+    assert store.following(first, ("unheard of", "a"), 9) == []
     assert store.following(store.find("7", 3), None, 9) == []

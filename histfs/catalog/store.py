@@ -319,7 +319,7 @@ class Store:
         """
         now = self._clock()
         then = now if asked is None else asked
-        self._write(
+        self.change(
             lambda db: writing.replace(db, span, records, asked=then, now=now, outdated=outdated)
         )
 
@@ -336,7 +336,7 @@ class Store:
         """
         now = self._clock()
         then = now if asked is None else asked
-        self._write(lambda db: writing.add(db, records, asked=then, now=now))
+        self.change(lambda db: writing.add(db, records, asked=then, now=now))
         places = sorted({(record.item.date, record.item.key) for record in records})
         found = (self.find(key, date) for date, key in places)
         return [Listed(item.date, item.key, item.slug) for item in found if item]
@@ -349,15 +349,15 @@ class Store:
             record: as it was fetched.
             asked: when, in seconds since the epoch.
         """
-        self._write(lambda db: writing.enrich(db, item, record, asked))
+        self.change(lambda db: writing.enrich(db, item, record, asked))
 
     def forget(self, key: str, date: int) -> None:
         """Take a deleted item out."""
-        self._write(lambda db: writing.forget(db, key, date, self._clock()))
+        self.change(lambda db: writing.forget(db, key, date, self._clock()))
 
     def doubt(self, span: Span) -> None:
         """Let a span be no longer known completely; its items stay."""
-        self._write(lambda db: writing.doubt(db, span))
+        self.change(lambda db: writing.doubt(db, span))
 
     def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
         """Keep the exact size and the checksum of an item's audio.
@@ -381,8 +381,13 @@ class Store:
                 (key, size, sha256),
             )
 
-    def _write(self, change: Callable[[Any], Span | None]) -> None:
-        """Make a change, and count it when it was one."""
+    def change(self, change: Callable[[Any], Span | None]) -> None:
+        """Make a change in one transaction, and count it when it was one.
+
+        Args:
+            change: is given the connection, and returns the span in which something has changed;
+                None when nothing has.
+        """
         with self._files.transaction() as db:
             changed = change(db)
             if changed is not None:

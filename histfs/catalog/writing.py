@@ -216,6 +216,30 @@ def enrich(db: sqlite3.Connection, item: Item, record: Record, asked: float) -> 
     return Span(item.date, item.date + 1)
 
 
+def rewrite(db: sqlite3.Connection, records: Sequence[tuple[int, Record]]) -> Span | None:
+    """Write items anew, of which something else is read than before; all else stays as it is.
+
+    Args:
+        db: within a transaction.
+        records: each with the number that its item had when it was read: one that was written
+            since then is left alone. In the order of their dates.
+
+    Returns:
+        The span in which something has changed, None when nothing has.
+    """
+    rows, current = [], []
+    for n, record in records:
+        found = _rows(db, "date = ? AND key = ?", (record.item.date, record.item.key))
+        if found and found[0].n == n:
+            rows += found
+            current.append(record)
+    if not rows:
+        return None
+    _delete(db, rows)
+    _insert(db, current[::-1])
+    return Span(rows[0].date, rows[-1].date + 1)
+
+
 def doubt(db: sqlite3.Connection, span: Span) -> Span | None:
     """Let a span be no longer known completely.
 

@@ -23,6 +23,7 @@ from histfs.catalog.fetching import Fetcher
 from histfs.catalog.health import Health
 from histfs.catalog.reading import Reader
 from histfs.catalog.refresh import Refresher
+from histfs.catalog.rereading import reread
 from histfs.catalog.scan import Scanner
 from histfs.catalog.search import WordIndex
 from histfs.catalog.searching import Searcher
@@ -189,6 +190,8 @@ def open_collection(
     where = source_dir(shared.home, None if name == ROOT else name)
     store = Store(where / CATALOG)
     stack.callback(store.close)
+    if traits.reading is not None:
+        reread(store, traits.reading)
     # Clips, and details, are read ahead in the orders of the views.
     kinds = [view.facet for view in views if view.facet is not None and view.total]
     orders = partial(_orders, store, kinds)

@@ -194,6 +194,16 @@ class SourceContract:
             assert isinstance(details.final, bool)
             assert details.has_audio in (True, False, None)
 
+    def test_what_was_listed_can_be_read_anew(self, source: Source, listed: list[Record]) -> None:
+        """A catalog that an older version wrote is read anew, without asking anybody."""
+        reading = source.traits.reading
+        if reading is None:
+            pytest.skip("the source has never read its objects otherwise")
+        assert reading.version >= 1
+        for record in listed:
+            again = reading.read(record.raw)
+            assert (again.item.slug, again.facets) == (record.item.slug, record.facets)
+
     def test_what_is_not_there_is_missing(self, source: Source, listed: list[Record]) -> None:
         """Another error would say that the source has failed."""
         with pytest.raises(Missing):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from histfs.core.errors import Missing, Rejected
 from histfs.core.item import Details, Record
-from histfs.core.source import SPAN, WORDS, Page, Query, Traits
+from histfs.core.source import SPAN, WORDS, Page, Query, Reading, Traits
 from histfs.core.times import ALWAYS
 from histfs.sources.elevenlabs.collection import Collection, Fields
 from histfs.sources.elevenlabs.http import Body, Http
@@ -19,6 +19,8 @@ from histfs.sources.elevenlabs.items import details_of, record_of, records_of
 
 #: The most items that one page may hold.
 PAGE_SIZE = 1000
+#: Raised when something else is read from the same object: 1, the lines of dialogues.
+READING = 1
 
 _PATH = "/v1/history"
 
@@ -35,6 +37,7 @@ class History:
         filters=frozenset({SPAN, WORDS}),
         page_size=PAGE_SIZE,
         views=("by-date", "by-voice", "by-source", "search"),
+        reading=Reading(READING, record_of),
     )
 
     def __init__(self, http: Http) -> None:

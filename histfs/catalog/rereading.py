@@ -21,7 +21,7 @@ from histfs.catalog import writing
 from histfs.catalog.store import Store
 from histfs.core.item import Record
 from histfs.core.source import Reading
-from histfs.core.times import Span
+from histfs.core.times import ALWAYS, Span
 
 #: Items that are read in one transaction; others write in between.
 _BATCH = 500
@@ -90,10 +90,12 @@ def reread(store: Store, reading: Reading) -> int:
 def _place(store: Store, version: int) -> tuple[int, str] | None:
     """Return the place of the last item that was read anew; None when all were."""
     rows = store.files.rows(_NOTE)
-    note = json.loads(rows[0][0]) if rows else {"version": 0, "after": None}
-    if note["version"] > version or (note["version"] == version and note["after"] is None):
+    note = json.loads(rows[0][0]) if rows else {"version": 0}
+    if note["version"] < version:
+        return ALWAYS.start - 1, ""
+    if note["version"] > version or note["after"] is None:
         return None
-    date, key = note["after"] if note["version"] == version else (-1, "")
+    date, key = note["after"]
     return date, key
 
 

@@ -15,7 +15,7 @@ import logging
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from histfs.catalog import writing
 from histfs.catalog.store import Store
@@ -90,7 +90,7 @@ def reread(store: Store, reading: Reading) -> int:
 def _place(store: Store, version: int) -> tuple[int, str] | None:
     """Return the place of the last item that was read anew; None when all were."""
     rows = store.files.rows(_NOTE)
-    note = json.loads(rows[0][0]) if rows else {"version": 0}
+    note: dict[str, Any] = json.loads(rows[0][0]) if rows else {"version": 0}
     if note["version"] < version:
         return ALWAYS.start - 1, ""
     if note["version"] > version or note["after"] is None:

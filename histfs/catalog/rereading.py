@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import json
 import logging
-import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from histfs.catalog import writing
 from histfs.catalog.store import Store
 from histfs.core.item import Record
 from histfs.core.source import Reading
-from histfs.core.times import ALWAYS, Span
+from histfs.core.times import ALWAYS
 
 #: Items that are read in one transaction; others write in between.
 _BATCH = 500
@@ -80,7 +78,8 @@ def reread(store: Store, reading: Reading) -> int:
             if (record := _read(store, reading, row)) is not None and _differs(row, record, labels)
         ]
         place = (rows[-1].date, rows[-1].key) if len(rows) == _BATCH else None
-        _write(store, reading.version, place, records)
+        progress = json.dumps({"version": reading.version, "after": place}).encode()
+        store.rewrite(records, progress)
         changed += len(records)
     if changed:
         log.info("%d items were read anew, and are shown otherwise than before", changed)
@@ -124,18 +123,3 @@ def _differs(row: _Row, record: Record, labels: _Labels) -> bool:
         item.output_format,
         item.estimate,
     )
-
-
-def _write(
-    store: Store,
-    version: int,
-    place: tuple[int, str] | None,
-    records: Sequence[tuple[int, Record]],
-) -> None:
-    note = json.dumps({"version": version, "after": place}).encode()
-
-    def write(db: sqlite3.Connection) -> Span | None:
-        db.execute("INSERT OR REPLACE INTO notes VALUES ('reading', ?)", (note,))
-        return writing.rewrite(db, records)
-
-    store.change(write)

@@ -319,7 +319,7 @@ class Store:
         """
         now = self._clock()
         then = now if asked is None else asked
-        self.change(
+        self._write(
             lambda db: writing.replace(db, span, records, asked=then, now=now, outdated=outdated)
         )
 
@@ -336,7 +336,7 @@ class Store:
         """
         now = self._clock()
         then = now if asked is None else asked
-        self.change(lambda db: writing.add(db, records, asked=then, now=now))
+        self._write(lambda db: writing.add(db, records, asked=then, now=now))
         places = sorted({(record.item.date, record.item.key) for record in records})
         found = (self.find(key, date) for date, key in places)
         return [Listed(item.date, item.key, item.slug) for item in found if item]
@@ -349,15 +349,25 @@ class Store:
             record: as it was fetched.
             asked: when, in seconds since the epoch.
         """
-        self.change(lambda db: writing.enrich(db, item, record, asked))
+        self._write(lambda db: writing.enrich(db, item, record, asked))
+
+    def rewrite(self, records: Sequence[tuple[int, Record]], progress: bytes) -> None:
+        """Write items anew, of which something else is read than before.
+
+        Args:
+            records: in the order of their dates; each with the number that its item had when it was
+                read: one that was written since then is left alone.
+            progress: how far all items are read anew, for `histfs.catalog.rereading`.
+        """
+        self._write(lambda db: writing.rewrite(db, records, progress))
 
     def forget(self, key: str, date: int) -> None:
         """Take a deleted item out."""
-        self.change(lambda db: writing.forget(db, key, date, self._clock()))
+        self._write(lambda db: writing.forget(db, key, date, self._clock()))
 
     def doubt(self, span: Span) -> None:
         """Let a span be no longer known completely; its items stay."""
-        self.change(lambda db: writing.doubt(db, span))
+        self._write(lambda db: writing.doubt(db, span))
 
     def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
         """Keep the exact size and the checksum of an item's audio.
@@ -381,13 +391,8 @@ class Store:
                 (key, size, sha256),
             )
 
-    def change(self, change: Callable[[Any], Span | None]) -> None:
-        """Make a change in one transaction, and count it when it was one.
-
-        Args:
-            change: is given the connection, and returns the span in which something has changed;
-                None when nothing has.
-        """
+    def _write(self, change: Callable[[Any], Span | None]) -> None:
+        """Make a change, and count it when it was one."""
         with self._files.transaction() as db:
             changed = change(db)
             if changed is not None:

@@ -216,17 +216,21 @@ def enrich(db: sqlite3.Connection, item: Item, record: Record, asked: float) -> 
     return Span(item.date, item.date + 1)
 
 
-def rewrite(db: sqlite3.Connection, records: Sequence[tuple[int, Record]]) -> Span | None:
+def rewrite(
+    db: sqlite3.Connection, records: Sequence[tuple[int, Record]], progress: bytes
+) -> Span | None:
     """Write items anew, of which something else is read than before; all else stays as it is.
 
     Args:
         db: within a transaction.
-        records: each with the number that its item had when it was read: one that was written
-            since then is left alone. In the order of their dates.
+        records: in the order of their dates; each with the number that its item had when it was
+            read: one that was written since then is left alone.
+        progress: how far all items are read anew.
 
     Returns:
         The span in which something has changed, None when nothing has.
     """
+    db.execute("INSERT OR REPLACE INTO notes VALUES ('reading', ?)", (progress,))
     rows, current = [], []
     for n, record in records:
         found = _rows(db, "date = ? AND key = ?", (record.item.date, record.item.key))

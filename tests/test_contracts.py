@@ -14,7 +14,7 @@ from histfs.core.library import Library
 from histfs.core.nodes import BytesFile
 from histfs.core.source import SPAN, WORDS, Page, Traits
 from histfs.core.times import ALWAYS, Zone
-from histfs.core.views import ByDay
+from histfs.core.views import ByDay, ByVoice
 from histfs.testing import (
     FileContract,
     MemoryAudio,
@@ -195,6 +195,27 @@ class Partial(ByDay):
         return None if item.key < "h" else super().directory(item, index)
 
 
+class Doubled(ByDay):
+    """Shows an item twice."""
+
+    def items(self, at, index):
+        return (listed for listed in super().items(at, index) for _ in range(2))
+
+
+class Homeless(ByVoice):
+    """Says nowhere that an item of several voices has its home in one directory."""
+
+    def linked(self, at, index):
+        return frozenset()
+
+
+class Scattered(ByVoice):
+    """Lists an item under each of its voices, and knows of one."""
+
+    def places(self, item, index):
+        return super().places(item, index)[:1]
+
+
 class Slashed(ByDay):
     def subdirectories(self, at, index):
         return [f"{name}/" for name in super().subdirectories(at, index)]
@@ -260,7 +281,10 @@ class Trusting(ByDay):
 @pytest.mark.parametrize(
     ("kind", "test"),
     [
-        (Partial, "an_item_stands_in_one_directory"),
+        (Partial, "a_total_view_shows_every_item"),
+        (Doubled, "an_item_stands_once_in_a_directory"),
+        (Homeless, "an_item_has_one_home"),
+        (Scattered, "what_is_listed_is_found_and_nothing_else"),
         (Slashed, "names_are_names"),
         (Rootless, "what_is_listed_is_found_and_nothing_else"),
         (NewestFirst, "items_come_oldest_first"),

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from histfs.core.audio import Following
+from histfs.core.audio import Following, Order
 from histfs.core.errors import HistfsError
 from histfs.core.item import Item
 
@@ -28,6 +28,8 @@ _NEAR = 4
 _RUNS = 8
 #: Clips whose order is looked up at once.
 _BATCH = 32
+#: Orders that a run may be of: a dialogue has one for each of its voices, perhaps a hundred.
+_ORDERS = 8
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +139,15 @@ def _size(item: Item) -> int:
     return item.size or item.estimate
 
 
+#: Gives the orders, but that by date, in which a clip may be used.
+Orders = Callable[[Item], Sequence[Order]]
+
+
+def by_date_alone(item: Item) -> Sequence[Order]:
+    """Return no order: clips are used by date."""
+    return ()
+
+
 class ReadAhead:
     """Sees clips being used, and says which ones to fetch.
 
@@ -145,8 +156,8 @@ class ReadAhead:
         fetch: fetches a clip in the background unless it is here.
         most: clips that are fetched ahead at the most.
         room: bytes that they may have together.
-        orders: the facets that the clips of a run may share, the narrowest first; by date comes
-            last.
+        orders: gives the orders in which a clip may be used, the narrowest first; by date comes
+            last, and is not among them.
     """
 
     def __init__(
@@ -155,13 +166,13 @@ class ReadAhead:
         fetch: Callable[[Item], None],
         most: int,
         room: int,
-        orders: Sequence[str] = (),
+        orders: Orders = by_date_alone,
     ) -> None:
         self._following = following
         self._fetch = fetch
         self._most = most
         self._room = room
-        self._orders = (*orders, None)
+        self._orders = orders
         self._lock = threading.Lock()
         self._runs: deque[_Run] = deque(maxlen=_RUNS)
 
@@ -192,8 +203,9 @@ class ReadAhead:
                 self._runs.remove(run)
                 self._runs.append(run)
                 return found
-        self._runs.append(_Run([self._course(item, kind) for kind in self._orders]))
+        orders = (*self._orders(item)[:_ORDERS], None)
+        self._runs.append(_Run([self._course(item, order) for order in orders]))
         return []
 
-    def _course(self, item: Item, kind: str | None) -> _Course:
-        return _Course(item, lambda last, number: self._following(last, kind, number))
+    def _course(self, item: Item, order: Order) -> _Course:
+        return _Course(item, lambda last, number: self._following(last, order, number))

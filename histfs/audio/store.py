@@ -11,11 +11,11 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from cachetools import LRUCache
 
-from histfs.audio.ahead import ReadAhead
+from histfs.audio.ahead import Orders, ReadAhead, by_date_alone
 from histfs.audio.download import Download, GivenUp
 from histfs.audio.files import Descriptor, translated
 from histfs.audio.schedule import Schedule
@@ -50,7 +50,7 @@ class CachedAudio:
         following: tells which clips are likely to be read after one.
         ahead: clips that are fetched before they are asked for, at the most; 0 for none.
         room: bytes that these may take.
-        orders: the facets whose clips are read one after another; see `ReadAhead`.
+        orders: gives the orders in which a clip may be read; see `ReadAhead`.
         set_audio: keeps the exact size of a clip, and its SHA-256 where it is known, by key, for
             ever.
         fingerprint: tells what a clip was when it came, by key.
@@ -68,7 +68,7 @@ class CachedAudio:
         following: Following,
         ahead: int,
         room: int,
-        orders: Sequence[str] = (),
+        orders: Orders = by_date_alone,
         set_audio: Callable[[str, int, bytes | None], None],
         fingerprint: Callable[[str], Fingerprint | None],
         doubt: Callable[[Item], None],

@@ -8,7 +8,7 @@ span that it is about.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence, Set
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -88,6 +88,10 @@ class CachedCatalog:
     def having(self, kind: str, value: str) -> Iterator[Listed]:
         """Yield the items that have a value of a facet, oldest first."""
         return self._catalog.having(kind, value)
+
+    def secondary(self, kind: str, value: str) -> Set[str]:
+        """Return the keys of the items that have a value of a facet, but not as the first one."""
+        return self._catalog.secondary(kind, value)
 
     def find(self, key: str, date: int) -> Item | None:
         """Return the item with a key and a date."""

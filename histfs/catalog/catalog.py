@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 
 from cachetools import LRUCache, TTLCache, cached
 
@@ -119,6 +119,10 @@ class Catalog:
     def having(self, kind: str, value: str) -> Iterator[Listed]:
         """Yield the items that have a value of a facet, oldest first."""
         return self._store.having(kind, value)
+
+    def secondary(self, kind: str, value: str) -> Set[str]:
+        """Return the keys of the items that have a value of a facet, but not as the first one."""
+        return self._store.secondary(kind, value)
 
     def find(self, key: str, date: int) -> Item | None:
         """Return the item with a key and a date."""

@@ -12,7 +12,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from histfs.catalog.packing import Packer
 from histfs.core.item import Facets, Item, Record
@@ -69,6 +69,12 @@ def facets_of(db: sqlite3.Connection, keys: Iterable[str]) -> Mapping[str, Facet
         f"SELECT key, facets FROM details WHERE {_KEYS}", (json.dumps(list(keys)),)
     ).fetchall()
     return {
-        key: {kind: Labelled(*labelled) for kind, labelled in json.loads(facets).items()}
+        key: {kind: _values(stored) for kind, stored in json.loads(facets).items()}
         for key, facets in rows
     }
+
+
+def _values(stored: list[Any]) -> tuple[Labelled, ...]:
+    """Read the values of one kind; until facets had several, one was stored without a list."""
+    values = stored if isinstance(stored[0], list) else [stored]
+    return tuple(Labelled(*value) for value in values)

@@ -20,7 +20,7 @@ from histfs.catalog.connections import Connections
 from histfs.catalog.details import Fetched
 from histfs.catalog.packing import Packer
 from histfs.catalog.windows import Window, Windows
-from histfs.core.audio import Fingerprint
+from histfs.core.audio import Fingerprint, Order
 from histfs.core.errors import CacheFailed
 from histfs.core.index import FacetValue, Listed
 from histfs.core.item import Facets, Item, Record
@@ -176,6 +176,22 @@ class Store:
         )
         return map(Listed._make, rows)
 
+    def secondary(self, kind: str, value: str) -> Set[str]:
+        """Return the keys of the items that have a value of a facet, but not as the first one."""
+        rows = self._files.rows(
+            """
+            SELECT p.key FROM placed AS p JOIN items AS i USING (date, key)
+            WHERE p.label = (SELECT label FROM labels WHERE kind = ?1 AND value = ?2)
+                AND p.label <> (
+                    SELECT l.label FROM json_each(i.labels) AS has
+                        CROSS JOIN labels AS l ON l.label = has.value
+                    WHERE l.kind = ?1 ORDER BY has.key LIMIT 1
+                )
+            """,
+            (kind, value),
+        )
+        return {key for (key,) in rows}
+
     def items(self, span: Span) -> Iterator[Item]:
         """Yield the items of a span with all that listings need of them, oldest first."""
         rows = self._files.each(_ITEM + _FROM_START_TO_END + "ORDER BY i.date, i.key", span)
@@ -186,23 +202,20 @@ class Store:
         rows = self._files.rows(_ITEM + "WHERE i.date = ? AND i.key = ?", (date, key))
         return next((_item(row) for row in rows), None)
 
-    def following(self, item: Item, kind: str | None, number: int) -> list[Item]:
+    def following(self, item: Item, order: Order, number: int) -> list[Item]:
         """Return the items that come after one by date.
 
         Args:
             item: the one.
-            kind: of the facet that they share with it; None for all items.
+            order: the kind and the value of the facet that they have; None for all items.
             number: how many at the most.
         """
-        if kind is None:
+        if order is None:
             rows = self._files.rows(
                 _ITEM + "WHERE (i.date, i.key) > (?, ?) ORDER BY i.date, i.key LIMIT ?",
                 (item.date, item.key, number),
             )
             return list(map(_item, rows))
-        shared = self.facets(item.key, item.date).get(kind)
-        if shared is None:
-            return []
         rows = self._files.rows(
             f"""
             {_ITEM} JOIN placed AS p ON p.date = i.date AND p.key = i.key
@@ -210,7 +223,7 @@ class Store:
                 AND (p.date, p.key) > (?, ?)
             ORDER BY p.date, p.key LIMIT ?
             """,
-            (kind, shared.value, item.date, item.key, number),
+            (*order, item.date, item.key, number),
         )
         return list(map(_item, rows))
 
@@ -237,13 +250,17 @@ class Store:
         """Return the facets of the item with a key and a date."""
         rows = self._files.rows(
             """
-            SELECT kind, value, name FROM labels WHERE label IN (
-                SELECT value FROM json_each((SELECT labels FROM items WHERE date = ? AND key = ?))
-            )
+            SELECT l.kind, l.value, l.name
+            FROM json_each((SELECT labels FROM items WHERE date = ? AND key = ?)) AS has
+                CROSS JOIN labels AS l ON l.label = has.value
+            ORDER BY has.key
             """,
             (date, key),
         )
-        return {kind: Labelled(value, name) for kind, value, name in rows}
+        facets: dict[str, tuple[Labelled, ...]] = {}
+        for kind, value, name in rows:
+            facets[kind] = (*facets.get(kind, ()), Labelled(value, name))
+        return facets
 
     def raw(self, key: str, date: int) -> bytes | None:
         """Return the raw object of the item with a key and a date."""
@@ -418,6 +435,16 @@ class Store:
         """Keep when the server last had an item without a possible date."""
         with self._files.transaction() as db:
             db.execute("UPDATE undated SET checked = ? WHERE key = ?", (moment, key))
+
+    def rewrite(self, records: Sequence[tuple[int, Record]], progress: bytes) -> None:
+        """Write items anew, of which something else is read than before.
+
+        Args:
+            records: in the order of their dates; each with the number that its item had when it was
+                read: one that was written since then is left alone.
+            progress: how far all items are read anew, for `histfs.catalog.rereading`.
+        """
+        self._write(lambda db: writing.rewrite(db, records, progress))
 
     def forget(self, key: str, date: int) -> None:
         """Take a deleted item out."""

@@ -9,7 +9,7 @@ import itertools
 import json
 import math
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace as replace_fields
 from typing import NamedTuple
 
@@ -237,7 +237,8 @@ def enrich(db: sqlite3.Connection, item: Item, record: Record, asked: float) -> 
         )
     }
     facets = {kind: has for kind, has in record.facets.items() if kind not in kinds}
-    new = _put_labels(db, [replace_fields(record, facets=facets)]).values()
+    added = replace_fields(record, facets=facets)
+    new = _labels_of(added, _put_labels(db, [added]))
     labels = json.dumps([*json.loads(row.labels), *new])
     n = _numbers(db, 1)
     db.execute("UPDATE raws SET n = ? WHERE n = ?", (n, row.n))
@@ -248,6 +249,34 @@ def enrich(db: sqlite3.Connection, item: Item, record: Record, asked: float) -> 
     places = [(label, row.date, row.key) for label in new]
     db.executemany("INSERT INTO placed VALUES (?, ?, ?)", places)
     return Span(item.date, item.date + 1)
+
+
+def rewrite(
+    db: sqlite3.Connection, records: Sequence[tuple[int, Record]], progress: bytes
+) -> Span | None:
+    """Write items anew, of which something else is read than before; all else stays as it is.
+
+    Args:
+        db: within a transaction.
+        records: in the order of their dates; each with the number that its item had when it was
+            read: one that was written since then is left alone.
+        progress: how far all items are read anew.
+
+    Returns:
+        The span in which something has changed, None when nothing has.
+    """
+    db.execute("INSERT OR REPLACE INTO notes VALUES ('reading', ?)", (progress,))
+    rows, current = [], []
+    for n, record in records:
+        found = _rows(db, "date = ? AND key = ?", (record.item.date, record.item.key))
+        if found and found[0].n == n:
+            rows += found
+            current.append(record)
+    if not rows:
+        return None
+    _delete(db, rows)
+    _insert(db, current[::-1])
+    return Span(rows[0].date, rows[-1].date + 1)
 
 
 def doubt(db: sqlite3.Connection, span: Span) -> Span | None:
@@ -318,7 +347,7 @@ def _insert(db: sqlite3.Connection, records: Sequence[Record]) -> None:
     for n, record in enumerate(records, first):
         item = record.item
         odd = None if item.id == item.key else item.id.encode("utf-8", "surrogatepass")
-        has = [labels[kind, labelled.value] for kind, labelled in record.facets.items()]
+        has = _labels_of(record, labels)
         items.append((
             item.date, item.key, odd, n, item.slug, item.content_type, item.output_format,
             item.estimate, item.revision, f"[{','.join(map(str, has))}]",
@@ -360,7 +389,7 @@ def _put_labels(db: sqlite3.Connection, records: Sequence[Record]) -> dict[tuple
     """Store the labels that records have, and return their numbers by kind and value."""
     newest: dict[tuple[str, str], tuple[str | None, int]] = {}
     for record in records:
-        for kind, (value, name) in record.facets.items():
+        for kind, value, name in _each_value(record):
             named = newest.get((kind, value))
             if named is None or (
                 name is not None and (named[0] is None or record.item.date > named[1])
@@ -371,6 +400,19 @@ def _put_labels(db: sqlite3.Connection, records: Sequence[Record]) -> dict[tuple
         values = (kind, _storable(value), _storable(name), dated)
         ((numbers[kind, value],),) = db.execute(_NEW_LABEL, values).fetchall()
     return numbers
+
+
+def _labels_of(record: Record, labels: Mapping[tuple[str, str], int]) -> list[int]:
+    """Return the numbers of the labels that a record has, in the order of its values."""
+    # Each once: two values may be the same to SQLite.
+    return list(dict.fromkeys(labels[kind, value] for kind, value, _ in _each_value(record)))
+
+
+def _each_value(record: Record) -> Iterator[tuple[str, str, str | None]]:
+    """Yield the kind, the value and its name for each value of a record's facets."""
+    for kind, values in record.facets.items():
+        for value, name in values:
+            yield kind, value, name
 
 
 def _packer(db: sqlite3.Connection, records: Sequence[Record]) -> Packer:

@@ -112,11 +112,17 @@ class _Row:
         if self.owner is not None:
             item, facets = self.owner
             fields |= {"id": item.id, "key": item.key, "date": item.date}
-            for kind, (value, label) in sorted(facets.items()):
-                # What a source calls its facets never takes the place of what stands above.
-                fields.setdefault(kind, value or None)
-                if label is not None:
-                    fields.setdefault(f"{kind}_name", label)
+            # What a source calls its facets never takes the place of what stands above.
+            for kind, (first, *_) in sorted(facets.items()):
+                fields.setdefault(kind, first.value or None)
+                if first.label is not None:
+                    fields.setdefault(f"{kind}_name", first.label)
+            # The first one is a field of its own, whether there are others or not: what one item
+            # has as text is no list in another one.
+            for kind, values in sorted(facets.items()):
+                if len(values) > 1:
+                    fields.setdefault(f"{kind}s", [value for value, _ in values])
+                    fields.setdefault(f"{kind}_names", [label for _, label in values])
         return json.dumps(fields)
 
 

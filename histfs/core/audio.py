@@ -22,9 +22,12 @@ class Fingerprint(NamedTuple):
     sha256: bytes | None
 
 
-#: Gives the items that come after one by date: among those that share one of its facets, whose kind
-#: is given, or among all of them; and how many at the most.
-Following = Callable[[Item, str | None, int], Sequence[Item]]
+#: An order of items: by date among those that have a value of a facet, given by its kind and value,
+#: or among all of them.
+Order = tuple[str, str] | None
+
+#: Gives the items that come after one in an order, and how many at the most.
+Following = Callable[[Item, Order, int], Sequence[Item]]
 
 
 class AudioStore(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple, Protocol
 
 from histfs.core.item import Details, Facets, Item
@@ -93,7 +93,10 @@ class Index(Protocol):
         """Return the values that a facet has, in the order of their oldest items."""
 
     def having(self, kind: str, value: str) -> Iterator[Listed]:
-        """Yield the items that have a value of a facet, oldest first."""
+        """Yield the items that have a value of a facet, also beside others, oldest first."""
+
+    def secondary(self, kind: str, value: str) -> Set[str]:
+        """Return the keys of the items that have a value of a facet, but not as the first one."""
 
     def find(self, key: str, date: int) -> Item | None:
         """Return the item with a key and a date, in seconds since the epoch."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from histfs.core.estimate import audio_bytes
@@ -14,10 +14,14 @@ from histfs.core.times import EARLIEST, LATEST
 #: takes that of the oldest, or of the newest item it knows.
 UNKNOWN_OLD, UNKNOWN_NEW = EARLIEST, LATEST
 
-#: The facets of an item: for each kind ("voice", "source", "model", …) what it has of it. A kind
-#: that the item lacks has an empty value; one that only its full details tell isn't there before
-#: they are known, and until then no view by it shows the item.
-Facets = Mapping[str, Labelled]
+#: The facets of an item: for each kind ("voice", "source", "model", …) its values, each one once.
+#: Most items have one value of a kind, a dialogue has several voices; the first one is the item's
+#: primary value. A kind that the item lacks has one value, which is empty; one that only its full
+#: details tell isn't there before they are known, and until then no view by it shows the item.
+Facets = Mapping[str, tuple[Labelled, ...]]
+
+#: What an item has of a kind that it lacks.
+NOTHING = (Labelled("", None),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class Details:
         raw: the API's own object in JSON, every field in the order in which it came, indented by
             two spaces, in UTF-8.
         text: what was spoken; None when the API gives none.
+        words: the same without the names of the speakers, for a search to look through; None where
+            the text has no such names.
         final: whether it is what it will be: a conversation that goes on isn't.
         has_audio: whether there is audio, now or later; None where that isn't said.
         callers: user ids and telephone numbers of the people who called, as the API gives them.
@@ -66,6 +72,7 @@ class Details:
     final: bool = True
     has_audio: bool | None = None
     callers: frozenset[str] = frozenset()
+    words: str | None = None
 
     @property
     def silent(self) -> bool:
@@ -79,7 +86,7 @@ class Record:
 
     Attributes:
         item: what listings need of it.
-        facets: what it has of each kind.
+        facets: its values of each kind.
         raw: the API's own object, in JSON as it was sent.
         dated: whether the source gave a possible date. Where it did not, ``item.date`` is the date
             of a neighbour in the list, or `UNKNOWN_OLD` or `UNKNOWN_NEW`; the catalog keeps the
@@ -99,7 +106,7 @@ class Record:
         raw: bytes,
         *,
         title: str = "",
-        facets: Facets | None = None,
+        facets: Mapping[str, Labelled | Iterable[Labelled]] | None = None,
         content_type: str = "",
         output_format: str = "",
         estimate: int | None = None,
@@ -112,7 +119,8 @@ class Record:
             date: in seconds since the epoch, from 0 on.
             raw: all that is known of it, an object in JSON.
             title: a readable name, such as its text; its first words are shown.
-            facets: what it has of each kind that the source's `Traits` name.
+            facets: what it has of each kind that the source's `Traits` name: one value, or several
+                of which the first is the primary one; an empty value, or none, where it lacks it.
             content_type: the media type of its audio, lower case, without parameters.
             output_format: what else may tell the ending of its audio, such as ``mp3_44100_128``.
             estimate: the bytes of its audio, as far as they can be told; None when they can't.
@@ -130,4 +138,19 @@ class Record:
             estimate=max(estimate, 1),
             revision=zlib.crc32(raw),
         )
-        return cls(item, facets or {}, raw, dated)
+        has = {kind: _values(given) for kind, given in facets.items()} if facets else {}
+        return cls(item, has, raw, dated)
+
+
+def _values(given: Labelled | Iterable[Labelled]) -> tuple[Labelled, ...]:
+    """Return the values that an item has of one kind, as `Facets` has them."""
+    if isinstance(given, Labelled):
+        return (given,)
+    values = tuple(given)
+    if len(values) < 2:
+        return values or NOTHING
+    distinct: dict[str, Labelled] = {}
+    for value, label in values:
+        if value and (value not in distinct or distinct[value].label is None):
+            distinct[value] = Labelled(value, label)
+    return tuple(distinct.values()) or NOTHING

@@ -20,8 +20,9 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from histfs.core.archive import Archive
 from histfs.core.errors import (
@@ -58,6 +59,20 @@ _NOTHING: frozenset[str] = frozenset()
 log = logging.getLogger(__name__)
 
 
+class _Deleted(NamedTuple):
+    """An item that was deleted in this mount.
+
+    Attributes:
+        at: when, on the monotonic clock.
+        item: the item.
+        directories: the directories that held it; see `Removal.delete`.
+    """
+
+    at: float
+    item: Item
+    directories: Sequence[tuple[str, ...]]
+
+
 class Removal:
     """Deletes items and remembers what is hidden.
 
@@ -84,7 +99,7 @@ class Removal:
         self._clock = clock
         self._lock = threading.Lock()
         self._hidden: dict[str, set[str]] = {}
-        self._deleted: dict[str, tuple[float, Item]] = {}
+        self._deleted: dict[str, _Deleted] = {}
         self._emptied: dict[tuple[str, ...], tuple[float, int]] = {}
 
     def hide(self, item: Item, name: str) -> None:
@@ -115,7 +130,8 @@ class Removal:
             item: what to delete.
             file: whose unlinking asked for it; None when it was the directory's.
             name: of that file.
-            directories: paths of the directories that hold the item, from the root.
+            directories: paths of the directories that hold the item or a link to it, from the
+                root; of those in one view its home comes first.
             waiter: for how long to wait; the request goes on when it gives up.
 
         Raises:
@@ -139,7 +155,13 @@ class Removal:
         with self._lock:
             self._expire()
             found = self._deleted.get(key)
-            return None if found is None else found[1]
+            return None if found is None else found.item
+
+    def held(self, key: str) -> Sequence[tuple[str, ...]]:
+        """Return the directories that held an item that was deleted a short while ago."""
+        with self._lock:
+            found = self._deleted.get(key)
+            return () if found is None else found.directories
 
     def remove(self, item: Item) -> None:
         """Let a deleted item's directory go (rmdir)."""
@@ -240,7 +262,7 @@ class Removal:
         now = self._clock()
         with self._lock:
             self._hidden.setdefault(item.key, set()).add(name)
-            self._deleted[item.key] = (now, item)
+            self._deleted[item.key] = _Deleted(now, item, directories)
             for path in directories:
                 for depth in range(2, len(path) + 1):
                     self._emptied.pop(path[:depth], None)
@@ -256,7 +278,7 @@ class Removal:
         limit = self._clock() - LINGER
         while self._deleted:
             key = next(iter(self._deleted))
-            if self._deleted[key][0] > limit:
+            if self._deleted[key].at > limit:
                 break
             del self._deleted[key]
             self._hidden.pop(key, None)

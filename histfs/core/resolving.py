@@ -2,7 +2,8 @@
 
     /                               the views
     /VIEW/…                         a view's directories, `View.depth` levels of them
-    /VIEW/…/ITEM                    an item's directory in the first view, elsewhere a link to it
+    /VIEW/…/ITEM                    an item's directory in the first view, elsewhere a link to it;
+                                    a link, too, where the first view shows it once more
     /VIEW/…/ITEM/FILE               an item file
 
 A walk asks for the same directory again and again, once for each file in it, and the next walk
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -162,8 +163,14 @@ class Resolver:
         return found
 
     def links(self, view: View) -> bool:
-        """Say whether a view shows links: one that doesn't show every item always does."""
+        """Say whether a view shows links alone: one that doesn't show every item always does."""
         return view is not self._home and (self._links or not view.total)
+
+    def linked(self, view: View, at: Path) -> Set[str]:
+        """Return the keys of the items that are links in a directory, of a view that has others."""
+        if self._links and view is self._home:
+            return view.linked(at, self._index)
+        return frozenset()
 
     def files_of(self, item: Item) -> dict[str, ItemFile]:
         """Return the files that an item shows, by name."""
@@ -246,12 +253,21 @@ class Resolver:
             item = self._find(view, at, name, dates)
         if item is None:
             raise NoSuchPath("/".join(parts))
-        lingers = self._removal.lingering(item.key) is not None
-        linked = self.links(view)
-        # What was deleted lingers so that `rm -r` finds the rest of it. No link leads there.
-        if linked if lingers else not view.holds(at, item, self._index):
+        if self._removal.lingering(item.key) is not None:
+            # What was deleted lingers so that `rm -r` finds the rest of it. No link leads there.
+            if self.links(view) or not self._stood(item, parts[:-1]):
+                raise NoSuchPath("/".join(parts))
+            return ItemDirectory(item, parts, is_link=False)
+        if not view.holds(at, item, self._index):
             raise NoSuchPath("/".join(parts))
-        return ItemDirectory(item, parts, linked)
+        elsewhere = self._links and view is self._home and view.home(item, self._index) != at
+        return ItemDirectory(item, parts, self.links(view) or elsewhere)
+
+    def _stood(self, item: Item, directory: Path) -> bool:
+        """Say whether a deleted item's own directory, not a link to it, was in a directory."""
+        held = self._removal.held(item.key) if self._links else ()
+        home = next((path for path in held if path[0] == self._home.name), directory)
+        return directory == home
 
     def _find(self, view: View, at: Path, name: str, dates: Sequence[int]) -> Item | None:
         """Find the item that may have a name in a directory, and the dates that this stands for."""

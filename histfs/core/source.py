@@ -7,7 +7,7 @@ source with another one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -17,6 +17,19 @@ from histfs.core.times import ALWAYS, Span
 
 #: What a server may be able to filter a list by.
 SPAN, WORDS = "span", "words"
+
+
+class Reading(NamedTuple):
+    """How a source reads raw objects, so that those in a catalog can be read anew.
+
+    Attributes:
+        version: from 1 on; a greater one than before makes every catalog read its objects anew,
+            once. Raise it when something else is read from an object that has not changed.
+        read: reads an object as it was listed; asks nobody. Of its date the catalog's is kept.
+    """
+
+    version: int
+    read: Callable[[bytes], Record]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +47,7 @@ class Traits:
         summaries: whether it lists less of an item than `Source.get` returns.
         views: the views that show its items when nobody has chosen others.
         files: the same for the files of an item.
+        reading: how objects are read; None for a source that has never read them otherwise.
     """
 
     facets: frozenset[str] = frozenset()
@@ -43,6 +57,7 @@ class Traits:
     summaries: bool = False
     views: tuple[str, ...] = ("by-date",)
     files: tuple[str, ...] = ("meta", "text", "audio")
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,8 @@ class Tree:
         self._files_of = self._resolver.files_of
         self._views = {view.name: view for view in views}
         self._home = views[0]
-        self._file_links = sum(not self._resolver.links(view) for view in views)
+        self._real = [view for view in views if not self._resolver.links(view)]
+        self._links = links
         self._zone = zone
         self._listings = listings
         self._born = born
@@ -247,19 +248,29 @@ class Tree:
 
     def _file_attributes(self, node: ItemFileNode, size: int) -> Attributes:
         inode = self._file_inode(node.item, node.name)
-        return Attributes(stat.S_IFREG, inode, self._file_links, size, node.item.date)
+        return Attributes(stat.S_IFREG, inode, self._link_count(node.item), size, node.item.date)
+
+    def _link_count(self, item: Item) -> int:
+        """Return the number of directories, not links, in which an item's files can be reached."""
+        if self._links:
+            return 1
+        # At least one for each view: what was just deleted has no places any more.
+        return sum(max(len(self._places_in(view, item)), 1) for view in self._real)
 
     def _places(self, item: Item) -> list[Path]:
-        """Return the directories that hold an item, as far as they can be told."""
+        """Return the directories that hold an item or a link to it, as far as they can be told."""
         complete = self._index.complete(ALWAYS)
         views = (view for view in self._views.values() if complete or not view.whole)
-        places = []
-        for view in views:
-            # One that can't tell must not keep anything from being deleted.
-            with contextlib.suppress(PluginFailed):
-                at = view.home(item, self._index)
-                places += [] if at is None else [(view.name, *at)]
-        return places
+        return [(view.name, *at) for view in views for at in self._places_in(view, item)]
+
+    def _places_in(self, view: View, item: Item) -> Sequence[Path]:
+        """Return the directories of a view that hold an item; none where the view fails.
+
+        A view that fails must not keep an item of another view from being read or deleted.
+        """
+        with contextlib.suppress(PluginFailed):
+            return view.places(item, self._index)
+        return ()
 
     # Listing
 
@@ -289,13 +300,16 @@ class Tree:
         if len(node.at) < node.view.depth:
             names = node.view.subdirectories(node.at, self._index)
             return [self._entry_of((*node.path, name)) for name in names]
-        linked = self._resolver.links(node.view)
-        kind, what = (stat.S_IFLNK, "link") if linked else (stat.S_IFDIR, "item")
+        only_links = self._resolver.links(node.view)
+        linked = self._resolver.linked(node.view, node.at)
         entries = []
         for name, item in self._named(node):
-            inode = self._inode_of(what, node.view.name, item.key)
-            attributes = None if linked else directory(inode, item.date)
-            entries.append(Entry(name, kind, inode, attributes))
+            if only_links or item.key in linked:
+                inode = self._inode_of("link", *node.path, item.key)
+                entries.append(Entry(name, stat.S_IFLNK, inode))
+            else:
+                inode = self._inode_of("item", *node.path, item.key)
+                entries.append(Entry(name, stat.S_IFDIR, inode, directory(inode, item.date)))
         return entries
 
     def _named(self, node: Directory) -> Iterator[tuple[str, Listed]]:
@@ -310,7 +324,9 @@ class Tree:
         return Entry(path[-1], stat.S_IFDIR, self._inode_of("directory", *path))
 
     def _inode(self, node: ItemDirectory) -> int:
-        return self._inode_of("link" if node.is_link else "item", node.path[0], node.item.key)
+        # An item may stand in several directories of a view, each time with an inode of its own.
+        above = node.path[:-1]
+        return self._inode_of("link" if node.is_link else "item", *above, node.item.key)
 
     def _inode_of(self, kind: str, *names: str) -> int:
         return inode_of(kind, *self._above, *names) if self._above or names else ROOT_INODE
@@ -323,8 +339,11 @@ class Tree:
         if self._home.whole and not self._home.listable((), self._index):
             self._home.prepare((), self._index, waiter)
         name = item_name(item.date, item.slug, item.key, self._zone)
-        home = (self._home.name, *(self._home.home(item, self._index) or ()), name)
-        return "/".join([".."] * (len(node.path) - 1) + list(home))
+        home = (*(self._home.home(item, self._index) or ()), name)
+        up = [".."] * (len(node.path) - 2)
+        if node.path[0] != self._home.name:
+            up += ["..", self._home.name]
+        return "/".join([*up, *home])
 
     def _newest_of_all(self) -> int:
         newest = self._index.newest(ALWAYS)

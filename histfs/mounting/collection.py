@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cachetools import TTLCache
 
-from histfs.audio.ahead import ReadAhead
+from histfs.audio.ahead import Orders, ReadAhead
 from histfs.audio.disk import Disk
 from histfs.audio.schedule import Schedule
 from histfs.audio.shelf import Shelf
@@ -24,12 +24,14 @@ from histfs.catalog.fetching import Fetcher
 from histfs.catalog.health import Health
 from histfs.catalog.reading import Reader
 from histfs.catalog.refresh import Refresher
+from histfs.catalog.rereading import reread
 from histfs.catalog.scan import Scanner
 from histfs.catalog.search import WordIndex
 from histfs.catalog.searching import Searcher
 from histfs.catalog.store import Store
 from histfs.core.account import Account
 from histfs.core.archive import Archive, NoArchive
+from histfs.core.audio import Order
 from histfs.core.files import ItemFile
 from histfs.core.flights import Flights
 from histfs.core.item import Item
@@ -198,12 +200,14 @@ def open_collection(
             raise
         shared.tell(f"{plugin} is left out: {error}")
         return None
-    # Clips, and details, are read ahead in the orders of the views.
-    orders = [view.facet for view in views if view.facet is not None and view.total]
-
     where = source_dir(shared.home, None if name == ROOT else name)
     store = Store(where / CATALOG)
     stack.callback(store.close)
+    if traits.reading is not None:
+        reread(store, traits.reading)
+    # Clips, and details, are read ahead in the orders of the views.
+    kinds = [view.facet for view in views if view.facet is not None and view.total]
+    orders = partial(_orders, store, kinds)
 
     def pool(kind: str, threads: int) -> Flights:
         flights = Flights(kind, threads)
@@ -263,7 +267,7 @@ def open_collection(
 
 
 def _fetcher(
-    source: Source, store: Store, flights: Flights, settings: Settings, orders: Sequence[str]
+    source: Source, store: Store, flights: Flights, settings: Settings, orders: Orders
 ) -> Fetcher:
     """Make what fetches details that aren't listed, those that are likely to be next ahead."""
     fetcher = Fetcher(
@@ -280,6 +284,12 @@ def _fetcher(
     return fetcher
 
 
+def _orders(store: Store, kinds: Sequence[str], item: Item) -> list[Order]:
+    """Return the orders in which an item may be used: one for each value that views show it by."""
+    facets = store.facets(item.key, item.date)
+    return [(kind, has.value) for kind in kinds for has in facets.get(kind, ())]
+
+
 def _is_silent(catalog: CachedCatalog, item: Item) -> bool:
     """Say whether an item is known to have no audio, now and later."""
     known = catalog.known(item)
@@ -287,10 +297,11 @@ def _is_silent(catalog: CachedCatalog, item: Item) -> bool:
 
 
 def _text_of(source: Source, store: Store, key: str, raw: bytes) -> str:
-    """Return the text by whose words an item is found: as it was listed, and as it was fetched."""
+    """Return the words by which an item is found: as it was listed, and as it was fetched."""
     fetched = store.fetched(key) if source.traits.summaries else None
     raws = [raw] if fetched is None else [raw, fetched.raw]
-    return "\n".join(filter(None, (source.describe(each).text for each in raws)))
+    described = (source.describe(each) for each in raws)
+    return "\n".join(filter(None, (each.words or each.text for each in described)))
 
 
 def _account(plugin: Plugin, settings: Settings, shared: Shared) -> Account:

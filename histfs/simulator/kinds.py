@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from histfs.simulator.clips import MP3, WAV, WAV_RATE, Clip, mp3_clip, wav_clip
 from histfs.simulator.messages import dump_json
-from histfs.simulator.samples import Sample, Voice, load_samples
+from histfs.simulator.samples import Sample, load_samples
 
 MULTILINGUAL = "eleven_multilingual_v2"
 EXPRESSIVE = "eleven_v3"
+NEWEST = "eleven_v4_exp"
 FAST = "eleven_flash_v2_5"
 
 _NEW_SETTINGS: Mapping[str, object] = {
@@ -37,7 +39,9 @@ class _Shape:
         with_voice: Whether the voice is told.
         aligned: Whether there are alignments.
         wav: Whether the audio is a WAV file.
-        dialogue: Whether two voices speak in turn.
+        voices: How many voices speak in the lines of a dialogue; 0 when the item is none. Its own
+            text and voice are then `blank`.
+        blank: What the API tells of a text or a voice that is in the dialogue.
         modern: Whether the item has the fields that came late.
         extra: Fields beside the documented ones, or other values of those.
     """
@@ -49,14 +53,23 @@ class _Shape:
     with_voice: bool = True
     aligned: bool = True
     wav: bool = False
-    dialogue: bool = False
+    voices: int = 0
+    blank: str | None = None
     modern: bool = True
     extra: Mapping[str, object] = field(default_factory=dict)
 
 
+def _dialogue(voices: int, model: str, *, blank: str | None = None) -> _Shape:
+    """Describes what the newest models make, also of one voice."""
+    return _Shape(model=model, settings=None, aligned=False, voices=voices, blank=blank)
+
+
 _PLAIN = _Shape()
 _SHAPES = (
-    *(_PLAIN,) * 7,
+    *(_PLAIN,) * 4,
+    _dialogue(1, EXPRESSIVE),
+    _dialogue(1, NEWEST, blank=""),
+    _dialogue(2, NEWEST, blank=""),
     _Shape(settings={**_NEW_SETTINGS, "stability": 0.3, "style": 0.2, "speed": 1.1}),
     _Shape(model=EXPRESSIVE, settings={"stability": 0.5}),
     _Shape(model=FAST, aligned=False),
@@ -64,7 +77,7 @@ _SHAPES = (
     _Shape(extra={"tags": ["demo", "ünïcode"], "provenance": {"watermark": None, "region": "eu"}}),
     _Shape(model="eleven_monolingual_v1", settings=_OLD_SETTINGS, aligned=False, modern=False),
     _Shape(wav=True),
-    _Shape(dialogue=True, model=EXPRESSIVE, settings=None, aligned=False, with_voice=False),
+    _dialogue(2, EXPRESSIVE),
     _Shape("STS", "eleven_multilingual_sts_v2", with_text=False, aligned=False),
     _Shape("Projects"),
     _Shape("ConvAI", FAST, settings=None, aligned=False),
@@ -144,29 +157,30 @@ def make_kinds(*, alignments: bool) -> tuple[Kind, ...]:
 def _kind(
     shape: _Shape, sample: Sample, reply: Sample, output_format: str, alignments: bool
 ) -> Kind:
-    spoken = [sample, reply] if shape.dialogue else [sample]
-    text = sample.text if shape.with_text and not shape.dialogue else None
-    voice = sample.voice if shape.with_voice else None
+    spoken = [sample, reply][: max(shape.voices, 1)]
+    lines = _lines(spoken) if shape.voices else None
+    text = sample.text if shape.with_text else None
+    voice = sample.voice if shape.with_voice and not shape.voices else None
+    blank = shape.blank if shape.voices else None
     fields: dict[str, object] = {
         "content_type": WAV if shape.wav else MP3,
         "state": "created",
         "request_id": None,
-        "voice_id": voice and voice.id,
+        "voice_id": voice.id if voice else blank,
         "model_id": shape.model,
-        "voice_name": voice and voice.name,
+        "voice_name": voice.name if voice else blank,
         "voice_category": voice and voice.category,
-        "text": text,
+        "text": blank if shape.voices else text,
         "settings": shape.settings,
         "source": shape.source,
         "share_link_id": None,
         "alignments": _alignments(sample) if shape.aligned and alignments else None,
     }
     if shape.modern:
-        lines = [_line(part.text, part.voice) for part in spoken]
-        fields["dialogue"] = lines if shape.dialogue else None
+        fields["dialogue"] = lines
         fields["output_format"] = f"wav_{WAV_RATE}" if shape.wav else output_format
     fields.update(shape.extra)
-    words = "\n".join(part.text for part in spoken) if text or shape.dialogue else ""
+    words = "\n".join(line["text"] for line in lines) if lines else text or ""
     return Kind(
         fields=fields,
         search_text=words.casefold(),
@@ -183,8 +197,13 @@ def _alignments(sample: Sample) -> dict[str, object]:
     return {"alignment": alignment, "normalized_alignment": alignment}
 
 
-def _line(text: str, voice: Voice) -> dict[str, str]:
-    return {"text": text, "voice_id": voice.id, "voice_name": voice.name}
+def _lines(spoken: Sequence[Sample]) -> list[dict[str, str]]:
+    """Makes a dialogue: a line for each sentence."""
+    return [
+        {"text": sentence, "voice_id": part.voice.id, "voice_name": part.voice.name}
+        for part in spoken
+        for sentence in re.split(r"(?<=[.!?]) ", part.text)
+    ]
 
 
 def _template(fields: Mapping[str, object]) -> bytes:

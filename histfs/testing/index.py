@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 
 from histfs.core.errors import NoSuchPath
 from histfs.core.index import FacetValue, Listed
@@ -108,15 +108,18 @@ class MemoryIndex:
         """Return the values that a facet has, in the order of their oldest items."""
         found: dict[str, FacetValue] = {}
         for item in self._items():
-            if kind in self.facets(item):
-                value, label = self.facets(item)[kind]
+            for value, label in self.facets(item).get(kind, ()):
                 oldest = found[value].oldest if value in found else item.date
                 found[value] = FacetValue(value, label, oldest, item.date)
         return sorted(found.values(), key=lambda value: (value.oldest, value.value))
 
     def having(self, kind: str, value: str) -> Iterator[Listed]:
         """Yield the items that have a value of a facet, oldest first."""
-        return self._list([item for item in self._items() if self._value(item, kind) == value])
+        return self._list([item for item in self._items() if value in self._values(item, kind)])
+
+    def secondary(self, kind: str, value: str) -> Set[str]:
+        """Return the keys of the items that have a value of a facet, but not as the first one."""
+        return {item.key for item in self._items() if value in self._values(item, kind)[1:]}
 
     def find(self, key: str, date: int) -> Item | None:
         """Return the item with a key and a date."""
@@ -187,9 +190,8 @@ class MemoryIndex:
         self.add(*self.arriving)
         self.arriving, self.unknown = [], None
 
-    def _value(self, item: Item, kind: str) -> str | None:
-        has = self.facets(item).get(kind)
-        return None if has is None else has.value
+    def _values(self, item: Item, kind: str) -> list[str]:
+        return [has.value for has in self.facets(item).get(kind, ())]
 
     def _items(self, span: Span | None = None) -> list[Item]:
         items = [record.item for record in self.rows.values()]

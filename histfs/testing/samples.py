@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timezone
 
 from histfs.core.item import Details, Record
@@ -11,16 +12,22 @@ from histfs.core.names import Labelled
 _LONG = "a very long sentence that goes on and on " * 100
 
 
-def sample(item_id: str, date: int, text: str | None = "Hello world", **facets: str) -> Record:
+def sample(
+    item_id: str, date: int, text: str | None = "Hello world", **facets: str | Sequence[str]
+) -> Record:
     """Make an item.
 
     Args:
         item_id: its id.
         date: in seconds since the epoch.
         text: what was spoken.
-        **facets: what it has of each kind: the value, or the value and after a ``=`` its label.
+        **facets: what it has of each kind, once or several times: the value, or the value and
+            after a ``=`` its label.
     """
-    has = {kind: Labelled(*_split(value)) for kind, value in facets.items()}
+    has = {
+        kind: [_labelled(each) for each in ([given] if isinstance(given, str) else given)]
+        for kind, given in facets.items()
+    }
     fields = {"id": item_id, "date": date, "text": text}
     return Record.of(
         item_id,
@@ -42,9 +49,9 @@ def sample_records() -> list[Record]:
     """Return some thirty items, in no order: of several years, and with all that makes trouble.
 
     Their facets are those of the built-in sources: voice, source, model, agent, outcome, and of
-    some the call.
+    some the call. Some have several voices.
     """
-    given = [
+    given: list[tuple[str, int, str | None, str | Sequence[str], str | None]] = [
         ("a1", _at(2024, 5, 2, 11, 45), "Hello world", "r1=Rachel", "call-1"),
         ("b2", _at(2024, 5, 2, 11, 45), "Hello world", "r1=Rachel", "call-1"),
         ("c3", _at(2024, 5, 2, 11, 46), "Good day", "r2=Rachel", "call-2"),
@@ -63,11 +70,14 @@ def sample_records() -> list[Record]:
         ("p/16 ü", _at(2021, 3, 4), "An odd id", "nothing=(no voice)", None),
         ("q" * 300, _at(2021, 3, 4, 1), "A long id", "nul=\0\x1b[31m", None),
         ("_-_", _at(2021, 3, 4, 2), "_ - _", "_", None),
+        ("s19", _at(2021, 5, 6), "A dialogue", ("adam=Adam", "r1=Rachel"), None),
+        ("t20", _at(2021, 5, 6), "Another", ("r2=Rachel", "adam=Adam", "new=New"), None),
+        ("u21", _at(2021, 5, 7), "The same voice twice", ("old=Old", "old"), None),
     ]
     given += [(f"r{n}", _at(2022, 1 + n, 3), f"Number {n}", f"v{n % 3}=V", None) for n in range(12)]
     records = []
     for number, (item_id, date, text, voice, call) in enumerate(given):
-        facets = {
+        facets: dict[str, str | Sequence[str]] = {
             "voice": voice,
             "source": ("TTS", "STS", "")[number % 3],
             "model": ("eleven_v3", "")[number % 2],
@@ -84,6 +94,6 @@ def _at(*parts: int) -> int:
     return int(datetime(*parts, tzinfo=timezone.utc).timestamp())  # type: ignore[arg-type, misc]
 
 
-def _split(value: str) -> tuple[str, str | None]:
-    value, _, label = value.partition("=")
-    return value, label or None
+def _labelled(given: str) -> Labelled:
+    value, _, label = given.partition("=")
+    return Labelled(value, label or None)

@@ -109,9 +109,14 @@ class SourceContract:
             assert isinstance(json.loads(record.raw), dict), "raw is an object in JSON"
             has = record.facets.keys()
             assert has <= kinds if source.traits.summaries else has == kinds
-            for labelled in record.facets.values():
-                assert isinstance(labelled.value, str)
-                assert labelled.label is None or isinstance(labelled.label, str)
+            for values in record.facets.values():
+                assert isinstance(values, tuple), "use Record.of"
+                for value, label in values:
+                    assert isinstance(value, str)
+                    assert label is None or isinstance(label, str)
+                distinct = {value for value, _ in values}
+                assert len(distinct) == len(values) > 0, "use Record.of"
+                assert "" not in distinct or len(values) == 1, "use Record.of"
 
     def test_no_item_is_listed_twice(self, listed: list[Record]) -> None:
         """An id tells one item from all others."""
@@ -188,8 +193,8 @@ class SourceContract:
             assert (got.item.id, got.item.key) == (record.item.id, record.item.key)
             assert got.item.date == record.item.date
             assert got.facets.keys() <= source.traits.facets
-            for kind, labelled in record.facets.items():
-                assert got.facets[kind].value == labelled.value
+            for kind, values in record.facets.items():
+                assert [has.value for has in got.facets[kind]] == [has.value for has in values]
             if not source.traits.summaries:
                 assert json.loads(got.raw) == json.loads(record.raw), "say summaries=True"
 
@@ -206,6 +211,16 @@ class SourceContract:
             assert details.text is None or isinstance(details.text, str)
             assert isinstance(details.final, bool)
             assert details.has_audio in (True, False, None)
+
+    def test_what_was_listed_can_be_read_anew(self, source: Source, listed: list[Record]) -> None:
+        """A catalog that an older version wrote is read anew, without asking anybody."""
+        reading = source.traits.reading
+        if reading is None:
+            pytest.skip("the source has never read its objects otherwise")
+        assert reading.version >= 1
+        for record in listed:
+            again = reading.read(record.raw)
+            assert (again.item.slug, again.facets) == (record.item.slug, record.facets)
 
     def test_what_is_not_there_is_missing(self, source: Source, listed: list[Record]) -> None:
         """Another error would say that the source has failed."""

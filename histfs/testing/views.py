@@ -112,27 +112,43 @@ class ViewContract:
             assert [name for name in names if name.startswith(".")] == []
             assert [name for name, count in Counter(names).items() if count > 1] == []
 
-    def test_an_item_stands_in_one_directory(
-        self, view: View, index: MemoryIndex, shown: Shown, unlisted: Sequence[At]
+    def test_an_item_stands_once_in_a_directory(self, shown: Shown) -> None:
+        """In several directories perhaps, but in each of them once."""
+        for items in shown.items.values():
+            counts = Counter(key for _, key in items)
+            assert [key for key, count in counts.items() if count > 1] == []
+
+    def test_a_total_view_shows_every_item(
+        self, view: View, index: MemoryIndex, shown: Shown
     ) -> None:
-        """In at most one; in exactly one where the view says that it is `total`."""
+        """It may be chosen for where items have their home."""
+        assert shown.keys().keys() <= index.rows.keys()
         if view.total:
-            assert shown.keys() == dict.fromkeys(index.rows, 1)
-        elif not unlisted:
-            assert set(shown.keys().values()) == {1}
-            assert shown.keys().keys() <= index.rows.keys()
+            assert shown.keys().keys() == index.rows.keys()
 
     def test_what_is_listed_is_found_and_nothing_else(
         self, view: View, index: MemoryIndex, shown: Shown, unlisted: Sequence[At]
     ) -> None:
         """A path is looked up without listing the directory."""
         for record in index.rows.values():
-            places = []
+            listed = []
             for at, items in shown.items.items():
                 is_listed = record.item.key in [key for _, key in items]
                 assert view.holds(at, record.item, index) == is_listed, (at, record.item.key)
-                places += [at] if is_listed and at not in unlisted else []
-            assert view.home(record.item, index) == (places[0] if places else None)
+                listed += [at] if is_listed and at not in unlisted else []
+            assert sorted(view.places(record.item, index)) == sorted(listed)
+
+    def test_an_item_has_one_home(
+        self, view: View, index: MemoryIndex, shown: Shown, unlisted: Sequence[At]
+    ) -> None:
+        """It is the first of its places, in every mount; in the others a link leads there."""
+        linked = {at: view.linked(at, index) for at in shown.items}
+        for record in index.rows.values():
+            places = view.places(record.item, index)
+            home = view.home(record.item, index)
+            assert home == (places[0] if places else None)
+            for at in places:
+                assert (record.item.key in linked[at]) == (at != home), (at, record.item.key)
 
     def test_items_come_oldest_first(self, view: View, index: MemoryIndex, shown: Shown) -> None:
         """A listing is in the order of time."""

@@ -25,11 +25,14 @@ class World:
         self.fetched = []
         self.lookups = 0
         self.allowed = True
-        self.ahead = ReadAhead(self.following, self.fetch, MOST, room, ("voice", "source"))
+        self.ahead = ReadAhead(self.following, self.fetch, MOST, room, self.orders)
 
-    def following(self, item, kind, number):
+    def following(self, item, order, number):
         self.lookups += 1
-        return self.source.following(item, kind, number)
+        return self.source.following(item, order, number)
+
+    def orders(self, item):
+        return [order for order in self.source.orders(item) if order[0] in ("voice", "source")]
 
     def fetch(self, item):
         self.fetched.append(item.date)
@@ -78,6 +81,20 @@ def test_a_run_looks_its_order_up_by_the_dozen(world):
 
 def test_the_clips_of_one_voice_are_followed_by_those_of_that_voice(world):
     assert world.use(4, 6, 8) == [[], [8, 10], [12, 14, 16]]
+
+
+def test_after_a_dialogue_the_clips_of_any_of_its_voices_may_be_next(world):
+    world.source.add(record("006", 6, voice=("b", "a")))
+    assert world.use(6, 10) == [[], [12, 14]]
+    assert world.use(106, 108) == [[], [110, 112]]
+    world.source.add(record("066", 66, voice=("b", "a")))
+    assert world.use(66, 69) == [[], [71, 73]]
+
+
+def test_of_a_dialogue_of_a_hundred_voices_few_orders_are_looked_up(world):
+    world.source.add(record("006", 6, voice=[f"v{n}" for n in range(100)]))
+    world.use(6, 7)
+    assert world.lookups < 40
 
 
 def test_another_voice_in_turn_makes_it_a_run_by_date(world):

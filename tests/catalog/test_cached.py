@@ -56,7 +56,7 @@ class FakeCatalog:
         return self._answer("settled", self.known)
 
     def facets(self, item):
-        return self._answer("facets", {"voice": Labelled(self.voice, None)})
+        return self._answer("facets", {"voice": (Labelled(self.voice, None),)})
 
     def full_revision(self, item):
         return self._answer("full_revision", self.fetched)
@@ -90,7 +90,7 @@ def ask_all(cached, item) -> list[object]:
         cached.newest(DAY),
         cached.complete(DAY),
         cached.settled(DAY),
-        cached.facets(item)["voice"].value,
+        cached.facets(item)["voice"][0].value,
     ]
 
 

@@ -127,7 +127,7 @@ def test_labels_that_no_item_has_any_more_are_gone(store, path, make):
     named = {"voice": "quasten-id", "voice_name": "Quastenflosser"}
     put(store, record("a", 1, **named), record("b", 2, **named), record("c", 3))
     store.forget("a", 1)
-    assert store.facets("b", 2)["voice"] == Labelled("quasten-id", "Quastenflosser")
+    assert store.facets("b", 2)["voice"] == (Labelled("quasten-id", "Quastenflosser"),)
     store.forget("b", 2)
     with closing(sqlite3.connect(path)) as db:
         values = [value for (value,) in db.execute("SELECT value FROM labels WHERE kind = 'voice'")]

@@ -18,7 +18,7 @@ from tests.support.clock import Clock
 from tests.support.memory import record
 
 TTL = 30.0
-CALL = {"call": Labelled("CA1", None)}
+CALL = {"call": (Labelled("CA1", None),)}
 
 
 class World:

@@ -459,7 +459,7 @@ def test_lone_surrogates_are_stored(store):
     (voice,) = store.facet_values("voice")
     assert (voice.value, voice.label) == ("v?", "?")
     assert having(store, "voice", voice.value) == ["a"]
-    assert store.facets("a", 5)["voice"] == Labelled("v?", "?")
+    assert store.facets("a", 5)["voice"] == (Labelled("v?", "?"),)
 
 
 def test_facet_values_come_in_the_order_of_their_oldest_items(store):
@@ -691,6 +691,46 @@ def test_what_follows_an_item_comes_by_date_or_among_those_of_one_voice(store):
     store.replace(ALWAYS, sorted(rows, key=lambda row: -row.item.date))
     first = store.find("2", 1)
     assert [item.key for item in store.following(first, None, 3)] == ["3", "4", "5"]
-    assert [item.key for item in store.following(first, "voice", 9)] == ["4", "6"]
-    assert store.following(first, "unheard of", 9) == []
+    assert [item.key for item in store.following(first, ("voice", "a"), 9)] == ["4", "6"]
+    assert store.following(first, ("unheard of", "a"), 9) == []
     assert store.following(store.find("7", 3), None, 9) == []
+
+
+def test_an_item_of_several_voices_is_among_those_of_each(store):
+    put(store, record("a", 1, voice=("k", "b")), record("b", 2, voice=("b",)))
+    assert [voice.value for voice in store.facets("a", 1)["voice"]] == ["k", "b"]
+    assert having(store, "voice", "k") == ["a"]
+    assert having(store, "voice", "b") == ["a", "b"]
+    assert store.facet_values("voice") == [FacetValue("b", "B", 1, 2), FacetValue("k", "K", 1, 1)]
+    assert [item.key for item in store.following(store.find("a", 1), ("voice", "b"), 9)] == ["b"]
+
+
+def test_for_which_items_a_voice_is_not_the_first_is_known(store):
+    # In the order of their numbers the voices are k, b, m.
+    put(store, record("a", 1, voice=("b", "k")), record("b", 2, voice=("k", "b", "m")))
+    put(store, record("c", 3, voice=("b",)), span=Span(3, 4))
+    assert [store.secondary("voice", value) for value in "bkm?"] == [{"b"}, {"a"}, {"b"}, set()]
+    assert store.secondary("source", "TTS") == set()
+
+
+def test_an_item_that_goes_leaves_none_of_its_voices(store):
+    put(store, record("a", 1, voice=("k", "b")))
+    put(store, record("a", 1, voice=("m", "b"), state="changed"))
+    assert [voice.value for voice in store.facet_values("voice")] == ["b", "m"]
+    store.forget("a", 1)
+    assert store.facet_values("voice") == []
+
+
+def test_voices_that_are_the_same_to_sqlite_are_one(store):
+    put(store, record("a", 1, voice=("\ud800", "?", "\udfff")))
+    assert store.facets("a", 1)["voice"] == (Labelled("?", "?"),)
+
+
+def test_facets_of_details_that_were_stored_one_by_one_are_read(store, path):
+    row = record("a", 1)
+    put(store, row)
+    store.enrich(row.item, row, asked=0)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("""UPDATE details SET facets = '{"call": ["CA1", null]}'""")
+    put(store, record("a", 1, state="changed"))
+    assert store.facets("a", 1)["call"] == (Labelled("CA1", None),)

@@ -7,9 +7,11 @@ import os
 import pty
 import shlex
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -210,6 +212,56 @@ def test_an_item_without_a_voice_has_null_for_it(do, simulator):
     (row,) = (row for row in rows(do("ls", "--json", "by-date/2026/01/31")) if row["id"] == "mute")
     assert row["voice"] is None
     assert "voice_name" not in row
+
+
+TALK = {
+    "text": None,
+    "voice_id": "",
+    "voice_name": None,
+    "dialogue": [
+        {"text": "Hello.", "voice_id": "k1", "voice_name": "Karin"},
+        {"text": "Hi.", "voice_id": "a1", "voice_name": None},
+    ],
+}
+
+
+def test_an_item_of_several_voices_has_the_first_as_its_voice_and_a_list_of_all(do, simulator):
+    simulator.library.add(ids=["talk"], fields=TALK)
+    simulator.library.add(ids=["solo"], fields={**TALK, "dialogue": TALK["dialogue"][:1]})
+    found = {row["id"]: row for row in rows(do("ls", "--json", "by-voice/Karin", "by-voice/a1"))}
+    assert (found["talk"]["voice"], found["talk"]["voice_name"]) == ("k1", "Karin")
+    assert found["talk"]["voices"] == ["k1", "a1"]
+    assert found["talk"]["voice_names"] == ["Karin", None]
+    assert (found["solo"]["voice"], found["solo"]["voice_name"]) == ("k1", "Karin")
+    assert not {"voices", "sources", "models"} & found["solo"].keys()
+
+
+def test_a_catalog_in_which_dialogues_had_no_voice_is_put_right_without_the_server(
+    do, simulator, tmp_path
+):
+    simulator.library.add(ids=["talk"], fields=TALK)
+    simulator.library.add(ids=["mute"], fields={**TALK, "dialogue": None})
+    (path,) = (p for p in lines(do("ls", "by-voice/Karin")) if p.endswith("_talk"))
+    (catalog,) = (tmp_path / "cache").glob("*/catalog.sqlite")
+    with closing(sqlite3.connect(catalog)) as db, db:
+        # As it was written before dialogues had voices.
+        (nothing,) = db.execute("SELECT label FROM labels WHERE kind = 'voice' AND value = ''")
+        voices = "SELECT label FROM labels WHERE value IN ('k1', 'a1')"
+        db.execute(f"DELETE FROM placed WHERE label IN ({voices})")
+        db.execute(f"DELETE FROM labels WHERE label IN ({voices})")
+        db.execute("INSERT INTO placed SELECT ?, date, key FROM items WHERE key = 'talk'", nothing)
+        labels = [
+            *nothing,
+            *(n for (n,) in db.execute("SELECT label FROM placed WHERE key = 'talk'")),
+        ]
+        db.execute(
+            "UPDATE items SET slug = 'karin-hello-a1-hi', labels = ? WHERE key = 'talk'",
+            (json.dumps(list(dict.fromkeys(labels))),),
+        )
+        db.execute("DELETE FROM notes WHERE name = 'reading'")
+    simulator.stop()
+    assert lines(do("ls", "by-voice/Karin")) == lines(do("ls", "by-voice/a1")) == [path]
+    assert not any("talk" in name for name in lines(do("ls", "by-voice/(no voice)")))
 
 
 def test_conversations_have_their_ids_agents_outcomes_and_call_ids_once_known(do, simulator):

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from histfs.core.library import Library
 from histfs.core.removal import Removal
 from histfs.core.times import Zone
 from histfs.core.tree import Tree
-from histfs.core.views import ByDate, ByVoice
+from histfs.core.views import ByDate, ByVoice, View
 from histfs.core.waiting import Waiter
 from tests.core.fakes import FakeArchive, FakeAudio, TableIndex
 from tests.support.clock import Clock
@@ -32,6 +33,7 @@ class World:
     flights: Flights
     links: bool
     zone: Zone
+    views: Sequence[Callable[[Zone], View]] = (ByDate, ByVoice)
     clock: Clock = field(default_factory=Clock)
     audio: FakeAudio = field(default_factory=FakeAudio)
     archive: FakeArchive = field(default_factory=FakeArchive)
@@ -41,7 +43,7 @@ class World:
         tree = Tree(
             index=self.index,
             removal=Removal(self.source, self.index, self.archive, self.flights, self.clock),
-            views=[ByDate(self.zone), ByVoice(self.zone)],
+            views=[view(self.zone) for view in self.views],
             files=[kind(library) for kind in (MetaFile, TextFile, AudioFile)],
             zone=self.zone,
             links=self.links,
@@ -79,9 +81,10 @@ class World:
 def make_world() -> Iterator[Callable[..., World]]:
     pools = []
 
-    def make(*records: Record, links: bool = True, zone: str | None = "UTC") -> World:
+    def make(*records: Record, links: bool = True, zone: str | None = "UTC", **given: Any) -> World:
         pools.append(Flights("delete", 4))
-        return World(TableIndex(records), MemorySource(records), pools[-1], links, Zone(zone))
+        index, source = TableIndex(records), MemorySource(records)
+        return World(index, source, pools[-1], links, Zone(zone), **given)
 
     yield make
     for pool in pools:

@@ -60,7 +60,7 @@ def test_what_leads_nowhere_is_told_as_the_kernel_does(world, path, error):
 def test_of_an_items_paths_it_is_told_whose_they_are(world, path):
     item, facets = world.tree.item(path, Waiter(5))
     assert (item.id, item.date) == ("hello", HELLO)
-    assert facets["voice"] == ("rachel-id", "Rachel")
+    assert facets["voice"] == (("rachel-id", "Rachel"),)
     assert world.index.asked == []
 
 

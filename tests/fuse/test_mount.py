@@ -367,7 +367,7 @@ def test_voices_that_are_not_known_in_time_are_not_listed(tmp_path, binding):
         refused(errno.EAGAIN, os.listdir, mount.path / "by-voice")
         voices = eventually(lambda: os.listdir(mount.path / "by-voice"))
         shown = [os.listdir(mount.path / "by-voice" / voice) for voice in voices]
-        assert sum(map(len, shown)) == 12_000
+        assert len(set().union(*shown)) == 12_000
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")
@@ -384,7 +384,7 @@ def test_a_full_disk_makes_listings_fail_and_nothing_else(tmp_path, binding):
             run("mount", "-o", "remount,size=200m", disk)
             voices = eventually(lambda: os.listdir(mount.path / "by-voice"))
             shown = [os.listdir(mount.path / "by-voice" / voice) for voice in voices]
-            assert sum(map(len, shown)) == 5000
+            assert len(set().union(*shown)) == 5000
     finally:
         run("umount", disk)
 

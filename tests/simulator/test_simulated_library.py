@@ -110,7 +110,7 @@ def test_search_looks_at_texts_and_dialogues_whatever_the_case():
     library = Library(Settings(items=252, alignments=False))
     found = [library._ids.encode(number) for number in pages(library, search="KÖLN FÄHRT")]
     texts = {library.item(key)["text"] for key in found}
-    assert len(texts) == 2, "the sentence, and no text at all in a dialogue"
+    assert len(texts) == 3, "the sentence, and in a dialogue none or an empty one"
     assert pages(library, search="nobody says this") == []
 
 
@@ -178,14 +178,24 @@ def test_all_kinds_of_items_occur():
     assert {item["content_type"] for item in items} == {"audio/mpeg", "audio/wav"}
     voices = {(item["voice_id"], item["voice_name"]) for item in items}
     names = collections.Counter(name for _, name in voices)
-    assert len(voices) == 9
+    assert len(voices) == 10
     assert names["Rachel"] == 2
-    assert names[None] == 1
-    dialogues = [item for item in items if item.get("dialogue")]
-    assert dialogues
-    assert all(item["text"] is item["voice_id"] is None for item in dialogues)
+    assert names[None] == names[""] == 1
     assert any("output_format" not in item for item in items)
     assert any("provenance" in item for item in items)
+
+
+def test_the_newest_models_tell_text_and_voice_in_a_dialogue_alone():
+    library = Library(Settings(items=len(make_kinds(alignments=True))))
+    items = [library.item(key) for key in library.ids()]
+    dialogues = [item for item in items if item.get("dialogue")]
+    assert len(dialogues) > len(items) / 6
+    for item in dialogues:
+        assert item["text"] == item["voice_id"] == item["voice_name"]
+    several = [len({line["voice_id"] for line in item["dialogue"]}) for item in dialogues]
+    assert collections.Counter(several) == {1: len(dialogues) / 2, 2: len(dialogues) / 2}
+    assert {item["text"] for item in dialogues} == {None, ""}
+    assert {item["model_id"] for item in dialogues} == {"eleven_v3", "eleven_v4_exp"}
 
 
 def test_samples_are_small_and_aligned_to_their_end():

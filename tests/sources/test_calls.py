@@ -80,8 +80,8 @@ def test_a_whole_object_is_the_same_item():
     listed, got = record_of(sent(SUMMARY)), record_of(sent(WHOLE))
     for name in ("id", "key", "date", "slug", "content_type", "output_format", "estimate"):
         assert getattr(listed.item, name) == getattr(got.item, name)
-    assert listed.facets == {"agent": ("agent_7701", "Support"), "outcome": ("success", None)}
-    assert got.facets == {**listed.facets, "call": ("CA0123", None)}
+    assert listed.facets == {"agent": (("agent_7701", "Support"),), "outcome": (("success", None),)}
+    assert got.facets == {**listed.facets, "call": (("CA0123", None),)}
 
 
 @pytest.mark.parametrize("fields", [SUMMARY, WHOLE], ids=["summary", "whole"])
@@ -95,7 +95,7 @@ def test_the_id_alone_is_enough():
     record = record_of(b'{"conversation_id": "a"}')
     assert (record.item.slug, record.item.date) == ("untitled", EARLIEST)
     assert record.item.estimate > 0
-    assert record.facets == {"agent": ("", None), "outcome": ("unknown", None)}
+    assert record.facets == {"agent": (("", None),), "outcome": (("unknown", None),)}
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd)[:50])
@@ -156,8 +156,9 @@ def test_a_conversation_is_called_after_the_first_title_that_it_has(fields, slug
     ],
 )
 def test_the_facets_are_agent_outcome_and_call(fields, facets):
-    nothing = {"agent": ("", None), "outcome": ("unknown", None)}
-    assert record_of(sent({"conversation_id": "a", **fields})).facets == {**nothing, **facets}
+    nothing = {"agent": (("", None),), "outcome": (("unknown", None),)}
+    expected = nothing | {kind: (value,) for kind, value in facets.items()}
+    assert record_of(sent({"conversation_id": "a", **fields})).facets == expected
 
 
 @pytest.mark.parametrize("phone", [None, {}, "x", {"call_sid": None}, {"call_sid": ""}])

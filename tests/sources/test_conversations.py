@@ -393,7 +393,7 @@ def test_every_conversation_is_listed_once_and_is_what_it_is_by_itself(make_conv
             detail = simulator.conversations.detail(known.id)
             assert json.loads(live.describe(whole.raw).raw) == detail
             phone = detail["metadata"]["phone_call"]
-            assert whole.facets.get("call") == (phone and (phone["call_sid"], None))
+            assert whole.facets.get("call") == (phone and ((phone["call_sid"], None),))
 
 
 def test_a_conversation_becomes_final_and_its_recording_ready(make_conversations):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import bisect
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from histfs.core.audio import Order
 from histfs.core.errors import Missing
 from histfs.core.item import Details, Record
 from histfs.core.item import Item as _Item
@@ -25,13 +26,16 @@ def record(
     date: int,
     text: str | None = "Hello World",
     *,
-    voice: str = "rachel-id",
+    voice: str | Sequence[str] = "rachel-id",
     voice_name: str | None = "Rachel",
     source: str = "TTS",
     content_type: str = "audio/mpeg",
     **fields: Any,
 ) -> Record:
-    """Make a record as a source would; ``fields`` go into the raw object as they are."""
+    """Make a record as a source would; ``fields`` go into the raw object as they are.
+
+    Several voices are those of a dialogue, and go by their ids.
+    """
     raw = {
         "history_item_id": item_id,
         "date_unix": date,
@@ -43,10 +47,15 @@ def record(
         **fields,
     }
     sent = json.dumps(raw).encode()
+    voices = (
+        [Labelled(voice, voice_name)]
+        if isinstance(voice, str)
+        else [Labelled(one, one.title()) for one in voice]
+    )
     facets = {
-        "voice": Labelled(voice, voice_name),
-        "source": Labelled(source, None),
-        "model": Labelled("", None),
+        "voice": voices,
+        "source": [Labelled(source, None)],
+        "model": [],
     }
     return Record.of(
         item_id,
@@ -146,13 +155,14 @@ class MemorySource:
         with self._lock:
             return self._ordered()
 
-    def following(self, item: _Item, kind: str | None, number: int) -> list[_Item]:
+    def following(self, item: _Item, order: Order, number: int) -> list[_Item]:
         """Return the items that come after one, as a catalog of all items would."""
         oldest_first = [r for r in reversed(self.records()) if _place(r) < _place_of(item)]
-        shared = next((r.facets for r in self.records() if r.item.key == item.key), {}).get(kind)
-        return [
-            r.item for r in oldest_first if kind is None or (shared and r.facets[kind] == shared)
-        ][:number]
+        return [r.item for r in oldest_first if order is None or order in _orders(r)][:number]
+
+    def orders(self, item: _Item) -> list[Order]:
+        """Return the orders of an item by its facets, as a catalog would."""
+        return next((_orders(r) for r in self.records() if r.item.key == item.key), [])
 
     def count(self, method: str) -> int:
         """Return how often a method was called."""
@@ -251,6 +261,10 @@ class MemorySource:
         if item_id not in self._records:
             raise Missing(f"no item {item_id}")
         return self._records[item_id]
+
+
+def _orders(record: Record) -> list[Order]:
+    return [(kind, has.value) for kind, values in record.facets.items() for has in values]
 
 
 def _place(record: Record) -> str:

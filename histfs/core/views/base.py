@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Protocol
 
 from histfs.core.index import Index, Listed
@@ -16,7 +16,10 @@ At = tuple[str, ...]
 
 
 class View(Protocol):
-    """Under which directories items are shown; an item stands in at most one of a view.
+    """Under which directories items are shown.
+
+    Most items stand in one directory of a view, a dialogue in one for each of its voices. One of
+    them is its home in this view, where its directory stands; the others hold links to that.
 
     `prepare` and `seek` may wait for the network. The other methods ask the index for what it
     knows. `Whole` has all of this for a view that needs the whole history.
@@ -44,7 +47,7 @@ class View(Protocol):
 
     @property
     def total(self) -> bool:
-        """Whether every item stands in exactly one directory, so that it can be its home."""
+        """Whether every item stands in a directory, so that the view can be where items live."""
 
     @property
     def aliased(self) -> bool:
@@ -86,7 +89,16 @@ class View(Protocol):
         """Say whether an item is shown in a directory."""
 
     def home(self, item: Item, index: Index) -> At | None:
-        """Return the directory in which an item is shown; None when that is none, or any."""
+        """Return the first of an item's `places`; None when it has none."""
+
+    def places(self, item: Item, index: Index) -> Sequence[At]:
+        """Return the directories in which an item is shown, always in the same order.
+
+        None where it is shown nowhere, and where it may be shown anywhere, as by a search.
+        """
+
+    def linked(self, at: At, index: Index) -> Set[str]:
+        """Return the keys of the items in a directory whose home is another one of this view."""
 
     def aliases(self, at: At, index: Index) -> Iterator[tuple[str, Listed]]:
         """Yield the items in a directory with their names there; only where it is `aliased`."""
@@ -144,11 +156,20 @@ class Whole(ABC):
 
     def holds(self, at: At, item: Item, index: Index) -> bool:
         """Say whether an item is shown in a directory."""
-        return self.home(item, index) == at
+        return at in self.places(item, index)
 
     @abstractmethod
     def home(self, item: Item, index: Index) -> At | None:
-        """Return the directory in which an item is shown."""
+        """Return the directory in which an item is shown; the first where it is in several."""
+
+    def places(self, item: Item, index: Index) -> Sequence[At]:
+        """Return the directories in which an item is shown: its home, unless you say otherwise."""
+        home = self.home(item, index)
+        return () if home is None else (home,)
+
+    def linked(self, at: At, index: Index) -> Set[str]:
+        """Return nothing: items stand in one directory, unless you say otherwise."""
+        return frozenset()
 
     def aliases(self, at: At, index: Index) -> Iterator[tuple[str, Listed]]:
         """Yield nothing: items have their own names here."""

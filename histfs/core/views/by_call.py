@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 
 from histfs.core.index import Index, Listed
 from histfs.core.item import Item
@@ -26,9 +26,13 @@ class ByCall(ByFacet):
         """Yield the conversations whose call id is known."""
         return iter(sorted(listed for _, listed in self.aliases(at, index)))
 
-    def home(self, item: Item, index: Index) -> At | None:
+    def places(self, item: Item, index: Index) -> Sequence[At]:
         """Return the view's folder, where the item has a call id."""
-        return () if self.facet in index.facets(item) else None
+        return [()] if self.facet in index.facets(item) else ()
+
+    def linked(self, at: At, index: Index) -> Set[str]:
+        """Return nothing: there is one directory."""
+        return frozenset()
 
     def aliases(self, at: At, index: Index) -> Iterator[tuple[str, Listed]]:
         """Yield the conversations whose call id is known, with that id, safe in a path."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from functools import lru_cache
 
 from histfs.core.errors import NoSuchPath
@@ -110,6 +110,14 @@ class ByDate:
     def home(self, item: Item, index: Index) -> At:
         """Return year, month and day of an item."""
         return self._at(item.date)
+
+    def places(self, item: Item, index: Index) -> Sequence[At]:
+        """Return the same: an item is of one day."""
+        return (self._at(item.date),)
+
+    def linked(self, at: At, index: Index) -> Set[str]:
+        """Return nothing: every item of a day has its home there."""
+        return frozenset()
 
     def aliases(self, at: At, index: Index) -> Iterator[tuple[str, Listed]]:
         """Yield nothing: items have their own names here."""

@@ -1,5 +1,7 @@
 """Items by something that they have in common, such as their voice: ``by-voice/VOICE``.
 
+An item that has several values, such as a dialogue of two voices, is shown under each of them.
+
 A name that stood for one voice in this mount never comes to stand for another one, whatever is
 deleted: ``rm -r Rachel``, said twice, must not empty the second Rachel.
 
@@ -9,7 +11,7 @@ Threads: `_lock` guards the names that were given out and the answer made of the
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from histfs.core.index import FacetValue, Index, Listed
 from histfs.core.item import Item
@@ -54,12 +56,19 @@ class ByFacet(Whole):
         return iter(()) if value is None else index.having(self.facet, value.value)
 
     def home(self, item: Item, index: Index) -> At | None:
-        """Return the directory of the value that the item has."""
-        has = index.facets(item).get(self.facet)
-        if has is None:
-            return None
-        values = self._values(index)
-        return next(((name,) for name, known in values.items() if known.value == has.value), None)
+        """Return the directory of the item's first value."""
+        return next(iter(self.places(item, index)), None)
+
+    def places(self, item: Item, index: Index) -> Sequence[At]:
+        """Return the directories of the values that the item has."""
+        has = index.facets(item).get(self.facet, ())
+        names = {known.value: name for name, known in self._values(index).items()} if has else {}
+        return [(names[value],) for value, _ in has if value in names]
+
+    def linked(self, at: At, index: Index) -> Set[str]:
+        """Return the items that have the value, but another one before it."""
+        value = self._values(index).get(at[0])
+        return frozenset() if value is None else index.secondary(self.facet, value.value)
 
     def _values(self, index: Index) -> dict[str, FacetValue]:
         """Return the values by their directory names."""

@@ -99,7 +99,7 @@ def details_of(raw: bytes) -> Details:
         has_audio = False if talking else None
     listed = "transcript" not in fields
     text = _said_of(fields) if listed else transcript_of(fields.get("transcript"))
-    return Details(whole, text, final, has_audio, _callers_of(fields))
+    return Details(whole, text, final, has_audio, callers=_callers_of(fields))
 
 
 def _callers_of(fields: _Object) -> frozenset[str]:

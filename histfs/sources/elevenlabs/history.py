@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, Literal
 
 from histfs.core.errors import Missing, Rejected
 from histfs.core.item import Details, Record
-from histfs.core.source import SPAN, WORDS, Page, Query, Traits
-from histfs.core.times import ALWAYS
+from histfs.core.source import SPAN, WORDS, Page, Query, Reading, Traits
+from histfs.core.times import ALWAYS, LATEST
 from histfs.sources.elevenlabs.collection import DISORDER, Collection, Fields
 from histfs.sources.elevenlabs.history_search import HistorySearch
 from histfs.sources.elevenlabs.http import Body, Http
@@ -20,6 +21,8 @@ from histfs.sources.elevenlabs.items import details_of, record_of, records_of
 
 #: The most items that one page may hold.
 PAGE_SIZE = 1000
+#: Raised when something else is read from the same object: 1, the lines of dialogues.
+READING = 1
 
 _PATH = "/v1/history"
 
@@ -37,6 +40,8 @@ class History:
         page_size=PAGE_SIZE,
         disorder=DISORDER,
         views=("by-date", "by-voice", "by-source", "search"),
+        # The catalog keeps the dates under which items stand.
+        reading=Reading(READING, partial(record_of, now=LATEST)),
     )
 
     def __init__(self, http: Http) -> None:

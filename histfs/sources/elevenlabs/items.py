@@ -19,6 +19,7 @@ from histfs.core.errors import BadAnswer
 from histfs.core.estimate import audio_bytes
 from histfs.core.item import Details, Facets, Record
 from histfs.core.names import Labelled
+from histfs.sources.elevenlabs.dialogues import Spoken, spoken_in, voice_of
 from histfs.sources.elevenlabs.parsing import indented, leniently, strictly
 from histfs.sources.elevenlabs.values import dates_of, number_of, string_of
 
@@ -45,7 +46,7 @@ class _Fields(msgspec.Struct):
     history_item_id: str | None = None
     date_unix: float | None = None
     text: str | None = None
-    dialogue: list[dict[str, Any]] | None = None
+    dialogue: list[Any] | None = None
     content_type: str | None = None
     output_format: str | None = None
     voice_id: str | None = None
@@ -119,7 +120,8 @@ def details_of(raw: bytes) -> Details:
         raise BadAnswer("the item's object can't be read") from error
     if not whole.startswith(b"{"):
         raise BadAnswer("the item is JSON, but not an object")
-    return Details(whole, _text(fields.text, fields.dialogue))
+    spoken = _spoken(fields)
+    return Details(whole, spoken.text, words=spoken.words)
 
 
 def _read(raw: bytes) -> _Reading:
@@ -139,7 +141,8 @@ def _read_leniently(raw: bytes) -> _Reading:
     fields = _Fields(
         history_item_id=string_of(whole.get("history_item_id")),
         date_unix=number_of(whole.get("date_unix")),
-        text=_text(whole.get("text"), whole.get("dialogue")),
+        text=text if isinstance(text := whole.get("text"), str) else None,
+        dialogue=dialogue if isinstance(dialogue := whole.get("dialogue"), list) else None,
         content_type=string_of(whole.get("content_type")),
         output_format=string_of(whole.get("output_format")),
         voice_id=string_of(whole.get("voice_id")),
@@ -180,20 +183,19 @@ def _seconds(alignments: object) -> float | None:
 
 
 def _record(raw: bytes, fields: _Fields, seconds: float | None, date: int, dated: bool) -> Record:
-    text = _text(fields.text, fields.dialogue) or ""
+    spoken = _spoken(fields)
+    words = spoken.words or spoken.text or ""
     content_type, output_format = _format(fields.content_type or "", fields.output_format or "")
-    facets = _facets(
-        fields.voice_id or "", fields.voice_name or "", fields.source or "", fields.model_id or ""
-    )
+    facets = _facets(spoken.voices, fields.source or "", fields.model_id or "")
     return Record.of(
         fields.history_item_id or "",
         date,
         raw,
-        title=text,
+        title=words,
         facets=facets,
         content_type=content_type,
         output_format=output_format,
-        estimate=audio_bytes(content_type, output_format, seconds, len(text)),
+        estimate=audio_bytes(content_type, output_format, seconds, len(words)),
         dated=dated,
     )
 
@@ -208,22 +210,20 @@ def _format(content_type: str, output_format: str) -> tuple[str, str]:
     )
 
 
-def _text(text: object, dialogue: object) -> str | None:
-    """Return what was spoken: the lines of a dialogue as ``Voice: line``, else the text."""
-    if isinstance(dialogue, list) and dialogue:
-        lines = [line for line in dialogue if isinstance(line, Mapping)]
-        return "\n".join(f"{_speaker(line)}: {string_of(line.get('text'))}" for line in lines)
-    return text if isinstance(text, str) else None
-
-
-def _speaker(line: Mapping[str, Any]) -> str:
-    return string_of(line.get("voice_name")) or string_of(line.get("voice_id")) or "?"
+def _spoken(fields: _Fields) -> Spoken:
+    """Return what was spoken by whom: the dialogue tells, where there is one, else the text."""
+    voice = voice_of(fields.voice_id or "", fields.voice_name or "")
+    if fields.dialogue:
+        dialogue = spoken_in(fields.dialogue, voice)
+        if dialogue is not None:
+            return dialogue if dialogue.text is not None else dialogue._replace(text=fields.text)
+    return Spoken((voice,), fields.text, None)
 
 
 @functools.lru_cache(maxsize=1024)  # an account has few, and each of them on every page
-def _facets(voice: str, name: str, source: str, model: str) -> Facets:
+def _facets(voices: tuple[Labelled, ...], source: str, model: str) -> Facets:
     return {
-        "voice": Labelled(voice or name, name or None),
-        "source": Labelled(source, None),
-        "model": Labelled(model, None),
+        "voice": voices,
+        "source": (Labelled(source, None),),
+        "model": (Labelled(model, None),),
     }

@@ -16,7 +16,7 @@ from histfs.core.estimate import call_bytes
 from histfs.core.item import Details, Record
 from histfs.core.names import Labelled
 from histfs.sources.elevenlabs.parsing import indented, leniently
-from histfs.sources.elevenlabs.transcript import transcript_of
+from histfs.sources.elevenlabs.transcript import attachments_of, transcript_of
 from histfs.sources.elevenlabs.values import date_of, filled, number_of, string_of
 
 log = logging.getLogger(__name__)
@@ -87,8 +87,9 @@ def details_of(raw: bytes) -> Details:
         talking = "has_audio" not in fields and fields.get("status") in _TALKING
         has_audio = False if talking else None
     listed = "transcript" not in fields
-    text = _said_of(fields) if listed else transcript_of(fields.get("transcript"))
-    return Details(whole, text, final, has_audio)
+    turns = fields.get("transcript")
+    text = _said_of(fields) if listed else transcript_of(turns)
+    return Details(whole, text, final, has_audio, attachments_of(turns))
 
 
 def _said_of(fields: _Object) -> str | None:

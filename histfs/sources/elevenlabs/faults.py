@@ -55,7 +55,7 @@ def fault_of(
     kind = _kind(status, codes)
     if kind is MissingPermission and not _NAMED.search(message):
         said += f"; the request needs the permission {permission}"
-    return kind(said)
+    return Missing(said, codes) if kind is Missing else kind(said)
 
 
 def _kind(status: int, codes: set[str]) -> type[SourceError]:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,10 +17,12 @@ from histfs.audio.fill import Filling
 from histfs.cli.display import Display, counted, displayed
 from histfs.cli.exits import warn
 from histfs.cli.options import account_options, account_settings
+from histfs.core.attachments import named, part_of
 from histfs.core.errors import (
     OF_ALL,
     KeyRefused,
     Missing,
+    NoAttachment,
     NoAudio,
     NotOffered,
     NotReady,
@@ -30,6 +32,7 @@ from histfs.core.errors import (
     Unreachable,
 )
 from histfs.core.flights import Flights
+from histfs.core.item import Item
 from histfs.core.printable import shown
 from histfs.core.times import Zone
 from histfs.mounting import Collection, Filesystem, compose
@@ -40,13 +43,17 @@ PAUSES = (2, 4, 8, 16)
 #: What another try, a little later, may help.
 _PASSING = (RateLimited, ServerFailed, Unreachable)
 #: What there is no clip of, yet or at all.
-_NONE = (Missing, NoAudio, NotReady)
+_NONE = (Missing, NoAttachment, NoAudio, NotReady)
 
 log = logging.getLogger(__name__)
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--audio", is_flag=True, help="Fetch the clips, too: the newest, as many as fit.")
+@click.option(
+    "--audio",
+    is_flag=True,
+    help="Fetch the clips and attachments, too: the newest, as many as fit.",
+)
 @account_options
 def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Bring what is known of the history up to date, without a mount.
@@ -165,14 +172,16 @@ def _fetch_audio(
     filesystem: Filesystem, collections: Sequence[Collection], settings: Settings, display: Display
 ) -> int:
     """Fetch the newest clips that are not in the cache, and return how many failed."""
+    attached = {each.name: _attached(each) for each in collections}
     total = sum(each.store.total() for each in collections)
+    total += sum(len(parts) for each in attached.values() for parts in each.values())
     display.begin("Audio", total)
     done = fetched = failed = taken = 0
     full = False
     for collection in collections:
         filling = Filling(
             collection.audio,
-            collection.store.newest_first,
+            partial(_clips_of, collection, attached[collection.name]),
             settings.audio_cache_size - taken,
             settings.connections,
         )
@@ -192,6 +201,26 @@ def _fetch_audio(
         line += f"; {cached:,} of {total:,} fit into the cache: for more raise --audio-cache-size"
     display.end(f"{line}.")
     return failed
+
+
+def _attached(collection: Collection) -> Mapping[str, Sequence[Item]]:
+    """Return the attachments of the items that have some, by key, as the audio store knows them."""
+    fetcher = collection.fetcher
+    if fetcher is None or not collection.source.traits.attachments:
+        return {}
+    found: dict[str, Sequence[Item]] = {}
+    for item in collection.store.newest_first():
+        known = fetcher.known(item)
+        if known is not None and known.attachments:
+            found[item.key] = [part_of(item, each) for each in named(known.attachments).values()]
+    return found
+
+
+def _clips_of(collection: Collection, attached: Mapping[str, Sequence[Item]]) -> Iterator[Item]:
+    """Yield all that can be fetched of the items, newest first: each one's audio, and the rest."""
+    for item in collection.store.newest_first():
+        yield item
+        yield from attached.get(item.key, ())
 
 
 def _resumable(error: SourceError) -> SourceError:

@@ -68,7 +68,7 @@ class Simulator:
         self._access = access
         families = (
             HistoryApi(self._library, access),
-            ConvaiApi(self._conversations, access),
+            ConvaiApi(self._conversations, access, files=settings.attachments),
             ControlApi(
                 self._library,
                 self._conversations,

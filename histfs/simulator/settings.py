@@ -34,6 +34,8 @@ class Settings:
             bounded by is in it; the documentation doesn't say.
         audio_after: A recording that is being made is refused so many times before it is there;
             None is for ever.
+        attachments: Whether files that were sent in conversations can be had; a server that lacks
+            this doesn't know their address.
         latency: Seconds before each answer, at the start.
         bandwidth: Bytes per second of each answer, at the start; None is unlimited.
         chunked: Whether audio is sent chunked, without its length, at the start.
@@ -55,6 +57,7 @@ class Settings:
     keep_removed_cursors: bool = False
     inclusive_starts: bool = True
     audio_after: int | None = 2
+    attachments: bool = True
     latency: float = 0
     bandwidth: float | None = None
     chunked: bool = True

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from histfs.core.attachments import named, part_of
-from histfs.core.errors import CacheFailed, NoSpace, SourceError
+from histfs.core.errors import CacheFailed, NoAttachment, NoSpace, SourceError
 from histfs.core.files.base import ItemFile, ItemFolder
 from histfs.core.item import Attachment, Item
 from histfs.core.library import Library
@@ -99,8 +99,13 @@ class AttachmentFile:
         return self._name
 
     def size(self, item: Item, waiter: Waiter) -> int:
-        """Return the exact size once it is known, before that an estimate."""
-        return self._store.size(part_of(item, self._attachment), waiter)
+        """Return the exact size once it is known, before that, or without a file, an estimate."""
+        part = part_of(item, self._attachment)
+        try:
+            return self._store.size(part, waiter)
+        except NoAttachment:
+            # With exact sizes the store has just asked. rm(1) has to see what it unlinks.
+            return part.estimate
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open it; fetches it if its exact size is not known."""

@@ -263,7 +263,7 @@ def test_a_turn_in_which_tools_answer_alone_has_its_line():
         {"result_value": "no name"},
     ]
     turn = {"role": "agent", "message": None, "tool_results": results, "time_in_call_secs": 5}
-    said = "[00:05] agent: (lookup_order answers)\n               (transfer fails)"
+    said = "[00:05] agent: (lookup_order answers)\n        (transfer fails)"
     assert text_of(turn) == said
     assert text_of({**turn, "message": "Found it"}) == "[00:05] agent: Found it"
 
@@ -276,8 +276,8 @@ def test_files_are_named_behind_the_words_with_which_they_are_sent():
     turn = {"role": "user", "message": None, "time_in_call_secs": 12}
     files = [a_file("f1", "invoice.pdf"), a_file("f2", "in\nvoice\x1b.pdf")]
     assert text_of({**turn, "file_inputs": files[:1]}) == "[00:12] user: (sends invoice.pdf)"
-    shown = "[00:12] user: Here:\n              (sends invoice.pdf, in voice .pdf)"
-    assert text_of({**turn, "message": "Here:", "file_inputs": files}) == shown.replace(" .", ".")
+    shown = "[00:12] user: Here:\n        (sends invoice.pdf, in voice.pdf)"
+    assert text_of({**turn, "message": "Here:", "file_inputs": files}) == shown
 
 
 def test_files_are_found_in_whichever_field_the_server_has():

@@ -36,22 +36,20 @@ def transcript_of(turns: object) -> str | None:
 
 
 def attachments_of(turns: object) -> tuple[Attachment, ...]:
-    """Return the files that are sent in a transcript; one without an id can't be had.
+    """Return the files that are sent in a transcript, each once; one without an id can't be had.
 
     Args:
         turns: the transcript in the API's words.
     """
-    found = (
-        Attachment(
-            string_of(file.get("file_id")),
-            string_of(file.get("original_filename")),
-            string_of(file.get("mime_type")).partition(";")[0].strip().lower(),
-        )
-        for turn in (turns if isinstance(turns, list) else ())
-        if isinstance(turn, Mapping)
-        for file in _files(turn)
-    )
-    return tuple(attachment for attachment in found if attachment.id)
+    found: dict[str, Attachment] = {}
+    for turn in turns if isinstance(turns, list) else []:
+        for file in _files(turn) if isinstance(turn, Mapping) else []:
+            file_id, name = string_of(file.get("file_id")), string_of(file.get("original_filename"))
+            kind = string_of(file.get("mime_type")).partition(";")[0].strip().lower()
+            # A server may give the first file of a turn in both fields.
+            if file_id:
+                found.setdefault(file_id, Attachment(file_id, name, kind))
+    return tuple(found.values())
 
 
 def _files(turn: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

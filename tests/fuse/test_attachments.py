@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 
 import pytest
@@ -26,18 +27,18 @@ LONG = "é" * 600 + ".txt"
 WHOLE = {"summary.json", "meta.json", "text.txt", "audio.mp3", "files"}
 
 
-def sent(*files, message=None, role="user"):
+def sent(*files, url="https://elsewhere.example.invalid/secret"):
     """Return the fields of a conversation in which files are sent in one turn."""
     turn = {
-        "role": role,
-        "message": message,
+        "role": "user",
+        "message": None,
         "time_in_call_secs": 12,
         "file_inputs": [
             {
                 "file_id": file_id,
                 "original_filename": name,
                 "mime_type": kind,
-                "file_url": "https://elsewhere.example.invalid/secret",
+                "file_url": url,
             }
             for file_id, name, kind in files
         ],
@@ -235,6 +236,36 @@ def test_a_file_that_is_unlinked_alone_is_hidden_and_nothing_is_sent(
     assert server.counts[DELETE] == 0
     with mounted(server, tmp_path, binding) as mount:
         assert len(os.listdir(place_of(mount, key) / "files")) == 2
+
+
+def test_a_crawler_fetches_no_file(server, key, tmp_path, binding):
+    crawler = tmp_path / "tumblerd"
+    shutil.copy(shutil.which("cat"), crawler)
+    with mounted(server, tmp_path, binding) as mount:
+        item = place_of(mount, key)
+        assert subprocess.run([crawler, item / "text.txt"], capture_output=True).returncode == 1
+        (item / "text.txt").read_bytes()
+        file = item / "files/invoice.pdf"
+        assert b"denied" in subprocess.run([crawler, file], capture_output=True).stderr
+        assert server.counts[FILE] == 0
+        assert file.read_bytes() == subprocess.check_output([crawler, file])
+
+
+def test_the_address_beside_a_file_is_never_asked(tmp_path, binding):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as elsewhere,
+        Simulator(Settings(items=1)) as server,
+    ):
+        port = elsewhere.getsockname()[1]
+        fields = sent(("f1", "a.txt", "text/plain"), url=f"http://127.0.0.1:{port}/f1")
+        (key,) = server.conversations.add(status="done", fields=fields)
+        with mounted(server, tmp_path, binding) as mount:
+            item = place_of(mount, key)
+            assert (item / "files/a.txt").read_bytes() == content(server, key, "f1")
+            subprocess.run(["rm", "-r", item], check=True)
+        elsewhere.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            elsewhere.accept()
 
 
 def test_nothing_is_removed_from_a_read_only_mount(server, key, tmp_path, binding):

@@ -147,6 +147,9 @@ def test_a_conversation_is_called_after_the_first_title_that_it_has(fields, slug
         ({"analysis": {"call_successful": "failure"}}, {"outcome": ("failure", None)}),
         ({"analysis": None}, {"outcome": ("unknown", None)}),
         ({"metadata": {"phone_call": {"call_sid": "1/2@sip"}}}, {"call": ("1/2@sip", None)}),
+        ({"metadata": {"phone_call": {"call_id": "1/2@sip"}}}, {"call": ("1/2@sip", None)}),
+        ({"metadata": {"phone_call": {"call_id": "x", "call_sid": ""}}}, {"call": ("x", None)}),
+        ({"metadata": {"phone_call": {"call_id": "x", "call_sid": "y"}}}, {"call": ("y", None)}),
     ],
 )
 def test_the_facets_are_agent_outcome_and_call(fields, facets):

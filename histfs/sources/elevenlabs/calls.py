@@ -112,10 +112,9 @@ def _record(raw: bytes, fields: _Object, date: int) -> Record:
         "agent": Labelled(agent or name, name or None),
         "outcome": Labelled(string_of(_found(fields, "call_successful")) or "unknown", None),
     }
-    phone = _found(fields, "phone_call")
-    call = string_of(phone.get("call_sid")) if isinstance(phone, Mapping) else ""
-    if call:
-        facets["call"] = Labelled(call, None)
+    calls = _call_ids(_found(fields, "phone_call"))
+    if calls:
+        facets["call"] = Labelled(calls[0], None)
     return Record.of(
         _id(fields),
         date,
@@ -125,6 +124,14 @@ def _record(raw: bytes, fields: _Object, date: int) -> Record:
         content_type="audio/mpeg",
         estimate=call_bytes(number_of(_found(fields, "call_duration_secs"))),
     )
+
+
+def _call_ids(phone: object) -> list[str]:
+    """Return the ids of a telephone call: a carrier's ``call_sid``, and the ``call_id`` of SIP."""
+    if not isinstance(phone, Mapping):
+        return []
+    ids = (string_of(phone.get(name)) for name in ("call_sid", "call_id"))
+    return list(dict.fromkeys(filter(None, ids)))
 
 
 def _id(fields: _Object) -> str:

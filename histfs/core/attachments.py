@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import mimetypes
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -25,6 +24,18 @@ _ITEM_KEY_MAX, _FILE_KEY_MAX = 150, 64
 #: An extension that is kept whole when a long name is cut.
 _EXTENSION = re.compile(r"[A-Za-z0-9]{1,16}\Z")
 _UNNAMED = "attachment"
+#: Extensions for files that have no name. A table of the system's may be another one tomorrow.
+_EXTENSIONS = {
+    "application/pdf": ".pdf",
+    "application/json": ".json",
+    "image/gif": ".gif",
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "text/csv": ".csv",
+    "text/html": ".html",
+    "text/plain": ".txt",
+}
 
 
 def named(attachments: Iterable[Attachment]) -> dict[str, Attachment]:
@@ -92,13 +103,10 @@ def _choices(attachment: Attachment) -> Iterator[str]:
 def _split(attachment: Attachment) -> tuple[str, str]:
     """Return a safe stem of a name, and its extension with the dot, or nothing."""
     stem, dot, extension = attachment.name.rpartition(".")
-    if not (dot and component(stem) and _EXTENSION.match(extension)):
-        stem, extension = attachment.name, ""
-    stem = component(stem)
-    if not stem:
-        stem = _UNNAMED
-        extension = (mimetypes.guess_extension(attachment.content_type) or "").removeprefix(".")
-    return stem, extension and f".{extension}"
+    if dot and component(stem) and _EXTENSION.match(extension):
+        return component(stem), f".{extension}"
+    whole = component(attachment.name)
+    return (whole, "") if whole else (_UNNAMED, _EXTENSIONS.get(attachment.content_type, ""))
 
 
 def _joined(stem: str, end: str) -> str:

@@ -150,6 +150,17 @@ def test_rm_r_keeps_a_copy_of_each_file_and_sends_one_delete(server, key, tmp_pa
         assert file.read() == contents["f2"]
 
 
+def test_a_conversation_without_audio_goes_with_its_directory(server, tmp_path, binding):
+    (key,) = server.conversations.add(status="done", fields={**INVOICE, "has_audio": False})
+    with mounted(server, tmp_path, binding) as mount:
+        item = place_of(mount, key)
+        (item / "text.txt").read_bytes()
+        assert set(os.listdir(item)) == WHOLE - {"audio.mp3"}
+        subprocess.run(["rm", "-r", item], check=True)
+        assert server.counts[DELETE] == 1
+    assert len(list(tmp_path.glob("trash/*/files/*"))) == 2
+
+
 @pytest.mark.parametrize("first", ["audio.mp3", "files"])
 def test_whatever_goes_first_one_delete_is_sent(server, key, tmp_path, binding, first):
     with mounted(server, tmp_path, binding) as mount:

@@ -13,10 +13,12 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from histfs.audio.files import Descriptor, translated
 from histfs.audio.part import Part
 from histfs.audio.shelf import Clips
+from histfs.core.attachments import is_binary
 from histfs.core.errors import (
     BadAnswer,
     DeadlineExceeded,
@@ -28,7 +30,7 @@ from histfs.core.errors import (
 )
 from histfs.core.item import Item
 from histfs.core.limiter import prioritised
-from histfs.core.source import Source
+from histfs.core.source import AudioStream, Source, attachment_of
 from histfs.core.waiting import Waiter
 
 #: How often a clip is asked for when its body breaks.
@@ -47,7 +49,7 @@ class Download:
     """The flight of one clip.
 
     Args:
-        item: whose audio to fetch.
+        item: whose audio to fetch, or which attachment.
         source: where to fetch it.
         disk: where to put it.
         landed: called with the exact size in bytes and the SHA-256 once the clip is whole and in
@@ -229,14 +231,14 @@ class Download:
         tries = 0
         while True:
             tries += 1
-            with self._source.audio(self._item.id) as stream:
+            with self._open() as stream:
                 try:
                     size, hashed = 0, hashlib.sha256()
                     if stream.length == 0:
-                        raise BadAnswer("the audio is empty")
+                        raise BadAnswer("nothing came: what was asked for is empty")
                     for chunk in stream.chunks():
                         if not size:
-                            _expect_no_page(chunk)
+                            self._look_at(chunk)
                             self._begin(part, stream.length)
                         if self._makes_room:
                             raise GivenUp("another download needs the place")
@@ -249,6 +251,17 @@ class Download:
                     if tries == _TRIES:
                         raise
                     log.info("the audio of %s broke (%s): trying again", self._item.key, error)
+
+    def _open(self) -> AbstractContextManager[AudioStream]:
+        item = self._item
+        if item.attachment is not None:
+            return attachment_of(self._source, item.id, item.attachment)
+        return self._source.audio(item.id)
+
+    def _look_at(self, beginning: bytes) -> None:
+        """Refuse what can't be what was asked for; an attachment may well be a web page."""
+        if self._item.attachment is None or is_binary(self._item.content_type):
+            _expect_no_page(beginning)
 
     def _begin(self, part: Part, length: int | None) -> None:
         if length is not None:
@@ -279,10 +292,10 @@ class Download:
         if size < self._received:
             raise Rejected("the audio changed while it was fetched")
         if not size:
-            raise BadAnswer("the audio is empty")
+            raise BadAnswer("nothing came: what was asked for is empty")
 
 
 def _expect_no_page(beginning: bytes) -> None:
     """Refuse what is no audio, whatever its type says."""
     if _PAGE.match(beginning):
-        raise BadAnswer("the audio is a web page, or an error message")
+        raise BadAnswer("what came is a web page, or an error message")

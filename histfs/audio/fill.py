@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from histfs.audio.store import CachedAudio
-from histfs.core.errors import OF_ALL, Missing, NoAudio, NoSpace, SourceError
+from histfs.core.errors import OF_ALL, Missing, NoAttachment, NoAudio, NoSpace, SourceError
 from histfs.core.flights import Flights
 from histfs.core.item import Item
 from histfs.core.waiting import Waiter
@@ -60,7 +60,8 @@ class Filling:
 
     Args:
         audio: the cache; fetches.
-        items: gives all items, newest first, each time that it is called.
+        items: gives all items, newest first, each time that it is called; the attachments of one,
+            as the store knows them, follow it.
         cap: bytes that the cache may hold.
         threads: how many clips are fetched at once.
 
@@ -146,7 +147,7 @@ class Filling:
         return Clip(item, size, fetched=True)
 
     def _failed(self, item: Item, error: SourceError) -> None:
-        if isinstance(error, (Missing, NoAudio)):
+        if isinstance(error, (Missing, NoAudio, NoAttachment)):
             log.info("there is no audio of %s: %s", item.key, error)
             return
         log.warning("the audio of %s can't be fetched: %s", item.key, error)

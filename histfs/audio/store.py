@@ -1,5 +1,8 @@
 """The audio store: what is on disk, what is on its way, and what is yet to be fetched.
 
+It keeps attachments in the same way as clips: `histfs.core.attachments.part_of` makes an `Item` of
+each, which says by `Item.attachment` what is to be fetched.
+
 Threads: any number at once. `_lock` guards the tables of downloads and of handles and the sizes
 learnt lately; a handle's own `_lock` guards which file it reads. Neither is held while anybody
 waits.
@@ -239,7 +242,9 @@ class CachedAudio:
 
     def reading(self, item: Item, waiter: Waiter) -> None:
         """Note that somebody begins to read a clip; the next ones are fetched."""
-        self._ahead.used(item, waiter.may_fetch)
+        # Attachments have no order in which they are read.
+        if item.attachment is None:
+            self._ahead.used(item, waiter.may_fetch)
 
     def closed(self, key: str, handle: _Handle) -> None:
         """Forget a handle."""
@@ -257,7 +262,13 @@ class CachedAudio:
 
     def _exact_size(self, item: Item) -> int | None:
         """Return the newest size that is known; called with `_lock` held."""
-        return self._learnt.get(item.key, item.size)
+        size = self._learnt.get(item.key, item.size)
+        if size is None and item.attachment is not None:
+            # No row of a listing tells the size of an attachment, as it does for a clip.
+            was = self._fingerprint(item.key)
+            if was is not None:
+                size = self._learnt[item.key] = was.size
+        return size
 
     def _told(self, item: Item, size: int) -> int:
         """Remember, and return, the size that whoever opens a clip is told before it is whole."""

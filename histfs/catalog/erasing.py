@@ -23,6 +23,7 @@ from pathlib import Path
 
 from histfs.catalog import details, schema, undated
 from histfs.catalog.packing import Packer, dictionary_of
+from histfs.core.attachments import MARK, key_prefix
 
 #: Seconds for which a key is noted as gone: a download may end, and put its clip in place, when the
 #: item is gone already.
@@ -59,7 +60,8 @@ def erase(db: sqlite3.Connection, keys: Collection[str], labels: Iterable[str], 
         return
     details.drop(db, keys)
     undated.drop(db, keys)
-    given = json.dumps(list(keys))
+    keys = [*keys, *attachments(db, keys)]
+    given = json.dumps(keys)
     db.execute(f"DELETE FROM audio WHERE key {_AMONG}", (given,))
     rows = [(key, now) for key in keys]
     db.executemany("INSERT OR REPLACE INTO gone VALUES (?, ?, 0)", rows)
@@ -69,6 +71,18 @@ def erase(db: sqlite3.Connection, keys: Collection[str], labels: Iterable[str], 
     if emptied.rowcount:
         db.execute("INSERT INTO words (words) VALUES ('delete-all')")
     _mark_unclean(db)
+
+
+def attachments(db: sqlite3.Connection, keys: Iterable[str]) -> list[str]:
+    """Return the keys under which the audio store has the attachments of items."""
+    found = []
+    for key in keys:
+        prefix = key_prefix(key)
+        # The character behind the mark in the order of keys ends the range.
+        until = prefix[:-1] + chr(ord(MARK) + 1)
+        rows = db.execute("SELECT key FROM audio WHERE key >= ? AND key < ?", (prefix, until))
+        found += [part for (part,) in rows]
+    return found
 
 
 def there(db: sqlite3.Connection, keys: Collection[str]) -> set[str]:
@@ -111,11 +125,20 @@ def listed(db: sqlite3.Connection, keys: Iterable[str]) -> None:
 
 
 def landed(db: sqlite3.Connection, key: str) -> bool:
-    """Note that the audio of an item has come, and say whether the item is gone.
+    """Note that a clip or an attachment of an item has come, and say whether the item is gone.
 
-    A clip that comes too late is dropped like those that were there before.
+    What comes too late is dropped like what was there before.
+
+    Args:
+        db: within a transaction.
+        key: under which the audio store has it.
     """
-    return db.execute("UPDATE gone SET swept = 0 WHERE key = ?", (key,)).rowcount > 0
+    late = db.execute(
+        "INSERT OR REPLACE INTO gone SELECT ?1, at, 0 FROM gone WHERE key IN (?1, ?2)"
+        " ORDER BY key = ?1 DESC LIMIT 1",
+        (key, key.partition(MARK)[0]),
+    )
+    return late.rowcount > 0
 
 
 def unswept(db: sqlite3.Connection) -> bool:

@@ -308,6 +308,11 @@ class Store:
         rows = self._files.rows("SELECT size, sha256 FROM audio WHERE key = ?", (key,))
         return next((Fingerprint(*row) for row in rows), None)
 
+    def attachments_of(self, key: str) -> list[str]:
+        """Return the keys under which the audio store has the attachments of an item."""
+        with self._files.transaction() as db:
+            return erasing.attachments(db, [key])
+
     def total(self) -> int:
         """Return the number of all items."""
         ((count,),) = self._files.rows("SELECT items FROM changes")

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,10 +18,12 @@ from histfs.catalog.fetching import Fetcher
 from histfs.cli.display import Display, counted, displayed
 from histfs.cli.exits import warn
 from histfs.cli.options import account_options, account_settings
+from histfs.core.attachments import named, part_of
 from histfs.core.errors import (
     OF_ALL,
     KeyRefused,
     Missing,
+    NoAttachment,
     NoAudio,
     NotOffered,
     NotReady,
@@ -45,13 +47,17 @@ PATIENCE = 240.0
 #: What another try, a little later, may help.
 _PASSING = (RateLimited, ServerFailed, Unreachable)
 #: What there is no clip of, yet or at all.
-_NONE = (Missing, NoAudio, NotReady)
+_NONE = (Missing, NoAttachment, NoAudio, NotReady)
 
 log = logging.getLogger(__name__)
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--audio", is_flag=True, help="Fetch the clips, too: the newest, as many as fit.")
+@click.option(
+    "--audio",
+    is_flag=True,
+    help="Fetch the clips and attachments, too: the newest, as many as fit.",
+)
 @account_options
 def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Bring what is known of the history up to date, without a mount.
@@ -237,7 +243,9 @@ def _fetch_audio(
         SourceError: not single clips failed, but the server, or the way to it.
         NoSpace, CacheFailed: they can't be kept.
     """
+    attached = {each.name: _attached(each) for each in collections}
     total = sum(each.store.total() for each in collections)
+    total += sum(len(parts) for each in attached.values() for parts in each.values())
     display.begin("Audio", total)
     failed: list[SourceError] = []
     done = fetched = taken = 0
@@ -250,7 +258,9 @@ def _fetch_audio(
             def came_to(seen: int, came: int, done: int = done, before: int = fetched) -> None:
                 display.move(done + seen, f"{before + came:,} fetched")
 
-            filled = _fill(collection, room, settings.connections, came_to)
+            filled = _fill(
+                collection, attached[collection.name], room, settings.connections, came_to
+            )
             if filled.fetched:
                 tries.progressed()
             fetched += filled.fetched
@@ -294,12 +304,17 @@ class _Filled(NamedTuple):
 
 
 def _fill(
-    collection: Collection, room: int, threads: int, came_to: Callable[[int, int], None]
+    collection: Collection,
+    attached: Mapping[str, Sequence[Item]],
+    room: int,
+    threads: int,
+    came_to: Callable[[int, int], None],
 ) -> _Filled:
     """Fetch the clips of a collection that are not in the cache.
 
     Args:
         collection: whose clips.
+        attached: its attachments, from `_attached`.
         room: bytes that they may take.
         threads: how many are waited for at once.
         came_to: takes the number of clips so far, and of those that were fetched.
@@ -307,7 +322,7 @@ def _fill(
     Raises:
         SourceError: what another try does not help.
     """
-    filling = Filling(collection.audio, collection.store.newest_first, room, threads)
+    filling = Filling(collection.audio, partial(_clips_of, collection, attached), room, threads)
     seen = came = 0
     failed: list[SourceError] = []
     stopped: SourceError | None = None
@@ -329,6 +344,26 @@ def _kind_of(failed: Sequence[SourceError]) -> type[SourceError]:
     """Return what errors have in common, which decides the exit status."""
     kinds = {type(error) for error in failed}
     return kinds.pop() if len(kinds) == 1 else SourceError
+
+
+def _attached(collection: Collection) -> Mapping[str, Sequence[Item]]:
+    """Return the attachments of the items that have some, by key, as the audio store knows them."""
+    fetcher = collection.fetcher
+    if fetcher is None or not collection.source.traits.attachments:
+        return {}
+    found: dict[str, Sequence[Item]] = {}
+    for item in collection.store.newest_first():
+        known = fetcher.known(item)
+        if known is not None and known.attachments:
+            found[item.key] = [part_of(item, each) for each in named(known.attachments).values()]
+    return found
+
+
+def _clips_of(collection: Collection, attached: Mapping[str, Sequence[Item]]) -> Iterator[Item]:
+    """Yield all that can be fetched of the items, newest first: each one's audio, and the rest."""
+    for item in collection.store.newest_first():
+        yield item
+        yield from attached.get(item.key, ())
 
 
 def _resumable(error: SourceError) -> SourceError:

@@ -23,7 +23,8 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, an obj
 def trash() -> None:
     """Look after the copies of what was deleted.
 
-    An item that is deleted through a mount is copied here first: its audio, its text, its metadata.
+    An item that is deleted through a mount is copied here first: its audio, its text, its metadata,
+    and the files of a conversation.
     """
 
 

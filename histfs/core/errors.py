@@ -15,6 +15,7 @@ HistfsError
 │   ├── Missing                 404: no such item
 │   ├── NotReady                what is asked for is still being made
 │   ├── NoAudio                 an item that has none
+│   ├── NoAttachment            an attachment that the server has deleted, for certain
 │   └── PluginFailed            a source, a view or a file of another package has a fault
 ├── NotComplete                 what was asked for is not completely known yet
 ├── DeadlineExceeded            the call's time is over
@@ -35,6 +36,7 @@ HistfsError
 from __future__ import annotations
 
 import errno
+from collections.abc import Collection
 
 
 class HistfsError(Exception):
@@ -104,7 +106,17 @@ class RateLimited(SourceError):
 
 
 class Missing(SourceError):
-    """The server knows no such item."""
+    """The server knows no such item.
+
+    Args:
+        message: one line for a person.
+        codes: the API's own words for it. None came from a server, or a proxy, that answers so to
+            every address it doesn't know.
+    """
+
+    def __init__(self, message: str = "", codes: Collection[str] = ()) -> None:
+        super().__init__(message)
+        self.codes = frozenset(codes)
 
 
 class NotReady(SourceError):
@@ -113,6 +125,13 @@ class NotReady(SourceError):
 
 class NoAudio(SourceError):
     """The item has no audio, and will have none."""
+
+
+class NoAttachment(SourceError):
+    """The server has the item, but not one of its attachments any more, and says so clearly.
+
+    Like other failures it is an I/O error for whoever reads the file: the transcript names it.
+    """
 
 
 class PluginFailed(SourceError):

@@ -22,7 +22,7 @@ from histfs.core.index import Index, Listed
 from histfs.core.item import Details, Item, Record
 from histfs.core.names import is_component
 from histfs.core.printable import shown
-from histfs.core.source import AudioStream, Page, Source, Traits
+from histfs.core.source import AudioStream, Page, Source, Traits, attachment_of
 from histfs.core.views import View
 from histfs.core.views.base import At
 from histfs.core.waiting import Waiter
@@ -117,6 +117,17 @@ class _GuardedSource(_Guarded):
         with contextlib.ExitStack() as stack:
             source = cast(Source, self._plugin)
             stream = self._run("audio", lambda: stack.enter_context(source.audio(item_id)))
+            yield cast(AudioStream, _Guarded(stream, self._name))
+
+    @contextlib.contextmanager
+    def attachment(self, item_id: str, attachment_id: str) -> Iterator[AudioStream]:
+        """Open an attachment of an item."""
+        with contextlib.ExitStack() as stack:
+            source = cast(Source, self._plugin)
+            stream = self._run(
+                "attachment",
+                lambda: stack.enter_context(attachment_of(source, item_id, attachment_id)),
+            )
             yield cast(AudioStream, _Guarded(stream, self._name))
 
     def _call(self, method: str, *args: object, **kwargs: object) -> Any:  # noqa: ANN401

@@ -39,6 +39,8 @@ class Item:
         revision: a checksum of the raw object: another revision, another ``meta.json``.
         size: the exact bytes of its audio, None while they are not known; what a source says of it
             is passed over: the clip itself tells.
+        attachment: the id of one attachment, where this stands for that instead of for the audio
+            (`attachments.part_of`); None for the item itself.
     """
 
     id: str
@@ -50,6 +52,22 @@ class Item:
     estimate: int
     revision: int
     size: int | None = None
+    attachment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that somebody sent in a conversation.
+
+    Attributes:
+        id: the API's own id of the file; unique within its item.
+        name: the file's original name, unchecked: it may be empty, or hold anything.
+        content_type: its media type, lower case, without parameters; may be empty.
+    """
+
+    id: str
+    name: str
+    content_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +83,7 @@ class Details:
         final: whether it is what it will be: a conversation that goes on isn't.
         has_audio: whether there is audio, now or later; None where that isn't said.
         callers: user ids and telephone numbers of the people who called, as the API gives them.
+        attachments: the files that were sent, in the order in which they were.
     """
 
     raw: bytes
@@ -73,6 +92,7 @@ class Details:
     has_audio: bool | None = None
     callers: frozenset[str] = frozenset()
     words: str | None = None
+    attachments: tuple[Attachment, ...] = ()
 
     @property
     def silent(self) -> bool:

@@ -92,7 +92,7 @@ def slug_of(text: str | None) -> str:
     words = _joined(piece[:_ENOUGH])
     if len(words) <= _SLUG_CHARACTERS and len(piece) > _ENOUGH:
         words = _joined(piece)
-    slug = _cut(words[:_SLUG_CHARACTERS], _SLUG_BYTES)
+    slug = cut(words[:_SLUG_CHARACTERS], _SLUG_BYTES)
     if slug != words and words[len(slug)] != "-" and "-" in slug:
         slug = slug[: slug.rindex("-")]  # the last word is not whole
     return slug or _UNTITLED
@@ -114,7 +114,7 @@ def item_name(moment: int, slug: str, key: str, zone: Zone) -> str:
         zone: the zone in which the time is shown.
     """
     room = NAME_MAX - _STAMP - 2 - len(key)
-    return f"{zone.stamp(moment)}_{_cut(slug, room)}_{key}"
+    return f"{zone.stamp(moment)}_{cut(slug, room)}_{key}"
 
 
 def key_in(name: str) -> str | None:
@@ -190,7 +190,7 @@ def name_directories(names: dict[str, str], things: Iterable[Labelled], nothing:
 def component(label: str) -> str:
     """Turn a text into one path component; empty when nothing of it can be shown."""
     shown = "".join(_shown(c) for c in unicodedata.normalize("NFC", label[:300]))
-    return _cut(" ".join(shown.split()).lstrip(".- "), NAME_MAX).rstrip(". ")
+    return cut(" ".join(shown.split()).lstrip(".- "), NAME_MAX).rstrip(". ")
 
 
 def is_component(name: object) -> bool:
@@ -220,10 +220,10 @@ def _shown(character: str) -> str:
 
 def suffixed(name: str, suffix: str) -> str:
     """Return a name with something in brackets behind it, which the name makes room for."""
-    return f"{_cut(name, NAME_MAX - len(suffix) - 3).rstrip('. ')} ({suffix})"
+    return f"{cut(name, NAME_MAX - len(suffix) - 3).rstrip('. ')} ({suffix})"
 
 
-def _cut(text: str, limit: int) -> str:
+def cut(text: str, limit: int) -> str:
     """Cut a text to ``limit`` bytes of UTF-8 without breaking a character."""
     raw = text.encode()
     return text if len(raw) <= limit else raw[:limit].decode(errors="ignore")

@@ -117,7 +117,7 @@ class Removal:
     def delete(
         self,
         item: Item,
-        file: ItemFile | None,
+        files: Iterable[ItemFile],
         name: str,
         directories: Iterable[tuple[str, ...]],
         waiter: Waiter,
@@ -128,8 +128,9 @@ class Removal:
 
         Args:
             item: what to delete.
-            file: whose unlinking asked for it; None when it was the directory's.
-            name: of that file.
+            files: those that may have to be read after the item is gone: the one whose unlinking
+                asked for it, and what stands in the item's folders.
+            name: of the file whose unlinking asked for it; empty when it was the directory's.
             directories: paths of the directories that hold the item or a link to it, from the
                 root; of those in one view its home comes first.
             waiter: for how long to wait; the request goes on when it gives up.
@@ -141,7 +142,7 @@ class Removal:
         """
         held = list(directories)
         try:
-            missing = self._prepare(item, file, waiter)
+            missing = self._prepare(item, files, waiter)
         except HistfsError:
             self._show(item)
             raise
@@ -183,14 +184,14 @@ class Removal:
         with self._lock:
             self._emptied.pop(path, None)
 
-    def _prepare(self, item: Item, file: ItemFile | None, waiter: Waiter) -> Missing | None:
+    def _prepare(self, item: Item, files: Iterable[ItemFile], waiter: Waiter) -> Missing | None:
         """Have on this machine what will be needed of an item that is about to be deleted.
 
         Returns:
             Why a part of it can't be copied; None when all of it can.
         """
-        with contextlib.suppress(Missing, NoAudio):  # where there is none nobody loses any
-            if file is not None:
+        for file in files:
+            with contextlib.suppress(Missing, NoAudio):  # where there is none nobody loses any
                 file.before_delete(item, waiter)
         try:
             self._archive.prepare(item, waiter)

@@ -5,6 +5,7 @@
     /VIEW/…/ITEM                    an item's directory in the first view, elsewhere a link to it;
                                     a link, too, where the first view shows it once more
     /VIEW/…/ITEM/FILE               an item file
+    /VIEW/…/ITEM/FOLDER/FILE        a file in one of an item's folders
 
 A walk asks for the same directory again and again, once for each file in it, and the next walk
 does: what a path stood for is kept for as long as nothing has changed that it depends on. The size
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from histfs.core.errors import NameTooLong, NoSuchPath, NotADirectory
-from histfs.core.files import ItemFile, by_name
+from histfs.core.files import ItemFile, ItemFolder, by_name
 from histfs.core.index import Index
 from histfs.core.item import Item
 from histfs.core.names import NAME_MAX, item_name, key_in, moments_in
@@ -71,14 +72,24 @@ class ItemDirectory:
 
 @dataclass(frozen=True, slots=True)
 class ItemFileNode:
-    """One file of an item."""
+    """One file of an item, and its path in the item's directory."""
 
     item: Item
     file: ItemFile
     name: str
 
 
-Node = Root | Directory | ItemDirectory | ItemFileNode
+@dataclass(frozen=True, slots=True)
+class ItemFolderNode:
+    """A folder in an item's directory, its name there, and its whole path."""
+
+    item: Item
+    folder: ItemFolder
+    name: str
+    path: Path
+
+
+Node = Root | Directory | ItemDirectory | ItemFolderNode | ItemFileNode
 
 
 class _Known(NamedTuple):
@@ -155,12 +166,13 @@ class Resolver:
         node = self._directory(view, parts[: bottom + 1], waiter)
         if len(parts) <= bottom + 1:
             return node
-        if not isinstance(node, ItemDirectory) or node.is_link or len(parts) > bottom + 2:
+        if not isinstance(node, ItemDirectory) or node.is_link:
             raise NotADirectory(path)
-        found = self._file_in(node, parts[-1])
+        name, *rest = parts[bottom + 1 :]
+        found = self._file_in(node, name) or self._folder_in(node, name, waiter)
         if found is None:
             raise NoSuchPath(path)
-        return found
+        return self._below(found, rest, path)
 
     def links(self, view: View) -> bool:
         """Say whether a view shows links alone: one that doesn't show every item always does."""
@@ -180,12 +192,53 @@ class Resolver:
             return named
         return {name: file for name, file in named.items() if name not in hidden}
 
-    def _file_in(self, node: Node | None, name: str) -> ItemFileNode | None:
+    def members_of(self, node: ItemFolderNode) -> dict[str, ItemFileNode]:
+        """Return the files that a folder of an item shows, by their names in the folder."""
+        hidden = self._removal.hidden(node.item)
+        members = node.folder.members(node.item)
+        nodes = {
+            name: ItemFileNode(node.item, file, f"{node.name}/{name}")
+            for name, file in members.items()
+        }
+        return {name: each for name, each in nodes.items() if each.name not in hidden}
+
+    def _file_in(self, node: Node | None, name: str) -> ItemFolderNode | ItemFileNode | None:
         """Return a file of an item, if it is its directory, and there is such a file."""
         if not isinstance(node, ItemDirectory) or node.is_link:
             return None
         file = self.files_of(node.item).get(name)
+        if isinstance(file, ItemFolder):
+            return ItemFolderNode(node.item, file, name, (*node.path, name))
         return None if file is None else ItemFileNode(node.item, file, name)
+
+    def _folder_in(
+        self, node: ItemDirectory, name: str, waiter: Waiter
+    ) -> ItemFolderNode | ItemFileNode | None:
+        """Return a folder of an item of which it wasn't known yet whether there is one.
+
+        No listing shows it before that is known; but who asks for it by its name wants to know.
+        """
+        item = node.item
+        for file in self._files:
+            if isinstance(file, ItemFolder) and file.name == name:
+                unknown = self._index.full_revision(item) is None
+                if unknown and self._removal.lingering(item.key) is None:
+                    file.settle(item, waiter)
+                    return self._file_in(node, name)
+        return None
+
+    def _below(
+        self, found: ItemFolderNode | ItemFileNode, rest: Sequence[str], path: str
+    ) -> ItemFolderNode | ItemFileNode:
+        """Return what the rest of a path leads to from something in an item's directory."""
+        if not rest:
+            return found
+        if isinstance(found, ItemFileNode):
+            raise NotADirectory(path)
+        member = self.members_of(found).get(rest[0])
+        if member is None:
+            raise NoSuchPath(path)
+        return self._below(member, rest[1:], path)
 
     def _directory(self, view: View, parts: Path, waiter: Waiter) -> Directory | ItemDirectory:
         """Return the directory of a view, or of an item, that has a path."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
+from histfs.core.errors import NotOffered
 from histfs.core.item import Details, Record
 from histfs.core.times import ALWAYS, Span
 
@@ -45,6 +46,8 @@ class Traits:
             item's time, may differ from the items' dates. Listings are exact within it; where the
             order is worse a list is read to its end.
         summaries: whether it lists less of an item than `Source.get` returns.
+        attachments: whether its items can have attachments (`Details.attachments`); it is an
+            `AttachmentSource` then.
         views: the views that show its items when nobody has chosen others.
         files: the same for the files of an item.
         reading: how objects are read; None for a source that has never read them otherwise.
@@ -55,6 +58,7 @@ class Traits:
     page_size: int = 1000
     disorder: int = 0
     summaries: bool = False
+    attachments: bool = False
     views: tuple[str, ...] = ("by-date",)
     files: tuple[str, ...] = ("meta", "text", "audio")
     reading: Reading | None = None
@@ -110,7 +114,7 @@ class Page:
 
 
 class AudioStream(Protocol):
-    """An answer with audio in it, while it is being read."""
+    """An answer with audio, or an attachment, in it, while it is being read."""
 
     @property
     def length(self) -> int | None:
@@ -161,3 +165,29 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of the connections; calls under way may fail."""
+
+
+class AttachmentSource(Source, Protocol):
+    """A source whose items can have attachments, as its traits say."""
+
+    def attachment(self, item_id: str, attachment_id: str) -> AbstractContextManager[AudioStream]:
+        """Open an attachment of an item.
+
+        `NoAttachment` when the server says for certain that the item is there, and the attachment
+        is not any more: the item may then be deleted without a copy of it. `Missing` when there is
+        no such item.
+        """
+
+
+def attachment_of(
+    source: Source, item_id: str, attachment_id: str
+) -> AbstractContextManager[AudioStream]:
+    """Open an attachment of an item, of whatever source.
+
+    Raises:
+        NotOffered: the source has none.
+        SourceError: as `AttachmentSource.attachment`.
+    """
+    if not source.traits.attachments:
+        raise NotOffered("the source has no attachments")
+    return cast(AttachmentSource, source).attachment(item_id, attachment_id)

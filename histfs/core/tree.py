@@ -24,7 +24,7 @@ from histfs.core.errors import (
     NotPermitted,
     PluginFailed,
 )
-from histfs.core.files import ItemFile
+from histfs.core.files import ItemFile, ItemFolder
 from histfs.core.index import Index, Listed
 from histfs.core.item import Facets, Item
 from histfs.core.names import item_name
@@ -42,6 +42,7 @@ from histfs.core.resolving import (
     Directory,
     ItemDirectory,
     ItemFileNode,
+    ItemFolderNode,
     Path,
     Resolver,
     Root,
@@ -126,17 +127,25 @@ class Tree:
                     size = len(self._target(node, waiter).encode())
                     return Attributes(stat.S_IFLNK, self._inode(node), 1, size, node.item.date)
                 return directory(self._inode(node), node.item.date)
+            case ItemFolderNode():
+                return directory(self._inode_of("folder", *node.path), node.item.date)
             case ItemFileNode():
                 return self._stat_file(node, waiter)
 
     def stat_files(self, path: str, waiter: Waiter) -> dict[str, Attributes]:
         """Return the attributes of an item's files by name, as far as they can be told."""
         node = self._resolve(path, waiter)
-        found: dict[str, Attributes] = {}
+        files: dict[str, ItemFileNode] = {}
         if isinstance(node, ItemDirectory) and not node.is_link:
             for name, file in self._files_of(node.item).items():
-                with contextlib.suppress(HistfsError):
-                    found[name] = self._stat_file(ItemFileNode(node.item, file, name), waiter)
+                if not isinstance(file, ItemFolder):
+                    files[name] = ItemFileNode(node.item, file, name)
+        elif isinstance(node, ItemFolderNode):
+            files = self._resolver.members_of(node)
+        found: dict[str, Attributes] = {}
+        for name, each in files.items():
+            with contextlib.suppress(HistfsError):
+                found[name] = self._stat_file(each, waiter)
         return found
 
     def listdir(self, path: str, waiter: Waiter) -> Sequence[Entry]:
@@ -156,8 +165,15 @@ class Tree:
                 return self._list_view(node, waiter)
             case ItemDirectory(is_link=False):
                 return [
-                    Entry(name, stat.S_IFREG, self._file_inode(node.item, name))
-                    for name in self._files_of(node.item)
+                    Entry(name, stat.S_IFDIR, self._inode_of("folder", *node.path, name))
+                    if isinstance(file, ItemFolder)
+                    else Entry(name, stat.S_IFREG, self._file_inode(node.item, name))
+                    for name, file in self._files_of(node.item).items()
+                ]
+            case ItemFolderNode():
+                return [
+                    Entry(name, stat.S_IFREG, self._file_inode(node.item, member.name))
+                    for name, member in self._resolver.members_of(node).items()
                 ]
             case _:
                 raise NotADirectory(path)
@@ -172,7 +188,7 @@ class Tree:
     def item(self, path: str, waiter: Waiter) -> tuple[Item, Facets] | None:
         """Return whose directory, link or file a path is, as far as it is known; None for none."""
         node = self._resolve(path, waiter)
-        if not isinstance(node, ItemDirectory | ItemFileNode):
+        if not isinstance(node, ItemDirectory | ItemFolderNode | ItemFileNode):
             return None
         return node.item, self._index.facets(node.item)
 
@@ -191,8 +207,9 @@ class Tree:
             # A view's link stays for as long as the item does; directories are for rmdir.
             raise NotPermitted(path)
         if node.file.deletes and self._removal.lingering(node.item.key) is None:
+            files = [node.file, *self._attached(node.item)]
             places = self._places(node.item)
-            self._removal.delete(node.item, node.file, node.name, places, waiter)
+            self._removal.delete(node.item, files, node.name, places, waiter)
         else:
             self._removal.hide(node.item, node.name)
 
@@ -202,12 +219,20 @@ class Tree:
         match node:
             case ItemDirectory(is_link=False):
                 lingers = self._removal.lingering(node.item.key) is not None
-                if self._files_of(node.item) or not (lingers or self._removal.hidden(node.item)):
+                left = self._files_of(node.item).values()
+                # A folder may have shown up after `rm -r` read the directory, when the details were
+                # fetched for the copy: what is left of a deleted item is its files alone.
+                kept = any(not (lingers and isinstance(file, ItemFolder)) for file in left)
+                if kept or not (lingers or self._removal.hidden(node.item)):
                     raise DirectoryNotEmpty(path)
                 if not lingers:
                     # All its files were unlinked, and none was one that deletes: it has no audio.
-                    self._removal.delete(node.item, None, "", self._places(node.item), waiter)
+                    self._removal.delete(node.item, (), "", self._places(node.item), waiter)
                 self._removal.remove(node.item)
+            case ItemFolderNode():
+                if self._resolver.members_of(node):
+                    raise DirectoryNotEmpty(path)
+                self._removal.hide(node.item, node.name)
             case Directory():
                 if node.view.newest(node.at, self._index) is not None or not node.at:
                     raise DirectoryNotEmpty(path)
@@ -223,6 +248,8 @@ class Tree:
         match node:
             case Root() | Directory():
                 raise IsADirectory(path)
+            case ItemFolderNode():
+                raise NotPermitted(path)
             case ItemFileNode(file=file) if not file.deletes:
                 raise NotPermitted(path)
             case ItemDirectory(is_link=True):
@@ -231,10 +258,21 @@ class Tree:
         if self._removal.lingering(item.key) is not None:
             raise NoSuchPath(path)
         # An item without audio goes with its directory.
-        files = [*self._files_of(item).items(), ("", None)]
-        name, deleting = next(each for each in files if each[1] is None or each[1].deletes)
-        self._removal.delete(item, deleting, name, self._places(item), waiter)
+        deleting = [(name, file) for name, file in self._files_of(item).items() if file.deletes]
+        name = deleting[0][0] if deleting else ""
+        files = [file for _, file in deleting[:1]]
+        self._removal.delete(item, files, name, self._places(item), waiter)
         self._removal.remove(item)
+
+    def _attached(self, item: Item) -> list[ItemFile]:
+        """Return the files in an item's folders that were not unlinked."""
+        nodes = [
+            member
+            for name, file in self._files_of(item).items()
+            if isinstance(file, ItemFolder)
+            for member in self._resolver.members_of(ItemFolderNode(item, file, name, ())).values()
+        ]
+        return [node.file for node in nodes]
 
     def _stat_file(self, node: ItemFileNode, waiter: Waiter) -> Attributes:
         try:

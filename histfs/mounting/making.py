@@ -12,7 +12,7 @@ from histfs.core.files import ItemFile
 from histfs.core.guard import guarded, lacks, reason
 from histfs.core.library import Library
 from histfs.core.names import is_component
-from histfs.core.source import Source, Traits
+from histfs.core.source import AttachmentSource, Source, Traits
 from histfs.core.times import Zone
 from histfs.core.views import View
 from histfs.plugins import Plugin
@@ -127,6 +127,8 @@ def _made(plugin: Plugin, argument: object) -> Any:  # noqa: ANN401 - of its kin
     try:
         made = plugin.make(argument)
         lacking = lacks(made, _PROTOCOLS[plugin.kind])
+        if plugin.kind == plugins.SOURCES and not lacking and made.traits.attachments:
+            lacking = lacks(made, AttachmentSource)
     except Exception as error:
         log.debug("%s can't be made", plugin, exc_info=error)
         raise PluginFailed(reason(error)) from error

@@ -94,9 +94,11 @@ class Place:
         if dates or self.store.fetched(key) or self.store.fingerprint(key):
             remove = functools.partial(self._forget, key, dates, deleted)
             yield Trace(f"catalog {self.path}", None, remove)
-        size = self.clips.size(key)
-        if size is not None:
-            yield Trace(f"audio cache {self.clips.root}", size, lambda: self.clips.drop(key))
+        for part in (key, *self.store.attachments_of(key)):
+            size = self.clips.size(part)
+            if size is not None:
+                drop = functools.partial(self.clips.drop, part)
+                yield Trace(f"audio cache {self.clips.root}", size, drop)
 
     def calls_of(self, caller: str, describe: Callable[[bytes], Details]) -> tuple[list[str], int]:
         """Find the items of a caller by their details.

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from histfs.simulator import scenes
-from histfs.simulator.clips import Clip, mp3_clip
+from histfs.simulator.clips import Clip, mp3_clip, sent_file
 from histfs.simulator.ids import Ids
 from histfs.simulator.samples import load_samples
-from histfs.simulator.scenes import Scene, Turn
+from histfs.simulator.scenes import Scene, SentFile, Turn
 
 Status = Literal["initiated", "in-progress", "processing", "done", "failed"]
 Outcome = Literal["success", "failure", "unknown"]
@@ -84,7 +84,7 @@ SHAPES = (
     Shape(scenes.CHAT, 2, recorded=False, user_id="writer/1"),
     Shape(scenes.TRAIN, 5, phone="twilio", rating=5),
     Shape(scenes.MEETING, 3, "unknown", modern=False),
-    Shape(scenes.WEATHER, 6, "failure", rating=1),
+    Shape(scenes.CLAIM, 6, "failure", rating=1),
     Shape(scenes.ORDER, 1, forgotten="audio"),
     Shape(scenes.SILENT, 2, "unknown", phone="sip_trunking", outbound=True),
     Shape(scenes.LONG, 7),
@@ -93,6 +93,8 @@ SHAPES = (
     Shape(scenes.MEETING, 0, phone="twilio", outbound=True),
     Shape(scenes.NOTHING, 5, "unknown", recorded=False),
     Shape(scenes.WEATHER, 0, modern=False),
+    Shape(scenes.ODD_FILES, 3),
+    Shape(scenes.CLAIM, 0, recorded=False, modern=False),
 )
 
 _AGENT_IDS = Ids("agent")
@@ -255,6 +257,41 @@ class Call:
         title = self.shape.scene.title or "Untitled"
         return mp3_clip(self.id, title, self.shape.frames, about=about, key="conversation_id")
 
+    def file(self, file_id: str) -> Clip | None:
+        """Makes a file that was sent; None when the transcript has none with this id."""
+        turns = self.detail()["transcript"]
+        for turn in turns if isinstance(turns, list) else []:
+            for file in [*(turn.get("file_inputs") or []), turn.get("file_input")]:
+                if file and file.get("file_id") == file_id:
+                    return sent_file(self.id, file_id, file["mime_type"], self._size(file_id))
+        return None
+
+    def _size(self, file_id: str) -> int:
+        sizes = {
+            self._file_id(place, number): file.size
+            for place, turn in enumerate(self.turns)
+            for number, file in enumerate(turn.files)
+        }
+        return sizes.get(file_id, SentFile.size)
+
+    def _file_id(self, place: int, number: int) -> str:
+        digest = hashlib.sha256(f"{self.id} {place} {number}".encode()).hexdigest()
+        return f"file_{digest[:20]}"
+
+    def _files(self, place: int, turn: Turn) -> list[dict[str, object]]:
+        files: list[dict[str, object]] = []
+        for number, file in enumerate(turn.files):
+            file_id = self._file_id(place, number)
+            files.append(
+                {
+                    "file_id": file_id,
+                    "original_filename": file.name,
+                    "mime_type": file.mime_type,
+                    "file_url": f"https://storage.example.invalid/{file_id}?signature=secret",
+                }
+            )
+        return files
+
     def _metadata(self) -> dict[str, object]:
         shape = self.shape
         forgotten_at = {shape.forgotten: self.time + self.duration}
@@ -312,7 +349,8 @@ class Call:
         }
         if phone == "sip_trunking":
             # A SIP Call-ID may hold nearly anything.
-            call["call_sid"] = call["call_id"] = f"{digest[:16]}/1@sip.example.com"
+            call["call_sid"] = f"SCL_{digest[:12]}"
+            call["call_id"] = f"{digest[:16]}/1@sip.example.com"
             call["sip_header_dynamic_variables"] = {}
         else:
             call["stream_sid"] = f"MZ{digest[32:]}"
@@ -337,6 +375,9 @@ class Call:
 
     def _turn(self, place: int, turn: Turn) -> dict[str, object]:
         by_agent = turn.role == "agent"
+        files = self._files(place, turn)
+        # The field that held one file came before the one that holds several.
+        several = {"file_inputs": files} if self.shape.modern else {}
         return {
             "role": turn.role,
             "agent_metadata": {"agent_id": agent_id(self.shape.agent)} if by_agent else None,
@@ -353,6 +394,8 @@ class Call:
             "interrupted": turn.interrupted,
             "original_message": None,
             "source_medium": None if by_agent else "text" if self.shape.text_only else "audio",
+            "file_input": files[0] if files else None,
+            **several,
         }
 
 

@@ -113,6 +113,30 @@ def wav_clip(item_id: str, title: str, duration: float, *, about: int | None = N
     return Clip(riff + chunks + b"data" + struct.pack("<I", length), _tone(), length, WAV)
 
 
+def sent_file(owner_id: str, file_id: str, mime_type: str, size: int) -> Clip:
+    """Makes a file that was sent in a conversation: it begins as files of its type do.
+
+    Args:
+        owner_id: The conversation.
+        file_id: Written into the file, so that no two have the same bytes.
+        mime_type: Decides how it begins.
+        size: Its bytes, at least those of its beginning.
+
+    Returns:
+        The file.
+    """
+    beginnings = {
+        "image/jpeg": b"\xff\xd8\xff\xe0\x00\x10JFIF\x00",
+        "image/png": b"\x89PNG\r\n\x1a\n",
+        "application/pdf": b"%PDF-1.7\n",
+        "text/html": b"<!doctype html>\n<title>A page</title>\n",
+        "application/json": b'{"error": "a log that a user sends is no error of the API",',
+    }
+    beginning = beginnings.get(mime_type.partition(";")[0], b"")
+    head = beginning + f"{owner_id} {file_id}\n".encode()
+    return Clip(head, b"0123456789abcde\n", max(0, size - len(head)), mime_type)
+
+
 @functools.cache
 def _tone() -> bytes:
     """One second of a quiet tone; it holds whole waves, so it can be repeated without a click."""

@@ -22,10 +22,11 @@ _PATH = "/v1/convai/conversations"
 class ConvaiApi:
     """Answers for conversations. As thread-safe as those."""
 
-    def __init__(self, conversations: Conversations, access: Access) -> None:
-        """Takes the conversations and the keys that may see them."""
+    def __init__(self, conversations: Conversations, access: Access, *, files: bool = True) -> None:
+        """Takes the conversations and the keys that may see them, and whether it has files."""
         self._conversations = conversations
         self._access = access
+        self._files = files
 
     def routes(self) -> list[Route]:
         """Gives the endpoints of this family."""
@@ -34,7 +35,13 @@ class ConvaiApi:
             Route("GET", _PATH + "/{id}", self._get),
             Route("DELETE", _PATH + "/{id}", self._delete),
             Route("GET", _PATH + "/{id}/audio", self._audio),
+            *([] if not self._files else self._file_routes()),
         ]
+
+    def _file_routes(self) -> list[Route]:
+        """Gives the endpoints of files that were sent, which came late."""
+        path = _PATH + "/{id}/files/{file_id}"
+        return [Route("GET", path, self._file), Route("DELETE", path, self._delete_file)]
 
     def _list(self, request: Request) -> Response:
         query, with_summaries = parse_query(Parameters(request))
@@ -80,6 +87,30 @@ class ConvaiApi:
             raise ApiError(404, detail_body(404, "missing_conversation_audio", message))
         headers = {"content-type": clip.content_type}
         return Response(200, headers, clip.blocks(), len(clip), streamed=True)
+
+    def _file(self, request: Request) -> Response:
+        self._access.require(request.headers, READ)
+        conversation_id, file_id = request.path_values["id"], request.path_values["file_id"]
+        with known_conversation(conversation_id):
+            file = self._conversations.file(conversation_id, file_id)
+        if file is None:
+            raise _no_file(file_id)
+        headers = {"content-type": file.content_type}
+        return Response(200, headers, file.blocks(), len(file), streamed=True)
+
+    def _delete_file(self, request: Request) -> Response:
+        self._access.require(request.headers, WRITE)
+        conversation_id, file_id = request.path_values["id"], request.path_values["file_id"]
+        with known_conversation(conversation_id):
+            if not self._conversations.remove_file(conversation_id, file_id):
+                raise _no_file(file_id)
+        return Response.of_json({})
+
+
+def _no_file(file_id: str) -> ApiError:
+    # What the API answers was never seen; this is what it answers for other things.
+    message = f"File with id {file_id} not found."
+    return ApiError(404, detail_body(404, "conversation_file_not_found", message))
 
 
 def parse_query(

@@ -135,6 +135,7 @@ class Conversations:
         self._asked: Counter[int] = Counter()
         self._changed: dict[int, Mapping[str, object]] = {}
         self._removed: set[int] = set()
+        self._removed_files: set[tuple[int, str]] = set()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -188,6 +189,31 @@ class Conversations:
                     self._status[number] = "done"
                 self._asked[number] += 1
         return self.clip(conversation_id)
+
+    def file(self, conversation_id: str, file_id: str) -> Clip | None:
+        """Gives a file that was sent in a conversation, or None when there is none.
+
+        Raises:
+            KeyError: There is no such conversation.
+        """
+        number = self._number(conversation_id)
+        if (number, file_id) in self._removed_files:
+            return None
+        return self._call(number).file(file_id)
+
+    def remove_file(self, conversation_id: str, file_id: str) -> bool:
+        """Removes a file that was sent; the transcript goes on naming it.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            KeyError: There is no such conversation.
+        """
+        found = self.file(conversation_id, file_id) is not None
+        with self._lock:
+            self._removed_files.add((self._number(conversation_id), file_id))
+        return found
 
     def add(
         self,

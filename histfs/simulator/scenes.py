@@ -9,6 +9,21 @@ Role = Literal["user", "agent"]
 
 
 @dataclass(frozen=True)
+class SentFile:
+    """A file that is sent with a turn.
+
+    Attributes:
+        name: Its original name, which may hold anything.
+        mime_type: What it is said to be.
+        size: Its bytes, about.
+    """
+
+    name: str
+    mime_type: str
+    size: int = 3000
+
+
+@dataclass(frozen=True)
 class Turn:
     """One turn of a conversation.
 
@@ -19,6 +34,7 @@ class Turn:
         tool: The name of the tool that this turn calls, if it does.
         returned: The name of the tool whose result comes with this turn, if one does.
         interrupted: Whether the other one cut in.
+        files: What is sent with this turn.
     """
 
     role: Role
@@ -27,6 +43,7 @@ class Turn:
     tool: str | None = None
     returned: str | None = None
     interrupted: bool = False
+    files: tuple[SentFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,6 +184,59 @@ CHAT = Scene(
     (
         Turn("user", "When are you open?"),
         Turn("agent", "From 9 to 17 h, on Saturdays to 13 h."),
+    ),
+)
+CLAIM = Scene(
+    "A lamp arrived broken",
+    "The user sent a photo of a broken lamp and its invoice. A new one is on its way.",
+    "en",
+    (
+        _agent("Hi! What can I do for you?", 3),
+        Turn(
+            "user",
+            "My lamp arrived broken, here is a photo.",
+            1,
+            files=(SentFile("lamp.jpg", "image/jpeg", 80_000),),
+        ),
+        Turn("user", None, files=(SentFile("invoice.pdf", "application/pdf"),)),
+        _agent("Thank you. A new one is on its way.", 9),
+    ),
+)
+ODD_FILES = Scene(
+    "Files with odd names",
+    "Names that break a path, and files that look like error messages.",
+    None,
+    (
+        Turn(
+            "user",
+            "Two of one name, and twins but for the case:",
+            0,
+            files=(
+                SentFile("photo.png", "image/png"),
+                SentFile("photo.png", "image/png"),
+                SentFile("PHOTO.PNG", "image/png"),
+            ),
+        ),
+        Turn(
+            "user",
+            None,
+            files=(
+                SentFile("../../etc/passwd", "text/plain"),
+                SentFile("..", "text/plain"),
+                SentFile("", "application/pdf"),
+                SentFile("a long name " * 100 + ".txt", "text/plain"),
+                SentFile("line\nbreak\x00\x1b[31m\u202etxt.exe", "application/octet-stream"),
+                SentFile("U\u0308bersicht.pdf", "application/pdf"),
+            ),
+        ),
+        Turn(
+            "agent",
+            None,
+            files=(
+                SentFile("page.html", "text/html; charset=utf-8"),
+                SentFile("error.json", "application/json"),
+            ),
+        ),
     ),
 )
 NOTHING = Scene(None, "", None, ())

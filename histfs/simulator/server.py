@@ -72,7 +72,7 @@ class Simulator:
         families = (
             HistoryApi(self._library, access, settings),
             TextSearchApi(self._conversations, access, offered=settings.text_search),
-            ConvaiApi(self._conversations, access),
+            ConvaiApi(self._conversations, access, files=settings.attachments),
             ControlApi(
                 self._library,
                 self._conversations,

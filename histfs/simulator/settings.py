@@ -44,6 +44,8 @@ class Settings:
         max_concurrent: Refuse a request (429) while so many are being answered, at the start; None
             is never.
         concurrency_headers: Whether answers say how many there are and may be.
+        attachments: Whether files that were sent in conversations can be had; a server that lacks
+            this doesn't know their address.
         latency: Seconds before each answer, at the start.
         bandwidth: Bytes per second of each answer, at the start; None is unlimited.
         chunked: Whether audio is sent chunked, without its length, at the start.
@@ -75,6 +77,7 @@ class Settings:
     text_search: bool = True
     max_concurrent: int | None = None
     concurrency_headers: bool = False
+    attachments: bool = True
     latency: float = 0
     bandwidth: float | None = None
     chunked: bool = True

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from histfs.core.errors import RateLimited
 from histfs.core.item import Details, Record
 from histfs.core.limiter import Attempts, Limiter
-from histfs.core.source import AudioStream, Page, Query, Source, Traits
+from histfs.core.source import AudioStream, Page, Query, Source, Traits, attachment_of
 
 T = TypeVar("T")
 
@@ -56,15 +57,24 @@ class Limited:
                 slot.refused()
                 raise
 
-    @contextlib.contextmanager
-    def audio(self, item_id: str) -> Iterator[AudioStream]:
+    def audio(self, item_id: str) -> AbstractContextManager[AudioStream]:
         """Open the audio of an item; the slot is taken until the body has ended."""
+        return self._streamed(lambda: self._source.audio(item_id))
+
+    def attachment(self, item_id: str, attachment_id: str) -> AbstractContextManager[AudioStream]:
+        """Open an attachment of an item; the slot is taken until the body has ended."""
+        return self._streamed(lambda: attachment_of(self._source, item_id, attachment_id))
+
+    @contextlib.contextmanager
+    def _streamed(
+        self, request: Callable[[], AbstractContextManager[AudioStream]]
+    ) -> Iterator[AudioStream]:
         attempts = Attempts(self._limiter, audio=True, patience=self._patience)
         while True:
             with contextlib.ExitStack() as stack:
                 slot = stack.enter_context(attempts.slot())
                 try:
-                    stream = stack.enter_context(self._source.audio(item_id))
+                    stream = stack.enter_context(request())
                 except RateLimited as error:
                     slot.refused()
                     refusal = error

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 from histfs.core.errors import NotReady
 from histfs.core.item import Details, Record
-from histfs.core.source import AudioStream, Page, Query, Source, Traits
+from histfs.core.source import AudioStream, Page, Query, Source, Traits, attachment_of
 
 #: Seconds between two tries.
 _PAUSES = (0.5, 1.0, 2.0, 4.0)
@@ -67,6 +68,10 @@ class Patient:
                     left -= pause
                     self._sleep(pause)
             yield stream
+
+    def attachment(self, item_id: str, attachment_id: str) -> AbstractContextManager[AudioStream]:
+        """Open an attachment of an item."""
+        return attachment_of(self._source, item_id, attachment_id)
 
     def describe(self, raw: bytes) -> Details:
         """Read the details out of a raw object."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from histfs.core.errors import BadAnswer
 from histfs.core.item import Details, Record
-from histfs.core.source import SPAN, AudioStream, Page, Query, Source, Traits
+from histfs.core.source import SPAN, AudioStream, Page, Query, Source, Traits, attachment_of
 from histfs.core.times import ALWAYS
 
 
@@ -66,6 +66,10 @@ class Spanned:
     def audio(self, item_id: str) -> AbstractContextManager[AudioStream]:
         """Open the audio of an item."""
         return self._source.audio(item_id)
+
+    def attachment(self, item_id: str, attachment_id: str) -> AbstractContextManager[AudioStream]:
+        """Open an attachment of an item."""
+        return attachment_of(self._source, item_id, attachment_id)
 
     def describe(self, raw: bytes) -> Details:
         """Read the details out of a raw object."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from histfs.core.errors import SourceError
 from histfs.core.item import Details, Record
-from histfs.core.source import AudioStream, Page, Query, Source, Traits
+from histfs.core.source import AudioStream, Page, Query, Source, Traits, attachment_of
 
 
 class Failure(NamedTuple):
@@ -35,7 +35,8 @@ class Watched:
         self._source = source
         self._clock = clock
         self._lock = threading.Lock()
-        self._requests = {"list": 0, "get": 0, "audio": 0, "delete": 0}
+        kinds = ("list", "get", "audio", "attachment", "delete")
+        self._requests = dict.fromkeys(kinds, 0)
         self._failure: Failure | None = None
 
     @property
@@ -77,6 +78,15 @@ class Watched:
             # What goes wrong with whoever reads it is none of the source's errors.
             with self._counted("audio"):
                 stream = stack.enter_context(self._source.audio(item_id))
+            yield _WatchedStream(stream, self._failing)
+
+    @contextlib.contextmanager
+    def attachment(self, item_id: str, attachment_id: str) -> Iterator[AudioStream]:
+        """Open an attachment of an item."""
+        with contextlib.ExitStack() as stack:
+            with self._counted("attachment"):
+                opened = attachment_of(self._source, item_id, attachment_id)
+                stream = stack.enter_context(opened)
             yield _WatchedStream(stream, self._failing)
 
     def describe(self, raw: bytes) -> Details:

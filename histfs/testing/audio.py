@@ -13,7 +13,8 @@ class MemoryAudio:
     """Implements `histfs.core.audio.AudioStore`.
 
     Args:
-        clips: audio by the id of its item; one without an entry has ``audio of ID``.
+        clips: audio by the id of its item, attachments by their own; one without an entry has
+            ``audio of ID``.
 
     Attributes:
         error: what fetching raises; None where it works. What was fetched before is there.
@@ -33,8 +34,9 @@ class MemoryAudio:
         if item.key not in self._here:
             if self.error is not None:
                 raise self.error
-            made = f"audio of {item.id}".encode("utf-8", "surrogatepass")
-            self._here[item.key] = self._clips.get(item.id, made)
+            own_id = item.id if item.attachment is None else item.attachment
+            made = f"audio of {own_id}".encode("utf-8", "surrogatepass")
+            self._here[item.key] = self._clips.get(own_id, made)
 
     def secure(self, item: Item, waiter: Waiter) -> None:
         """Nothing to do: who has it open has all of it."""

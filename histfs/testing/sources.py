@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import accumulate
+from typing import cast
 
 import pytest
 
-from histfs.core.errors import Missing, NoAudio, NotReady
+from histfs.core.errors import Missing, NoAudio, NotReady, SourceError
 from histfs.core.item import Record
 from histfs.core.names import is_component, item_name, key_in, key_of
-from histfs.core.source import SPAN, WORDS, Page, Query, Source, Traits
+from histfs.core.source import SPAN, WORDS, AttachmentSource, Page, Query, Source, Traits
 from histfs.core.times import ALWAYS, EARLIEST, LATEST, Span, Zone
 
 #: Pages after which a listing has no end.
@@ -257,6 +258,29 @@ class SourceContract:
         with source.audio(item_id) as stream:
             next(iter(stream.chunks()))
         assert _audio(source, item_id) == content
+
+    def test_attachments_are_whole_and_each_has_an_id(
+        self, source: Source, listed: list[Record]
+    ) -> None:
+        """They are copied before an item is deleted, and none is taken for another one."""
+        if not source.traits.attachments:
+            pytest.skip("the source has no attachments")
+        opened = cast(AttachmentSource, source).attachment
+        found = 0
+        for record in listed:
+            attachments = source.describe(source.get(record.item.id).raw).attachments
+            for attachment in attachments:
+                assert attachment.id, "what has no id can't be asked for"
+                with opened(record.item.id, attachment.id) as stream:
+                    length, content = stream.length, b"".join(stream.chunks())
+                assert content
+                assert length in (None, len(content))
+                found += 1
+            with pytest.raises(SourceError), opened(record.item.id, _ID_OF_NOTHING) as stream:
+                list(stream.chunks())
+        assert found, "the source that is tested needs an item with an attachment"
+        with pytest.raises(Missing), opened(_ID_OF_NOTHING, _ID_OF_NOTHING) as stream:
+            list(stream.chunks())
 
     def test_delete_takes_one_item_away(self, source: Source, listed: list[Record]) -> None:
         """Once; and no other one."""

@@ -5,14 +5,15 @@ Threads: any number at once. `_lock` guards which copies are not known to be nee
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 from histfs.core.archive import Copy
-from histfs.core.errors import HistfsError
-from histfs.core.files import ItemFile, by_name
+from histfs.core.errors import HistfsError, NoAttachment
+from histfs.core.files import ItemFile, ItemFolder, by_name, flattened
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
 from histfs.core.waiting import Waiter
@@ -61,7 +62,8 @@ class TrashArchive:
     def prepare(self, item: Item, waiter: Waiter) -> None:
         """Have all bytes of an item on this machine."""
         for file in self._files:
-            if file.filename(item) is not None:
+            # Whether there is a folder is known only once it was asked for.
+            if isinstance(file, ItemFolder) or file.filename(item) is not None:
                 file.before_archive(item, waiter)
 
     def keep(self, item: Item) -> Copy:
@@ -78,9 +80,9 @@ class TrashArchive:
             profile=self._profile,
             files={},
         )
-        named = by_name(self._files, item)
-        contents = {name: self._bytes_of(item, file) for name, file in named.items()}
-        stored = self._trash.put(entry, contents)
+        with contextlib.ExitStack() as stack:
+            contents = self._contents(item, stack)
+            stored = self._trash.put(entry, contents)
         with self._lock:
             before = self._unsettled.get(item.key)
             self._unsettled[item.key] = stored
@@ -106,13 +108,24 @@ class TrashArchive:
         except HistfsError as error:
             log.warning("a copy of what was not deleted stays in the trash: %s", error)
 
-    def _bytes_of(self, item: Item, file: ItemFile) -> Iterator[bytes]:
-        waiter = Waiter(self._timeout)
-        opened = file.open(item, waiter)
-        try:
-            yield from _chunks(opened, waiter)
-        finally:
-            opened.close()
+    def _contents(self, item: Item, stack: contextlib.ExitStack) -> dict[str, Iterator[bytes]]:
+        """Open the files of an item, and return the bytes of each by its path.
+
+        Args:
+            item: whose files.
+            stack: closes them.
+        """
+        contents: dict[str, Iterator[bytes]] = {}
+        for name, file in flattened(by_name(self._files, item), item).items():
+            try:
+                opened = file.open(item, Waiter(self._timeout))
+            except NoAttachment as error:
+                # Its name stays in the transcript and in the metadata.
+                log.warning("%s of %s is not copied: %s", name, item.key, error)
+                continue
+            stack.callback(opened.close)
+            contents[name] = _chunks(opened, self._timeout)
+        return contents
 
 
 class _Copy:
@@ -132,7 +145,8 @@ class _Copy:
         self._archive.settle(self._key, self._stored, deleted=False)
 
 
-def _chunks(file: OpenFile, waiter: Waiter) -> Iterator[bytes]:
+def _chunks(file: OpenFile, timeout: float) -> Iterator[bytes]:
+    waiter = Waiter(timeout)
     offset = 0
     while offset < file.size:
         chunk = file.read(offset, _CHUNK, waiter)

@@ -38,7 +38,7 @@ class Entry:
         deleted: when the server had deleted it; None where that is not known to have happened.
         base_url: the server.
         profile: the account's name on this machine.
-        files: the item's files by name.
+        files: the item's files by name; those of a folder by its name, a slash and their own.
     """
 
     id: str
@@ -71,8 +71,14 @@ class Entry:
             entry = msgspec.convert(json.loads(content), type=cls)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise ValueError(str(error)) from error
-        for name in (entry.name, *entry.files):
-            # Whoever wrote here may lead nobody who exports it anywhere else.
-            if "/" in name or "\0" in name or name in ("", ".", "..", ENTRY):
-                raise ValueError(f"{name!r} is no name of a file")
+        # Whoever wrote here may lead nobody who exports it anywhere else.
+        if not _is_name(entry.name):
+            raise ValueError(f"{entry.name!r} is no name of a directory")
+        for path in entry.files:
+            if path.count("/") > 1 or not all(map(_is_name, path.split("/"))):
+                raise ValueError(f"{path!r} is no name of a file")
         return entry
+
+
+def _is_name(name: str) -> bool:
+    return not ("/" in name or "\0" in name or name in ("", ".", "..", ENTRY))

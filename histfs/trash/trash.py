@@ -2,6 +2,7 @@
 
     ROOT/20261121T211500Z_KEY/entry.json     when it was archived (UTC), and of which item
                              /audio.mp3 …    the item's own files
+                             /files/…        its attachments
     ROOT/.histfs-…                           an entry in the making, or on its way out
 
 An entry is made under another name and gets its own when all of it is on the disk: what has a name
@@ -105,6 +106,8 @@ class Trash:
             make_private(self.root)
             with self._unfinished() as place:
                 kept = {name: _write(place / name, chunks) for name, chunks in files.items()}
+                for folder in _folders(place, files):
+                    _sync(folder)
                 entry = replace(entry, files=kept)
                 _write(place / ENTRY, [entry.to_json().encode(), b"\n"])
                 _sync(place)
@@ -193,6 +196,8 @@ class Trash:
                 for name, was in entry.files.items():
                     _check(name, was, _write(work / name, _chunks(stored.path / name)))
                     os.utime(work / name, (entry.date, entry.date))
+                for folder in _folders(work, entry.files):
+                    os.utime(folder, (entry.date, entry.date))
                 os.utime(work, (entry.date, entry.date))
                 work.rename(place)
             except BaseException:
@@ -280,7 +285,8 @@ def make_private(directory: Path) -> None:
 
 
 def _write(path: Path, chunks: Iterable[bytes]) -> Kept:
-    """Write a new file, and wait until it is on the disk."""
+    """Write a new file, in a folder that may be new, and wait until it is on the disk."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
     size, hashed = 0, hashlib.sha256()
     number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(number, "wb") as file:
@@ -298,6 +304,11 @@ def _chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
             yield chunk
+
+
+def _folders(place: Path, names: Iterable[str]) -> set[Path]:
+    """Return the folders of an entry in which files stand."""
+    return {(place / name).parent for name in names} - {place}
 
 
 def _check(name: str, was: Kept, found: Kept) -> None:

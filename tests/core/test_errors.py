@@ -22,6 +22,7 @@ ERRNO = {
     errors.Missing: errno.ENOENT,
     errors.NotReady: errno.EAGAIN,
     errors.NoAudio: errno.ENOENT,
+    errors.NoAttachment: errno.EIO,
     errors.PluginFailed: errno.EIO,
     errors.NotComplete: errno.EAGAIN,
     errors.DeadlineExceeded: errno.ETIMEDOUT,

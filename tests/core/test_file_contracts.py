@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from histfs.core.files import AudioFile, ItemFile, MetaFile, SummaryFile, TextFile
+from histfs.core.files.attachments import AttachmentFile
 from histfs.core.guard import guarded
+from histfs.core.item import Attachment
 from histfs.testing import FileContract
 
 
@@ -14,6 +16,12 @@ class TestBuiltIn(FileContract):
     @pytest.fixture
     def make(self, kind):
         return kind
+
+
+class TestAttachment(FileContract):
+    @pytest.fixture
+    def make(self):
+        return lambda library: AttachmentFile(library, Attachment("f/1", "a.pdf"), "a.pdf")
 
 
 class TestFenced(FileContract):

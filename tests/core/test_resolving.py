@@ -106,7 +106,7 @@ def test_an_item_that_has_changed_is(world):
 def test_no_link_leads_to_what_was_deleted_though_the_catalog_could_not_be_written(world):
     item = world.item(LINK)
     world.index.forget = lambda item: None
-    world.removal.delete(item, None, "", [], Waiter(5))
+    world.removal.delete(item, (), "", [], Waiter(5))
     world.clock.now += A_WHILE
     with pytest.raises(NoSuchPath):
         world.item(LINK)

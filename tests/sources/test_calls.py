@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from histfs.core.errors import BadAnswer
+from histfs.core.item import Attachment
 from histfs.core.times import EARLIEST, LATEST
 from histfs.sources.elevenlabs import calls
 from histfs.sources.elevenlabs.calls import details_of
@@ -153,12 +154,20 @@ def test_a_conversation_is_called_after_the_first_title_that_it_has(fields, slug
         ({"analysis": {"call_successful": "failure"}}, {"outcome": ("failure", None)}),
         ({"analysis": None}, {"outcome": ("unknown", None)}),
         ({"metadata": {"phone_call": {"call_sid": "1/2@sip"}}}, {"call": ("1/2@sip", None)}),
+        ({"metadata": {"phone_call": {"call_id": "1/2@sip"}}}, {"call": ("1/2@sip", None)}),
+        ({"metadata": {"phone_call": {"call_id": "x", "call_sid": ""}}}, {"call": ("x", None)}),
     ],
 )
 def test_the_facets_are_agent_outcome_and_call(fields, facets):
     nothing = {"agent": (("", None),), "outcome": (("unknown", None),)}
     expected = nothing | {kind: (value,) for kind, value in facets.items()}
     assert record_of(sent({"conversation_id": "a", **fields})).facets == expected
+
+
+def test_a_call_is_known_by_the_ids_of_its_carrier_and_of_sip():
+    phone = {"call_sid": "CA1", "call_id": "1/2@sip"}
+    record = record_of(sent({"conversation_id": "a", "metadata": {"phone_call": phone}}))
+    assert record.facets["call"] == (("CA1", None), ("1/2@sip", None))
 
 
 @pytest.mark.parametrize("phone", [None, {}, "x", {"call_sid": None}, {"call_sid": ""}])
@@ -261,6 +270,49 @@ def test_what_was_not_said_but_done_is_shown_in_brackets():
     turn = {"role": "agent", "message": None, "tool_calls": calls, "time_in_call_secs": 5}
     assert text_of(turn) == "[00:05] agent: (calls lookup_order, end_call)"
     assert text_of({**turn, "message": "Bye"}) == "[00:05] agent: Bye"
+
+
+def test_a_turn_in_which_tools_answer_alone_has_its_line():
+    results = [
+        {"tool_name": "lookup_order", "is_error": False},
+        {"tool_name": "transfer", "is_error": True},
+        {"result_value": "no name"},
+    ]
+    turn = {"role": "agent", "message": None, "tool_results": results, "time_in_call_secs": 5}
+    said = "[00:05] agent: (lookup_order answers)\n        (transfer fails)"
+    assert text_of(turn) == said
+    assert text_of({**turn, "message": "Found it"}) == "[00:05] agent: Found it"
+
+
+def a_file(file_id, name, **fields):
+    return {"file_id": file_id, "original_filename": name, "mime_type": "image/png", **fields}
+
+
+def test_files_are_named_behind_the_words_with_which_they_are_sent():
+    turn = {"role": "user", "message": None, "time_in_call_secs": 12}
+    files = [a_file("f1", "invoice.pdf"), a_file("f2", "in\nvoice\x1b.pdf")]
+    assert text_of({**turn, "file_inputs": files[:1]}) == "[00:12] user: (sends invoice.pdf)"
+    shown = "[00:12] user: Here:\n        (sends invoice.pdf, in voice.pdf)"
+    assert text_of({**turn, "message": "Here:", "file_inputs": files}) == shown
+
+
+def test_files_are_found_in_whichever_field_the_server_has():
+    one, two = a_file("f1", "a.png"), a_file("f2", "b.pdf", mime_type="Application/PDF; x=1")
+    turns = [
+        {"role": "user", "file_input": one, "file_inputs": [one, two]},
+        {"role": "user", "file_input": a_file("f3", "a.png"), "file_inputs": None},
+        {"role": "user", "file_input": {"original_filename": "no id"}},
+        {"role": "user", "file_input": "x", "file_inputs": [None, 7, {}]},
+        None,
+    ]
+    details = details_of(sent({**WHOLE, "transcript": turns}))
+    assert details.attachments == (
+        Attachment("f1", "a.png", "image/png"),
+        Attachment("f2", "b.pdf", "application/pdf"),
+        Attachment("f3", "a.png", "image/png"),
+    )
+    assert "(sends a (f3).png)" in details.text
+    assert "(sends no id)" in details.text
 
 
 def test_what_several_voices_say_in_one_turn_is_one_line():

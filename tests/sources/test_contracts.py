@@ -38,11 +38,20 @@ class TestMemorySource(SourceContract):
         return MemorySource(records(), page_size=7, tells_length=True)
 
 
+def attaching():
+    sent = [record("sent", 2000, "Two files", attachments=["f/1", "f2"])]
+    return MemorySource([*records(), *sent], attachments=True)
+
+
 WRAPPERS = {
     "spanned": lambda: Spanned(Timeless(records(), page_size=2)),
-    "patient": lambda: Patient(MemorySource(records()), 10),
-    "watched": lambda: Watched(MemorySource(records())),
-    "fenced": lambda: guarded(MemorySource(records()), Source, "the source memory"),
+    "spanned, with attachments": lambda: Spanned(attaching()),
+    "patient": lambda: Patient(attaching(), 10),
+    "watched": lambda: Watched(attaching()),
+    "fenced": lambda: guarded(attaching(), Source, "the source memory"),
+    "of another package, as it was": lambda: guarded(
+        MemorySource(records()), Source, "the source memory"
+    ),
 }
 
 

@@ -16,6 +16,7 @@ from histfs.core.errors import (
     KeyRefused,
     Missing,
     MissingPermission,
+    NoAttachment,
     NoAudio,
     NotOffered,
     NotReady,
@@ -318,6 +319,56 @@ def test_a_sign_in_page_is_no_audio(conversations, answers):
         pass
 
 
+# Attachments
+
+
+def test_a_file_is_asked_for_by_its_id_at_the_one_server(conversations, answers):
+    answers.get(f"{ITEM}/files/f%2F1", body=b"%PDF", auto_calculate_content_length=True)
+    with conversations.attachment("a", "f/1") as body:
+        assert b"".join(body.chunks()) == b"%PDF"
+    for step in ("", ".", ".."):
+        with pytest.raises(Rejected, match="can't be asked for"):
+            conversations.attachment("a", step).__enter__()
+    assert len(answers.calls) == 1
+
+
+def test_a_redirect_to_a_store_of_files_is_not_followed(conversations, answers):
+    away = {"Location": "https://storage.example/f1?signature=x"}
+    answers.get(f"{ITEM}/files/f1", status=307, headers=away)
+    with pytest.raises(BadAnswer, match=r"storage\.example"), conversations.attachment("a", "f1"):
+        pass
+    assert len(answers.calls) == 1
+
+
+NO_FILE = {"detail": {"type": "not_found", "code": "file_not_found", "message": "gone"}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "conversation", "kind"),
+    [
+        (NO_FILE, (200, call()), NoAttachment),
+        ({"detail": {"status": "conversation_file_not_found"}}, (200, call()), NoAttachment),
+        # The file is gone, as its conversation is.
+        (NO_FILE, (404, GONE), Missing),
+        # Whatever this means, it is not certain that the file is gone.
+        ({"detail": "Not Found"}, (200, call()), Rejected),
+        (None, (200, call()), Rejected),
+        (GONE, (200, call()), Rejected),
+        (NO_FILE, (403, None), KeyRefused),
+        (NO_FILE, (200, {}), BadAnswer),
+    ],
+)
+def test_a_file_is_gone_only_if_the_server_says_so_of_a_conversation_that_it_has(
+    conversations, answers, answer, conversation, kind
+):
+    status, body = conversation
+    answers.get(f"{ITEM}/files/f1", status=404, json=answer)
+    answers.get(ITEM, status=status, json=body)
+    with pytest.raises(SourceError) as caught, conversations.attachment("a", "f1"):
+        pass
+    assert type(caught.value) is kind
+
+
 # Deleting
 
 
@@ -393,7 +444,10 @@ def test_every_conversation_is_listed_once_and_is_what_it_is_by_itself(make_conv
             detail = simulator.conversations.detail(known.id)
             assert json.loads(live.describe(whole.raw).raw) == detail
             phone = detail["metadata"]["phone_call"]
-            assert whole.facets.get("call") == (phone and ((phone["call_sid"], None),))
+            ids = (
+                [phone[name] for name in ("call_sid", "call_id") if name in phone] if phone else []
+            )
+            assert [value for value, _ in whole.facets.get("call", ())] == ids
 
 
 def test_a_conversation_becomes_final_and_its_recording_ready(make_conversations):

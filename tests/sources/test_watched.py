@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from histfs.core.errors import BadAnswer, NoSpace, ServerFailed, Unreachable
+from histfs.core.errors import BadAnswer, NoAttachment, NoSpace, ServerFailed, Unreachable
 from histfs.core.source import Query
 from histfs.sources.watched import Failure, Watched
 from tests.support.memory import MemorySource, record
@@ -58,7 +60,7 @@ def test_answers_are_the_sources(watched, source):
 
 
 def test_each_call_is_counted_by_its_kind_also_one_that_fails(watched, source):
-    assert watched.requests == {"list": 0, "get": 0, "audio": 0, "delete": 0}
+    assert set(watched.requests.values()) == {0}
     source.fail("get", ServerFailed("500"))
     for _ in range(2):
         with pytest.raises(ServerFailed):
@@ -66,8 +68,11 @@ def test_each_call_is_counted_by_its_kind_also_one_that_fails(watched, source):
     watched.list(Query())
     with watched.audio("a"):
         pass
+    source.traits = replace(source.traits, attachments=True)
+    with pytest.raises(NoAttachment), watched.attachment("a", "f1"):
+        pass
     watched.delete("b")
-    assert watched.requests == {"list": 1, "get": 2, "audio": 1, "delete": 1}
+    assert watched.requests == {"list": 1, "get": 2, "audio": 1, "attachment": 1, "delete": 1}
 
 
 @pytest.mark.parametrize(

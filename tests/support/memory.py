@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from histfs.core.audio import Order
-from histfs.core.errors import Missing
-from histfs.core.item import Details, Record
+from histfs.core.errors import Missing, NoAttachment
+from histfs.core.item import Attachment, Details, Record
 from histfs.core.item import Item as _Item
 from histfs.core.names import Labelled
 from histfs.core.source import Page, Query, Traits
@@ -111,6 +111,8 @@ class MemorySource:
         page_size: items on a page, at the most.
         chunk: bytes in a chunk of audio.
         tells_length: whether a stream of audio says how long it is.
+        attachments: whether items have those that their raw objects name by id; each holds
+            b"attachment ID".
 
     Attributes:
         calls: every call, also one that failed, in their order.
@@ -125,8 +127,11 @@ class MemorySource:
         *,
         chunk: int = 65_536,
         tells_length: bool = False,
+        attachments: bool = False,
     ) -> None:
-        self.traits = Traits(frozenset({"voice", "source", "model"}), page_size=page_size)
+        self.traits = Traits(
+            frozenset({"voice", "source", "model"}), page_size=page_size, attachments=attachments
+        )
         self.page_size = page_size
         self.calls: list[Call] = []
         self.pages: list[Page] = []
@@ -238,10 +243,22 @@ class MemorySource:
             content = self.clips.get(item_id, f"audio of {item_id}".encode())
         yield MemoryStream(content, self._chunk, len(content) if self._tells_length else None)
 
+    @contextmanager
+    def attachment(self, item_id: str, attachment_id: str) -> Iterator[MemoryStream]:
+        """Open an attachment of an item."""
+        self._called("attachment", attachment_id)
+        with self._lock:
+            raw = self._the(item_id).raw
+        if attachment_id not in [each.id for each in self.describe(raw).attachments]:
+            raise NoAttachment(f"no attachment {attachment_id}")
+        content = f"attachment {attachment_id}".encode()
+        yield MemoryStream(content, self._chunk, len(content) if self._tells_length else None)
+
     def describe(self, raw: bytes) -> Details:
         """Read the details out of a raw object."""
         fields = json.loads(raw)
-        return Details(indented(fields), fields["text"])
+        attachments = tuple(Attachment(each, each) for each in fields.get("attachments", ()))
+        return Details(indented(fields), fields["text"], attachments=attachments)
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -13,6 +13,7 @@ import pytest
 
 from histfs.core.errors import Unreachable
 from histfs.trash import Entry, NotInTrash, Trash, TrashDamaged, TrashFailed
+from histfs.trash.entry import Kept
 
 FILES = {"text.txt": [b"Hello World\n"], "audio.mp3": [b"au", b"dio"]}
 NAME = "2024-05-02T11-45-06_hello-world_one"
@@ -174,11 +175,40 @@ def test_what_is_damaged_does_not_come_out(trash, tmp_path):
     assert everything(tmp_path / "out") == []
 
 
+def leading_to(path: str) -> bytes:
+    """Return an entry that has a file at a path."""
+    return entry(files={path: Kept(1, "0" * 64)}).to_json().encode()
+
+
+def test_files_in_a_folder_are_kept_and_exported_there(trash, tmp_path):
+    files = {"text.txt": [b"words"], "files/a.pdf": [b"one"], "files/b.pdf": [b"two"]}
+    stored = trash.put(entry(), files)
+    assert trash.find("one").entry.files == stored.entry.files
+    assert set(stored.entry.files) == set(files)
+    folder = stored.path / "files"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "a.pdf").stat().st_mode & 0o777 == 0o600
+    out = trash.export(stored, tmp_path / "out")
+    assert (out / "files/a.pdf").read_bytes() == b"one"
+    assert {path.stat().st_mtime for path in (out / "files", out / "files/b.pdf")} == {DATE}
+    (folder / "b.pdf").write_bytes(b"six")
+    with pytest.raises(TrashDamaged, match=r"files/b\.pdf"):
+        trash.export(stored, tmp_path / "again")
+    assert everything(tmp_path / "again") == []
+
+
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{}", b"[]", b"\xff", entry(name="../../x").to_json().encode(), b"[" * 100_000],
-    ids=["empty", "no fields", "a list", "no text", "leads elsewhere", "nested"],
-)
+    [
+        b"", b"{}", b"[]", b"\xff", b"[" * 100_000, entry(name="../../x").to_json().encode(),
+        leading_to("../x"), leading_to("files/.."), leading_to("a/b/c"), leading_to("/x"),
+        leading_to("files/"), leading_to("entry.json/x"),
+    ],
+    ids=[
+        "empty", "no fields", "a list", "no text", "nested", "leads elsewhere",
+        "above", "no name", "deep", "absolute", "a folder", "in the entry",
+    ],
+)  # fmt: skip
 def test_an_entry_that_can_not_be_read_is_listed_as_such_and_hides_no_other(
     trash, content, tmp_path, caplog
 ):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Protocol
 
+from histfs.core.errors import IsADirectory, NoAttachment
 from histfs.core.item import Details, Item
 from histfs.core.library import Library
 from histfs.core.nodes import BytesFile, OpenFile
@@ -40,6 +42,63 @@ class ItemFile(Protocol):
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open the file."""
+
+
+class ItemFolder(ABC):
+    """A directory in an item's directory. Stands among the item files, as an `ItemFile`.
+
+    Attributes:
+        name: the directory's name, the same for every item.
+    """
+
+    name: str
+    deletes = False
+
+    @abstractmethod
+    def settle(self, item: Item, waiter: Waiter) -> None:
+        """Find out what the directory holds, where that isn't known yet; may ask the network.
+
+        Raises:
+            As `Index.full`.
+        """
+
+    @abstractmethod
+    def members(self, item: Item) -> Mapping[str, ItemFile]:
+        """Return its files by their names, as far as they are known; empty where there are none."""
+
+    def filename(self, item: Item) -> str | None:
+        """Return the directory's name, None while this item is not known to have one."""
+        return self.name if self.members(item) else None
+
+    def before_archive(self, item: Item, waiter: Waiter) -> None:
+        """Have all of its files on this machine, apart from those that are gone for certain."""
+        self.settle(item, waiter)
+        for file in self.members(item).values():
+            with contextlib.suppress(NoAttachment):
+                file.before_archive(item, waiter)
+
+    def before_delete(self, item: Item, waiter: Waiter) -> None:  # noqa: B027
+        """Nothing to do: each of its files sees to itself."""
+
+    def size(self, item: Item, waiter: Waiter) -> int:
+        """Refuse: a directory has no size."""
+        raise IsADirectory(self.name)
+
+    def open(self, item: Item, waiter: Waiter) -> OpenFile:
+        """Refuse: a directory can't be opened as a file."""
+        raise IsADirectory(self.name)
+
+
+def flattened(named: Mapping[str, ItemFile], item: Item) -> dict[str, ItemFile]:
+    """Return an item's files by their paths in its directory, with those in its folders."""
+    flat: dict[str, ItemFile] = {}
+    for name, file in named.items():
+        if isinstance(file, ItemFolder):
+            members = file.members(item)
+            flat.update({f"{name}/{member}": each for member, each in members.items()})
+        else:
+            flat[name] = file
+    return flat
 
 
 def by_name(files: Iterable[ItemFile], item: Item) -> dict[str, ItemFile]:

@@ -1,4 +1,4 @@
-"""``by-call/CALL_SID``: a link for each phone call, under the id that the phone company knows."""
+"""``by-call/CALL_ID``: a link for each id of a phone call, that of the carrier and that of SIP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from histfs.core.views.by_facet import ByFacet
 class ByCall(ByFacet):
     """Conversations by their call id, as far as it is known: the server lists them without it.
 
-    Where two conversations are of one call, the second has its key behind the id.
+    Where two conversations have one call id, the second has its key behind the id.
     """
 
     name, facet, nothing = "by-call", "call", "(no call)"
@@ -24,7 +24,8 @@ class ByCall(ByFacet):
 
     def items(self, at: At, index: Index) -> Iterator[Listed]:
         """Yield the conversations whose call id is known."""
-        return iter(sorted(listed for _, listed in self.aliases(at, index)))
+        # A call that SIP carries may have two ids.
+        return iter(sorted({listed for _, listed in self.aliases(at, index)}))
 
     def places(self, item: Item, index: Index) -> Sequence[At]:
         """Return the view's folder, where the item has a call id."""

@@ -15,7 +15,7 @@ from histfs.core.estimate import call_bytes
 from histfs.core.item import Details, Record
 from histfs.core.names import Labelled
 from histfs.sources.elevenlabs.parsing import indented, leniently
-from histfs.sources.elevenlabs.transcript import transcript_of
+from histfs.sources.elevenlabs.transcript import attachments_of, transcript_of
 from histfs.sources.elevenlabs.values import dates_of, number_of, string_of
 
 _Object = Mapping[str, Any]
@@ -98,8 +98,15 @@ def details_of(raw: bytes) -> Details:
         talking = "has_audio" not in fields and fields.get("status") in _TALKING
         has_audio = False if talking else None
     listed = "transcript" not in fields
-    text = _said_of(fields) if listed else transcript_of(fields.get("transcript"))
-    return Details(whole, text, final, has_audio, callers=_callers_of(fields))
+    turns = fields.get("transcript")
+    return Details(
+        whole,
+        _said_of(fields) if listed else transcript_of(turns),
+        final,
+        has_audio,
+        callers=_callers_of(fields),
+        attachments=attachments_of(turns),
+    )
 
 
 def _callers_of(fields: _Object) -> frozenset[str]:
@@ -128,14 +135,13 @@ def _record(raw: bytes, fields: _Object, date: int, dated: bool) -> Record:
     agent, name = string_of(fields.get("agent_id")), string_of(fields.get("agent_name"))
     titles = (_found(fields, "call_summary_title"), _found(fields, "transcript_summary"), name)
     title = next((title for title in titles if isinstance(title, str) and title.strip()), "")
-    facets = {
+    facets: dict[str, Labelled | Iterable[Labelled]] = {
         "agent": Labelled(agent or name, name or None),
         "outcome": Labelled(string_of(_found(fields, "call_successful")) or "unknown", None),
     }
-    phone = _found(fields, "phone_call")
-    call = string_of(phone.get("call_sid")) if isinstance(phone, Mapping) else ""
-    if call:
-        facets["call"] = Labelled(call, None)
+    calls = _call_ids(_found(fields, "phone_call"))
+    if calls:
+        facets["call"] = [Labelled(call, None) for call in calls]
     return Record.of(
         _id(fields),
         date,
@@ -146,6 +152,14 @@ def _record(raw: bytes, fields: _Object, date: int, dated: bool) -> Record:
         estimate=call_bytes(number_of(_found(fields, "call_duration_secs"))),
         dated=dated,
     )
+
+
+def _call_ids(phone: object) -> list[str]:
+    """Return the ids of a telephone call: a carrier's ``call_sid``, and the ``call_id`` of SIP."""
+    if not isinstance(phone, Mapping):
+        return []
+    ids = (string_of(phone.get(name)) for name in ("call_sid", "call_id"))
+    return list(dict.fromkeys(filter(None, ids)))
 
 
 def _id(fields: _Object) -> str:

@@ -139,13 +139,16 @@ class Collection:
             _expect_audio(body)
             yield body
 
+    @contextmanager
+    def file(self, item_id: str, file_id: str) -> Iterator[Body]:
+        """Open a file that was sent with an item, whatever its type."""
+        path = f"{self._at(item_id)}/files/{_step(file_id)}"
+        with self._http.stream("GET", path) as body:
+            yield body
+
     def _at(self, item_id: str) -> str:
         """Return the path of an item."""
-        if item_id in ("", ".", ".."):
-            # Steps in a path (RFC 3986, section 3.3), and escaping them changes nothing. Not
-            # `Missing`, which would have the item forgotten though the server lists it.
-            raise Rejected(f"an item with the id {item_id!r} can't be asked for")
-        return f"{self._path}/{quote(item_id.encode('utf-8', 'surrogatepass'), safe='')}"
+        return f"{self._path}/{_step(item_id)}"
 
     def _page(self, content: bytes) -> Page:
         """Read a page; go on only while ``has_more`` and a cursor are both there."""
@@ -183,6 +186,19 @@ class Collection:
         if not raw.startswith(b"{"):
             raise BadAnswer("the answer is JSON, but not an object")
         return self._read_one(raw, self._http.server_time)
+
+
+def _step(some_id: str) -> str:
+    """Return an id as one step of a path, escaped.
+
+    Raises:
+        Rejected: nothing with this id can be asked for.
+    """
+    if some_id in ("", ".", ".."):
+        # Steps in a path (RFC 3986, section 3.3), and escaping them changes nothing. Not
+        # `Missing`, which would have the item forgotten though the server lists it.
+        raise Rejected(f"an item with the id {some_id!r} can't be asked for")
+    return quote(some_id.encode("utf-8", "surrogatepass"), safe="")
 
 
 def _sent(content: bytes) -> bytes:

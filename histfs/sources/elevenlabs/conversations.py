@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from histfs.core.errors import Missing, NoAudio, NotOffered, NotReady, Rejected, SourceError
+from histfs.core.errors import (
+    Missing,
+    NoAttachment,
+    NoAudio,
+    NotOffered,
+    NotReady,
+    Rejected,
+    SourceError,
+)
 from histfs.core.item import Details, Record
 from histfs.core.source import SPAN, WORDS, Page, Query, Traits
 from histfs.core.times import ALWAYS
@@ -43,8 +51,9 @@ class Conversations:
         page_size=PAGE_SIZE,
         disorder=DISORDER,
         summaries=True,
+        attachments=True,
         views=("by-date", "by-agent", "by-outcome", "by-call", "search"),
-        files=("summary", "meta", "text", "audio"),
+        files=("summary", "meta", "text", "attachments", "audio"),
     )
 
     def __init__(self, http: Http, certain: bool = False) -> None:
@@ -111,6 +120,19 @@ class Conversations:
                 raise self._without_audio(item_id) from error
             yield body
 
+    @contextmanager
+    def attachment(self, item_id: str, attachment_id: str) -> Iterator[Body]:
+        """Open a file that was sent (``GET /v1/convai/conversations/{id}/files/{file_id}``).
+
+        The ``file_url`` beside its id is never asked: it may be of any host.
+        """
+        with ExitStack() as stack:
+            try:
+                body = stack.enter_context(self._conversations.file(item_id, attachment_id))
+            except Missing as error:
+                raise self._without_file(item_id, error) from error
+            yield body
+
     def describe(self, raw: bytes) -> Details:
         """Read the details out of a conversation's raw object, a summary or whole."""
         return details_of(raw)
@@ -124,6 +146,21 @@ class Conversations:
         if self.describe(self.get(item_id).raw).has_audio is False:
             return NoAudio("the conversation has no recording")
         return NotReady("the recording of the conversation is still being made: try again later")
+
+    def _without_file(self, item_id: str, error: Missing) -> SourceError:
+        """Say what a 404 for a file means, whose conversation may be gone, too.
+
+        The conversation may be deleted without a copy of a file that is gone. So that has to be
+        certain: the answer has to speak of a file. Without a word of the API's it may come from a
+        server, or a proxy, that doesn't know the address.
+
+        Raises:
+            Missing: the conversation is gone.
+        """
+        self.get(item_id)
+        if any("file" in code for code in error.codes):
+            return NoAttachment(f"the server has the file no more: {error}")
+        return Rejected(f"the server does not hand out the file: {error}")
 
 
 def _is_done(answer: Any) -> bool:  # noqa: ANN401 - whatever JSON holds

@@ -58,7 +58,7 @@ def fault_of(
         said += f"; the request needs the permission {permission}"
     if kind is InvalidRequest:
         return InvalidRequest(said, _blamed(body))
-    return kind(said)
+    return Missing(said, codes) if kind is Missing else kind(said)
 
 
 def _kind(status: int, codes: set[str]) -> type[SourceError]:

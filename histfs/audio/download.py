@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from histfs.audio.files import Descriptor, translated
 from histfs.audio.part import Part
 from histfs.audio.shelf import Clips
+from histfs.core import audio_format
 from histfs.core.errors import (
     BadAnswer,
     DeadlineExceeded,
@@ -33,8 +33,6 @@ from histfs.core.waiting import Waiter
 
 #: How often a clip is asked for when its body breaks.
 _TRIES = 3
-#: How a page of a proxy begins, or an error of the API's; no format of audio does.
-_PAGE = re.compile(rb'\s*(<!doctype|<html|<head|<body|<\?xml|\{\s*"(detail|error|message)")', re.I)
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +48,8 @@ class Download:
         item: whose audio to fetch.
         source: where to fetch it.
         disk: where to put it.
+        recognized: called with the first bytes once they are known to be audio, before any reader
+            gets them.
         landed: called with the exact size in bytes and the SHA-256 once the clip is whole and in
             its place.
         left: called when the last one who waited has given up.
@@ -62,6 +62,7 @@ class Download:
         source: Source,
         disk: Clips,
         *,
+        recognized: Callable[[bytes], None],
         landed: Callable[[int, bytes], None],
         left: Callable[[Download], None],
         ended: Callable[[Download], None],
@@ -69,6 +70,7 @@ class Download:
         self._item = item
         self._source = source
         self._disk = disk
+        self._recognized = recognized
         self._landed = landed
         self._left = left
         self._ended = ended
@@ -241,9 +243,8 @@ class Download:
                     size, hashed = 0, hashlib.sha256()
                     if stream.length == 0:
                         raise BadAnswer("the audio is empty")
-                    for chunk in stream.chunks():
+                    for chunk in self._checked(stream.chunks()):
                         if not size:
-                            _expect_no_page(chunk)
                             self._begin(part, stream.length)
                         if self._makes_room:
                             raise GivenUp("another download needs the place")
@@ -256,6 +257,29 @@ class Download:
                     if tries == _TRIES:
                         raise
                     log.info("the audio of %s broke (%s): trying again", self._item.key, error)
+
+    def _checked(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Hold the first chunks back until they are known to be audio, then yield all of them.
+
+        Raises:
+            BadAnswer: they are something else, whatever their type says.
+        """
+        rest = iter(chunks)
+        head, whole = b"", True
+        for chunk in rest:
+            head += chunk
+            if audio_format.is_decided(head):
+                whole = False
+                break
+        item = self._item
+        raw = audio_format.is_raw(item.content_type, item.output_format)
+        refused = audio_format.refusal(head, whole=whole, raw=raw)
+        if refused is not None:
+            raise BadAnswer(f"the answer is not audio but {refused}")
+        if head:
+            self._recognized(head)
+            yield head
+        yield from rest
 
     def _begin(self, part: Part, length: int | None) -> None:
         if length is not None:
@@ -287,9 +311,3 @@ class Download:
             raise Rejected("the audio changed while it was fetched")
         if not size:
             raise BadAnswer("the audio is empty")
-
-
-def _expect_no_page(beginning: bytes) -> None:
-    """Refuse what is no audio, whatever its type says."""
-    if _PAGE.match(beginning):
-        raise BadAnswer("the audio is a web page, or an error message")

@@ -30,6 +30,8 @@ class Item:
         revision: a checksum of the raw object: another revision, another ``meta.json``.
         size: the exact bytes of its audio, None while they are not known; what a source says of it
             is passed over: the clip itself tells.
+        ending: the ending of its audio's name, as the clip's first bytes told; None while they are
+            not known, or don't contradict the two formats. Passed over like ``size``.
     """
 
     id: str
@@ -41,6 +43,7 @@ class Item:
     estimate: int
     revision: int
     size: int | None = None
+    ending: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,12 +88,12 @@ class Removal:
         self._emptied: dict[tuple[str, ...], tuple[float, int]] = {}
 
     def hide(self, item: Item, name: str) -> None:
-        """Hide one file of an item in this mount."""
+        """Hide one file of an item, by its lasting name, in this mount."""
         with self._lock:
             self._hidden.setdefault(item.key, set()).add(name)
 
     def hidden(self, item: Item) -> frozenset[str]:
-        """Return the names of an item's files that are hidden."""
+        """Return the lasting names of an item's files that are hidden."""
         if not self._hidden:
             return _NOTHING  # asked with each stat, and nearly always so
         with self._lock:
@@ -114,7 +114,7 @@ class Removal:
         Args:
             item: what to delete.
             file: whose unlinking asked for it; None when it was the directory's.
-            name: of that file.
+            name: the lasting name of that file.
             directories: paths of the directories that hold the item, from the root.
             waiter: for how long to wait; the request goes on when it gives up.
 

@@ -5,6 +5,9 @@
     /VIEW/…/ITEM                    an item's directory in the first view, elsewhere a link to it
     /VIEW/…/ITEM/FILE               an item file
 
+The audio's ending may turn out to be another once it is fetched. Directories list the new name then;
+the former one still leads to the file, so that a program that lists first and opens later finds it.
+
 A walk asks for the same directory again and again, once for each file in it, and the next walk
 does: what a path stood for is kept for as long as nothing has changed that it depends on. The size
 of an item's audio may become known meanwhile: `AudioStore` remembers those.
@@ -21,7 +24,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from histfs.core.errors import NameTooLong, NoSuchPath, NotADirectory
-from histfs.core.files import ItemFile, by_name
+from histfs.core.files import AudioFile, ItemFile, by_name
 from histfs.core.index import Index
 from histfs.core.item import Item
 from histfs.core.names import NAME_MAX, item_name, key_in, moments_in
@@ -70,7 +73,13 @@ class ItemDirectory:
 
 @dataclass(frozen=True, slots=True)
 class ItemFileNode:
-    """One file of an item."""
+    """One file of an item.
+
+    Attributes:
+        item: the item.
+        file: the file.
+        name: its lasting name, which may not be the listed one; see `Resolver.lasting_name`.
+    """
 
     item: Item
     file: ItemFile
@@ -171,14 +180,36 @@ class Resolver:
         named = by_name(self._files, item)
         if not hidden:
             return named
-        return {name: file for name, file in named.items() if name not in hidden}
+        return {
+            name: file
+            for name, file in named.items()
+            if self.lasting_name(item, file, name) not in hidden
+        }
+
+    def lasting_name(self, item: Item, file: ItemFile, name: str) -> str:
+        """Return a name of a file that stays the same when its listed name changes.
+
+        Inodes are made of it, and by it a file is hidden: the audio may get another ending at any
+        time, also while its item is being deleted.
+
+        Args:
+            item: whose file.
+            file: the file.
+            name: its listed name.
+        """
+        return file.lasting_name(item) if isinstance(file, AudioFile) else name
 
     def _file_in(self, node: Node | None, name: str) -> ItemFileNode | None:
         """Return a file of an item, if it is its directory, and there is such a file."""
         if not isinstance(node, ItemDirectory) or node.is_link:
             return None
-        file = self.files_of(node.item).get(name)
-        return None if file is None else ItemFileNode(node.item, file, name)
+        files = self.files_of(node.item)
+        file = files.get(name)
+        if file is None:
+            audio = (each for each in files.values() if isinstance(each, AudioFile))
+            file = next((each for each in audio if each.lasting_name(node.item) == name), None)
+            return file and ItemFileNode(node.item, file, name)
+        return ItemFileNode(node.item, file, self.lasting_name(node.item, file, name))
 
     def _directory(self, view: View, parts: Path, waiter: Waiter) -> Directory | ItemDirectory:
         """Return the directory of a view, or of an item, that has a path."""

@@ -101,6 +101,7 @@ class Tree:
         )
         self._resolve = self._resolver.resolve
         self._files_of = self._resolver.files_of
+        self._lasting_name = self._resolver.lasting_name
         self._views = {view.name: view for view in views}
         self._home = views[0]
         self._file_links = sum(not self._resolver.links(view) for view in views)
@@ -134,8 +135,9 @@ class Tree:
         found: dict[str, Attributes] = {}
         if isinstance(node, ItemDirectory) and not node.is_link:
             for name, file in self._files_of(node.item).items():
+                lasting = self._lasting_name(node.item, file, name)
                 with contextlib.suppress(HistfsError):
-                    found[name] = self._stat_file(ItemFileNode(node.item, file, name), waiter)
+                    found[name] = self._stat_file(ItemFileNode(node.item, file, lasting), waiter)
         return found
 
     def listdir(self, path: str, waiter: Waiter) -> Sequence[Entry]:
@@ -154,9 +156,14 @@ class Tree:
             case Directory():
                 return self._list_view(node, waiter)
             case ItemDirectory(is_link=False):
+                item = node.item
+                named = (
+                    (name, self._lasting_name(item, file, name))
+                    for name, file in self._files_of(item).items()
+                )
                 return [
-                    Entry(name, stat.S_IFREG, self._file_inode(node.item, name))
-                    for name in self._files_of(node.item)
+                    Entry(name, stat.S_IFREG, self._file_inode(item, lasting))
+                    for name, lasting in named
                 ]
             case _:
                 raise NotADirectory(path)
@@ -232,7 +239,8 @@ class Tree:
         # An item without audio goes with its directory.
         files = [*self._files_of(item).items(), ("", None)]
         name, deleting = next(each for each in files if each[1] is None or each[1].deletes)
-        self._removal.delete(item, deleting, name, self._places(item), waiter)
+        lasting = name if deleting is None else self._lasting_name(item, deleting, name)
+        self._removal.delete(item, deleting, lasting, self._places(item), waiter)
         self._removal.remove(item)
 
     def _stat_file(self, node: ItemFileNode, waiter: Waiter) -> Attributes:

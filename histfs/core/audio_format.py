@@ -208,7 +208,7 @@ def refusal(head: bytes, *, whole: bool, raw: bool) -> str | None:
 
 
 def _is_monotone(text: str) -> bool:
-    return len(text) >= _MONOTONE_LENGTH and len(set(text)) < _MONOTONE
+    return len(text) >= _MONOTONE_LENGTH and text.isascii() and len(set(text)) < _MONOTONE
 
 
 def _is_json(text: str, *, whole: bool) -> bool:

@@ -22,7 +22,7 @@ class MemoryAudio:
 
     def __init__(self, clips: Mapping[str, bytes] | None = None) -> None:
         self.error: Exception | None = None
-        self._clips = clips or {}
+        self._clips = {} if clips is None else clips
         self._here: dict[str, bytes] = {}
 
     def size(self, item: Item, waiter: Waiter) -> int:

@@ -598,15 +598,6 @@ def test_a_clip_that_is_something_else_by_now_is_not_taken_for_a_copy_of_what_it
             world.store.ensure(item, waiter())
 
 
-@pytest.mark.parametrize("page", [b"<!DOCTYPE html>", b"\n <HTML>", b'{"detail": {}}', b"<?xml ?>"])
-def test_a_page_that_says_it_is_audio_is_none(world, page):
-    item = world.item()
-    world.source.clips[item.id] = page
-    with pytest.raises(BadAnswer, match="web page"):
-        world.store.open(item, waiter())
-    assert world.store.kept(item) is None
-
-
 def test_a_clip_about_to_be_deleted_is_fetched_for_who_has_it_open(world):
     item = world.item(size=10)
     file = world.store.open(item, waiter())

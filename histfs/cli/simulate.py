@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import time
+from typing import Literal
 
 import click
 
@@ -63,6 +64,12 @@ def _unix_time(context: click.Context, option: click.Parameter, value: str) -> i
     "--bandwidth", type=click.FloatRange(1), help="Bytes per second of each answer.", metavar="RATE"
 )
 @click.option("--clip-bytes", type=click.IntRange(1), help="Make every clip about so long.")
+@click.option(
+    "--formats",
+    type=click.Choice(["honest", "told", "untold"]),
+    default="honest",
+    help="What the items tell of their audio's formats.",
+)
 @click.option("--api-key", default=DEFAULT_KEY, help="The key that clients must send.")
 @click.option(
     "--permission",
@@ -85,12 +92,16 @@ def simulate(
     latency: float,
     bandwidth: float | None,
     clip_bytes: int | None,
+    formats: Literal["honest", "told", "untold"],
     api_key: str,
     permissions: tuple[str, ...],
     no_chunked: bool,
     quiet: bool,
 ) -> None:
     """Serve the ElevenLabs history and conversations API on this machine, with sample data.
+
+    With --formats=told or =untold the audio comes in every format that the API generates, and its
+    content type is audio/mpeg all the same; the output format is right, or not there.
 
     No account and no network are needed. It runs until it is interrupted (Ctrl-C).
     """
@@ -105,6 +116,7 @@ def simulate(
         newest=newest,
         seed=seed,
         clip_bytes=clip_bytes,
+        formats=formats,
         latency=latency,
         bandwidth=bandwidth,
         chunked=not no_chunked,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
+Formats = Literal["honest", "told", "untold"]
 DEFAULT_KEY = "demo-key"
 # 2026-01-31 18:30:00 UTC: fixed, so that every run shows the same account.
 DEFAULT_NEWEST = 1_769_884_200
@@ -28,6 +30,9 @@ class Settings:
         seed: Another seed gives other ids, other times and another mixture.
         alignments: Whether items have alignments; without them a page is a tenth of the size.
         clip_bytes: Make every clip about so long.
+        formats: "honest" items tell what their audio is. Otherwise items have all formats in turn,
+            and the content type is audio/mpeg for each; with "told" the output format is right,
+            with "untold" there is none.
         scan_limit: Under a filter, end a page after looking at so many items, even if it is empty.
         keep_removed_cursors: Whether a removed item still works as a cursor.
         inclusive_starts: Whether a conversation that starts in the very second that a listing is
@@ -51,6 +56,7 @@ class Settings:
     seed: int = 0
     alignments: bool = True
     clip_bytes: int | None = None
+    formats: Formats = "honest"
     scan_limit: int | None = None
     keep_removed_cursors: bool = False
     inclusive_starts: bool = True

@@ -81,7 +81,10 @@ _SIGNATURES = [
         (rb"\x00.{3}ftyp[ -~]{4}", Container(("m4a", "mp4"))),
         (rb"\x1aE\xdf\xa3", Container(("webm",))),
         # ADTS: a sync word of 12 bits, layer 0, one of 13 sampling frequencies.
-        (rb"\xff[\xf0\xf1\xf8\xf9][\x00-\x33\x40-\x73\x80-\xb3\xc0-\xf3]", Container(("aac",), False)),
+        (
+            rb"\xff[\xf0\xf1\xf8\xf9][\x00-\x33\x40-\x73\x80-\xb3\xc0-\xf3]",
+            Container(("aac",), False),
+        ),
         # MPEG audio: a sync word of 11 bits, layer III or II, a bit rate and a sampling frequency.
         # Layer I is left out: nothing makes it, and the byte order mark of UTF-16 looks like it.
         (

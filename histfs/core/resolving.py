@@ -5,8 +5,9 @@
     /VIEW/…/ITEM                    an item's directory in the first view, elsewhere a link to it
     /VIEW/…/ITEM/FILE               an item file
 
-The audio's ending may turn out to be another once it is fetched. Directories list the new name then;
-the former one still leads to the file, so that a program that lists first and opens later finds it.
+The audio's ending may turn out to be another once it is fetched. Directories list the new name
+then; the former one still leads to the file, so that a program that lists first and opens later
+finds it.
 
 A walk asks for the same directory again and again, once for each file in it, and the next walk
 does: what a path stood for is kept for as long as nothing has changed that it depends on. The size
@@ -203,13 +204,14 @@ class Resolver:
         """Return a file of an item, if it is its directory, and there is such a file."""
         if not isinstance(node, ItemDirectory) or node.is_link:
             return None
-        files = self.files_of(node.item)
+        item = node.item
+        files = self.files_of(item)
         file = files.get(name)
-        if file is None:
-            audio = (each for each in files.values() if isinstance(each, AudioFile))
-            file = next((each for each in audio if each.lasting_name(node.item) == name), None)
-            return file and ItemFileNode(node.item, file, name)
-        return ItemFileNode(node.item, file, self.lasting_name(node.item, file, name))
+        if file is not None:
+            return ItemFileNode(item, file, self.lasting_name(item, file, name))
+        lasting = ((self.lasting_name(item, file, listed), file) for listed, file in files.items())
+        file = next((file for known, file in lasting if known == name), None)
+        return None if file is None else ItemFileNode(item, file, name)
 
     def _directory(self, view: View, parts: Path, waiter: Waiter) -> Directory | ItemDirectory:
         """Return the directory of a view, or of an item, that has a path."""

@@ -1,7 +1,7 @@
 """Clips in every format that the API generates, for an account whose fields don't tell them.
 
-The sound is silence in Opus, which needs no encoder, and a tone elsewhere. Raw formats have no place
-for an id: a few bytes made from it tell one clip from another.
+The sound is silence in Opus, which needs no encoder, and a tone elsewhere. Raw formats have no
+place for an id: a few bytes made from it tell one clip from another.
 """
 
 from __future__ import annotations

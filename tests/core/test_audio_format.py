@@ -133,7 +133,7 @@ PAGES = [
     b"Internal Server Error",
     b"upstream connect error or disconnect/reset before headers\r\n",
     b"Not found. " * 500,
-    gzip.compress(ID3),
+    gzip.compress(ID3, mtime=0),
     b"PK\3\4\x14\0\0\0\0\0",
 ]  # fmt: skip
 

@@ -204,8 +204,19 @@ class CachedAudio:
         It is not thereby used, as far as the choice goes of what makes room for others.
         """
         size = self.disk.size(item.key)
+        if size is None:
+            return None
         with self._lock:
-            return size if size is not None and self._fits(item, size) else None
+            fits = self._fits(item, size)
+        return size if fits and not self._is_refused(item, size) else None
+
+    def _is_refused(self, item: Item, size: int) -> bool:
+        """Say whether a cached clip is no audio; what can't be read is its reader's error."""
+        raw = is_raw(item.content_type, item.output_format)
+        with contextlib.suppress(OSError):
+            found = self.disk.look(item.key)
+            return found is not None and refused_as(beginning(found), size, raw) is not None
+        return False
 
     def settle(self, waiter: Waiter) -> None:
         """Wait until what readers had all of is in its place: the process is about to end."""

@@ -159,6 +159,7 @@ def test_a_page_in_the_cache_is_fetched_anew_when_it_is_opened(make_world, page)
     world = cached_page(make_world, page)
     item = world.item()
     assert item.size == len(page)
+    assert world.store.kept(item) is None
     assert world.read(item) == MPEG
     assert world.sizes == {"a": len(MPEG)}
 

@@ -309,7 +309,8 @@ class CachedAudio:
         head = beginning(found)
         refused = refused_as(head, size, is_raw(item.content_type, item.output_format))
         if refused is None and self._fits(item, size):
-            self._endings.found(item, head)
+            if head:
+                self._endings.found(item, head)
             return found
         why = f"not audio but {refused}" if refused else "damaged"
         log.warning("the cached audio of %s is %s: fetching it again", item.key, why)

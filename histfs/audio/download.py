@@ -12,12 +12,13 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 
 from histfs.audio.files import Descriptor, translated
 from histfs.audio.part import Part
 from histfs.audio.shelf import Clips
+from histfs.core import audio_format
 from histfs.core.attachments import is_binary
 from histfs.core.errors import (
     BadAnswer,
@@ -35,7 +36,7 @@ from histfs.core.waiting import Waiter
 
 #: How often a clip is asked for when its body breaks.
 _TRIES = 3
-#: How a page of a proxy begins, or an error of the API's; no format of audio does.
+#: How a page of a proxy begins, or an error of the API's; no image or recording does.
 _PAGE = re.compile(rb'\s*(<!doctype|<html|<head|<body|<\?xml|\{\s*"(detail|error|message)")', re.I)
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ class Download:
         item: whose audio to fetch, or which attachment.
         source: where to fetch it.
         disk: where to put it.
+        recognized: called with the first bytes once they are known to be audio, before any reader
+            gets them.
         landed: called with the exact size in bytes and the SHA-256 once the clip is whole and in
             its place.
         left: called when the last one who waited has given up.
@@ -64,6 +67,7 @@ class Download:
         source: Source,
         disk: Clips,
         *,
+        recognized: Callable[[bytes], None],
         landed: Callable[[int, bytes], None],
         left: Callable[[Download], None],
         ended: Callable[[Download], None],
@@ -71,6 +75,7 @@ class Download:
         self._item = item
         self._source = source
         self._disk = disk
+        self._recognized = recognized
         self._landed = landed
         self._left = left
         self._ended = ended
@@ -236,9 +241,8 @@ class Download:
                     size, hashed = 0, hashlib.sha256()
                     if stream.length == 0:
                         raise BadAnswer("nothing came: what was asked for is empty")
-                    for chunk in stream.chunks():
+                    for chunk in self._checked(stream.chunks()):
                         if not size:
-                            self._look_at(chunk)
                             self._begin(part, stream.length)
                         if self._makes_room:
                             raise GivenUp("another download needs the place")
@@ -258,10 +262,34 @@ class Download:
             return attachment_of(self._source, item.id, item.attachment)
         return self._source.audio(item.id)
 
-    def _look_at(self, beginning: bytes) -> None:
-        """Refuse what can't be what was asked for; an attachment may well be a web page."""
-        if self._item.attachment is None or is_binary(self._item.content_type):
-            _expect_no_page(beginning)
+    def _checked(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Hold the first chunks back until it is known what they are, then yield all of them.
+
+        Raises:
+            BadAnswer: they are not what was asked for, whatever their type says.
+        """
+        rest = iter(chunks)
+        head, whole = b"", True
+        for chunk in rest:
+            head += chunk
+            if audio_format.is_decided(head):
+                whole = False
+                break
+        item = self._item
+        if item.attachment is not None:
+            # An attachment may well be a web page, or text.
+            if is_binary(item.content_type) and _PAGE.match(head):
+                raise BadAnswer("what came is a web page, or an error message")
+        else:
+            raw = audio_format.is_raw(item.content_type, item.output_format)
+            refused = audio_format.refusal(head, whole=whole, raw=raw)
+            if refused is not None:
+                raise BadAnswer(f"the answer is not audio but {refused}")
+        if head:
+            if item.attachment is None:
+                self._recognized(head)
+            yield head
+        yield from rest
 
     def _begin(self, part: Part, length: int | None) -> None:
         if length is not None:
@@ -293,9 +321,3 @@ class Download:
             raise Rejected("the audio changed while it was fetched")
         if not size:
             raise BadAnswer("nothing came: what was asked for is empty")
-
-
-def _expect_no_page(beginning: bytes) -> None:
-    """Refuse what is no audio, whatever its type says."""
-    if _PAGE.match(beginning):
-        raise BadAnswer("what came is a web page, or an error message")

@@ -20,11 +20,13 @@ from cachetools import LRUCache
 
 from histfs.audio.ahead import Orders, ReadAhead, by_date_alone
 from histfs.audio.download import Download, GivenUp
+from histfs.audio.endings import Endings
 from histfs.audio.files import Descriptor, translated
 from histfs.audio.schedule import Schedule
 from histfs.audio.shelf import Clips
-from histfs.audio.verify import Kind, check
+from histfs.audio.verify import Kind, beginning, check, refused_as
 from histfs.core.audio import Fingerprint, Following
+from histfs.core.audio_format import is_raw
 from histfs.core.errors import BadAnswer, HistfsError, Missing, NotForCrawlers, SourceError
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
@@ -56,6 +58,7 @@ class CachedAudio:
         orders: gives the orders in which a clip may be read; see `ReadAhead`.
         set_audio: keeps the exact size of a clip, and its SHA-256 where it is known, by key, for
             ever.
+        set_ending: keeps the ending of a clip's name, by key, for ever.
         fingerprint: tells what a clip was when it came, by key.
         doubt: is told of an item that seems to be deleted elsewhere.
         silent: says whether an item is known to have no audio; it isn't fetched ahead.
@@ -73,6 +76,7 @@ class CachedAudio:
         room: int,
         orders: Orders = by_date_alone,
         set_audio: Callable[[str, int, bytes | None], None],
+        set_ending: Callable[[str, str], None],
         fingerprint: Callable[[str], Fingerprint | None],
         doubt: Callable[[Item], None],
         silent: Callable[[Item], bool] = lambda _: False,
@@ -83,6 +87,7 @@ class CachedAudio:
         self._schedule = schedule
         self._ahead = ReadAhead(following, self._fetch_ahead, ahead, room, orders)
         self._set_audio = set_audio
+        self._endings = Endings(set_ending)
         self._fingerprint = fingerprint
         self._doubt = doubt
         self._silent = silent
@@ -90,7 +95,8 @@ class CachedAudio:
         self._lock = threading.Lock()
         self._downloads: dict[str, Download] = {}
         self._handles: dict[str, set[_Handle]] = {}
-        self._learnt: LRUCache[str, int] = LRUCache(_LEARNT)
+        # None where what was known before is known to be wrong.
+        self._learnt: LRUCache[str, int | None] = LRUCache(_LEARNT)
         self._announced: LRUCache[str, int] = LRUCache(_ANNOUNCED)
 
     def size(self, item: Item, waiter: Waiter) -> int:
@@ -113,6 +119,10 @@ class CachedAudio:
                 return file.size
         return next(known for known in (size, announced, item.estimate) if known is not None)
 
+    def ending(self, item: Item) -> str:
+        """Return the ending of a clip's name: once the clip has begun to come, by its bytes."""
+        return self._endings.of(item)
+
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open a clip: from disk, or on its way, or to be fetched when it is first read.
 
@@ -121,8 +131,8 @@ class CachedAudio:
         on its way: should that fail, the crawler's next read would fetch it anew.
         """
         with self._lock:
-            size = self._exact_size(item)
             content: Descriptor | Download | None = self._on_disk(item)
+            size = self._exact_size(item)
         if content is None and not waiter.may_fetch():
             raise NotForCrawlers(f"the audio of {item.key} isn't here, and is for no crawler")
         if size is None and content is None:
@@ -134,6 +144,7 @@ class CachedAudio:
                 found = os.fstat(content.number).st_size
                 if size is None:
                     self._learn(item.key, found, None)
+                self._endings.keep(item.key)
                 return self._handle(item, found, content)
             try:
                 return self._handle(item, self._told(item, content.wait_for_size(waiter)), content)
@@ -150,7 +161,11 @@ class CachedAudio:
         Raises:
             BadAnswer: the server sends something else by now.
         """
-        was = self._fingerprint(item.key)
+        with self._lock:
+            # What is no audio is removed, and with it goes what was known of it.
+            self._on_disk(item)
+            void = self._learnt.get(item.key, 0) is None
+        was = None if void else self._fingerprint(item.key)
         self.reading(item, waiter)
         why = ""
         for _ in range(_COPIES):
@@ -192,8 +207,18 @@ class CachedAudio:
         It is not thereby used, as far as the choice goes of what makes room for others.
         """
         size = self.disk.size(item.key)
+        if size is None:
+            return None
         with self._lock:
-            return size if size is not None and self._fits(item, size) else None
+            fits = self._fits(item, size)
+        return size if fits and not self._is_refused(item, size) else None
+
+    def _is_refused(self, item: Item, size: int) -> bool:
+        """Say whether a cached clip is no audio; what can't be read is its reader's error."""
+        with contextlib.suppress(OSError):
+            found = self.disk.look(item.key)
+            return found is not None and _refusal(item, beginning(found), size) is not None
+        return False
 
     def settle(self, waiter: Waiter) -> None:
         """Wait until what readers had all of is in its place: the process is about to end."""
@@ -232,6 +257,7 @@ class CachedAudio:
                 item,
                 self._source,
                 self.disk,
+                recognized=lambda head: self._endings.found(item, head),
                 landed=lambda size, sha256: self._landed(item, size, sha256),
                 left=self._schedule.leave,
                 ended=lambda ended: self._ended(item, ended),
@@ -283,16 +309,24 @@ class CachedAudio:
     def _on_disk(self, item: Item) -> Descriptor | None:
         """Open a clip that is on disk; called with `_lock` held.
 
-        One that is empty, or has not the size it must have, is removed.
+        One that is empty, or has not the size it must have, is removed; so is one that is not
+        audio, as an earlier version may have kept it.
         """
         found = self.disk.open(item.key)
         if found is None:
             return None
         size = os.fstat(found.number).st_size
-        if self._fits(item, size):
+        head = beginning(found)
+        refused = _refusal(item, head, size)
+        if refused is None and self._fits(item, size):
+            if head and item.attachment is None:
+                self._endings.found(item, head)
             return found
-        log.warning("the cached audio of %s is damaged: fetching it again", item.key)
+        why = f"not audio but {refused}" if refused else "damaged"
+        log.warning("the cached audio of %s is %s: fetching it again", item.key, why)
         self.disk.drop(item.key)
+        if refused is not None:
+            self._learnt[item.key] = None
         return None
 
     def _fetch_ahead(self, item: Item) -> None:
@@ -320,6 +354,7 @@ class CachedAudio:
         if item.size not in (None, size):
             log.warning("the audio of %s has %d bytes, not %d", item.key, size, item.size)
         self._learn(item.key, size, sha256)
+        self._endings.keep(item.key)
 
     def _learn(self, key: str, size: int, sha256: bytes | None) -> None:
         """Keep what was learnt; the catalog's disk may be full, and the clip is good all the same.
@@ -335,6 +370,13 @@ class CachedAudio:
             self._set_audio(key, size, sha256)
         except HistfsError as error:
             log.warning("the size of %s can't be kept: %s", key, error)
+
+
+def _refusal(item: Item, head: bytes, size: int) -> str | None:
+    """Return what a clip is in place of audio; None where it may be audio, and for attachments."""
+    if item.attachment is not None:
+        return None
+    return refused_as(head, size, is_raw(item.content_type, item.output_format))
 
 
 class _Handle:

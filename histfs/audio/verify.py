@@ -21,7 +21,9 @@ from typing import NamedTuple
 from histfs.audio.disk import Disk
 from histfs.audio.files import Descriptor
 from histfs.audio.shelf import Clips
+from histfs.core.attachments import MARK
 from histfs.core.audio import Fingerprint
+from histfs.core.audio_format import WINDOW, refusal
 from histfs.core.errors import HistfsError
 
 #: Bytes that are read at once.
@@ -114,6 +116,24 @@ def check(disk: Clips, key: str, known: Callable[[str], Fingerprint | None]) -> 
             return Verdict(key, kind, why + _remove(disk, key, why))
 
 
+def beginning(file: Descriptor) -> bytes:
+    """Return the first bytes of a clip; none where they can't be read, as its reader will see."""
+    with contextlib.suppress(OSError):
+        return os.pread(file.number, WINDOW, 0)
+    return b""
+
+
+def refused_as(head: bytes, size: int, raw: bool) -> str | None:
+    """Return what a clip is in place of audio; None where it may be audio.
+
+    Args:
+        head: from `beginning`.
+        size: of the clip, in bytes.
+        raw: see `refusal`.
+    """
+    return refusal(head, whole=len(head) == size, raw=raw)
+
+
 def _compare(
     file: Descriptor, key: str, known: Callable[[str], Fingerprint | None]
 ) -> tuple[Kind, str]:
@@ -124,6 +144,11 @@ def _compare(
         return Kind.DAMAGED, f"it can't be read: {error.strerror}"
     if not found.size:
         return Kind.DAMAGED, "it is empty"
+    refused = None
+    if MARK not in key:  # an attachment may be anything
+        refused = refused_as(beginning(file), found.size, raw=True)
+    if refused is not None:
+        return Kind.DAMAGED, f"it is not audio but {refused}"
     # Asked for only now: of a clip that has just come it is known a moment later.
     was = known(key)
     if was is None:

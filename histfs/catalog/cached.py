@@ -150,14 +150,22 @@ class CachedCatalog:
     def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
         """Keep the exact size of an item's audio, in bytes, and its SHA-256 where it is known."""
         self._catalog.set_audio(key, size, sha256)
+        self._learn(key, lambda item: replace(item, size=size))
+
+    def set_ending(self, key: str, ending: str) -> None:
+        """Keep the ending of an item's audio file, as its bytes tell."""
+        self._catalog.set_ending(key, ending)
+        self._learn(key, lambda item: replace(item, ending=ending))
+
+    def _learn(self, key: str, learnt: Callable[[Item], Item]) -> None:
+        """Change an item that is kept; that it has changed is no change of the index."""
         question = "find", key
         with self._lock:
             # Whoever is asking just now may get an answer from before.
             self._epoch += 1
             if question in self._answers:
                 (date, item), about, version = self._answers[question]
-                known = item and replace(item, size=size)
-                self._answers[question] = (date, known), about, version
+                self._answers[question] = (date, item and learnt(item)), about, version
 
     def _kept(self, question: Hashable, about: Span, ask: Callable[[], T]) -> T:
         """Return an answer that was kept, or ask and keep it."""

@@ -199,3 +199,7 @@ class Catalog:
     def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
         """Keep the exact size of an item's audio, in bytes, and its SHA-256 where it is known."""
         self._store.set_audio(key, size, sha256)
+
+    def set_ending(self, key: str, ending: str) -> None:
+        """Keep the ending of an item's audio file, as its bytes tell."""
+        self._store.set_ending(key, ending)

@@ -63,6 +63,7 @@ def erase(db: sqlite3.Connection, keys: Collection[str], labels: Iterable[str], 
     keys = [*keys, *attachments(db, keys)]
     given = json.dumps(keys)
     db.execute(f"DELETE FROM audio WHERE key {_AMONG}", (given,))
+    db.execute(f"DELETE FROM endings WHERE key {_AMONG}", (given,))
     rows = [(key, now) for key in keys]
     db.executemany("INSERT OR REPLACE INTO gone VALUES (?, ?, 0)", rows)
     # FTS5 can take out the words of a row only with the text that it was indexed with, and keeps

@@ -3,6 +3,7 @@
 items    one row an item, what a listing shows; `key` is the id, or stands for it where that is odd
 raws     their raw objects, apart from them: a listing of 100,000 items must not read 100 MB
 audio    exact sizes and checksums, by key: they outlive the clip, and go with the item
+endings  the endings of audio files whose bytes say another than their items, by key like the sizes
 labels   the values of facets: voices, sources, models
 placed   which items have which label, by date; `items.labels` lists the same for one item
 windows  the spans of time that are completely known, and when they were asked about
@@ -123,6 +124,10 @@ CREATE TABLE IF NOT EXISTS gone (
     key   TEXT PRIMARY KEY,
     at    REAL NOT NULL,
     swept INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS endings (
+    key    TEXT PRIMARY KEY,
+    ending TEXT NOT NULL
 ) STRICT, WITHOUT ROWID
 """
 

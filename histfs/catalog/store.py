@@ -36,8 +36,8 @@ _CHANGES = 256
 
 _ITEM = """
     SELECT i.key, i.id, i.date, i.slug, i.content_type, i.output_format, i.estimate, i.revision,
-           a.size
-    FROM items AS i LEFT JOIN audio AS a ON a.key = i.key
+           a.size, e.ending
+    FROM items AS i LEFT JOIN audio AS a ON a.key = i.key LEFT JOIN endings AS e ON e.key = i.key
 """
 _AUDIO = """
     INSERT INTO audio VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET
@@ -479,6 +479,17 @@ class Store:
                 db.execute(_AUDIO, (key, size, sha256))
         if late:
             self.erased()
+
+    def set_ending(self, key: str, ending: str) -> None:
+        """Keep the ending of an item's audio file."""
+        with self._files.transaction() as db:
+            db.execute(
+                """
+                INSERT OR REPLACE INTO endings SELECT ?1, ?2
+                WHERE NOT EXISTS (SELECT 1 FROM gone WHERE key = ?1)
+                """,
+                (key, ending),
+            )
 
     def _write(self, change: Callable[[Any], Span | None]) -> None:
         """Make a change, and count it when it was one."""

@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import time
+from typing import Literal
 
 import click
 
@@ -73,6 +74,12 @@ def _unix_time(context: click.Context, option: click.Parameter, value: str) -> i
     "--bandwidth", type=click.FloatRange(1), help="Bytes per second of each answer.", metavar="RATE"
 )
 @click.option("--clip-bytes", type=click.IntRange(1), help="Make every clip about so long.")
+@click.option(
+    "--formats",
+    type=click.Choice(["honest", "told", "untold"]),
+    default="honest",
+    help="What the items tell of their audio's formats.",
+)
 @click.option("--api-key", default=DEFAULT_KEY, help="The key that clients must send.")
 @click.option(
     "--permission",
@@ -119,6 +126,7 @@ def simulate(
     latency: float,
     bandwidth: float | None,
     clip_bytes: int | None,
+    formats: Literal["honest", "told", "untold"],
     api_key: str,
     permissions: tuple[str, ...],
     needs_source: tuple[str, ...],
@@ -130,6 +138,9 @@ def simulate(
     quiet: bool,
 ) -> None:
     """Serve the ElevenLabs history and conversations API on this machine, with sample data.
+
+    With --formats=told or =untold the audio comes in every format that the API generates, and its
+    content type is audio/mpeg all the same; the output format is right, or not there.
 
     No account and no network are needed. It runs until it is interrupted (Ctrl-C).
     """
@@ -149,6 +160,7 @@ def simulate(
         needs_source=frozenset(needs_source),
         needs_source_status=int(needs_source_status),
         text_search=not no_text_search,
+        formats=formats,
         latency=latency,
         bandwidth=bandwidth,
         max_concurrent=max_concurrent,

@@ -41,6 +41,8 @@ class Item:
             is passed over: the clip itself tells.
         attachment: the id of one attachment, where this stands for that instead of for the audio
             (`attachments.part_of`); None for the item itself.
+        ending: the ending of its audio's name, as the clip's first bytes told; None while they are
+            not known, or don't contradict the two formats. Passed over like ``size``.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Item:
     estimate: int
     revision: int
     size: int | None = None
+    ending: str | None = None
     attachment: str | None = None
 
 

@@ -103,12 +103,12 @@ class Removal:
         self._emptied: dict[tuple[str, ...], tuple[float, int]] = {}
 
     def hide(self, item: Item, name: str) -> None:
-        """Hide one file of an item in this mount."""
+        """Hide one file of an item, by its lasting name, in this mount."""
         with self._lock:
             self._hidden.setdefault(item.key, set()).add(name)
 
     def hidden(self, item: Item) -> frozenset[str]:
-        """Return the names of an item's files that are hidden."""
+        """Return the lasting names of an item's files that are hidden."""
         if not self._hidden:
             return _NOTHING  # asked with each stat, and nearly always so
         with self._lock:
@@ -130,7 +130,8 @@ class Removal:
             item: what to delete.
             files: those that may have to be read after the item is gone: the one whose unlinking
                 asked for it, and what stands in the item's folders.
-            name: of the file whose unlinking asked for it; empty when it was the directory's.
+            name: the lasting name of the file whose unlinking asked for it; empty when it was the
+                directory's.
             directories: paths of the directories that hold the item or a link to it, from the
                 root; of those in one view its home comes first.
             waiter: for how long to wait; the request goes on when it gives up.

@@ -7,6 +7,10 @@
     /VIEW/…/ITEM/FILE               an item file
     /VIEW/…/ITEM/FOLDER/FILE        a file in one of an item's folders
 
+The audio's ending may turn out to be another once it is fetched. Directories list the new name
+then; the former one still leads to the file, so that a program that lists first and opens later
+finds it.
+
 A walk asks for the same directory again and again, once for each file in it, and the next walk
 does: what a path stood for is kept for as long as nothing has changed that it depends on. The size
 of an item's audio may become known meanwhile: `AudioStore` remembers those.
@@ -23,7 +27,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from histfs.core.errors import NameTooLong, NoSuchPath, NotADirectory
-from histfs.core.files import ItemFile, ItemFolder, by_name
+from histfs.core.files import AudioFile, ItemFile, ItemFolder, by_name
 from histfs.core.index import Index
 from histfs.core.item import Item
 from histfs.core.names import NAME_MAX, item_name, key_in, moments_in
@@ -72,7 +76,14 @@ class ItemDirectory:
 
 @dataclass(frozen=True, slots=True)
 class ItemFileNode:
-    """One file of an item, and its path in the item's directory."""
+    """One file of an item.
+
+    Attributes:
+        item: the item.
+        file: the file.
+        name: its path in the item's directory, with its lasting name, which may not be the listed
+            one; see `Resolver.lasting_name`.
+    """
 
     item: Item
     file: ItemFile
@@ -190,7 +201,24 @@ class Resolver:
         named = by_name(self._files, item)
         if not hidden:
             return named
-        return {name: file for name, file in named.items() if name not in hidden}
+        return {
+            name: file
+            for name, file in named.items()
+            if self.lasting_name(item, file, name) not in hidden
+        }
+
+    def lasting_name(self, item: Item, file: ItemFile, name: str) -> str:
+        """Return a name of a file that stays the same when its listed name changes.
+
+        Inodes are made of it, and by it a file is hidden: the audio may get another ending at any
+        time, also while its item is being deleted.
+
+        Args:
+            item: whose file.
+            file: the file.
+            name: its listed name.
+        """
+        return file.lasting_name(item) if isinstance(file, AudioFile) else name
 
     def members_of(self, node: ItemFolderNode) -> dict[str, ItemFileNode]:
         """Return the files that a folder of an item shows, by their names in the folder."""
@@ -206,10 +234,16 @@ class Resolver:
         """Return a file of an item, if it is its directory, and there is such a file."""
         if not isinstance(node, ItemDirectory) or node.is_link:
             return None
-        file = self.files_of(node.item).get(name)
+        item = node.item
+        files = self.files_of(item)
+        file = files.get(name)
         if isinstance(file, ItemFolder):
-            return ItemFolderNode(node.item, file, name, (*node.path, name))
-        return None if file is None else ItemFileNode(node.item, file, name)
+            return ItemFolderNode(item, file, name, (*node.path, name))
+        if file is not None:
+            return ItemFileNode(item, file, self.lasting_name(item, file, name))
+        lasting = ((self.lasting_name(item, file, listed), file) for listed, file in files.items())
+        file = next((file for known, file in lasting if known == name), None)
+        return None if file is None else ItemFileNode(item, file, name)
 
     def _folder_in(
         self, node: ItemDirectory, name: str, waiter: Waiter

@@ -102,6 +102,7 @@ class Tree:
         )
         self._resolve = self._resolver.resolve
         self._files_of = self._resolver.files_of
+        self._lasting_name = self._resolver.lasting_name
         self._views = {view.name: view for view in views}
         self._home = views[0]
         self._real = [view for view in views if not self._resolver.links(view)]
@@ -139,7 +140,8 @@ class Tree:
         if isinstance(node, ItemDirectory) and not node.is_link:
             for name, file in self._files_of(node.item).items():
                 if not isinstance(file, ItemFolder):
-                    files[name] = ItemFileNode(node.item, file, name)
+                    lasting = self._lasting_name(node.item, file, name)
+                    files[name] = ItemFileNode(node.item, file, lasting)
         elif isinstance(node, ItemFolderNode):
             files = self._resolver.members_of(node)
         found: dict[str, Attributes] = {}
@@ -164,11 +166,16 @@ class Tree:
             case Directory():
                 return self._list_view(node, waiter)
             case ItemDirectory(is_link=False):
+                item = node.item
+                named = (
+                    (name, file, self._lasting_name(item, file, name))
+                    for name, file in self._files_of(item).items()
+                )
                 return [
                     Entry(name, stat.S_IFDIR, self._inode_of("folder", *node.path, name))
                     if isinstance(file, ItemFolder)
-                    else Entry(name, stat.S_IFREG, self._file_inode(node.item, name))
-                    for name, file in self._files_of(node.item).items()
+                    else Entry(name, stat.S_IFREG, self._file_inode(item, lasting))
+                    for name, file, lasting in named
                 ]
             case ItemFolderNode():
                 return [
@@ -259,9 +266,9 @@ class Tree:
             raise NoSuchPath(path)
         # An item without audio goes with its directory.
         deleting = [(name, file) for name, file in self._files_of(item).items() if file.deletes]
-        name = deleting[0][0] if deleting else ""
         files = [file for _, file in deleting[:1]]
-        self._removal.delete(item, files, name, self._places(item), waiter)
+        lasting = self._lasting_name(item, files[0], deleting[0][0]) if deleting else ""
+        self._removal.delete(item, files, lasting, self._places(item), waiter)
         self._removal.remove(item)
 
     def _attached(self, item: Item) -> list[ItemFile]:

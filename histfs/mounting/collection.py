@@ -240,6 +240,7 @@ def open_collection(
         room=settings.audio_cache_size // _AHEAD_SHARE,
         orders=orders,
         set_audio=catalog.set_audio,
+        set_ending=catalog.set_ending,
         fingerprint=store.fingerprint,
         doubt=catalog.doubt,
         silent=lambda item: traits.summaries and _is_silent(catalog, item),

@@ -110,7 +110,7 @@ def wav_clip(item_id: str, title: str, duration: float, *, about: int | None = N
     samples = round(duration * WAV_RATE) if about is None else max(1, (about - overhead) // 2)
     length = samples * 2
     riff = b"RIFF" + struct.pack("<I", overhead - 8 + length) + b"WAVE"
-    return Clip(riff + chunks + b"data" + struct.pack("<I", length), _tone(), length, WAV)
+    return Clip(riff + chunks + b"data" + struct.pack("<I", length), tone(), length, WAV)
 
 
 def sent_file(owner_id: str, file_id: str, mime_type: str, size: int) -> Clip:
@@ -138,7 +138,7 @@ def sent_file(owner_id: str, file_id: str, mime_type: str, size: int) -> Clip:
 
 
 @functools.cache
-def _tone() -> bytes:
+def tone() -> bytes:
     """One second of a quiet tone; it holds whole waves, so it can be repeated without a click."""
     step = 2 * math.pi * _TONE_HERTZ / WAV_RATE
     wave = [round(6000 * math.sin(step * index)) for index in range(WAV_RATE)]

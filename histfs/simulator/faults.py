@@ -17,18 +17,19 @@ from histfs.simulator.errors import (
     problem,
     validation_error,
 )
-from histfs.simulator.messages import Response
+from histfs.simulator.messages import Response, dump_json
 
 Kind = Literal[
-    "status", "reset", "cut", "hang", "html", "redirect", "gzip", "empty", "garbage", "headers"
-]
+    "status", "reset", "cut", "hang", "html", "redirect", "gzip", "empty", "garbage", "headers",
+    "disguise",
+]  # fmt: skip
 Shape = Literal["detail", "legacy", "validation", "flat"]
 
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 _SHAPES: tuple[Shape, ...] = get_args(Shape)
 
 # With these the endpoint is asked all the same: its answer comes late, damaged or in part.
-_DAMAGING = frozenset({"cut", "hang", "gzip", "empty", "headers"})
+_DAMAGING = frozenset({"cut", "hang", "gzip", "empty", "headers", "disguise"})
 
 _SIGN_IN = b"""<!DOCTYPE html>
 <html><head><title>Sign in</title></head>
@@ -54,6 +55,8 @@ class Fault:
         empty: The right headers and no body.
         garbage: JSON that ends in the middle, as a whole body.
         headers: The right answer, with `headers` replaced or added.
+        disguise: The right status and headers, such as a content type of audio, and `body` (JSON,
+            or text that is sent as it is) in place of the right one.
 
     Attributes:
         pattern: A regular expression that is searched in "METHOD /path" (without the query).
@@ -61,7 +64,7 @@ class Fault:
         status: The HTTP status of the answer.
         shape: The shape of an error's body.
         code: The API's code in an error's body.
-        body: The body of an error: JSON, or text that is sent as it is.
+        body: The body of an error, or of a disguise: JSON, or text that is sent as it is.
         headers: Headers beside the usual ones, such as Retry-After.
         after: Let so many matching requests pass first.
         count: Happen so many times; None is for ever.
@@ -156,6 +159,10 @@ class Fault:
         if self.kind == "gzip":
             body = gzip.compress(b"".join(response.blocks))
             response.headers["content-encoding"] = "gzip"
+            response.blocks, response.length = [body], len(body)
+        if self.kind == "disguise":
+            text = isinstance(self.body, str)
+            body = str(self.body).encode() if text else dump_json(self.body)
             response.blocks, response.length = [body], len(body)
         if self.kind == "empty":
             response.blocks, response.length = [], 0

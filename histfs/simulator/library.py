@@ -16,7 +16,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from histfs.simulator.clips import Clip
+from histfs.simulator.clips import MP3, Clip
+from histfs.simulator.formats import format_of, make_clip
 from histfs.simulator.ids import Ids
 from histfs.simulator.kinds import Kind, make_kinds
 from histfs.simulator.messages import dump_json
@@ -79,6 +80,7 @@ class Library:
         self._clip_bytes = settings.clip_bytes
         self._disorder = settings.disorder
         self._odd_every = settings.items // settings.odd_dates if settings.odd_dates else 0
+        self._formats = settings.formats
         self._scan_limit = settings.scan_limit
         self._keep_removed_cursors = settings.keep_removed_cursors
         self._removed: set[int] = set()
@@ -138,8 +140,12 @@ class Library:
         kind = self._kind(number)
         if wav:
             return kind.wav_clip(self._ids.encode(number), self._clip_bytes)
-        clip = kind.clip(self._ids.encode(number), self._clip_bytes)
-        told = self._changed.get(number, {}).get("content_type", clip.content_type)
+        if self._formats == "honest":
+            clip = kind.clip(self._ids.encode(number), self._clip_bytes)
+        else:
+            chosen = format_of(number, kind)
+            clip = make_clip(chosen, kind, self._ids.encode(number), self._clip_bytes)
+        told = self._fields(number).get("content_type", clip.content_type)
         return dataclasses.replace(clip, content_type=str(told))
 
     def add(
@@ -285,8 +291,16 @@ class Library:
             self._date(number),
             number * _CHARGE,
         )
-        changed = self._changed.get(number)
-        return dump_json({**json.loads(rendered), **changed}) if changed else rendered
+        fields = self._fields(number)
+        return dump_json({**json.loads(rendered), **fields}) if fields else rendered
+
+    def _fields(self, number: int) -> Mapping[str, object]:
+        """Gives what an item has in place of what its kind has."""
+        changed = self._changed.get(number, {})
+        if self._formats == "honest":
+            return changed
+        told = format_of(number, self._kind(number)) if self._formats == "told" else None
+        return {"content_type": MP3, "output_format": told, **changed}
 
     def _date(self, number: int) -> int:
         """Gives what the item says of its time; lists and their filters go by the time itself."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
+Formats = Literal["honest", "told", "untold"]
 DEFAULT_KEY = "demo-key"
 # 2026-01-31 18:30:00 UTC: fixed, so that every run shows the same account.
 DEFAULT_NEWEST = 1_769_884_200
@@ -31,6 +33,9 @@ class Settings:
         disorder: An item's date differs from its place in the list by up to half of so many
             seconds, either way.
         odd_dates: How many items, spread over the history, have a date that can't be.
+        formats: "honest" items tell what their audio is. Otherwise items have all formats in turn,
+            and the content type is audio/mpeg for each; with "told" the output format is right,
+            with "untold" there is none.
         scan_limit: Under a filter, end a page after looking at so many items, even if it is empty.
         keep_removed_cursors: Whether a removed item still works as a cursor.
         inclusive_starts: Whether a conversation that starts in the very second that a listing is
@@ -68,6 +73,7 @@ class Settings:
     clip_bytes: int | None = None
     disorder: int = 0
     odd_dates: int = 0
+    formats: Formats = "honest"
     scan_limit: int | None = None
     keep_removed_cursors: bool = False
     inclusive_starts: bool = True

@@ -23,7 +23,7 @@ from tests.audio.conftest import PATIENCE, PLENTY
 from tests.support.memory import MemorySource
 
 #: Bytes of every clip.
-SIZE = len("audio of a")
+SIZE = len("audio\0of a")
 
 
 class OddSource(MemorySource):
@@ -79,7 +79,7 @@ def test_what_is_in_the_cache_is_not_fetched_again(world):
 def test_a_damaged_clip_is_fetched_again(world, caplog):
     fill(world, "a")
     (path,) = (world.disk.root / "audio").glob("*/*")
-    path.write_bytes(b"audio")
+    path.write_bytes(b"aud\0o")
     assert fetched(fill(world, "a")[1]) == ["a"]
     assert "damaged" in caplog.text
 
@@ -168,7 +168,7 @@ def test_a_server_that_fails_for_all_is_not_asked_for_each(world, error):
 def test_errors_of_many_single_clips_do_not_end_it(make_world):
     names = [f"item{number}" for number in range(50)]
     world = make_world(OddSource({name: ServerFailed("500") for name in names[:-1]}))
-    assert fetched(fill(world, names, size=len("audio of item49"))[1]) == ["item49"]
+    assert fetched(fill(world, names, size=len("audio\0of item49"))[1]) == ["item49"]
 
 
 def test_a_full_disk_ends_it_when_newer_clips_would_have_to_go(make_world, monkeypatch):

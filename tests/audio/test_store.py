@@ -58,10 +58,10 @@ def unasked():
 
 def test_a_clip_is_fetched_once_and_then_read_from_disk(make_world):
     world = make_world()
-    assert world.read(world.item()) == b"audio of a"
-    assert world.read(world.item()) == b"audio of a"
+    assert world.read(world.item()) == b"audio\0of a"
+    assert world.read(world.item()) == b"audio\0of a"
     later = make_world(world.source)
-    assert later.read(later.item()) == b"audio of a"
+    assert later.read(later.item()) == b"audio\0of a"
     assert world.fetched == 1
     assert world.unfinished() == []
 
@@ -72,7 +72,7 @@ def test_many_readers_share_one_download(world):
         reads = [readers.submit(world.read, item) for _ in range(16)]
         gate.wait_until_reached()
         gate.opened.set()
-        assert {read.result(PATIENCE) for read in reads} == {b"audio of a"}
+        assert {read.result(PATIENCE) for read in reads} == {b"audio\0of a"}
     assert world.fetched == 1
 
 
@@ -86,23 +86,23 @@ def test_a_read_gives_the_piece_that_was_asked_for(world):
 def test_an_open_file_can_be_read_after_it_was_closed_by_another_reader(world):
     one, two = (world.store.open(world.item(), waiter()) for _ in range(2))
     one.close()
-    assert two.read(0, 99, waiter()) == b"audio of a"
+    assert two.read(0, 99, waiter()) == b"audio\0of a"
 
 
 def test_with_a_known_length_bytes_are_read_before_the_end_has_come(make_world):
-    source = StepSource([b"first", b"second"], length=11)
+    source = StepSource([b"\1irst", b"second"], length=11)
     world = make_world(source)
     source.go()
     file = world.store.open(world.item(), waiter())
     assert file.size == 11
-    assert file.read(0, 5, waiter()) == b"first"
+    assert file.read(0, 5, waiter()) == b"\1irst"
     assert world.kept() == set()
     source.go()
-    assert file.read(0, 11, waiter()) == b"firstsecond"
+    assert file.read(0, 11, waiter()) == b"\1irstsecond"
 
 
 def test_with_an_unknown_length_open_waits_for_the_end(make_world):
-    source = StepSource([b"first", b"second"])
+    source = StepSource([b"\1irst", b"second"])
     world = make_world(source)
     source.go()
     with pytest.raises(DeadlineExceeded):
@@ -113,19 +113,19 @@ def test_with_an_unknown_length_open_waits_for_the_end(make_world):
 
 
 def test_a_reader_that_is_interrupted_leaves_the_download_to_the_others(make_world):
-    source = StepSource([b"audio"])
+    source = StepSource([b"aud\0o"])
     world = make_world(source)
     with pytest.raises(Interrupted):
         world.store.open(world.item(), Waiter(PATIENCE, lambda: True))
     source.go()
-    assert world.read(world.item()) == b"audio"
+    assert world.read(world.item()) == b"aud\0o"
     assert world.fetched == 1
 
 
 @pytest.mark.parametrize("written", [1, 3])
 def test_a_disk_that_takes_few_bytes_at_once_gets_them_all(world, monkeypatch, written):
     write_to_parts(monkeypatch, lambda rest: rest[:written])
-    assert world.read(world.item()) == b"audio of a"
+    assert world.read(world.item()) == b"audio\0of a"
 
 
 # Crawlers
@@ -136,14 +136,14 @@ def test_a_crawler_can_not_open_what_is_not_here(world, size):
     with pytest.raises(NotForCrawlers, match="audio of a"):
         world.store.open(world.item(size=size), crawlers())
     assert world.fetched == 0
-    assert world.read(world.item(size=size)) == b"audio of a"
+    assert world.read(world.item(size=size)) == b"audio\0of a"
 
 
 def test_a_crawler_reads_what_is_here_also_after_it_was_removed(world):
     world.read(world.item("a"))
     file = world.store.open(world.item("a"), crawlers())
     world.disk.drop("a")
-    assert file.read(0, 10, crawlers()) == b"audio of a"
+    assert file.read(0, 10, crawlers()) == b"audio\0of a"
     with pytest.raises(NotForCrawlers):
         world.store.open(world.item("a"), crawlers())
     assert world.fetched == 1
@@ -157,7 +157,7 @@ def test_a_crawler_does_not_wait_for_a_download_of_others(world):
         with pytest.raises(NotForCrawlers):
             world.store.open(item, crawlers())
         gate.opened.set()
-        assert reading.result(PATIENCE) == b"audio of a"
+        assert reading.result(PATIENCE) == b"audio\0of a"
 
 
 def test_who_calls_is_asked_for_only_where_there_is_audio_to_fetch(make_world):
@@ -165,7 +165,7 @@ def test_who_calls_is_asked_for_only_where_there_is_audio_to_fetch(make_world):
     world.read(world.item())
     assert world.store.size(world.item(), Waiter(PATIENCE, may_fetch=unasked)) == 10
     file = world.store.open(world.item(), Waiter(PATIENCE, may_fetch=unasked))
-    assert file.read(0, 10, Waiter(PATIENCE, may_fetch=unasked)) == b"audio of a"
+    assert file.read(0, 10, Waiter(PATIENCE, may_fetch=unasked)) == b"audio\0of a"
     estimates = make_world(exact=False)
     other = world.item("b")
     assert estimates.store.size(other, Waiter(PATIENCE, may_fetch=unasked)) == other.estimate
@@ -185,7 +185,7 @@ def test_with_exact_sizes_a_crawler_gets_the_estimate_of_what_is_not_here(make_w
 
 @pytest.mark.parametrize(
     ("pieces", "length"),
-    [([CUT], None), ([b"half", CUT], None), ([b"half", CUT], 8), ([], None), ([], 0)],
+    [([CUT], None), ([b"\1alf", CUT], None), ([b"\1alf", CUT], 8), ([], None), ([], 0)],
     ids=["at once", "in the middle", "of a known length", "empty", "empty and says so"],
 )
 def test_a_broken_download_is_told_to_every_reader_and_never_kept(make_world, pieces, length):
@@ -204,23 +204,23 @@ def test_a_broken_download_is_told_to_every_reader_and_never_kept(make_world, pi
 @pytest.mark.parametrize("length", [None, 8])
 def test_a_body_that_breaks_is_asked_for_again_and_its_readers_get_the_whole(make_world, length):
     source = StepSource(
-        [b"au", CUT], [b"a", b"ud", Unreachable("gone")], [b"audio!!!"], length=length
+        [b"\1u", CUT], [b"\1", b"ud", Unreachable("gone")], [b"\1udio!!!"], length=length
     )
     source.go(99)
     world = make_world(source)
-    assert [world.read(world.item()) for _ in range(2)] == [b"audio!!!"] * 2
+    assert [world.read(world.item()) for _ in range(2)] == [b"\1udio!!!"] * 2
     assert world.store.fetch(world.item(), waiter()) == 8
     assert world.fetched == 3
-    assert world.checksums == {"a": hashlib.sha256(b"audio!!!").digest()}
+    assert world.checksums == {"a": hashlib.sha256(b"\1udio!!!").digest()}
 
 
-@pytest.mark.parametrize("other", [[b"AUDIO!!!"], [b"au"]], ids=["other bytes", "fewer bytes"])
+@pytest.mark.parametrize("other", [[b"\1UDIO!!!"], [b"\1u"]], ids=["other bytes", "fewer bytes"])
 def test_a_clip_that_is_another_one_when_it_is_asked_for_again_is_an_error(make_world, other):
-    source = StepSource([b"audi", CUT], other, length=8)
+    source = StepSource([b"\1udi", CUT], other, length=8)
     world = make_world(source)
     file = world.store.open(world.item(size=8), waiter())
     source.go()
-    assert file.read(0, 4, waiter()) == b"audi"
+    assert file.read(0, 4, waiter()) == b"\1udi"
     source.go(99)
     with pytest.raises(SourceError):
         file.read(0, 8, waiter())
@@ -241,7 +241,7 @@ def test_after_a_failure_the_next_open_tries_again(world):
     with pytest.raises(Unreachable, match="no network"):
         world.read(item)
     world.source.recover()
-    assert world.read(item) == b"audio of a"
+    assert world.read(item) == b"audio\0of a"
 
 
 def test_audio_that_has_changed_is_an_error_for_who_has_it_open_and_then_the_new_one(world):
@@ -251,8 +251,8 @@ def test_audio_that_has_changed_is_an_error_for_who_has_it_open_and_then_the_new
         file.read(0, 5, waiter())
     world.settle()
     assert world.sizes == {"a": 10}
-    assert world.checksums == {"a": hashlib.sha256(b"audio of a").digest()}
-    assert world.read(world.item()) == b"audio of a"
+    assert world.checksums == {"a": hashlib.sha256(b"audio\0of a").digest()}
+    assert world.read(world.item()) == b"audio\0of a"
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
@@ -260,7 +260,7 @@ def test_audio_that_has_changed_is_an_error_for_who_has_it_open_and_then_the_new
 def test_on_a_full_disk_a_clip_is_read_and_nothing_is_left_on_it(
     make_world, monkeypatch, code, length
 ):
-    source = StepSource([b"audio", CUT], [b"audio", b" of a"], length=length)
+    source = StepSource([b"aud\0o", CUT], [b"aud\0o", b"\0of a"], length=length)
     source.go(99)
     world = make_world(source)
     writes = []
@@ -274,19 +274,19 @@ def test_on_a_full_disk_a_clip_is_read_and_nothing_is_left_on_it(
     write_to_parts(monkeypatch, full)
     files = [world.store.open(world.item(), waiter()) for _ in range(2)]
     for file in files:
-        assert file.read(0, 10, waiter()) == b"audio of a"
+        assert file.read(0, 10, waiter()) == b"aud\0o\0of a"
     world.settle()
     with pytest.raises(NoSpace, match="not kept"):
         world.store.fetch(world.item(), waiter())
     assert (world.kept(), world.unfinished(), world.disk.used) == (set(), [], 0)
-    assert world.checksums == {"a": hashlib.sha256(b"audio of a").digest()}
+    assert world.checksums == {"a": hashlib.sha256(b"aud\0o\0of a").digest()}
     monkeypatch.undo()
     assert world.store.fetch(world.item(), waiter()) == 10
     assert world.kept() == {"a"}
 
 
 def test_a_download_that_breaks_gives_its_bytes_back(make_world):
-    source = StepSource([b"half", CUT], length=8)
+    source = StepSource([b"\1alf", CUT], length=8)
     source.go(99)
     world = make_world(source)
     with pytest.raises(BadAnswer):
@@ -295,7 +295,7 @@ def test_a_download_that_breaks_gives_its_bytes_back(make_world):
 
 
 def test_a_download_that_breaks_has_nothing_open_even_before_garbage_is_collected(make_world):
-    source = StepSource([b"half", CUT], length=8)
+    source = StepSource([b"\1alf", CUT], length=8)
     source.go(99)
     world = make_world(source)
     item = world.item(size=8)
@@ -364,7 +364,7 @@ def test_a_size_is_an_estimate_until_the_clip_was_opened_and_then_exact(world):
 
 
 def test_a_size_that_somebody_was_told_is_no_estimate_again_when_the_clip_breaks(make_world):
-    source = StepSource([b"half", CUT], length=8)
+    source = StepSource([b"\1alf", CUT], length=8)
     source.go(99)
     world = make_world(source)
     item = world.item()
@@ -379,7 +379,7 @@ def test_a_size_that_somebody_was_told_is_no_estimate_again_when_the_clip_breaks
 def test_a_known_size_makes_open_cost_nothing_and_the_first_read_fetches(world):
     file = world.store.open(world.item(size=10), waiter())
     assert (file.size, world.fetched) == (10, 0)
-    assert file.read(0, 10, waiter()) == b"audio of a"
+    assert file.read(0, 10, waiter()) == b"audio\0of a"
     assert world.fetched == 1
 
 
@@ -395,7 +395,7 @@ def test_exact_sizes_leave_no_clip_open(make_world):
     items = [world.item(f"item{number}") for number in range(40)]
     before = len(os.listdir("/proc/self/fd"))
     for item in items:
-        assert world.store.size(item, waiter()) == len(f"audio of {item.id}")
+        assert world.store.size(item, waiter()) == len(f"audio\0of {item.id}")
         world.store.fetch(item, waiter())
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) <= before + 10
@@ -410,7 +410,7 @@ def test_the_size_of_a_clip_that_is_on_disk_is_learnt_without_fetching(make_worl
 
 
 def test_fetching_has_the_whole_clip_on_disk(make_world):
-    source = StepSource([b"first", b"second"], length=11)
+    source = StepSource([b"\1irst", b"second"], length=11)
     source.go(2)
     world = make_world(source)
     assert world.store.fetch(world.item(), waiter()) == 11
@@ -421,13 +421,13 @@ def test_fetching_has_the_whole_clip_on_disk(make_world):
 
 @pytest.mark.parametrize("length", [11, None])
 def test_who_has_read_all_can_wait_until_it_is_kept(make_world, monkeypatch, length):
-    source = StepSource([b"first", b"second"], length=length)
+    source = StepSource([b"\1irst", b"second"], length=length)
     source.go(2)
     world = make_world(source)
     may_keep, keep = threading.Event(), world.disk.keep
     monkeypatch.setattr(world.disk, "keep", lambda *args: may_keep.wait(PATIENCE) and keep(*args))
     file = world.store.open(world.item(), waiter())
-    assert file.read(0, 11, waiter()) == b"firstsecond"
+    assert file.read(0, 11, waiter()) == b"\1irstsecond"
     world.store.settle(Waiter(0.05))
     assert world.kept() == set()
     may_keep.set()
@@ -436,11 +436,11 @@ def test_who_has_read_all_can_wait_until_it_is_kept(make_world, monkeypatch, len
 
 
 def test_nobody_waits_for_the_rest_of_what_was_read_in_part(make_world):
-    source = StepSource([b"first", b"second"], length=11)
+    source = StepSource([b"\1irst", b"second"], length=11)
     source.go()
     world = make_world(source)
     file = world.store.open(world.item(), waiter())
-    assert file.read(0, 5, waiter()) == b"first"
+    assert file.read(0, 5, waiter()) == b"\1irst"
     world.store.settle(Waiter(PATIENCE, interrupted=lambda: pytest.fail("it waits")))
     source.go()
 
@@ -450,7 +450,7 @@ def test_a_clip_is_kept_when_it_is_here_and_as_large_as_it_must_be(world):
     world.read(world.item())
     assert world.store.kept(world.item()) == 10
     (path,) = (world.disk.root / "audio").glob("*/*")
-    for content in (b"audio", b""):
+    for content in (b"aud\0o", b""):
         path.write_bytes(content)
         assert world.store.kept(world.item()) is None
 
@@ -458,13 +458,13 @@ def test_a_clip_is_kept_when_it_is_here_and_as_large_as_it_must_be(world):
 # What is on disk
 
 
-@pytest.mark.parametrize("left", [b"", b"audio", b"audio of a and more"])
+@pytest.mark.parametrize("left", [b"", b"aud\0o", b"audio\0of a and more"])
 def test_a_cached_clip_of_another_size_is_fetched_again(world, left, caplog):
     world.read(world.item())
     (path,) = (world.disk.root / "audio").glob("*/*")
     path.write_bytes(left)
-    assert world.read(world.item()) == b"audio of a"
-    assert path.read_bytes() == b"audio of a"
+    assert world.read(world.item()) == b"audio\0of a"
+    assert path.read_bytes() == b"audio\0of a"
     assert "damaged" in caplog.text
 
 
@@ -474,7 +474,7 @@ def test_an_empty_cached_clip_is_fetched_again_though_its_size_is_not_known(make
     (path,) = (world.disk.root / "audio").glob("*/*")
     path.write_bytes(b"")
     world = make_world(MemorySource())
-    assert world.read(world.item()) == b"audio of a"
+    assert world.read(world.item()) == b"audio\0of a"
 
 
 def test_a_clip_is_on_the_disk_before_it_gets_its_name(world, monkeypatch):
@@ -495,13 +495,13 @@ def test_a_clip_that_is_open_stays_whatever_else_is_read(make_world, size):
     """Whoever has fetched it has it open, too."""
     world = make_world(cap=10)
     files = [world.store.open(world.item("a", size), waiter())]
-    assert files[0].read(0, 10, waiter()) == b"audio of a"
+    assert files[0].read(0, 10, waiter()) == b"audio\0of a"
     files.append(world.store.open(world.item("a"), waiter()))
     for file in files:
         world.read(world.item("b"))
         world.read(world.item("c"))
         assert "a" in world.kept()
-        assert file.read(0, 10, waiter()) == b"audio of a"
+        assert file.read(0, 10, waiter()) == b"audio\0of a"
         file.close()
     others = (world.item(f"item{number}") for number in range(10**6))
     eventually(lambda: world.store.fetch(next(others), waiter()) and "a" not in world.kept())
@@ -518,8 +518,8 @@ def test_a_read_only_cache_serves_what_it_has_and_what_it_can_not_keep(make_worl
     try:
         later = make_world(world.source, cap=5)
         for _ in range(2):
-            assert later.read(later.item("a")) == b"audio of a"
-            assert later.read(later.item("b")) == b"audio of b"
+            assert later.read(later.item("a")) == b"audio\0of a"
+            assert later.read(later.item("b")) == b"audio\0of b"
         assert later.kept() == {"a"}
         assert later.disk.used == 10
     finally:
@@ -592,19 +592,10 @@ def test_a_clip_that_is_something_else_by_now_is_not_taken_for_a_copy_of_what_it
     item = world.item(size=10)
     world.store.ensure(item, waiter())
     world.store.disk.drop(item.key)
-    world.source.clips[item.id] = b"x" * 10
+    world.source.clips[item.id] = b"\1" * 10
     for _ in range(2):
         with pytest.raises(BadAnswer, match="not what it was"):
             world.store.ensure(item, waiter())
-
-
-@pytest.mark.parametrize("page", [b"<!DOCTYPE html>", b"\n <HTML>", b'{"detail": {}}', b"<?xml ?>"])
-def test_a_page_that_says_it_is_audio_is_none(world, page):
-    item = world.item()
-    world.source.clips[item.id] = page
-    with pytest.raises(BadAnswer, match="web page"):
-        world.store.open(item, waiter())
-    assert world.store.kept(item) is None
 
 
 def test_a_clip_about_to_be_deleted_is_fetched_for_who_has_it_open(world):
@@ -671,7 +662,7 @@ def test_a_reader_goes_before_what_is_fetched_ahead(make_world):
         world.read(items[1])
         gate.wait_until_reached()
         world.source.recover()
-        assert world.read(items[15]) == b"audio of 15"
+        assert world.read(items[15]) == b"audio\0of 15"
 
 
 def test_what_is_fetched_ahead_and_fails_is_fetched_by_who_reads_it(make_world):
@@ -684,7 +675,7 @@ def test_what_is_fetched_ahead_and_fails_is_fetched_by_who_reads_it(make_world):
     eventually(lambda: world.fetched == 4)
     world.source.recover()
     eventually(lambda: world.unfinished() == [])
-    assert world.read(items[2]) == b"audio of 02"
+    assert world.read(items[2]) == b"audio\0of 02"
 
 
 def test_with_exact_sizes_stats_in_order_fetch_ahead(make_world):

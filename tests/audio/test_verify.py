@@ -83,7 +83,7 @@ def test_a_damaged_clip_is_removed_and_fetched_again(
     assert said in why
     assert said in caplog.text
     assert world.kept() == {"b"}
-    assert world.read(world.item()) == b"audio of a"
+    assert world.read(world.item()) == b"audio\0of a"
     assert verified(world) == dict.fromkeys("ab", (Kind.SOUND, ""))
     assert world.fetched == 3
 
@@ -94,13 +94,13 @@ def test_who_has_a_damaged_clip_open_can_read_on(world):
     flip(path_of(world), 0)
     verified(world)
     assert world.kept() == set()
-    assert file.read(1, 9, Waiter(PATIENCE)) == b"udio of a"
+    assert file.read(1, 9, Waiter(PATIENCE)) == b"udio\0of a"
 
 
 @pytest.mark.parametrize("size", [None, 10])
 def test_a_clip_without_a_checksum_is_left_alone(world, size):
     world.read(world.item())
-    path_of(world).write_bytes(b"AUDIO OF A")
+    path_of(world).write_bytes(b"AUDIO\0OF A")
     if size is None:
         world.sizes.clear()
     else:
@@ -119,8 +119,8 @@ def test_a_clip_without_a_checksum_has_a_size_to_compare(world):
 def test_a_clip_that_the_server_changed_is_the_new_one(world):
     world.read(world.item())
     world.disk.drop("a")
-    world.source.clips["a"] = b"AUDIO OF A"
-    assert world.read(world.item()) == b"AUDIO OF A"
+    world.source.clips["a"] = b"AUDIO\0OF A"
+    assert world.read(world.item()) == b"AUDIO\0OF A"
     assert verified(world) == {"a": (Kind.SOUND, "")}
 
 
@@ -132,7 +132,7 @@ def test_a_clip_that_is_replaced_while_it_is_verified_is_looked_at_again(world):
     def meanwhile(key):
         if world.fetched == 1:
             world.disk.drop(key)
-            world.source.clips["a"] = b"AUDIO OF A"
+            world.source.clips["a"] = b"AUDIO\0OF A"
             world.read(world.item())
         return tell(key)
 
@@ -164,7 +164,7 @@ def test_a_file_that_the_disk_does_not_give_is_damaged(world, monkeypatch):
         patch.setattr(os, "read", broken)
         found = verified(world)
     assert found == {"a": (Kind.DAMAGED, "it can't be read: Input/output error")}
-    assert world.read(world.item()) == b"audio of a"
+    assert world.read(world.item()) == b"audio\0of a"
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["directory", "fifo"])

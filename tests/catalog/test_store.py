@@ -449,6 +449,16 @@ def test_a_checksum_is_kept_for_as_long_as_the_size_is_the_same(store):
         assert store.fingerprint("a") == (size, kept)
 
 
+def test_an_ending_is_kept_as_the_size_is(store, open_store):
+    put(store, record("a", 5))
+    assert store.find("a", 5).ending is None
+    store.set_ending("a", "opus")
+    store.set_ending("a", "ogg")
+    put(open_store(), record("a", 5, "changed"))
+    assert open_store().find("a", 5).ending == "ogg"
+    assert [item.ending for item in open_store().items(ALWAYS)] == ["ogg"]
+
+
 # Facets
 
 

@@ -61,10 +61,12 @@ class FakeAudio(MemoryAudio):
 
     Attributes:
         opened: the keys of the clips that were opened.
+        clips: their bytes by the id of the item, where they are not ``audio of ID``.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        self.clips: dict[str, bytes] = {}
+        super().__init__(self.clips)
         self.opened: list[str] = []
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from histfs.core.errors import NoSuchPath
 from histfs.core.files import AudioFile, MetaFile, TextFile, by_name
-from histfs.core.files.audio import extension
 from histfs.core.library import Library
 from histfs.core.source import Traits
 from histfs.core.waiting import Waiter
@@ -86,26 +85,6 @@ def test_a_file_that_is_open_keeps_its_bytes_when_the_item_goes():
     assert opened.read(1, 3, NOW) == b"ept"
     with pytest.raises(NoSuchPath):
         TextFile(Library(Traits(), index, FakeAudio())).open(row.item, NOW)
-
-
-@pytest.mark.parametrize(
-    ("content_type", "output_format", "ending"),
-    [
-        ("audio/mpeg", "mp3_44100_128", "mp3"),
-        ("audio/wav", "", "wav"),
-        ("audio/x-wav", "pcm_16000", "wav"),
-        ("audio/ogg", "", "ogg"),
-        ("", "opus_48000_64", "opus"),
-        ("", "ULAW_8000", "ulaw"),
-        ("application/octet-stream", "pcm_44100", "pcm"),
-        ("", "", "bin"),
-        ("audio/../../etc", "/etc/passwd", "bin"),
-    ],
-)
-def test_the_audio_ends_in_what_its_type_or_else_its_format_says(
-    content_type, output_format, ending
-):
-    assert extension(content_type, output_format) == ending
 
 
 def test_the_audio_file_is_what_the_audio_store_gives():

@@ -154,6 +154,36 @@ def test_unlinking_another_file_hides_it_and_sends_nothing(world, name):
     assert world.source.calls == []
 
 
+@pytest.mark.parametrize("name", ["audio.mp3", "audio.flac"])
+@pytest.mark.parametrize("other", ["audio.mp3", "audio.flac"])
+def test_by_its_former_name_or_the_new_one_audio_is_deleted_once(world, name, other):
+    world.audio.clips["one"] = b"fLaC"
+    world.read(AUDIO)
+    world.unlink(f"{HOME}/{name}")
+    assert world.source.calls == [Call("delete", "one")]
+    with pytest.raises(NoSuchPath):
+        world.unlink(f"{HOME}/{other}")
+    assert world.names(HOME) == FILES[:-1]
+    rm_r(world, HOME)
+    assert_gone(world, HOME)
+    assert world.source.calls == [Call("delete", "one")]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_audio_that_gets_another_name_while_it_is_deleted_leaves_nothing(world, backwards):
+    world.audio.clips["one"] = b"fLaC"
+    prepare = world.archive.prepare
+
+    def fetching(item, waiter):
+        world.audio.ensure(item, waiter)
+        prepare(item, waiter)
+
+    world.archive.prepare = fetching
+    rm_r(world, HOME, backwards)
+    assert_gone(world, HOME, f"{HOME}/audio.flac", AUDIO)
+    assert world.source.calls == [Call("delete", "one")]
+
+
 def test_an_item_whose_files_are_hidden_is_still_an_item(world):
     world.unlink(f"{HOME}/text.txt")
     world.unlink(f"{HOME}/meta.json")

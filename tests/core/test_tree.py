@@ -29,6 +29,7 @@ NAME = "2024-05-02T11-45-06_hello-world_hello"
 HOME = f"{DAY}/{NAME}"
 LINK = f"/by-voice/Rachel/{NAME}"
 STATUS_FILE = f"/{STATUS_NAME}"
+OPUS = b"OggS\0\2" + bytes(20) + b"\1\x13OpusHead" + bytes(40)
 
 
 def at(*parts: int) -> int:
@@ -183,6 +184,22 @@ def test_all_files_of_an_item_can_be_stat_at_once(either):
         assert found == {name: either.stat(f"{item}/{name}") for name in files}
     assert either.tree.stat_files(HOME, Waiter(5)).keys() == {"audio.mp3", "text.txt", "meta.json"}
     assert either.tree.stat_files("/by-voice", Waiter(5)) == {}
+
+
+def test_audio_that_turns_out_to_be_something_else_has_its_right_name_and_keeps_the_former(either):
+    either.audio.clips["hello"] = OPUS
+    before = either.stat(f"{HOME}/audio.mp3")
+    assert either.names(HOME)[-1] == "audio.mp3"
+    assert either.read(f"{HOME}/audio.mp3") == OPUS
+    assert either.names(HOME)[-1] == "audio.opus"
+    for name in ("audio.mp3", "audio.opus"):
+        assert either.read(f"{HOME}/{name}") == OPUS
+        assert either.stat(f"{HOME}/{name}") == before._replace(size=len(OPUS))
+    (entry,) = (e for e in either.tree.listdir(HOME, Waiter(5)) if e.name.startswith("audio"))
+    assert entry.inode == before.inode
+    assert "audio.mp3" not in either.tree.stat_files(HOME, Waiter(5))
+    with pytest.raises(NoSuchPath):
+        either.stat(f"{HOME}/audio.ogg")
 
 
 def test_looking_at_everything_opens_no_audio_and_asks_the_source_nothing(either):

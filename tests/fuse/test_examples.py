@@ -50,9 +50,9 @@ def recordings(tmp_path):
     """A folder with two recordings, which the configuration file names."""
     folder = tmp_path / "recordings"
     (folder / "talks").mkdir(parents=True)
-    (folder / "hello.mp3").write_bytes(b"hello audio")
+    (folder / "hello.mp3").write_bytes(b"hello\0audio")
     (folder / "hello.txt").write_text("Hello there")
-    (folder / "talks" / "long.wav").write_bytes(b"long audio" * 20_000)
+    (folder / "talks" / "long.wav").write_bytes(b"long\0audio" * 20_000)
     (folder / "talks" / "long.txt").write_text("word " * 150)
     for number, path in enumerate([folder / "hello.mp3", folder / "talks" / "long.wav"]):
         os.utime(path, (NOON + number, NOON + number))
@@ -93,10 +93,10 @@ def test_a_source_a_view_and_a_file_of_another_package(
         hello, long = sorted((home / "by-date/2024/05/02").iterdir())
         assert hello.name == "2024-05-02T11-45-06_hello-there_hello%2Emp3"
         assert below(hello) == ["audio.mp3", "meta.json", "text.txt", "words.txt"]
-        assert (hello / "audio.mp3").read_bytes() == b"hello audio"
+        assert (hello / "audio.mp3").read_bytes() == b"hello\0audio"
         assert (hello / "text.txt").read_text() == "Hello there\n"
         assert (hello / "words.txt").read_text() == "2\n"
-        assert (long / "audio.wav").read_bytes() == b"long audio" * 20_000
+        assert (long / "audio.wav").read_bytes() == b"long\0audio" * 20_000
         assert below(home, "by-length") == ["long", "short"]
         assert (home / "by-length/long" / long.name).readlink() == Path("../..", *long.parts[-5:])
         # The view and the file are there for the history, too.

@@ -80,6 +80,17 @@ def test_errors_that_are_no_json_or_a_list(simulator, ask):
     assert isinstance(ask("GET", "/v1/history").json()["detail"], list)
 
 
+@pytest.mark.parametrize(
+    ("body", "sent"), [(None, b"null"), ({"a": 1}, b'{"a":1}'), ("<html>", b"<html>")]
+)
+def test_a_disguise_has_everything_right_but_the_body(simulator, ask, audio, body, sent):
+    right = ask("GET", audio[0])
+    simulator.faults.add(Fault(AUDIO, "disguise", body=body))
+    answer = ask("GET", audio[0])
+    assert (answer.status_code, answer.content) == (200, sent)
+    assert answer.headers["content-type"] == right.headers["content-type"]
+
+
 def test_a_reset_before_the_answer(simulator):
     simulator.faults.add(Fault("GET", "reset"))
     with pytest.raises(ConnectionResetError):

@@ -3,6 +3,7 @@ import random
 
 import pytest
 
+from histfs.core.audio_format import declared_ending, right_ending
 from histfs.simulator import Library, ListQuery, Settings
 from histfs.simulator.ids import ALPHABET, ID_LENGTH, Ids
 from histfs.simulator.kinds import make_kinds
@@ -237,3 +238,23 @@ def test_items_may_be_given_ids_of_their_own():
     for taken in (["../../x"], ["é\ud800"], before[:1], ["a", "a"], []):
         with pytest.raises(ValueError, match="that no other has"):
             library.add(max(len(taken), 1), ids=taken)
+
+
+@pytest.mark.parametrize("formats", ["told", "untold"])
+def test_formats_can_lie(formats):
+    library = Library(Settings(items=24, formats=formats, clip_bytes=5000))
+    endings = set()
+    for item_id in library.ids():
+        item, clip = library.item(item_id), library.clip(item_id)
+        assert item["content_type"] == clip.content_type == "audio/mpeg"
+        content = bytes(clip)
+        assert len(content) == len(clip)
+        assert 2000 < len(content) < 20_000
+        told = str(item["output_format"] or "")
+        assert bool(told) == (formats == "told")
+        ending = right_ending(content, "audio/mpeg", told)
+        assert not told or ending == declared_ending("", told)
+        endings.add(ending)
+    raw = {"pcm", "ulaw", "alaw"} if formats == "told" else set()
+    assert endings == {"mp3", "opus", "wav"} | raw
+    assert len({bytes(library.clip(item_id)) for item_id in library.ids()}) == 24

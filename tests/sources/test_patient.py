@@ -35,12 +35,12 @@ def content(source, item_id="a"):
 
 
 def test_audio_that_is_there_is_not_waited_for(pauses):
-    assert content(Patient(Making(0), 30, pauses.append)) == b"audio of a"
+    assert content(Patient(Making(0), 30, pauses.append)) == b"audio\0of a"
     assert pauses == []
 
 
 def test_audio_that_is_being_made_is_asked_for_again_less_and_less_often(pauses):
-    assert content(Patient(Making(3), 30, pauses.append)) == b"audio of a"
+    assert content(Patient(Making(3), 30, pauses.append)) == b"audio\0of a"
     assert pauses == [0.5, 1.0, 2.0]
 
 

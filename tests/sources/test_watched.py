@@ -52,7 +52,7 @@ def test_answers_are_the_sources(watched, source):
     assert watched.list(Query()) == source.pages[-1]
     assert watched.get("a") == source.records()[1]
     with watched.audio("a") as stream:
-        assert (stream.length, b"".join(stream.chunks())) == (10, b"audio of a")
+        assert (stream.length, b"".join(stream.chunks())) == (10, b"audio\0of a")
     raw = source.records()[0].raw
     assert watched.describe(raw) == source.describe(raw)
     watched.delete("a")

@@ -64,7 +64,7 @@ def record(
         title=text or "",
         facets=facets,
         content_type=content_type,
-        output_format="mp3_44100_128",
+        output_format="mp3_44100_128" if content_type == "audio/mpeg" else "",
     )
 
 
@@ -117,7 +117,7 @@ class MemorySource:
     Attributes:
         calls: every call, also one that failed, in their order.
         pages: every page that was given, in their order.
-        clips: audio by id; an item without an entry has b"audio of ID".
+        clips: audio by id; an item without an entry has b"audio\0of ID".
     """
 
     def __init__(
@@ -240,7 +240,7 @@ class MemorySource:
         self._called("audio", item_id)
         with self._lock:
             self._the(item_id)
-            content = self.clips.get(item_id, f"audio of {item_id}".encode())
+            content = self.clips.get(item_id, f"audio\0of {item_id}".encode())
         yield MemoryStream(content, self._chunk, len(content) if self._tells_length else None)
 
     @contextmanager

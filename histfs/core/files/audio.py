@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from histfs.core.audio_format import declared_ending
 from histfs.core.errors import NoAudio
 from histfs.core.item import Item
 from histfs.core.library import Library
@@ -12,35 +13,6 @@ from histfs.core.waiting import Waiter
 
 #: Items of which it is remembered whether they have audio.
 _KNOWN = 16_384
-_BY_CONTENT_TYPE = {
-    "audio/mpeg": "mp3",
-    "audio/mp3": "mp3",
-    "audio/wav": "wav",
-    "audio/wave": "wav",
-    "audio/x-wav": "wav",
-    "audio/vnd.wave": "wav",
-    "audio/ogg": "ogg",
-    "application/ogg": "ogg",
-    "audio/opus": "opus",
-    "audio/flac": "flac",
-    "audio/x-flac": "flac",
-    "audio/aac": "aac",
-    "audio/mp4": "m4a",
-    "audio/webm": "webm",
-    "audio/pcm": "pcm",
-    "audio/x-pcm": "pcm",
-    "audio/l16": "pcm",
-    "audio/basic": "ulaw",
-}
-#: By the first word of `output_format`: mp3_44100_128, pcm_16000, opus_48000_64 …
-_BY_OUTPUT_FORMAT = {
-    "mp3": "mp3",
-    "wav": "wav",
-    "pcm": "pcm",
-    "opus": "opus",
-    "ulaw": "ulaw",
-    "alaw": "alaw",
-}
 
 
 class AudioFile:
@@ -68,13 +40,17 @@ class AudioFile:
         self._store.secure(item, waiter)
 
     def filename(self, item: Item) -> str | None:
-        """Return ``audio.`` and the ending for the item's content type and output format.
+        """Return ``audio.`` and the ending that its first bytes, or else its fields, call for.
 
         None where the item is known to have no audio.
         """
         if self._silent and not self._has_audio(item, self._index.full_revision(item)):
             return None
-        return f"audio.{extension(item.content_type, item.output_format)}"
+        return f"audio.{self._store.ending(item)}"
+
+    def lasting_name(self, item: Item) -> str:
+        """Return the name by the item's fields alone, which it may have until it is fetched."""
+        return f"audio.{declared_ending(item.content_type, item.output_format)}"
 
     def size(self, item: Item, waiter: Waiter) -> int:
         """Return the exact size once it is known, before that an estimate."""
@@ -96,14 +72,3 @@ class AudioFile:
         known = None if revision is None else self._index.known(item)
         # What an item that goes on had not, it may have by now.
         return known is None or not known.silent
-
-
-def extension(content_type: str, output_format: str) -> str:
-    """Return the ending, without a dot, for audio of a content type and an output format.
-
-    Args:
-        content_type: a media type without parameters, lower case; the first to be asked.
-        output_format: the API's name of a format; asked when the content type says nothing.
-    """
-    family = output_format.partition("_")[0].lower()
-    return _BY_CONTENT_TYPE.get(content_type) or _BY_OUTPUT_FORMAT.get(family) or "bin"

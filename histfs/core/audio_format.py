@@ -1,0 +1,265 @@
+"""Audio formats: what the API declares of a clip, and what the clip's first bytes tell.
+
+All functions are pure. The API declares a format twice: ``output_format`` says how a clip was
+generated, ``content_type`` is often ``audio/mpeg`` whatever the clip is. The first bytes decide
+whether the answer is audio at all, and which ending its name gets.
+
+Raw formats (PCM, u-law, A-law) have no signature, and any bytes may occur in them: silence in A-law
+is ``UUUU…`` in ASCII. For these only the unmistakable counts: a signature of four bytes or more,
+a page, JSON, or words.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+#: Bytes that suffice for every decision; a shorter clip is looked at as a whole.
+WINDOW = 512
+#: Bytes in which every signature was seen.
+_ENOUGH = 64
+#: A longer text than that has more than `_MONOTONE` different characters; silence has not.
+_MONOTONE_LENGTH, _MONOTONE = 64, 8
+#: The parts of a text that are ASCII: in UTF-16, and in an unknown 8-bit encoding.
+_ASCII_IN_UTF16, _ASCII_IN_8_BIT = 0.9, 0.85
+
+_BY_OUTPUT_FORMAT = {
+    "mp3": "mp3",
+    "pcm": "pcm",
+    "opus": "opus",
+    "wav": "wav",
+    "ulaw": "ulaw",
+    "alaw": "alaw",
+}
+_BY_CONTENT_TYPE = {
+    "audio/mpeg": "mp3",
+    "audio/mp3": "mp3",
+    "audio/wav": "wav",
+    "audio/wave": "wav",
+    "audio/x-wav": "wav",
+    "audio/vnd.wave": "wav",
+    "audio/ogg": "ogg",
+    "application/ogg": "ogg",
+    "audio/opus": "opus",
+    "audio/flac": "flac",
+    "audio/x-flac": "flac",
+    "audio/aac": "aac",
+    "audio/mp4": "m4a",
+    "audio/webm": "webm",
+    "audio/pcm": "pcm",
+    "audio/x-pcm": "pcm",
+    "audio/l16": "pcm",
+    "audio/basic": "ulaw",
+}
+_RAW = frozenset({"pcm", "ulaw", "alaw"})
+
+
+class Container(NamedTuple):
+    """A container format that a signature tells.
+
+    Attributes:
+        endings: the endings of names that fit it, the usual one first.
+        strong: whether the signature is long enough not to occur in raw audio by chance.
+    """
+
+    endings: tuple[str, ...]
+    strong: bool = True
+
+
+_OGG = Container(("ogg",))
+_SIGNATURES = [
+    (re.compile(pattern, re.DOTALL), container)
+    for pattern, container in (
+        (rb"OggS.{24}OpusHead", Container(("opus", "ogg"))),
+        (rb"OggS\x00", _OGG),
+        (rb"(?:RIFF|RIFX|RF64).{4}WAVE", Container(("wav",))),
+        (rb"fLaC", Container(("flac",))),
+        # The tag may stand before other formats, too.
+        (rb"ID3[\x02-\x04][^\xff].[\x00-\x7f]{4}", Container(("mp3", "aac", "flac"))),
+        (rb"\x00.{3}ftyp[ -~]{4}", Container(("m4a", "mp4"))),
+        (rb"\x1aE\xdf\xa3", Container(("webm",))),
+        # ADTS: a sync word of 12 bits, layer 0, one of 13 sampling frequencies.
+        (
+            rb"\xff[\xf0\xf1\xf8\xf9][\x00-\x33\x40-\x73\x80-\xb3\xc0-\xf3]",
+            Container(("aac",), False),
+        ),
+        # MPEG audio: a sync word of 11 bits, layer III or II, a bit rate and a sampling frequency.
+        # Layer I is left out: nothing makes it, and the byte order mark of UTF-16 looks like it.
+        (
+            rb"\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd][\x10-\x1b\x20-\x2b\x30-\x3b\x40-\x4b\x50-\x5b"
+            rb"\x60-\x6b\x70-\x7b\x80-\x8b\x90-\x9b\xa0-\xab\xb0-\xbb\xc0-\xcb\xd0-\xdb\xe0-\xeb]",
+            Container(("mp3",), False),
+        ),
+    )
+]
+#: Every ending that a name may get.
+ENDINGS = frozenset(
+    {
+        "bin",
+        *_BY_OUTPUT_FORMAT.values(),
+        *_BY_CONTENT_TYPE.values(),
+        *(container.endings[0] for _, container in _SIGNATURES),
+    }
+)
+
+_GZIP = re.compile(rb"\x1f\x8b\x08[\x00-\x1f].{4}[\x00\x02\x04][\x00-\x0d\xff]", re.DOTALL)
+_ZIP = re.compile(rb"PK\x03\x04[\x0a-\x3f]\x00")
+#: With what a signature, or a compressed file, begins.
+_BEGINNINGS = frozenset({b"O", b"R", b"f", b"I", b"\0", b"\x1a", b"\xff", b"\x1f", b"P"})
+#: How a page begins, or an error of an API's, whatever comes after it.
+_PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!doctype|<html|<head|<body|<\?xml|"
+    rb'\{\s*"(?:detail|error|message|status)")',
+    re.IGNORECASE,
+)
+_MARKUP = re.compile(r"<[!?/a-z]", re.IGNORECASE)
+_JSON = re.compile(r'\{\s*"|\[\s*(?:["\[{-]|\d|true|false|null)')
+_WORDS = re.compile(r"[a-z]{2,}[,.:;!?]? [a-z]{2,}", re.IGNORECASE)
+#: What no text of one byte a character has; the other pattern is of what no text has.
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_CONTROL = re.compile(r"[^\t\n\v\f\r\x1b\x20-\x7e\x85\xa0-\U0010ffff]")
+
+
+@lru_cache(maxsize=256)  # an account has a handful of pairs, and each stat asks for one
+def declared_ending(content_type: str, output_format: str) -> str:
+    """Return the ending, without a dot, that the API's fields call for.
+
+    Args:
+        content_type: a media type without parameters, lower case; may be empty.
+        output_format: the API's name of a format (``pcm_16000``); may be empty. It comes first.
+    """
+    family = output_format.partition("_")[0].lower()
+    return _BY_OUTPUT_FORMAT.get(family) or _BY_CONTENT_TYPE.get(content_type) or "bin"
+
+
+def is_raw(content_type: str, output_format: str) -> bool:
+    """Say whether a clip is declared to be samples without a container; see `declared_ending`."""
+    return declared_ending(content_type, output_format) in _RAW
+
+
+def sniff(head: bytes) -> Container | None:
+    """Return the container that the first bytes of a clip tell; None where they tell none."""
+    found = (container for pattern, container in _SIGNATURES if pattern.match(head))
+    return next(found, None)
+
+
+def right_ending(head: bytes, content_type: str, output_format: str) -> str:
+    """Return the ending, without a dot, for a clip whose first bytes are known.
+
+    It is the declared one unless a signature says otherwise. In a raw format two bytes look like
+    an MPEG frame by chance, so that a weak signature says nothing there.
+
+    Args:
+        head: the first bytes, `WINDOW` of them or more, or the whole clip.
+        content_type: see `declared_ending`.
+        output_format: see `declared_ending`.
+    """
+    declared, found = declared_ending(content_type, output_format), sniff(head)
+    if found is None or declared in found.endings or (declared in _RAW and not found.strong):
+        return declared
+    return found.endings[0]
+
+
+def is_decided(head: bytes) -> bool:
+    """Say whether more bytes can change neither `refusal` nor `right_ending`.
+
+    A clip whose beginning is decided at its first piece is not held back.
+
+    Args:
+        head: the first bytes, as far as they have come.
+    """
+    if len(head) >= WINDOW:
+        return True
+    found = sniff(head)
+    if found is not None and found.strong and found is not _OGG:
+        return True
+    begun = head[:1] in _BEGINNINGS and len(head) < _ENOUGH
+    return not (begun or _is_utf16(head)) and _BINARY.search(head) is not None
+
+
+def refusal(head: bytes, *, whole: bool, raw: bool) -> str | None:
+    """Return what an answer is in place of audio, in words; None where it may be audio.
+
+    Args:
+        head: the first bytes; no more than `WINDOW` of them are looked at.
+        whole: whether these are all of the answer's bytes.
+        raw: whether the clip is declared to be raw, or its format is not known: any bytes may be
+            audio then, unless they are a page, JSON, packed, or words.
+    """
+    whole = whole and len(head) <= WINDOW
+    head = head[:WINDOW]
+    found = sniff(head)
+    if found is not None and found.strong:
+        return None
+    if _GZIP.match(head) or _ZIP.match(head):
+        return "a compressed file"
+    if _PAGE.match(head):
+        return "a web page, or an error message"
+    text = _as_text(head, whole=whole)
+    if text is None or _is_monotone(text):
+        return None
+    text = text.strip()
+    if _MARKUP.match(text):
+        return "a web page, or an error message"
+    if _is_json(text, whole=whole):
+        return "JSON"
+    if _WORDS.search(text) or not raw:
+        return "text"
+    return None
+
+
+def _is_monotone(text: str) -> bool:
+    return len(text) >= _MONOTONE_LENGTH and text.isascii() and len(set(text)) < _MONOTONE
+
+
+def _is_json(text: str, *, whole: bool) -> bool:
+    if not whole:
+        return _JSON.match(text) is not None
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return _JSON.match(text) is not None
+    return True
+
+
+def _as_text(head: bytes, *, whole: bool) -> str | None:
+    """Return bytes as the text that they are; None where they are none, or there are none."""
+    if not head:
+        return None
+    if _is_utf16(head):
+        return _as_utf16(head)
+    head = head.removeprefix(b"\xef\xbb\xbf")
+    try:
+        text = head.decode()
+    except UnicodeDecodeError as error:
+        if not whole and error.reason == "unexpected end of data":
+            text = head[: error.start].decode()  # the window has cut a character
+        elif _ascii_part(text := head.decode("latin-1")) < _ASCII_IN_8_BIT:
+            return None
+    return None if _CONTROL.search(text) else text
+
+
+def _is_utf16(head: bytes) -> bool:
+    """Say whether bytes can be a text only if that is in UTF-16."""
+    return head.startswith((b"\xff\xfe", b"\xfe\xff")) or 0 in head[:2]
+
+
+def _as_utf16(head: bytes) -> str | None:
+    """Return bytes as the text that they are in UTF-16."""
+    little = head.startswith(b"\xff\xfe") or head[1:2] == b"\0"
+    decoded = head[: len(head) & ~1].decode("utf-16-le" if little else "utf-16-be", "replace")
+    text = decoded.removeprefix("\ufeff")
+    if not text or _CONTROL.search(text) or _ascii_part(text) < _ASCII_IN_UTF16:
+        return None
+    if text == decoded:
+        # Without a byte order mark: quiet PCM looks like letters.
+        start = text.lstrip()
+        if not (_MARKUP.match(start) or _JSON.match(start) or _WORDS.search(text)):
+            return None
+    return text
+
+
+def _ascii_part(text: str) -> float:
+    return sum(char.isascii() for char in text) / len(text)

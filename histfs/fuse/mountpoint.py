@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,9 @@ FILESYSTEM_TYPE = "fuse.histfs"
 _DEVICE = Path("/dev/fuse")
 _MOUNTS = Path("/proc/self/mountinfo")
 _UNMOUNTERS = (("fusermount3", "-u"), ("fusermount", "-u"), ("umount",))
+#: Seconds for which unmounting is retried while the mount is busy, and the pause between two tries.
+#: `histfs status`, a file manager or a monitoring agent open a file of each mount for a moment.
+_BUSY_PATIENCE, _BUSY_PAUSE = 2.0, 0.1
 
 
 class MountpointError(HistfsError):
@@ -130,6 +134,8 @@ def check_mountpoint(path: Path, nonempty: bool) -> None:
 def unmount(path: Path, lazy: bool) -> None:
     """Unmount a histfs, dead or alive; never anything else.
 
+    A mount that is busy only for a moment is unmounted as soon as it is free.
+
     Args:
         path: absolute.
         lazy: whether to detach a mount that is in use.
@@ -143,15 +149,23 @@ def unmount(path: Path, lazy: bool) -> None:
     if command is None:
         raise MountpointError("neither fusermount nor umount is there: apt install fuse3")
     flags = (("-l",) if command == ("umount",) else ("-z",)) if lazy else ()
+    ends = time.monotonic() + _BUSY_PATIENCE
+    while (said := _refusal([*command, *flags, str(path)])) is not None:
+        if "busy" not in said.lower():
+            raise MountpointError(f"{path} can't be unmounted: {said}")
+        if time.monotonic() >= ends:
+            raise MountpointBusy(f"{path} is in use: close what uses it, or add --lazy")
+        time.sleep(_BUSY_PAUSE)
+
+
+def _refusal(command: list[str]) -> str | None:
+    """Run a command that unmounts; return its error message on one line, None on success."""
+    # umount(8) translates its messages.
+    untranslated = {**os.environ, "LC_ALL": "C"}
     done = subprocess.run(  # noqa: S603 - fixed commands
-        [*command, *flags, str(path)], capture_output=True, text=True, check=False
+        command, capture_output=True, text=True, check=False, env=untranslated
     )
-    if done.returncode == 0:
-        return
-    said = " ".join(done.stderr.split())
-    if "busy" in said.lower():
-        raise MountpointBusy(f"{path} is in use: close what uses it, or add --lazy")
-    raise MountpointError(f"{path} can't be unmounted: {said}")
+    return " ".join(done.stderr.split()) if done.returncode else None
 
 
 def is_histfs(path: Path) -> bool:

@@ -202,6 +202,32 @@ def test_the_program_that_is_there_unmounts(table, tools, place, there, lazy, li
     assert called.read_text().strip() == line.format(place)
 
 
+def test_a_mount_that_is_in_use_for_a_moment_is_unmounted_after_it(table, tools, place, tmp_path):
+    table(place)
+    called = tools("fusermount3")
+    refused = tmp_path / "refused"
+    (tmp_path / "bin" / "fusermount3").write_text(
+        f"#!/bin/sh\necho called >> {called}\n"
+        f"[ -e {refused} ] || {{ : > {refused}; echo 'Device or resource busy' >&2; exit 1; }}\n"
+    )
+    unmount(place, lazy=False)
+    assert called.read_text() == "called\n" * 2
+
+
+def test_a_message_that_the_program_translates_is_understood(
+    table, tools, place, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(mountpoint, "_BUSY_PATIENCE", 0.2)
+    table(place)
+    tools("umount")
+    (tmp_path / "bin" / "umount").write_text(
+        "#!/bin/sh\n"
+        "[ $LC_ALL = C ] && echo 'target is busy' >&2 || echo 'in Benutzung' >&2; exit 32\n"
+    )
+    with pytest.raises(MountpointBusy):
+        unmount(place, lazy=False)
+
+
 def test_without_a_program_it_says_what_to_install(table, place, tmp_path, monkeypatch):
     table(place)
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
@@ -217,7 +243,10 @@ def test_without_a_program_it_says_what_to_install(table, place, tmp_path, monke
         ("fusermount: Operation\nnot permitted", MountpointError, "Operation not permitted"),
     ],
 )
-def test_why_it_can_not_be_unmounted_is_told_in_one_line(table, tools, place, said, kind, told):
+def test_why_it_can_not_be_unmounted_is_told_in_one_line(
+    table, tools, place, said, kind, told, monkeypatch
+):
+    monkeypatch.setattr(mountpoint, "_BUSY_PATIENCE", 0.2)
     table(place)
     tools("fusermount3", 1, said)
     with pytest.raises(kind, match=told) as caught:

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -145,27 +145,42 @@ def unmount(path: Path, lazy: bool) -> None:
         MountpointError: there is none, or it can't be unmounted.
     """
     check_histfs(path)
-    command = next((c for c in _UNMOUNTERS if shutil.which(c[0])), None)
-    if command is None:
+    commands = [command for command in _UNMOUNTERS if shutil.which(command[0])]
+    if not commands:
         raise MountpointError("neither fusermount nor umount is there: apt install fuse3")
-    flags = (("-l",) if command == ("umount",) else ("-z",)) if lazy else ()
     ends = time.monotonic() + _BUSY_PATIENCE
-    while (said := _refusal([*command, *flags, str(path)])) is not None:
-        if "busy" not in said.lower():
-            raise MountpointError(f"{path} can't be unmounted: {said}")
+    while True:
+        said = _refusals(commands, path, lazy)
+        if said is None:
+            return
+        if not any("busy" in each.lower() for each in said):
+            raise MountpointError(f"{path} can't be unmounted: {said[0]}")
         if time.monotonic() >= ends:
             raise MountpointBusy(f"{path} is in use: close what uses it, or add --lazy")
         time.sleep(_BUSY_PAUSE)
 
 
-def _refusal(command: list[str]) -> str | None:
-    """Run a command that unmounts; return its error message on one line, None on success."""
+def _refusals(commands: Sequence[Sequence[str]], path: Path, lazy: bool) -> list[str] | None:
+    """Try one command after the other; return each one's error message, None on success.
+
+    fusermount needs /etc/mtab, which a chroot may lack; umount(8) reads the kernel's own table.
+    """
     # umount(8) translates its messages.
     untranslated = {**os.environ, "LC_ALL": "C"}
-    done = subprocess.run(  # noqa: S603 - fixed commands
-        command, capture_output=True, text=True, check=False, env=untranslated
-    )
-    return " ".join(done.stderr.split()) if done.returncode else None
+    said = []
+    for program, *flags in commands:
+        if lazy:
+            flags.append("-l" if program == "umount" else "-z")
+        done = subprocess.run(  # noqa: S603 - fixed commands
+            [program, *flags, str(path)],
+            capture_output=True, text=True, check=False, env=untranslated,
+        )  # fmt: skip
+        if done.returncode == 0:
+            return None
+        said.append(" ".join(done.stderr.split()))
+        if "busy" in said[-1].lower():
+            break
+    return said
 
 
 def is_histfs(path: Path) -> bool:

@@ -214,6 +214,22 @@ def test_a_mount_that_is_in_use_for_a_moment_is_unmounted_after_it(table, tools,
     assert called.read_text() == "called\n" * 2
 
 
+def test_where_fusermount_fails_umount_is_tried(table, tools, place):
+    table(place)
+    tools("fusermount3", 1, "fusermount3: failed to open /etc/mtab: No such file or directory")
+    called = tools("umount")
+    unmount(place, lazy=True)
+    assert called.read_text() == f"fusermount3 -u -z {place}\numount -l {place}\n"
+
+
+def test_where_all_programs_fail_the_first_one_says_why(table, tools, place):
+    table(place)
+    tools("fusermount3", 1, "fusermount3: the reason")
+    tools("umount", 32, "umount: must be superuser to unmount")
+    with pytest.raises(MountpointError, match="the reason"):
+        unmount(place, lazy=False)
+
+
 def test_a_message_that_the_program_translates_is_understood(
     table, tools, place, tmp_path, monkeypatch
 ):

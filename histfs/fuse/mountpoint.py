@@ -153,7 +153,7 @@ def unmount(path: Path, lazy: bool) -> None:
         said = _refusals(commands, path, lazy)
         if said is None:
             return
-        if not any("busy" in each.lower() for each in said):
+        if not _is_busy(said[-1], path):
             raise MountpointError(f"{path} can't be unmounted: {said[0]}")
         if time.monotonic() >= ends:
             raise MountpointBusy(f"{path} is in use: close what uses it, or add --lazy")
@@ -178,9 +178,13 @@ def _refusals(commands: Sequence[Sequence[str]], path: Path, lazy: bool) -> list
         if done.returncode == 0:
             return None
         said.append(" ".join(done.stderr.split()))
-        if "busy" in said[-1].lower():
+        if _is_busy(said[-1], path):
             break
     return said
+
+
+def _is_busy(said: str, path: Path) -> bool:
+    return "busy" in said.replace(str(path), "").lower()
 
 
 def is_histfs(path: Path) -> bool:

@@ -223,11 +223,14 @@ def test_where_fusermount_fails_umount_is_tried(table, tools, place):
 
 
 def test_where_all_programs_fail_the_first_one_says_why(table, tools, place):
+    place = place / "busy"
+    place.mkdir()
     table(place)
     tools("fusermount3", 1, "fusermount3: the reason")
-    tools("umount", 32, "umount: must be superuser to unmount")
-    with pytest.raises(MountpointError, match="the reason"):
+    tools("umount", 32, f"umount: {place}: must be superuser to unmount.")
+    with pytest.raises(MountpointError, match="the reason") as caught:
         unmount(place, lazy=False)
+    assert type(caught.value) is MountpointError
 
 
 def test_a_message_that_the_program_translates_is_understood(

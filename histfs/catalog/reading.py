@@ -94,7 +94,11 @@ class Reading:
             SourceError: the source failed, or its pages can't be trusted.
             NoSpace, CacheFailed: the page can't be kept.
         """
-        asked, answer = self._coming.result() if self._coming else self._ask()
+        coming = self._coming
+        # A page that failed before it was needed doesn't say how the server is now.
+        if coming is not None and coming.done() and coming.exception() is not None:
+            coming = None
+        asked, answer = coming.result() if coming else self._ask()
         self._coming = ahead.fly(self, self._ask) if ahead and answer.more else None
         self._reader.store.replace(answer.span, answer.records, asked, self._outdated)
         self._outdated = None

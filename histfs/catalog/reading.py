@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from histfs.catalog.health import Health
 from histfs.catalog.paging import Answer, Paging
 from histfs.catalog.store import Store
+from histfs.core.errors import BadAnswer, SourceError
 from histfs.core.flights import Flights
 from histfs.core.source import Source
 from histfs.core.times import Span
@@ -95,8 +96,7 @@ class Reading:
             NoSpace, CacheFailed: the page can't be kept.
         """
         coming = self._coming
-        # A page that failed before it was needed doesn't say how the server is now.
-        if coming is not None and coming.done() and coming.exception() is not None:
+        if coming is not None and coming.done() and _has_passed(coming.exception()):
             coming = None
         asked, answer = coming.result() if coming else self._ask()
         self._coming = ahead.fly(self, self._ask) if ahead and answer.more else None
@@ -108,3 +108,8 @@ class Reading:
         asked = self._reader.clock()
         with self._reader.health.asking(self._background):
             return asked, self._paging.next()
+
+
+def _has_passed(error: BaseException | None) -> bool:
+    """Say whether another try may go well: a failure of the server, but no page that is wrong."""
+    return isinstance(error, SourceError) and not isinstance(error, BadAnswer)

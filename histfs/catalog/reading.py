@@ -15,7 +15,7 @@ from typing import NamedTuple
 from histfs.catalog.health import Health
 from histfs.catalog.paging import Answer, Paging
 from histfs.catalog.store import Store
-from histfs.core.errors import HistfsError, Missing, SourceError
+from histfs.core.errors import BadAnswer, HistfsError, Missing, SourceError
 from histfs.core.flights import Flights
 from histfs.core.source import Source
 from histfs.core.times import ALWAYS, Span
@@ -162,7 +162,10 @@ class Reading:
             SourceError: the source failed, or its pages can't be trusted.
             NoSpace, CacheFailed: the page can't be kept.
         """
-        asked, answer = self._coming.result() if self._coming else self._ask()
+        coming = self._coming
+        if coming is not None and coming.done() and _has_passed(coming.exception()):
+            coming = None
+        asked, answer = coming.result() if coming else self._ask()
         self._coming = ahead.fly(self, self._ask) if ahead and answer.more else None
         if not answer.ordered:
             # The last page tells of all of them: it is as old as the first one.
@@ -209,3 +212,8 @@ class Reading:
             raise
         self._reader.note_answer(None)
         return asked, answer
+
+
+def _has_passed(error: BaseException | None) -> bool:
+    """Say whether another try may go well: a failure of the server, but no page that is wrong."""
+    return isinstance(error, SourceError) and not isinstance(error, BadAnswer)

@@ -7,7 +7,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,9 @@ FILESYSTEM_TYPE = "fuse.histfs"
 _DEVICE = Path("/dev/fuse")
 _MOUNTS = Path("/proc/self/mountinfo")
 _UNMOUNTERS = (("fusermount3", "-u"), ("fusermount", "-u"), ("umount",))
+#: Seconds for which unmounting is retried while the mount is busy, and the pause between two tries.
+#: `histfs status`, a file manager or a monitoring agent open a file of each mount for a moment.
+_BUSY_PATIENCE, _BUSY_PAUSE = 2.0, 0.1
 
 
 class MountpointError(HistfsError):
@@ -130,6 +134,8 @@ def check_mountpoint(path: Path, nonempty: bool) -> None:
 def unmount(path: Path, lazy: bool) -> None:
     """Unmount a histfs, dead or alive; never anything else.
 
+    A mount that is busy only for a moment is unmounted as soon as it is free.
+
     Args:
         path: absolute.
         lazy: whether to detach a mount that is in use.
@@ -139,19 +145,46 @@ def unmount(path: Path, lazy: bool) -> None:
         MountpointError: there is none, or it can't be unmounted.
     """
     check_histfs(path)
-    command = next((c for c in _UNMOUNTERS if shutil.which(c[0])), None)
-    if command is None:
+    commands = [command for command in _UNMOUNTERS if shutil.which(command[0])]
+    if not commands:
         raise MountpointError("neither fusermount nor umount is there: apt install fuse3")
-    flags = (("-l",) if command == ("umount",) else ("-z",)) if lazy else ()
-    done = subprocess.run(  # noqa: S603 - fixed commands
-        [*command, *flags, str(path)], capture_output=True, text=True, check=False
-    )
-    if done.returncode == 0:
-        return
-    said = " ".join(done.stderr.split())
-    if "busy" in said.lower():
-        raise MountpointBusy(f"{path} is in use: close what uses it, or add --lazy")
-    raise MountpointError(f"{path} can't be unmounted: {said}")
+    ends = time.monotonic() + _BUSY_PATIENCE
+    while True:
+        said = _refusals(commands, path, lazy)
+        if said is None:
+            return
+        if not _is_busy(said[-1], path):
+            raise MountpointError(f"{path} can't be unmounted: {said[0]}")
+        if time.monotonic() >= ends:
+            raise MountpointBusy(f"{path} is in use: close what uses it, or add --lazy")
+        time.sleep(_BUSY_PAUSE)
+
+
+def _refusals(commands: Sequence[Sequence[str]], path: Path, lazy: bool) -> list[str] | None:
+    """Try one command after the other; return each one's error message, None on success.
+
+    fusermount needs /etc/mtab, which a chroot may lack; umount(8) reads the kernel's own table.
+    """
+    # umount(8) translates its messages.
+    untranslated = {**os.environ, "LC_ALL": "C"}
+    said = []
+    for program, *flags in commands:
+        if lazy:
+            flags.append("-l" if program == "umount" else "-z")
+        done = subprocess.run(  # noqa: S603 - fixed commands
+            [program, *flags, str(path)],
+            capture_output=True, text=True, check=False, env=untranslated,
+        )  # fmt: skip
+        if done.returncode == 0:
+            return None
+        said.append(" ".join(done.stderr.split()))
+        if _is_busy(said[-1], path):
+            break
+    return said
+
+
+def _is_busy(said: str, path: Path) -> bool:
+    return "busy" in said.replace(str(path), "").lower()
 
 
 def is_histfs(path: Path) -> bool:

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from zoneinfo import ZoneInfoNotFoundError
+from zoneinfo import ZoneInfoNotFoundError, available_timezones
 
 from histfs import __version__, plugins
 from histfs.audio.disk import Disk
@@ -160,4 +160,5 @@ def _zone(name: str | None) -> Zone:
     try:
         return Zone(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise OptionError(f"the time zone {name!r} is not known on this machine") from error
+        hint = "" if available_timezones() else ", which has no time zones: apt install tzdata"
+        raise OptionError(f"the time zone {name!r} is not known on this machine{hint}") from error

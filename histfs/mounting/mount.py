@@ -16,7 +16,7 @@ from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter
 from histfs.fuse import binding as fuse
 from histfs.fuse.callers import Crawlers
-from histfs.fuse.mountpoint import check_device, check_mountpoint
+from histfs.fuse.mountpoint import check_device, check_mountpoint, detach_dead
 from histfs.fuse.operations import Operations
 from histfs.mounting.contact import PATIENCE
 from histfs.mounting.filesystem import Filesystem, compose
@@ -95,6 +95,8 @@ def serve(
             debug=settings.debug,
             **{**named, **safe, "ro": options.read_only, **options.fuse},
         )
+        # libfuse unmounts with fusermount, which fails where there is no /etc/mtab (a chroot).
+        detach_dead(mountpoint)
         log.info("unmounted from %s", mountpoint)
 
 

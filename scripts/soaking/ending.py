@@ -155,23 +155,30 @@ def check_rest(model: Model, mount: Mount, before: Counter[str]) -> str:
     Returns:
         What it has now.
     """
-    wait_until(lambda: not _held(mount.descriptors()), _REST)
+    # Each source keeps its idle connections to the server, as many as downloads may run at once.
+    sockets = CONNECTIONS * len(mount.sources())
+    wait_until(lambda: _is_at_rest(mount.descriptors(), sockets), _REST)
     now, threads = mount.descriptors(), mount.threads()
     for kind, count in _held(now).items():
         model.reproach(
             f"{mount.path} has {count} {kind} open, though nobody reads: {mount.open_files()}"
         )
-    # Connections to the server and to the catalog are kept for the next use: to the server as many
-    # as there are downloads at once, to the catalog as many (three files each) as threads have ever
-    # used it at once.
-    limits = {"others": 0, "sockets": CONNECTIONS, "catalog": 3 * _THREADS}
-    for kind, more in limits.items():
+    if now["sockets"] > sockets:
+        states = mount.connections()
+        model.reproach(f"{mount.path} has {now['sockets']} sockets open, not {sockets}: {states}")
+    # Connections to the catalog are kept for the next use: as many (three files each) as threads
+    # have ever used it at once.
+    for kind, more in {"others": 0, "catalog": 3 * _THREADS}.items():
         if now[kind] > before[kind] + more:
             model.reproach(f"{mount.path} has {now[kind]} {kind} open, at first {before[kind]}")
     if threads > _THREADS:
         model.reproach(f"{mount.path} has {threads} threads, more than {_THREADS}")
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(now.items()))
     return f"{threads} threads; open: {kinds}"
+
+
+def _is_at_rest(found: Counter[str], sockets: int) -> bool:
+    return not _held(found) and found["sockets"] <= sockets
 
 
 def _held(found: Counter[str]) -> dict[str, int]:

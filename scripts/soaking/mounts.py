@@ -10,7 +10,9 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+from histfs.core.forest import STATUS_NAME
 from histfs.fuse.mountpoint import mounted_on
 
 TTL, TIMEOUT, CONNECTIONS = 3.0, 8.0, 4
@@ -97,9 +99,11 @@ class Mount:
         if mounted_on(self.path) is None:
             return False
         with contextlib.suppress(OSError):
-            told = json.loads((self.path / ".histfs").read_bytes())
-            return bool(told["pid"] == self.pid)
+            return bool(self._status()["pid"] == self.pid)
         return False
+
+    def _status(self) -> Any:  # noqa: ANN401 - JSON
+        return json.loads((self.path / STATUS_NAME).read_bytes())
 
     def kill(self) -> None:
         """Kill the process, and mount again on what it leaves."""
@@ -155,6 +159,17 @@ class Mount:
     def descriptors(self) -> Counter[str]:
         """Return how many files of each kind the process has open."""
         return Counter(map(_kind, self.open_files()))
+
+    def sources(self) -> list[str]:
+        """Return the names of its sources."""
+        return ["history", *self._status()["sources"]]
+
+    def connections(self) -> list[str]:
+        """Return the TCP connections of the process: the two addresses and the state of each."""
+        inodes = {link[len("socket:[") : -1] for link in self.open_files() if "socket:[" in link}
+        lines = Path(f"/proc/{self.pid}/net/tcp").read_text().splitlines()[1:]
+        fields = [line.split() for line in lines]
+        return [" ".join(field[1:4]) for field in fields if field[9] in inodes]
 
     def threads(self) -> int:
         """Return how many threads the process has."""

@@ -47,6 +47,16 @@ def test_whoever_needs_the_whole_gets_it(world):
     assert world.source.count("list") == 4
 
 
+def test_a_page_whose_prefetch_failed_before_it_was_needed_is_asked_for_again(world):
+    reading = world.reader.read(ALWAYS)
+    world.source.fail("list", ServerFailed("500"), skip=1)
+    reading.next(world.flights[0])
+    # The same flight as the prefetch, while that goes on.
+    world.flights[0].fly(reading, lambda: None).exception(10)
+    world.source.recover()
+    assert {record.item.key for record in reading.next().records} >= set(names(4, 5, 6))
+
+
 @pytest.mark.parametrize("pages", [1, 2, 3])
 def test_a_scan_goes_on_where_it_was_killed(world, pages):
     for _ in range(pages):

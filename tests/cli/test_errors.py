@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import socket
+import zoneinfo
 
 import pytest
 
@@ -273,6 +275,21 @@ def test_a_mountpoint_that_can_not_be_used_says_why(run, tmp_path, nobody, name,
     assert done.status == 2
     assert said in done.line
     assert str(tmp_path / name) in done.line
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("tzdata") is not None, reason="PyPI's tzdata has them, too"
+)
+def test_a_machine_without_time_zones_is_told_what_to_install(run, place, server, tmp_path):
+    zoneinfo.ZoneInfo.clear_cache()
+    zoneinfo.reset_tzpath([str(tmp_path)])
+    try:
+        arguments = ("--base-url", server.base_url, "--timezone", "Europe/Vaduz")
+        done = run("mount", "-f", place, *arguments)
+    finally:
+        zoneinfo.reset_tzpath()
+    assert done.status == 2
+    assert "apt install tzdata" in done.line
 
 
 def test_a_cache_that_can_not_be_made_is_named(run, place, tmp_path, server):

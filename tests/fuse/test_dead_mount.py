@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from histfs.fuse.mountpoint import mounted_on
+from histfs.fuse.mountpoint import mounted_on, unmount
 from tests.support.mounts import PATIENCE, command, environment, mounted
 from tests.support.patience import eventually
 
@@ -57,7 +57,7 @@ def test_a_dead_histfs_is_detached_and_the_next_one_is_mounted(simulator, tmp_pa
             said = f"histfs: a histfs whose process had died was detached from {mount.path}\n"
             assert mount_on(mount.path, simulator, binding) == (0, said)
             assert len(mount.items()) == len(simulator.library)
-            subprocess.run(["umount", mount.path], check=True)
+            unmount(mount.path, lazy=False)
             assert mounted_on(mount.path) is None
         finally:
             os.close(inside)

@@ -202,6 +202,51 @@ def test_the_program_that_is_there_unmounts(table, tools, place, there, lazy, li
     assert called.read_text().strip() == line.format(place)
 
 
+def test_a_mount_that_is_in_use_for_a_moment_is_unmounted_after_it(table, tools, place, tmp_path):
+    table(place)
+    called = tools("fusermount3")
+    refused = tmp_path / "refused"
+    (tmp_path / "bin" / "fusermount3").write_text(
+        f"#!/bin/sh\necho called >> {called}\n"
+        f"[ -e {refused} ] || {{ : > {refused}; echo 'Device or resource busy' >&2; exit 1; }}\n"
+    )
+    unmount(place, lazy=False)
+    assert called.read_text() == "called\n" * 2
+
+
+def test_where_fusermount_fails_umount_is_tried(table, tools, place):
+    table(place)
+    tools("fusermount3", 1, "fusermount3: failed to open /etc/mtab: No such file or directory")
+    called = tools("umount")
+    unmount(place, lazy=True)
+    assert called.read_text() == f"fusermount3 -u -z {place}\numount -l {place}\n"
+
+
+def test_where_all_programs_fail_the_first_one_says_why(table, tools, place):
+    place = place / "busy"
+    place.mkdir()
+    table(place)
+    tools("fusermount3", 1, "fusermount3: the reason")
+    tools("umount", 32, f"umount: {place}: must be superuser to unmount.")
+    with pytest.raises(MountpointError, match="the reason") as caught:
+        unmount(place, lazy=False)
+    assert type(caught.value) is MountpointError
+
+
+def test_a_message_that_the_program_translates_is_understood(
+    table, tools, place, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(mountpoint, "_BUSY_PATIENCE", 0.2)
+    table(place)
+    tools("umount")
+    (tmp_path / "bin" / "umount").write_text(
+        "#!/bin/sh\n"
+        "[ $LC_ALL = C ] && echo 'target is busy' >&2 || echo 'in Benutzung' >&2; exit 32\n"
+    )
+    with pytest.raises(MountpointBusy):
+        unmount(place, lazy=False)
+
+
 def test_without_a_program_it_says_what_to_install(table, place, tmp_path, monkeypatch):
     table(place)
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
@@ -217,7 +262,10 @@ def test_without_a_program_it_says_what_to_install(table, place, tmp_path, monke
         ("fusermount: Operation\nnot permitted", MountpointError, "Operation not permitted"),
     ],
 )
-def test_why_it_can_not_be_unmounted_is_told_in_one_line(table, tools, place, said, kind, told):
+def test_why_it_can_not_be_unmounted_is_told_in_one_line(
+    table, tools, place, said, kind, told, monkeypatch
+):
+    monkeypatch.setattr(mountpoint, "_BUSY_PATIENCE", 0.2)
     table(place)
     tools("fusermount3", 1, said)
     with pytest.raises(kind, match=told) as caught:

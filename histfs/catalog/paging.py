@@ -15,6 +15,10 @@ The server is asked for the span and ``disorder`` seconds on either side of it: 
 another moment for an item's time than the item's date.
 
 Records without a possible date (`Record.dated`) say nothing of the order.
+
+Where a cursor may be a number of items to skip (`Traits.stable_cursors`), an ordered list is
+continued without one: by asking for what is at most ``disorder`` seconds newer than the oldest date
+so far. So consecutive pages overlap by the last item at least.
 """
 
 from __future__ import annotations
@@ -72,8 +76,17 @@ class Pages:
     def __init__(self, source: Source, query: Query) -> None:
         self._source = source
         self._query = query
+        self._asked = query
         self._cursors: set[str] = set()
         self._empty = 0
+
+    def again(self) -> Page:
+        """Ask for the last page once more.
+
+        Raises:
+            SourceError: the source failed.
+        """
+        return self._source.list(self._asked)
 
     def next(self) -> Page:
         """Ask for the next page; the one without a cursor is the last.
@@ -82,6 +95,7 @@ class Pages:
             BadAnswer: the pages lead nowhere.
             SourceError: the source failed.
         """
+        self._asked = self._query
         page = self._source.list(self._query)
         if page.cursor is not None:
             if page.cursor in self._cursors:
@@ -113,9 +127,19 @@ class Paging:
         self._previous: Set[str] = frozenset()
         self._begin()
 
+    def again(self) -> Page:
+        """Ask for the last page once more.
+
+        Raises:
+            SourceError: the source failed.
+        """
+        return self._last.again()
+
     def _begin(self) -> None:
         """Set out for the first page."""
-        self._pages = Pages(self._source, self._query)
+        self._pages = self._last = Pages(self._source, self._query)
+        # Whether no filter by time can have left out a record without a possible date.
+        self._whole = self._span == ALWAYS
         self._told = self._span.end
         self._low = self._query.span.end
         self._edge = []
@@ -130,10 +154,11 @@ class Paging:
             BadAnswer: the pages lead nowhere.
             SourceError: the source failed.
         """
+        self._last = self._pages
         page = self._pages.next()
         # A page may repeat items of the page before: an item was added, or deleted, in between.
         new = [record for record in page.records if record.item.key not in self._previous]
-        self._previous = {record.item.key for record in page.records}
+        self._previous = {record.item.key for record in (*self._edge, *page.records)}
         self._undated.update(record.item.key for record in new if not record.dated)
         if self._ordered and not self._follow(new):
             if self._told < self._span.end:
@@ -148,6 +173,10 @@ class Paging:
             bound = max(self._span.start, self._low + self._disorder + 1)
             self._told = self._span.start if last else min(top, bound)
             self._edge = [record for record in records if record.item.date < self._told]
+            if not self._source.traits.stable_cursors and new and self._told < top:
+                span = Span(self._query.span.start, self._told)
+                self._pages = Pages(self._source, replace(self._query, span=span))
+                self._whole = False
         else:
             self._edge = []
             self._seen.update((record.item.date, record.item.key) for record in records)
@@ -158,7 +187,7 @@ class Paging:
             records,
             Span(self._span.start, self._told),
             seen=seen,
-            undated=frozenset(self._undated) if last and self._span == ALWAYS else None,
+            undated=frozenset(self._undated) if last and self._whole else None,
             ordered=self._ordered,
         )
 

@@ -6,22 +6,29 @@ thread, which may let another one ask.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import random
 import threading
-from collections.abc import Callable, Hashable
+import time
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from typing import NamedTuple
 
 from histfs.catalog.health import Health
 from histfs.catalog.paging import Answer, Paging
 from histfs.catalog.store import Store
-from histfs.core.errors import BadAnswer, HistfsError, Missing, SourceError
+from histfs.core.errors import BadAnswer, HistfsError, Missing, Rejected, SourceError
 from histfs.core.flights import Flights
+from histfs.core.item import Item
 from histfs.core.source import Source
 from histfs.core.times import ALWAYS, Span
 
 #: Items that one page holds, at the most.
 PAGE = 1000
+#: Known items that an answer lacks which are asked for by their ids; and how many may be missing
+#: before the list is asked for again, some seconds later.
+_SAMPLE, _FEW, _PAUSE = 5, 20, 3.0
 #: Seconds from now on after which no item has a possible date.
 _FUTURE = 2 * 86_400
 #: Seconds after which an item without a possible date is asked for again, and how many such items
@@ -54,6 +61,7 @@ class Reader:
         health: is told whether the source answers.
         clock: seconds since the epoch.
         page: items that one page holds.
+        pause: waits for some seconds.
     """
 
     def __init__(
@@ -63,12 +71,15 @@ class Reader:
         health: Health,
         clock: Callable[[], float],
         page: int = PAGE,
+        *,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.source = source
         self.store = store
         self.health = health
         self.clock = clock
         self.page = page
+        self.pause = pause
         self._lock = threading.Lock()
         self._outage: Outage | None = None
 
@@ -166,10 +177,13 @@ class Reading:
         if coming is not None and coming.done() and _has_passed(coming.exception()):
             coming = None
         asked, answer = coming.result() if coming else self._ask()
-        self._coming = ahead.fly(self, self._ask) if ahead and answer.more else None
         if not answer.ordered:
             # The last page tells of all of them: it is as old as the first one.
             asked = self._since = asked if self._since is None else self._since
+        # Before the next page is on its way: the last one may have to be asked for again.
+        with self._asking():
+            self._confirm(answer, asked)
+        self._coming = ahead.fly(self, self._ask) if ahead and answer.more else None
         self._reader.store.replace(
             answer.span,
             answer.records,
@@ -181,6 +195,51 @@ class Reading:
         self._outdated = None
         self._check_undated(answer)
         return answer
+
+    def _confirm(self, answer: Answer, asked: float) -> None:
+        """Make sure that known items which an answer lacks are gone, before they are forgotten.
+
+        An answer with a part of the list looks like one after which items were deleted. So some of
+        the missing items are asked for by their ids; and where many are missing, or all that were
+        known of the span, the list is asked for once more. A few items that the server has and does
+        not list stay: what its filter takes for their time is unknown.
+
+        Raises:
+            BadAnswer: the answers contradict each other.
+            SourceError: the source failed.
+        """
+        reader = self._reader
+        missing = reader.store.missing(
+            answer.span, answer.records, asked, seen=answer.seen, undated=answer.undated
+        )
+        if not missing:
+            return
+        sample = random.sample(missing, min(len(missing), _SAMPLE))
+        there = [item for item in sample if self._is_there(item, answer.span)]
+        if there and len(missing) > _FEW:
+            raise BadAnswer(
+                f"the server lists {len(missing)} known items no more, but has {there[0].key}"
+            )
+        if there:
+            others = [item for item in missing if item not in sample]
+            there += [item for item in others if self._is_there(item, answer.span)]
+            log.warning("the server has %d items that it does not list: they stay", len(there))
+            reader.store.keep_unlisted(there)
+        elif len(missing) > _FEW or (len(missing) > 1 and not answer.records):
+            reader.pause(_PAUSE)
+            keys = {item.key for item in missing}
+            if any(record.item.key in keys for record in self._paging.again().records):
+                raise BadAnswer("two answers of the server list different items")
+
+    def _is_there(self, item: Item, span: Span) -> bool:
+        """Say whether the server has an item, and a list of a span should hold it."""
+        try:
+            record = self._reader.source.get(item.id)
+        except (Missing, Rejected):
+            # Refused: nothing but the list can tell.
+            return False
+        # It may have got another date.
+        return not record.dated or span.holds(record.item.date)
 
     def _check_undated(self, answer: Answer) -> None:
         """Ask for items without a possible date that the answer should hold, and doesn't.
@@ -204,14 +263,19 @@ class Reading:
     def _ask(self) -> tuple[float, Answer]:
         asked = self._reader.clock()
         question, self._question = self._question, None
+        with self._asking(question):
+            return asked, self._paging.next()
+
+    @contextlib.contextmanager
+    def _asking(self, question: Hashable = None) -> Iterator[None]:
+        """Ask for something within the block, and keep how that went."""
         try:
             with self._reader.health.asking(self._background, question=question):
-                answer = self._paging.next()
+                yield
         except HistfsError as error:
             self._reader.note_answer(error)
             raise
         self._reader.note_answer(None)
-        return asked, answer
 
 
 def _has_passed(error: BaseException | None) -> bool:

@@ -8,6 +8,7 @@ held while the network is used: nothing here uses it.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections import deque
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from histfs.catalog import details, erasing, writing
+from histfs.catalog import undated as undated_items
 from histfs.catalog.connections import Connections
 from histfs.catalog.details import Fetched
 from histfs.catalog.packing import Packer
@@ -382,6 +384,40 @@ class Store:
             )
         )
 
+    def missing(
+        self,
+        span: Span,
+        records: Sequence[Record],
+        asked: float,
+        *,
+        seen: Set[tuple[int, str]] = frozenset(),
+        undated: Set[str] | None = None,
+    ) -> list[Item]:
+        """Return the known items that an answer lacks, and that `replace` would take out.
+
+        Args:
+            span: as of `replace`; so are the others.
+            records: those of the answer.
+            asked: when it was asked for, in seconds since the epoch.
+            seen: date and key of further items that it holds.
+            undated: keys of all items without a possible date; None where it doesn't tell.
+        """
+        listed = {record.item.key for record in records} | {key for _, key in seen}
+        newer = self.windows(span).asked(math.nextafter(asked, math.inf), self._clock())
+        missing = [
+            item
+            for item in self.items(span)
+            if item.key not in listed and not newer.cover(Span(item.date, item.date + 1))
+        ]
+        if missing or undated is not None:
+            unchecked = "SELECT key, date FROM undated WHERE checked < ?"
+            shown = dict(self._files.rows(unchecked, (asked,)))
+            missing = [item for item in missing if item.key not in shown]
+            gone = shown.keys() - undated if undated is not None else ()
+            found = (self.find(key, shown[key]) for key in gone)
+            missing += [item for item in found if item is not None]
+        return missing
+
     def add(self, records: Sequence[Record], asked: float | None = None) -> list[Listed]:
         """Store items that were found one by one: of their spans nothing else is known by that.
 
@@ -435,6 +471,12 @@ class Store:
             (*span, checked_before, limit),
         )
         return list(map(_item, rows))
+
+    def keep_unlisted(self, items: Sequence[Item]) -> None:
+        """Keep items that the server has, and whose lists it need not have them in."""
+        now = self._clock()
+        with self._files.transaction() as db:
+            undated_items.keep(db, [(item.date, item.key) for item in items], now)
 
     def set_checked(self, key: str, moment: float) -> None:
         """Keep when the server last had an item without a possible date."""

@@ -1,4 +1,4 @@
-"""The table of items without a possible date: under which date each of them is shown.
+"""The table of items that lists of their time need not hold, and of the date of each.
 
 Some items have a date that can't be (0, milliseconds, the year 2100) or none. The list shows them
 among others, and each gets the date of a neighbour the first time that it is seen. The table keeps
@@ -6,7 +6,8 @@ that date: the item must have one path, whatever its neighbours are in another a
 
 What a server takes for the time of such an item when it filters is unknown, so an answer to a
 filtered question need not hold it. It is gone when a list of the whole history lacks it, or when
-the server has no item of its id.
+the server has no item of its id. The same holds of an item that the server has, by its id, and does
+not list among those of its date.
 
 Each function works within a transaction of its caller.
 """
@@ -89,6 +90,18 @@ def absent(db: sqlite3.Connection, present: Set[str], asked: float) -> list[Plac
     """
     rows = db.execute("SELECT date, key FROM undated WHERE checked < ?", (asked,)).fetchall()
     return [(date, key) for date, key in rows if key not in present]
+
+
+def keep(db: sqlite3.Connection, places: Iterable[Place], checked: float) -> None:
+    """Note items that the server has, and does not list among those of their date.
+
+    Args:
+        db: within a transaction.
+        places: the date and key of each.
+        checked: when the server had them, in seconds since the epoch.
+    """
+    rows = [(key, date, checked) for date, key in places]
+    db.executemany("INSERT OR REPLACE INTO undated VALUES (?, ?, ?)", rows)
 
 
 def drop(db: sqlite3.Connection, keys: Iterable[str]) -> None:

@@ -45,6 +45,8 @@ class Traits:
         disorder: seconds by which the order of a list, and what its filter by time takes for an
             item's time, may differ from the items' dates. Listings are exact within it; where the
             order is worse a list is read to its end.
+        stable_cursors: whether a cursor stands for a place between two items. Where it may be a
+            number of items to skip, an item that is deleted between two pages would hide another.
         summaries: whether it lists less of an item than `Source.get` returns.
         attachments: whether its items can have attachments (`Details.attachments`); it is an
             `AttachmentSource` then.
@@ -57,6 +59,7 @@ class Traits:
     filters: frozenset[str] = frozenset({SPAN})
     page_size: int = 1000
     disorder: int = 0
+    stable_cursors: bool = True
     summaries: bool = False
     attachments: bool = False
     views: tuple[str, ...] = ("by-date",)

@@ -54,7 +54,12 @@ class World:
         self.health = Health(self.clock)
         self.flights = [Flights("list", 4), Flights("probe", 4)]
         self.reader = Reader(
-            self.source, self.store, self.health, self.clock, self.source.page_size
+            self.source,
+            self.store,
+            self.health,
+            self.clock,
+            self.source.page_size,
+            pause=lambda seconds: None,
         )
         self.scanner = Scanner(
             self.reader, self._path.with_name("scan.lock"), rescan=self._rescan, idle=self._idle

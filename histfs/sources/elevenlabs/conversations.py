@@ -50,6 +50,8 @@ class Conversations:
         filters=frozenset({SPAN, WORDS}),
         page_size=PAGE_SIZE,
         disorder=DISORDER,
+        # They are opaque, and have a field that is called "offset".
+        stable_cursors=False,
         summaries=True,
         attachments=True,
         views=("by-date", "by-agent", "by-outcome", "by-call", "search"),

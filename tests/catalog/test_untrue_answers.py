@@ -1,0 +1,164 @@
+"""Answers that lack items: what was deleted goes, and what the server still has stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from histfs.core.errors import Missing, ServerFailed
+from histfs.core.source import Page, Query
+from histfs.core.times import ALWAYS, Span
+from tests.support.memory import MemorySource, record
+from tests.support.world import World, names, numbered, world_at
+
+Lie = Callable[[Page], Page]
+
+
+class Liar(MemorySource):
+    """Answers truly, unless it is told what to make of its pages.
+
+    Attributes:
+        lie: what the next pages become; None for the truth.
+        lies: how many pages are still to be untrue.
+    """
+
+    lie: Lie | None = None
+    lies = 0
+
+    def list(self, query: Query) -> Page:
+        page = super().list(query)
+        if self.lies > 0 and self.lie is not None:
+            self.lies -= 1
+            return self.lie(page)
+        return page
+
+
+def nothing(page: Page) -> Page:
+    return Page([], None)
+
+
+def half(page: Page) -> Page:
+    return Page(page.records[: len(page.records) // 2], None)
+
+
+def without_three(page: Page) -> Page:
+    return replace(page, records=[r for n, r in enumerate(page.records) if n not in (3, 30, 31)])
+
+
+@pytest.fixture
+def world(path) -> Iterator[World]:
+    """A hundred items on a page, all known."""
+    with world_at(path, Liar(numbered(range(100)), page_size=100)) as made:
+        made.list()
+        made.later()
+        yield made
+
+
+def lie(world: World, what: Lie, times: int = 1) -> None:
+    world.source.lie, world.source.lies = what, times
+
+
+@pytest.mark.parametrize("what", [nothing, half, without_three])
+def test_one_untrue_answer_makes_nothing_forgotten(world, what):
+    lie(world, what)
+    assert world.list() == names(*range(100))
+    world.later()
+    assert world.list() == names(*range(100))
+
+
+@pytest.mark.parametrize("what", [nothing, half])
+def test_an_answer_that_contradicts_the_server_itself_is_a_failure_that_is_told(world, what):
+    lie(world, what)
+    world.list()
+    assert "known items no more, but has" in world.reader.outage.message
+    world.later()
+    world.list()
+    assert world.reader.outage is None
+
+
+def test_an_answer_that_contradicts_the_next_one_is_a_failure(world):
+    # The server has lost its way: it doesn't find what it is asked for either.
+    lie(world, nothing)
+    world.source.fail("get", Missing("not found"))
+    assert world.list() == names(*range(100))
+    assert "different items" in world.reader.outage.message
+
+
+def test_items_that_are_never_listed_but_there_stay_and_come_back_into_the_list(world):
+    lie(world, without_three, times=1000)
+    for _ in range(3):
+        assert world.list() == names(*range(100))
+        world.later(700)
+    lie(world, nothing, times=0)
+    assert world.list() == names(*range(100))
+    world.source.discard("0050")
+    world.later()
+    assert "0050" not in world.list()
+
+
+def test_an_item_that_was_deleted_elsewhere_costs_one_question(world):
+    world.source.discard("0042")
+    assert world.requests(world.list) == 1
+    assert world.known() == names(*range(42), *range(43, 100))
+    assert world.source.count("get") == 1
+
+
+@pytest.mark.parametrize("left", [0, 1, 40])
+def test_what_was_deleted_in_bulk_goes_after_a_few_requests(world, left):
+    for number in range(left, 100):
+        world.source.discard(f"{number:04}")
+    assert world.requests(world.list) == 2
+    assert world.known() == names(*range(left))
+    assert world.source.count("get") == 5
+
+
+def test_while_it_can_not_be_confirmed_nothing_is_forgotten(world):
+    world.source.discard("0042")
+    world.source.fail("get", ServerFailed("500"))
+    assert "0042" in world.list()
+    assert world.reader.outage.message == "500"
+
+
+class Skipping(MemorySource):
+    """Its cursors are numbers of items to skip.
+
+    Attributes:
+        between: called after each page.
+    """
+
+    between: Callable[[], None] = staticmethod(lambda: None)
+
+    def list(self, query: Query) -> Page:
+        skipped = int(query.after or 0)
+        whole = self.records()
+        found = [r for r in whole if query.span.holds(r.item.date)]
+        size = min(query.limit or self.page_size, self.page_size)
+        self._called("list", query)
+        self.between()
+        more = skipped + size < len(found)
+        return Page(found[skipped : skipped + size], str(skipped + size) if more else None)
+
+
+def test_a_delete_between_two_pages_hides_no_item_where_cursors_count(path):
+    source = Skipping(numbered(range(40)), page_size=10)
+    source.traits = replace(source.traits, stable_cursors=False)
+    gone = iter(["0035", "0022", "0013"])
+
+    def delete_one() -> None:
+        for key in [next(gone, None)]:
+            if key is not None:
+                source.discard(key)
+
+    source.between = delete_one
+    with world_at(path, source) as world:
+        there = world.list(Span(0, 40))
+    assert set(names(*range(40))) - set(there) <= {"0035", "0022", "0013"}
+
+
+def test_more_items_in_a_second_than_a_page_holds_are_read_by_cursor(path):
+    source = Skipping((record(f"i{n:02}", 5) for n in range(26)), page_size=10)
+    source.traits = replace(source.traits, stable_cursors=False)
+    with world_at(path, source) as world:
+        assert len(world.list(ALWAYS)) == 26

@@ -389,30 +389,24 @@ def _put_labels(db: sqlite3.Connection, records: Sequence[Record]) -> dict[tuple
     """Store the labels that records have, and return their numbers by kind and value."""
     newest: dict[tuple[str, str], tuple[str | None, int]] = {}
     for record in records:
-        for kind, value, name in _each_value(record):
-            named = newest.get((kind, value))
-            if named is None or (
-                name is not None and (named[0] is None or record.item.date > named[1])
-            ):
-                newest[kind, value] = (name, record.item.date)
+        date = record.item.date
+        for kind, values in record.facets.items():
+            for value, name in values:
+                named = newest.get((kind, value))
+                if named is None or (name is not None and (named[0] is None or date > named[1])):
+                    newest[kind, value] = (name, date)
     numbers = {}
     for (kind, value), (name, dated) in newest.items():
-        values = (kind, _storable(value), _storable(name), dated)
-        ((numbers[kind, value],),) = db.execute(_NEW_LABEL, values).fetchall()
+        row = (kind, _storable(value), _storable(name), dated)
+        ((numbers[kind, value],),) = db.execute(_NEW_LABEL, row).fetchall()
     return numbers
 
 
 def _labels_of(record: Record, labels: Mapping[tuple[str, str], int]) -> list[int]:
     """Return the numbers of the labels that a record has, in the order of its values."""
+    found = [labels[kind, has.value] for kind, values in record.facets.items() for has in values]
     # Each once: two values may be the same to SQLite.
-    return list(dict.fromkeys(labels[kind, value] for kind, value, _ in _each_value(record)))
-
-
-def _each_value(record: Record) -> Iterator[tuple[str, str, str | None]]:
-    """Yield the kind, the value and its name for each value of a record's facets."""
-    for kind, values in record.facets.items():
-        for value, name in values:
-            yield kind, value, name
+    return found if len(set(found)) == len(found) else list(dict.fromkeys(found))
 
 
 def _packer(db: sqlite3.Connection, records: Sequence[Record]) -> Packer:

@@ -127,6 +127,11 @@ class Paging:
         self._previous: Set[str] = frozenset()
         self._begin()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether no filter by time can leave out a record without a possible date."""
+        return self._whole
+
     def again(self) -> Page:
         """Ask for the last page once more.
 
@@ -138,7 +143,6 @@ class Paging:
     def _begin(self) -> None:
         """Set out for the first page."""
         self._pages = self._last = Pages(self._source, self._query)
-        # Whether no filter by time can have left out a record without a possible date.
         self._whole = self._span == ALWAYS
         self._told = self._span.end
         self._low = self._query.span.end

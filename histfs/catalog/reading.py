@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import random
 import threading
 import time
@@ -31,9 +32,12 @@ PAGE = 1000
 _SAMPLE, _FEW, _PAUSE = 5, 20, 3.0
 #: Seconds from now on after which no item has a possible date.
 _FUTURE = 2 * 86_400
+#: Items, and pages, of a list that is read whole before years can be listed; and pages of one that
+#: is read without a filter again and again.
+_SHORT, _SHORT_PAGES, _LONG_PAGES = 5000, 20, 20
 #: Seconds after which an item without a possible date is asked for again, and how many such items
 #: are asked for after one page at the most.
-_CHECKED, _CHECKS = 600.0, 8
+_CHECKED, _CHECKS = 45.0, 8
 
 log = logging.getLogger(__name__)
 
@@ -111,22 +115,59 @@ class Reader:
         return self.page - self.page // 50
 
     def knows_undated(self) -> bool:
-        """Say whether the items whose dates lie in the future have been asked for.
+        """Say whether the items without a possible date have been asked for.
 
         A list that is filtered by time need not hold them.
         """
-        return not self.source.traits.disorder or self.store.undated_sought
+        reliable = not self.source.traits.disorder
+        return reliable or self.store.undated_sought or self.store.whole_read is not None
 
     def read_undated(self) -> None:
-        """Ask for the items whose dates lie in the future.
+        """Ask for the items without a possible date.
+
+        A list without a filter has all of them, among their neighbours. Where that is long, those
+        whose dates lie in the future are asked for alone: for the past there is a filter in any
+        case.
 
         Raises:
             As `Reading.next`.
         """
+        reading, items = self.read(ALWAYS), 0
+        for _ in range(_SHORT_PAGES):
+            answer = reading.next()
+            if not answer.more:
+                return
+            items += len(answer.records)
+            if items > _SHORT:
+                break
         reading = self.read(Span(int(self.clock()) + _FUTURE, ALWAYS.end))
         while reading.next().more:
             pass
         self.store.undated_sought = True
+
+    def wants_whole_list(self, since: float) -> bool:
+        """Say whether a list without a filter is still to be read, or once more.
+
+        Only that has every item without a possible date. A list that takes very long is read so
+        once at the most, when a scan begins with it.
+
+        Args:
+            since: when it has to have been read last, in seconds since the epoch.
+        """
+        traits = self.source.traits
+        if not traits.disorder or not traits.stable_cursors or self.is_long():
+            return False
+        read = self.store.whole_read
+        return read is None or read < since
+
+    def is_long(self) -> bool:
+        """Say whether the list is too long to be read without a filter again."""
+        long = _LONG_PAGES * self.page
+        return self.store.count(ALWAYS, long + 1) > long
+
+    def knows_whole(self) -> bool:
+        """Say whether all has been asked for that lists filtered by time need not hold."""
+        return self.knows_undated() and not self.wants_whole_list(-math.inf)
 
     def read(self, span: Span, *, limit: int | None = None, background: bool = False) -> Reading:
         """Begin to read a span.
@@ -157,6 +198,11 @@ class Reading:
         )
         self._coming: Future[tuple[float, Answer]] | None = None
         self._since: float | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is of the whole history, without a filter."""
+        return self._paging.is_whole
 
     @property
     def is_ahead(self) -> bool:

@@ -152,7 +152,7 @@ class Refresher:
         raise NotComplete("the history is not completely known yet; reading it goes on")
 
     def _whole(self) -> bool:
-        return self._covered(ALWAYS) and self._reader.knows_undated()
+        return self._covered(ALWAYS) and self._reader.knows_whole()
 
     def _covered(self, span: Span) -> bool:
         return self._store.windows(span).cover(span)

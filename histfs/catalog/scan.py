@@ -179,12 +179,19 @@ class Scanner:
         """Return what to read next: what isn't known, else what was asked about too long ago."""
         windows = self._store.windows()
         gaps = windows.gaps(ALWAYS)
-        if gaps:
-            return gaps[-1]
         now = self._reader.clock()
         if oldest is None:
             oldest = now - self._rescan if self._rescan else float("-inf")
         old = [window for window in windows if not oldest <= window.asked <= now]
+        rest, reading = self._reading
+        if reading is not None and reading.is_whole and rest.start < rest.end:
+            return rest
+        # A scan begins with a list without a filter, and goes on with one where it was interrupted.
+        begins = self._store.count(ALWAYS, self._reader.page + 1) <= self._reader.page
+        if (begins or not gaps) and self._reader.wants_whole_list(oldest):
+            return ALWAYS
+        if gaps:
+            return gaps[-1]
         if not old:
             return None
         # The one that was asked about first: where a scan takes longer than what it is to be
@@ -242,7 +249,7 @@ class Scanner:
             awaited = self._wanted is not None
         # Also if it failed for who waited, or they were killed: they are likely to come again.
         wanted = awaited or self._store.wanted
-        if wanted and self._store.windows().cover(ALWAYS) and self._reader.knows_undated():
+        if wanted and self._store.windows().cover(ALWAYS) and self._reader.knows_whole():
             self._end("idle", None)
             wanted = False
         if self._reader.health.busy() and self._courtesy < _COURTESY:

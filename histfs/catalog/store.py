@@ -340,6 +340,12 @@ class Store:
     def undated_sought(self, sought: bool) -> None:
         self._note("undated_sought", sought)
 
+    @property
+    def whole_read(self) -> float | None:
+        """When a list of the whole history, without a filter, was read; None when none was."""
+        rows = self._files.rows("SELECT value FROM notes WHERE name = 'whole_read'")
+        return next((float(value) for (value,) in rows), None)
+
     def _noted(self, name: str) -> bool:
         return bool(self._files.rows("SELECT 1 FROM notes WHERE name = ?", (name,)))
 

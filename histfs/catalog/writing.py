@@ -100,7 +100,7 @@ def replace(
         }
     if undated is not None:
         misplaced += undated_items.absent(db, undated, asked)
-        db.execute("INSERT OR IGNORE INTO notes VALUES ('undated_sought', x'01')")
+        db.execute("INSERT OR REPLACE INTO notes VALUES ('whole_read', ?)", (b"%r" % asked,))
     rows = {(row.date, row.key): row for row in _rows(db, "date >= ? AND date < ?", span)}
     for at in (*listed, *misplaced):
         if not span.holds(at[0]):
@@ -288,6 +288,8 @@ def doubt(db: sqlite3.Connection, span: Span) -> Span | None:
     before = Windows(Window(*row) for row in db.execute(WINDOWS))
     after = before.remove(span)
     _put_windows(db, before, after)
+    # The list need not tell of those without a possible date: they are asked for by their ids.
+    db.execute("UPDATE undated SET checked = 0 WHERE date >= ? AND date < ?", span)
     return span if before.spans() != after.spans() else None
 
 

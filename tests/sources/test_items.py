@@ -144,7 +144,7 @@ def test_an_item_may_come_from_the_near_future_as_clocks_differ():
 
 @pytest.mark.parametrize("odd", [{}, None, 7, "x", {"history_item_id": None}])
 def test_an_object_without_an_id_fails_its_list(odd):
-    with pytest.raises(BadAnswer, match="1 of the items that the server lists have no id"):
+    with pytest.raises(BadAnswer, match="items without an id"):
         records_of(map(sent, [FULL, odd]))
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from histfs.core.errors import Missing
 from histfs.core.item import Record
 from histfs.core.source import Page, Query
+from histfs.core.times import ALWAYS
 from histfs.sources.elevenlabs.values import dates_of
 from tests.support.clock import Clock
 from tests.support.memory import MemorySource, record
@@ -58,7 +59,11 @@ class OddServer(MemorySource):
     def list(self, query: Query) -> Page:
         """Return one page; its cursor is the id of its last item."""
         self._called("list", query)
-        found = [e for e in self.entries if query.span.holds(getattr(e, self._filter_by))]
+        found = [
+            e
+            for e in self.entries
+            if query.span == ALWAYS or query.span.holds(getattr(e, self._filter_by))
+        ]
         found.sort(key=lambda e: (-getattr(e, self._order), e.id))
         if query.after is not None:
             found = found[[e.id for e in found].index(query.after) + 1 :]

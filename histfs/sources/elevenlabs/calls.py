@@ -49,7 +49,7 @@ def records_of(conversations: Iterable[bytes], now: float) -> list[Record]:
     readings = [(raw, _read(raw)) for raw in conversations]
     nameless = sum(not _id(fields) for _, fields in readings)
     if nameless:
-        raise BadAnswer(f"{nameless} of the conversations that the server lists have no id")
+        raise BadAnswer(f"the server lists conversations without an id ({nameless} on a page)")
     dates = dates_of([_date(fields) for _, fields in readings], now)
     return [
         _record(*reading, date, dated)

@@ -78,7 +78,7 @@ def records_of(history: Iterable[bytes], now: float) -> list[Record]:
     readings = [_read(raw) for raw in history]
     nameless = sum(not fields.history_item_id for _, fields, _ in readings)
     if nameless:
-        raise BadAnswer(f"{nameless} of the items that the server lists have no id")
+        raise BadAnswer(f"the server lists items without an id ({nameless} on a page)")
     dates = dates_of([fields.date_unix for _, fields, _ in readings], now)
     return [
         _record(*reading, date, dated)

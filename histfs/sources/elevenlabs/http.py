@@ -31,7 +31,7 @@ from urllib3.util.retry import Retry
 
 from histfs import __version__
 from histfs.core.errors import BadAnswer, RateLimited, SourceError, TimedOut, Unreachable
-from histfs.core.hosts import is_loopback
+from histfs.core.hosts import is_loopback, parse_server_url
 from histfs.core.secret import Secret
 from histfs.sources.elevenlabs.faults import fault_of, one_line
 
@@ -166,7 +166,8 @@ class Http:
     """Requests to one server with one key.
 
     Args:
-        base_url: scheme, host and perhaps a path, such as ``https://api.elevenlabs.io``.
+        base_url: scheme, host and perhaps a path, such as ``https://api.elevenlabs.io``; what
+            `parse_server_url` takes.
         key: the API key.
         timeout: seconds that one request with all its retries may take.
         connections: connections that are kept for the next request.
@@ -184,19 +185,19 @@ class Http:
         retries: int = RETRIES,
         state_maximum: Callable[[int], None] | None = None,
     ) -> None:
-        self._base_url = base_url.rstrip("/")
+        server = parse_server_url(base_url)
+        self._base_url = str(server)
         self._key = key
         self._timeout = timeout
         self._state_maximum = state_maximum
         session = requests.Session()
         self._headers = {**session.headers, "User-Agent": f"histfs/{__version__}"}
         self._dated = "", 0.0
-        host = urlsplit(base_url).hostname or ""
         # A proxy of the environment has no business between this machine and itself.
-        proxies = {"no_proxy": host} if is_loopback(host) else {}
+        proxies = {"no_proxy": server.host} if is_loopback(server.host) else {}
         # Proxies and certificates of the environment, as they are at the start.
         self._settings: Mapping[str, Any] = session.merge_environment_settings(
-            base_url, proxies, stream=True, verify=None, cert=None
+            self._base_url, proxies, stream=True, verify=None, cert=None
         )
         retry = _BoundedRetry(
             total=retries,

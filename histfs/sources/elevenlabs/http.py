@@ -33,7 +33,7 @@ from histfs import __version__
 from histfs.core.errors import BadAnswer, RateLimited, SourceError, TimedOut, Unreachable
 from histfs.core.hosts import is_loopback, parse_server_url
 from histfs.core.secret import Secret
-from histfs.sources.elevenlabs.faults import fault_of, one_line
+from histfs.sources.elevenlabs.faults import TEXT_MAX, fault_of, one_line
 
 #: Seconds to wait for a connection, and for the next bytes of an answer.
 CONNECT_TIMEOUT = 5.0
@@ -364,11 +364,12 @@ class Http:
                 host = "another page"
             return BadAnswer(f"the server redirects to {self._shown(host)}: not followed")
         try:
-            # Redacted before it is read: a message that is cut may end in a piece of the key.
-            body = json.loads(self._key.redact(_content(response).decode("utf-8", "replace")))
+            body = json.loads(_content(response).decode("utf-8", "replace"))
         except (ValueError, RecursionError, SourceError):
             body = None
-        fault = fault_of(response.status_code, body, _permission(response.request))
+        permission = _permission(response.request)
+        # The key is looked for in what was said, not in how the JSON spells it.
+        fault = fault_of(response.status_code, body, permission, self._shown)
         if isinstance(fault, RateLimited):
             fault.retry_after = _retry_after(response)
         return fault
@@ -380,7 +381,7 @@ class Http:
 
     def _shown(self, text: str) -> str:
         """Return a server's text as it may stand in a message."""
-        return one_line(self._key.redact(text))
+        return one_line(self._key.redact(text[:TEXT_MAX]))
 
 
 def _retry_after(response: requests.Response) -> float | None:

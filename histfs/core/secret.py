@@ -37,7 +37,7 @@ class _Pieces(NamedTuple):
     """The parts of a key, in each form, that give it away; letters and digits in lower case.
 
     Attributes:
-        hints: those of `_TELLING` characters: a text without any of them is without the others.
+        hints: their beginnings: a text without any of these is without all of them.
         telling: all of them, by their length.
     """
 
@@ -74,8 +74,8 @@ class Secret:
         """Return a text with every occurrence of the secret blotted out.
 
         Also one in another case, escaped, in base64 or hexadecimal, with other characters than
-        letters and digits in between, and a part of `_TELLING` letters and digits or more. A
-        secret of fewer is only found whole and as it is.
+        letters and digits in between, and a part of `_TELLING` letters and digits or more that
+        has a digit in it. A secret of fewer is only found whole and as it is.
         """
         if self._pieces is not None:
             return _blotted(text, [self._pieces])
@@ -110,22 +110,25 @@ def redact(text: str) -> str:
 
 def _pieces_of(value: str) -> _Pieces | None:
     """Return what gives a key away; None for a key of too few letters and digits."""
-    if len(_letters(value)) < _TELLING:
+    letters = _letters(value)
+    if len(letters) < _TELLING:
         return None
     raw = value.encode("utf-8", "surrogatepass")
-    encoded = []
+    encoded: set[str] = set()
     for shift in range(3):
         # The first and the last characters depend on what stands before and behind the key.
         first, last = -(-shift * 8 // 6), (shift + len(raw)) * 8 // 6
-        encoded.append(base64.b64encode(b"\0" * shift + raw).decode()[first:last])
-    forms = [
-        (_TELLING, [value]),
-        (_TELLING * 4 // 3 + 1, encoded),
-        (_TELLING * 2, [raw.hex()]),
-    ]
+        code = base64.b64encode(b"\0" * shift + raw).decode()[first:last]
+        encoded.update(_cut(code, _TELLING * 4 // 3 + 1))
+    # A part without a digit may be a word, such as that for which somebody's own server asks.
+    parts = {part for part in _cut(value, _TELLING) if not part.isalpha()}
+    telling = [letters, *parts, *encoded, *_cut(raw.hex(), _TELLING * 2)]
     return _Pieces(
-        {piece for _, texts in forms for text in texts for piece in _cut(text, _TELLING)},
-        {length: {p for text in texts for p in _cut(text, length)} for length, texts in forms},
+        {part[:_TELLING] for part in telling},
+        {
+            length: {part for part in telling if len(part) == length}
+            for length in {len(part) for part in telling}
+        },
     )
 
 

@@ -172,6 +172,49 @@ def test_a_cache_that_was_open_to_others_is_closed(tmp_path, simulator, run, cap
     assert f"{account} was open to others (mode 0755)" in log.read_text()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+@pytest.mark.parametrize("whose", ["cache", "account", "link"])
+def test_a_cache_that_another_user_may_have_filled_is_not_used(tmp_path, simulator, run, whose):
+    link, cache = tmp_path / "link", tmp_path / "cache"
+    cache.mkdir()
+    link.symlink_to(cache)
+    arguments = ["--base-url", simulator.base_url, "--cache-dir", link]
+    log = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    assert run("sync", *arguments, key=simulator.api_key, **log).status == 0
+    (account,) = cache.iterdir()
+    os.lchown({"cache": cache, "account": account, "link": link}[whose], 12345, 12345)
+    asked = simulator.counts.total
+    for command_ in (["sync"], ["purge", "--local", "--dry-run", "some-id"]):
+        done = run(*command_, *arguments, key=simulator.api_key, **log)
+        assert done.status == 78
+        assert "the cache is not used" in done.err
+        assert "another user (12345)" in done.err
+    assert simulator.counts.total == asked
+    examined = run("doctor", *arguments, key=simulator.api_key)
+    assert "fail: cache: " in examined.out
+    assert "another user (12345)" in examined.out
+
+
+def test_a_cache_in_which_others_can_write_is_refused_with_what_to_run(tmp_path, run, simulator):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    cache.chmod(0o777)
+    arguments = ["sync", "--base-url", simulator.base_url, "--cache-dir", cache]
+    done = run(*arguments, key=simulator.api_key, XDG_STATE_HOME=str(tmp_path / "state"))
+    assert done.status == 78
+    assert f"run chmod go-w {cache}" in done.line
+    assert list(cache.iterdir()) == []
+
+
+def test_a_configuration_that_others_can_write_is_refused(tmp_path, run, place):
+    config = tmp_path / "config.toml"
+    config.write_text("api-key-command = 'touch owned'\n")
+    config.chmod(0o666)
+    done = run("mount", place, "--config", config, key=None)
+    assert done.status == 78
+    assert f"run chmod go-w {config}" in done.line
+
+
 # Who else can read
 
 

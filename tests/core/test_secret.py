@@ -116,6 +116,12 @@ def test_other_keys_and_words_stay():
         assert Secret(KEY).redact(text) == text
 
 
+def test_words_that_a_key_is_made_of_stay():
+    secret = Secret("elevenlabs-proxy-key")
+    assert secret.redact("https://api.elevenlabs.io") == "https://api.elevenlabs.io"
+    assert secret.redact("the key elevenlabs-proxy-key") == "the key ***"
+
+
 def test_what_is_told_of_an_error_or_on_a_terminal_is_without_any_key_that_is_held():
     held = [Secret(KEY), Secret("sk_another_key_altogether")]
     for secret in held:

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from histfs.simulator import Settings, Simulator
+from histfs.simulator import Fault, Settings, Simulator
 from tests.cli.conftest import KEY, PATIENCE
 from tests.support.mounts import command, mounted
 from tests.support.patience import eventually
@@ -127,6 +127,44 @@ def test_whoever_logs_the_key_it_is_not_in_the_log(tmp_path, first, others):
     assert "a header: ***" in done.stderr
     assert "ValueError: ***" in done.stderr
     assert KEY not in done.stderr
+
+
+@pytest.mark.fuse
+@pytest.mark.parametrize("binding", ["mfusepy"], indirect=True)
+def test_a_server_that_spells_the_key_gets_it_into_nothing_that_is_told(tmp_path, binding, run):
+    spelled = {
+        "JSON": "".join(f"\\u{ord(c):04x}" for c in KEY),
+        "URL": "".join(f"%{ord(c):02X}" for c in KEY),
+        "apart": "\u200b".join(KEY),
+        "part": KEY[:12],
+    }
+    said = "; ".join(f"{name} {form}" for name, form in spelled.items())
+    body = f'{{"detail": {{"status": "bad", "message": "{said}"}}}}'
+    # Less of it than this tells nobody anything, and may be part of a number.
+    pieces = {KEY[n : n + 7] for n in range(len(KEY) - 6)}
+    with (
+        Simulator(Settings(items=3, api_key=KEY)) as server,
+        mounted(
+            server, tmp_path, binding, "--listing-ttl", "0", env={"ELEVENLABS_API_KEY": KEY}
+        ) as mount,
+    ):
+        server.faults.add(Fault("GET /v1/history", "status", status=500, body=body))
+        with pytest.raises(OSError):
+            next(mount.items()[0].glob("audio.*")).read_bytes()
+        told = {
+            "status": run("status", mount.path).out,
+            "status --json": run("status", mount.path, "--json").out,
+            ".histfs": (mount.path / ".histfs").read_text(),
+            "the log": mount.log.read_text(),
+        }
+        asked = ["--base-url", server.base_url, "--cache-dir", tmp_path / "other"]
+        told["doctor"] = run("doctor", *asked).out
+        told["sync"] = run("sync", *asked, XDG_STATE_HOME=str(tmp_path / "state")).err
+    for where, text in told.items():
+        assert "JSON ***; URL ***; apart ***; part ***" in text, where
+        assert [piece for piece in pieces if piece in text] == [], where
+        assert "u0073" not in text, where
+        assert "%73" not in text, where
 
 
 # What is kept

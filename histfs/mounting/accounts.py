@@ -145,7 +145,7 @@ def catalogs_below(cache_dir: Path) -> list[tuple[Path, str | None]]:
     try:
         roots = [(path.parent, None) for path in sorted(cache_dir.glob(f"*/{CATALOG}"))]
         others = sorted(cache_dir.glob(f"*/{_SOURCES}/*/{CATALOG}"))
-        for home in {path for path, _ in roots}:
+        for home in {*(home for home, _ in roots), *(path.parents[2] for path in others)}:
             refuse_strangers(cache_dir, home)
     except OSError as error:
         raise CacheFailed(f"the cache {cache_dir} can't be read: {error.strerror}") from error

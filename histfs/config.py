@@ -10,6 +10,7 @@ TOML has no room for ``sources = …`` beside its tables: there the choice is ca
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,14 @@ from typing import Any
 
 import platformdirs
 
+from histfs.core.inputs import NoInput, opened, read_all
 from histfs.core.names import PLAIN_NAME, is_plain_name
+from histfs.core.trusted import (
+    distrust_directory,
+    distrust_links,
+    distrust_owner,
+    distrust_writers,
+)
 from histfs.settings import DEFAULT_PROFILE, OptionError, SettingsError, split_names
 
 if sys.version_info >= (3, 11):
@@ -32,6 +40,8 @@ _OPTIONS = "options"
 #: The setting that says which sources there are, and its name beside their tables.
 _SOURCES, _USE = "sources", "use"
 _PROFILES = "profiles"
+#: Bytes of a configuration file, at the most.
+_LARGEST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +113,13 @@ def read_config(file: Path | None, known: Iterable[str]) -> Config:
     if file is None and not path.exists():
         return Config(path, Layer(), {})
     try:
-        with path.open("rb") as stream:
-            values = tomllib.load(stream)
+        with opened(path) as number:
+            _check_trusted(path, os.fstat(number))
+            values = tomllib.loads(read_all(number, largest=_LARGEST).decode())
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror}") from error
+    except NoInput as error:
+        raise SettingsError(f"{path} can't be read: {error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not TOML: {error}") from error
     tables = _tables(f"{path}: {_PROFILES}", values.pop(_PROFILES, {}))
@@ -120,6 +133,25 @@ def read_config(file: Path | None, known: Iterable[str]) -> Config:
         name: _layer(f"{path}: {_PROFILES}.{name}", table, known) for name, table in tables.items()
     }
     return Config(path, top, profiles)
+
+
+def _check_trusted(path: Path, found: os.stat_result) -> None:
+    """Refuse a configuration that another user can change: it names a command and a server.
+
+    Args:
+        path: the file.
+        found: the file as it was opened.
+
+    Raises:
+        SettingsError: the file, its directory or a link on the way is another user's, or others can
+            write it.
+    """
+    refused = distrust_links(path) or distrust_owner(path, found) or distrust_writers(path, found)
+    # A link stands in one directory, what it leads to in another one.
+    for directory in dict.fromkeys([path.parent, Path(os.path.realpath(path)).parent]):
+        refused = refused or distrust_directory(directory)
+    if refused:
+        raise SettingsError(f"the configuration is not used: {refused}")
 
 
 def parse_profiles(text: str) -> list[str]:

@@ -9,10 +9,13 @@ import os
 import shlex
 import stat
 import subprocess
-from collections.abc import MutableMapping
+import time
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
+from histfs.core.inputs import NoInput, opened, read_all
 from histfs.core.secret import Secret
+from histfs.core.trusted import distrust_links
 from histfs.settings import NoKey, OptionError, SettingsError
 
 KEY_VARIABLE = "ELEVENLABS_API_KEY"
@@ -21,6 +24,8 @@ _KEY_VARIABLES = (KEY_VARIABLE, "ELEVEN_API_KEY", "ELEVEN_LABS_API_KEY", "XI_API
 _CREDENTIAL = "elevenlabs-api-key"
 #: Seconds that a command may take; it may ask a person for a password.
 COMMAND_TIMEOUT = 60.0
+#: Seconds to wait for the end of a key file, which may be a named pipe.
+FILE_TIMEOUT = 10.0
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -77,20 +82,22 @@ def _read_file(file: Path, private: bool) -> str:
         private: whether to refuse one that others can read or write.
     """
     try:
-        with file.open(encoding="utf-8") as stream:
+        with opened(file) as number:
             if private:
-                _check_private(file, os.fstat(stream.fileno()))
-            return stream.read()
+                _check_private(file, os.fstat(number))
+            return read_all(number, FILE_TIMEOUT).decode()
     except UnicodeDecodeError:
         reason = "it is not text"
-    except IsADirectoryError:
-        reason = "it is a directory"
+    except NoInput as error:
+        reason = str(error)
     except OSError as error:
         reason = str(error.strerror)
     raise SettingsError(f"the API key can't be read from {file}: {reason}")
 
 
 def _check_private(file: Path, found: os.stat_result) -> None:
+    if foreign := distrust_links(file):
+        raise SettingsError(f"the API key file {foreign}")
     path, user = shlex.quote(str(file)), os.geteuid()
     if found.st_uid not in (0, user):
         raise SettingsError(
@@ -119,10 +126,9 @@ def _ask(command: str) -> Secret:
     # Not its arguments: somebody may have put the key into one.
     origin = f"the command {words[0]}"
     try:
-        done = subprocess.run(  # noqa: S603 - the user's own command
-            words, stdout=subprocess.PIPE, timeout=COMMAND_TIMEOUT, check=False
-        )
-        output = done.stdout.decode()
+        status, output = _run(words)
+    except NoInput as error:
+        raise NoKey(f"{origin} gave no API key: {error}") from None
     except subprocess.TimeoutExpired:
         raise NoKey(f"{origin} gave no API key in {COMMAND_TIMEOUT:.0f} seconds") from None
     except UnicodeDecodeError:
@@ -130,11 +136,23 @@ def _ask(command: str) -> Secret:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise NoKey(f"{origin} that gives the API key can't be run: {reason}") from None
-    if done.returncode < 0:
-        raise NoKey(f"{origin} gave no API key: signal {-done.returncode} ended it")
-    if done.returncode:
-        raise NoKey(f"{origin} gave no API key: it ended with status {done.returncode}")
+    if status < 0:
+        raise NoKey(f"{origin} gave no API key: signal {-status} ended it")
+    if status:
+        raise NoKey(f"{origin} gave no API key: it ended with status {status}")
     return _as_key(output.strip().partition("\n")[0], origin)
+
+
+def _run(words: Sequence[str]) -> tuple[int, str]:
+    """Run a command, and return its exit status and its output."""
+    end = time.monotonic() + COMMAND_TIMEOUT
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:  # noqa: S603 - the user's own
+        try:
+            assert process.stdout is not None
+            output = read_all(process.stdout.fileno(), COMMAND_TIMEOUT)
+            return process.wait(max(0.0, end - time.monotonic())), output.decode()
+        finally:
+            process.kill()
 
 
 def _as_key(text: str, origin: str) -> Secret:

@@ -13,6 +13,7 @@ import platformdirs
 
 from histfs.core.printable import shown
 from histfs.core.secret import Secret
+from histfs.core.trusted import distrust_directory, distrust_links
 
 _FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 _FILE_BYTES = 1 << 20
@@ -73,6 +74,10 @@ def _file_handler() -> logging.Handler | None:
     path = log_file()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        refused = distrust_links(path) or distrust_directory(path.parent)
+        if refused is not None:
+            print(f"histfs: no log is written: {refused}", file=sys.stderr)
+            return None
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         path.chmod(0o600)
         return RotatingFileHandler(path, maxBytes=_FILE_BYTES, backupCount=1)

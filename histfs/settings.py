@@ -12,12 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import platformdirs
 
 from histfs.core.errors import HistfsError
-from histfs.core.hosts import is_loopback
+from histfs.core.hosts import is_loopback, parse_server_url
 from histfs.core.secret import Secret
 
 DEFAULT_BASE_URL = "https://api.elevenlabs.io"
@@ -223,30 +222,30 @@ def split_names(text: str, mark: str, advice: str) -> tuple[str, ...]:
 
 
 def parse_base_url(text: str, insecure_http: bool = False) -> str:
-    """Return a base URL without the slash at its end.
+    """Return a base URL in the one form in which it is used: without the slash at its end.
 
     Args:
         text: the URL.
         insecure_http: whether the key may go to another machine without TLS.
 
     Raises:
-        OptionError: it is no http or https URL, holds more than scheme, host and path, or the key
-            would be sent for all on the way to read.
+        OptionError: it is no http or https URL, holds more than scheme, host, port and path, is
+            written ambiguously, or the key would be sent for all on the way to read.
     """
     try:
-        url = urlsplit(text)
-        good = url.scheme in ("http", "https") and url.hostname and (url.port or True)
-    except ValueError:
-        good = False
-    # urlsplit drops or accepts what no URL holds.
-    if not good or url.username or url.password or re.search(r"[?#\s\x00-\x20\x7f]", text):
-        shown = re.sub(r"//.*@", "//***@", text)
-        raise OptionError(f"{shown!r} is not a base URL: give one like {DEFAULT_BASE_URL}")
-    if url.scheme == "http" and not (insecure_http or is_loopback(url.hostname or "")):
+        url = parse_server_url(text)
+    except ValueError as error:
+        # What stands before an @ may be a password.
+        shown = re.sub(r"\A(https?://)?.*@", r"\1***@", text, flags=re.IGNORECASE | re.DOTALL)
+        reason = "" if "@" in text else f" ({error})"
+        raise OptionError(
+            f"{shown!r} is not a base URL{reason}: give one like {DEFAULT_BASE_URL}"
+        ) from None
+    if url.scheme == "http" and not (insecure_http or is_loopback(url.host)):
         raise OptionError(
             f"{text!r} would send the API key in the clear: give an https URL, or --insecure-http"
         )
-    return text.rstrip("/")
+    return str(url)
 
 
 # What mount(8) passes on from fstab, or what histfs sets itself.

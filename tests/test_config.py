@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,58 @@ def test_profiles_have_commas_between_them_and_count_once():
 def test_an_empty_profile_is_refused(text):
     with pytest.raises(OptionError, match="--profiles"):
         parse_profiles(text)
+
+
+# Who can change it
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646, 0o622, 0o777])
+@pytest.mark.parametrize("given", [False, True])
+def test_a_file_that_others_can_write_is_refused_with_what_to_run(config, mode, given):
+    config.write_text("api-key-command = 'evil'\n")
+    config.chmod(mode)
+    with pytest.raises(SettingsError, match=f"chmod go-w {config}$"):
+        read_config(config if given else None, ["api_key_command"])
+    config.chmod(mode & ~0o022)
+    assert read_config(None, ["api_key_command"]).top.values == {"api_key_command": "evil"}
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o757])
+def test_a_directory_that_others_can_write_is_refused_with_what_to_run(config, tmp_path, mode):
+    config.write_text("")
+    config.parent.chmod(mode)
+    with pytest.raises(SettingsError, match=f"chmod go-w {config.parent}$"):
+        read_config(None, KNOWN)
+    config.parent.chmod(0o700)
+    # So is the one that a link leads to.
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    config.rename(shared / "config.toml")
+    config.symlink_to(shared / "config.toml")
+    assert read_config(None, KNOWN).top.values == {}
+    shared.chmod(mode)
+    with pytest.raises(SettingsError, match=f"chmod go-w {shared}$"):
+        read_config(None, KNOWN)
+
+
+def test_a_file_in_a_directory_for_all_with_the_sticky_bit_is_read(config):
+    config.write_text("")
+    config.parent.chmod(0o1777)
+    assert read_config(None, KNOWN).top.values == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("whose", ["file", "directory", "link"])
+def test_another_users_configuration_is_refused(config, tmp_path, whose):
+    real = tmp_path / "real.toml"
+    real.write_text("")
+    config.symlink_to(real)
+    assert read_config(None, KNOWN).top.values == {}
+    os.lchown({"file": real, "directory": config.parent, "link": config}[whose], 12345, 12345)
+    with pytest.raises(SettingsError, match=r"another user \(12345\)"):
+        read_config(None, KNOWN)
+
+
+def test_a_device_is_no_configuration():
+    with pytest.raises(SettingsError, match="/dev/zero can't be read: it is not a file"):
+        read_config(Path("/dev/zero"), KNOWN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -130,6 +131,38 @@ def test_a_file_that_can_not_be_read_is_told_by_its_name(key_file, name):
         find_key(key_file.parent / name, None, None, None)
 
 
+def test_a_named_pipe_is_read_and_not_waited_for_without_end(tmp_path, monkeypatch):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o600)
+    writer = subprocess.Popen(["sh", "-c", f"sleep 0.2; echo {KEY} > {pipe}"])
+    assert find_key(pipe, None, None, None).reveal() == KEY
+    assert writer.wait() == 0
+    monkeypatch.setattr(keys, "FILE_TIMEOUT", 0.2)
+    with pytest.raises(SettingsError, match=f"{pipe}: it did not end within"):
+        find_key(pipe, None, None, None)
+
+
+@pytest.mark.parametrize(("device", "why"), [("/dev/zero", "not a file"), ("/", "a directory")])
+def test_what_has_no_end_is_not_read(device, why):
+    with pytest.raises(SettingsError, match=why):
+        find_key(Path(device), None, None, None)
+
+
+def test_a_file_that_is_far_too_long_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match="longer than 64 KB"):
+        find_key(written(tmp_path / "key", "x" * 100_000), None, None, None)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
+def test_a_link_of_another_user_does_not_lead_to_a_key(key_file, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(key_file)
+    assert find_key(link, None, None, None).reveal() == KEY
+    os.lchown(link, 12345, 12345)
+    with pytest.raises(SettingsError, match=f"{link}, a symbolic link of another user"):
+        find_key(link, None, None, None)
+
+
 # The command
 
 
@@ -169,6 +202,7 @@ def test_the_arguments_of_a_command_are_not_told():
         ("echo two words", SettingsError, "one word"),
         ("printf 'no end", OptionError, "No closing quotation"),
         (" ", OptionError, "is empty"),
+        ("yes", NoKey, "longer than 64 KB"),
     ],
 )
 def test_a_command_that_gives_no_key_says_why_and_nothing_else_is_taken(command, kind, said):

@@ -98,6 +98,7 @@ def test_an_empty_name_is_refused_with_the_option_that_has_it(text):
         ("https://api.elevenlabs.io/", "https://api.elevenlabs.io"),
         ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
         ("http://[::1]:8080/proxy/", "http://[::1]:8080/proxy"),
+        ("HTTPS://API.ElevenLabs.io.:443//", "https://api.elevenlabs.io:443"),
     ],
 )
 def test_a_base_url_is_kept_without_the_slash_at_its_end(text, url):
@@ -125,6 +126,27 @@ def test_a_base_url_is_kept_without_the_slash_at_its_end(text, url):
         "https://ho st",
         "https://host\n",
         " https://host",
+        "https://0\\",
+        "https://host\\@other",
+        "https:\\\\host",
+        "https://host:0",
+        "https://host:",
+        "https://[fe80::1%25eth0]",
+        "https://[fe80::1%eth0]",
+        "https://[1:2]",
+        "https://host..",
+        "https://.host",
+        "https://-host",
+        "https://ho%73t",
+        "https://höst",
+        "https://127.1",
+        "https://0",
+        "https://2130706433",
+        "https://0x7f.0.0.1",
+        "https://127.0.0.01",
+        "https://host/../path",
+        "https://host//path",
+        "https://host/p%61th",
     ],
 )
 def test_a_url_that_is_more_or_less_than_a_base_is_refused(text):
@@ -135,7 +157,7 @@ def test_a_url_that_is_more_or_less_than_a_base_is_refused(text):
 @pytest.mark.parametrize(
     "host",
     ["api.elevenlabs.io", "192.168.1.2:8080", "0.0.0.0", "[::]", "[2001:db8::1]",
-     "127.0.0.1.example.com", "localhost.example.com", "localhost.", "127.1", "2130706433"],
+     "127.0.0.1.example.com", "localhost.example.com", "[::ffff:10.0.0.1]"],
 )  # fmt: skip
 def test_http_to_another_machine_is_refused_unless_it_is_asked_for(host):
     with pytest.raises(OptionError, match="--insecure-http"):
@@ -144,9 +166,26 @@ def test_http_to_another_machine_is_refused_unless_it_is_asked_for(host):
     assert parse_base_url(f"https://{host}") == f"https://{host}"
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10:80", "[::1]:80", "LocalHost"])
-def test_http_within_this_machine_needs_no_asking(host):
-    assert parse_base_url(f"http://{host}") == f"http://{host}"
+@pytest.mark.parametrize(
+    ("host", "used"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.8.9.10:80", "127.8.9.10:80"),
+        ("[::1]:80", "[::1]:80"),
+        ("[::ffff:127.0.0.1]", "[::ffff:127.0.0.1]"),
+        ("LocalHost", "localhost"),
+        ("localhost.", "localhost"),
+    ],
+)
+def test_http_within_this_machine_needs_no_asking(host, used):
+    assert parse_base_url(f"http://{host}") == f"http://{used}"
+
+
+@pytest.mark.parametrize("text", ["https://me:pass@host", "https:\\\\me:pass@host", "me:pass@host"])
+def test_a_password_in_a_url_that_is_refused_is_not_told(text):
+    with pytest.raises(OptionError) as caught:
+        parse_base_url(text)
+    assert "pass" not in str(caught.value)
 
 
 def test_without_options_a_mount_is_for_its_owner_and_holds_links():

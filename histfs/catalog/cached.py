@@ -8,7 +8,7 @@ span that it is about.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterator, Sequence, Set
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -84,6 +84,12 @@ class CachedCatalog:
     def facet_values(self, kind: str) -> Sequence[FacetValue]:
         """Return the values of a facet, in the order of their oldest items."""
         return self._catalog.facet_values(kind)
+
+    def named_values(
+        self, view: str, kind: str, nothing: str, *, rename: bool = False
+    ) -> Mapping[str, FacetValue]:
+        """Return the values of a facet by the names of their directories in a view."""
+        return self._catalog.named_values(view, kind, nothing, rename=rename)
 
     def having(self, kind: str, value: str) -> Iterator[Listed]:
         """Yield the items that have a value of a facet, oldest first."""

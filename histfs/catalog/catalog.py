@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 from cachetools import LRUCache, TTLCache, cached
 
@@ -115,6 +115,12 @@ class Catalog:
     def facet_values(self, kind: str) -> Sequence[FacetValue]:
         """Return the values of a facet, in the order of their oldest items."""
         return self._store.facet_values(kind)
+
+    def named_values(
+        self, view: str, kind: str, nothing: str, *, rename: bool = False
+    ) -> Mapping[str, FacetValue]:
+        """Return the values of a facet by the names of their directories in a view."""
+        return self._store.named_values(view, kind, nothing, rename=rename)
 
     def having(self, kind: str, value: str) -> Iterator[Listed]:
         """Yield the items that have a value of a facet, oldest first."""

@@ -21,7 +21,7 @@ import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from histfs.catalog import details, schema, undated
+from histfs.catalog import details, directories, schema, undated
 from histfs.catalog.packing import Packer, dictionary_of
 from histfs.core.attachments import MARK, key_prefix
 
@@ -95,7 +95,7 @@ def there(db: sqlite3.Connection, keys: Collection[str]) -> set[str]:
 
 
 def drop_labels(db: sqlite3.Connection, labels: Iterable[str]) -> None:
-    """Take out the labels that no item has any more.
+    """Take out the labels that no item has any more, and the names of their directories.
 
     Args:
         db: within a transaction.
@@ -108,11 +108,12 @@ def drop_labels(db: sqlite3.Connection, labels: Iterable[str]) -> None:
         f"""
         DELETE FROM labels WHERE label {_AMONG}
             AND NOT EXISTS (SELECT 1 FROM placed WHERE placed.label = labels.label)
-        RETURNING value, name
+        RETURNING kind, value, name
         """,
         (json.dumps(some),),
     ).fetchall()
-    words = {word for row in dropped for word in row if word}
+    directories.drop(db, [(kind, value) for kind, value, _ in dropped])
+    words = {word for _, *row in dropped for word in row if word}
     for (dictionary,) in db.execute(DICTIONARY).fetchall() if words else ():
         if any(json.dumps(word).encode() in dictionary for word in words):
             db.execute("INSERT OR REPLACE INTO notes VALUES ('obsolete', x'01')")

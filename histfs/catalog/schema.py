@@ -14,6 +14,8 @@ notes    single values, such as the dictionary that the raw objects are compress
 details  all of an item whose source lists only a summary, by key, as it was fetched
 gone     keys of items that are gone, when that was found, and whether their clips were dropped
 changes  how often what is known has changed, and how many items there are
+directories  the name of each value's directory in a view
+taken    checksums of all such names that were ever given, and of the values they were given to
 numbers  the highest `n` ever given to an item, and what of them `histfs.catalog.search` has read
 
 Nothing is in the order of keys, which is none: a page of a scan would touch a thousand places of an
@@ -128,6 +130,17 @@ CREATE TABLE IF NOT EXISTS gone (
 CREATE TABLE IF NOT EXISTS endings (
     key    TEXT PRIMARY KEY,
     ending TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS directories (
+    view  TEXT NOT NULL,
+    kind  TEXT NOT NULL,
+    value TEXT NOT NULL,
+    name  TEXT NOT NULL,
+    PRIMARY KEY (kind, value, view)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS taken (
+    name  BLOB PRIMARY KEY,
+    value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID
 """
 

@@ -12,11 +12,11 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from histfs.catalog import details, erasing, writing
+from histfs.catalog import details, directories, erasing, writing
 from histfs.catalog import undated as undated_items
 from histfs.catalog.connections import Connections
 from histfs.catalog.details import Fetched
@@ -155,16 +155,31 @@ class Store:
 
     def facet_values(self, kind: str) -> Sequence[FacetValue]:
         """Return the values of a facet that items have, in the order of their oldest items."""
-        rows = self._files.rows(
-            """
-            SELECT value, name,
-                   (SELECT min(date) FROM placed WHERE placed.label = labels.label) AS oldest,
-                   (SELECT max(date) FROM placed WHERE placed.label = labels.label)
-            FROM labels WHERE kind = ? AND oldest IS NOT NULL ORDER BY oldest, value
-            """,
-            (kind,),
-        )
-        return [FacetValue(*row) for row in rows]
+        return [FacetValue(*row) for row in self._files.rows(directories.VALUES, (kind,))]
+
+    def named_values(
+        self, view: str, kind: str, nothing: str, *, rename: bool = False
+    ) -> Mapping[str, FacetValue]:
+        """Return the values of a facet by the names of their directories (`Index.named_values`)."""
+        values = self.facet_values(kind)
+        names = dict(self._files.rows(directories.NAMES, (view, kind)))
+        if not directories.unnamed(values, names, nothing, rename=rename):
+            return {names[value.value]: value for value in values}
+        found: Mapping[str, FacetValue] = {}
+
+        def change(db: Any) -> Span | None:  # noqa: ANN401 - as `_write` has it
+            nonlocal found
+            found, renamed = directories.give(db, view, kind, nothing, rename=rename)
+            # Other mounts are to look again.
+            return ALWAYS if renamed else None
+
+        self._write(change)
+        return found
+
+    def release_names(self) -> None:
+        """Forget which directory names were given to values that no item has any more."""
+        with self._files.transaction() as db:
+            directories.release(db)
 
     def having(self, kind: str, value: str) -> Iterator[Listed]:
         """Yield the items that have a value of a facet, oldest first."""

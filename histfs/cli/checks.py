@@ -21,6 +21,7 @@ from histfs.cli.status import read_status
 from histfs.core.errors import HistfsError, KeyRefused, MissingPermission, NotOffered, RateLimited
 from histfs.core.source import Query
 from histfs.core.times import Zone
+from histfs.core.trusted import distrust_directory, distrust_links
 from histfs.fuse import binding
 from histfs.fuse.mountpoint import (
     check_device,
@@ -31,6 +32,7 @@ from histfs.fuse.mountpoint import (
     said_of_dead,
 )
 from histfs.mounting import account_path
+from histfs.mounting.accounts import refuse_strangers
 from histfs.settings import Settings
 from histfs.sources.elevenlabs import Conversations, History
 from histfs.sources.elevenlabs.http import Http
@@ -145,6 +147,7 @@ def cache(settings: Settings) -> Iterator[Finding]:
     """Look at the cache and the catalog of an account."""
     home = account_path(settings)
     yield from directory("cache", home)
+    refuse_strangers(settings.cache_dir, home)
     catalog = home / "catalog.sqlite"
     if not catalog.is_file():
         yield Finding("catalog", "ok", "nothing is known yet")
@@ -167,6 +170,10 @@ def directory(check: str, path: Path) -> Iterator[Finding]:
         yield _unusable(check, f"{there} is not a directory: choose another place")
     elif not os.access(there, os.R_OK | os.W_OK | os.X_OK):
         yield _unusable(check, f"{there} can't be written: give it to user {os.geteuid()}")
+    elif refused := distrust_links(path) or (
+        distrust_directory(path, writers=False) if there == path else None
+    ):
+        yield _unusable(check, refused)
     elif there != path:
         yield Finding(check, "ok", f"{path} isn't there yet and is made when it is needed")
     else:

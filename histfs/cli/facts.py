@@ -11,14 +11,13 @@ import platform
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import urlsplit
 
 import click
 
 from histfs import __version__
 from histfs.cli.exits import warn
 from histfs.core.errors import HistfsError
-from histfs.core.hosts import is_loopback
+from histfs.core.hosts import is_loopback, parse_server_url
 from histfs.fuse import binding
 from histfs.settings import REGIONS, Settings
 from histfs.sources.elevenlabs.facts import (
@@ -78,8 +77,8 @@ def _place(base_url: str) -> str:
     for region, address in REGIONS.items():
         if base_url == address:
             return f"the API, region {region}"
-    url = urlsplit(base_url)
-    host = "this machine" if is_loopback(url.hostname or "") else "another host"
+    url = parse_server_url(base_url)
+    host = "this machine" if is_loopback(url.host) else "another host"
     return f"{host}, with a path" if url.path else host
 
 

@@ -38,9 +38,17 @@ from __future__ import annotations
 import errno
 from collections.abc import Collection
 
+from histfs.core.secret import redact
+
 
 class HistfsError(Exception):
-    """The root of what histfs raises on purpose; its message is one line for a person."""
+    """The root of what histfs raises on purpose; its message is one line for a person.
+
+    What a server said may stand in it; no API key does when it is told.
+    """
+
+    def __str__(self) -> str:
+        return redact(super().__str__())
 
 
 class SourceError(HistfsError):

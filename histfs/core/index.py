@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple, Protocol
 
 from histfs.core.item import Details, Facets, Item
@@ -91,6 +91,23 @@ class Index(Protocol):
 
     def facet_values(self, kind: str) -> Sequence[FacetValue]:
         """Return the values that a facet has, in the order of their oldest items."""
+
+    def named_values(
+        self, view: str, kind: str, nothing: str, *, rename: bool = False
+    ) -> Mapping[str, FacetValue]:
+        """Return the values that a facet has by the names of their directories in a view.
+
+        A name that stood for one value never stands for another one, whatever is deleted or
+        renamed, in no mount of the same catalog. A value without a name is given one (see
+        `choose_name`), in the order of `facet_values`.
+
+        Args:
+            view: the name of the view.
+            kind: the facet.
+            nothing: the directory of the items that have no value.
+            rename: whether a value whose label has changed gets a new name; its former name stays
+                reserved for it.
+        """
 
     def having(self, kind: str, value: str) -> Iterator[Listed]:
         """Yield the items that have a value of a facet, also beside others, oldest first."""

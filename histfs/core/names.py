@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from histfs.core.times import Zone
@@ -32,6 +32,8 @@ _UNTITLED = "untitled"
 _HIDDEN = "…"
 #: Characters of a text that are mostly enough for a slug.
 _ENOUGH = 64
+#: Names of a directory that are compared to see whether it is still called like its thing.
+_SEVERAL = 16
 #: Characters whose place in a word is kept in memory.
 _KNOWN = 10_000
 
@@ -164,27 +166,23 @@ class Labelled(NamedTuple):
     label: str | None
 
 
-def name_directories(names: dict[str, str], things: Iterable[Labelled], nothing: str) -> None:
-    """Give each thing a directory name that no other has.
+def choose_name(thing: Labelled, nothing: str, usable: Callable[[str], bool]) -> str:
+    """Choose the name of a thing's directory.
 
-    Of several with one name the first keeps it, the others get the start of their value behind it,
-    or the whole of it where that is not enough.
+    It is what a person calls the thing, where that name can be used; else the start of the thing's
+    value stands behind it, or the whole of it where that is not enough.
 
     Args:
-        names: value by name: those given so far, which stay as they are; new ones are added.
-        things: without a name yet, in an order that does not change from mount to mount.
-        nothing: the name for the empty value, such as ``(no voice)``.
+        thing: what is named.
+        nothing: the name for the empty value, such as ``(no voice)``; no other thing gets it.
+        usable: says whether a name may stand for the thing.
     """
-    # Reserved, so that a voice which is called "(no voice)" does not push the nameless aside.
-    names.setdefault(nothing, "")
-    for thing in things:
-        if not thing.value:
-            continue
-        key = key_of(thing.value)
-        plain = component(thing.label or thing.value) or (
-            f"({key})" if key.startswith("-") else key
-        )
-        names[next(name for name in _choices(plain, key) if name not in names)] = thing.value
+    return next(name for name in _choices(thing, nothing) if usable(name))
+
+
+def is_name_of(name: str, thing: Labelled, nothing: str) -> bool:
+    """Say whether a directory's name is one that `choose_name` may choose for a thing."""
+    return name in itertools.islice(_choices(thing, nothing), _SEVERAL)
 
 
 def component(label: str) -> str:
@@ -203,8 +201,16 @@ def is_component(name: object) -> bool:
         return False
 
 
-def _choices(plain: str, key: str) -> Iterator[str]:
-    yield plain
+def _choices(thing: Labelled, nothing: str) -> Iterator[str]:
+    key = key_of(thing.value) if thing.value else "2"
+    plain = nothing
+    if thing.value:
+        plain = component(thing.label or thing.value) or (
+            f"({key})" if key.startswith("-") else key
+        )
+    # Reserved, so that a voice which is called "(no voice)" does not push the nameless aside.
+    if plain != nothing or not thing.value:
+        yield plain
     yield suffixed(plain, key[:8])
     yield suffixed(plain, key)
     # Somebody gave another thing just this name.

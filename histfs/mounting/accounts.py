@@ -19,6 +19,7 @@ from histfs.audio.shelf import split
 from histfs.catalog.store import Store
 from histfs.core.audio import Fingerprint
 from histfs.core.errors import CacheFailed
+from histfs.core.trusted import distrust_directory, distrust_links
 from histfs.settings import Settings
 
 CATALOG = "catalog.sqlite"
@@ -33,19 +34,42 @@ def account_dir(settings: Settings) -> Path:
     One that others can look into is closed.
 
     Raises:
-        CacheFailed: it can't be made.
+        CacheFailed: it can't be made, or another user can change what is in it.
     """
     path = account_path(settings)
     try:
+        refuse_strangers(settings.cache_dir, path)
         settings.cache_dir.parent.mkdir(parents=True, exist_ok=True)
         for directory in (settings.cache_dir, path):
             directory.mkdir(mode=0o700, exist_ok=True)
+        refuse_strangers(settings.cache_dir, path)
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError as error:
         raise CacheFailed(f"the cache {path} can't be made: {error.strerror}") from error
     if mode & 0o077:
         _close(path, mode)
     return path
+
+
+def refuse_strangers(cache_dir: Path, home: Path) -> None:
+    """Refuse a cache that another user may have filled, or may lead elsewhere.
+
+    Args:
+        cache_dir: the directory of all accounts.
+        home: the directory of one of them. Neither needs to be there.
+
+    Raises:
+        CacheFailed: it is such a one.
+        OSError: it can't be looked at.
+    """
+    refused = distrust_links(home)
+    if refused is None and cache_dir.exists():
+        refused = distrust_directory(cache_dir)
+    if refused is None and home.exists():
+        # One that others can write is closed.
+        refused = distrust_directory(home, writers=False)
+    if refused is not None:
+        raise CacheFailed(f"the cache is not used: {refused}")
 
 
 def account_path(settings: Settings) -> Path:
@@ -116,11 +140,13 @@ def catalogs_below(cache_dir: Path) -> list[tuple[Path, str | None]]:
     """Return where catalogs are: their account's directory, and the source; None for the root's.
 
     Raises:
-        CacheFailed: the directory can't be read.
+        CacheFailed: the directory can't be read, or another user can change what is in it.
     """
     try:
         roots = [(path.parent, None) for path in sorted(cache_dir.glob(f"*/{CATALOG}"))]
         others = sorted(cache_dir.glob(f"*/{_SOURCES}/*/{CATALOG}"))
+        for home in {*(home for home, _ in roots), *(path.parents[2] for path in others)}:
+            refuse_strangers(cache_dir, home)
     except OSError as error:
         raise CacheFailed(f"the cache {cache_dir} can't be read: {error.strerror}") from error
     return [*roots, *((path.parents[2], path.parent.name) for path in others)]

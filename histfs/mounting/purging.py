@@ -126,9 +126,12 @@ class Place:
     def clean(self) -> None:
         """Remove the traces of what was erased from the catalog's file.
 
+        The names of voices and the like that have no item any more can then be given to others.
+
         Raises:
             CacheFailed, NoSpace: it can't be written, or others use it all the time.
         """
+        self.store.release_names()
         self.eraser.close()
         self.eraser.clean()
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
 from histfs.core.errors import NoSuchPath
 from histfs.core.index import FacetValue, Listed
 from histfs.core.item import Details, Facets, Item, Record
-from histfs.core.times import Span
+from histfs.core.names import Labelled, choose_name, is_name_of
+from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
 from histfs.testing.samples import describe_sample
 
 
 class MemoryIndex:
     """Implements `histfs.core.index.Index`. All is known, unless you say otherwise.
+
+    Threads: `_naming` guards the names of directories; the rest is for one thread at a time to
+    change.
 
     Args:
         records: the items, in any order.
@@ -45,6 +50,9 @@ class MemoryIndex:
         self._forgotten: dict[str, Record] = {}
         self._found: dict[str, Sequence[Listed]] = {}
         self._changes: list[Span] = []
+        self._naming = threading.Lock()
+        self._directories: dict[tuple[str, str], dict[str, str]] = {}
+        self._taken: dict[tuple[str, str], dict[str, str]] = {}
         self.add(*records)
 
     # What a test does
@@ -112,6 +120,25 @@ class MemoryIndex:
                 oldest = found[value].oldest if value in found else item.date
                 found[value] = FacetValue(value, label, oldest, item.date)
         return sorted(found.values(), key=lambda value: (value.oldest, value.value))
+
+    def named_values(
+        self, view: str, kind: str, nothing: str, *, rename: bool = False
+    ) -> Mapping[str, FacetValue]:
+        """Return the values of a facet by the names of their directories in a view."""
+        with self._naming:
+            before = self._directories.get((view, kind), {})
+            taken = self._taken.setdefault((view, kind), {})
+            found = {}
+            for value in self.facet_values(kind):
+                thing = Labelled(value.value, value.label)
+                name = before.get(value.value)
+                if name is None or (rename and not is_name_of(name, thing, nothing)):
+                    name = choose_name(thing, nothing, _usable(taken, value.value))
+                    taken[name] = value.value
+                    self._changes += [ALWAYS] * (value.value in before)
+                found[name] = value
+            self._directories[view, kind] = {value.value: name for name, value in found.items()}
+            return found
 
     def having(self, kind: str, value: str) -> Iterator[Listed]:
         """Yield the items that have a value of a facet, oldest first."""
@@ -200,6 +227,10 @@ class MemoryIndex:
 
     def _list(self, items: Iterable[Item]) -> Iterator[Listed]:
         return iter([Listed(item.date, item.key, item.slug) for item in items])
+
+
+def _usable(taken: Mapping[str, str], value: str) -> Callable[[str], bool]:
+    return lambda name: taken.get(name, value) == value
 
 
 def _second(item: Item) -> Span:

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from histfs.core.errors import HistfsError
+from histfs.core.trusted import distrust_directory, distrust_links
 from histfs.trash.entry import ENTRY, Entry, Kept
 
 _UNFINISHED = ".histfs-"
@@ -277,9 +278,18 @@ def _turn(path: Path) -> tuple[str, int]:
 
 
 def make_private(directory: Path) -> None:
-    """Make a directory that only its owner may look into, or make one that is there so."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    directory.mkdir(mode=0o700, exist_ok=True)
+    """Make a directory that only its owner may look into, or make one that is there so.
+
+    Raises:
+        TrashFailed: it is another user's, or the way there is.
+    """
+    refused = distrust_links(directory)
+    if refused is None:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        refused = distrust_directory(directory, writers=False)
+    if refused is not None:
+        raise TrashFailed(f"the trash is not used: {refused}")
     if stat.S_IMODE(directory.stat().st_mode) != 0o700:
         directory.chmod(0o700)
 

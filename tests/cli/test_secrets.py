@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from histfs.simulator import Settings, Simulator
+from histfs.simulator import Fault, Settings, Simulator
 from tests.cli.conftest import KEY, PATIENCE
 from tests.support.mounts import command, mounted
 from tests.support.patience import eventually
@@ -129,6 +129,44 @@ def test_whoever_logs_the_key_it_is_not_in_the_log(tmp_path, first, others):
     assert KEY not in done.stderr
 
 
+@pytest.mark.fuse
+@pytest.mark.parametrize("binding", ["mfusepy"], indirect=True)
+def test_a_server_that_spells_the_key_gets_it_into_nothing_that_is_told(tmp_path, binding, run):
+    spelled = {
+        "JSON": "".join(f"\\u{ord(c):04x}" for c in KEY),
+        "URL": "".join(f"%{ord(c):02X}" for c in KEY),
+        "apart": "\u200b".join(KEY),
+        "part": KEY[:12],
+    }
+    said = "; ".join(f"{name} {form}" for name, form in spelled.items())
+    body = f'{{"detail": {{"status": "bad", "message": "{said}"}}}}'
+    # Less of it than this tells nobody anything, and may be part of a number.
+    pieces = {KEY[n : n + 7] for n in range(len(KEY) - 6)}
+    with (
+        Simulator(Settings(items=3, api_key=KEY)) as server,
+        mounted(
+            server, tmp_path, binding, "--listing-ttl", "0", env={"ELEVENLABS_API_KEY": KEY}
+        ) as mount,
+    ):
+        server.faults.add(Fault("GET /v1/history", "status", status=500, body=body))
+        with pytest.raises(OSError):
+            next(mount.items()[0].glob("audio.*")).read_bytes()
+        told = {
+            "status": run("status", mount.path).out,
+            "status --json": run("status", mount.path, "--json").out,
+            ".histfs": (mount.path / ".histfs").read_text(),
+            "the log": mount.log.read_text(),
+        }
+        asked = ["--base-url", server.base_url, "--cache-dir", tmp_path / "other"]
+        told["doctor"] = run("doctor", *asked).out
+        told["sync"] = run("sync", *asked, XDG_STATE_HOME=str(tmp_path / "state")).err
+    for where, text in told.items():
+        assert "JSON ***; URL ***; apart ***; part ***" in text, where
+        assert [piece for piece in pieces if piece in text] == [], where
+        assert "u0073" not in text, where
+        assert "%73" not in text, where
+
+
 # What is kept
 
 
@@ -170,6 +208,49 @@ def test_a_cache_that_was_open_to_others_is_closed(tmp_path, simulator, run, cap
     assert run(*arguments, key=simulator.api_key, XDG_STATE_HOME=str(tmp_path / "state")).err == ""
     assert stat.S_IMODE(account.stat().st_mode) == 0o700
     assert f"{account} was open to others (mode 0755)" in log.read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+@pytest.mark.parametrize("whose", ["cache", "account", "link"])
+def test_a_cache_that_another_user_may_have_filled_is_not_used(tmp_path, simulator, run, whose):
+    link, cache = tmp_path / "link", tmp_path / "cache"
+    cache.mkdir()
+    link.symlink_to(cache)
+    arguments = ["--base-url", simulator.base_url, "--cache-dir", link]
+    log = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    assert run("sync", *arguments, key=simulator.api_key, **log).status == 0
+    (account,) = cache.iterdir()
+    os.lchown({"cache": cache, "account": account, "link": link}[whose], 12345, 12345)
+    asked = simulator.counts.total
+    for command_ in (["sync"], ["purge", "--local", "--dry-run", "some-id"]):
+        done = run(*command_, *arguments, key=simulator.api_key, **log)
+        assert done.status == 78
+        assert "the cache is not used" in done.err
+        assert "another user (12345)" in done.err
+    assert simulator.counts.total == asked
+    examined = run("doctor", *arguments, key=simulator.api_key)
+    assert "fail: cache: " in examined.out
+    assert "another user (12345)" in examined.out
+
+
+def test_a_cache_in_which_others_can_write_is_refused_with_what_to_run(tmp_path, run, simulator):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    cache.chmod(0o777)
+    arguments = ["sync", "--base-url", simulator.base_url, "--cache-dir", cache]
+    done = run(*arguments, key=simulator.api_key, XDG_STATE_HOME=str(tmp_path / "state"))
+    assert done.status == 78
+    assert f"run chmod go-w {cache}" in done.line
+    assert list(cache.iterdir()) == []
+
+
+def test_a_configuration_that_others_can_write_is_refused(tmp_path, run, place):
+    config = tmp_path / "config.toml"
+    config.write_text("api-key-command = 'touch owned'\n")
+    config.chmod(0o666)
+    done = run("mount", place, "--config", config, key=None)
+    assert done.status == 78
+    assert f"run chmod go-w {config}" in done.line
 
 
 # Who else can read

@@ -1,4 +1,3 @@
-import itertools
 import unicodedata
 
 import pytest
@@ -8,10 +7,11 @@ from hypothesis import strategies as st
 from histfs.core.names import (
     NAME_MAX,
     Labelled,
+    choose_name,
+    is_name_of,
     item_name,
     key_in,
     key_of,
-    name_directories,
     slug_of,
     without_words,
 )
@@ -143,13 +143,23 @@ values = st.one_of(st.sampled_from(["abcdefgh", "abcdefghij", "-", "--x", "..", 
 things = st.lists(st.builds(Labelled, values, labels), unique_by=lambda thing: thing.value)
 
 
+def named(things, nothing="(no voice)", given=()):
+    """Name things as an index does: each name stands for one of them. Return values by name."""
+    names = dict(given)
+    for thing in things:
+
+        def usable(name, value=thing.value):
+            return names.get(name, value) == value
+
+        names[choose_name(thing, nothing, usable)] = thing.value
+    return names
+
+
 @given(things)
 @example([Labelled("-", None)])
 @example([Labelled("-x", " ")])
 def test_every_directory_has_a_safe_name(known):
-    names: dict[str, str] = {}
-    name_directories(names, known, "(no voice)")
-    for name in names:
+    for name in named(known):
         assert_safe(name)
 
 
@@ -158,42 +168,41 @@ def test_every_directory_has_a_safe_name(known):
     [Labelled("v1", "Rachel"), Labelled("v2", "Rachel (v3)"), Labelled("v3", "Rachel")]
 )  # fmt: skip
 def test_every_thing_has_one_directory_of_its_own(known):
-    names: dict[str, str] = {}
-    name_directories(names, known, "(no voice)")
-    assert sorted(names.values()) == sorted({thing.value for thing in known} | {""})
+    assert sorted(named(known).values()) == sorted(thing.value for thing in known)
 
 
-@given(things, st.data())
-def test_a_name_that_was_given_stays_when_things_come(known, data):
-    cut = data.draw(st.integers(0, len(known)))
-    names: dict[str, str] = {}
-    name_directories(names, known[:cut], "(no voice)")
-    before = dict(names)
-    name_directories(names, known[cut:], "(no voice)")
-    assert dict(itertools.islice(names.items(), len(before))) == before
+@given(things)
+def test_a_thing_is_called_by_its_name_whatever_others_are_called(known):
+    names = {value: name for name, value in named(known).items()}
+    assert all(is_name_of(names[thing.value], thing, "(no voice)") for thing in known)
+
+
+def test_a_thing_with_another_label_is_not_called_by_its_name():
+    assert is_name_of("Rachel (VR6AewLT)", Labelled("VR6AewLTigWG4xSO", "Rachel"), "(no voice)")
+    assert not is_name_of("Rachel", Labelled("VR6AewLTigWG4xSO", "Rachel 2"), "(no voice)")
 
 
 def test_of_two_voices_with_one_name_the_second_has_its_id_behind_it():
-    names: dict[str, str] = {}
     voices = [Labelled("21m00Tcm4TlvDq8ikWAM", "Rachel"), Labelled("VR6AewLTigWG4xSO", "Rachel")]
-    name_directories(names, voices, "(no voice)")
-    assert names == {
-        "(no voice)": "",
+    assert named(voices) == {
         "Rachel": "21m00Tcm4TlvDq8ikWAM",
         "Rachel (VR6AewLT)": "VR6AewLTigWG4xSO",
     }
 
 
 def test_a_voice_that_is_called_like_the_voiceless_does_not_push_them_aside():
-    names: dict[str, str] = {}
-    name_directories(names, [Labelled("abc", "(no voice)"), Labelled("", None)], "(no voice)")
+    names = named([Labelled("abc", "(no voice)"), Labelled("", None)])
     assert names == {"(no voice)": "", "(no voice) (abc)": "abc"}
 
 
+def test_the_voiceless_have_a_directory_though_its_name_is_taken():
+    given = {"(no voice)": "abc"}
+    assert named([Labelled("", None)], given=given) == {**given, "(no voice) (2)": ""}
+
+
 def test_what_has_no_label_is_named_by_its_value():
-    names: dict[str, str] = {}
-    name_directories(names, [Labelled("TTS", None), Labelled("a/b", "\x00\u202e")], "(no source)")
-    assert names == {"(no source)": "", "TTS": "TTS", "a%2Fb": "a/b"}
+    names = named([Labelled("TTS", None), Labelled("a/b", "\x00\u202e")], "(no source)")
+    assert names == {"TTS": "TTS", "a%2Fb": "a/b"}
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from histfs.simulator import Fault, Settings, Simulator
 from tests.sources.conftest import BASE, KEY
 
 ITEM = f"{BASE}/v1/history/a"
+JSON_ESCAPED = "".join(f"\\u{ord(c):04x}" for c in KEY)
+URL_ESCAPED = "".join(f"%{ord(c):02X}" for c in KEY)
 
 
 def shown(error):
@@ -53,10 +55,32 @@ def test_the_key_is_sent_in_its_own_header_and_nowhere_else(history, answers, me
         {"status": 500, "body": KEY},
         {"status": 200, "body": KEY},
         {"status": 200, "body": "", "content_type": f"text/html; echo={KEY}"},
+        {"status": 401, "body": f'{{"detail": {{"message": "bad {JSON_ESCAPED}"}}}}'},
+        {"status": 401, "body": f'{{"detail": "bad {JSON_ESCAPED}"}}'},
+        {"status": 422, "body": f'{{"detail": [{{"loc": ["{JSON_ESCAPED}"], "msg": 1}}]}}'},
+        {"status": 400, "body": f'{{"error": "{JSON_ESCAPED}"}}'},
+        {"status": 401, "json": {"detail": f"bad {URL_ESCAPED}"}},
+        {"status": 200, "body": "", "content_type": f"text/{URL_ESCAPED}"},
         {"status": 302, "headers": {"Location": f"https://{KEY.replace('_', '-')}.example.com/"}},
         {"status": 302, "headers": {"Location": f"https://example.com/?key={KEY}"}},
     ],
-    ids=["message", "text", "validation", "code", "error body", "body", "type", "host", "query"],
+    ids=[
+        "message",
+        "text",
+        "validation",
+        "code",
+        "error body",
+        "body",
+        "type",
+        "escaped message",
+        "escaped text",
+        "escaped validation",
+        "escaped code",
+        "URL",
+        "escaped type",
+        "host",
+        "query",
+    ],
 )
 def test_a_server_that_echoes_the_key_gets_it_into_no_exception(
     history, make_history, answers, answer
@@ -66,7 +90,9 @@ def test_a_server_that_echoes_the_key_gets_it_into_no_exception(
     for key in (KEY, KEY.replace("_", "-")):
         with pytest.raises(HistfsError) as caught:
             make_history(key=key).get("a")
-        assert key not in shown(caught.value)
+        told = shown(caught.value)
+        assert key not in told
+        assert URL_ESCAPED not in told
         assert key not in repr(history)
 
 

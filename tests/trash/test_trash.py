@@ -222,3 +222,18 @@ def test_an_entry_that_can_not_be_read_is_listed_as_such_and_hides_no_other(
     with pytest.raises(TrashDamaged):
         trash.export(next(trash.stored()), tmp_path / "out")
     caplog.clear()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+@pytest.mark.parametrize("whose", ["the trash", "a link"])
+def test_nothing_is_put_into_another_users_trash(trash, tmp_path, whose):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    trash.root.parent.symlink_to(elsewhere)
+    trash.put(entry(), {"text.txt": [b"text"]})
+    os.lchown(trash.root if whose == "the trash" else trash.root.parent, 12345, 12345)
+    before = everything(elsewhere)
+    for use in (trash.open, lambda: trash.put(entry("two"), {"text.txt": [b"text"]})):
+        with pytest.raises(TrashFailed, match=r"another user \(12345\)"):
+            use()
+    assert everything(elsewhere) == before

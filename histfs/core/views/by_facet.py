@@ -2,20 +2,20 @@
 
 An item that has several values, such as a dialogue of two voices, is shown under each of them.
 
-A name that stood for one voice in this mount never comes to stand for another one, whatever is
-deleted: ``rm -r Rachel``, said twice, must not empty the second Rachel.
+A name that stood for one voice never comes to stand for another one, whatever is deleted: ``rm -r
+Rachel``, said twice, must not empty the second Rachel, and a backup's ``by-voice/Rachel`` must not
+be filled with her clips. The index keeps the names for that (`Index.named_values`).
 
-Threads: `_lock` guards the names that were given out and the answer made of them.
+Threads: `_lock` guards the index's last answer.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 from histfs.core.index import FacetValue, Index, Listed
 from histfs.core.item import Item
-from histfs.core.names import Labelled, name_directories
 from histfs.core.times import Zone
 from histfs.core.views.base import At, Whole
 
@@ -35,8 +35,7 @@ class ByFacet(Whole):
     def __init__(self, zone: Zone) -> None:
         super().__init__(zone)
         self._lock = threading.Lock()
-        self._given: dict[str, str] = {}
-        self._known: tuple[int, dict[str, FacetValue]] | None = None
+        self._known: tuple[int, Mapping[str, FacetValue]] | None = None
 
     def newest(self, at: At, index: Index) -> int | None:
         """Return the date of the newest item that has the value, or of all items."""
@@ -70,20 +69,18 @@ class ByFacet(Whole):
         value = self._values(index).get(at[0])
         return frozenset() if value is None else index.secondary(self.facet, value.value)
 
-    def _values(self, index: Index) -> dict[str, FacetValue]:
+    def _values(self, index: Index) -> Mapping[str, FacetValue]:
         """Return the values by their directory names."""
         version = index.version
         with self._lock:
             if self._known is not None and self._known[0] == version:
                 return self._known[1]
-        values = {value.value: value for value in index.facet_values(self.facet)}
+            # The directory of a value that is renamed stays as it is until the next mount.
+            first = self._known is None
+        found = index.named_values(self.name, self.facet, self.nothing, rename=first)
         with self._lock:
-            named = set(self._given.values())
-            new = [Labelled(v.value, v.label) for v in values.values() if v.value not in named]
-            name_directories(self._given, new, self.nothing)
-            found = {name: values[value] for name, value in self._given.items() if value in values}
             self._known = (version, found)
-            return found
+        return found
 
 
 class ByVoice(ByFacet):

@@ -1,8 +1,7 @@
 """The ElevenLabs API."""
 
-from urllib.parse import urlsplit
-
 from histfs.core.account import Account
+from histfs.core.hosts import parse_server_url
 from histfs.sources.elevenlabs.conversations import Conversations
 from histfs.sources.elevenlabs.history import History
 from histfs.sources.elevenlabs.http import Http
@@ -17,7 +16,7 @@ def open_history(account: Account) -> History:
 
 def open_conversations(account: Account) -> Conversations:
     """Return the conversations of an account's agents."""
-    host = urlsplit(account.base_url).hostname or ""
+    host = parse_server_url(account.base_url).host
     return Conversations(_http(account), certain=host.endswith(".elevenlabs.io"))
 
 

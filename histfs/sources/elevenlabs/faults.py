@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from histfs.core.errors import (
@@ -28,6 +28,7 @@ from histfs.core.errors import (
     ServerFailed,
     SourceError,
 )
+from histfs.core.secret import redact
 
 _PERMISSION = {"missing_permissions", "insufficient_permissions"}
 #: A permission, such as speech_history_write.
@@ -37,12 +38,15 @@ _MISSING = {"invalid_id", "history_item_not_found", "not_found"}
 #: What a recording that isn't made yet, or never was, is answered with (404).
 _NO_AUDIO = "missing_conversation_audio"
 _MESSAGE_MAX = 300
+#: Characters of a text that are looked at.
+TEXT_MAX = 4000
 
 
 def fault_of(
     status: int,
     body: Any,  # noqa: ANN401 - whatever JSON holds
     permission: str = "speech_history_read",
+    shown: Callable[[str], str] | None = None,
 ) -> SourceError:
     """Return the exception that an error answer stands for.
 
@@ -50,8 +54,9 @@ def fault_of(
         status: the HTTP status, not a 2xx.
         body: the answer's JSON; None when it was none.
         permission: what the request needed, for a server that says only that one is missing.
+        shown: makes a text of the server's one line without the key; None for `one_line`.
     """
-    codes, message = _read(body)
+    codes, message = _read(body, shown or one_line)
     said = f"the server says: {message} (HTTP {status})" if message else f"HTTP {status}"
     kind = _kind(status, codes)
     if kind is MissingPermission and not _NAMED.search(message):
@@ -81,21 +86,24 @@ def _kind(status: int, codes: set[str]) -> type[SourceError]:
     return BadAnswer
 
 
-def _read(body: Any) -> tuple[set[str], str]:  # noqa: ANN401 - whatever JSON holds
+def _read(
+    body: Any,  # noqa: ANN401 - whatever JSON holds
+    shown: Callable[[str], str],
+) -> tuple[set[str], str]:
     """Return the machine-readable words of an error body, and the message for a person."""
     if not isinstance(body, Mapping):
         return set(), ""
     detail = body.get("detail", body)
     if isinstance(detail, str):
-        return set(), one_line(detail)
+        return set(), shown(detail)
     if isinstance(detail, list):
-        return set(), "; ".join(filter(None, map(_invalid, detail)))
+        return set(), shown("; ".join(filter(None, map(_invalid, detail))))
     if not isinstance(detail, Mapping):
         return set(), ""
     words = (detail.get(name) for name in ("code", "status", "error", "type"))
     codes = {word for word in words if isinstance(word, str)}
     message = detail.get("message")
-    return codes, one_line(message if isinstance(message, str) else ", ".join(sorted(codes)))
+    return codes, shown(message if isinstance(message, str) else ", ".join(sorted(codes)))
 
 
 def _blamed(body: Any) -> frozenset[str]:  # noqa: ANN401 - whatever JSON holds
@@ -117,11 +125,13 @@ def _invalid(problem: Any) -> str:  # noqa: ANN401 - whatever JSON holds
         return ""
     where = problem.get("loc")
     place = ".".join(map(str, where)) if isinstance(where, list) else ""
-    return one_line(f"{place}: {problem.get('msg', 'invalid')}")
+    return f"{place}: {problem.get('msg', 'invalid')}"
 
 
 def one_line(text: str) -> str:
-    """Return a text of a stranger's as one short line without control characters."""
-    shown = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text[:1000])
+    """Return a text of a stranger's as one short line without control characters, or any key."""
+    # Before it is cut: what is left of a key then may be too short to be found.
+    safe = redact(text[:TEXT_MAX])
+    shown = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in safe[:1000])
     line = " ".join(shown.split())
     return line if len(line) <= _MESSAGE_MAX else line[: _MESSAGE_MAX - 1] + "…"

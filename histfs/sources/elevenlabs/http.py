@@ -31,9 +31,9 @@ from urllib3.util.retry import Retry
 
 from histfs import __version__
 from histfs.core.errors import BadAnswer, RateLimited, SourceError, TimedOut, Unreachable
-from histfs.core.hosts import is_loopback
+from histfs.core.hosts import is_loopback, parse_server_url
 from histfs.core.secret import Secret
-from histfs.sources.elevenlabs.faults import fault_of, one_line
+from histfs.sources.elevenlabs.faults import TEXT_MAX, fault_of, one_line
 
 #: Seconds to wait for a connection, and for the next bytes of an answer.
 CONNECT_TIMEOUT = 5.0
@@ -166,7 +166,8 @@ class Http:
     """Requests to one server with one key.
 
     Args:
-        base_url: scheme, host and perhaps a path, such as ``https://api.elevenlabs.io``.
+        base_url: scheme, host and perhaps a path, such as ``https://api.elevenlabs.io``; what
+            `parse_server_url` takes.
         key: the API key.
         timeout: seconds that one request with all its retries may take.
         connections: connections that are kept for the next request.
@@ -184,19 +185,19 @@ class Http:
         retries: int = RETRIES,
         state_maximum: Callable[[int], None] | None = None,
     ) -> None:
-        self._base_url = base_url.rstrip("/")
+        server = parse_server_url(base_url)
+        self._base_url = str(server)
         self._key = key
         self._timeout = timeout
         self._state_maximum = state_maximum
         session = requests.Session()
         self._headers = {**session.headers, "User-Agent": f"histfs/{__version__}"}
         self._dated = "", 0.0
-        host = urlsplit(base_url).hostname or ""
         # A proxy of the environment has no business between this machine and itself.
-        proxies = {"no_proxy": host} if is_loopback(host) else {}
+        proxies = {"no_proxy": server.host} if is_loopback(server.host) else {}
         # Proxies and certificates of the environment, as they are at the start.
         self._settings: Mapping[str, Any] = session.merge_environment_settings(
-            base_url, proxies, stream=True, verify=None, cert=None
+            self._base_url, proxies, stream=True, verify=None, cert=None
         )
         retry = _BoundedRetry(
             total=retries,
@@ -363,11 +364,12 @@ class Http:
                 host = "another page"
             return BadAnswer(f"the server redirects to {self._shown(host)}: not followed")
         try:
-            # Redacted before it is read: a message that is cut may end in a piece of the key.
-            body = json.loads(self._key.redact(_content(response).decode("utf-8", "replace")))
+            body = json.loads(_content(response).decode("utf-8", "replace"))
         except (ValueError, RecursionError, SourceError):
             body = None
-        fault = fault_of(response.status_code, body, _permission(response.request))
+        permission = _permission(response.request)
+        # The key is looked for in what was said, not in how the JSON spells it.
+        fault = fault_of(response.status_code, body, permission, self._shown)
         if isinstance(fault, RateLimited):
             fault.retry_after = _retry_after(response)
         return fault
@@ -379,7 +381,7 @@ class Http:
 
     def _shown(self, text: str) -> str:
         """Return a server's text as it may stand in a message."""
-        return one_line(self._key.redact(text))
+        return one_line(self._key.redact(text[:TEXT_MAX]))
 
 
 def _retry_after(response: requests.Response) -> float | None:

@@ -92,3 +92,11 @@ def test_a_voice_that_is_renamed_keeps_its_directory_while_mounted(view, index):
     view.subdirectories((), index)
     index.add(record("g", 600, voice="adam", voice_name="Adam the Second"))
     assert keys(view, index, "Adam") == ["e", "g"]
+
+
+def test_a_name_never_comes_to_stand_for_another_value_in_another_mount_either(view, index):
+    view.subdirectories((), index)
+    index.discard("a")
+    index.discard("c")
+    again = ByVoice(UTC)
+    assert again.subdirectories((), index) == ["(no voice)", "Adam", "Rachel (other-ra)"]

@@ -1,0 +1,137 @@
+"""The names of the directories that views have for values, such as ``Rachel`` for a voice.
+
+A backup of ``by-voice/Rachel`` must never be filled with the clips of another Rachel. So a name
+that was given is kept, with the value that it was given to, as long as the catalog's file lives.
+
+The names themselves are personal data, and go with the last item of their value. What stays is a
+keyed checksum of each, which is enough to see that a name was given, and to whom; `release`
+removes those of values without items, too.
+
+Threads: the functions work within a transaction of their caller, or read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping
+
+from histfs.core.index import FacetValue
+from histfs.core.names import Labelled, choose_name, is_name_of
+
+#: The names of a view's directories; with its name and the facet.
+NAMES = "SELECT value, name FROM directories WHERE view = ? AND kind = ?"
+#: The values that a facet has.
+VALUES = """
+    SELECT value, name,
+           (SELECT min(date) FROM placed WHERE placed.label = labels.label) AS oldest,
+           (SELECT max(date) FROM placed WHERE placed.label = labels.label)
+    FROM labels WHERE kind = ? AND oldest IS NOT NULL ORDER BY oldest, value
+"""
+
+_SALT = "SELECT value FROM notes WHERE name = 'salt'"
+
+
+def unnamed(
+    values: Iterable[FacetValue], names: Mapping[str, str], nothing: str, *, rename: bool
+) -> list[FacetValue]:
+    """Return the values that are to get a name.
+
+    Args:
+        values: of a facet.
+        names: those that they have, by value.
+        nothing: the name for the empty value.
+        rename: whether those are among them that have got another label since they were named.
+    """
+    return [
+        value
+        for value in values
+        if value.value not in names
+        or (rename and not is_name_of(names[value.value], _labelled(value), nothing))
+    ]
+
+
+def give(
+    db: sqlite3.Connection, view: str, kind: str, nothing: str, *, rename: bool
+) -> tuple[dict[str, FacetValue], bool]:
+    """Give a name to each value that is to get one.
+
+    Args:
+        db: within a transaction.
+        view: the name of the view.
+        kind: the facet.
+        nothing: the name for the empty value.
+        rename: as of `unnamed`.
+
+    Returns:
+        The values by their names, and whether one has another name than before.
+    """
+    values = [FacetValue(*row) for row in db.execute(VALUES, (kind,))]
+    names = dict(db.execute(NAMES, (view, kind)).fetchall())
+    salt = _salt(db)
+    renamed = False
+    for each in unnamed(values, names, nothing, rename=rename):
+        owner = _checksum(salt, kind, each.value)
+
+        def usable(name: str, owner: bytes = owner) -> bool:
+            taken = db.execute(
+                "SELECT value FROM taken WHERE name = ?", (_checksum(salt, view, kind, name),)
+            ).fetchone()
+            return taken is None or taken[0] == owner
+
+        renamed |= each.value in names
+        name = names[each.value] = choose_name(_labelled(each), nothing, usable)
+        db.execute(
+            "INSERT OR REPLACE INTO directories VALUES (?, ?, ?, ?)",
+            (view, kind, each.value, name),
+        )
+        db.execute(
+            "INSERT OR IGNORE INTO taken VALUES (?, ?)",
+            (_checksum(salt, view, kind, name), owner),
+        )
+    return {names[value.value]: value for value in values}, renamed
+
+
+def drop(db: sqlite3.Connection, values: Iterable[tuple[str, str]]) -> None:
+    """Take out the names of values that no item has any more; they stay reserved.
+
+    Args:
+        db: within a transaction.
+        values: the facet and the value of each.
+    """
+    db.executemany("DELETE FROM directories WHERE kind = ? AND value = ?", values)
+
+
+def release(db: sqlite3.Connection) -> None:
+    """Forget which names were given to values that no item has any more.
+
+    Args:
+        db: within a transaction.
+    """
+    salt = _salt(db)
+    rows = db.execute(
+        "SELECT kind, value FROM labels WHERE EXISTS"
+        " (SELECT 1 FROM placed WHERE placed.label = labels.label)"
+    )
+    alive = {_checksum(salt, *row) for row in rows}
+    gone = [row for row in db.execute("SELECT name, value FROM taken") if row[1] not in alive]
+    db.executemany("DELETE FROM taken WHERE name = ?", [(name,) for name, _ in gone])
+
+
+def _salt(db: sqlite3.Connection) -> bytes:
+    """Return the key of the checksums, another one in each file."""
+    found = db.execute(_SALT).fetchone()
+    if found is None:
+        found = (os.urandom(16),)
+        db.execute("INSERT INTO notes VALUES ('salt', ?)", found)
+    return bytes(found[0])
+
+
+def _checksum(salt: bytes, *parts: str) -> bytes:
+    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16, key=salt).digest()
+
+
+def _labelled(value: FacetValue) -> Labelled:
+    return Labelled(value.value, value.label)

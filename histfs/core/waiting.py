@@ -71,6 +71,23 @@ class WaitLimit:
 _UNLIMITED = WaitLimit()
 
 
+class _Current(threading.local):
+    waiter: Waiter | None = None
+
+
+_current = _Current()
+
+
+def current() -> Waiter | None:
+    """Return the waiter of the call that the calling thread serves; None when it serves none."""
+    return _current.waiter
+
+
+def serve(waiter: Waiter | None) -> None:
+    """Set what `current` returns in the calling thread from now on."""
+    _current.waiter = waiter
+
+
 class Waiter:
     """The patience of one call: a deadline and an interrupt flag; and for whom the call is.
 

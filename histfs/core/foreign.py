@@ -300,9 +300,7 @@ class Calls:
         """Return the seconds until the first of the calls that run is one that does not return."""
         now = time.monotonic()
         with self._lock:
-            left = [
-                call.since + call.limit - now for call in self._running if call.since is not None
-            ]
+            left = [(call.since or now) + call.limit - now for call in self._running]
         return max(min(left, default=self.timeout), POLL_INTERVAL)
 
     def _require(self) -> None:

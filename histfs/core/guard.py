@@ -41,6 +41,8 @@ T = TypeVar("T")
 _WAITING = frozenset({"prepare", "seek", "open", "read", "before_archive", "before_delete"})
 #: Calls of a source have no waiter. One may connect, send and read within the timeout each.
 _SOURCE_SHARE = 2.0
+#: Seconds that closing may take: it may be that the filesystem is being unmounted.
+_CLOSING = 5.0
 #: Names, or items, in a directory of a view. One that gives more is taken to give them without end.
 _MOST = 5_000_000
 
@@ -142,6 +144,8 @@ class _Guarded:
 
     def _seconds(self, method: str) -> float:
         """Return how long a call of a method may take."""
+        if method == "close":
+            return min(_CLOSING, self._calls.timeout)
         return self._calls.timeout * (1.0 if method in _WAITING else 0.5)
 
     def _expect(self, kind: type, method: str, given: object) -> Any:  # noqa: ANN401
@@ -226,8 +230,14 @@ class _GuardedSource(_Guarded):
         page = cast(Page, self._expect(Page, "list", given))
         return replace(page, records=tuple(page.records), named=tuple(page.named))
 
+    def close(self) -> None:
+        """Let go of the connections; a source that can't has been told of in the log."""
+        with contextlib.suppress(PluginFailed):
+            self._call("close")
+
     def _seconds(self, method: str) -> float:
-        return self._calls.timeout * _SOURCE_SHARE
+        seconds = super()._seconds(method)
+        return seconds if method == "close" else self._calls.timeout * _SOURCE_SHARE
 
 
 class _GuardedStream:

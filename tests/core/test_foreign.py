@@ -82,7 +82,7 @@ def test_an_error_that_cant_be_told_is_told_by_its_kind():
     def act(_):
         raise Mute
 
-    with pytest.raises(PluginRaised, match="^Mute$"):
+    with pytest.raises(PluginRaised, match=r"^Mute$"):
         Calls(NAME, 30).run("act", act, 30)
 
 
@@ -101,6 +101,16 @@ def test_a_plugin_that_does_not_return_is_left_out(stuck, caplog):
     stuck.go.set()
     time.sleep(AT_ONCE)
     assert calls.left_out
+
+
+def test_half_of_the_time_of_a_call_is_left_when_a_view_hangs(stuck):
+    plugin = Endless(Zone("UTC"))
+    plugin.places = lambda item, index: stuck()
+    view = guarded(plugin, View, Calls(NAME, 2))
+    waiter = Waiter(2)
+    with served(waiter), pytest.raises(PluginFailed, match="places has not returned"):
+        view.places(record("a", 1).item, None)
+    assert waiter.remaining() > 0.4
 
 
 def test_one_that_recovers_is_used_again_when_its_calls_have_returned(stuck):
@@ -181,7 +191,7 @@ def asks(calls, act):
 
 
 def test_what_is_made_in_a_thread_of_its_own_has_a_deadline(stuck):
-    with pytest.raises(PluginFailed, match="making it did not return within 0.1 seconds"):
+    with pytest.raises(PluginFailed, match=r"making it did not return within 0.1 seconds"):
         run_once("making it", stuck, 0.1)
 
 

@@ -213,8 +213,8 @@ class _GuardedSource(_Guarded):
         """Open a stream; all that is asked of it is asked in one thread."""
         with self._calls.apart() as thread:
             fence = _GuardedStream(self, self._calls, thread)
-            fence.open(method, make)
             try:
+                fence.open(method, make)
                 yield fence
             except BaseException as error:
                 fence.close(error)
@@ -387,7 +387,7 @@ class _GuardedOpenFile(_Guarded):
 
     def read(self, offset: int, size: int, waiter: Waiter) -> bytes:
         """Return a piece of the bytes."""
-        given = self._call("read", offset, size, waiter, take=bytes)
+        given = self._expect(bytes, "read", self._call("read", offset, size, waiter))
         return cast(bytes, given[:size])
 
 

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from histfs.core.errors import DeadlineExceeded, Interrupted, Missing, PluginFailed
+from histfs.core.files import ItemFile, Rendered
 from histfs.core.foreign import Calls, PluginRaised, run_once
 from histfs.core.guard import guarded, left_out
 from histfs.core.source import Query, Source
@@ -287,3 +288,59 @@ def test_a_stream_that_hangs_is_left_and_closed_once_it_comes_back(stuck):
     assert source.closed.wait(5)
     eventually(lambda: fenced.left_out is None)
     assert [each.item.id for each in fenced.list(Query()).records] == ["a"]
+
+
+def test_a_stream_whose_opening_was_given_up_is_closed_once_it_is_open(stuck):
+    source = Slow([record("a", 1)], lambda: None)
+    opened = source.audio
+
+    def audio(item_id):
+        stuck()
+        return opened(item_id)
+
+    source.audio = audio
+    fenced = guarded(source, Source, Calls(NAME, SHORT / 2, recovers=True))
+    with pytest.raises(PluginFailed, match="audio has not returned"), fenced.audio("a"):
+        pass
+    stuck.go.set()
+    assert source.closed.wait(5)
+
+
+class OddFile(Rendered):
+    """A file that gives an open file of its own kind."""
+
+    name = "odd.txt"
+
+    def __init__(self, given):
+        self.given = given
+
+    def render(self, details):
+        return b""
+
+    def open(self, item, waiter):
+        file = self
+
+        class Opened:
+            size = 4
+
+            def read(self, offset, size, waiter):
+                return file.given() if callable(file.given) else file.given
+
+            def close(self):
+                raise SystemExit
+
+        return Opened()
+
+
+def test_an_open_file_of_a_plugin_is_fenced_too(stuck):
+    def opened(given):
+        file = guarded(OddFile(given), ItemFile, Calls(NAME, SHORT))
+        return file.open(record("a", 1).item, Waiter(5))
+
+    assert (opened(b"four").size, opened(b"four").read(0, 4, Waiter(5))) == (4, b"four")
+    with pytest.raises(PluginFailed, match="read gave int, not bytes"):
+        opened(4).read(0, 4, Waiter(5))
+    with pytest.raises(PluginFailed, match="SystemExit"):
+        opened(b"four").close()
+    with pytest.raises(PluginFailed, match="read has not returned"):
+        opened(stuck).read(0, 4, Waiter(5))

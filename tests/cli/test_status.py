@@ -82,6 +82,7 @@ def test_a_mount_says_what_it_knows_keeps_and_does(simulator, tmp_path, binding,
             }
         },
         "outage": None,
+        "left_out": [],
         "others": [],
     }
     assert told.out.startswith(f"{mount.path}\n  histfs ")

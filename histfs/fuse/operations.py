@@ -232,7 +232,7 @@ class Operations:
     @_guarded
     def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:
         """pread(2)."""
-        return self._handles.file(handle).file.read(offset, size, self._patience())
+        return self._handles.file(handle).read(offset, size, self._patience())
 
     @_guarded
     def release(self, path: str | None, handle: int) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from histfs.simulator import Fault, Settings, Simulator
 from tests.support.mounts import mounted
+from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 
@@ -75,3 +76,20 @@ def test_calls_that_wait_hold_up_nothing_that_is_known(tmp_path, binding):
             opens.join()
         assert len(opens.took) == WAITING
         assert max(opens.took) < TIMEOUT + LATE
+
+
+def test_a_read_that_times_out_waits_once(tmp_path, simulator, binding):
+    with mounted(simulator, tmp_path, binding, "--timeout", TIMEOUT) as mount:
+        clip = mount.audio()[0]
+        clip.read_bytes()  # its size is kept, its bytes are not
+        clips = tmp_path / "cache"
+        eventually(lambda: [each.unlink() or each for each in clips.glob("*/audio/*/*")])
+        simulator.faults.add(Fault("/audio", "hang"))
+        file = os.open(clip, os.O_RDONLY)
+        begun = time.monotonic()
+        try:
+            with pytest.raises(OSError, match=r"\[Errno (5|110)\]"):
+                os.read(file, 1 << 20)
+            assert time.monotonic() - begun < TIMEOUT + LATE
+        finally:
+            os.close(file)

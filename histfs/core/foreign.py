@@ -24,13 +24,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from histfs.core.errors import (
-    DeadlineExceeded,
-    HistfsError,
-    Interrupted,
-    PluginFailed,
-    TooManyWaiting,
-)
+from histfs.core.errors import DeadlineExceeded, HistfsError, PluginFailed
 from histfs.core.printable import shown
 from histfs.core.waiting import POLL_INTERVAL, Waiter, current, serve
 
@@ -276,7 +270,7 @@ class Calls:
         (pool or self._pool).add(call)
         try:
             return self._wait(future, waiter)
-        except (DeadlineExceeded, Interrupted, TooManyWaiting):
+        except BaseException:  # Ctrl-C in the main thread is one of these
             if not future.done():
                 abandoned.set()
                 future.cancel()

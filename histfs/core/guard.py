@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -29,6 +30,7 @@ from histfs.core.item import Details, Item, Record
 from histfs.core.names import is_component
 from histfs.core.nodes import OpenFile
 from histfs.core.printable import shown
+from histfs.core.recent import Recent
 from histfs.core.source import AudioStream, Page, Reading, Source, Traits, attachment_of
 from histfs.core.views import View
 from histfs.core.views.base import At
@@ -45,6 +47,8 @@ _SOURCE_SHARE = 2.0
 _CLOSING = 5.0
 #: Names, or items, in a directory of a view. One that gives more is taken to give them without end.
 _MOST = 5_000_000
+#: Items of which it is remembered what a file is called.
+_NAMES = 16_384
 
 log = logging.getLogger(__name__)
 
@@ -348,20 +352,35 @@ def _all(given: Any) -> list[Any]:  # noqa: ANN401 - an iterable, if the plugin 
 
 
 class _GuardedFile(_Guarded):
-    """The same for an item file: one that can't say its name isn't there.
+    """The same for an item file: one that has never said its name isn't there.
 
-    One that can't say its size can be seen, and removed with its item; it fails when it is opened.
+    One that has, and fails now or is left out, must not go away: `rsync --delete` would take it
+    from a backup. It can be seen then, and removed with its item, like one that can't say its size;
+    it fails when it is opened.
     """
 
     constants = ("deletes",)
 
+    def __init__(self, plugin: object, calls: Calls) -> None:
+        super().__init__(plugin, calls)
+        # The names of items, by key; and those of all items, of which two are enough to know that
+        # there is no name for an item that was not asked for yet.
+        self._names = Recent[str, str](math.inf, most=_NAMES)
+        self._given: set[str | None] = set()
+
     def filename(self, item: Item) -> str | None:
         """Return the file's name, if it is one."""
         try:
-            name = self._call("filename", item)
+            given = self._call("filename", item)
         except PluginFailed:
-            return None
-        return name if is_component(name) else None
+            known = self._names.get(item.key)
+            return next(iter(self._given)) if known is None and len(self._given) == 1 else known
+        name = given if is_component(given) else None
+        if len(self._given) < 2:
+            self._given.add(name)
+        if name is not None and self._names.get(item.key) != name:
+            self._names.put(item.key, name)
+        return cast(str | None, name)
 
     def size(self, item: Item, waiter: Waiter) -> int:
         """Return the size in bytes, if it is one."""

@@ -139,6 +139,31 @@ def test_a_file_without_a_proper_name_is_not_there_and_one_without_a_size_can_be
     assert file.size(record("a", 1).item, Waiter(5)) > 0
 
 
+def test_a_file_that_has_said_its_name_and_fails_now_is_still_there():
+    class Odd(TextFile):
+        name = "odd.txt"
+        fails = several = False
+
+        def __init__(self):
+            pass
+
+        def filename(self, item):
+            if self.fails:
+                raise SystemExit
+            return f"{item.key}.txt" if self.several else self.name
+
+    first, second = record("a", 1).item, record("b", 2).item
+    for several, names in ((False, ["odd.txt", "odd.txt"]), (True, ["a.txt", None])):
+        plugin = Odd()
+        plugin.several = several
+        file = guarded(plugin, ItemFile, Calls(NAME, 30))
+        assert file.filename(first) == names[0]
+        if several:
+            file.filename(record("c", 3).item)
+        plugin.fails = True
+        assert [file.filename(first), file.filename(second)] == names
+
+
 def test_a_view_that_fails_in_the_middle_of_a_listing_fails_the_listing():
     class Odd(ByDay):
         def items(self, at, index):

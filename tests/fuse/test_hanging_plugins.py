@@ -179,7 +179,11 @@ def test_a_file_that_never_returns_is_left_out(simulator, tmp_path, binding, met
             assert timed(os.listdir, mount.path / "by-voice")[1] < AT_ONCE
             assert all(each.result()[1] < TIMEOUT + LATE for each in asked)
         time.sleep(1)
-        assert timed(call, other)[1] < AT_ONCE
+        failed, took = timed(call, other)
+        assert failed == "EIO"
+        assert took < AT_ONCE
+        # What was listed is listed still: a backup must not lose it.
+        assert "hangs.txt" in os.listdir(item)
         assert (item / "text.txt").read_text()
         assert len(next(item.glob("audio.*")).read_bytes()) > 1000
         begun = time.monotonic()

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.fuse
 WAITING, TIMEOUT = 600, 8
 #: Seconds within which an answer from memory comes, and by which a call may end too late. A call
 #: that waits for a free thread takes TIMEOUT or more.
-AT_ONCE, LATE = 3.0, 4.0
+AT_ONCE, LATE = 5.0, 6.0
 
 
 class Opens:
@@ -34,7 +34,8 @@ class Opens:
 
     def _open(self, path):
         begun = time.monotonic()
-        with pytest.raises(TimeoutError):
+        # The few that were asked for may end with the error of their request.
+        with pytest.raises(OSError, match=r"\[Errno (5|11|110)\]"):
             os.open(path, os.O_RDONLY)
         self.took.append(time.monotonic() - begun)
 
@@ -75,6 +76,7 @@ def test_calls_that_wait_hold_up_nothing_that_is_known(tmp_path, binding):
         finally:
             opens.join()
         assert len(opens.took) == WAITING
+        assert min(opens.took) > TIMEOUT / 2
         assert max(opens.took) < TIMEOUT + LATE
 
 

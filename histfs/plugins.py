@@ -19,7 +19,7 @@ from importlib import metadata
 from typing import Any
 
 from histfs.core.errors import HistfsError
-from histfs.core.guard import reason
+from histfs.core.foreign import reason, run_once
 from histfs.core.names import PLAIN_NAME, is_plain_name
 from histfs.core.printable import shown
 
@@ -28,6 +28,9 @@ SOURCES, VIEWS, FILES = "source", "view", "file"
 GROUPS = {kind: f"histfs.{kind}s" for kind in (SOURCES, VIEWS, FILES)}
 #: The package whose names are given first.
 OWN = "histfs"
+
+#: Seconds that a module of another package may take to be loaded.
+_LOADING = 30.0
 
 
 class UnknownPlugin(HistfsError):
@@ -120,8 +123,11 @@ def _load(kind: str, point: metadata.EntryPoint) -> Plugin:
     if not is_plain_name(point.name):
         return Plugin(kind, name, package, None, PLAIN_NAME)
     try:
-        make = point.load()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a stranger's module does
+        if package.partition(" ")[0] == OWN:
+            make = point.load()
+        else:
+            make = run_once("loading it", point.load, _LOADING)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with it
         return Plugin(kind, name, package, None, reason(error))
     if not callable(make):
         return Plugin(kind, name, package, None, f"{point.value} can't be called")

@@ -131,6 +131,8 @@ class Status:
         requests: how often the server was asked for what.
         last_error: why it last failed, None when it hasn't.
         outage: since when its lists can't be read, None while they can.
+        left_out: the plugins that are not used any more because they did not return, and why; a
+            line each.
         sources: how the other sources are, by name.
         others: the same for each of the other accounts.
     """
@@ -147,6 +149,7 @@ class Status:
     requests: Mapping[str, int]
     last_error: Failure | None
     outage: Outage | None = None
+    left_out: Sequence[str] = field(default_factory=list)
     sources: Mapping[str, SourceStatus] = field(default_factory=dict)
     others: Sequence[Status] = field(default_factory=list)
 
@@ -191,6 +194,8 @@ class Status:
         yield "account", f"{self.account.profile}, {self.account.base_url}"
         yield "key from", self.account.key_from or "unknown"
         yield "audio cache", f"{_amount(self.cache.bytes)} of {_amount(self.cache.limit)}"
+        for why in self.left_out:
+            yield "plugin", why
         yield from _source_rows(self, zone)
         for name, source in self.sources.items():
             yield name, ""

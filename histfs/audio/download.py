@@ -27,6 +27,7 @@ from histfs.core.errors import (
     Interrupted,
     NoSpace,
     Rejected,
+    TooManyWaiting,
     Unreachable,
 )
 from histfs.core.item import Item
@@ -193,7 +194,7 @@ class Download:
         self._waiting += 1
         try:
             waiter.until(self._changed, lambda: arrived() or self._error is not None)
-        except (Interrupted, DeadlineExceeded):
+        except (Interrupted, DeadlineExceeded, TooManyWaiting):
             if self._waiting == 1:
                 self._given_up = True
                 self._left(self)

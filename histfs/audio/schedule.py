@@ -13,12 +13,15 @@ all state, and is not held while a download runs.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Protocol
 
 from histfs.core.errors import Interrupted
+
+log = logging.getLogger(__name__)
 
 
 class Job(Protocol):
@@ -135,7 +138,11 @@ class Schedule:
 
     def _work(self) -> None:
         while (job := self._handed.get()) is not None:
-            job.run()
+            try:
+                job.run()
+            except BaseException:
+                # It takes a place for as long as it is among those that run.
+                log.exception("a download failed unexpectedly")
             with self._lock:
                 self._running.pop(job, None)
                 if self._closed:

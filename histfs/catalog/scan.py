@@ -232,7 +232,7 @@ class Scanner:
         while self._sleep(pause):
             try:
                 pause = self._work()
-            except Exception as error:  # handed to whoever waits
+            except BaseException as error:  # handed to whoever waits; the thread goes on
                 if self._closed:
                     return
                 if isinstance(error, HistfsError):
@@ -281,7 +281,7 @@ class Scanner:
             self._woken = False
             return not self._closed
 
-    def _end(self, state: str, error: Exception | None) -> None:
+    def _end(self, state: str, error: BaseException | None) -> None:
         """Tell those who wait that the scan has ended, or failed."""
         if error is None:
             self._store.wanted = False

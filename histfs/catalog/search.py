@@ -118,8 +118,10 @@ class WordIndex:
 
     def _catch_up(self, newest: int, waiter: Waiter) -> None:
         """Index all items up to a number."""
-        while not self._indexing.acquire(timeout=POLL_INTERVAL):
-            waiter.check()
+        if not self._indexing.acquire(blocking=False):
+            with waiter.waiting():
+                while not self._indexing.acquire(timeout=POLL_INTERVAL):
+                    waiter.check()
         try:
             self._tidy()
             while self._index_some() < newest:

@@ -19,6 +19,7 @@ HistfsError
 │   └── PluginFailed            a source, a view or a file of another package has a fault
 ├── NotComplete                 what was asked for is not completely known yet
 ├── DeadlineExceeded            the call's time is over
+├── TooManyWaiting              as many calls wait as may
 ├── Interrupted                 the calling process was signalled
 ├── NotForCrawlers              audio that would have to be fetched for a thumbnailer or an indexer
 ├── NotArchived                 an item that can't be copied before it is deleted
@@ -154,6 +155,10 @@ class DeadlineExceeded(HistfsError):
     """A call took longer than it may."""
 
 
+class TooManyWaiting(HistfsError):
+    """A call would have to wait, and as many calls wait as may."""
+
+
 class Interrupted(HistfsError):
     """The process that waits was interrupted, or the mount is going away."""
 
@@ -225,6 +230,7 @@ _ERRNO: dict[type[BaseException], int] = {
     NoAudio: errno.ENOENT,
     NotComplete: errno.EAGAIN,
     DeadlineExceeded: errno.ETIMEDOUT,
+    TooManyWaiting: errno.EAGAIN,
     Interrupted: errno.EINTR,
     NotForCrawlers: errno.EACCES,
     # Also where the audio is missing: `rm -f` takes ENOENT for success.

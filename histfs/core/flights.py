@@ -7,6 +7,7 @@ that hangs must not keep the process of an unmounted filesystem alive.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Hashable
@@ -16,6 +17,8 @@ from typing import Any, TypeVar
 from histfs.core.errors import Interrupted
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
+
 _Job = tuple[Future[Any], Callable[[], Any], Hashable]
 
 
@@ -81,8 +84,12 @@ class Flights:
     def _run(self) -> None:
         while (job := self._queue.get()) is not None:
             future, work, key = job
-            if future.set_running_or_notify_cancel():
-                self._work(future, work, key)
+            try:
+                if future.set_running_or_notify_cancel():
+                    self._work(future, work, key)
+            except BaseException:
+                # A callback of the future raised it. The pool must not lose a thread by that.
+                log.exception("work in the pool %s failed unexpectedly", self._name)
             with self._lock:
                 self._pending -= 1
 

@@ -222,7 +222,7 @@ class Removal:
                 self._archive_and_delete(item)
             elif not self._gone_elsewhere(item):
                 raise _not_archived(item, missing) from missing
-        except Exception:
+        except BaseException:
             self._show(item)
             raise
         self._gone(item, name, directories)

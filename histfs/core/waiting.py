@@ -3,18 +3,25 @@
 A callback of the filesystem never waits on a socket. The network is used by worker threads; the
 thread of the callback waits for their result here, in short steps, so that it notices when the
 process that called was interrupted (fuse_interrupted(3)) and when the call's deadline is over.
+
+Each waiting call holds one of libfuse's threads, of which there is a limited number. A `WaitLimit`
+keeps some of them free for calls that are answered from memory.
+
+Threads: a `Waiter` belongs to the thread of its call. A `WaitLimit` is shared; its semaphore guards
+itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TypeVar
 
-from histfs.core.errors import DeadlineExceeded, Interrupted
+from histfs.core.errors import DeadlineExceeded, Interrupted, TooManyWaiting
 
 T = TypeVar("T")
 
@@ -32,6 +39,55 @@ def always() -> bool:
     return True
 
 
+class WaitLimit:
+    """Limits how many calls wait at the same time.
+
+    Args:
+        calls: the greatest number of calls that may wait; None for no limit.
+    """
+
+    def __init__(self, calls: int | None = None) -> None:
+        self._free = None if calls is None else threading.BoundedSemaphore(calls)
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the calling thread as one that waits.
+
+        Raises:
+            TooManyWaiting: the limit is reached. The call must end at once: if it waited for its
+                turn, it would hold a thread.
+        """
+        if self._free is None:
+            yield
+            return
+        if not self._free.acquire(blocking=False):
+            raise TooManyWaiting("too many calls wait for the server already: try again later")
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+_UNLIMITED = WaitLimit()
+
+
+class _Current(threading.local):
+    waiter: Waiter | None = None
+
+
+_current = _Current()
+
+
+def current() -> Waiter | None:
+    """Return the waiter of the call that the calling thread serves; None when it serves none."""
+    return _current.waiter
+
+
+def serve(waiter: Waiter | None) -> None:
+    """Set what `current` returns in the calling thread from now on."""
+    _current.waiter = waiter
+
+
 class Waiter:
     """The patience of one call: a deadline and an interrupt flag; and for whom the call is.
 
@@ -41,18 +97,21 @@ class Waiter:
             thread itself, because libfuse keeps the flag per thread.
         may_fetch: says whether the calling process may make the filesystem fetch audio; asked by
             the thread of the call, and only where there is audio to fetch.
+        limit: limits how many calls wait at the same time.
     """
 
-    __slots__ = ("_deadline", "_interrupted", "may_fetch")
+    __slots__ = ("_deadline", "_interrupted", "_limit", "may_fetch")
 
     def __init__(
         self,
         timeout: float,
         interrupted: Callable[[], bool] = never,
         may_fetch: Callable[[], bool] = always,
+        limit: WaitLimit = _UNLIMITED,
     ) -> None:
         self._deadline = time.monotonic() + timeout
         self._interrupted = interrupted
+        self._limit = limit
         self.may_fetch = may_fetch
 
     def remaining(self) -> float:
@@ -61,7 +120,18 @@ class Waiter:
 
     def at_most(self, seconds: float) -> Waiter:
         """Return a waiter that gives up after ``seconds``, or with this one if that is sooner."""
-        return Waiter(min(seconds, self.remaining()), self._interrupted, self.may_fetch)
+        seconds = min(seconds, self.remaining())
+        return Waiter(seconds, self._interrupted, self.may_fetch, self._limit)
+
+    def waiting(self) -> contextlib.AbstractContextManager[None]:
+        """Count the call as one that waits, for as long as the context lasts.
+
+        `result` and `until` do so by themselves.
+
+        Raises:
+            TooManyWaiting: too many calls wait already.
+        """
+        return self._limit.waiting()
 
     def result(self, future: Future[T]) -> T:
         """Wait for a future and return its result.
@@ -69,16 +139,15 @@ class Waiter:
         Raises:
             Interrupted: the calling process was interrupted; the work itself goes on.
             DeadlineExceeded: the deadline is over; the work itself goes on.
+            TooManyWaiting: the future isn't done, and too many calls wait already.
         """
-        while True:
-            try:
-                return future.result(timeout=min(POLL_INTERVAL, self.remaining()))
-            except CancelledError as error:
-                raise Interrupted("the filesystem is being unmounted") from error
-            except FutureTimeout:
-                if future.done():
-                    return future.result()
-                self.check()
+        try:
+            if future.done():
+                return future.result()
+            with self.waiting():
+                return self._result(future)
+        except CancelledError as error:
+            raise Interrupted("the filesystem is being unmounted") from error
 
     def until(self, condition: threading.Condition, ready: Callable[[], bool]) -> None:
         """Wait, with ``condition`` held, until ``ready()``.
@@ -86,12 +155,25 @@ class Waiter:
         Raises:
             Interrupted: the calling process was interrupted.
             DeadlineExceeded: the deadline is over.
+            TooManyWaiting: it isn't ready, and too many calls wait already.
         """
-        while not ready():
-            condition.wait(min(POLL_INTERVAL, self.remaining()))
-            if ready():
-                return
-            self.check()
+        if ready():
+            return
+        with self.waiting():
+            while not ready():
+                condition.wait(min(POLL_INTERVAL, self.remaining()))
+                if ready():
+                    return
+                self.check()
+
+    def _result(self, future: Future[T]) -> T:
+        while True:
+            try:
+                return future.result(timeout=min(POLL_INTERVAL, self.remaining()))
+            except FutureTimeout:
+                if future.done():
+                    return future.result()
+                self.check()
 
     def check(self) -> None:
         """Go on only if the wait may.

@@ -28,7 +28,11 @@ Name = Literal["fusepy", "mfusepy"]
 _ASYNC_READ = 1 << 0
 _ASYNC_DIO = 1 << 15
 _MAX_BACKGROUND = 64
-_MAX_THREADS = 128
+# libfuse's threads cost some 40 KB each, once they were needed. Most calls that wait do so for the
+# server; the others must not stand in the kernel's queue meanwhile, where no deadline counts.
+_MAX_THREADS = 1024
+#: How many calls may wait at the same time. The other threads answer from memory.
+MAX_WAITING = _MAX_THREADS - 128
 #: The first libfuse 3 that knows -o max_threads; the ones before start as many as are needed.
 _LIMITED_THREADS = (3, 12)
 

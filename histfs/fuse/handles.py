@@ -1,24 +1,56 @@
 """Open files and directories by the number that the kernel holds for them.
 
-Threads: any number at once; `_lock` guards the table.
+Threads: any number at once; `Handles._lock` guards the table. `FileHandle.gave_up` is one number,
+which any thread may write.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from histfs.core.errors import DeadlineExceeded
 from histfs.core.nodes import Attributes, Entry, OpenFile
+from histfs.core.waiting import Waiter
+
+#: Seconds within which the kernel asks for a page of what it could not read ahead.
+_ASKED_AGAIN = 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FileHandle:
-    """An open file and what it was when it was opened."""
+    """An open file.
+
+    Attributes:
+        attributes: what it was when it was opened.
+        file: gives its bytes.
+        gave_up: when a read of it last ended because its time was over, monotonic.
+    """
 
     attributes: Attributes
     file: OpenFile
+    gave_up: float = -math.inf
+
+    def read(self, offset: int, size: int, waiter: Waiter) -> bytes:
+        """Return the bytes at an offset.
+
+        A read(2) makes the kernel read ahead. Where that fails it asks once more, for one page: the
+        program would wait twice as long as a call may take.
+
+        Raises:
+            DeadlineExceeded: the time is over, or was so for another read a moment ago.
+        """
+        if time.monotonic() - self.gave_up < _ASKED_AGAIN:
+            raise DeadlineExceeded("no answer within the time that a call may take")
+        try:
+            return self.file.read(offset, size, waiter)
+        except DeadlineExceeded:
+            self.gave_up = time.monotonic()
+            raise
 
 
 @dataclass(frozen=True, slots=True)

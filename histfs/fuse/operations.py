@@ -16,6 +16,7 @@ import logging
 import math
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -33,7 +34,7 @@ from histfs.core.errors import (
 from histfs.core.forest import Folder
 from histfs.core.names import NAME_MAX, without_words
 from histfs.core.nodes import Attributes, Entry
-from histfs.core.waiting import Waiter
+from histfs.core.waiting import Waiter, serve
 from histfs.fuse.handles import DirectoryHandle, FileHandle, Handles
 from histfs.fuse.told import TIMEOUT, Told
 
@@ -65,11 +66,21 @@ def _guarded(method: Method[P, R]) -> Method[P, R]:
             raise OSError(errno_of(error), str(error)) from None
         except OSError:
             raise
-        except Exception:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and _is_main_thread():
+                raise
+            # The bindings end the mount for what is no Exception, such as SystemExit.
             log.exception("%s %r failed unexpectedly", method.__name__, _logged(args))
             raise OSError(errno.EIO, "unexpected error") from None
+        finally:
+            serve(None)
 
     return guarded
+
+
+def _is_main_thread() -> bool:
+    """Say whether this thread is the one that Python interrupts at Ctrl-C."""
+    return threading.get_ident() == threading.main_thread().ident
 
 
 def _logged(args: tuple[object, ...]) -> str:
@@ -157,7 +168,7 @@ class Operations:
         if handle or path is None:
             return self._stat(self._attributes_of(self._handles.file(handle or 0)))
         turn = self._told.turn()
-        attributes = self._tree.stat(path, self._waiter())
+        attributes = self._tree.stat(path, self._patience())
         if attributes.kind == stat.S_IFREG:
             self._told.tell(path, attributes.size, turn)
             self._last_look = self._clock()
@@ -166,12 +177,12 @@ class Operations:
     @_guarded
     def readlink(self, path: str) -> str:
         """readlink(2)."""
-        return self._tree.readlink(path, self._waiter())
+        return self._tree.readlink(path, self._patience())
 
     @_guarded
     def opendir(self, path: str) -> int:
         """Make the listing: unlike readdir this holds no lock of the kernel while it waits."""
-        listing = self._tree.listdir(path, self._waiter())
+        listing = self._tree.listdir(path, self._patience())
         return self._handles.add_directory(DirectoryHandle(path, listing))
 
     @_guarded
@@ -212,7 +223,7 @@ class Operations:
         """open(2), for reading."""
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
             self._refuse(path)
-        attributes, file = self._tree.open(path, self._waiter())
+        attributes, file = self._tree.open(path, self._patience())
         if self._told.misled(path, file.size):
             file.close()
             raise OSError(errno.ESTALE, "its size is another by now")
@@ -221,7 +232,7 @@ class Operations:
     @_guarded
     def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:
         """pread(2)."""
-        return self._handles.file(handle).file.read(offset, size, self._waiter())
+        return self._handles.file(handle).read(offset, size, self._patience())
 
     @_guarded
     def release(self, path: str | None, handle: int) -> None:
@@ -234,13 +245,13 @@ class Operations:
     def unlink(self, path: str) -> None:
         """unlink(2): of the audio, the delete endpoint."""
         self._refuse_if_read_only(path)
-        self._tree.unlink(path, self._waiter())
+        self._tree.unlink(path, self._patience())
 
     @_guarded
     def rmdir(self, path: str) -> None:
         """rmdir(2)."""
         self._refuse_if_read_only(path)
-        self._tree.rmdir(path, self._waiter())
+        self._tree.rmdir(path, self._patience())
 
     # Everything that would write
 
@@ -255,6 +266,12 @@ class Operations:
     def _refuse_if_read_only(self, path: str) -> None:
         if self._read_only:
             raise ReadOnly(path)
+
+    def _patience(self) -> Waiter:
+        """Return the patience of the call that this thread serves, from now on."""
+        waiter = self._waiter()
+        serve(waiter)
+        return waiter
 
     def _attributes_of(self, opened: FileHandle) -> Attributes:
         return opened.attributes._replace(size=opened.file.size)
@@ -274,7 +291,7 @@ class Operations:
         """Look an item's files up; the kernel asks by itself for those that are missing."""
         turn = self._told.turn()
         try:
-            files = self._tree.stat_files(path, self._waiter())
+            files = self._tree.stat_files(path, self._patience())
         except HistfsError:
             return {}
         for name, attributes in files.items():

@@ -14,9 +14,9 @@ from __future__ import annotations
 import ctypes
 import threading
 
-#: States that are kept at the most, a few KB each. They outlive their threads, and libfuse 2 ends
-#: and starts threads as it likes.
-_MOST = 512
+#: States that are kept at the most, some 20 KB each: one for each thread of libfuse 3. They outlive
+#: their threads, and libfuse 2 ends and starts threads as it likes.
+_MOST = 1024
 
 
 class Threads:

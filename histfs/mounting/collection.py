@@ -84,6 +84,7 @@ class Collection:
         files: what is shown of each.
         removal: deletes them.
         contact: tells whether the source can be listed.
+        plugins: the source, the views and the files, as they were made.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Collection:
     files: Sequence[ItemFile]
     removal: Removal
     contact: Contact
+    plugins: Sequence[object]
 
     @property
     def in_root(self) -> bool:
@@ -187,7 +189,8 @@ def open_collection(
         CacheFailed, NoSpace: the cache can't be used.
         OptionError: nothing of the items would be shown.
     """
-    made: Source | None = make(plugin, _account(plugin, settings, shared), shared.tell)
+    account = _account(plugin, settings, shared)
+    made: Source | None = make(plugin, account, settings.timeout, shared.tell)
     if made is None:
         return None
     source = Watched(_adapted(made, settings, shared))
@@ -264,6 +267,7 @@ def open_collection(
         files,
         removal,
         contact,
+        [made, *views, *files],
     )
 
 

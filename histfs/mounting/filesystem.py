@@ -14,6 +14,7 @@ from histfs import __version__, plugins
 from histfs.audio.disk import Disk
 from histfs.audio.schedule import Schedule
 from histfs.core.forest import Folder, Forest, Grafted
+from histfs.core.guard import left_out
 from histfs.core.limiter import Limiter
 from histfs.core.times import Zone
 from histfs.core.waiting import Waiter
@@ -103,8 +104,17 @@ class Filesystem:
             requests=own.requests,
             last_error=own.last_error,
             outage=own.outage,
+            left_out=self._left_out(),
             sources=others,
         )
+
+    def _left_out(self) -> list[str]:
+        """Return why plugins are not used any more.
+
+        A view is made for each source, and the reason told once.
+        """
+        plugins_used = (plugin for each in self.collections for plugin in each.plugins)
+        return list(dict.fromkeys(left_out(plugins_used)))
 
 
 @contextlib.contextmanager

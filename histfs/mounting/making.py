@@ -9,7 +9,8 @@ from typing import Any
 from histfs import plugins
 from histfs.core.errors import HistfsError, PluginFailed
 from histfs.core.files import ItemFile
-from histfs.core.guard import guarded, lacks, reason
+from histfs.core.foreign import Calls, PluginRaised, reason, run_once
+from histfs.core.guard import guarded, lacks
 from histfs.core.library import Library
 from histfs.core.names import is_component
 from histfs.core.source import AttachmentSource, Source, Traits
@@ -30,19 +31,20 @@ _PROTOCOLS: dict[str, type] = {
 log = logging.getLogger(__name__)
 
 
-def make(plugin: Plugin, argument: object, tell: Tell) -> Any:  # noqa: ANN401 - of its kind
+def make(plugin: Plugin, argument: object, timeout: float, tell: Tell) -> Any:  # noqa: ANN401 - of its kind
     """Make what a plugin is for, fenced where it is another package's.
 
     Args:
         plugin: the plugin.
         argument: what its kind is made with.
+        timeout: seconds that a call of the filesystem may take.
         tell: takes a line that says why it is left out.
 
     Returns:
         A `Source`, a `View` or an `ItemFile`; None when it is left out.
     """
     try:
-        return _made(plugin, argument)
+        return _made(plugin, argument, timeout)
     except HistfsError as error:
         tell(f"{plugin} is left out: {reason(error)}")
         return None
@@ -64,7 +66,7 @@ def make_views(name: str, traits: Traits, settings: Settings, zone: Zone, tell: 
     """
     views: dict[str, View] = {}
     for plugin in _chosen(plugins.VIEWS, settings.views, traits.views):
-        view: View | None = make(plugin, zone, tell)
+        view: View | None = make(plugin, zone, settings.timeout, tell)
         if view is None or not (view.facet is None or view.facet in traits.facets):
             continue
         if view.name in views:
@@ -101,7 +103,7 @@ def make_files(
     shown = _chosen(plugins.FILES, settings.files, traits.files)
     own = plugins.choose(plugins.FILES, traits.files)
     for plugin in dict.fromkeys([*shown, *own]):
-        file: ItemFile | None = make(plugin, library, tell)
+        file: ItemFile | None = make(plugin, library, settings.timeout, tell)
         if file is not None:
             made[plugin] = file
     files, copied = ([made[plugin] for plugin in some if plugin in made] for some in (shown, own))
@@ -116,7 +118,7 @@ def _last_deletes(files: Iterable[ItemFile]) -> list[ItemFile]:
     return sorted(files, key=lambda file: file.deletes)
 
 
-def _made(plugin: Plugin, argument: object) -> Any:  # noqa: ANN401 - of its kind
+def _made(plugin: Plugin, argument: object, timeout: float) -> Any:  # noqa: ANN401 - of its kind
     """Make what a plugin is for.
 
     Raises:
@@ -124,18 +126,32 @@ def _made(plugin: Plugin, argument: object) -> Any:  # noqa: ANN401 - of its kin
     """
     if plugin.make is None:
         raise PluginFailed(plugin.error)
-    try:
-        made = plugin.make(argument)
-        lacking = lacks(made, _PROTOCOLS[plugin.kind])
+    make, protocol = plugin.make, _PROTOCOLS[plugin.kind]
+
+    def make_whole() -> tuple[Any, list[str]]:
+        made = make(argument)
+        lacking = lacks(made, protocol)
         if plugin.kind == plugins.SOURCES and not lacking and made.traits.attachments:
             lacking = lacks(made, AttachmentSource)
+        return made, lacking
+
+    try:
+        if plugin.own:
+            made, lacking = make_whole()
+        else:
+            made, lacking = run_once("making it", make_whole, timeout)
+    except PluginRaised as error:
+        log.debug("%s can't be made", plugin, exc_info=error.__cause__)
+        raise
     except Exception as error:
         log.debug("%s can't be made", plugin, exc_info=error)
         raise PluginFailed(reason(error)) from error
     if lacking:
         raise PluginFailed(f"{type(made).__name__} is no {plugin.kind}: it has no {lacking[0]}")
     if not plugin.own:
-        made = guarded(made, _PROTOCOLS[plugin.kind], str(plugin))
+        # A source may hang because the network does; a view or a file hangs by its own fault.
+        calls = Calls(str(plugin), timeout, recovers=plugin.kind == plugins.SOURCES)
+        made = guarded(made, protocol, calls)
     if plugin.kind == plugins.VIEWS and not (is_component(made.name) and made.name[0] != "."):
         raise PluginFailed(f"no folder can be called {made.name!r}")
     if plugin.kind == plugins.SOURCES:

@@ -13,7 +13,7 @@ from histfs.core.errors import HistfsError
 from histfs.core.forest import Folder, Forest, Grafted
 from histfs.core.secret import Secret
 from histfs.core.times import ALWAYS
-from histfs.core.waiting import Waiter
+from histfs.core.waiting import Waiter, WaitLimit
 from histfs.fuse import binding as fuse
 from histfs.fuse.callers import Crawlers
 from histfs.fuse.mountpoint import check_device, check_mountpoint, detach_dead
@@ -75,9 +75,10 @@ def serve(
         def may_fetch() -> bool:
             return not crawlers.include(binding.caller())
 
+        limit = WaitLimit(fuse.MAX_WAITING)
         operations = Operations(
             tree,
-            waiter=lambda: Waiter(settings.timeout, binding.interrupted, may_fetch),
+            waiter=lambda: Waiter(settings.timeout, binding.interrupted, may_fetch, limit),
             read_only=options.read_only,
             uid=options.uid,
             gid=options.gid,

@@ -71,18 +71,19 @@ def test_a_mount_says_what_it_knows_keeps_and_does(simulator, tmp_path, binding,
         "windows": [{"start": None, "end": None}],
         "scan": {"complete": True, "down_to": None, "state": "idle"},
         "cache": {"bytes": size, "limit": 1 << 30},
-        "requests": {"list": 1, "get": 0, "audio": 2, "delete": 0},
+        "requests": {"list": 1, "get": 0, "audio": 2, "attachment": 0, "delete": 0},
         "sources": {
             "conversations": {
                 "items": 0,
                 "windows": [{"start": None, "end": None}],
                 "scan": {"complete": True, "down_to": None, "state": "idle"},
-                "requests": {"list": 1, "get": 0, "audio": 0, "delete": 0},
+                "requests": {"list": 1, "get": 0, "audio": 0, "attachment": 0, "delete": 0},
                 "last_error": None,
                 "outage": None,
             }
         },
         "outage": None,
+        "left_out": [],
         "others": [],
     }
     assert told.out.startswith(f"{mount.path}\n  histfs ")

@@ -27,6 +27,7 @@ ERRNO = {
     errors.NotComplete: errno.EAGAIN,
     errors.DeadlineExceeded: errno.ETIMEDOUT,
     errors.Interrupted: errno.EINTR,
+    errors.TooManyWaiting: errno.EAGAIN,
     errors.NotForCrawlers: errno.EACCES,
     errors.NotArchived: errno.EIO,
     errors.NoSpace: errno.ENOSPC,

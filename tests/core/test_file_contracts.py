@@ -6,6 +6,7 @@ import pytest
 
 from histfs.core.files import AudioFile, ItemFile, MetaFile, SummaryFile, TextFile
 from histfs.core.files.attachments import AttachmentFile
+from histfs.core.foreign import Calls
 from histfs.core.guard import guarded
 from histfs.core.item import Attachment
 from histfs.testing import FileContract
@@ -27,4 +28,4 @@ class TestAttachment(FileContract):
 class TestFenced(FileContract):
     @pytest.fixture
     def make(self):
-        return lambda library: guarded(TextFile(library), ItemFile, "the file text")
+        return lambda library: guarded(TextFile(library), ItemFile, Calls("the file text", 30))

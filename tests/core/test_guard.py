@@ -9,7 +9,8 @@ import pytest
 
 from histfs.core.errors import Missing, PluginFailed
 from histfs.core.files import ItemFile, TextFile
-from histfs.core.guard import guarded, lacks, reason
+from histfs.core.foreign import Calls, reason
+from histfs.core.guard import guarded, lacks
 from histfs.core.source import Query, Source
 from histfs.core.times import Zone
 from histfs.core.views import ByDay, View
@@ -59,7 +60,7 @@ def source():
 
 @pytest.fixture
 def fenced(source):
-    return guarded(source, Source, NAME)
+    return guarded(source, Source, Calls(NAME, 30))
 
 
 def test_what_a_plugin_raises_is_told_with_its_name(fenced):
@@ -112,7 +113,7 @@ def test_a_name_that_no_directory_can_have_fails_the_listing(name):
         def aliases(self, at, index):
             yield name, None
 
-    view = guarded(Odd(Zone("UTC")), View, NAME)
+    view = guarded(Odd(Zone("UTC")), View, Calls(NAME, 30))
     with pytest.raises(PluginFailed, match="it calls something"):
         view.subdirectories((), None)
     with pytest.raises(PluginFailed, match="it calls something"):
@@ -133,9 +134,34 @@ def test_a_file_without_a_proper_name_is_not_there_and_one_without_a_size_can_be
         def size(self, item, waiter):
             raise OverflowError("too long")
 
-    file = guarded(Odd(), ItemFile, NAME)
+    file = guarded(Odd(), ItemFile, Calls(NAME, 30))
     assert file.filename(record("a", 1).item) is None
     assert file.size(record("a", 1).item, Waiter(5)) > 0
+
+
+def test_a_file_that_has_said_its_name_and_fails_now_is_still_there():
+    class Odd(TextFile):
+        name = "odd.txt"
+        fails = several = False
+
+        def __init__(self):
+            pass
+
+        def filename(self, item):
+            if self.fails:
+                raise SystemExit
+            return f"{item.key}.txt" if self.several else self.name
+
+    first, second = record("a", 1).item, record("b", 2).item
+    for several, names in ((False, ["odd.txt", "odd.txt"]), (True, ["a.txt", None])):
+        plugin = Odd()
+        plugin.several = several
+        file = guarded(plugin, ItemFile, Calls(NAME, 30))
+        assert file.filename(first) == names[0]
+        if several:
+            file.filename(record("c", 3).item)
+        plugin.fails = True
+        assert [file.filename(first), file.filename(second)] == names
 
 
 def test_a_view_that_fails_in_the_middle_of_a_listing_fails_the_listing():
@@ -144,7 +170,7 @@ def test_a_view_that_fails_in_the_middle_of_a_listing_fails_the_listing():
             yield from ()
             raise RuntimeError("lost")
 
-    view = guarded(Odd(Zone("UTC")), View, NAME)
+    view = guarded(Odd(Zone("UTC")), View, Calls(NAME, 30))
     with pytest.raises(PluginFailed, match="lost"):
         list(view.items((), None))
 

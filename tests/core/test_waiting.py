@@ -3,8 +3,8 @@ from concurrent.futures import Future
 
 import pytest
 
-from histfs.core.errors import DeadlineExceeded, Interrupted, Unreachable
-from histfs.core.waiting import Waiter
+from histfs.core.errors import DeadlineExceeded, Interrupted, TooManyWaiting, Unreachable
+from histfs.core.waiting import Waiter, WaitLimit
 
 
 def done(value: object) -> Future:
@@ -158,3 +158,29 @@ def test_a_longer_patience_does_not_outlast_the_call():
 
 def test_what_remains_is_never_less_than_nothing():
     assert Waiter(-5).remaining() == 0
+
+
+def test_a_call_that_would_have_to_wait_fails_at_once_when_as_many_wait_as_may():
+    limit = WaitLimit(1)
+    first, second = Waiter(60, limit=limit), Waiter(60, limit=limit)
+    condition = threading.Condition()
+    with first.waiting():
+        with pytest.raises(TooManyWaiting):
+            second.result(Future())
+        with pytest.raises(TooManyWaiting):
+            second.at_most(5).result(Future())
+        with condition, pytest.raises(TooManyWaiting):
+            second.until(condition, lambda: False)
+        # What needs no wait needs no place.
+        assert second.result(done("it")) == "it"
+        with condition:
+            second.until(condition, lambda: True)
+    with second.waiting(), pytest.raises(TooManyWaiting):
+        first.result(Future())
+
+
+def test_a_wait_that_ends_badly_gives_its_place_back():
+    limit = WaitLimit(1)
+    for _ in range(2):
+        with pytest.raises(DeadlineExceeded):
+            Waiter(0, limit=limit).result(Future())

@@ -143,11 +143,13 @@ LEFT_OUT = [
     "the source nothing of broken 0.1 is left out: NoneType is no source: it has no traits",
     "the source traitless of broken 0.1 is left out: object is no source: it has no traits",
     "the source unmade of broken 0.1 is left out: OSError: the disk is on fire",
+    "the source exits of broken 0.1 is left out: SystemExit: no more",
     "the source viewless of broken 0.1 is left out: Viewless is no source: it has no list",
     "the source lost of broken 0.1 is left out: there is no view 'by-nothing': choose of ",
     "the source by-fault is left out: there is a view in the folder by-fault",
     "the view by-voice of broken 0.1 is left out: histfs ",
     "the view by-import of broken 0.1 is left out: ModuleNotFoundError: No module named 'a_module",
+    "the view by-interrupt of broken 0.1 is left out: KeyboardInterrupt",
     "the view by-typo of broken 0.1 is left out: AttributeError: module 'broken' has no attribute",
     "the view by-half of broken 0.1 is left out: ByHalf is no view: it has no depth",
     "the view by-slash of broken 0.1 is left out: no folder can be called 'by/slash'",
@@ -163,14 +165,17 @@ def test_what_is_broken_is_told_once_and_the_rest_goes_on(install, server, tmp_p
     env = {"PYTHONPATH": str(install("broken"))}
     with mounted(server, tmp_path, binding, env=env) as mount:
         assert below(mount.path) == [
-            "by-date", "by-fault", "by-source", "by-voice", "conversations",
+            "by-date", "by-exit", "by-fault", "by-source", "by-voice", "conversations",
         ]  # fmt: skip
         assert len(mount.items()) == len(mount.items("by-voice")) == 12
         assert code_of(os.listdir, mount.path / "by-fault") == "EIO"
+        assert code_of(os.listdir, mount.path / "by-exit") == "EIO"
         item = mount.items()[0]
-        assert below(item) == ["audio.mp3", "faulty.txt", "meta.json", "text.txt"]
+        assert below(item) == ["audio.mp3", "exiting.txt", "faulty.txt", "meta.json", "text.txt"]
         assert (item / "faulty.txt").stat().st_size > 0
         assert code_of((item / "faulty.txt").read_bytes) == "EIO"
+        assert (item / "exiting.txt").stat().st_size > 0
+        assert code_of((item / "exiting.txt").read_bytes) == "EIO"
         assert len((item / "audio.mp3").read_bytes()) > 1000
         shutil.rmtree(item)
         assert len(mount.items()) == 11

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from histfs.core.foreign import Calls
 from histfs.core.guard import guarded
 from histfs.core.source import SPAN, Source
 from histfs.simulator import Settings, Simulator
@@ -48,9 +49,9 @@ WRAPPERS = {
     "spanned, with attachments": lambda: Spanned(attaching()),
     "patient": lambda: Patient(attaching(), 10),
     "watched": lambda: Watched(attaching()),
-    "fenced": lambda: guarded(attaching(), Source, "the source memory"),
+    "fenced": lambda: guarded(attaching(), Source, Calls("the source memory", 30)),
     "of another package, as it was": lambda: guarded(
-        MemorySource(records()), Source, "the source memory"
+        MemorySource(records()), Source, Calls("the source memory", 30)
     ),
 }
 

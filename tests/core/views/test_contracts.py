@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from histfs.core.foreign import Calls
 from histfs.core.guard import guarded
 from histfs.core.views import (
     ByAgent,
@@ -58,4 +59,4 @@ class TestSearch(ViewContract):
 class TestFenced(ViewContract):
     @pytest.fixture
     def make(self):
-        return lambda zone: guarded(ByDay(zone), View, "the view by-day")
+        return lambda zone: guarded(ByDay(zone), View, Calls("the view by-day", 30))

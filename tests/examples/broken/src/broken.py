@@ -15,6 +15,10 @@ def nothing(account):
     return None
 
 
+def exits(account):
+    raise SystemExit("no more")
+
+
 def traitless(account):
     return object()
 
@@ -57,6 +61,15 @@ class ByFault(ByRule):
         raise ZeroDivisionError("no rule")
 
 
+class ByExit(ByRule):
+    """A view whose rule ends the process, if it may."""
+
+    name = "by-exit"
+
+    def directory(self, item, index):
+        raise SystemExit("no rule")
+
+
 class ByHalf:
     """A view that lacks nearly all that a view has."""
 
@@ -82,6 +95,18 @@ class FaultyFile(Rendered):
 
     def render(self, details):
         raise ZeroDivisionError("no bytes")
+
+
+class ExitingFile(FaultyFile):
+    """A file that raises what ends a process."""
+
+    name = "exiting.txt"
+
+    def size(self, item, waiter):
+        raise SystemExit("no size")
+
+    def render(self, details):
+        raise KeyboardInterrupt
 
 
 class NamelessFile(FaultyFile):

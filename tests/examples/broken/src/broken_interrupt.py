@@ -1,0 +1,3 @@
+"""A module that raises what a user's Ctrl-C does."""
+
+raise KeyboardInterrupt

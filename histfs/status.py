@@ -25,6 +25,10 @@ class NoStatus(HistfsError):
     """A mount does not say how it is; the message says why."""
 
 
+class Unanswered(NoStatus):
+    """A mount does not answer: its process has died, or stands still."""
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """Whose history it is.

@@ -26,17 +26,15 @@ from histfs.fuse import binding
 from histfs.fuse.mountpoint import (
     check_device,
     check_mountpoint,
-    has_died,
     is_histfs,
     mounted_histfs,
-    said_of_dead,
 )
 from histfs.mounting import account_path
 from histfs.mounting.accounts import refuse_strangers
 from histfs.settings import Settings
 from histfs.sources.elevenlabs import Conversations, History
 from histfs.sources.elevenlabs.http import Http
-from histfs.status import NoStatus, SourceStatus, Status
+from histfs.status import NoStatus, SourceStatus, Status, Unanswered
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -195,17 +193,20 @@ def mounts() -> Iterator[Finding]:
     if not paths:
         yield Finding("mounts", "ok", "no histfs is mounted")
     for path in paths:
-        if has_died(path):
-            yield Finding("mounts", "warn", said_of_dead(path))
-        else:
-            yield from _served(path)
+        yield from _served(path)
 
 
 def _served(path: Path) -> Iterator[Finding]:
     """Say whether the listings of a mount are up to date."""
     outages = []
-    with contextlib.suppress(NoStatus):  # another user's, or another version's
+    try:
         status = read_status(path)
+    except Unanswered as error:
+        yield Finding("mounts", "warn", str(error))
+        return
+    except NoStatus:  # another user's, or another version's
+        pass
+    else:
         for account in (status, *status.others):
             sources: list[Status | SourceStatus] = [account, *account.sources.values()]
             outages += [source.outage for source in sources if source.outage is not None]

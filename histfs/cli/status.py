@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import click
@@ -12,8 +16,10 @@ from histfs.core.forest import STATUS_NAME
 from histfs.core.printable import shown
 from histfs.core.times import Zone
 from histfs.fuse.mountpoint import check_histfs, is_dead, mounted_histfs, said_of_dead
-from histfs.status import NoStatus, Status
+from histfs.status import NoStatus, Status, Unanswered
 
+#: Seconds in which a mount has to answer.
+_PATIENCE = 5.0
 #: What is read of a status at the most: whoever mounts something calls it what he likes.
 _LARGEST = 1 << 20
 
@@ -50,22 +56,58 @@ def read_status(path: Path) -> Status:
     """Read the status of the histfs that is mounted on a path.
 
     Raises:
-        NoStatus: it has none, or doesn't answer.
+        Unanswered: it has died, or its process stands still.
+        NoStatus: it has none, or it can't be read.
     """
     named = shown(str(path))
     try:
-        with (path / STATUS_NAME).open("rb") as file:
-            return Status.from_json(file.read(_LARGEST))
+        return Status.from_json(_content(path / STATUS_NAME))
+    except subprocess.TimeoutExpired:
+        raise Unanswered(
+            f"{named} does not answer within {_PATIENCE:.0f} seconds: if its process stands still,"
+            f" end that, then run histfs umount {named}"
+        ) from None
     except FileNotFoundError:
         raise NoStatus(f"{named} has no status: it is of another version of histfs") from None
     except OSError as error:
         if is_dead(error):
-            raise NoStatus(said_of_dead(Path(named))) from None
+            raise Unanswered(said_of_dead(Path(named))) from None
         raise NoStatus(f"the status of {named} can't be read: {error.strerror}") from None
     except ValueError:
         raise NoStatus(
             f"the status of {named} can't be understood: it is of another version of histfs"
         ) from None
+
+
+def _content(path: Path) -> bytes:
+    """Read a file of a mount, in a process of its own: the call can't be ended while it waits.
+
+    Raises:
+        subprocess.TimeoutExpired: the mount does not answer.
+        OSError: the file can't be read.
+    """
+    reader = subprocess.Popen(  # noqa: S603 - a fixed command, and a path of the table of mounts
+        ["head", "-c", str(_LARGEST), "--", path],  # noqa: S607 - of the system, wherever it is
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    try:
+        content, said = reader.communicate(timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        reader.kill()
+        # It ends when the kernel lets it; this process must not wait for that.
+        reader.returncode = -signal.SIGKILL
+        for pipe in (reader.stdout, reader.stderr):
+            if pipe is not None:
+                pipe.close()
+        raise
+    if reader.returncode:
+        words = os.fsdecode(said).strip().rpartition(": ")[2]
+        number = next((each for each in errno.errorcode if os.strerror(each) == words), errno.EIO)
+        raise OSError(number, os.strerror(number))
+    return content
 
 
 def _print(found: Status, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import stat
 from functools import partial
 
@@ -118,6 +119,23 @@ def test_a_mount_whose_process_has_died_comes_with_what_to_do(simulator, tmp_pat
         done = run("status", mount.path)
     assert done.status == 69
     assert f"histfs umount {mount.path}" in done.line
+
+
+@pytest.mark.fuse
+@pytest.mark.parametrize("binding", ["mfusepy"], indirect=True)
+def test_a_mount_whose_process_stands_still_does_not_hold_up_the_others(
+    simulator, tmp_path, binding, run, monkeypatch
+):
+    monkeypatch.setattr("histfs.cli.status._PATIENCE", 0.5)
+    with mounted(simulator, tmp_path, binding) as mount:
+        mount.process.send_signal(signal.SIGSTOP)
+        try:
+            done = run("status", mount.path)
+            told = run("status")
+        finally:
+            mount.process.send_signal(signal.SIGCONT)
+    assert "does not answer within" in done.err
+    assert str(mount.path) in told.err
 
 
 # Several, and none

@@ -63,12 +63,16 @@ def serve(
         filesystems = [stack.enter_context(compose(account, tell)) for account in accounts]
         _contact(filesystems, tell)
         tree = _tree(filesystems, mountpoint)
+        settlers = [] if options.read_only else [each.settler() for each in filesystems]
 
         def started() -> None:
             binding.mounted()
             for filesystem in filesystems:
                 for collection in filesystem.collections:
                     collection.scanner.start()
+            for settler in filter(None, settlers):
+                settler.start()
+                stack.callback(settler.close)
             log.info("mounted on %s with %s", mountpoint, binding)
             ready()
 

@@ -50,33 +50,38 @@ class Evidence(NamedTuple):
 
     Attributes:
         got: whether it can be had by its id; None where that request failed.
-        listed: whether a list shows it; None where no list could be had.
+        listed: whether a list shows it; None where no list could be had, or would settle nothing.
+        missing: whether another request for the item was answered with 404.
+        error: why the request by its id failed; None where it didn't.
     """
 
     got: bool | None
     listed: bool | None
+    missing: bool = False
+    error: HistfsError | None = None
 
-    def verdict(self, missing: bool = False) -> Verdict:
-        """Weigh the answers.
-
-        Args:
-            missing: whether another request for the item was answered with 404.
-        """
+    @property
+    def verdict(self) -> Verdict:
+        """What the answers say together."""
         if self.got and self.listed:
             return Verdict.THERE
-        absent = self.got is False or (self.got is None and missing)
+        absent = self.got is False or (self.got is None and self.missing)
         return Verdict.GONE if absent and self.listed is False else Verdict.UNKNOWN
 
 
-def gather(source: Source, item_id: str, listed: Callable[[], bool]) -> Evidence:
+def gather(
+    source: Source, item_id: str, listed: Callable[[], bool], missing: bool = False
+) -> Evidence:
     """Ask the server about an item; a request that fails leaves its part of the evidence open.
 
     Args:
         source: has the item, or had it.
         item_id: the API's own id.
         listed: says whether a list shows the item; may raise `HistfsError`.
+        missing: whether another request for the item was answered with 404.
     """
-    got: bool | None
+    got: bool | None = None
+    failure = None
     try:
         source.get(item_id)
         got = True
@@ -84,12 +89,14 @@ def gather(source: Source, item_id: str, listed: Callable[[], bool]) -> Evidence
         got = False
     except HistfsError as error:
         log.info("whether item %s is there can't be asked: %s", item_id, error)
-        got = None
+        failure = error
+        if not missing:
+            return Evidence(None, None, error=error)  # no list would settle it
     try:
-        return Evidence(got, listed())
+        return Evidence(got, listed(), missing, failure)
     except HistfsError as error:
         log.info("whether item %s is listed can't be told: %s", item_id, error)
-        return Evidence(got, None)
+        return Evidence(got, None, missing, failure)
 
 
 def is_listed(

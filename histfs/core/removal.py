@@ -297,7 +297,7 @@ class Removal:
         def listed() -> bool:
             return is_listed(self._index, item.key, item.date, after=now, doubted=item)
 
-        return gather(self._source, item.id, listed).verdict(missing)
+        return gather(self._source, item.id, listed, missing).verdict
 
     def _show(self, item: Item) -> None:
         with self._lock:

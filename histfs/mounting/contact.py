@@ -22,6 +22,7 @@ from histfs.core.errors import (
     BadAnswer,
     CacheFailed,
     HistfsError,
+    Interrupted,
     KeyRefused,
     NoSpace,
     NotOffered,
@@ -36,7 +37,7 @@ PATIENCE = 5.0
 #: a list that the server had not.
 _AGAIN = 30.0
 #: Seconds after which a server that says for the first time that it has no such list is asked again.
-_CONFIRM = 2.0
+CONFIRM = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -88,10 +89,16 @@ class Contact:
             self._asked = True
 
     def ask(self, waiter: Waiter) -> None:
-        """Ask, where nothing is known yet; how it failed is remembered."""
+        """Ask, where nothing is known yet; how it failed is remembered.
+
+        Raises:
+            Interrupted: the wait was interrupted.
+        """
         if not self._known():
             try:
                 waiter.result(self._flights.fly("contact", self._request))
+            except Interrupted:
+                raise
             except HistfsError as error:
                 log.warning("the source can't be listed: %s", error)
                 self._failed(error)
@@ -102,7 +109,7 @@ class Contact:
     def meet(self, waiter: Waiter) -> None:
         """Ask, unless that was done; not for long."""
         if not self._asked:
-            self.ask(waiter.at_most(PATIENCE + _CONFIRM))
+            self.ask(waiter.at_most(PATIENCE + CONFIRM))
 
     def shown(self, waiter: Waiter) -> bool:
         """Say whether the source's folder is shown: what was shown once stays."""
@@ -148,8 +155,9 @@ class Contact:
             except NotOffered:
                 if self._lasts() or store.said_absent:
                     raise
-                self._sleep(_CONFIRM)
-                self._reader.read(ALWAYS).next()
+                self._sleep(CONFIRM)
+                # Another question: the failure of the same one would be remembered.
+                self._reader.read(ALWAYS, limit=self._reader.page).next()
         except NotOffered as error:
             if self._lasts():
                 raise BadAnswer(f"the server has had this list before, but: {error}") from error

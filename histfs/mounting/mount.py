@@ -18,7 +18,7 @@ from histfs.fuse import binding as fuse
 from histfs.fuse.callers import Crawlers
 from histfs.fuse.mountpoint import check_device, check_mountpoint
 from histfs.fuse.operations import Operations
-from histfs.mounting.contact import PATIENCE
+from histfs.mounting.contact import CONFIRM, PATIENCE
 from histfs.mounting.filesystem import Filesystem, compose
 from histfs.mounting.making import Tell
 from histfs.settings import Settings, default_trash
@@ -140,7 +140,7 @@ def _contact(filesystems: Sequence[Filesystem], tell: Tell) -> None:
                 raise
             tell(f"{filesystem.settings.profile}: {error}")
         for collection in filesystem.collections[1:]:
-            collection.contact.ask(Waiter(PATIENCE))
+            collection.contact.meet(Waiter(PATIENCE + CONFIRM))
 
 
 def _tree(filesystems: Sequence[Filesystem], mountpoint: Path) -> Folder:

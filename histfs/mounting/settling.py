@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from histfs.core.errors import HistfsError, SourceError
+from histfs.core.errors import OF_ALL, HistfsError, SourceError
 from histfs.core.index import Index
-from histfs.core.presence import Evidence, Verdict, gather, is_listed
+from histfs.core.presence import Verdict, gather, is_listed
 from histfs.core.source import Source
 from histfs.trash import Entry, Stored, Trash
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class Unanswered(SourceError):
-    """No request about an item was answered."""
+    """The server can't be asked about any item for the moment."""
 
 
 class Items(NamedTuple):
@@ -99,7 +99,7 @@ class Settler:
     def settle(self) -> Settled:
         """Decide about each copy that is old enough, as far as the server's answers tell.
 
-        It stops asking when nothing is answered any more.
+        It stops asking when the server can't be reached, or refuses the key or any more requests.
 
         Raises:
             TrashFailed: the trash can't be read.
@@ -142,7 +142,7 @@ class Settler:
         """Decide about one copy, and do with it what follows.
 
         Raises:
-            Unanswered: the server answers nothing.
+            Unanswered: the server can't be asked.
             TrashFailed: the trash can't be written.
         """
         if self._clock() - entry.archived < GRACE:
@@ -171,6 +171,6 @@ class Settler:
             return is_listed(items.index, entry.key, entry.date, after=entry.archived + GRACE)
 
         evidence = gather(items.source, entry.id, listed)
-        if evidence == Evidence(None, None):
-            raise Unanswered(f"nothing is answered about item {entry.key}")
-        return evidence.verdict()
+        if isinstance(evidence.error, OF_ALL):
+            raise Unanswered(str(evidence.error)) from evidence.error
+        return evidence.verdict

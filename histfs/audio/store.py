@@ -166,8 +166,13 @@ class CachedAudio:
             # What is no audio is removed, and with it goes what was known of it.
             self._on_disk(item)
             void = self._learnt.get(item.key, 0) is None
+            coming = self._under_way(item, wanted=True)
         was = None if void else self._fingerprint(item.key)
         self.reading(item, waiter)
+        if (was is None or was.sha256 is None) and coming is not None:
+            with contextlib.suppress(GivenUp):
+                coming.wait_for_end(waiter)
+                was = self._fingerprint(item.key)
         if was is None or was.sha256 is None:
             was = self._renew(item, waiter)
         why = ""

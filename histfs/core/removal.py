@@ -93,6 +93,7 @@ class Removal:
         archive: Archive,
         flights: Flights,
         clock: Callable[[], float] = time.monotonic,
+        *,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._source = source

@@ -36,7 +36,7 @@ PATIENCE = 5.0
 #: Seconds after which a refused key is tried again, as its permissions may have been changed, and
 #: a list that the server had not.
 _AGAIN = 30.0
-#: Seconds after which a server that says for the first time that it has no such list is asked again.
+#: Seconds after which a server that says that it has no such list is asked for the second time.
 CONFIRM = 2.0
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import responses
 
 from histfs.catalog.paging import Paging
 from histfs.core.account import Account

@@ -324,9 +324,7 @@ def _adapted(source: Source, settings: Settings, shared: Shared) -> Source:
     return patient if SPAN in source.traits.filters else Spanned(patient)
 
 
-def _archive(
-    settings: Settings, files: Sequence[ItemFile], shared: Shared, source: str
-) -> Archive:
+def _archive(settings: Settings, files: Sequence[ItemFile], shared: Shared, source: str) -> Archive:
     """Make what keeps what is deleted."""
 
     def name_of(item: Item) -> str:

@@ -16,6 +16,7 @@ from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 
+ITEM = "/v1/history/"
 CODES = [int(status) for status in HTTPStatus if 400 <= status < 500]
 REFUSALS = {401: "EACCES", 403: "EACCES", 429: "EAGAIN"}
 
@@ -42,9 +43,7 @@ def entries(stage, item_id):
 
 
 def answered(stage, status, done, *others):
-    return stage.failing(
-        Fault("DELETE", "status", status=status, perform=done, count=1), *others
-    )
+    return stage.failing(Fault("DELETE", "status", status=status, perform=done, count=1), *others)
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -88,13 +87,31 @@ def test_while_it_can_not_be_known_the_copy_is_kept_and_said_to_be_undecided(
     assert (item in item.parent.iterdir()) == (not done)
 
 
-@pytest.mark.parametrize("done", [False, True], ids=["not done", "done"])
-def test_a_copy_that_a_killed_mount_left_is_decided_about_by_the_next_one(tmp_path, binding, done):
-    with staged(tmp_path, binding) as stage:
+def refused(done):
+    return Fault("DELETE", "status", status=409, perform=done)
+
+
+@pytest.mark.parametrize(
+    ("done", "faults", "reached"),
+    [
+        (False, [Fault("DELETE", "hang")], DELETE),
+        (True, [Fault("DELETE", "hang", at_byte=5)], DELETE),
+        (False, [refused(False), Fault(f"GET {ITEM}", "hang")], f"GET {ITEM}{{id}}"),
+        (True, [refused(True), Fault(f"GET {ITEM}", "hang")], f"GET {ITEM}{{id}}"),
+        (False, [refused(False), Fault("GET /v1/history$", "hang")], "GET /v1/history"),
+        (True, [refused(True), Fault("GET /v1/history$", "hang")], "GET /v1/history"),
+    ],
+    ids=["sent", "done", "asking", "done, asking", "listing", "done, listing"],
+)
+def test_a_copy_that_a_killed_mount_left_is_decided_about_by_the_next_one(
+    tmp_path, binding, done, faults, reached
+):
+    with staged(tmp_path, binding, "--listing-ttl", "60") as stage:
         item, audio = fetched_item(stage)
-        stage.simulator.faults.add(Fault("DELETE", "hang", at_byte=5 if done else None))
+        stage.simulator.counts.reset()
+        stage.simulator.faults.add(*faults)
         with subprocess.Popen(["rm", "-r", item], stderr=subprocess.DEVNULL) as user:
-            eventually(lambda: stage.simulator.counts[DELETE])
+            eventually(lambda: stage.simulator.counts[DELETE] and stage.simulator.counts[reached])
             stage.mount.kill()
             assert user.wait(20) != 0
         stage.simulator.faults.clear()

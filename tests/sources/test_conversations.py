@@ -392,9 +392,7 @@ def test_a_delete_is_one_request(conversations, answers, body):
     ],
     ids=str,
 )
-def test_an_answer_that_does_not_say_that_it_is_deleted_is_an_error(
-    conversations, answers, answer
-):
+def test_an_answer_that_does_not_say_that_it_is_deleted_is_an_error(conversations, answers, answer):
     answers.delete(ITEM, **answer)
     with pytest.raises(SourceError):
         conversations.delete("a")

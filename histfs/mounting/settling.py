@@ -39,11 +39,11 @@ class Items(NamedTuple):
 
     Attributes:
         source: has them.
-        index: lists them.
+        catalog: lists them.
     """
 
     source: Source
-    index: Index
+    catalog: Index
 
 
 class Settled(NamedTuple):
@@ -168,7 +168,7 @@ class Settler:
 
     def _ask(self, items: Items, entry: Entry) -> Verdict:
         def listed() -> bool:
-            return is_listed(items.index, entry.key, entry.date, after=entry.archived + GRACE)
+            return is_listed(items.catalog, entry.key, entry.date, after=entry.archived + GRACE)
 
         evidence = gather(items.source, entry.id, listed)
         if isinstance(evidence.error, OF_ALL):

@@ -24,7 +24,7 @@ from histfs.audio.endings import Endings
 from histfs.audio.files import Descriptor, translated
 from histfs.audio.schedule import Schedule
 from histfs.audio.shelf import Clips
-from histfs.audio.verify import Kind, beginning, check, refused_as
+from histfs.audio.verify import Kind, beginning, check, digest, refused_as
 from histfs.core.audio import Fingerprint, Following
 from histfs.core.audio_format import is_raw
 from histfs.core.errors import BadAnswer, HistfsError, Missing, NotForCrawlers, SourceError
@@ -156,7 +156,8 @@ class CachedAudio:
         """Have the whole of a clip on the disk, as it was when it first came from the server.
 
         Its bytes are compared, as it may be about to become the last copy: a disk that forgets, or
-        a server that sends something else by now, would only be found out by who reads it.
+        a server that sends something else by now, would only be found out by who reads it. A clip
+        whose checksum is not known is fetched anew: what is on the disk proves nothing.
 
         Raises:
             BadAnswer: the server sends something else by now.
@@ -165,8 +166,15 @@ class CachedAudio:
             # What is no audio is removed, and with it goes what was known of it.
             self._on_disk(item)
             void = self._learnt.get(item.key, 0) is None
+            coming = self._under_way(item, wanted=True)
         was = None if void else self._fingerprint(item.key)
         self.reading(item, waiter)
+        if (was is None or was.sha256 is None) and coming is not None:
+            with contextlib.suppress(GivenUp):
+                coming.wait_for_end(waiter)
+                was = self._fingerprint(item.key)
+        if was is None or was.sha256 is None:
+            was = self._renew(item, waiter)
         why = ""
         for _ in range(_COPIES):
             self.fetch(item, waiter)
@@ -178,6 +186,40 @@ class CachedAudio:
             # What came has taken its place: whoever tries again must not compare with that.
             self._learn(item.key, was.size, was.sha256)
         raise BadAnswer(f"the audio is not what it was: {why}")
+
+    def _renew(self, item: Item, waiter: Waiter) -> Fingerprint | None:
+        """Fetch a clip, whether it is on the disk or not; twice where it is not what was there.
+
+        Until it has come whole, what was there stays.
+
+        Returns:
+            What came first; None where the catalog could not keep that.
+
+        Raises:
+            As `fetch`.
+        """
+        before = digest(self.disk, item.key)
+        self._fetch_anew(item, waiter)
+        came = self._fingerprint(item.key)
+        if before is not None and before != came:
+            log.warning(
+                "the cached audio of %s is not what the server sends, and no checksum of it is"
+                " known: fetching it once more",
+                item.key,
+            )
+            self._fetch_anew(item, waiter)
+        return came
+
+    def _fetch_anew(self, item: Item, waiter: Waiter) -> None:
+        """Fetch a clip, whether it is on the disk or not."""
+        while True:
+            with self._lock:
+                download = self._under_way(item, wanted=True)
+                if download is None or download.has_come:
+                    download = self._begin(item, wanted=True)
+            with contextlib.suppress(GivenUp):
+                download.wait_for_end(waiter)
+                return
 
     def secure(self, item: Item, waiter: Waiter) -> None:
         """Fetch what those who have a clip open have yet to read: it is about to be deleted."""
@@ -244,27 +286,36 @@ class CachedAudio:
             wanted: whether somebody waits for it.
         """
         with self._lock:
-            download = self._downloads.get(item.key)
-            if download is not None and not download.ends_without:
-                if wanted:
-                    self._schedule.want(download)
+            download = self._under_way(item, wanted)
+            if download is not None:
                 return download
             # A download is put on disk before it leaves the table: here it is in one of them.
             found = self._on_disk(item)
-            if found is not None:
-                return found
-            download = Download(
-                item,
-                self._source,
-                self.disk,
-                recognized=lambda head: self._endings.found(item, head),
-                landed=lambda size, sha256: self._landed(item, size, sha256),
-                left=self._schedule.leave,
-                ended=lambda ended: self._ended(item, ended),
-            )
-            self._schedule.add(download, wanted)
-            self._downloads[item.key] = download
-            return download
+            return found if found is not None else self._begin(item, wanted)
+
+    def _under_way(self, item: Item, wanted: bool) -> Download | None:
+        """Return the download of a clip that is under way; called with `_lock` held."""
+        download = self._downloads.get(item.key)
+        if download is None or download.ends_without:
+            return None
+        if wanted:
+            self._schedule.want(download)
+        return download
+
+    def _begin(self, item: Item, wanted: bool) -> Download:
+        """Start a download; called with `_lock` held."""
+        download = Download(
+            item,
+            self._source,
+            self.disk,
+            recognized=lambda head: self._endings.found(item, head),
+            landed=lambda size, sha256: self._landed(item, size, sha256),
+            left=self._schedule.leave,
+            ended=lambda ended: self._ended(item, ended),
+        )
+        self._schedule.add(download, wanted)
+        self._downloads[item.key] = download
+        return download
 
     def reading(self, item: Item, waiter: Waiter) -> None:
         """Note that somebody begins to read a clip; the next ones are fetched."""

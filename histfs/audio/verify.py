@@ -116,6 +116,15 @@ def check(disk: Clips, key: str, known: Callable[[str], Fingerprint | None]) -> 
             return Verdict(key, kind, why + _remove(disk, key, why))
 
 
+def digest(disk: Clips, key: str) -> Fingerprint | None:
+    """Read one clip and return what it is; None where there is none, or it can't be read."""
+    with contextlib.suppress(OSError):
+        file = disk.look(key)
+        if file is not None and stat.S_ISREG(os.fstat(file.number).st_mode):
+            return _read(file)
+    return None
+
+
 def beginning(file: Descriptor) -> bytes:
     """Return the first bytes of a clip; none where they can't be read, as its reader will see."""
     with contextlib.suppress(OSError):

@@ -61,6 +61,10 @@ class CachedCatalog:
         """See to it that the newest item of each of some spans is known."""
         self._catalog.settle(spans, waiter)
 
+    def asked_after(self, span: Span, moment: float) -> bool:
+        """Say whether all of a span was asked for after a moment, in seconds since the epoch."""
+        return self._catalog.asked_after(span, moment)
+
     def complete(self, span: Span) -> bool:
         """Say whether all items of a span are known, fresh or not."""
         return self._kept(("complete", span), span, lambda: self._catalog.complete(span))

@@ -92,6 +92,10 @@ class Catalog:
         """See to it that the newest item of each of some spans is known."""
         self._refresher.settle(spans, waiter)
 
+    def asked_after(self, span: Span, moment: float) -> bool:
+        """Say whether all of a span was asked for after a moment, in seconds since the epoch."""
+        return self._refresher.asked_after(span, moment)
+
     def complete(self, span: Span) -> bool:
         """Say whether all items of a span are known, fresh or not."""
         return self._store.windows(span).cover(span)

@@ -126,6 +126,10 @@ class Refresher:
         if self._open(spans):
             self._wait_until(lambda: not self._open(spans), lambda: self._search(spans), waiter)
 
+    def asked_after(self, span: Span, moment: float) -> bool:
+        """Say whether all of a span was asked for after a moment, in seconds since the epoch."""
+        return self._store.windows(span).asked(moment, self._clock()).cover(span)
+
     def settled(self, span: Span) -> bool:
         """Say whether the newest item of a span is known, fresh or not, or that it has none."""
         newest = self._store.newest(span)

@@ -361,6 +361,24 @@ class Store:
         rows = self._files.rows("SELECT value FROM notes WHERE name = 'whole_read'")
         return next((float(value) for (value,) in rows), None)
 
+    @property
+    def folder_shown(self) -> bool:
+        """Whether a mount has ever shown the source's folder, or its list was ever had."""
+        return self._noted("folder_shown")
+
+    @folder_shown.setter
+    def folder_shown(self, shown: bool) -> None:
+        self._note("folder_shown", shown)
+
+    @property
+    def said_absent(self) -> bool:
+        """Whether the server has said twice that it has no such list."""
+        return self._noted("said_absent")
+
+    @said_absent.setter
+    def said_absent(self, absent: bool) -> None:
+        self._note("said_absent", absent)
+
     def _noted(self, name: str) -> bool:
         return bool(self._files.rows("SELECT 1 FROM notes WHERE name = ?", (name,)))
 

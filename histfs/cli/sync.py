@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from histfs.audio.fill import Filling
 from histfs.catalog.fetching import Fetcher
 from histfs.cli.display import Display, counted, displayed
 from histfs.cli.exits import warn
-from histfs.cli.options import account_options, account_settings
+from histfs.cli.options import account_options, account_settings, trash_option
 from histfs.core.attachments import named, part_of
 from histfs.core.errors import (
     OF_ALL,
@@ -58,6 +59,7 @@ log = logging.getLogger(__name__)
     is_flag=True,
     help="Fetch the clips and attachments, too: the newest, as many as fit.",
 )
+@trash_option
 @account_options
 def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Bring what is known of the history up to date, without a mount.
@@ -69,7 +71,7 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
       histfs sync                       # names, texts and metadata
       histfs sync --audio --audio-cache-size 50G
     """  # noqa: D301 - the control character is click's
-    settings = account_settings(given)
+    settings = replace(account_settings(given), trash=given["trash"].absolute())
     logs.start(foreground=False, debug=False, key=settings.key)
     with displayed() as display, compose(settings, warn, PATIENCE) as filesystem:
         collections = [each for each in filesystem.collections if ask_for_news(each, display)]
@@ -79,6 +81,7 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
             error for each in collections for error in fetch_details(each, settings, display)
         ]
         clips = _fetch_audio(filesystem, collections, settings, display) if audio else ()
+        _settle(filesystem, display)
         items = counted(sum(each.store.total() for each in collections), "item")
         cached = counted(filesystem.disk.count(), "clip")
         failed = [counted(len(clips), "clip")] * bool(clips)
@@ -89,6 +92,21 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
         raise _kind_of([*clips, *details])(
             f"{' and '.join(failed)} could not be fetched: {logs.log_file()} says why, and the"
             " next sync tries again"
+        )
+
+
+def _settle(filesystem: Filesystem, display: Display) -> None:
+    """Decide about copies in the trash whose items are not known to be deleted."""
+    settler = filesystem.settler()
+    if settler is None:
+        return
+    display.begin("Trash")
+    settled = settler.settle()
+    if any(settled):
+        display.end(
+            f"Trash, of the copies not known to be of deleted items: {settled.removed:,} removed,"
+            f" as the server has the item; {settled.deleted:,} of items that are deleted;"
+            f" {settled.undecided:,} still not known."
         )
 
 

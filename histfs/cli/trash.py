@@ -14,7 +14,7 @@ from histfs.cli.options import trash_options
 from histfs.core.printable import shown
 from histfs.core.times import Zone
 from histfs.settings import parse_duration
-from histfs.trash import Stored, Trash
+from histfs.trash import Entry, Stored, Trash
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, an object a line.")
 
@@ -41,8 +41,8 @@ def list_(as_json: bool, trash: Path) -> None:
         else:
             entry = stored.entry
             when = _time(entry.archived)
-            state = "" if entry.deleted is not None else "  (not known to be deleted)"
-            click.echo(shown(f"{when}  {entry.size:>12,}  {entry.id}  {entry.name}{state}"))
+            line = f"{when}  {entry.size:>12,}  {entry.id}  {entry.name}{_state(entry)}"
+            click.echo(shown(line))
 
 
 @trash.command()
@@ -88,11 +88,16 @@ def empty(older_than: str, trash: Path) -> None:
         if stored.archived <= latest:
             found.remove(stored)
             entry = stored.entry
-            name = stored.path.name if entry is None else f"{entry.id}  {entry.name}"
+            name = stored.path.name if entry is None else f"{entry.id}  {entry.name}{_state(entry)}"
             click.echo(shown(f"removed {name}"))
             count, size = count + 1, size + (stored.entry.size if stored.entry else 0)
     found.clean()
     click.echo(f"{counted(count, 'item')} removed, {counted(size, 'byte')}.")
+
+
+def _state(entry: Entry) -> str:
+    """Return what is to be said of an item that is not known to be deleted."""
+    return "" if entry.deleted is not None else "  (not known to be deleted)"
 
 
 def _to_json(stored: Stored) -> str:

@@ -17,6 +17,13 @@ class Copy(Protocol):
     def discard(self) -> None:
         """Remove the copy: the item was not deleted."""
 
+    def undecided(self) -> str:
+        """Keep the copy though it is not known whether the item is deleted.
+
+        Returns:
+            Where the copy is, in words for a log; empty where there is none.
+        """
+
 
 class Archive(Protocol):
     """Keeps copies of items."""
@@ -51,3 +58,7 @@ class NoArchive:
 
     def discard(self) -> None:
         """Nothing to remove."""
+
+    def undecided(self) -> str:
+        """Nothing to keep."""
+        return ""

@@ -16,6 +16,7 @@ HistfsError
 │   ├── NotReady                what is asked for is still being made
 │   ├── NoAudio                 an item that has none
 │   ├── NoAttachment            an attachment that the server has deleted, for certain
+│   ├── DeleteUnconfirmed       a DELETE of which it is not known whether it was done
 │   └── PluginFailed            a source, a view or a file of another package has a fault
 ├── NotComplete                 what was asked for is not completely known yet
 ├── DeadlineExceeded            the call's time is over
@@ -141,6 +142,10 @@ class NoAttachment(SourceError):
 
     Like other failures it is an I/O error for whoever reads the file: the transcript names it.
     """
+
+
+class DeleteUnconfirmed(SourceError):
+    """An item may have been deleted or not: the server's answers don't settle it."""
 
 
 class PluginFailed(SourceError):

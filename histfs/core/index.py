@@ -74,6 +74,9 @@ class Index(Protocol):
             As `ensure`.
         """
 
+    def asked_after(self, span: Span, moment: float) -> bool:
+        """Say whether all of a span was asked for after a moment, in seconds since the epoch."""
+
     def complete(self, span: Span) -> bool:
         """Say whether all items of a span are known, fresh or not."""
 

@@ -24,11 +24,12 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from histfs.core.archive import Archive
+from histfs.core.archive import Archive, Copy
 from histfs.core.errors import (
     BadAnswer,
     CacheFailed,
     DeadlineExceeded,
+    DeleteUnconfirmed,
     HistfsError,
     Interrupted,
     KeyRefused,
@@ -36,6 +37,7 @@ from histfs.core.errors import (
     NoAudio,
     NoSpace,
     NotArchived,
+    NotReady,
     RateLimited,
     Rejected,
 )
@@ -43,17 +45,16 @@ from histfs.core.files import ItemFile
 from histfs.core.flights import Flights
 from histfs.core.index import Index
 from histfs.core.item import Item
+from histfs.core.presence import Verdict, gather, is_listed
 from histfs.core.source import Source
-from histfs.core.times import Span
 from histfs.core.waiting import Waiter
 
 #: Seconds for which a deleted item's paths go on resolving.
 LINGER = 120.0
 
-#: Answers that say for certain that nothing was deleted; after any other it may have been.
-_REFUSALS = (KeyRefused, RateLimited, Rejected)
-#: Seconds in which a list has to say whether an item is there.
-_CONFIRMING = 30.0
+#: Answers with a 4xx status: the server works on the request no more. After any other failure it
+#: may still delete the item, though it has it when it is asked.
+_ANSWERED = (KeyRefused, Missing, NotReady, RateLimited, Rejected)
 _NOTHING: frozenset[str] = frozenset()
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ class Removal:
         archive: keeps a copy of each item that is deleted.
         flights: runs the DELETE; one flight for an item, whoever asks.
         clock: seconds, monotonic.
+        wall_clock: seconds since the epoch.
     """
 
     def __init__(
@@ -91,12 +93,15 @@ class Removal:
         archive: Archive,
         flights: Flights,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._source = source
         self._index = index
         self._archive = archive
         self._flights = flights
         self._clock = clock
+        self._wall_clock = wall_clock
         self._lock = threading.Lock()
         self._hidden: dict[str, set[str]] = {}
         self._deleted: dict[str, _Deleted] = {}
@@ -138,6 +143,7 @@ class Removal:
 
         Raises:
             NotArchived: it can't be copied; nothing was sent.
+            DeleteUnconfirmed: whether it is deleted is not known; the archive keeps the copy.
             SourceError: the source did not delete it.
             Interrupted, DeadlineExceeded: the wait ended first.
         """
@@ -220,7 +226,7 @@ class Removal:
         try:
             if missing is None:
                 self._archive_and_delete(item)
-            elif not self._gone_elsewhere(item):
+            elif self._verdict(item, missing=True) is not Verdict.GONE:
                 raise _not_archived(item, missing) from missing
         except BaseException:
             self._show(item)
@@ -234,27 +240,65 @@ class Removal:
             raise _not_archived(item, error) from error
         try:
             self._source.delete(item.id)
-        except Missing as error:
-            if not self._gone_elsewhere(item):
-                copy.discard()
-                raise BadAnswer(f"the server lists item {item.key}, but: {error}") from error
-        except _REFUSALS:
-            copy.discard()
+        except HistfsError as error:
+            self._conclude(item, copy, error)
+        except BaseException:
+            copy.undecided()
             raise
-        copy.deleted()
+        else:
+            copy.deleted()
 
-    def _gone_elsewhere(self, item: Item) -> bool:
-        """Say whether the source lists an item no more.
+    def _conclude(self, item: Item, copy: Copy, error: HistfsError) -> None:
+        """Find out what became of an item whose DELETE was not answered with success.
 
-        That it says of one item that it is not there is not enough: so does a server that has lost
-        its way of every item.
+        The copy goes only where the server has done with the request, and has the item.
+
+        Args:
+            item: what was to be deleted.
+            copy: of the item.
+            error: what the DELETE was answered with.
+
+        Raises:
+            DeleteUnconfirmed: whether it is deleted is not known.
+            HistfsError: it is not deleted.
         """
-        self._index.doubt(item)
-        self._index.ensure(Span(item.date, item.date + 1), Waiter(_CONFIRMING))
-        if self._index.find(item.key, item.date) is not None:
-            return False
-        log.info("item %s was deleted elsewhere already", item.key)
-        return True
+        verdict = self._verdict(item, missing=isinstance(error, Missing))
+        if verdict is Verdict.GONE:
+            log.info("item %s is deleted, though its DELETE failed: %s", item.key, error)
+            copy.deleted()
+            return
+        if verdict is Verdict.THERE and isinstance(error, _ANSWERED):
+            copy.discard()
+        else:
+            place = copy.undecided()
+            log.warning(
+                "whether item %s is deleted is not known (%s): %s",
+                item.key,
+                error,
+                f"a copy of it is in {place}" if place else "there is no copy of it",
+            )
+        if verdict is not Verdict.THERE:
+            raise DeleteUnconfirmed(
+                f"whether item {item.key} is deleted is not known: {error}"
+            ) from error
+        if isinstance(error, (Missing, NoAudio)):
+            # `rm -f` takes their errno for success.
+            raise BadAnswer(f"the server has item {item.key}, but: {error}") from error
+        raise error
+
+    def _verdict(self, item: Item, *, missing: bool) -> Verdict:
+        """Ask the server whether it has an item, by its id and by a new list.
+
+        Args:
+            item: the item.
+            missing: whether the server has just answered with 404 to another request for it.
+        """
+        now = self._wall_clock()
+
+        def listed() -> bool:
+            return is_listed(self._index, item.key, item.date, after=now, doubted=item)
+
+        return gather(self._source, item.id, listed, missing).verdict
 
     def _show(self, item: Item) -> None:
         with self._lock:

@@ -154,7 +154,11 @@ class Source(Protocol):
         """Return one item with all that there is of it; `Missing` when there is none."""
 
     def delete(self, item_id: str) -> None:
-        """Delete one item, with one request; `Missing` when there is none."""
+        """Delete one item, with one request; `Missing` when there is none.
+
+        Returns only when the answer says that the item is deleted. Whoever calls finds out what any
+        failure means for the item: it may be deleted all the same.
+        """
 
     def audio(self, item_id: str) -> AbstractContextManager[AudioStream]:
         """Open the audio of an item.

@@ -251,7 +251,7 @@ def open_collection(
     )
     library = Library(traits, catalog, audio)
     files, kept = make_files(traits, settings, library, shared.tell)
-    archive = _archive(settings, kept, shared.zone)
+    archive = _archive(settings, kept, shared, name)
     removal = Removal(source, catalog, archive, pool("delete", _DELETES))
     contact = Contact(reader, lists, time.monotonic)
     return Collection(
@@ -328,11 +328,11 @@ def _adapted(source: Source, settings: Settings, shared: Shared) -> Source:
     return patient if SPAN in source.traits.filters else Spanned(patient)
 
 
-def _archive(settings: Settings, files: Sequence[ItemFile], zone: Zone) -> Archive:
+def _archive(settings: Settings, files: Sequence[ItemFile], shared: Shared, source: str) -> Archive:
     """Make what keeps what is deleted."""
 
     def name_of(item: Item) -> str:
-        return item_name(item.date, item.slug, item.key, zone)
+        return item_name(item.date, item.slug, item.key, shared.zone)
 
     if settings.trash is None:
         return NoArchive()
@@ -343,6 +343,8 @@ def _archive(settings: Settings, files: Sequence[ItemFile], zone: Zone) -> Archi
         base_url=settings.base_url,
         profile=settings.profile,
         timeout=settings.timeout,
+        source=source,
+        account=shared.home.name,
     )
 
 

@@ -1,25 +1,43 @@
-"""Whether a source can be listed at all: the first answer decides what its folder looks like.
+"""Whether a source can be listed at all: the first answers decide what its folder looks like.
 
 A mount asks before it is there; without one a source is asked when somebody looks for its folder.
 
-Threads: any number at once; `_failure` is replaced whole, and `_asked` set once.
+A folder is hidden only when the server says that it has no such list, says so again a moment later,
+and the folder was never shown, nor the list ever had, with this catalog: a listing of the root
+without it looks complete, and a backup would lose the folder. A hidden one is asked for again from
+time to time.
+
+Threads: any number at once; `_failure` and `_hidden` are replaced whole, and `_asked` and
+`_lasting` set once.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 from histfs.catalog.reading import Reader
-from histfs.core.errors import HistfsError, KeyRefused, NotOffered
+from histfs.core.errors import (
+    BadAnswer,
+    CacheFailed,
+    HistfsError,
+    Interrupted,
+    KeyRefused,
+    NoSpace,
+    NotOffered,
+)
 from histfs.core.flights import Flights
 from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter
 
 #: Seconds in which a source has to say whether it can be listed, where that isn't all there is.
 PATIENCE = 5.0
-#: Seconds after which a refused key is tried again: its permissions may have been changed.
+#: Seconds after which a refused key is tried again, as its permissions may have been changed, and
+#: a list that the server had not.
 _AGAIN = 30.0
+#: Seconds after which a server that says that it has no such list is asked for the second time.
+CONFIRM = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +49,24 @@ class Contact:
         reader: asks it, and has the store.
         flights: run the request.
         clock: seconds, monotonic.
+        sleep: waits for so many seconds.
     """
 
-    def __init__(self, reader: Reader, flights: Flights, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        flights: Flights,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._reader = reader
         self._flights = flights
         self._clock = clock
+        self._sleep = sleep
         self._failure: tuple[float, HistfsError] | None = None
         self._asked = False
+        self._hidden = False
+        self._lasting = False
 
     def require(self) -> None:
         """Ask, which also tells whether the server and the key are good.
@@ -53,7 +81,7 @@ class Contact:
         try:
             self._request()
         except HistfsError as error:
-            self._failure = (self._clock(), error)
+            self._failed(error)
             raise
         else:
             self._failure = None
@@ -61,13 +89,19 @@ class Contact:
             self._asked = True
 
     def ask(self, waiter: Waiter) -> None:
-        """Ask, where nothing is known yet; how it failed is remembered."""
+        """Ask, where nothing is known yet; how it failed is remembered.
+
+        Raises:
+            Interrupted: the wait was interrupted.
+        """
         if not self._known():
             try:
                 waiter.result(self._flights.fly("contact", self._request))
+            except Interrupted:
+                raise
             except HistfsError as error:
                 log.warning("the source can't be listed: %s", error)
-                self._failure = (self._clock(), error)
+                self._failed(error)
             else:
                 self._failure = None
         self._asked = True
@@ -75,16 +109,20 @@ class Contact:
     def meet(self, waiter: Waiter) -> None:
         """Ask, unless that was done; not for long."""
         if not self._asked:
-            self.ask(waiter.at_most(PATIENCE))
+            self.ask(waiter.at_most(PATIENCE + CONFIRM))
 
     def shown(self, waiter: Waiter) -> bool:
-        """Say whether there is such a source: a server that has none says so.
-
-        Never of one that had something: a backup would lose it.
-        """
+        """Say whether the source's folder is shown: what was shown once stays."""
+        if self._lasts():
+            return True
         self.meet(waiter)
         failure = self._failure
-        return failure is None or not isinstance(failure[1], NotOffered) or self._known()
+        if self._hidden and failure is not None and self._clock() - failure[0] > _AGAIN:
+            self.ask(waiter.at_most(PATIENCE))
+        if self._hidden:
+            return False
+        self._last()
+        return True
 
     def check(self, waiter: Waiter) -> None:
         """See whether the source can be listed: a folder of which nothing is known isn't empty.
@@ -104,7 +142,49 @@ class Contact:
             raise failure[1].with_traceback(None)
 
     def _request(self) -> None:
-        self._reader.read(ALWAYS).next()
+        """Ask for the newest items; a server that has no such list is not believed at once.
+
+        Raises:
+            NotOffered: the server has said twice that it has none, and never had one.
+            SourceError, NoSpace, CacheFailed: it failed.
+        """
+        store = self._reader.store
+        try:
+            try:
+                self._reader.read(ALWAYS).next()
+            except NotOffered:
+                if self._lasts() or store.said_absent:
+                    raise
+                self._sleep(CONFIRM)
+                # Another question: the failure of the same one would be remembered.
+                self._reader.read(ALWAYS, limit=self._reader.page).next()
+        except NotOffered as error:
+            if self._lasts():
+                raise BadAnswer(f"the server has had this list before, but: {error}") from error
+            store.said_absent = True
+            raise
+        self._hidden = False
+        self._last()
+
+    def _failed(self, error: HistfsError) -> None:
+        """Remember how asking failed; what is hidden stays so until the list is had."""
+        self._hidden = self._hidden or (isinstance(error, NotOffered) and not self._lasts())
+        self._failure = (self._clock(), error)
+
+    def _lasts(self) -> bool:
+        """Say whether the folder is shown for good."""
+        if not self._lasting:
+            self._lasting = self._reader.store.folder_shown or self._known()
+        return self._lasting
+
+    def _last(self) -> None:
+        """Have the folder shown for good."""
+        if not self._lasting:
+            self._lasting = True
+            try:
+                self._reader.store.folder_shown = True
+            except (NoSpace, CacheFailed) as error:
+                log.warning("that a folder was shown can't be kept: %s", error)
 
     def _known(self) -> bool:
         return bool(self._reader.store.windows().spans())

@@ -18,11 +18,13 @@ from histfs.core.guard import left_out
 from histfs.core.limiter import Limiter
 from histfs.core.times import Zone
 from histfs.core.waiting import Waiter
-from histfs.mounting.accounts import account_dir
+from histfs.mounting.accounts import account_dir, account_path
 from histfs.mounting.collection import ROOT, Collection, Shared, open_collection
 from histfs.mounting.making import Tell
+from histfs.mounting.settling import Items, Settler
 from histfs.settings import OptionError, Settings
 from histfs.status import Account, Cache, Status
+from histfs.trash import Trash
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,14 @@ class Filesystem:
                 tree = collection.tree(self.settings, self.zone, born, here)
                 folders[collection.name] = Grafted(tree, collection.contact.shown)
         return Forest(root, folders, born=born, status=status, above=above)
+
+    def settler(self) -> Settler | None:
+        """Return what decides about undecided copies in the trash; None where there is no trash."""
+        if self.settings.trash is None:
+            return None
+        items = {each.name: Items(each.source, each.catalog) for each in self.collections}
+        account = account_path(self.settings).name
+        return Settler(Trash(self.settings.trash), account, self.settings.base_url, items)
 
     def meet(self, path: str, waiter: Waiter) -> None:
         """See to it that the newest items are known of the source that a path belongs to.

@@ -18,7 +18,7 @@ from histfs.fuse import binding as fuse
 from histfs.fuse.callers import Crawlers
 from histfs.fuse.mountpoint import check_device, check_mountpoint, detach_dead
 from histfs.fuse.operations import Operations
-from histfs.mounting.contact import PATIENCE
+from histfs.mounting.contact import CONFIRM, PATIENCE
 from histfs.mounting.filesystem import Filesystem, compose
 from histfs.mounting.making import Tell
 from histfs.settings import Settings, default_trash
@@ -63,12 +63,16 @@ def serve(
         filesystems = [stack.enter_context(compose(account, tell)) for account in accounts]
         _contact(filesystems, tell)
         tree = _tree(filesystems, mountpoint)
+        settlers = [] if options.read_only else [each.settler() for each in filesystems]
 
         def started() -> None:
             binding.mounted()
             for filesystem in filesystems:
                 for collection in filesystem.collections:
                     collection.scanner.start()
+            for settler in filter(None, settlers):
+                settler.start()
+                stack.callback(settler.close)
             log.info("mounted on %s with %s", mountpoint, binding)
             ready()
 
@@ -139,7 +143,7 @@ def _contact(filesystems: Sequence[Filesystem], tell: Tell) -> None:
                 raise
             tell(f"{filesystem.settings.profile}: {error}")
         for collection in filesystem.collections[1:]:
-            collection.contact.ask(Waiter(PATIENCE))
+            collection.contact.meet(Waiter(PATIENCE + CONFIRM))
 
 
 def _tree(filesystems: Sequence[Filesystem], mountpoint: Path) -> Folder:

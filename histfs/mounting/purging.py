@@ -21,9 +21,10 @@ from histfs.audio.shelf import Clips, Shelf
 from histfs.catalog.eraser import Eraser
 from histfs.catalog.store import Store
 from histfs.core.callers import same_caller
-from histfs.core.errors import BadAnswer, Missing, SourceError
+from histfs.core.errors import BadAnswer, DeleteUnconfirmed, Missing, SourceError
 from histfs.core.item import Details
 from histfs.core.names import key_of
+from histfs.core.presence import Verdict, gather
 from histfs.core.source import Query
 from histfs.core.times import Span
 from histfs.mounting.accounts import catalog_path, catalogs_below
@@ -224,14 +225,27 @@ def at_server(collection: Collection, target: Target, dates: Sequence[int]) -> I
 
 
 def _delete(collection: Collection, target: Target, dates: Sequence[int]) -> None:
-    """Delete an item at the server, with one request."""
+    """Delete an item at the server, with one request.
+
+    Raises:
+        SourceError: it is not known to be deleted.
+    """
+
+    def listed() -> bool:
+        return any(_is_listed(collection, target, date) for date in dates)
+
     try:
         collection.source.delete(target.id)
-    except Missing as error:
-        # A server that has lost its way says so of every item.
-        for date in dates:
-            if _is_listed(collection, target, date):
-                raise BadAnswer(f"the server lists it, but: {error}") from error
+    except SourceError as error:
+        missing = isinstance(error, Missing)
+        verdict = gather(collection.source, target.id, listed, missing).verdict
+        if verdict is Verdict.UNKNOWN:
+            why = f"whether it is deleted is not known: {error}"
+            raise DeleteUnconfirmed(why) from error
+        if verdict is Verdict.THERE:
+            if missing:
+                raise BadAnswer(f"the server has it, but: {error}") from error
+            raise
 
 
 def _is_listed(collection: Collection, target: Target, date: int) -> bool:

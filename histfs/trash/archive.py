@@ -34,6 +34,8 @@ class TrashArchive:
         name_of: returns the name of an item's directory.
         base_url: the server, as it is noted.
         profile: the account's name, as it is noted.
+        source: the name of the items' source, as it is noted.
+        account: what `Entry.account` is.
         timeout: seconds for which the bytes of one file are waited for.
         clock: seconds since the epoch.
     """
@@ -47,6 +49,8 @@ class TrashArchive:
         base_url: str,
         profile: str,
         timeout: float,
+        source: str = "",
+        account: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._trash = trash
@@ -54,6 +58,8 @@ class TrashArchive:
         self._name_of = name_of
         self._base_url = base_url
         self._profile = profile
+        self._source = source
+        self._account = account
         self._timeout = timeout
         self._clock = clock
         self._lock = threading.Lock()
@@ -79,16 +85,19 @@ class TrashArchive:
             base_url=self._base_url,
             profile=self._profile,
             files={},
+            source=self._source,
+            account=self._account,
         )
         with contextlib.ExitStack() as stack:
             contents = self._contents(item, stack)
             stored = self._trash.put(entry, contents)
+        release = self._trash.hold(stored)
         with self._lock:
             before = self._unsettled.get(item.key)
             self._unsettled[item.key] = stored
         if before is not None:
             self._remove(before)
-        return _Copy(self, item.key, stored)
+        return _Copy(self, item.key, stored, release)
 
     def settle(self, key: str, stored: Stored, deleted: bool) -> None:
         """Note what became of the item of a copy."""
@@ -131,18 +140,28 @@ class TrashArchive:
 class _Copy:
     """Implements `histfs.core.archive.Copy`."""
 
-    def __init__(self, archive: TrashArchive, key: str, stored: Stored) -> None:
+    def __init__(
+        self, archive: TrashArchive, key: str, stored: Stored, release: Callable[[], None]
+    ) -> None:
         self._archive = archive
         self._key = key
         self._stored = stored
+        self._release = release
 
     def deleted(self) -> None:
         """Note that it is the last one."""
         self._archive.settle(self._key, self._stored, deleted=True)
+        self._release()
 
     def discard(self) -> None:
         """Remove it."""
         self._archive.settle(self._key, self._stored, deleted=False)
+        self._release()
+
+    def undecided(self) -> str:
+        """Keep it, not known to be deleted, and return its directory."""
+        self._release()
+        return str(self._stored.path)
 
 
 def _chunks(file: OpenFile, timeout: float) -> Iterator[bytes]:

@@ -39,6 +39,9 @@ class Entry:
         base_url: the server.
         profile: the account's name on this machine.
         files: the item's files by name; those of a folder by its name, a slash and their own.
+        source: the name of the item's source; empty in entries of older versions.
+        account: identifies the server and the key: the name of the account's cache directory;
+            empty in entries of older versions.
     """
 
     id: str
@@ -50,6 +53,8 @@ class Entry:
     base_url: str
     profile: str
     files: Mapping[str, Kept]
+    source: str = ""
+    account: str = ""
 
     @property
     def size(self) -> int:

@@ -10,7 +10,8 @@ is complete. Directories have mode 0700 and files 0600, whatever the umask.
 
 Threads and processes: any number at once, without a lock of their own: an entry only ever comes and
 goes whole, by rename(2). Who makes one holds a lock (flock(2)) on it, so that nobody takes it for
-a leftover of a process that was killed.
+a leftover of a process that was killed; and so does who waits for the answer to the item's DELETE,
+so that no other process decides about the copy meanwhile.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -132,8 +133,39 @@ class Trash:
             work.rename(stored.path / ENTRY)
             _sync(stored.path)
 
-    def stored(self) -> Iterator[Stored]:
+    def hold(self, stored: Stored) -> Callable[[], None]:
+        """Lock an entry while its item is being deleted, so that `claimed` leaves it alone.
+
+        Returns:
+            What ends that. The end of the process ends it, too.
+
+        Raises:
+            TrashFailed: the entry can't be opened.
+        """
+        with self._failing("can't be used"), contextlib.ExitStack() as stack:
+            fcntl.flock(stack.enter_context(_opened(stored.path)), fcntl.LOCK_SH)
+            return stack.pop_all().close
+
+    @contextlib.contextmanager
+    def claimed(self, stored: Stored) -> Iterator[bool]:
+        """Lock an entry for whoever decides about it; lend whether that was possible.
+
+        It isn't while a process deletes the item, or another one decides, or when it is gone.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                number = stack.enter_context(_opened(stored.path))
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                yield False
+            else:
+                yield True
+
+    def stored(self, skip: Set[str] = frozenset()) -> Iterator[Stored]:
         """Yield what lies in the trash, in the order in which it was put there.
+
+        Args:
+            skip: names of entries that are left out.
 
         Raises:
             TrashFailed: the directory can't be read.
@@ -144,7 +176,7 @@ class Trash:
             except FileNotFoundError:
                 return
         for path in paths:
-            if not path.name.startswith(".") and path.is_dir():
+            if not path.name.startswith(".") and path.name not in skip and path.is_dir():
                 yield Stored(path, _read_entry(path))
 
     def find(self, wanted: str) -> Stored:

@@ -110,3 +110,7 @@ class FakeCopy(NamedTuple):
 
     def discard(self) -> None:
         self.archive.calls.append(("discard", self.item.key))
+
+    def undecided(self) -> str:
+        self.archive.calls.append(("undecided", self.item.key))
+        return "the trash"

@@ -23,6 +23,7 @@ ERRNO = {
     errors.NotReady: errno.EAGAIN,
     errors.NoAudio: errno.ENOENT,
     errors.NoAttachment: errno.EIO,
+    errors.DeleteUnconfirmed: errno.EIO,
     errors.PluginFailed: errno.EIO,
     errors.NotComplete: errno.EAGAIN,
     errors.DeadlineExceeded: errno.ETIMEDOUT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -114,3 +115,24 @@ def test_a_note_that_can_not_be_made_is_logged_and_the_copy_stays(archive, trash
     assert "not noted" in caplog.text
     assert kept(trash) == [None]
     caplog.clear()
+
+
+def test_an_undecided_copy_stays_says_where_it_is_and_can_be_decided_about(archive, trash):
+    copy = archive.keep(ITEM)
+    (stored,) = trash.stored()
+    with trash.claimed(stored) as claimed:
+        assert not claimed
+    assert copy.undecided() == str(stored.path)
+    assert kept(trash) == [None]
+    with trash.claimed(stored) as claimed:
+        assert claimed
+
+
+@pytest.mark.parametrize("name", ["deleted", "undecided"])
+def test_what_ends_a_delete_lets_go_of_its_copy(archive, trash, name):
+    before = len(os.listdir("/proc/self/fd"))
+    end(name)(archive)
+    (stored,) = trash.stored()
+    with trash.claimed(stored) as claimed:
+        assert claimed
+    assert len(os.listdir("/proc/self/fd")) == before

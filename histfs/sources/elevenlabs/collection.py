@@ -12,14 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from histfs.core.errors import (
-    BadAnswer,
-    Missing,
-    Rejected,
-    ServerFailed,
-    SourceError,
-    Unreachable,
-)
+from histfs.core.errors import BadAnswer, Rejected
 from histfs.core.item import Record
 from histfs.core.source import Page
 from histfs.sources.elevenlabs.http import Body, Http
@@ -108,29 +101,19 @@ class Collection:
     def delete(self, item_id: str, is_done: Callable[[Any], bool]) -> None:
         """Delete one item, with one request.
 
-        When the answer is lost, or comes from somebody in between, the item is asked for, which
-        tells whether it was deleted.
-
         Args:
             item_id: the item.
             is_done: says whether an answer means that it is deleted.
+
+        Raises:
+            SourceError: the answer does not say that it is deleted; it may be all the same.
         """
 
         def read(content: bytes) -> None:
             if not is_done(leniently(content)):
                 raise BadAnswer("the answer doesn't say that the item is deleted")
 
-        try:
-            self._http.json("DELETE", self._at(item_id), read)
-        except (Unreachable, ServerFailed, BadAnswer) as error:
-            try:
-                self.get(item_id)
-            except Missing:
-                return
-            except SourceError as unsettled:
-                # Not this one: that asking is refused says nothing of the delete.
-                raise error from unsettled
-            raise
+        self._http.json("DELETE", self._at(item_id), read)
 
     @contextmanager
     def audio(self, item_id: str) -> Iterator[Body]:

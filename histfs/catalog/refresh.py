@@ -32,7 +32,7 @@ from histfs.core.errors import (
     KeyRefused,
     NotComplete,
 )
-from histfs.core.flights import Flights
+from histfs.core.flights import OVERDUE, Flights
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
 
@@ -186,7 +186,8 @@ class Refresher:
         """Ask for a span; join whoever asks for more."""
         with self._lock:
             for flying, future in self._flying.items():
-                if flying.covers(span) and not future.done():
+                done = future.done() or self._flights.is_overdue(future)
+                if flying.covers(span) and not done:
                     return future
             asked = self._around(span)
             if asked is None:  # somebody else was faster
@@ -253,7 +254,7 @@ class Refresher:
                 log.warning("the history can't be listed: %s", error)
                 raise
 
-        return self._flights.fly(key, told)
+        return self._flights.fly_anew(key, told)
 
     def _read(self, asked: Span, wanted: Span) -> None:
         """Ask for a span, page by page, until what is wanted of it is known."""
@@ -319,7 +320,7 @@ def _first_failure(
     # More than once: an answer that tells of more new items than it holds leaves a gap.
     for _ in range(_ANSWERS):
         try:
-            waiter.result(ask())
+            _wait_for(ask, waiter)
         except DeadlineExceeded:
             return None
         except Interrupted:
@@ -329,6 +330,21 @@ def _first_failure(
         if known():
             return None
     return None
+
+
+def _wait_for(ask: Callable[[], Future[None]], waiter: Waiter) -> None:
+    """Wait for an answer; ask once more when it is overdue, and take whichever comes first.
+
+    Raises:
+        HistfsError: why asking failed, or why the wait ended.
+    """
+    answer = ask()
+    try:
+        waiter.at_most(OVERDUE).result(answer)
+    except DeadlineExceeded:
+        if not waiter.remaining():
+            raise
+        waiter.first((answer, ask()))
 
 
 def _pages_below(answer: Answer) -> float:

@@ -64,7 +64,7 @@ class Contact:
         """Ask, where nothing is known yet; how it failed is remembered."""
         if not self._known():
             try:
-                waiter.result(self._flights.fly("contact", self._request))
+                self._flights.result("contact", self._request, waiter)
             except HistfsError as error:
                 log.warning("the source can't be listed: %s", error)
                 self._failure = (self._clock(), error)

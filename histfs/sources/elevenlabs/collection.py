@@ -23,7 +23,13 @@ from histfs.core.errors import (
 from histfs.core.item import Record
 from histfs.core.source import Page
 from histfs.sources.elevenlabs.http import Body, Http
-from histfs.sources.elevenlabs.parsing import dump, leniently, strictly
+from histfs.sources.elevenlabs.parsing import (
+    dump,
+    elements_of,
+    leniently,
+    members_of,
+    strictly,
+)
 
 #: Seconds by which lists may be out of the order of time (`Traits.disorder`). The API promises no
 #: order.
@@ -172,7 +178,10 @@ class Collection:
         return _Listing(objects, answer.has_more, answer.cursor)
 
     def _odd_listing(self, content: bytes) -> _Listing:
-        answer = leniently(content)
+        try:
+            answer = leniently(content)
+        except RecursionError:
+            return self._deep_listing(content)
         if not isinstance(answer, dict):
             raise BadAnswer("the answer is JSON, but not an object")
         objects, has_more = answer.get(self._fields.objects), answer.get("has_more")
@@ -180,9 +189,18 @@ class Collection:
             raise BadAnswer("the answer is not a page of items")
         return _Listing(list(map(dump, objects)), has_more, answer.get(self._fields.cursor))
 
+    def _deep_listing(self, content: bytes) -> _Listing:
+        """Read a page of which an object is nested too deeply to be read with the others."""
+        parts = members_of(content)
+        objects = elements_of(parts.get(self._fields.objects, b""))
+        has_more = leniently(parts.get("has_more", b""))
+        if not isinstance(has_more, bool):
+            raise BadAnswer("the answer is not a page of items")
+        return _Listing(objects, has_more, leniently(parts.get(self._fields.cursor, b"null")))
+
     def _item(self, content: bytes) -> Record:
         """Read the answer that is one item."""
-        raw = strictly(_sent, content) or dump(leniently(content))
+        raw = strictly(_sent, content) or _odd_item(content)
         if not raw.startswith(b"{"):
             raise BadAnswer("the answer is JSON, but not an object")
         return self._read_one(raw, self._http.server_time)
@@ -205,6 +223,15 @@ def _sent(content: bytes) -> bytes:
     """Return JSON as it was sent, without the spaces around it."""
     content.decode()
     return bytes(_decode_raw(content))
+
+
+def _odd_item(content: bytes) -> bytes:
+    """Return JSON that msgspec refuses, in UTF-8; as it is where it is nested too deeply."""
+    try:
+        return dump(leniently(content))
+    except RecursionError:
+        members_of(content)
+        return content.strip()
 
 
 def _expect_audio(body: Body) -> None:

@@ -24,7 +24,7 @@ from histfs.core.supervision import INTERVAL, is_supervised, report
 
 #: An answer that brings fewer bytes a second than this, over so many seconds of waiting, makes no
 #: progress. Eight downloads that share a line of 32 kbit/s bring 500 each.
-LEAST_RATE, WINDOW = 128, 15.0
+LEAST_RATE, WINDOW = 128, 10.0
 #: Seconds after which a body that is read for as long as it makes progress ends all the same.
 LONGEST = 6 * 3600.0
 

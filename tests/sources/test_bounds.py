@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import time
 import tracemalloc
 import zlib
@@ -155,6 +156,23 @@ def test_a_listing_or_an_object_is_read_up_to_a_bound(make_history, monkeypatch,
         finally:
             tracemalloc.stop()
     assert peak < 8 << 20 or not packed
+
+
+def test_a_page_that_is_too_large_is_asked_for_with_fewer_items(make_history, monkeypatch):
+    monkeypatch.setattr(http, "_ANSWER", 10_000)
+
+    def serve(peer, request):
+        size = int(re.search(rb"page_size=(\d+)", request)[1])
+        objects = b",".join(b'{"history_item_id": "%d"}' % number for number in range(size))
+        more = b'"has_more": true, "last_history_item_id": "%d"' % (size - 1)
+        peer.send(answer(b'{"history": [%b], %b}' % (objects, more)))
+
+    with RawServer(serve) as server:
+        history = make_history(server.url)
+        for _ in range(2):
+            page = history.list(Query())
+            assert (len(page.records), page.cursor) == (125, "124")
+        assert len(server.requests) == 3
 
 
 def test_an_announced_size_beyond_the_bound_is_not_waited_for(make_history):

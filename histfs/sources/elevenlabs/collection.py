@@ -5,6 +5,8 @@ A `Collection` is one such kind at one path. What its objects mean is for its tw
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -13,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from histfs.core.errors import (
+    AnswerTooLarge,
     BadAnswer,
     Missing,
     Rejected,
@@ -37,6 +40,11 @@ DISORDER = 900
 
 _AUDIO_TYPES = ("audio/", "video/")
 _OTHER_AUDIO = {"", "application/ogg", "application/octet-stream", "binary/octet-stream"}
+
+#: A page that was too large is asked for again with so many times fewer objects.
+_FEWER = 8
+
+log = logging.getLogger(__name__)
 
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
@@ -87,6 +95,8 @@ class Collection:
         self._fields = fields
         self._read_page = read_page
         self._read_one = read_one
+        # Objects on a page, at the most, as its size has taught; any thread may lower it.
+        self._most = sys.maxsize
         answer = msgspec.defstruct(
             "Answer",
             [("objects", list[msgspec.Raw]), ("has_more", bool), ("cursor", Any, None)],
@@ -95,7 +105,7 @@ class Collection:
         self._decode = msgspec.json.Decoder(answer).decode
 
     def page(self, asked: Mapping[str, str | int | None]) -> Page:
-        """Return one page.
+        """Return one page; where that is larger than any answer may be, a shorter one.
 
         Args:
             asked: the parameters of the query; those that are None are not sent.
@@ -105,7 +115,18 @@ class Collection:
             SourceError: the source failed.
         """
         query = {name: value for name, value in asked.items() if value is not None}
-        return self._http.json("GET", self._path, self._page, query)
+        while True:
+            size = query.get("page_size")
+            if isinstance(size, int):
+                query["page_size"] = size = min(size, self._most)
+            try:
+                return self._http.json("GET", self._path, self._page, query)
+            except AnswerTooLarge:
+                # With the times of all their characters, a thousand long texts may be too much.
+                if not isinstance(size, int) or size == 1:
+                    raise
+                self._most = max(1, size // _FEWER)
+                log.info("a page of %d items is too large: asking for %d", size, self._most)
 
     def get(self, item_id: str) -> Record:
         """Return one item."""

@@ -41,6 +41,8 @@ DISORDER = 900
 _AUDIO_TYPES = ("audio/", "video/")
 _OTHER_AUDIO = {"", "application/ogg", "application/octet-stream", "binary/octet-stream"}
 
+#: Bytes of a page that is read though msgspec refuses it, which takes much more memory.
+_LARGEST_ODD = 8 << 20
 #: A page that was too large is asked for again with so many times fewer objects.
 _FEWER = 8
 
@@ -199,6 +201,8 @@ class Collection:
         return _Listing(objects, answer.has_more, answer.cursor)
 
     def _odd_listing(self, content: bytes) -> _Listing:
+        if len(content) > _LARGEST_ODD:
+            raise AnswerTooLarge("the page is too large for JSON that has to be read leniently")
         try:
             answer = leniently(content)
         except RecursionError:

@@ -63,7 +63,7 @@ def test_deletes_that_drip_keep_no_others_from_being_deleted(stage):
     for item in (*stuck, other):
         audio_of(item).read_bytes()
     with (
-        stage.failing(Fault("DELETE", "drip", at_byte=0, count=4)),
+        stage.failing(Fault("DELETE", "drip", at_byte=0, seconds=5, count=4)),
         ThreadPoolExecutor(4) as others,
     ):
         waiting = [others.submit(rm, item) for item in stuck]

@@ -32,7 +32,7 @@ from histfs.core.errors import (
     KeyRefused,
     NotComplete,
 )
-from histfs.core.flights import OVERDUE, Flights
+from histfs.core.flights import Flights
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
 
@@ -141,7 +141,7 @@ class Refresher:
         if before and patience == 0 and failure is None:
             return
         if failure is None:
-            failure = _first_failure(known, ask, waiter.at_most(patience))
+            failure = _first_failure(known, ask, self._flights, waiter.at_most(patience))
         if isinstance(failure, KeyRefused):
             raise failure
         if known():
@@ -310,7 +310,10 @@ class Refresher:
 
 
 def _first_failure(
-    known: Callable[[], bool], ask: Callable[[], Future[None]], waiter: Waiter
+    known: Callable[[], bool],
+    ask: Callable[[], Future[None]],
+    flights: Flights,
+    waiter: Waiter,
 ) -> HistfsError | None:
     """Wait until something is known.
 
@@ -320,7 +323,7 @@ def _first_failure(
     # More than once: an answer that tells of more new items than it holds leaves a gap.
     for _ in range(_ANSWERS):
         try:
-            _wait_for(ask, waiter)
+            flights.outlast(ask, waiter)
         except DeadlineExceeded:
             return None
         except Interrupted:
@@ -330,21 +333,6 @@ def _first_failure(
         if known():
             return None
     return None
-
-
-def _wait_for(ask: Callable[[], Future[None]], waiter: Waiter) -> None:
-    """Wait for an answer; ask once more when it is overdue, and take whichever comes first.
-
-    Raises:
-        HistfsError: why asking failed, or why the wait ended.
-    """
-    answer = ask()
-    try:
-        waiter.at_most(OVERDUE).result(answer)
-    except DeadlineExceeded:
-        if not waiter.remaining():
-            raise
-        waiter.first((answer, ask()))
 
 
 def _pages_below(answer: Answer) -> float:

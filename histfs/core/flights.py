@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 #: Seconds after which work that runs is overdue.
 OVERDUE = 5.0
+#: How often it is looked, in that time, whether work that is waited for is overdue.
+_LOOKS = 10
 #: Overdue pieces of work that are tolerated beside the others, for each thread of a pool.
 _STUCK = 4
 
@@ -95,13 +97,30 @@ class Flights:
         Raises:
             Interrupted, DeadlineExceeded: the wait ended first; the work goes on.
         """
-        future = self.fly_anew(key, work)
-        try:
-            return waiter.at_most(OVERDUE).result(future)
-        except DeadlineExceeded:
-            if not waiter.remaining():
-                raise
-        return waiter.first((future, self.fly_anew(key, work)))
+        return self.outlast(lambda: self.fly_anew(key, work), waiter)
+
+    def outlast(self, ask: Callable[[], Future[T]], waiter: Waiter) -> T:
+        """Wait for work of this pool; when it is overdue ask once more, and take what comes.
+
+        Args:
+            ask: starts the work, or joins what isn't overdue.
+            waiter: the patience of the call.
+
+        Raises:
+            As `result`.
+        """
+        futures = [ask()]
+        while True:
+            try:
+                return waiter.at_most(OVERDUE / _LOOKS).first(futures)
+            except DeadlineExceeded:
+                if all(future.done() for future in futures):
+                    # It may be the work that took too long.
+                    return waiter.first(futures)
+                if not waiter.remaining():
+                    raise
+            if len(futures) == 1 and self.is_overdue(futures[0]):
+                futures.append(ask())
 
     def fly_anew(self, key: Hashable, work: Callable[[], T]) -> Future[T]:
         """Do as `fly`, but join no flight that is overdue; at most two of a key are under way."""

@@ -117,6 +117,7 @@ class Settings:
         listing_ttl: seconds for which a listing is fresh.
         rescan: seconds after which what is known is asked for again in the background; 0 for never.
         audio_cache_size: bytes of audio that are kept.
+        max_clip_size: bytes that a clip, or an attachment, may have; a larger one is not fetched.
         connections: requests at once, a listing that is waited for not included.
         timezone: the zone in which days begin; None for the machine's.
         exact_sizes: whether stat fetches a clip to know its size.
@@ -140,6 +141,7 @@ class Settings:
     listing_ttl: float = 30.0
     rescan: float = 86_400.0
     audio_cache_size: int = 2 << 30
+    max_clip_size: int = 4 << 30
     connections: int = 8
     timezone: str | None = None
     exact_sizes: bool = False
@@ -171,6 +173,18 @@ def parse_size(text: str) -> int:
     if size >= _LARGEST:
         raise OptionError(f"{text!r} is more than any disk holds")
     return int(size)
+
+
+def parse_size_limit(text: str) -> int:
+    """Return the bytes that a size stands for which is a limit, and so more than none.
+
+    Raises:
+        OptionError: it is no such size.
+    """
+    size = parse_size(text)
+    if size < 1:
+        raise OptionError(f"{text!r} would let nothing through: give at least 1 byte")
+    return size
 
 
 def parse_duration(text: str) -> float:

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 
@@ -22,6 +23,7 @@ from histfs.core import audio_format
 from histfs.core.attachments import is_binary
 from histfs.core.errors import (
     BadAnswer,
+    ClipTooLarge,
     DeadlineExceeded,
     HistfsError,
     Interrupted,
@@ -33,8 +35,14 @@ from histfs.core.errors import (
 from histfs.core.item import Item
 from histfs.core.limiter import prioritised
 from histfs.core.source import AudioStream, Source, attachment_of
+from histfs.core.supervision import supervised
 from histfs.core.waiting import Waiter
 
+#: A download that nobody waits for goes on while it brings so many bytes a second, over so many
+#: seconds: the bytes may be wanted again, or were fetched ahead.
+_LEAST_RATE, _WINDOW = 1000, 10.0
+#: After so many seconds it has to bring more.
+_LONG, _LEAST_RATE_THEN = 600.0, 64_000
 #: How often a clip is asked for when its body breaks.
 _TRIES = 3
 #: How a page of a proxy begins, or an error of the API's; no image or recording does.
@@ -47,6 +55,30 @@ class GivenUp(HistfsError):
     """The download was not done, because nobody waited any more; who wants it asks anew."""
 
 
+class _Progress:
+    """How fast bytes come while nobody waits for them."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._began = 0.0
+        self._received = self._unpacked = 0
+
+    def goes_on(self, received: int, unpacked: int) -> bool:
+        """Note that bytes have come, and say whether they come fast enough to go on."""
+        now = time.monotonic()
+        if self._since is None:
+            self._since = self._began = now
+        self._received += received
+        self._unpacked += unpacked
+        elapsed = now - self._began
+        if elapsed < _WINDOW:
+            return True
+        least = _LEAST_RATE if now - self._since < _LONG else _LEAST_RATE_THEN
+        enough = max(self._received, self._unpacked) >= least * elapsed
+        self._began, self._received, self._unpacked = now, 0, 0
+        return enough
+
+
 class Download:
     """The flight of one clip.
 
@@ -54,6 +86,7 @@ class Download:
         item: whose audio to fetch, or which attachment.
         source: where to fetch it.
         disk: where to put it.
+        most: bytes that it may have.
         recognized: called with the first bytes once they are known to be audio, before any reader
             gets them.
         landed: called with the exact size in bytes and the SHA-256 once the clip is whole and in
@@ -68,6 +101,7 @@ class Download:
         source: Source,
         disk: Clips,
         *,
+        most: int,
         recognized: Callable[[bytes], None],
         landed: Callable[[int, bytes], None],
         left: Callable[[Download], None],
@@ -76,11 +110,13 @@ class Download:
         self._item = item
         self._source = source
         self._disk = disk
+        self._most = most
         self._recognized = recognized
         self._landed = landed
         self._left = left
         self._ended = ended
         self._waiting = 0
+        self._progress = _Progress()
         self._given_up = False
         self._stopped = False
         self._changed = threading.Condition()
@@ -123,7 +159,7 @@ class Download:
         try:
             if self._given_up and not self._waiting:
                 raise GivenUp("nobody waits for the audio any more")
-            with prioritised(lambda: self._waiting > 0):
+            with prioritised(lambda: self._waiting > 0), supervised(self._supervise):
                 self._fetch()
         except HistfsError as error:
             self._fail(error)
@@ -186,6 +222,25 @@ class Download:
         with translated("can't be read", self._disk.root):
             return os.pread(file.number, size, offset)
 
+    def _supervise(self, received: int, unpacked: int = 0) -> None:
+        """End the download when nobody waits for it and it makes too little progress.
+
+        Args:
+            received: bytes that the source has just received, if it reports them.
+            unpacked: bytes that have just come from the source.
+
+        Raises:
+            GivenUp: it does.
+        """
+        if self._waiting:
+            self._progress = _Progress()
+        elif self._makes_room:
+            raise GivenUp("another download needs the place")
+        elif not (received or unpacked or self._given_up):
+            pass  # it is fetched ahead, and the answer has its own deadline
+        elif not self._progress.goes_on(received, unpacked):
+            raise GivenUp("nobody waits for the audio any more, and it comes too slowly")
+
     def _failure(self) -> BaseException:
         return self._error or BadAnswer("the download ended without a reason")
 
@@ -242,20 +297,28 @@ class Download:
                     size, hashed = 0, hashlib.sha256()
                     if stream.length == 0:
                         raise BadAnswer("nothing came: what was asked for is empty")
+                    self._bound(stream.length or 0)
                     for chunk in self._checked(stream.chunks()):
+                        self._bound(size + len(chunk))
                         if not size:
                             self._begin(part, stream.length)
-                        if self._makes_room:
-                            raise GivenUp("another download needs the place")
+                        self._supervise(0, len(chunk))
                         self._put(part, size, chunk)
                         hashed.update(chunk)
                         size += len(chunk)
                     self._check(size)
                     return hashed.digest()
                 except (Unreachable, BadAnswer) as error:
-                    if tries == _TRIES:
+                    if tries == _TRIES or (self._given_up and not self._waiting):
                         raise
                     log.info("the audio of %s broke (%s): trying again", self._item.key, error)
+
+    def _bound(self, size: int) -> None:
+        if size > self._most:
+            raise ClipTooLarge(
+                f"the audio of {self._item.key} has more than {self._most} bytes: it is not fetched"
+                " (--max-clip-size sets the limit)"
+            )
 
     def _open(self) -> AbstractContextManager[AudioStream]:
         item = self._item

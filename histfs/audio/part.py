@@ -28,6 +28,8 @@ from histfs.core.errors import NoSpace
 _CHUNK = 1 << 20
 #: Seconds in which it is said once that clips are not kept.
 _QUIET = 600.0
+#: Bytes that are set aside at once: a length that a server announces may be untrue.
+_STEP = 64 << 20
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +123,7 @@ class Part:
         self._memory = memory
         self._path: Path | None = None
         self._in_memory: _InMemory | None = None
-        self._reserved = self._written = 0
+        self._reserved = self._written = self._expected = 0
         with self._translated():
             self._made_on_disk(self._create, 1)
 
@@ -131,8 +133,9 @@ class Part:
         return self._in_memory is None
 
     def reserve(self, size: int) -> None:
-        """Set aside so many bytes in all; what has been written stays."""
-        size = max(size, self._written)
+        """Set aside so many bytes in all, or those that come first; what has been written stays."""
+        self._expected = size
+        size = max(min(size, _STEP), self._written)
         with self._translated():
             self._make(lambda: self._resize(size), size - self._reserved)
 
@@ -142,7 +145,8 @@ class Part:
         def put() -> None:
             rest, position = memoryview(data), offset
             if position + len(rest) > self._reserved:
-                self._resize(position + len(rest))
+                needed = position + len(rest)
+                self._resize(max(needed, min(self._expected, needed + _STEP)))
             while rest:
                 written = os.pwrite(self.file.number, rest, position)
                 rest, position = rest[written:], position + written
@@ -190,7 +194,7 @@ class Part:
     def _made_on_disk(self, act: Callable[[], None], size: int) -> bool:
         """Do something that takes bytes of the disk; else go on in memory, and return False."""
         try:
-            self._quota.with_room(size, act)
+            self._quota.with_room(size if self._quota.counts(self._reserved) else 0, act)
         except OSError as error:
             if error.errno not in REFUSING:
                 raise

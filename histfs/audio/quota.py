@@ -66,8 +66,10 @@ class Quota:
 
     Args:
         root: the directory of the cache; ``audio`` and ``incoming`` are there.
-        cap: bytes. It is exceeded only by what is open or on its way: it may be that nothing else
-            is left to go, and one clip may be larger than the cap.
+        cap: bytes. It is exceeded only by what is open or on its way. No clip makes all others go
+            before it is known to be worth it: one that is on its way counts up to half of the cap,
+            and then again when it is whole. One that is larger than the cap doesn't count at all:
+            it is the first to go as soon as it is not in use.
 
     Attributes:
         squeezed: when the newest of those clips was used that had to go as the disk was full, in
@@ -80,6 +82,8 @@ class Quota:
         self._audio = root / "audio"
         self._incoming = root / "incoming"
         self._cap = cap
+        # Clips larger than the cap, by their paths.
+        self._oversized: set[str] = set()
         self._lock = threading.Lock()
         # The last is the first to go.
         self._oldest: list[_Clip] = []
@@ -95,12 +99,13 @@ class Quota:
     @property
     def used(self) -> int:
         """The bytes of all files, as they are now; nothing is waited for."""
+        oversized = sum(_size(Path(path)) for path in list(self._oversized))
         with contextlib.suppress(OSError):
             kept = _unpacked(self._ledger.read_bytes())
             if kept is not None:
-                return kept
+                return kept + oversized
         with self._counted() as count:
-            return count.used
+            return count.used + oversized
 
     def resize(self, file: Descriptor, size: int) -> None:
         """Set aside so many bytes for a file in all, for which others have to make room.
@@ -113,19 +118,22 @@ class Quota:
             before = os.fstat(file.number).st_size
             try:
                 if size > before:
-                    self._make_room(count, size - before)
+                    self._make_room(count, self._of_part(size) - self._of_part(before))
                     _allocate(file.number, before, size)
                 else:
                     os.ftruncate(file.number, size)
             finally:
-                count.used += os.fstat(file.number).st_size - before
+                after = os.fstat(file.number).st_size
+                count.used += self._of_part(after) - self._of_part(before)
 
     def move(self, source: Path, target: Path) -> None:
         """Put a file in the place of another, if there is one."""
         with self._counted() as count:
-            replaced = _size(target)
+            replaced, size = _size(target), _size(source)
             source.rename(target)
-            count.used -= replaced
+            count.used += self._of_clip(size) - self._of_part(size) - self._of_clip(replaced)
+            if size > self._cap:
+                self._oversized.add(str(target))
             # What was open while it came may be closed by now.
             self._make_room(count, 0)
 
@@ -134,21 +142,26 @@ class Quota:
         with self._counted() as count:
             size = _size(path)
             path.unlink(missing_ok=True)
-            count.used -= size
+            is_part = path.parent == self._incoming
+            count.used -= self._of_part(size) if is_part else self._of_clip(size)
 
     def with_room(self, size: int, act: Callable[[], None]) -> None:
         """Do something, and once more when the disk was full and clips could make room.
 
         Args:
-            size: the bytes that it takes.
+            size: the bytes that it takes; 0 where it is worth no other clip.
             act: what to do; it can be done twice.
         """
         try:
             act()
         except OSError as error:
-            if error.errno not in FULL or not self._squeeze(size):
+            if error.errno not in FULL or not size or not self._squeeze(size):
                 raise
             act()
+
+    def counts(self, size: int) -> bool:
+        """Say whether a part of so many bytes makes others go."""
+        return self._of_part(size) == size
 
     def ranked(self, moment: int) -> None:
         """Note that a clip is now said to have been used at a moment, nanoseconds since the epoch.
@@ -177,6 +190,14 @@ class Quota:
                 if count.used != kept:
                     _write(number, _NUMBER.pack(max(0, count.used)))
 
+    def _of_part(self, size: int) -> int:
+        """Return how many bytes count of a clip on its way."""
+        return size if size <= self._cap // 2 else 0
+
+    def _of_clip(self, size: int) -> int:
+        """Return how many bytes count of a whole clip."""
+        return size if size <= self._cap else 0
+
     def _open_ledger(self) -> int | None:
         """Open the count; None where no file can be made, and so none will grow either."""
         try:
@@ -187,7 +208,13 @@ class Quota:
             raise
 
     def _make_room(self, count: _Count, size: int) -> None:
-        """Evict clips until so many bytes fit under the cap, or nothing is left to evict."""
+        """Evict clips until so many bytes fit under the cap, or nothing is left to evict.
+
+        Args:
+            count: the bytes of all files.
+            size: bytes that are to come; less than none where they count no longer.
+        """
+        self._oversized = {path for path in self._oversized if _is_kept(path)}
         if count.used + size > self._cap:
             for _ in self._evicted(count):
                 if count.used + size <= self._cap:
@@ -225,7 +252,7 @@ class Quota:
                 size = _remove_unused(clip.path, clip.used)
                 if size is not None:
                     found = True
-                    count.used -= size
+                    count.used -= self._of_clip(size)
                     yield clip
 
     def _walk(self) -> int:
@@ -234,13 +261,16 @@ class Quota:
         for part in self._incoming.glob("*.part"):
             size = _size(part)
             if _remove_unused(part) is None:
-                used += size
+                used += self._of_part(size)
             else:
                 log.info("removed the rest of an unfinished download")
 
         def clips() -> Iterator[_Clip]:
             nonlocal used
             for clip in self._clips():
+                if clip.size > self._cap:
+                    self._oversized.add(clip.path)
+                    continue
                 used += clip.size
                 yield clip
 
@@ -296,6 +326,11 @@ def _remove_unused(path: Path | str, used: int | None = None) -> int | None:
         return None
     finally:
         os.close(number)
+
+
+def _is_kept(path: str) -> bool:
+    """Remove a clip that nobody has open, and say whether it is still there."""
+    return _remove_unused(path) is None and os.path.lexists(path)
 
 
 def _allocate(number: int, start: int, end: int) -> None:

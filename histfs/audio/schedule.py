@@ -6,9 +6,11 @@ and there is none, the download that was begun last, of those that nobody waits 
 How many run at once is what the limiter of the account allows for all of its requests.
 
 Threads: any number of callers; a thread of its own for each download that runs, which then waits
-for the next one: a backup that keeps up with its downloads would start one for each clip. They are
-daemons: one that hangs must not keep the process of an unmounted filesystem alive. `_lock` guards
-all state, and is not held while a download runs.
+for the next one: a backup that keeps up with its downloads would start one for each clip. There are
+at most twice as many as downloads may run: one that everybody has left may take a while to end, and
+must neither keep others from starting nor pile up. They are daemons: one that hangs must not keep
+the process of an unmounted filesystem alive. `_lock` guards all state, and is not held while a
+download runs.
 """
 
 from __future__ import annotations
@@ -51,6 +53,8 @@ class Schedule:
         self._wanted: dict[Job, None] = {}
         self._ahead: dict[Job, None] = {}
         self._running: dict[Job, bool] = {}
+        # Those of them that everybody has left.
+        self._left: set[Job] = set()
         # Threads that wait for a download, and those that they are handed; None has one end.
         self._idle = 0
         self._handed: SimpleQueue[Job | None] = SimpleQueue()
@@ -81,14 +85,18 @@ class Schedule:
                 self._start()
             elif job in self._running:
                 self._running[job] = True
+                self._left.discard(job)
 
     def leave(self, job: Job) -> None:
-        """Note that the last one who waited for a download has given up; it counts no longer.
+        """Note that the last one who waited for a download has given up.
 
-        One that runs may hang until its own timeout, and must not keep others from starting.
+        One that runs may hang until its own timeout, and must not keep others from starting: as
+        many of these as may run are not counted.
         """
         with self._lock:
-            self._running.pop(job, None)
+            if job in self._running:
+                self._running[job] = False
+                self._left.add(job)
             self._start()
 
     def close(self) -> None:
@@ -119,20 +127,24 @@ class Schedule:
         if not waiting:
             return None
         allowed = self._allowed()
-        if self._wanted and len(self._running) >= allowed:
+        if self._wanted and self._counted(allowed) >= allowed:
             self._make_room()
-        if len(self._running) >= allowed:
+        if self._counted(allowed) >= allowed:
             return None
         job = next(iter(waiting))
         del waiting[job]
         self._running[job] = waiting is self._wanted
         return job
 
+    def _counted(self, allowed: int) -> int:
+        """Return how many downloads run, as far as they count; called with `_lock` held."""
+        return len(self._running) - min(len(self._left), allowed)
+
     def _make_room(self) -> None:
         """Stop the youngest download that nobody waits for; called with `_lock` held."""
         for job in reversed(self._running):
-            if not self._running[job]:
-                del self._running[job]
+            if not self._running[job] and job not in self._left:
+                self._left.add(job)
                 job.stop()
                 return
 
@@ -145,7 +157,9 @@ class Schedule:
                 log.exception("a download failed unexpectedly")
             with self._lock:
                 self._running.pop(job, None)
-                if self._closed:
+                self._left.discard(job)
+                if self._closed or self._idle >= max(1, self._allowed()):
+                    self._start()
                     return
                 self._idle += 1
                 self._start()

@@ -52,6 +52,7 @@ class CachedAudio:
         source: where audio is fetched.
         disk: where it is kept.
         schedule: runs the downloads.
+        largest: bytes that a clip may have; a larger one is not fetched.
         following: tells which clips are likely to be read after one.
         ahead: clips that are fetched before they are asked for, at the most; 0 for none.
         room: bytes that these may take.
@@ -71,6 +72,7 @@ class CachedAudio:
         disk: Clips,
         schedule: Schedule,
         *,
+        largest: int,
         following: Following,
         ahead: int,
         room: int,
@@ -85,6 +87,7 @@ class CachedAudio:
         self._source = source
         self.disk = disk
         self._schedule = schedule
+        self._largest = largest
         self._ahead = ReadAhead(following, self._fetch_ahead, ahead, room, orders)
         self._set_audio = set_audio
         self._endings = Endings(set_ending)
@@ -308,6 +311,7 @@ class CachedAudio:
             item,
             self._source,
             self.disk,
+            most=self._largest,
             recognized=lambda head: self._endings.found(item, head),
             landed=lambda size, sha256: self._landed(item, size, sha256),
             left=self._schedule.leave,

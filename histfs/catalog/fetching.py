@@ -13,7 +13,6 @@ import logging
 import threading
 import zlib
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import lru_cache, partial
 
 from cachetools import LRUCache
@@ -109,7 +108,9 @@ class Fetcher:
             return current
         if not waiter.may_fetch():
             raise NotForCrawlers(f"the details of {item.key} aren't here, and are for no crawler")
-        return waiter.result(self._fly(item))
+        # They may have come since they were looked for.
+        work = partial(self._current_or_fetched, item)
+        return self._flights.result(("details", item.key), work, waiter)
 
     def ahead(self, item: Item) -> None:
         """Fetch the details of an item in the background, unless they are here."""
@@ -140,11 +141,6 @@ class Fetcher:
         else:
             with self._lock:
                 self._unstored.pop(item.key, None)
-
-    def _fly(self, item: Item) -> Future[Details]:
-        # They may have come since they were looked for.
-        work = partial(self._current_or_fetched, item)
-        return self._flights.fly(("details", item.key), work)
 
     def _fetched_ahead(self, item: Item) -> Details:
         with prioritised(never):

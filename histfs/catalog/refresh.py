@@ -145,7 +145,7 @@ class Refresher:
         if before and patience == 0 and failure is None:
             return
         if failure is None:
-            failure = _first_failure(known, ask, waiter.at_most(patience))
+            failure = _first_failure(known, ask, self._flights, waiter.at_most(patience))
         if isinstance(failure, KeyRefused):
             raise failure
         if known():
@@ -190,7 +190,8 @@ class Refresher:
         """Ask for a span; join whoever asks for more."""
         with self._lock:
             for flying, future in self._flying.items():
-                if flying.covers(span) and not future.done():
+                done = future.done() or self._flights.is_overdue(future)
+                if flying.covers(span) and not done:
                     return future
             asked = self._around(span)
             if asked is None:  # somebody else was faster
@@ -257,7 +258,7 @@ class Refresher:
                 log.warning("the history can't be listed: %s", error)
                 raise
 
-        return self._flights.fly(key, told)
+        return self._flights.fly_anew(key, told)
 
     def _read(self, asked: Span, wanted: Span) -> None:
         """Ask for a span, page by page, until what is wanted of it is known."""
@@ -313,7 +314,10 @@ class Refresher:
 
 
 def _first_failure(
-    known: Callable[[], bool], ask: Callable[[], Future[None]], waiter: Waiter
+    known: Callable[[], bool],
+    ask: Callable[[], Future[None]],
+    flights: Flights,
+    waiter: Waiter,
 ) -> HistfsError | None:
     """Wait until something is known.
 
@@ -323,7 +327,7 @@ def _first_failure(
     # More than once: an answer that tells of more new items than it holds leaves a gap.
     for _ in range(_ANSWERS):
         try:
-            waiter.result(ask())
+            flights.outlast(ask, waiter)
         except DeadlineExceeded:
             return None
         except Interrupted:

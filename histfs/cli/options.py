@@ -42,6 +42,7 @@ from histfs.settings import (
     parse_mount_options,
     parse_names,
     parse_size,
+    parse_size_limit,
 )
 
 #: The settings that say where the key is.
@@ -122,6 +123,12 @@ _ACCOUNT = [
         default="2G",
         metavar="SIZE",
         help="How much audio is kept on this machine.",
+    ),
+    setting(
+        "--max-clip-size",
+        default="4G",
+        metavar="SIZE",
+        help="How large a clip, or an attachment, may be to be fetched.",
     ),
     setting(
         "--connections",
@@ -239,6 +246,7 @@ def account_settings(given: Given, key: Secret | None = None) -> Settings:
         cache_settings(given, key),
         rescan=parse_duration(given["rescan"]),
         audio_cache_size=parse_size(given["audio_cache_size"]),
+        max_clip_size=parse_size_limit(given["max_clip_size"]),
         connections=given["connections"],
         timeout=given["timeout"],
         sources=_names(given, "sources"),

@@ -6,6 +6,8 @@ HistfsError
 │   │   └── TimedOut            a connection, but no answer in time
 │   ├── ServerFailed            5xx
 │   ├── BadAnswer               an answer that is not what the API promises
+│   │   └── AnswerTooLarge      a listing, or an object, that is larger than any should be
+│   ├── ClipTooLarge            audio that is larger than the user allows
 │   ├── Rejected                4xx that none of the following names
 │   │   ├── InvalidRequest      400, 422: what was asked, or how
 │   │   └── NotOffered          405, or 404 for a whole list: the server has no such API
@@ -71,6 +73,14 @@ class ServerFailed(SourceError):
 
 class BadAnswer(SourceError):
     """The answer is not what the API promises: HTML, broken JSON, a body cut short."""
+
+
+class AnswerTooLarge(BadAnswer):
+    """A listing, or an object, is larger than any should be; it was not read to its end."""
+
+
+class ClipTooLarge(SourceError):
+    """A clip is larger than the user allows; it was not fetched to its end."""
 
 
 class Rejected(SourceError):
@@ -227,6 +237,7 @@ _ERRNO: dict[type[BaseException], int] = {
     # A listing or a read that failed must look like a failing disk: rsync --delete then keeps
     # its hands off the backup, and cp reports the file.
     SourceError: errno.EIO,
+    ClipTooLarge: errno.EFBIG,
     # Not EPERM: that would say "never", and another key can.
     KeyRefused: errno.EACCES,
     RateLimited: errno.EAGAIN,

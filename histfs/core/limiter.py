@@ -37,6 +37,7 @@ from enum import IntEnum
 from types import TracebackType
 
 from histfs.core.errors import Interrupted, RateLimited
+from histfs.core.supervision import INTERVAL, is_supervised, report
 
 #: Seconds without a refusal after which one request more than the ceiling is tried; doubled each
 #: time that the try is refused.
@@ -183,6 +184,7 @@ class Limiter:
         Raises:
             RateLimited: there was none in time.
             Interrupted: the limiter is closed.
+            HistfsError: the supervisor of this context ends the request.
         """
         ticket = _Ticket(audio, _waited_for.get())
         deadline = self._clock() + patience
@@ -266,7 +268,9 @@ class Limiter:
                         "the request could not be sent in time:"
                         f" {self._in_flight} others were under way"
                     )
-            ticket.granted.wait((hold if hold > now else deadline) - now)
+            report(0)
+            pause = (hold if hold > now else deadline) - now
+            ticket.granted.wait(min(pause, INTERVAL) if is_supervised() else pause)
 
     def _grant(self) -> None:
         """Let through what there is room for; called with `_lock` held."""

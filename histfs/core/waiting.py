@@ -16,8 +16,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TypeVar
 
@@ -148,6 +148,26 @@ class Waiter:
                 return self._result(future)
         except CancelledError as error:
             raise Interrupted("the filesystem is being unmounted") from error
+
+    def first(self, futures: Collection[Future[T]]) -> T:
+        """Wait for several futures and return the first result; an error only when none has one.
+
+        Args:
+            futures: at least one.
+
+        Raises:
+            As `result`.
+        """
+        with contextlib.ExitStack() as stack:
+            left = set(futures)
+            if not any(future.done() for future in left):
+                stack.enter_context(self.waiting())
+            while True:
+                done, left = wait(left, min(POLL_INTERVAL, self.remaining()), FIRST_COMPLETED)
+                good = [each for each in done if not each.cancelled() and each.exception() is None]
+                if good or (done and not left):
+                    return self.result((good or list(done))[0])
+                self.check()
 
     def until(self, condition: threading.Condition, ready: Callable[[], bool]) -> None:
         """Wait, with ``condition`` held, until ``ready()``.

@@ -238,6 +238,7 @@ def open_collection(
         source,
         clips,
         shared.downloads,
+        largest=settings.max_clip_size,
         following=store.following,
         ahead=_AHEAD * settings.connections,
         room=settings.audio_cache_size // _AHEAD_SHARE,

@@ -96,7 +96,7 @@ class Contact:
         """
         if not self._known():
             try:
-                waiter.result(self._flights.fly("contact", self._request))
+                self._flights.result("contact", self._request, waiter)
             except Interrupted:
                 raise
             except HistfsError as error:

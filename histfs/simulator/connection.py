@@ -189,8 +189,9 @@ class Connection(BaseHTTPRequestHandler):
         fault_at = _place(fault, response.length)
         sent = 0
         due = time.monotonic()
-        for piece in self._pieces(response.blocks, fault_at):
-            if fault and sent == fault_at:
+        drips = fault_at if fault and fault.kind == "drip" else None
+        for piece in self._pieces(response.blocks, fault_at, drips):
+            if fault and (sent == fault_at or (drips is not None and sent > drips)):
                 self.wfile.write(pending)
                 pending = b""
                 self._befall(fault)
@@ -228,8 +229,10 @@ class Connection(BaseHTTPRequestHandler):
         lines = [f"HTTP/1.1 {status} {phrase}", *(f"{n}: {v}" for n, v in headers.items())]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
-    def _pieces(self, blocks: Iterable[bytes], fault_at: int | None) -> Iterator[bytes]:
-        """Cuts blocks where a fault happens, and small enough for the bandwidth."""
+    def _pieces(
+        self, blocks: Iterable[bytes], fault_at: int | None, drips_at: int | None
+    ) -> Iterator[bytes]:
+        """Cuts blocks where a fault happens, into drops, and small enough for the bandwidth."""
         position = 0
         for block in blocks:
             rest = block
@@ -240,6 +243,8 @@ class Connection(BaseHTTPRequestHandler):
                     size = min(size, max(1, int(rate * _PIECE_SECONDS)))
                 if fault_at is not None and fault_at > position:
                     size = min(size, fault_at - position)
+                if drips_at is not None and position >= drips_at:
+                    size = 1
                 position += size
                 yield rest[:size]
                 rest = rest[size:]
@@ -248,6 +253,8 @@ class Connection(BaseHTTPRequestHandler):
         """Lets happen what a fault does in the middle of a body."""
         if fault.kind == "hang":
             self._pause(fault.seconds)
+        elif fault.kind == "drip":
+            self._pause(1.0 if fault.seconds is None else fault.seconds)
         else:
             raise _HangUpError(reset=fault.kind == "reset")
 

@@ -21,7 +21,7 @@ from histfs.simulator.messages import Response, dump_json
 
 Kind = Literal[
     "status", "reset", "cut", "hang", "html", "redirect", "gzip", "empty", "garbage", "headers",
-    "disguise",
+    "disguise", "drip",
 ]  # fmt: skip
 Shape = Literal["detail", "legacy", "validation", "flat"]
 
@@ -49,6 +49,8 @@ class Fault:
         cut: The connection is closed `at_byte` bytes into the body, or at its middle.
         hang: Nothing is sent for `seconds`, before the answer or `at_byte` bytes into its body;
             then it goes on. Without `seconds` it hangs until the simulator stops.
+        drip: From `at_byte` bytes into the body on, one byte is sent each `seconds` (1 if not
+            given).
         html: A sign-in page, with status 200 unless `status` is given.
         redirect: 302 (or `status`) to the Location in `headers`.
         gzip: The right body, compressed, whatever the client accepts.
@@ -128,7 +130,9 @@ class Fault:
     @property
     def in_body(self) -> bool:
         """Whether it happens while the body is sent."""
-        return self.kind == "cut" or (self.kind in {"reset", "hang"} and self.at_byte is not None)
+        return self.kind in {"cut", "drip"} or (
+            self.kind in {"reset", "hang"} and self.at_byte is not None
+        )
 
     @property
     def asks_endpoint(self) -> bool:

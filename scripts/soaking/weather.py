@@ -77,13 +77,18 @@ def _hang(dice: random.Random) -> dict[str, Any]:
     return {"kind": "hang", "seconds": seconds, "at_byte": dice.choice((None, 0, 5000))}
 
 
+def _drip(dice: random.Random) -> dict[str, Any]:
+    seconds = dice.choice((0.02, 0.5, 2.0))
+    return {"kind": "drip", "seconds": seconds, "at_byte": dice.choice((0, 5000))}
+
+
 def _elsewhere(dice: random.Random) -> dict[str, Any]:
     return {"kind": "redirect", "headers": {"Location": "http://127.0.0.2:9/v1/history"}}
 
 
 _KINDS: tuple[Callable[[random.Random], dict[str, Any]], ...] = (
     _refusal, _key_refused, _too_many, _proxy_page, _nonsense, _broken, _cut, _cut, _reset, _reset,
-    _lost, _hang, _hang, _elsewhere,
+    _lost, _hang, _hang, _drip, _elsewhere,
 )  # fmt: skip
 
 

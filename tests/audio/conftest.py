@@ -87,6 +87,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
         connections: int = 4,
         ahead: int = 0,
         silent: Callable[[Item], bool] = lambda _: False,
+        largest: int = PLENTY,
     ) -> World:
         pools.append(Schedule(lambda: connections))
         source = MemorySource() if source is None else source
@@ -103,6 +104,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
             source,
             disk,
             pools[-1],
+            largest=largest,
             following=source.following,
             ahead=ahead,
             room=cap,

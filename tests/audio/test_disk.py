@@ -89,12 +89,53 @@ def test_looking_at_the_size_of_a_clip_is_no_use_of_it(disk):
     assert kept(disk) == {"b", "c", "d"}
 
 
-def test_a_clip_larger_than_the_cap_stays_until_the_next_one(disk):
+def test_a_clip_larger_than_the_cap_stays_until_the_next_one_and_makes_no_other_go(disk):
     put(disk, "a")
     put(disk, "giant", b"x" * 99)
-    assert kept(disk) == {"giant"}
+    assert kept(disk) == {"a", "giant"}
     put(disk, "b")
-    assert kept(disk) == {"b"}
+    assert (kept(disk), disk.used) == ({"a", "b"}, 20)
+
+
+def test_a_clip_larger_than_the_cap_that_is_open_makes_no_other_go(disk):
+    put(disk, "giant", b"x" * 99)
+    opened = disk.open("giant")
+    for key in "abc":
+        put(disk, key)
+    assert kept(disk) == {"giant", "a", "b", "c"}
+    del opened
+    put(disk, "d")
+    assert kept(disk) == {"b", "c", "d"}
+
+
+def test_a_clip_makes_more_than_half_of_the_others_go_only_once_it_is_whole(disk):
+    for key in "abc":
+        put(disk, key)
+    part = disk.create()
+    for offset in range(25):
+        part.write(b"x", offset)
+    assert kept(disk) == {"c"}
+    disk.keep(part, "large")
+    assert (kept(disk), disk.used) == ({"large"}, 25)
+
+
+def test_a_length_that_is_not_true_makes_no_other_go(disk):
+    for key in "abc":
+        put(disk, key)
+    part = disk.create()
+    part.reserve(1 << 40)
+    part.write(b"x", 0)
+    assert kept(disk) == {"a", "b", "c"}
+    assert os.fstat(part.file.number).st_size <= 64 << 20
+    part.discard()
+    assert disk.used == 30
+
+
+def test_a_clip_larger_than_the_cap_is_found_again_by_the_next_mount(disk, tmp_path):
+    put(disk, "giant", b"x" * 99)
+    later = Disk(tmp_path / "cache", 30)
+    put(later, "a")
+    assert (kept(later), later.used) == ({"a"}, 10)
 
 
 def test_a_clip_that_is_fetched_again_is_counted_once(disk):

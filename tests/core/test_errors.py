@@ -13,6 +13,8 @@ ERRNO = {
     errors.TimedOut: errno.EIO,
     errors.ServerFailed: errno.EIO,
     errors.BadAnswer: errno.EIO,
+    errors.AnswerTooLarge: errno.EIO,
+    errors.ClipTooLarge: errno.EFBIG,
     errors.Rejected: errno.EIO,
     errors.InvalidRequest: errno.EIO,
     errors.NotOffered: errno.EIO,

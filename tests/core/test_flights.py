@@ -3,9 +3,10 @@ from concurrent.futures import wait
 
 import pytest
 
-from histfs.core.errors import Interrupted, Unreachable
+from histfs.core.errors import DeadlineExceeded, Interrupted, Unreachable
 from histfs.core.flights import Flights
 from histfs.core.waiting import Waiter
+from tests.support.patience import eventually
 
 PATIENCE = 10
 
@@ -118,3 +119,96 @@ def test_the_threads_of_a_closed_pool_end():
     for worker in workers:
         worker.join(PATIENCE)
     assert not any(worker.is_alive() for worker in workers)
+
+
+# Work that is stuck
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Let work be overdue soon."""
+    monkeypatch.setattr("histfs.core.flights.OVERDUE", 0.1)
+
+
+@pytest.fixture
+def stuck(flights):
+    """Start pieces of work that are stuck until the test ends."""
+    works: list[Work] = []
+
+    def start(count: int) -> list[Work]:
+        begun = [Work() for _ in range(count)]
+        works.extend(begun)
+        for work in begun:
+            flights.fly(work, work)
+        return begun
+
+    yield start
+    for work in works:
+        work.go.set()
+
+
+def test_stuck_work_does_not_keep_other_work_from_running(flights, impatient, stuck):
+    stuck(6)
+    assert flights.fly("key", lambda: "done").result(PATIENCE) == "done"
+
+
+def test_threads_are_bounded_however_much_is_stuck(flights, impatient, stuck):
+    before = threading.active_count()
+    works = stuck(100)
+    assert all(work.begun.wait(PATIENCE) for work in works[:10])
+    assert not works[10].begun.wait(0.5)
+    assert threading.active_count() - before <= 10
+    for work in works:
+        work.go.set()
+    assert flights.fly("key", lambda: "done").result(PATIENCE) == "done"
+    eventually(lambda: threading.active_count() - before <= 2)
+
+
+def one_of(answers):
+    """Return work that does the next of several things each time."""
+
+    def work():
+        return next(answers)()
+
+    return work
+
+
+def test_whoever_waits_for_overdue_work_starts_it_once_more(flights, impatient):
+    first = Work()
+    answers = iter([first, lambda: "second"])
+    try:
+        result = flights.result("key", one_of(answers), Waiter(PATIENCE))
+        assert result == "second"
+    finally:
+        first.go.set()
+
+
+def test_overdue_work_that_comes_after_all_counts(flights, impatient):
+    first, second = Work(), Work()
+    answers = iter([first, second])
+    threading.Timer(0.4, first.go.set).start()
+    try:
+        assert flights.result("key", one_of(answers), Waiter(PATIENCE)) == 1
+    finally:
+        second.go.set()
+
+
+def test_work_is_repeated_once_only(flights, impatient):
+    work = Work()
+    try:
+        for _ in range(3):
+            with pytest.raises(DeadlineExceeded):
+                flights.result("key", work, Waiter(0.3))
+        assert work.times == 2
+    finally:
+        work.go.set()
+
+
+def test_work_that_was_joined_with_fly_is_never_repeated(flights, impatient):
+    work = Work()
+    future = flights.fly("delete", work)
+    with pytest.raises(DeadlineExceeded):
+        Waiter(0.3).result(future)
+    assert flights.fly("delete", work) is future
+    work.go.set()
+    assert future.result(PATIENCE) == 1

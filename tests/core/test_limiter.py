@@ -8,6 +8,7 @@ import pytest
 
 from histfs.core.errors import Interrupted, RateLimited
 from histfs.core.limiter import Attempts, Limiter, prioritised
+from histfs.core.supervision import supervised
 from tests.support.clock import Clock
 from tests.support.patience import eventually
 
@@ -219,3 +220,23 @@ def test_a_refused_request_is_tried_again_for_half_of_its_patience(clock, monkey
         Attempts(limiter, audio=False, patience=20, clock=clock).pause(RateLimited("an hour", 3600))
     # That one is not waited for, so no other request is held back.
     take(limiter, 1)
+
+
+def test_a_request_that_waits_can_be_ended_by_its_supervisor(monkeypatch):
+    monkeypatch.setattr("histfs.core.limiter.INTERVAL", 0.01)
+    limiter = Limiter(1)
+    reports = []
+
+    def supervisor(received):
+        reports.append(received)
+        if len(reports) == 3:
+            raise Interrupted("nobody waits any more")
+
+    with (
+        limiter.acquire(audio=True, patience=1),
+        supervised(supervisor),
+        pytest.raises(Interrupted, match="nobody"),
+    ):
+        limiter.acquire(audio=True, patience=60)
+    with limiter.acquire(audio=True, patience=1):
+        pass

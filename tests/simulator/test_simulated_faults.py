@@ -202,3 +202,11 @@ def test_what_happened_is_counted_by_its_kind(simulator, ask):
     for _ in range(4):
         ask("GET", "/v1/history")
     assert simulator.faults.happened == {"status": 2, "html": 1}
+
+
+def test_a_body_that_drips_comes_whole_a_byte_at_a_time(simulator, ask, audio):
+    path, clip = audio
+    simulator.faults.add(Fault(AUDIO, "drip", at_byte=len(clip) - 5, seconds=0.05))
+    began = time.monotonic()
+    assert ask("GET", path).content == clip
+    assert time.monotonic() - began >= 0.2

@@ -170,7 +170,7 @@ def test_one_item_may_come_in_any_encoding(history, answers, encoding):
 
 @pytest.mark.parametrize(
     "odd",
-    [b'"\xff"', b'"\xed\xa0"', b"nul", b'"\n"', b"01", b"[1,]", b"[" * 100_000 + b"]" * 100_000],
+    [b'"\xff"', b'"\xed\xa0"', b"nul", b'"\n"', b"01", b"[1,]", b"[" * 100_000],
     ids=lambda odd: repr(odd)[:20],
 )
 def test_one_object_that_is_not_json_spoils_the_page_and_the_item(history, answers, odd):

@@ -11,9 +11,10 @@ import threading
 
 import pytest
 
-from histfs.core.errors import Unreachable
+from histfs.core.errors import TimedOut, Unreachable
 from histfs.core.source import Query
 from tests.sources.conftest import BASE
+from tests.support.raw_http import RawServer
 
 PAGE = json.dumps({"history": [], "has_more": False}).encode()
 
@@ -102,3 +103,15 @@ def test_a_ca_bundle_that_is_not_there_is_named(make_history, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
     with pytest.raises(Unreachable, match=r"/nowhere/ca\.pem"):
         make_history(BASE, timeout=2).list(Query())
+
+
+def test_a_deadline_holds_with_tls_too(make_history, monkeypatch, certificate):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    answer = b"HTTP/1.1 200 OK\r\nX-Padding: " + b"x" * 10_000
+    with (
+        RawServer(lambda peer, _: peer.drip(answer, 0.02), context) as server,
+        pytest.raises(TimedOut),
+    ):
+        make_history(server.url, timeout=1.0).list(Query())

@@ -7,14 +7,14 @@ as far as it goes. As with history items, whatever a field holds, the conversati
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from histfs.core.errors import BadAnswer
 from histfs.core.estimate import call_bytes
 from histfs.core.item import Details, Record
 from histfs.core.names import Labelled
-from histfs.sources.elevenlabs.parsing import indented, leniently
+from histfs.sources.elevenlabs.parsing import indented, object_of
 from histfs.sources.elevenlabs.transcript import attachments_of, transcript_of
 from histfs.sources.elevenlabs.values import dates_of, number_of, string_of
 
@@ -85,7 +85,8 @@ def details_of(raw: bytes) -> Details:
         BadAnswer: it can't be read.
     """
     try:
-        fields, whole = _read(raw), indented(raw)
+        # Without the transcript it would not be known which files were sent in it.
+        fields, whole = _read(raw, needed=("transcript",)), indented(raw)
     except (ValueError, RecursionError) as error:
         raise BadAnswer("the conversation's object can't be read") from error
     if not whole.startswith(b"{"):
@@ -125,9 +126,9 @@ def _said_of(fields: _Object) -> str | None:
     return "\n".join(text for text in said if isinstance(text, str) and text) or None
 
 
-def _read(raw: bytes) -> _Object:
+def _read(raw: bytes, needed: Container[str] = ()) -> _Object:
     """Read the fields of a conversation; JSON of another kind has none."""
-    whole = leniently(raw)
+    whole = object_of(raw, needed)
     return whole if isinstance(whole, dict) else {}
 
 

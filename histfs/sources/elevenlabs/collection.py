@@ -5,6 +5,8 @@ A `Collection` is one such kind at one path. What its objects mean is for its tw
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -12,11 +14,17 @@ from urllib.parse import quote
 
 import msgspec
 
-from histfs.core.errors import BadAnswer, Rejected
+from histfs.core.errors import AnswerTooLarge, BadAnswer, Rejected
 from histfs.core.item import Record
 from histfs.core.source import Page
 from histfs.sources.elevenlabs.http import Body, Http
-from histfs.sources.elevenlabs.parsing import dump, leniently, strictly
+from histfs.sources.elevenlabs.parsing import (
+    dump,
+    elements_of,
+    leniently,
+    members_of,
+    strictly,
+)
 
 #: Seconds by which lists may be out of the order of time (`Traits.disorder`). The API promises no
 #: order.
@@ -24,6 +32,13 @@ DISORDER = 900
 
 _AUDIO_TYPES = ("audio/", "video/")
 _OTHER_AUDIO = {"", "application/ogg", "application/octet-stream", "binary/octet-stream"}
+
+#: Bytes of a page that is read though msgspec refuses it, which takes much more memory.
+_LARGEST_ODD = 8 << 20
+#: A page that was too large is asked for again with so many times fewer objects.
+_FEWER = 8
+
+log = logging.getLogger(__name__)
 
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
@@ -74,6 +89,8 @@ class Collection:
         self._fields = fields
         self._read_page = read_page
         self._read_one = read_one
+        # Objects on a page, at the most, as its size has taught; any thread may lower it.
+        self._most = sys.maxsize
         answer = msgspec.defstruct(
             "Answer",
             [("objects", list[msgspec.Raw]), ("has_more", bool), ("cursor", Any, None)],
@@ -82,7 +99,7 @@ class Collection:
         self._decode = msgspec.json.Decoder(answer).decode
 
     def page(self, asked: Mapping[str, str | int | None]) -> Page:
-        """Return one page.
+        """Return one page; where that is larger than any answer may be, a shorter one.
 
         Args:
             asked: the parameters of the query; those that are None are not sent.
@@ -92,7 +109,18 @@ class Collection:
             SourceError: the source failed.
         """
         query = {name: value for name, value in asked.items() if value is not None}
-        return self._http.json("GET", self._path, self._page, query)
+        while True:
+            size = query.get("page_size")
+            if isinstance(size, int):
+                query["page_size"] = size = min(size, self._most)
+            try:
+                return self._http.json("GET", self._path, self._page, query)
+            except AnswerTooLarge:
+                # With the times of all their characters, a thousand long texts may be too much.
+                if not isinstance(size, int) or size == 1:
+                    raise
+                self._most = max(1, size // _FEWER)
+                log.info("a page of %d items is too large: asking for %d", size, self._most)
 
     def get(self, item_id: str) -> Record:
         """Return one item."""
@@ -155,7 +183,12 @@ class Collection:
         return _Listing(objects, answer.has_more, answer.cursor)
 
     def _odd_listing(self, content: bytes) -> _Listing:
-        answer = leniently(content)
+        if len(content) > _LARGEST_ODD:
+            raise AnswerTooLarge("the page is too large for JSON that has to be read leniently")
+        try:
+            answer = leniently(content)
+        except RecursionError:
+            return self._deep_listing(content)
         if not isinstance(answer, dict):
             raise BadAnswer("the answer is JSON, but not an object")
         objects, has_more = answer.get(self._fields.objects), answer.get("has_more")
@@ -163,9 +196,18 @@ class Collection:
             raise BadAnswer("the answer is not a page of items")
         return _Listing(list(map(dump, objects)), has_more, answer.get(self._fields.cursor))
 
+    def _deep_listing(self, content: bytes) -> _Listing:
+        """Read a page of which an object is nested too deeply to be read with the others."""
+        parts = members_of(content)
+        objects = elements_of(parts.get(self._fields.objects, b""))
+        has_more = leniently(parts.get("has_more", b""))
+        if not isinstance(has_more, bool):
+            raise BadAnswer("the answer is not a page of items")
+        return _Listing(objects, has_more, leniently(parts.get(self._fields.cursor, b"null")))
+
     def _item(self, content: bytes) -> Record:
         """Read the answer that is one item."""
-        raw = strictly(_sent, content) or dump(leniently(content))
+        raw = strictly(_sent, content) or _odd_item(content)
         if not raw.startswith(b"{"):
             raise BadAnswer("the answer is JSON, but not an object")
         return self._read_one(raw, self._http.server_time)
@@ -188,6 +230,15 @@ def _sent(content: bytes) -> bytes:
     """Return JSON as it was sent, without the spaces around it."""
     content.decode()
     return bytes(_decode_raw(content))
+
+
+def _odd_item(content: bytes) -> bytes:
+    """Return JSON that msgspec refuses, in UTF-8; as it is where it is nested too deeply."""
+    try:
+        return dump(leniently(content))
+    except RecursionError:
+        members_of(content)
+        return content.strip()
 
 
 def _expect_audio(body: Body) -> None:

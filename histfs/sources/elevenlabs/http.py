@@ -5,7 +5,7 @@ settings for each, which takes as long as urllib3 takes for all of it; and it wo
 
 Threads: a `Http` may be used by any number at once; urllib3's pool is shared and guards itself, and
 nothing else is kept but the date of the last answer, whole. The deadline of a request travels in a
-context variable, because urllib3 asks the retry policy and gives it no other way to know.
+context variable (`deadlines`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ import contextlib
 import json
 import re
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -33,20 +31,29 @@ from histfs import __version__
 from histfs.core.errors import BadAnswer, RateLimited, SourceError, TimedOut, Unreachable
 from histfs.core.hosts import is_loopback, parse_server_url
 from histfs.core.secret import Secret
+from histfs.sources.elevenlabs import deadlines
+from histfs.sources.elevenlabs.bodies import (
+    announced_length,
+    content,
+    encoding_of,
+    pieces,
+    whole_content,
+)
 from histfs.sources.elevenlabs.faults import TEXT_MAX, fault_of, one_line
 
-#: Seconds to wait for a connection, and for the next bytes of an answer.
+#: Seconds to wait for a connection, and for the next bytes of an answer; `deadlines` has more.
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 10.0
 #: Tries after the first one, for what may be asked twice.
 RETRIES = 3
 
-_CHUNK = 32 * 1024
+#: Bytes of a listing or of an object, unpacked, and of the body of an error, at the most. JSON that
+#: is made to do harm takes 25 times as much memory when it is read.
+_ANSWER, _ERROR = 32 << 20, 64 << 10
 #: The header that may tell how many requests the account may have at once.
 _MAXIMUM = "maximum-concurrent-requests"
 _MAXIMUM_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _Read = TypeVar("_Read")
-_deadline: ContextVar[float] = ContextVar("deadline")
 
 
 class _BoundedRetry(Retry):
@@ -71,7 +78,7 @@ class _BoundedRetry(Retry):
         pause = following.get_retry_after(response) if response is not None else None
         if pause is None:
             pause = following.get_backoff_time()
-        if time.monotonic() + pause >= _deadline.get():
+        if time.monotonic() + pause >= deadlines.current().end:
             reason = error or ResponseError("no time is left for another try")
             raise MaxRetryError(_pool, url or "", reason)
         return following
@@ -82,6 +89,21 @@ class _BoundedRetry(Retry):
             return super().get_retry_after(response)
         except InvalidHeader:
             return None
+
+
+class _Adapter(HTTPAdapter):
+    """The adapter of requests, with connections that keep to the deadlines of requests."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Make the pools of connections without a proxy."""
+        super().init_poolmanager(*args, **kwargs)
+        deadlines.keep_to_budgets(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Return the pools of connections of a proxy."""
+        manager = super().proxy_manager_for(*args, **kwargs)
+        deadlines.keep_to_budgets(manager)
+        return manager
 
 
 class Body:
@@ -100,14 +122,10 @@ class Body:
         self._response = response
         content_type = headers.get("Content-Type", "").partition(";")[0].strip()
         self.content_type = one_line(key.redact(content_type)).lower()
-        announced = headers.get("Content-Length", "")
-        encoded = headers.get("Content-Encoding", "identity").lower() != "identity"
-        # str.isdigit takes digits that int refuses.
-        is_number = announced.isascii() and announced.isdigit()
+        announced = announced_length(response)
         chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
-        self._framed = is_number or chunked
-        self.length = int(announced) if is_number and not encoded else None
-        self._encoded = encoded
+        self._framed = announced is not None or chunked
+        self.length = announced if encoding_of(response) is None else None
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes as they come; end only when the body was whole.
@@ -121,26 +139,11 @@ class Body:
             raise BadAnswer("the answer gives neither its length nor chunks: it may be cut short")
         received = 0
         with _translated():
-            for chunk in self._pieces():
+            for chunk in pieces(self._response):
                 received += len(chunk)
                 yield chunk
         if self.length is not None and received != self.length:
             raise BadAnswer(f"the answer has {received} bytes instead of {self.length}")
-
-    def _pieces(self) -> Iterator[bytes]:
-        if not self._encoded:
-            yield from self._response.iter_content(_CHUNK)
-            return
-        # Unpacked here: urllib3 doesn't notice a compressed stream that ends too soon.
-        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
-        try:
-            for packed in self._response.raw.stream(_CHUNK, decode_content=False):
-                yield unpacker.decompress(packed)
-            yield unpacker.flush()
-        except zlib.error as error:
-            raise BadAnswer("the compressed answer is damaged") from error
-        if not unpacker.eof:
-            raise BadAnswer("the compressed answer was cut short")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +194,12 @@ class Http:
         self._timeout = timeout
         self._state_maximum = state_maximum
         session = requests.Session()
-        self._headers = {**session.headers, "User-Agent": f"histfs/{__version__}"}
+        # What can be packed more tightly is not asked for: its unpacking could not be bounded.
+        self._headers = {
+            **session.headers,
+            "User-Agent": f"histfs/{__version__}",
+            "Accept-Encoding": "gzip",
+        }
         self._dated = "", 0.0
         # A proxy of the environment has no business between this machine and itself.
         proxies = {"no_proxy": server.host} if is_loopback(server.host) else {}
@@ -211,7 +219,7 @@ class Http:
             raise_on_status=False,
             respect_retry_after_header=True,
         )
-        self._adapter = HTTPAdapter(max_retries=retry, pool_maxsize=connections)
+        self._adapter = _Adapter(max_retries=retry, pool_maxsize=connections)
 
     @property
     def ahead(self) -> float | None:
@@ -249,9 +257,10 @@ class Http:
             SourceError: anything else came, or nothing.
         """
         with self._answer(method, path, query=query) as response:
-            content = _content(response)
+            with _translated():
+                answer = whole_content(response, _ANSWER)
             try:
-                return read(content)
+                return read(answer)
             except (ValueError, RecursionError) as error:
                 kind = self._shown(response.headers.get("Content-Type", "no content type"))
                 raise BadAnswer(f"the answer is not JSON ({kind})") from error
@@ -267,6 +276,7 @@ class Http:
         """
         headers = {"Accept-Encoding": "identity"}
         with self._answer(method, path, headers=headers, payload=payload) as response:
+            deadlines.current().relax()
             yield Body(response, self._key)
 
     def ask(
@@ -275,7 +285,7 @@ class Http:
         path: str,
         query: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
-        at_most: int = 1 << 28,
+        at_most: int = _ANSWER,
     ) -> Answer:
         """Send a request that changes nothing, and return the answer whatever its status is.
 
@@ -293,16 +303,9 @@ class Http:
         began = time.monotonic()
         with self._exchange(method, path, query=query, headers=headers) as response:
             seconds = time.monotonic() - began
-            content = bytearray()
             with _translated():
-                for chunk in response.iter_content(_CHUNK):
-                    content += chunk
-                    if len(content) > at_most:
-                        break
-                    if time.monotonic() >= _deadline.get():
-                        raise Unreachable("the server did not answer in time")
-        whole = len(content) <= at_most
-        return Answer(response.status_code, response.headers, bytes(content), whole, seconds)
+                body, whole = content(response, at_most)
+        return Answer(response.status_code, response.headers, body, whole, seconds)
 
     def close(self) -> None:
         """Close the connections that are not in use."""
@@ -337,7 +340,8 @@ class Http:
         payload: Mapping[str, Any] | None = None,
     ) -> Iterator[requests.Response]:
         """Lend the answer to a request, whatever its status is."""
-        _deadline.set(time.monotonic() + self._timeout)
+        silence = min(READ_TIMEOUT, self._timeout)
+        budget = deadlines.begin(self._timeout, silence)
         with _translated():
             request = requests.PreparedRequest()
             request.prepare_method(method)
@@ -348,9 +352,10 @@ class Http:
             # No redirect is followed: the key is for the host that the user named, and no other.
             response = self._adapter.send(
                 request,
-                timeout=(min(CONNECT_TIMEOUT, self._timeout), min(READ_TIMEOUT, self._timeout)),
+                timeout=(min(CONNECT_TIMEOUT, self._timeout), silence),
                 **self._settings,
             )
+        budget.claim()
         self._dated = response.headers.get("Date", ""), time.time()
         self._hear_maximum(response.headers.get(_MAXIMUM, ""))
         with contextlib.closing(response):
@@ -364,7 +369,9 @@ class Http:
                 host = "another page"
             return BadAnswer(f"the server redirects to {self._shown(host)}: not followed")
         try:
-            body = json.loads(_content(response).decode("utf-8", "replace"))
+            with _translated():
+                sent, _ = content(response, _ERROR)
+            body = json.loads(sent.decode("utf-8", "replace"))
         except (ValueError, RecursionError, SourceError):
             body = None
         permission = _permission(response.request)
@@ -399,17 +406,6 @@ def _permission(request: requests.PreparedRequest) -> str:
     return f"{scope}_write" if request.method == "DELETE" else f"{scope}_read"
 
 
-def _content(response: requests.Response) -> bytes:
-    """Read the whole of an answer; one that trickles is given up when its time is over."""
-    chunks = []
-    with _translated():
-        for chunk in response.iter_content(_CHUNK):
-            chunks.append(chunk)
-            if time.monotonic() >= _deadline.get():
-                raise TimedOut("the server did not answer in time")
-    return b"".join(chunks)
-
-
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
     """Turn the errors of requests and urllib3 into the core's."""
@@ -418,9 +414,10 @@ def _translated() -> Iterator[None]:
     except (
         requests.exceptions.ChunkedEncodingError,
         requests.exceptions.ContentDecodingError,
+        urllib3.exceptions.ProtocolError,
     ) as error:
         raise BadAnswer("the answer was cut short or is damaged") from error
-    except requests.exceptions.SSLError as error:
+    except (requests.exceptions.SSLError, urllib3.exceptions.SSLError) as error:
         raise Unreachable(f"no safe connection to the server: {_reason(error)}") from error
     except (requests.exceptions.Timeout, requests.exceptions.ConnectionError) as error:
         if any(isinstance(cause, ReadTimeoutError) for cause in _causes(error)):

@@ -20,7 +20,7 @@ from histfs.core.estimate import audio_bytes
 from histfs.core.item import Details, Facets, Record
 from histfs.core.names import Labelled
 from histfs.sources.elevenlabs.dialogues import Spoken, spoken_in, voice_of
-from histfs.sources.elevenlabs.parsing import indented, leniently, strictly
+from histfs.sources.elevenlabs.parsing import indented, object_of, strictly
 from histfs.sources.elevenlabs.values import dates_of, number_of, string_of
 
 
@@ -135,7 +135,7 @@ def _read_strictly(raw: bytes) -> _Reading:
 
 
 def _read_leniently(raw: bytes) -> _Reading:
-    whole = leniently(raw)
+    whole = object_of(raw)
     if not isinstance(whole, dict):
         return raw, _Fields(), None
     fields = _Fields(

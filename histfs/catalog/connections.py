@@ -16,9 +16,6 @@ from typing import Any
 from histfs.catalog import schema
 from histfs.core.errors import CacheFailed, NoSpace
 
-#: Rows that are fetched at a time when many are passed on.
-_BATCH = 1000
-
 
 class Connections:
     """A pool: FUSE's threads are too short-lived to have a connection each.
@@ -46,13 +43,6 @@ class Connections:
                 return db.execute(statement, values).fetchall()
             except UnicodeEncodeError:
                 return []  # a path with bytes that no stored text holds
-
-    def each(self, statement: str, values: Sequence[object] = ()) -> Iterator[Any]:
-        """Yield the rows of a statement, of which there may be a million."""
-        with self._lend() as db:
-            cursor = db.execute(statement, values)
-            while batch := cursor.fetchmany(_BATCH):
-                yield from batch
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

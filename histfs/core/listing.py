@@ -83,12 +83,15 @@ class LargeListing:
         self._contents = contents
         self._lock = threading.Lock()
         self._rest = rest
-        self._opened = self._checked = version
+        # The versions when position 0 was read, and when `_rest` was begun.
+        self._opened = self._since = version
         # The kernel asks again for what did not fit into its buffer: the part before the last one
         # is kept, too.
         self._position, self._before, self._entries = 0, 0, self._rendered(first)
         self._last = first[-1]
         self._ordered = _is_ordered(first)
+        # Whether `_rest` has gone on to what was not given to anybody.
+        self._broken = False
 
     def read(self, position: int, waiter: Waiter) -> Sequence[Entry]:
         """Return some of the entries from a position on, at least one; none at the end.
@@ -140,8 +143,8 @@ class LargeListing:
             raise NotComplete("the directory has changed: it has to be read from its start again")
         if not contents.complete():
             contents.prepare(waiter)
-        self._opened = self._checked = contents.index.version
-        self._rest = contents.items()
+        self._opened = self._since = contents.index.version
+        self._rest, self._broken = contents.items(), False
         self._position, self._before, self._entries = 0, 0, []
         self._last = Listed(contents.span.start, "", "")
 
@@ -149,34 +152,43 @@ class LargeListing:
         """Read the next part; say whether there is one."""
         contents = self._contents
         for _ in range(_ATTEMPTS):
-            version = contents.index.version
+            if self._broken:
+                self._resume()
+            # Until the part is known to be good: whoever tries again must not miss it.
+            self._broken = True
             items = list(itertools.islice(self._rest, PART))
-            # What the iterator had read ahead is as old as the part before.
-            end = items[-1].date + 1 if len(items) == PART else contents.span.end
-            same = contents.index.unchanged(Span(self._last.date, end), self._checked)
+            ordered = self._ordered and _is_ordered([self._last, *items])
+            # The iterator may have read ahead, up to all of the rest when it was made.
+            same = contents.index.unchanged(self._reach(items, ordered), self._since)
             if same and contents.complete():
                 break
             if not contents.complete():
                 contents.prepare(waiter)
-            self._resume()
         else:
             raise NotComplete("the directory changes faster than it can be listed")
-        self._checked = version
+        self._broken = False
         if not items:
             return False
-        self._ordered = self._ordered and _is_ordered([self._last, *items])
         kept = self._entries[self._before :]
         self._position += self._before
         self._before = len(kept)
         self._entries = [*kept, *self._rendered(items)]
-        self._last = items[-1]
+        self._last, self._ordered = items[-1], ordered
         return True
+
+    def _reach(self, items: Sequence[Listed], ordered: bool) -> Span:
+        """Return the span of time that a part tells of, behind the last one."""
+        span = self._contents.span
+        if not ordered:
+            return span
+        end = items[-1].date + 1 if len(items) == PART else span.end
+        return Span(self._last.date, end)
 
     def _resume(self) -> None:
         """Read anew what comes behind the last item."""
         if not self._ordered:
             raise NotComplete("the directory has changed: it has to be read from its start again")
-        self._checked = self._contents.index.version
+        self._since = self._contents.index.version
         last = self._last[:2]
         self._rest = itertools.dropwhile(lambda item: item[:2] <= last, self._contents.items())
 

@@ -33,6 +33,7 @@ from histfs.core.names import item_name
 from histfs.core.nodes import (
     ROOT_INODE,
     Attributes,
+    BytesFile,
     Entry,
     OpenFile,
     directory,
@@ -45,12 +46,13 @@ from histfs.core.resolving import (
     ItemDirectory,
     ItemFileNode,
     ItemFolderNode,
+    MoreNode,
     Path,
     Resolver,
     Root,
 )
 from histfs.core.times import ALWAYS, Span, Zone
-from histfs.core.views import View
+from histfs.core.views import MORE_NAME, MORE_TEXT, Search, View
 from histfs.core.waiting import Waiter
 
 #: How often a directory is read that changes while it is read.
@@ -134,6 +136,8 @@ class Tree:
                 return directory(self._inode_of("folder", *node.path), node.item.date)
             case ItemFileNode():
                 return self._stat_file(node, waiter)
+            case MoreNode():
+                return self._more_attributes(node)
 
     def stat_files(self, path: str, waiter: Waiter) -> dict[str, Attributes]:
         """Return the attributes of an item's files by name, as far as they can be told."""
@@ -204,6 +208,8 @@ class Tree:
     def open(self, path: str, waiter: Waiter) -> tuple[Attributes, OpenFile]:
         """Open a file for reading, and tell what it is."""
         node = self._resolve(path, waiter)
+        if isinstance(node, MoreNode):
+            return self._more_attributes(node), BytesFile(MORE_TEXT)
         if not isinstance(node, ItemFileNode):
             raise IsADirectory(path)
         file = node.file.open(node.item, waiter)
@@ -261,7 +267,7 @@ class Tree:
                 raise NotPermitted(path)
             case ItemFileNode(file=file) if not file.deletes:
                 raise NotPermitted(path)
-            case ItemDirectory(is_link=True):
+            case ItemDirectory(is_link=True) | MoreNode():
                 raise NotPermitted(path)
         item = node.item
         if self._removal.lingering(item.key) is not None:
@@ -373,9 +379,17 @@ class Tree:
         rest = view.items(at, self._index)
         first = list(itertools.islice(rest, LARGE + 1))
         if len(first) <= LARGE:
-            return list(map(entry, first))
+            entries = list(map(entry, first))
+            if isinstance(view, Search) and view.more(at, self._index):
+                path = (*node.path, MORE_NAME)
+                entries.append(Entry(MORE_NAME, stat.S_IFREG, self._inode_of("more", *path)))
+            return entries
         contents = Contents(view, at, self._index, span, entry)
         return LargeListing(contents, first, rest, version)
+
+    def _more_attributes(self, node: MoreNode) -> Attributes:
+        inode = self._inode_of("more", *node.path)
+        return Attributes(stat.S_IFREG, inode, 1, len(MORE_TEXT), self._newest_of_all())
 
     def _entry_of(self, path: Path) -> Entry:
         return Entry(path[-1], stat.S_IFDIR, self._inode_of("directory", *path))

@@ -17,7 +17,7 @@ import math
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -198,19 +198,9 @@ class Operations:
             once, and keeps them. (It drops attributes then, up to 3.16.)
         """
         opened = self._handles.directory(handle)
-        listing = opened.listing
-        if isinstance(listing, LargeListing):
-            # Always with offsets: libfuse would keep all of it.
-            part = listing.read(max(offset - len(_DOTS), 0), self._waiter())
-            return self._placed(itertools.chain(_DOTS[offset:], part), offset, plus)
-        known = any(entry.attributes for entry in listing[:1])
-        looking = self._ahead and self._clock() - self._last_look < TIMEOUT
-        if offset or (plus and (known or looking)):
-            rest = range(max(offset - len(_DOTS), 0), len(listing))
-            files = self._files_in(opened.path) if plus and looking and rest else {}
-            entries = itertools.chain(_DOTS[offset:], map(listing.__getitem__, rest))
-            return self._placed(entries, offset, plus, files)
-        return ((entry.name, _kind_of(entry), 0) for entry in itertools.chain(_DOTS, listing))
+        if isinstance(opened.listing, LargeListing):
+            return self._part(opened.listing, offset, plus)
+        return self._whole(opened.path, opened.listing, offset, plus)
 
     @_guarded
     def releasedir(self, path: str | None, handle: int) -> None:
@@ -268,6 +258,23 @@ class Operations:
 
     def _attributes_of(self, opened: FileHandle) -> Attributes:
         return opened.attributes._replace(size=opened.file.size)
+
+    def _part(self, listing: LargeListing, offset: int, plus: bool) -> Iterator[Listed]:
+        """Read a part of a large listing: always with offsets, or libfuse would keep all of it."""
+        part = listing.read(max(offset - len(_DOTS), 0), self._waiter())
+        return self._placed(itertools.chain(_DOTS[offset:], part), offset, plus)
+
+    def _whole(
+        self, path: str, listing: Sequence[Entry], offset: int, plus: bool
+    ) -> Iterator[Listed]:
+        known = any(entry.attributes for entry in listing[:1])
+        looking = self._ahead and self._clock() - self._last_look < TIMEOUT
+        if offset or (plus and (known or looking)):
+            rest = range(max(offset - len(_DOTS), 0), len(listing))
+            files = self._files_in(path) if plus and looking and rest else {}
+            entries = itertools.chain(_DOTS[offset:], map(listing.__getitem__, rest))
+            return self._placed(entries, offset, plus, files)
+        return ((entry.name, _kind_of(entry), 0) for entry in itertools.chain(_DOTS, listing))
 
     def _placed(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
@@ -13,6 +14,7 @@ import platformdirs
 
 from histfs.core.printable import shown
 from histfs.core.secret import Secret
+from histfs.log_repeats import Repeats
 
 _FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 _FILE_BYTES = 1 << 20
@@ -60,6 +62,11 @@ def start(foreground: bool, debug: bool, key: Secret, *, others: Sequence[Secret
     if not foreground:
         handler = _file_handler() or logging.NullHandler()
     handler.setFormatter(_Formatter([key, *others]))
+    if not debug:
+        repeats = Repeats(handler)
+        handler.addFilter(repeats)
+        # Before logging closes the handlers: what is registered later is called first.
+        atexit.register(repeats.flush)
     logging.basicConfig(
         handlers=[handler], level=logging.DEBUG if debug else logging.INFO, force=True
     )

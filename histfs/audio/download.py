@@ -28,6 +28,7 @@ from histfs.core.errors import (
     NoSpace,
     Rejected,
     Unreachable,
+    again,
 )
 from histfs.core.item import Item
 from histfs.core.limiter import prioritised
@@ -186,7 +187,7 @@ class Download:
             return os.pread(file.number, size, offset)
 
     def _failure(self) -> BaseException:
-        return self._error or BadAnswer("the download ended without a reason")
+        return again(self._error or BadAnswer("the download ended without a reason"))
 
     def _wait(self, waiter: Waiter, arrived: Callable[[], bool]) -> None:
         """Wait, with `_changed` held, until something has arrived or the download has failed."""

@@ -22,6 +22,7 @@ from histfs.audio.ahead import Orders, ReadAhead, by_date_alone
 from histfs.audio.download import Download, GivenUp
 from histfs.audio.endings import Endings
 from histfs.audio.files import Descriptor, translated
+from histfs.audio.refusals import Refusals
 from histfs.audio.schedule import Schedule
 from histfs.audio.shelf import Clips
 from histfs.audio.verify import Kind, beginning, check, refused_as
@@ -98,6 +99,7 @@ class CachedAudio:
         # None where what was known before is known to be wrong.
         self._learnt: LRUCache[str, int | None] = LRUCache(_LEARNT)
         self._announced: LRUCache[str, int] = LRUCache(_ANNOUNCED)
+        self._refusals = Refusals()
 
     def size(self, item: Item, waiter: Waiter) -> int:
         """Return the exact size where it is known, else an estimate, or fetch to know it.
@@ -195,7 +197,8 @@ class CachedAudio:
             Interrupted, DeadlineExceeded: the wait ended first.
         """
         while True:
-            content = self.content(item)
+            # For a copy, or for good: what was said a moment ago is not enough.
+            content = self.content(item, anew=True)
             if isinstance(content, Descriptor):
                 return os.fstat(content.number).st_size
             with contextlib.suppress(GivenUp):
@@ -236,12 +239,18 @@ class CachedAudio:
         with self._lock:
             return frozenset(self._downloads)
 
-    def content(self, item: Item, wanted: bool = True) -> Descriptor | Download:
+    def content(
+        self, item: Item, wanted: bool = True, *, anew: bool = False
+    ) -> Descriptor | Download:
         """Return a clip's file, or its download: the one under way, or a new one.
 
         Args:
             item: whose clip.
             wanted: whether somebody waits for it.
+            anew: whether the server is asked even if it said a moment ago that it has no such clip.
+
+        Raises:
+            Missing, NoAudio, NoAttachment, NotReady: it said so, and is not asked.
         """
         with self._lock:
             download = self._downloads.get(item.key)
@@ -253,6 +262,8 @@ class CachedAudio:
             found = self._on_disk(item)
             if found is not None:
                 return found
+            if not anew:
+                self._refusals.check(item)
             download = Download(
                 item,
                 self._source,
@@ -331,10 +342,12 @@ class CachedAudio:
 
     def _fetch_ahead(self, item: Item) -> None:
         # On a full disk it would be fetched for nobody.
-        if not self.disk.full and self.kept(item) is None and not self._silent(item):
+        wanted = not (self.disk.full or self._refusals.include(item) or self._silent(item))
+        if wanted and self.kept(item) is None:
             self.content(item, wanted=False)
 
     def _ended(self, item: Item, download: Download) -> None:
+        self._refusals.note(item, download.error)
         with self._lock:
             if self._downloads.get(item.key) is download:
                 del self._downloads[item.key]

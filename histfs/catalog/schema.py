@@ -152,8 +152,8 @@ def connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA temp_store = MEMORY")
         # What is deleted is overwritten; FAST would leave whole pages that are free.
         db.execute("PRAGMA secure_delete = ON")
-        # A scan writes the same pages again and again: into the file only once in 32 MB.
-        db.execute("PRAGMA wal_autocheckpoint = 8000")
+        # 4 MB. More makes no scan faster, and the journal would stay as large as it once was.
+        db.execute("PRAGMA wal_autocheckpoint = 1000")
         db.execute("PRAGMA journal_size_limit = 4194304")
     except sqlite3.Error:
         db.close()

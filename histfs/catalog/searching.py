@@ -32,6 +32,7 @@ from histfs.core.errors import (
     KeyRefused,
     NotOffered,
     Rejected,
+    again,
 )
 from histfs.core.flights import Flights
 from histfs.core.index import SEARCH_LIMIT, Listed
@@ -137,7 +138,7 @@ class Searcher:
             log.info("%s: searching what is listed instead", failure)
             return self._search_all(words, waiter)
         if failure is not None and not complete:
-            raise failure
+            raise again(failure)
         log.info("%s: searching what is known instead", failure or "the server is slow")
         return self._words.find(words, waiter)
 

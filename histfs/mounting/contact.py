@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 
 from histfs.catalog.reading import Reader
-from histfs.core.errors import HistfsError, KeyRefused, NotOffered
+from histfs.core.errors import HistfsError, KeyRefused, NotOffered, again
 from histfs.core.flights import Flights
 from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter
@@ -100,8 +100,7 @@ class Contact:
             self.ask(waiter)
             failure = self._failure
         if failure is not None and not self._known():
-            # It is raised again and again: its traceback must not grow with each.
-            raise failure[1].with_traceback(None)
+            raise again(failure[1])
 
     def _request(self) -> None:
         self._reader.read(ALWAYS).next()

@@ -121,6 +121,7 @@ def test_an_address_without_a_history_takes_nothing_away(stage, tmp_path):
         assert rsync(known, tmp_path) != 0
     assert contents(tmp_path) == before
     stage.recovers(unknown)
+    eventually(lambda: code_of(audio_of(item).read_bytes) is None)
     assert audio_of(item).read_bytes() == stage.served(item)
 
 
@@ -134,6 +135,8 @@ def test_an_item_whose_audio_can_not_be_fetched_is_not_deleted(stage, status):
     assert stage.simulator.counts[DELETE] == 0
     assert stage.trashed() == in_trash
     assert len(list(item.iterdir())) == 3
+    # That there is no audio (404) is believed for a moment.
+    eventually(lambda: code_of(audio_of(item).read_bytes) is None)
     assert audio_of(item).read_bytes() == stage.served(item)
 
 

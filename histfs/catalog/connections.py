@@ -16,6 +16,9 @@ from typing import Any
 from histfs.catalog import schema
 from histfs.core.errors import CacheFailed, NoSpace
 
+#: Connections that are kept for the next use, each with up to 2 MB of pages and three descriptors.
+_IDLE = 8
+
 
 class Connections:
     """A pool: FUSE's threads are too short-lived to have a connection each.
@@ -72,7 +75,7 @@ class Connections:
                 db.close()  # and whatever it had begun is undone
                 raise
             with self._lock:
-                if not self._closed:
+                if not self._closed and len(self._idle) < _IDLE:
                     self._idle.append(db)
                     return
             db.close()

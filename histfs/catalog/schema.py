@@ -23,6 +23,7 @@ index on them. Who looks for an item knows its date.
 from __future__ import annotations
 
 import contextlib
+import glob
 import logging
 import os
 import sqlite3
@@ -181,6 +182,9 @@ def prepare(path: Path) -> None:
         except sqlite3.DatabaseError as error:
             aside = path.with_name(f"{path.name}.{time.strftime('%Y%m%dT%H%M%S')}.unusable")
             log.warning("%s can't be used (%s): set aside as %s", path, error, aside.name)
+            # Only the last one is kept: each may be as large as a catalog.
+            for earlier in path.parent.glob(f"{glob.escape(path.name)}.*.unusable"):
+                earlier.unlink(missing_ok=True)
             path.rename(aside)
             _mark(path).unlink(missing_ok=True)
             for suffix in ("-wal", "-shm"):

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from histfs import log_repeats
-from histfs.log_repeats import MOST, SECONDS, Repeats
+from histfs.core import log_repeats
+from histfs.core.log_repeats import MOST, SECONDS, Repeats
 from tests.support.clock import Clock
 from tests.support.patience import eventually
 

@@ -159,7 +159,10 @@ class LargeListing:
             items = list(itertools.islice(self._rest, PART))
             ordered = self._ordered and _is_ordered([self._last, *items])
             # The iterator may have read ahead, up to all of the rest when it was made.
-            same = contents.index.unchanged(self._reach(items, ordered), self._since)
+            reach = self._reach(items, ordered)
+            # The version itself is asked for: what another process did just now counts, too.
+            same = contents.index.version == self._since
+            same = same or contents.index.unchanged(reach, self._since)
             if same and contents.complete():
                 break
             if not contents.complete():

@@ -39,6 +39,7 @@ from histfs.core.nodes import (
     directory,
     file_inode,
     inode_of,
+    inodes_of,
 )
 from histfs.core.removal import Removal
 from histfs.core.resolving import (
@@ -367,11 +368,15 @@ class Tree:
             return [self._entry_of((*node.path, name)) for name in names]
         only_links, linked = self._resolver.links(view), self._resolver.linked(view, at)
 
+        link_inode, item_inode = (
+            inodes_of(kind, *self._above, *node.path) for kind in ("link", "item")
+        )
+
         def entry(item: Listed, name: str | None = None) -> Entry:
             name = name or item_name(item.date, item.slug, item.key, self._zone)
             if only_links or item.key in linked:
-                return Entry(name, stat.S_IFLNK, self._inode_of("link", *node.path, item.key))
-            inode = self._inode_of("item", *node.path, item.key)
+                return Entry(name, stat.S_IFLNK, link_inode(item.key))
+            inode = item_inode(item.key)
             return Entry(name, stat.S_IFDIR, inode, directory(inode, item.date))
 
         if view.aliased:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import platformdirs
 
+from histfs.core.log_repeats import Repeats
 from histfs.core.printable import shown
 from histfs.core.secret import Secret
 from histfs.core.trusted import distrust_directory, distrust_links
@@ -61,12 +63,24 @@ def start(foreground: bool, debug: bool, key: Secret, *, others: Sequence[Secret
     if not foreground:
         handler = _file_handler() or logging.NullHandler()
     handler.setFormatter(_Formatter([key, *others]))
+    if not debug:
+        handler.addFilter(Repeats(handler))
+        # Before logging closes the handlers: what is registered later is called first.
+        atexit.register(finish)
     logging.basicConfig(
         handlers=[handler], level=logging.DEBUG if debug else logging.INFO, force=True
     )
     # Each retry, each new connection, each refused call is a line of theirs; ours say what matters.
     for name in ("urllib3", "fuse", "mfusepy"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def finish() -> None:
+    """Write what was held back: the process ends."""
+    for handler in logging.getLogger().handlers:
+        for each in handler.filters:
+            if isinstance(each, Repeats):
+                each.flush()
 
 
 def _file_handler() -> logging.Handler | None:

@@ -31,6 +31,7 @@ from histfs.core.errors import (
     Rejected,
     TooManyWaiting,
     Unreachable,
+    again,
 )
 from histfs.core.item import Item
 from histfs.core.limiter import prioritised
@@ -242,7 +243,7 @@ class Download:
             raise GivenUp("nobody waits for the audio any more, and it comes too slowly")
 
     def _failure(self) -> BaseException:
-        return self._error or BadAnswer("the download ended without a reason")
+        return again(self._error or BadAnswer("the download ended without a reason"))
 
     def _wait(self, waiter: Waiter, arrived: Callable[[], bool]) -> None:
         """Wait, with `_changed` held, until something has arrived or the download has failed."""

@@ -17,6 +17,9 @@ from histfs.core.item import Item
 from histfs.core.recent import Recent
 from histfs.core.resolving import PATHS
 
+#: Endings that wait for their clip to be whole, at the most; what is forgotten is found again.
+_UNKEPT = 2 * PATHS
+
 log = logging.getLogger(__name__)
 
 
@@ -48,6 +51,9 @@ class Endings:
         if ending != self.of(item):
             self._found.put(item.key, ending)
             with self._lock:
+                # Downloads that broke never come to be kept.
+                if len(self._unkept) >= _UNKEPT:
+                    self._unkept.clear()
                 self._unkept.add(item.key)
 
     def keep(self, key: str) -> None:

@@ -22,6 +22,7 @@ from histfs.audio.ahead import Orders, ReadAhead, by_date_alone
 from histfs.audio.download import Download, GivenUp
 from histfs.audio.endings import Endings
 from histfs.audio.files import Descriptor, translated
+from histfs.audio.refusals import Refusals
 from histfs.audio.schedule import Schedule
 from histfs.audio.shelf import Clips
 from histfs.audio.verify import Kind, beginning, check, digest, refused_as
@@ -101,6 +102,7 @@ class CachedAudio:
         # None where what was known before is known to be wrong.
         self._learnt: LRUCache[str, int | None] = LRUCache(_LEARNT)
         self._announced: LRUCache[str, int] = LRUCache(_ANNOUNCED)
+        self._refusals = Refusals()
 
     def size(self, item: Item, waiter: Waiter) -> int:
         """Return the exact size where it is known, else an estimate, or fetch to know it.
@@ -240,7 +242,8 @@ class CachedAudio:
             Interrupted, DeadlineExceeded: the wait ended first.
         """
         while True:
-            content = self.content(item)
+            # For a copy, or for good: what was said a moment ago is not enough.
+            content = self.content(item, anew=True)
             if isinstance(content, Descriptor):
                 return os.fstat(content.number).st_size
             with contextlib.suppress(GivenUp):
@@ -281,12 +284,18 @@ class CachedAudio:
         with self._lock:
             return frozenset(self._downloads)
 
-    def content(self, item: Item, wanted: bool = True) -> Descriptor | Download:
+    def content(
+        self, item: Item, wanted: bool = True, *, anew: bool = False
+    ) -> Descriptor | Download:
         """Return a clip's file, or its download: the one under way, or a new one.
 
         Args:
             item: whose clip.
             wanted: whether somebody waits for it.
+            anew: whether the server is asked even if it said a moment ago that it has no such clip.
+
+        Raises:
+            Missing, NoAudio, NoAttachment, NotReady: it said so, and is not asked.
         """
         with self._lock:
             download = self._under_way(item, wanted)
@@ -294,7 +303,11 @@ class CachedAudio:
                 return download
             # A download is put on disk before it leaves the table: here it is in one of them.
             found = self._on_disk(item)
-            return found if found is not None else self._begin(item, wanted)
+            if found is not None:
+                return found
+            if not anew:
+                self._refusals.check(item)
+            return self._begin(item, wanted)
 
     def _under_way(self, item: Item, wanted: bool) -> Download | None:
         """Return the download of a clip that is under way; called with `_lock` held."""
@@ -386,10 +399,12 @@ class CachedAudio:
 
     def _fetch_ahead(self, item: Item) -> None:
         # On a full disk it would be fetched for nobody.
-        if not self.disk.full and self.kept(item) is None and not self._silent(item):
+        wanted = not (self.disk.full or self._refusals.include(item) or self._silent(item))
+        if wanted and self.kept(item) is None:
             self.content(item, wanted=False)
 
     def _ended(self, item: Item, download: Download) -> None:
+        self._refusals.note(item, download.error)
         with self._lock:
             if self._downloads.get(item.key) is download:
                 del self._downloads[item.key]

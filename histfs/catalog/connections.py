@@ -16,8 +16,8 @@ from typing import Any
 from histfs.catalog import schema
 from histfs.core.errors import CacheFailed, NoSpace
 
-#: Rows that are fetched at a time when many are passed on.
-_BATCH = 1000
+#: Connections that are kept for the next use, each with up to 2 MB of pages and three descriptors.
+_IDLE = 8
 
 
 class Connections:
@@ -47,13 +47,6 @@ class Connections:
             except UnicodeEncodeError:
                 return []  # a path with bytes that no stored text holds
 
-    def each(self, statement: str, values: Sequence[object] = ()) -> Iterator[Any]:
-        """Yield the rows of a statement, of which there may be a million."""
-        with self._lend() as db:
-            cursor = db.execute(statement, values)
-            while batch := cursor.fetchmany(_BATCH):
-                yield from batch
-
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Lend a connection to write with; all of it is kept, or nothing."""
@@ -82,7 +75,7 @@ class Connections:
                 db.close()  # and whatever it had begun is undone
                 raise
             with self._lock:
-                if not self._closed:
+                if not self._closed and len(self._idle) < _IDLE:
                     self._idle.append(db)
                     return
             db.close()

@@ -48,6 +48,7 @@ from histfs.core.errors import (
     ServerFailed,
     TimedOut,
     Unreachable,
+    again,
 )
 
 #: Seconds that a listing which is known, but not fresh, waits for news before it does without.
@@ -124,8 +125,7 @@ class Health:
         with self._lock:
             refused = self._remembered(self._refused.get((kind, question)))
             if refused is not None:
-                # It is raised again and again: its traceback must not grow with each.
-                raise refused.with_traceback(None)
+                raise again(refused)
             self._asking[token] = (self._clock(), kind, background)
         try:
             yield

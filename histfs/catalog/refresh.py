@@ -31,6 +31,7 @@ from histfs.core.errors import (
     Interrupted,
     KeyRefused,
     NotComplete,
+    again,
 )
 from histfs.core.flights import Flights
 from histfs.core.times import ALWAYS, Span
@@ -147,11 +148,11 @@ class Refresher:
         if failure is None:
             failure = _first_failure(known, ask, self._flights, waiter.at_most(patience))
         if isinstance(failure, KeyRefused):
-            raise failure
+            raise again(failure)
         if known():
             return
         if failure is not None:
-            raise failure
+            raise again(failure)
         log.warning("the history is still being read; listings wait until it is known")
         raise NotComplete("the history is not completely known yet; reading it goes on")
 

@@ -25,6 +25,7 @@ index on them. Who looks for an item knows its date.
 from __future__ import annotations
 
 import contextlib
+import glob
 import logging
 import os
 import sqlite3
@@ -165,8 +166,8 @@ def connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA temp_store = MEMORY")
         # What is deleted is overwritten; FAST would leave whole pages that are free.
         db.execute("PRAGMA secure_delete = ON")
-        # A scan writes the same pages again and again: into the file only once in 32 MB.
-        db.execute("PRAGMA wal_autocheckpoint = 8000")
+        # 4 MB. More makes no scan faster, and the journal would stay as large as it once was.
+        db.execute("PRAGMA wal_autocheckpoint = 1000")
         db.execute("PRAGMA journal_size_limit = 4194304")
     except sqlite3.Error:
         db.close()
@@ -194,6 +195,9 @@ def prepare(path: Path) -> None:
         except sqlite3.DatabaseError as error:
             aside = path.with_name(f"{path.name}.{time.strftime('%Y%m%dT%H%M%S')}.unusable")
             log.warning("%s can't be used (%s): set aside as %s", path, error, aside.name)
+            # Only the last one is kept: each may be as large as a catalog.
+            for earlier in path.parent.glob(f"{glob.escape(path.name)}.*.unusable"):
+                earlier.unlink(missing_ok=True)
             path.rename(aside)
             _mark(path).unlink(missing_ok=True)
             for suffix in ("-wal", "-shm"):

@@ -29,7 +29,7 @@ from histfs.catalog.erasing import STRUCTURE
 from histfs.catalog.store import Store
 from histfs.catalog.writing import put_rows
 from histfs.core.errors import DeadlineExceeded, NotComplete, SourceError
-from histfs.core.index import Listed
+from histfs.core.index import SEARCH_LIMIT, Listed
 from histfs.core.waiting import POLL_INTERVAL, Waiter
 
 #: Items that are indexed in one transaction: others write in between, and each may be a transcript.
@@ -47,11 +47,14 @@ _TABLES = (
     "CREATE INDEX IF NOT EXISTS items_by_number ON items (n)",
 )
 # With how far the index is, of the same moment: another process may have begun it anew.
+# The newest ones are chosen by the index on numbers alone; a million may match.
 _FOUND = """
-    SELECT indexed, date, key, slug FROM numbers LEFT JOIN (
-        SELECT i.date, i.key, i.slug FROM words JOIN items AS i ON i.n = words.rowid
-        WHERE words MATCH ?
-    ) ORDER BY date, key
+    SELECT indexed, date, key,
+        (SELECT slug FROM items WHERE items.date = found.date AND items.key = found.key)
+    FROM numbers LEFT JOIN (
+        SELECT i.date AS date, i.key AS key FROM words JOIN items AS i ON i.n = words.rowid
+        WHERE words MATCH ? ORDER BY i.date DESC, i.key DESC LIMIT ?
+    ) AS found ORDER BY date, key
 """
 _NEXT = f"""
     SELECT n, key, raw, {STRUCTURE} FROM raws JOIN items USING (n) WHERE n > ? ORDER BY n LIMIT ?
@@ -82,7 +85,9 @@ class WordIndex:
         self._made = False
 
     def find(self, words: str, waiter: Waiter) -> list[Listed]:
-        """Return the items whose text has all of some words, oldest first.
+        """Return the newest items whose text has all of some words, oldest first.
+
+        One more than `SEARCH_LIMIT` at the most.
 
         Args:
             words: what a person types; nothing in it is an operator.
@@ -99,7 +104,7 @@ class WordIndex:
         self._make()
         ((newest,),) = self._files.rows("SELECT coalesce(max(n), 0) FROM raws")
         while True:
-            rows = self._files.rows(_FOUND, (query,))
+            rows = self._files.rows(_FOUND, (query, SEARCH_LIMIT + 1))
             if rows[0][0] >= newest:
                 return [Listed(*row) for _, *row in rows if row[0] is not None]
             try:

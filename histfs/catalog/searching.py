@@ -32,16 +32,16 @@ from histfs.core.errors import (
     KeyRefused,
     NotOffered,
     Rejected,
+    again,
 )
 from histfs.core.flights import Flights
-from histfs.core.index import Listed
-from histfs.core.item import Record
+from histfs.core.index import SEARCH_LIMIT, Listed
 from histfs.core.source import WORDS, Named, Query
 from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter
 
-#: Searches whose results are kept.
-_SEARCHES = 256
+#: Items that are kept of all searches together, at the most.
+_ITEMS = 100_000
 #: Seconds for which an answer that came after its call's time waits for the next call.
 _KEPT = 30.0
 #: The part of a call's time in which the server has to answer, where there is another way.
@@ -77,9 +77,13 @@ class Searcher:
         self._lock = threading.Lock()
         self._naming = Naming(reader)
         self._offered = WORDS in reader.source.traits.filters
-        self._found: TTLCache[str, Sequence[Listed]] = TTLCache(_SEARCHES, max(ttl, 1.0))
+        self._found: TTLCache[str, Sequence[Listed]] = TTLCache(
+            _ITEMS, max(ttl, 1.0), getsizeof=_weight
+        )
         # Kept apart: an answer that came after its call's time is there for the next one.
-        self._answers: TTLCache[str, Sequence[Listed]] = TTLCache(_SEARCHES, max(ttl, _KEPT))
+        self._answers: TTLCache[str, Sequence[Listed]] = TTLCache(
+            _ITEMS, max(ttl, _KEPT), getsizeof=_weight
+        )
 
     def search(self, words: str, waiter: Waiter) -> None:
         """Find the items that match words, and remember them.
@@ -90,7 +94,10 @@ class Searcher:
             Interrupted, DeadlineExceeded: the wait ended first.
         """
         if self.found(words) is None:
-            found = self._search(words, waiter)
+            # The newest ones, and one more where there are more than are shown.
+            found = sorted(self._search(words, waiter))[-SEARCH_LIMIT - 1 :]
+            if len(found) > SEARCH_LIMIT:
+                log.info("a search finds more than %s items: the rest isn't shown", SEARCH_LIMIT)
             with self._lock:
                 self._found[words] = found
 
@@ -125,13 +132,13 @@ class Searcher:
                 if not traits.summaries:
                     return answer
                 here = self._words.find(words, waiter)
-                return sorted({item.key: item for item in (*answer, *here)}.values())
+                return list({item.key: item for item in (*answer, *here)}.values())
         if isinstance(failure, (Rejected, KeyRefused)):
             # Only this was refused, perhaps: a list tells.
             log.info("%s: searching what is listed instead", failure)
             return self._search_all(words, waiter)
         if failure is not None and not complete:
-            raise failure
+            raise again(failure)
         log.info("%s: searching what is known instead", failure or "the server is slow")
         return self._words.find(words, waiter)
 
@@ -153,23 +160,31 @@ class Searcher:
         return answer
 
     def _ask(self, words: str) -> Sequence[Listed]:
-        """Let the server search, and store what it finds."""
+        """Let the server search, and store what it finds.
+
+        No further page is asked for once there are more items than a search shows.
+        """
         asked = self._reader.clock()
         sources = tuple(value for value, *_ in self._reader.store.facet_values("source"))
         pages = Pages(self._reader.source, Query(words=words, sources=sources))
-        records: dict[str, Record] = {}
+        found: dict[str, Listed] = {}
         named: dict[Named, None] = {}
         question: Hashable = words
         more = True
-        while more:
+        while more and max(len(found), len(named)) <= SEARCH_LIMIT:
             with self._reader.health.asking(kind=Kind.SEARCH, question=question):
                 page = pages.next()
             # Not in the order of time, perhaps: the best matches may come first.
-            records.update({record.item.key: record for record in page.records})
+            stored = self._reader.store.add(page.records, asked)
+            found.update((item.key, item) for item in stored)
             named.update(dict.fromkeys(page.named))
             more, question = page.cursor is not None, None
-        found = self._reader.store.add(list(records.values()), asked)
-        answer = [*found, *self._naming.items(named)] if named else found
+        answer = [*found.values(), *self._naming.items(named)] if named else list(found.values())
         with self._lock:
             self._answers[words] = answer
         return answer
+
+
+def _weight(found: Sequence[Listed]) -> int:
+    """Weigh what a search found; one that found nothing takes some memory, too."""
+    return min(len(found) + 100, _ITEMS)

@@ -148,8 +148,13 @@ class Store:
 
     def between(self, span: Span) -> Iterator[Listed]:
         """Yield the items of a span, oldest first."""
-        rows = self._files.each(
-            f"SELECT date, key, slug FROM items {_FROM_START_TO_END} ORDER BY date, key", span
+        rows = self._in_batches(
+            """
+            SELECT date, key, slug FROM items
+            WHERE date < ?1 AND (date, key) > (?2, ?3) ORDER BY date, key LIMIT ?4
+            """,
+            (span.end,),
+            since=span.start,
         )
         return map(Listed._make, rows)
 
@@ -183,11 +188,12 @@ class Store:
 
     def having(self, kind: str, value: str) -> Iterator[Listed]:
         """Yield the items that have a value of a facet, oldest first."""
-        rows = self._files.each(
+        rows = self._in_batches(
             """
             SELECT i.date, i.key, i.slug FROM placed AS p JOIN items AS i USING (date, key)
-            WHERE p.label = (SELECT label FROM labels WHERE kind = ? AND value = ?)
-            ORDER BY p.date, p.key
+            WHERE p.label = (SELECT label FROM labels WHERE kind = ?1 AND value = ?2)
+                AND (p.date, p.key) > (?3, ?4)
+            ORDER BY p.date, p.key LIMIT ?5
             """,
             (kind, value),
         )
@@ -211,8 +217,17 @@ class Store:
 
     def items(self, span: Span) -> Iterator[Item]:
         """Yield the items of a span with all that listings need of them, oldest first."""
-        rows = self._files.each(_ITEM + _FROM_START_TO_END + "ORDER BY i.date, i.key", span)
-        return map(_item, rows)
+        rows = self._in_batches(
+            f"""
+            SELECT found.date, found.key, found.* FROM (
+                {_ITEM} WHERE i.date < ?1 AND (i.date, i.key) > (?2, ?3)
+                ORDER BY i.date, i.key LIMIT ?4
+            ) AS found
+            """,
+            (span.end,),
+            since=span.start,
+        )
+        return (_item(row[2:]) for row in rows)
 
     def find(self, key: str, date: int) -> Item | None:
         """Return the item with a key and a date."""
@@ -593,6 +608,28 @@ class Store:
             (*span, number),
         )
         return next((date for (date,) in rows), None)
+
+    def _in_batches(
+        self, statement: str, values: tuple[object, ...], since: int = ALWAYS.start
+    ) -> Iterator[Any]:
+        """Yield the rows of a statement, of which there may be a million, batch by batch.
+
+        Each batch is read by itself: between two of them no transaction is open, so that a reader
+        that takes hours doesn't keep the write-ahead log from being reset. As the rows are in the
+        order of a key, no row comes twice, and each that is there all the time comes once.
+
+        Args:
+            statement: selects rows that begin with date and key, in this order; its last three
+                parameters are the date and the key behind which the batch begins, and its length.
+            values: its other parameters.
+            since: the first date, in seconds since the epoch.
+        """
+        place: tuple[int, str] = (since, "")  # before any key of this date
+        while rows := self._files.rows(statement, (*values, *place, _BATCH)):
+            yield from rows
+            if len(rows) < _BATCH:
+                return
+            place = rows[-1][:2]
 
     @contextlib.contextmanager
     def _damage(self) -> Iterator[None]:

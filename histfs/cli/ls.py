@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from histfs.cli.output import Output
 from histfs.cli.unmounted import Unmounted, unmounted
 from histfs.core.errors import NoSuchPath
 from histfs.core.item import Facets, Item
-from histfs.core.nodes import Attributes
+from histfs.core.listing import LargeListing
+from histfs.core.nodes import Attributes, Entry
 from histfs.core.times import Zone
 
 _TYPES = {stat.S_IFDIR: "directory", stat.S_IFREG: "file", stat.S_IFLNK: "link"}
@@ -132,7 +133,10 @@ def _places(there: Unmounted, path: str) -> Iterator[_Place]:
     if attributes.kind != stat.S_IFDIR:
         yield _Place(path, attributes)
         return
-    for entry in there.tree.listdir(path, there.waiter()):
+    listing: Iterable[Entry] | LargeListing = there.tree.listdir(path, there.waiter())
+    if isinstance(listing, LargeListing):
+        listing = listing.entries(there.waiter)
+    for entry in listing:
         yield _Place(posixpath.join(path, entry.name), entry.attributes)
 
 

@@ -114,6 +114,8 @@ def _in_background(
             _serve(accounts, mountpoint, is_demo, ready)
     except SystemExit as end:
         return int(end.code or 0)
+    finally:
+        logs.finish()
     return 0
 
 

@@ -39,8 +39,10 @@ HistfsError
 
 from __future__ import annotations
 
+import copy
 import errno
 from collections.abc import Collection
+from typing import TypeVar
 
 from histfs.core.secret import redact
 
@@ -263,6 +265,29 @@ _ERRNO: dict[type[BaseException], int] = {
     NotPermitted: errno.EPERM,
     ReadOnly: errno.EROFS,
 }
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def again(error: E) -> E:
+    """Return an exception like one that was raised before, to raise it once more.
+
+    Each raise of one object makes its traceback longer, and that keeps the frames with all that
+    they refer to: some 5 KB for each listing that fails for the same reason.
+
+    Args:
+        error: what was kept.
+
+    Returns:
+        A copy with no traceback; what caused the error is the same.
+    """
+    try:
+        made = copy.copy(error)
+    except Exception:  # noqa: BLE001 - a plugin's own class may not be made for that
+        return error.with_traceback(None)
+    made.__cause__ = error.__cause__
+    return made
 
 
 def errno_of(error: BaseException) -> int:

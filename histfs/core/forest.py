@@ -23,6 +23,7 @@ from histfs.core.errors import (
     NotPermitted,
 )
 from histfs.core.item import Facets, Item
+from histfs.core.listing import LargeListing
 from histfs.core.names import NAME_MAX
 from histfs.core.nodes import (
     ROOT_INODE,
@@ -53,7 +54,7 @@ class Folder(Protocol):
     def stat_files(self, path: str, waiter: Waiter) -> Mapping[str, Attributes]:
         """Return the attributes of an item's files by name, as far as they can be told."""
 
-    def listdir(self, path: str, waiter: Waiter) -> Sequence[Entry]:
+    def listdir(self, path: str, waiter: Waiter) -> Sequence[Entry] | LargeListing:
         """Return all entries of a directory, without ``.`` and ``..``."""
 
     def readlink(self, path: str, waiter: Waiter) -> str:
@@ -128,11 +129,11 @@ class Forest:
         tree, rest = self._tree(path, waiter)
         return tree.stat_files(rest, waiter)
 
-    def listdir(self, path: str, waiter: Waiter) -> Sequence[Entry]:
+    def listdir(self, path: str, waiter: Waiter) -> Sequence[Entry] | LargeListing:
         """Return all entries of a directory: in the root the folders come last."""
         tree, rest = self._tree(path, waiter)
         listing = tree.listdir(rest, waiter)
-        if path.strip("/"):
+        if path.strip("/") or isinstance(listing, LargeListing):
             return listing
         folders = [
             Entry(name, stat.S_IFDIR, grafted.tree.stat("/", waiter).inode)

@@ -9,6 +9,9 @@ from histfs.core.item import Details, Facets, Item
 from histfs.core.times import Span
 from histfs.core.waiting import Waiter
 
+#: Items that a search shows, at the most. What it finds is held in memory.
+SEARCH_LIMIT = 10_000
+
 
 class Listed(NamedTuple):
     """What a listing needs of an item; see `Item`."""
@@ -154,7 +157,10 @@ class Index(Protocol):
         """
 
     def found(self, words: str) -> Sequence[Listed] | None:
-        """Return what a search found a moment ago, oldest first; None when there was none."""
+        """Return what a search found a moment ago, oldest first; None when there was none.
+
+        Never more than one item above `SEARCH_LIMIT`: that one says that there are more.
+        """
 
     def doubt(self, item: Item) -> None:
         """Have an item's time asked for again, as it may not be there any more."""

@@ -34,7 +34,7 @@ from histfs.core.names import NAME_MAX, item_name, key_in, moments_in
 from histfs.core.recent import Recent
 from histfs.core.removal import Removal
 from histfs.core.times import ALWAYS, Span, Zone
-from histfs.core.views import View
+from histfs.core.views import MORE_NAME, Search, View
 from histfs.core.waiting import Waiter
 
 #: Paths of which it is remembered what they stand for, less than 1 KB each; up to twice as many.
@@ -100,7 +100,14 @@ class ItemFolderNode:
     path: Path
 
 
-Node = Root | Directory | ItemDirectory | ItemFolderNode | ItemFileNode
+@dataclass(frozen=True, slots=True)
+class MoreNode:
+    """The file which says that a search found more items than are shown, and its path."""
+
+    path: Path
+
+
+Node = Root | Directory | ItemDirectory | ItemFolderNode | ItemFileNode | MoreNode
 
 
 class _Known(NamedTuple):
@@ -174,6 +181,8 @@ class Resolver:
         if view is None:
             raise NoSuchPath(path)
         bottom = 1 + view.depth
+        if isinstance(view, Search) and parts[bottom : bottom + 1] == (MORE_NAME,):
+            return self._more(view, parts, waiter)
         node = self._directory(view, parts[: bottom + 1], waiter)
         if len(parts) <= bottom + 1:
             return node
@@ -273,6 +282,16 @@ class Resolver:
         if member is None:
             raise NoSuchPath(path)
         return self._below(member, rest[1:], path)
+
+    def _more(self, view: Search, parts: Path, waiter: Waiter) -> MoreNode:
+        """Return the file which says that there is more, where that is so."""
+        at = parts[1:2]
+        view.prepare(at, self._index, waiter)
+        if not view.more(at, self._index):
+            raise NoSuchPath("/".join(parts))
+        if len(parts) > 1 + view.depth + 1:
+            raise NotADirectory("/".join(parts))
+        return MoreNode(parts)
 
     def _directory(self, view: View, parts: Path, waiter: Waiter) -> Directory | ItemDirectory:
         """Return the directory of a view, or of an item, that has a path."""

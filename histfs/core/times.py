@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 #: The moments that an item may have: those of Unix time that are a date in every zone, in seconds.
 EARLIEST = 0
 LATEST = 253_402_041_600
+#: Hours whose local time is remembered.
+_HOURS = 1024
+_TWO_DIGITS = [f"{number:02}" for number in range(60)]
 
 
 class Span(NamedTuple):
@@ -48,6 +52,7 @@ class Zone:
 
     def __init__(self, name: str | None = None) -> None:
         self._zone: tzinfo | None = ZoneInfo(name) if name else None
+        self._hours = lru_cache(_HOURS)(self._hour)
 
     def local(self, moment: int) -> datetime:
         """Return the local date and time of a moment, pulled into what a date can show."""
@@ -55,7 +60,11 @@ class Zone:
 
     def stamp(self, moment: int) -> str:
         """Return the local time as ``2024-05-02T11-45-06``, which sorts and is safe in a name."""
-        return self.local(moment).isoformat()[:19].replace(":", "-")
+        hour, rest = divmod(moment, 3600)
+        whole = self._hours(hour)
+        if whole is None:
+            return self.local(moment).isoformat()[:19].replace(":", "-")
+        return f"{whole}{_TWO_DIGITS[rest // 60]}-{_TWO_DIGITS[rest % 60]}"
 
     def moments(self, stamp: str) -> list[int]:
         """Return the moments that have a stamp: mostly one, two where clocks were set back."""
@@ -82,6 +91,22 @@ class Zone:
             return Span(self._start(year, month, day), ALWAYS.end)
         after = first + timedelta(days=1)
         return Span(self._start(year, month, day), self._start(after.year, after.month, after.day))
+
+    def _hour(self, number: int) -> str | None:
+        """Return what the stamps of an hour begin with: a listing has many of one hour.
+
+        Args:
+            number: of the hour since the epoch.
+
+        Returns:
+            None where the hour is not one of local time: it begins at another minute, or clocks are
+            set in it, or no date can show it.
+        """
+        first, last = self.local(number * 3600), self.local(number * 3600 + 3599)
+        if first.minute or first.second or (last.minute, last.second) != (59, 59):
+            return None
+        begins, ends = first.isoformat()[:14], last.isoformat()[:14]
+        return begins.replace(":", "-") if begins == ends else None
 
     def _start(self, year: int, month: int, day: int) -> int:
         if year > 9999:

@@ -8,9 +8,10 @@ Threads: any number at once. `_lock` guards the cache of listings, the one state
 from __future__ import annotations
 
 import contextlib
+import itertools
 import stat
 import threading
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import NamedTuple
 
 from histfs.core.errors import (
@@ -27,15 +28,18 @@ from histfs.core.errors import (
 from histfs.core.files import ItemFile, ItemFolder
 from histfs.core.index import Index, Listed
 from histfs.core.item import Facets, Item
+from histfs.core.listing import LARGE, Contents, LargeListing
 from histfs.core.names import item_name
 from histfs.core.nodes import (
     ROOT_INODE,
     Attributes,
+    BytesFile,
     Entry,
     OpenFile,
     directory,
     file_inode,
     inode_of,
+    inodes_of,
 )
 from histfs.core.removal import Removal
 from histfs.core.resolving import (
@@ -43,12 +47,13 @@ from histfs.core.resolving import (
     ItemDirectory,
     ItemFileNode,
     ItemFolderNode,
+    MoreNode,
     Path,
     Resolver,
     Root,
 )
-from histfs.core.times import ALWAYS, Zone
-from histfs.core.views import View
+from histfs.core.times import ALWAYS, Span, Zone
+from histfs.core.views import MORE_NAME, MORE_TEXT, Search, View
 from histfs.core.waiting import Waiter
 
 #: How often a directory is read that changes while it is read.
@@ -132,6 +137,8 @@ class Tree:
                 return directory(self._inode_of("folder", *node.path), node.item.date)
             case ItemFileNode():
                 return self._stat_file(node, waiter)
+            case MoreNode():
+                return self._more_attributes(node)
 
     def stat_files(self, path: str, waiter: Waiter) -> dict[str, Attributes]:
         """Return the attributes of an item's files by name, as far as they can be told."""
@@ -150,7 +157,7 @@ class Tree:
                 found[name] = self._stat_file(each, waiter)
         return found
 
-    def listdir(self, path: str, waiter: Waiter) -> Sequence[Entry]:
+    def listdir(self, path: str, waiter: Waiter) -> Sequence[Entry] | LargeListing:
         """Return all entries of a directory, without ``.`` and ``..``.
 
         Raises:
@@ -202,6 +209,8 @@ class Tree:
     def open(self, path: str, waiter: Waiter) -> tuple[Attributes, OpenFile]:
         """Open a file for reading, and tell what it is."""
         node = self._resolve(path, waiter)
+        if isinstance(node, MoreNode):
+            return self._more_attributes(node), BytesFile(MORE_TEXT)
         if not isinstance(node, ItemFileNode):
             raise IsADirectory(path)
         file = node.file.open(node.item, waiter)
@@ -259,7 +268,7 @@ class Tree:
                 raise NotPermitted(path)
             case ItemFileNode(file=file) if not file.deletes:
                 raise NotPermitted(path)
-            case ItemDirectory(is_link=True):
+            case ItemDirectory(is_link=True) | MoreNode():
                 raise NotPermitted(path)
         item = node.item
         if self._removal.lingering(item.key) is not None:
@@ -319,7 +328,7 @@ class Tree:
 
     # Listing
 
-    def _list_view(self, node: Directory, waiter: Waiter) -> Sequence[Entry]:
+    def _list_view(self, node: Directory, waiter: Waiter) -> Sequence[Entry] | LargeListing:
         span = node.view.span(node.at)
         if span is None:
             raise NoSuchPath("/".join(node.path))
@@ -330,40 +339,62 @@ class Tree:
                 kept = self._listings.get(node.path)
             if kept is not None and self._index.unchanged(span, kept.version):
                 return kept.entries
-            entries = self._read_view(node)
+            entries = self._read_view(node, span, version)
             # What was read while it changed may hold a part of what there was at any time.
             listable = node.view.listable(node.at, self._index)
             same = version == self._index.version or self._index.unchanged(span, version)
             if listable and same:
+                if isinstance(entries, LargeListing):
+                    return entries
                 with self._lock:
                     self._listings[node.path] = Listing(version, entries)
                 return entries
             node.view.prepare(node.at, self._index, waiter)
         raise NotComplete(f"{'/'.join(node.path)} changes faster than it can be listed")
 
-    def _read_view(self, node: Directory) -> Sequence[Entry]:
-        if len(node.at) < node.view.depth:
-            names = node.view.subdirectories(node.at, self._index)
-            return [self._entry_of((*node.path, name)) for name in names]
-        only_links = self._resolver.links(node.view)
-        linked = self._resolver.linked(node.view, node.at)
-        entries = []
-        for name, item in self._named(node):
-            if only_links or item.key in linked:
-                inode = self._inode_of("link", *node.path, item.key)
-                entries.append(Entry(name, stat.S_IFLNK, inode))
-            else:
-                inode = self._inode_of("item", *node.path, item.key)
-                entries.append(Entry(name, stat.S_IFDIR, inode, directory(inode, item.date)))
-        return entries
+    def _read_view(
+        self, node: Directory, span: Span, version: int
+    ) -> Sequence[Entry] | LargeListing:
+        """Read a directory; of a large one only the beginning.
 
-    def _named(self, node: Directory) -> Iterator[tuple[str, Listed]]:
-        """Yield the items of a directory with their names there."""
-        if node.view.aliased:
-            yield from node.view.aliases(node.at, self._index)
-            return
-        for item in node.view.items(node.at, self._index):
-            yield item_name(item.date, item.slug, item.key, self._zone), item
+        Args:
+            node: the directory.
+            span: on which it depends.
+            version: of the index before anything is read.
+        """
+        view, at = node.view, node.at
+        if len(at) < view.depth:
+            names = view.subdirectories(at, self._index)
+            return [self._entry_of((*node.path, name)) for name in names]
+        only_links, linked = self._resolver.links(view), self._resolver.linked(view, at)
+
+        link_inode, item_inode = (
+            inodes_of(kind, *self._above, *node.path) for kind in ("link", "item")
+        )
+
+        def entry(item: Listed, name: str | None = None) -> Entry:
+            name = name or item_name(item.date, item.slug, item.key, self._zone)
+            if only_links or item.key in linked:
+                return Entry(name, stat.S_IFLNK, link_inode(item.key))
+            inode = item_inode(item.key)
+            return Entry(name, stat.S_IFDIR, inode, directory(inode, item.date))
+
+        if view.aliased:
+            return [entry(item, name) for name, item in view.aliases(at, self._index)]
+        rest = view.items(at, self._index)
+        first = list(itertools.islice(rest, LARGE + 1))
+        if len(first) <= LARGE:
+            entries = list(map(entry, first))
+            if isinstance(view, Search) and view.more(at, self._index):
+                path = (*node.path, MORE_NAME)
+                entries.append(Entry(MORE_NAME, stat.S_IFREG, self._inode_of("more", *path)))
+            return entries
+        contents = Contents(view, at, self._index, span, entry)
+        return LargeListing(contents, first, rest, version)
+
+    def _more_attributes(self, node: MoreNode) -> Attributes:
+        inode = self._inode_of("more", *node.path)
+        return Attributes(stat.S_IFREG, inode, 1, len(MORE_TEXT), self._newest_of_all())
 
     def _entry_of(self, path: Path) -> Entry:
         return Entry(path[-1], stat.S_IFDIR, self._inode_of("directory", *path))

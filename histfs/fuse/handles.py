@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from histfs.core.errors import DeadlineExceeded
+from histfs.core.listing import LargeListing
 from histfs.core.nodes import Attributes, Entry, OpenFile
 from histfs.core.waiting import Waiter
 
@@ -55,10 +56,10 @@ class FileHandle:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryHandle:
-    """An open directory and what it held when it was opened."""
+    """An open directory, and what it held when it was opened; a large one is read bit by bit."""
 
     path: str
-    listing: Sequence[Entry]
+    listing: Sequence[Entry] | LargeListing
 
 
 class Handles:

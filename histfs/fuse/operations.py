@@ -18,7 +18,8 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from histfs.core.errors import (
@@ -32,6 +33,7 @@ from histfs.core.errors import (
     errno_of,
 )
 from histfs.core.forest import Folder
+from histfs.core.listing import LargeListing
 from histfs.core.names import NAME_MAX, without_words
 from histfs.core.nodes import Attributes, Entry
 from histfs.core.waiting import Waiter, serve
@@ -49,6 +51,7 @@ _NOTEWORTHY = (SourceError, NoSpace, CacheFailed, DeadlineExceeded)
 _BLOCK = 512
 _DOTS = (Entry(".", stat.S_IFDIR, 0), Entry("..", stat.S_IFDIR, 0))
 _NANO = 10**9
+_NO_FILES: Mapping[str, Attributes] = MappingProxyType({})
 
 log = logging.getLogger(__name__)
 
@@ -206,12 +209,9 @@ class Operations:
             once, and keeps them. (It drops attributes then, up to 3.16.)
         """
         opened = self._handles.directory(handle)
-        known = any(entry.attributes for entry in opened.listing[:1])
-        looking = self._ahead and self._clock() - self._last_look < TIMEOUT
-        if offset or (plus and (known or looking)):
-            return self._piece(opened, offset, plus, plus and looking)
-        entries = itertools.chain(_DOTS, opened.listing)
-        return ((entry.name, _kind_of(entry), 0) for entry in entries)
+        if isinstance(opened.listing, LargeListing):
+            return self._part(opened.listing, offset, plus)
+        return self._whole(opened.path, opened.listing, offset, plus)
 
     @_guarded
     def releasedir(self, path: str | None, handle: int) -> None:
@@ -276,12 +276,38 @@ class Operations:
     def _attributes_of(self, opened: FileHandle) -> Attributes:
         return opened.attributes._replace(size=opened.file.size)
 
-    def _piece(
-        self, opened: DirectoryHandle, offset: int, plus: bool, looking: bool
+    def _part(self, listing: LargeListing, offset: int, plus: bool) -> Iterator[Listed]:
+        """Read a part of a large listing: always with offsets, or libfuse would keep all of it."""
+        part = listing.read(max(offset - len(_DOTS), 0), self._waiter())
+        return self._placed(itertools.chain(_DOTS[offset:], part), offset, plus)
+
+    def _whole(
+        self, path: str, listing: Sequence[Entry], offset: int, plus: bool
     ) -> Iterator[Listed]:
-        files = self._files_in(opened.path) if looking and offset < len(opened.listing) else {}
-        rest = range(max(offset - len(_DOTS), 0), len(opened.listing))
-        entries = itertools.chain(_DOTS[offset:], map(opened.listing.__getitem__, rest))
+        known = any(entry.attributes for entry in listing[:1])
+        looking = self._ahead and self._clock() - self._last_look < TIMEOUT
+        if offset or (plus and (known or looking)):
+            rest = range(max(offset - len(_DOTS), 0), len(listing))
+            files = self._files_in(path) if plus and looking and rest else {}
+            entries = itertools.chain(_DOTS[offset:], map(listing.__getitem__, rest))
+            return self._placed(entries, offset, plus, files)
+        return ((entry.name, _kind_of(entry), 0) for entry in itertools.chain(_DOTS, listing))
+
+    def _placed(
+        self,
+        entries: Iterable[Entry],
+        offset: int,
+        plus: bool,
+        files: Mapping[str, Attributes] = _NO_FILES,
+    ) -> Iterator[Listed]:
+        """Yield entries with the offsets behind them.
+
+        Args:
+            entries: what comes from the offset on.
+            offset: how many entries come before them.
+            plus: whether the kernel takes attributes.
+            files: the attributes of files, by name.
+        """
         for position, entry in enumerate(entries, offset + 1):
             attributes = entry.attributes or files.get(entry.name)
             told = self._stat(attributes) if plus and attributes else _kind_of(entry)

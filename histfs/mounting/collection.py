@@ -57,9 +57,9 @@ from histfs.trash import Trash, TrashArchive
 
 #: The source that stands in the root of an account; any other has a folder.
 ROOT = "history"
-#: Entries of directories that are kept rendered, at the most; one larger directory alone may have
-#: more.
-_LISTED = 200_000
+#: Entries of directories that are kept rendered, at the most, some 400 bytes each. Directories with
+#: more than `histfs.core.listing.LARGE` entries are not kept.
+_LISTED = 50_000
 #: Spans, and single items, that are asked for at once; deletes; searches.
 _LISTS, _PROBES, _DELETES, _SEARCHES = 4, 4, 4, 2
 #: Clips that are fetched before they are asked for, for each connection; and the part of the cache

@@ -26,6 +26,7 @@ from histfs.core.errors import (
     KeyRefused,
     NoSpace,
     NotOffered,
+    again,
 )
 from histfs.core.flights import Flights
 from histfs.core.times import ALWAYS
@@ -138,8 +139,7 @@ class Contact:
             self.ask(waiter)
             failure = self._failure
         if failure is not None and not self._known():
-            # It is raised again and again: its traceback must not grow with each.
-            raise failure[1].with_traceback(None)
+            raise again(failure[1])
 
     def _request(self) -> None:
         """Ask for the newest items; a server that has no such list is not believed at once.

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
 from histfs.core.errors import NoSuchPath
-from histfs.core.index import FacetValue, Listed
+from histfs.core.index import SEARCH_LIMIT, FacetValue, Listed
 from histfs.core.item import Details, Facets, Item, Record
 from histfs.core.names import Labelled, choose_name, is_name_of
 from histfs.core.times import ALWAYS, Span
@@ -199,7 +199,7 @@ class MemoryIndex:
             for item in self._items()
             if all(word in (self.details(item).text or "").lower() for word in wanted)
         ]
-        self._found[words] = list(self._list(found))
+        self._found[words] = list(self._list(found))[-SEARCH_LIMIT - 1 :]
 
     def found(self, words: str) -> Sequence[Listed] | None:
         """Return what a search found."""

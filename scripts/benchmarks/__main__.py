@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from histfs import __version__
-from scripts.benchmarks import audio, catalog, reads, waits, walks
+from scripts.benchmarks import audio, catalog, million, reads, waits, walks
 from scripts.benchmarks.figures import Figure, number
 from scripts.benchmarks.plot import draw
 from scripts.benchmarks.stage import drop_caches
@@ -43,6 +43,13 @@ def bench(context: click.Context) -> None:
 def bench_catalog(items: int) -> None:
     """Listings: requests, seconds, memory and disk."""
     report("catalog", lambda: catalog.measure(items))
+
+
+@bench.command("million")
+@click.option("--items", default=1_000_000, show_default=True, help="Items of the history.")
+def bench_million(items: int) -> None:
+    """Directories and searches that hold most of a very large history."""
+    report("million", lambda: million.measure(items))
 
 
 @bench.command("audio")

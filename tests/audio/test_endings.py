@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from histfs.audio import endings
 from histfs.audio.verify import Kind, verify
 from histfs.core.errors import BadAnswer, CacheFailed, Unreachable
 from histfs.core.waiting import Waiter
@@ -187,3 +188,11 @@ def test_verifying_removes_pages(make_world, page):
     assert verdict.kind is Kind.DAMAGED
     assert verdict.why.startswith("it is not audio but ")
     assert world.kept() == set()
+
+
+def test_downloads_that_break_again_and_again_take_bounded_memory(monkeypatch):
+    monkeypatch.setattr(endings, "_UNKEPT", 10)
+    found = endings.Endings(lambda *_: None)
+    for number in range(100):
+        found.found(record(f"item{number}", 1).item, OPUS)
+    assert len(found._unkept) <= 10

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -41,7 +42,26 @@ def large(path) -> Iterator[World]:
         yield made
 
 
+def depth(error: BaseException) -> int:
+    """Return the number of frames that an exception keeps, with those of what caused it."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    before = error.__cause__ or error.__context__
+    return len(frames) + (depth(before) if before else 0)
+
+
 # What isn't known
+
+
+def test_a_failure_that_is_told_a_thousand_times_keeps_no_more_than_once(world):
+    world.source.fail("list", Unreachable("no network"))
+    raised, kept = [], []
+    for _ in range(50):
+        with pytest.raises(Unreachable) as caught:
+            world.list(DAY)
+        raised.append(depth(caught.value))
+        kept.append(depth(world.reader.health.failure()))
+    assert max(raised[5:]) <= max(raised[:5])
+    assert kept[0] == kept[-1]
 
 
 def test_a_directory_asks_for_its_own_span_alone(world):

@@ -1,6 +1,7 @@
 import os
 import sqlite3
 import stat
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -10,7 +11,7 @@ from histfs.catalog import schema
 from histfs.catalog.store import Store
 from histfs.catalog.windows import Windows
 from histfs.core.errors import CacheFailed, NoSpace
-from histfs.core.times import ALWAYS
+from histfs.core.times import ALWAYS, Span
 from tests.support.memory import record
 
 
@@ -173,3 +174,40 @@ def test_damage_that_shows_later_has_the_file_set_aside_the_next_time(path, capl
     again = Store(path)
     again.close()
     assert len(list(path.parent.glob("*.unusable"))) == 1
+
+
+def test_of_files_that_were_set_aside_the_last_one_is_kept(open_store, path):
+    other = path.with_name("other.sqlite.20260101T000000.unusable")
+    other.touch()
+    for number in range(3):
+        path.with_name(f"{path.name}.2026010{number}T000000.unusable").write_bytes(b"old")
+        path.write_bytes(b"broken %d" % number * 1000)
+        open_store().close()
+    (last,) = [file for file in set_aside(path) if file != other]
+    assert last.read_bytes().startswith(b"broken 2")
+    assert other.exists()
+
+
+def test_the_journal_stays_small_however_much_is_written(open_store, path):
+    store, largest = open_store(), 0
+    journal = path.with_name(f"{path.name}-wal")
+    for number in range(40):
+        end = ALWAYS.end - number
+        records = [record(f"{number}-{n}" * 4, n, "some words " * 9) for n in reversed(range(300))]
+        store.replace(Span(0, end), records)
+        largest = max(largest, journal.stat().st_size)
+    assert 0 < largest < 8_000_000
+
+
+def test_connections_that_many_threads_needed_are_not_kept(open_store):
+    store = open_store()
+    together = threading.Barrier(30)
+
+    def read(_) -> None:
+        with store.files._lend() as db:
+            db.execute("SELECT 1")
+            together.wait(10)
+
+    with ThreadPoolExecutor(30) as pool:
+        list(pool.map(read, range(30)))
+    assert 0 < len(store.files._idle) <= 8

@@ -226,3 +226,9 @@ def test_an_sqlite_without_full_text_search_is_told_as_such(store, monkeypatch):
     with pytest.raises(CacheFailed, match=r"no full text search \(FTS5\)"):
         found(store, "hello")
     assert [listed.key for listed in store.between(ALWAYS)] == ["a"]
+
+
+def test_of_a_million_the_newest_are_found(store, monkeypatch):
+    monkeypatch.setattr(search, "SEARCH_LIMIT", 3)
+    put(store, **{f"item{n}": "hello there" for n in range(9)})
+    assert found(store, "hello") == ["item5", "item6", "item7", "item8"]

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from histfs.catalog import searching
 from histfs.catalog.health import FAILURE_MEMORY
 from histfs.catalog.search import WordIndex
 from histfs.catalog.searching import Searcher
@@ -277,3 +278,36 @@ def test_a_refused_search_is_not_repeated_for_a_while_and_refuses_no_other(listi
     listing.source.error = None
     says(listing, "other", 3)
     assert listing.search("other") == names(3)
+
+
+# Too much that is found
+
+
+@pytest.mark.parametrize("naming", [True, False])
+def test_no_more_pages_are_asked_for_than_are_shown(path, monkeypatch, naming):
+    monkeypatch.setattr(searching, "SEARCH_LIMIT", 5)
+    for desk in desk_at(path, naming=naming):
+        says(desk, "hi", *range(100))
+        assert len(desk.search("hi")) == 6
+        assert len(desk.source.searches) == 3
+
+
+def test_of_what_is_found_in_both_ways_the_newest_are_kept(desk, monkeypatch):
+    monkeypatch.setattr(searching, "SEARCH_LIMIT", 3)
+    desk.world.list()
+    says(desk, "hello", 90, 12, 11)
+    assert desk.search("hello") == names(96, 97, 98, 99)
+
+
+def test_many_searches_take_no_more_memory_than_a_few(listing, monkeypatch):
+    monkeypatch.setattr(searching, "_ITEMS", 1000)
+    searcher = Searcher(
+        listing.world.reader, listing.world.refresher, WordIndex(listing.world.store, str),
+        flights=listing.world.flights[1], ttl=1000.0,
+    )  # fmt: skip
+    for n in range(20):
+        words = f"words {n}"
+        says(listing, words, *range(50))
+        searcher.search(words, Waiter(10))
+        assert len(searcher.found(words)) == 50
+    assert sum(len(found) for found in searcher._found.values()) <= 1000

@@ -744,3 +744,26 @@ def test_facets_of_details_that_were_stored_one_by_one_are_read(store, path):
         db.execute("""UPDATE details SET facets = '{"call": ["CA1", null]}'""")
     put(store, record("a", 1, state="changed"))
     assert store.facets("a", 1)["call"] == (Labelled("CA1", None),)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 100])
+def test_items_that_are_read_in_batches_come_once_and_in_order(store, monkeypatch, batch):
+    monkeypatch.setattr("histfs.catalog.store._BATCH", batch)
+    dates = [5, 5, 5, 6, 7, 7, 9]
+    store.replace(ALWAYS, [record(f"k{n}", date) for n, date in enumerate(dates)][::-1])
+    whole = [(date, f"k{n}") for n, date in enumerate(dates)]
+    assert [item[:2] for item in store.between(ALWAYS)] == whole
+    assert [item[:2] for item in store.between(Span(5, 7))] == whole[:4]
+    assert [item[:2] for item in store.having("voice", "rachel-id")] == whole
+    assert [(item.date, item.key) for item in store.items(Span(6, 9))] == whole[3:6]
+
+
+def test_a_reader_that_takes_its_time_keeps_nothing_in_the_journal(store, monkeypatch):
+    monkeypatch.setattr("histfs.catalog.store._BATCH", 2)
+    store.replace(ALWAYS, [record(f"k{n}", n) for n in reversed(range(9))])
+    for read in (store.between(ALWAYS), store.items(ALWAYS), store.having("voice", "rachel-id")):
+        next(read)
+        store.add([record("new", 20)])
+        ((busy, _, _),) = store.files.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert not busy
+        assert len(list(read)) >= 8

@@ -71,3 +71,30 @@ def test_an_os_error_keeps_its_own_errno():
 @pytest.mark.parametrize("error", [ValueError("?"), OSError("no number"), KeyboardInterrupt()])
 def test_what_nobody_foresaw_is_an_io_error(error):
     assert errno_of(error) == errno.EIO
+
+
+def test_an_error_that_is_raised_again_is_the_same_but_for_its_traceback():
+    kept = None
+    for error in (
+        errors.Missing("gone", ["not_found"]),
+        errors.RateLimited("slow", 3.0),
+        errors.InvalidRequest("no", frozenset({"source"})),
+        Odd("x", needed=1),
+    ):
+        try:
+            raise error from ValueError("why")
+        except errors.HistfsError as raised:
+            kept = raised
+        again = errors.again(kept)
+        assert type(again) is type(error)
+        assert (again.args, vars(again)) == (error.args, vars(error))
+        assert isinstance(again.__cause__, ValueError)
+        assert again.__traceback__ is None
+
+
+class Odd(errors.HistfsError):
+    """A plugin's error that can't be copied."""
+
+    def __init__(self, message, *, needed):
+        super().__init__(message)
+        self.needed = needed

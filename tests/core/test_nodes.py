@@ -4,7 +4,14 @@ import stat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from histfs.core.nodes import ROOT_INODE, BytesFile, directory, file_inode, inode_of
+from histfs.core.nodes import (
+    ROOT_INODE,
+    BytesFile,
+    directory,
+    file_inode,
+    inode_of,
+    inodes_of,
+)
 from histfs.core.waiting import Waiter
 
 names = st.lists(st.text(st.characters(exclude_characters="\0"), min_size=1), min_size=1)
@@ -23,6 +30,11 @@ def test_an_inode_fits_in_63_bits_and_is_neither_none_nor_the_roots(parts):
 
 def test_the_same_words_split_otherwise_are_another_inode():
     assert inode_of("file", "ab", "c") != inode_of("file", "a", "bc")
+
+
+@given(st.lists(st.text()), st.text())
+def test_inodes_of_many_of_a_kind_are_the_same_as_one_by_one(names, name):
+    assert inodes_of(*names)(name) == inode_of(*names, name)
 
 
 def test_each_file_of_each_item_has_an_inode_of_its_own():

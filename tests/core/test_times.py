@@ -1,7 +1,7 @@
 from datetime import date, datetime, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from histfs.core.times import ALWAYS, EARLIEST, LATEST, Span, Zone
@@ -88,6 +88,22 @@ def test_every_moment_can_be_shown_in_every_zone(zone, moment):
 
 def test_a_stamp_is_the_local_time_and_safe_in_a_name():
     assert Zone("Europe/Berlin").stamp(at(2024, 5, 2, 9, 45, 6)) == "2024-05-02T11-45-06"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["UTC", "Asia/Kolkata", "Africa/Monrovia", "Australia/Lord_Howe", "America/St_Johns", None],
+)
+@given(st.integers(EARLIEST - 10**5, LATEST + 10**5) | st.integers(0, 2 * 10**9))
+@example(EARLIEST)
+@example(LATEST)
+@example(1_727_533_800)
+@example(1_727_535_600)
+def test_each_stamp_is_that_of_the_local_time(name, moment):
+    zone = Zone(name)
+    for near in range(moment - 3600, moment + 3601, 450):
+        local = zone.local(near).isoformat()[:19]
+        assert zone.stamp(near) == local.replace(":", "-")
 
 
 @given(st.lists(st.integers(EARLIEST, LATEST), min_size=2))

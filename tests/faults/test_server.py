@@ -11,6 +11,7 @@ import pytest
 
 from histfs.simulator import Fault
 from tests.faults.conftest import (
+    AUDIO,
     DELETE,
     LIST,
     audio_of,
@@ -118,7 +119,17 @@ def test_an_address_without_a_history_takes_nothing_away(stage, tmp_path):
         assert rsync(known, tmp_path) != 0
     assert contents(tmp_path) == before
     stage.recovers(unknown)
+    eventually(lambda: code_of(audio_of(item).read_bytes) is None)
     assert audio_of(item).read_bytes() == stage.served(item)
+
+
+def test_audio_that_is_missing_is_not_asked_for_with_each_open(stage):
+    audio = audio_of(stage.item())
+    with stage.failing(Fault("/audio", "status", status=404)):
+        for _ in range(300):
+            assert code_of(audio.read_bytes) == "ENOENT"
+        assert stage.simulator.counts[AUDIO] < 100
+    eventually(lambda: code_of(audio.read_bytes) is None)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 500])
@@ -131,6 +142,8 @@ def test_an_item_whose_audio_can_not_be_fetched_is_not_deleted(stage, status):
     assert stage.simulator.counts[DELETE] == 0
     assert stage.trashed() == in_trash
     assert len(list(item.iterdir())) == 3
+    # That there is no audio (404) is believed for a moment.
+    eventually(lambda: code_of(audio_of(item).read_bytes) is None)
     assert audio_of(item).read_bytes() == stage.served(item)
 
 

@@ -68,6 +68,7 @@ def alter(path: Path) -> None:
     socket.getaddrinfo, os.fsync = getaddrinfo, fsync
     # What failed is asked for again soon, so that tests needn't wait.
     importlib.import_module("histfs.catalog.health").FAILURE_MEMORY = 0.5
+    importlib.import_module("histfs.audio.refusals").SECONDS = 0.5
     Retry.sleep = lambda self, response=None: None
 
 

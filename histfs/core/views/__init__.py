@@ -5,9 +5,9 @@ from histfs.core.views.by_call import ByCall
 from histfs.core.views.by_date import ByDate
 from histfs.core.views.by_facet import ByAgent, ByFacet, ByModel, ByOutcome, BySource, ByVoice
 from histfs.core.views.by_rule import ByDay, ByRule
-from histfs.core.views.search import Search
+from histfs.core.views.search import MORE_NAME, MORE_TEXT, Search
 
 __all__ = [
-    "ByAgent", "ByCall", "ByDate", "ByDay", "ByFacet", "ByModel", "ByOutcome", "ByRule", "BySource",
-    "ByVoice", "Search", "View", "Whole",
+    "MORE_NAME", "MORE_TEXT", "ByAgent", "ByCall", "ByDate", "ByDay", "ByFacet", "ByModel",
+    "ByOutcome", "ByRule", "BySource", "ByVoice", "Search", "View", "Whole",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 
 from histfs.core.errors import Unreachable
 from histfs.core.times import Zone
-from histfs.core.views import Search
+from histfs.core.views import Search, search
 from histfs.core.waiting import Waiter
 from tests.core.fakes import TableIndex
 from tests.support.memory import record
@@ -60,3 +60,17 @@ def test_a_found_item_may_be_the_oldest_there_can_be(view):
     index = TableIndex([record("a", 0, "quick fox"), record("b", 5, "else")])
     view.prepare(FOX, index, Waiter(5))
     assert view.newest(FOX, index) == 0
+
+
+def test_of_too_many_the_newest_are_shown_and_that_there_are_more(view, monkeypatch):
+    monkeypatch.setattr(search, "SEARCH_LIMIT", 2)
+    index = TableIndex(record(f"fox{n}", n, "quick fox") for n in range(3))
+    view.prepare(FOX, index, Waiter(5))
+    assert [listed.key for listed in view.items(FOX, index)] == ["fox1", "fox2"]
+    rows = index.rows.values()
+    assert [view.holds(FOX, row.item, index) for row in rows] == [False, True, True]
+    assert view.more(FOX, index)
+    index.discard("fox0")
+    view.prepare(FOX, index, Waiter(5))
+    assert len(list(view.items(FOX, index))) == 2
+    assert not view.more(FOX, index)

@@ -16,8 +16,9 @@ from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter
 from histfs.fuse import binding as fuse
 from histfs.fuse.callers import Crawlers
-from histfs.fuse.mountpoint import check_device, check_mountpoint
+from histfs.fuse.mountpoint import MountpointError, check_device
 from histfs.fuse.operations import Operations
+from histfs.fuse.replacing import place_for
 from histfs.mounting.contact import PATIENCE
 from histfs.mounting.filesystem import Filesystem, compose
 from histfs.mounting.making import Tell
@@ -53,23 +54,31 @@ def serve(
     settings = accounts[0]
     options = settings.options
     check_device()
-    check_mountpoint(mountpoint, options.nonempty)
-    binding = fuse.load()
-    crawlers = Crawlers(settings.crawlers)
-    for account in accounts:
-        if account.trash is not None and not options.read_only:
-            Trash(account.trash).open()
     with contextlib.ExitStack() as stack:
+        place = stack.enter_context(place_for(mountpoint, options.nonempty))
+        binding = fuse.load()
+        crawlers = Crawlers(settings.crawlers)
+        for account in accounts:
+            if account.trash is not None and not options.read_only:
+                Trash(account.trash).open()
         filesystems = [stack.enter_context(compose(account, tell)) for account in accounts]
         _contact(filesystems, tell)
         tree = _tree(filesystems, mountpoint)
+        failed: list[MountpointError] = []
 
         def started() -> None:
             binding.mounted()
+            try:
+                place.attach()
+            except MountpointError as error:
+                failed.append(error)
+                return
             for filesystem in filesystems:
                 for collection in filesystem.collections:
                     collection.scanner.start()
             log.info("mounted on %s with %s", mountpoint, binding)
+            if place.replaces:
+                tell(f"a histfs whose process had died was detached from {mountpoint}")
             ready()
 
         def may_fetch() -> bool:
@@ -91,10 +100,13 @@ def serve(
         safe = {"nosuid": True, "nodev": True, "noexec": True, "default_permissions": True}
         binding.run(
             operations,
-            str(mountpoint),
+            str(place.path),
             debug=settings.debug,
+            last_step=place.prepare,
             **{**named, **safe, "ro": options.read_only, **options.fuse},
         )
+        if failed:
+            raise failed[0]
         log.info("unmounted from %s", mountpoint)
 
 

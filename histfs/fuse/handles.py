@@ -15,8 +15,9 @@ from histfs.core.nodes import Attributes, Entry, OpenFile
 
 @dataclass(frozen=True, slots=True)
 class FileHandle:
-    """An open file and what it was when it was opened."""
+    """An open file, its path, and what it was when it was opened."""
 
+    path: str
     attributes: Attributes
     file: OpenFile
 
@@ -50,11 +51,12 @@ class Handles:
         with self._lock:
             return self._files[number]
 
-    def remove_file(self, number: int) -> None:
-        """Close a file."""
+    def remove_file(self, number: int) -> FileHandle:
+        """Close a file, and return what it was."""
         with self._lock:
             handle = self._files.pop(number)
         handle.file.close()
+        return handle
 
     def add_directory(self, handle: DirectoryHandle) -> int:
         """Return a number for an open directory; its listing stays as it is until closed."""

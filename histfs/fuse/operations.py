@@ -159,7 +159,8 @@ class Operations:
         turn = self._told.turn()
         attributes = self._tree.stat(path, self._waiter())
         if attributes.kind == stat.S_IFREG:
-            self._told.tell(path, attributes.size, turn)
+            size = self._told.tell(path, attributes.size, turn)
+            attributes = attributes._replace(size=size)
             self._last_look = self._clock()
         return self._stat(attributes)
 
@@ -213,10 +214,10 @@ class Operations:
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
             self._refuse(path)
         attributes, file = self._tree.open(path, self._waiter())
-        if self._told.misled(path, file.size):
+        if not self._told.opened(path, file.size):
             file.close()
             raise OSError(errno.ESTALE, "its size is another by now")
-        return self._handles.add_file(FileHandle(attributes, file))
+        return self._handles.add_file(FileHandle(path, attributes, file))
 
     @_guarded
     def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:
@@ -226,7 +227,7 @@ class Operations:
     @_guarded
     def release(self, path: str | None, handle: int) -> None:
         """The last close(2)."""
-        self._handles.remove_file(handle)
+        self._told.closed(self._handles.remove_file(handle).path)
 
     # Removing
 
@@ -277,9 +278,11 @@ class Operations:
             files = self._tree.stat_files(path, self._waiter())
         except HistfsError:
             return {}
+        told = {}
         for name, attributes in files.items():
-            self._told.tell(f"{path}/{name}", attributes.size, turn)
-        return files
+            size = self._told.tell(f"{path}/{name}", attributes.size, turn)
+            told[name] = attributes._replace(size=size)
+        return told
 
     def _stat(self, attributes: Attributes) -> dict[str, int]:
         kind, inode, links, size, mtime = attributes

@@ -6,7 +6,12 @@ file whose size has changed since it was told fails with ESTALE once: the kernel
 the path up anew and opens again (Linux, fs/namei.c, do_filp_open: LOOKUP_REVAL). The program that
 opens notices nothing.
 
-Threads: any number at once; `_lock` guards the order in which sizes are put down.
+While a file is open its size is that of the handle, whatever a stat finds: the kernel asks by path
+for fstat(2), too, and keeps one size for the file and all who have it open. A stat that looked the
+size up before the file was opened, and answers after it, would otherwise tell the estimate.
+
+Threads: any number at once; `_lock` guards the order in which sizes are put down, and the table of
+open files.
 """
 
 from __future__ import annotations
@@ -23,7 +28,7 @@ from histfs.core.recent import Recent
 TIMEOUT = 1.0
 #: Seconds for which it is remembered: the kernel reckons from when it has the answer, and this
 #: process may stand still before it gives it.
-_MEMORY = 2 * TIMEOUT
+MEMORY = 3 * TIMEOUT
 
 
 class _Size(NamedTuple):
@@ -45,17 +50,19 @@ class Told:
         self._clock = clock
         self._lock = threading.Lock()
         self._turns = itertools.count()
-        self._sizes = Recent[str, _Size](_MEMORY, clock)
+        self._sizes = Recent[str, _Size](MEMORY, clock)
+        # By path: the size of the file that was opened last, and how many are open.
+        self._open: dict[str, tuple[int, int]] = {}
 
     def turn(self) -> int:
         """Return the turn of a stat that begins now."""
         return next(self._turns)
 
-    def tell(self, path: str, size: int, turn: int) -> None:
-        """Note that the kernel is told the size of a file.
+    def tell(self, path: str, size: int, turn: int) -> int:
+        """Note that the kernel is told the size of a file, and return the size to tell.
 
-        One that began before another, and ends after it, tells what the kernel drops by itself
-        (fs/fuse/inode.c, attr_version).
+        That of an open handle, where there is one. A stat that began before another stat, or before
+        an open, and ends after it, tells what that one has told.
 
         Args:
             path: what was asked for.
@@ -63,18 +70,43 @@ class Told:
             turn: from `turn`, taken before the size was looked up.
         """
         with self._lock:
-            told = self._sizes.get(path)
-            if told is None or told.turn < turn:
-                self._sizes.put(path, _Size(turn, size, self._clock()))
+            opened, told = self._open.get(path), self._sizes.get(path)
+            if told is not None and told.turn > turn and self._holds(told):
+                return told.size
+            if opened is not None:
+                size, _ = opened
+            self._sizes.put(path, _Size(turn, size, self._clock()))
+            return size
 
-    def misled(self, path: str, size: int) -> bool:
-        """Say whether the kernel has to look a path up anew before it opens the file.
+    def opened(self, path: str, size: int) -> bool:
+        """Note that a file is open from now on, unless the kernel has to look its path up before.
 
         Args:
             path: what is opened.
             size: of the open file, in bytes.
+
+        Returns:
+            Whether it is open; `closed` has to be called then.
         """
-        told = self._sizes.get(path)
-        if told is None or told.size == size:
-            return False
-        return self._clock() - told.at < _MEMORY
+        with self._lock:
+            others = self._open.get(path, (size, 0))[1]
+            told = self._sizes.get(path)
+            if told is not None and told.size != size and self._holds(told):
+                if others:
+                    # The lookup that follows must not be told the size of the earlier handles.
+                    self._open[path] = size, others
+                return False
+            self._open[path] = size, others + 1
+            self._sizes.put(path, _Size(self.turn(), size, self._clock()))
+            return True
+
+    def closed(self, path: str) -> None:
+        """Note that a file that was opened is closed."""
+        with self._lock:
+            size, count = self._open.pop(path)
+            if count > 1:
+                self._open[path] = size, count - 1
+
+    def _holds(self, told: _Size) -> bool:
+        """Say whether the kernel may still believe what it was told."""
+        return self._clock() - told.at < MEMORY

@@ -90,6 +90,7 @@ class Operations:
         ahead: whether attributes of files may be looked up before anybody asks for them.
         started: called once the mount is there, in libfuse's context.
         configure: sets a libfuse 3 connection up.
+        caller: returns the id of the thread whose call is served.
         clock: seconds, monotonic.
     """
 
@@ -110,6 +111,7 @@ class Operations:
         ahead: bool,
         started: Callable[[], None],
         configure: Callable[[Any, Any], None],
+        caller: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tree = tree
@@ -124,7 +126,7 @@ class Operations:
         self._on_start = started
         self._configure = configure
         self._handles = Handles()
-        self._told = Told()
+        self._told = Told(caller, clock)
         self._ahead = ahead
         self._clock = clock
         # When somebody has last asked for the attributes of a file; any thread may write it.
@@ -214,8 +216,10 @@ class Operations:
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
             self._refuse(path)
         attributes, file = self._tree.open(path, self._waiter())
-        if not self._told.opened(path, file.size):
+        delay = self._told.opened(path, file.size)
+        if delay is not None:
             file.close()
+            time.sleep(delay)
             raise OSError(errno.ESTALE, "its size is another by now")
         return self._handles.add_file(FileHandle(path, attributes, file))
 

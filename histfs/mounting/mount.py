@@ -94,6 +94,7 @@ def serve(
             ahead=not settings.exact_sizes,
             started=started,
             configure=binding.configure,
+            caller=binding.caller,
         )
         profiles = "+".join(account.profile for account in accounts)
         named = {"fsname": f"elevenlabs:{profiles}", "subtype": "histfs"}

@@ -115,7 +115,8 @@ def tree():
 @pytest.fixture
 def make(tree):
     def make(read_only=False, umask=0o077, ahead=True, **more):
-        given = {"started": lambda: None, "configure": lambda connection, config: None, **more}
+        given = {"started": lambda: None, "configure": lambda connection, config: None}
+        given |= {"caller": lambda: 1, **more}
         return Operations(
             tree,
             waiter=lambda: Waiter(5),

@@ -32,10 +32,10 @@ from histfs.core.errors import (
 )
 from histfs.core.forest import Folder
 from histfs.core.names import NAME_MAX, without_words
-from histfs.core.nodes import Attributes, Entry
+from histfs.core.nodes import Attributes, Entry, OpenFile
 from histfs.core.waiting import Waiter
 from histfs.fuse.handles import DirectoryHandle, FileHandle, Handles
-from histfs.fuse.told import TIMEOUT, Told
+from histfs.fuse.told import TIMEOUT, Told, Turn
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -161,8 +161,7 @@ class Operations:
         turn = self._told.turn()
         attributes = self._tree.stat(path, self._waiter())
         if attributes.kind == stat.S_IFREG:
-            size = self._told.tell(path, attributes.size, turn)
-            attributes = attributes._replace(size=size)
+            attributes = self._tell(path, attributes, turn)
             self._last_look = self._clock()
         return self._stat(attributes)
 
@@ -216,11 +215,7 @@ class Operations:
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
             self._refuse(path)
         attributes, file = self._tree.open(path, self._waiter())
-        delay = self._told.opened(path, file.size)
-        if delay is not None:
-            file.close()
-            time.sleep(delay)
-            raise OSError(errno.ESTALE, "its size is another by now")
+        self._see_to_size(path, file)
         return self._handles.add_file(FileHandle(path, attributes, file))
 
     @_guarded
@@ -261,6 +256,18 @@ class Operations:
         if self._read_only:
             raise ReadOnly(path)
 
+    def _tell(self, path: str, attributes: Attributes, turn: Turn) -> Attributes:
+        """Return the attributes that the kernel is told of a file."""
+        return attributes._replace(size=self._told.tell(path, attributes.size, turn))
+
+    def _see_to_size(self, path: str, file: OpenFile) -> None:
+        """See to it that the kernel has the size of a file that is opened."""
+        delay = self._told.opened(path, file.size)
+        if delay is not None:
+            file.close()
+            time.sleep(delay)
+            raise OSError(errno.ESTALE, "its size is another by now")
+
     def _attributes_of(self, opened: FileHandle) -> Attributes:
         return opened.attributes._replace(size=opened.file.size)
 
@@ -284,8 +291,7 @@ class Operations:
             return {}
         told = {}
         for name, attributes in files.items():
-            size = self._told.tell(f"{path}/{name}", attributes.size, turn)
-            told[name] = attributes._replace(size=size)
+            told[name] = self._tell(f"{path}/{name}", attributes, turn)
         return told
 
     def _stat(self, attributes: Attributes) -> dict[str, int]:

@@ -11,10 +11,10 @@ for fstat(2), too, and keeps one size for the file and all who have it open. A s
 size up before the file was opened, and answers after it, would otherwise tell the estimate.
 
 Of answers whose requests overlap the kernel keeps the one that it gets first, and drops the others
-(fs/fuse/inode.c, attr_version), and what one caller is told the kernel may not have yet when another
-one opens the file. So a size is in doubt once another one was told. A caller may open the file when
-it was itself told the size by a request that began so much later that the kernel had the other
-answer; an open that fails with ESTALE waits for that first. Others may when the kernel must have it.
+(fs/fuse/inode.c, attr_version). And what one caller is told may not have arrived when another one
+opens the file. So a size is in doubt once another one was told. A caller may open the file when it
+was itself told the size by a request that began so much later that the kernel had the other answer;
+an open that fails with ESTALE waits for that first. Others may when the kernel must have it.
 
 Threads: any number at once; `_lock` guards the order in which sizes are put down, and the table of
 open files.
@@ -36,9 +36,9 @@ TIMEOUT = 1.0
 #: Seconds for which it is remembered: the kernel reckons from when it has the answer, and this
 #: process may stand still before it gives it.
 MEMORY = 3 * TIMEOUT
-#: Seconds from when a size was told by a callback until the kernel has it, at the most: threads that
-#: want to run, and a machine with other things to do, are in between.
-DELIVERY = 0.05
+#: Seconds from when a size was told by a callback until the kernel has it, at the most. Other
+#: threads that want to run, and a machine with other things to do, are in between.
+DELIVERY = 0.2
 
 
 class Turn(NamedTuple):

@@ -133,9 +133,7 @@ def test_a_file_has_the_size_of_its_handle_for_as_long_as_it_is_open(told, clock
     assert tell(told, 4) == 4
 
 
-def test_a_file_that_has_changed_opens_beside_an_earlier_handle_once_its_size_was_told(
-    told, clock
-):
+def test_a_file_that_has_changed_opens_beside_an_earlier_handle_once_its_size_was_told(told, clock):
     assert told.opened(PATH, 5) is None
     assert told.opened(PATH, 6) is not None
     clock[0] += DELIVERY

@@ -26,7 +26,6 @@ from histfs.cli.options import (
     tree_settings,
 )
 from histfs.core.secret import Secret
-from histfs.fuse.mountpoint import detach_dead
 from histfs.mounting import demo, serve
 from histfs.settings import (
     DEFAULT_CRAWLERS,
@@ -95,8 +94,6 @@ def mount(mountpoint: Path, **given: Any) -> None:  # noqa: ANN401 - click's opt
     accounts = _accounts(given)
     if exposed := accounts[0].options.exposure():
         warn(exposed)
-    if detach_dead(path):
-        warn(f"a histfs whose process had died was detached from {path}")
     if given["foreground"] or given["debug"]:
         _start_log(accounts, foreground=True)
         _serve(accounts, path, is_demo, lambda: None)

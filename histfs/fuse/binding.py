@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import os
 import signal
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Literal
 
@@ -94,13 +95,21 @@ class Binding:
         context = self._module._libfuse.fuse_get_context()
         self._session = self._session_of(context.contents.fuse)
 
-    def run(self, operations: Operations, mountpoint: str, debug: bool, **options: object) -> None:
+    def run(
+        self,
+        operations: Operations,
+        mountpoint: str,
+        debug: bool,
+        last_step: Callable[[], None],
+        **options: object,
+    ) -> None:
         """Mount and serve until the filesystem is unmounted or the process is told to end.
 
         Args:
             operations: the callbacks.
             mountpoint: an absolute path.
             debug: whether libfuse prints each call.
+            last_step: called right before libfuse mounts, when all else is done.
             options: mount options, as libfuse's ``-o`` takes them.
 
         Raises:
@@ -126,6 +135,7 @@ class Binding:
             options["encoding"] = _ENCODING
         try:
             fuse = fuse_class(self._module)
+            last_step()
             fuse(served, mountpoint, foreground=True, debug=debug, **options)
         except RuntimeError as error:
             # libfuse's exit status: 8 when its loop was ended by a signal, which is no error here.

@@ -27,11 +27,13 @@ class FileHandle:
     """An open file.
 
     Attributes:
+        path: under which it was opened.
         attributes: what it was when it was opened.
         file: gives its bytes.
         gave_up: when a read of it last ended because its time was over, monotonic.
     """
 
+    path: str
     attributes: Attributes
     file: OpenFile
     gave_up: float = -math.inf
@@ -83,11 +85,12 @@ class Handles:
         with self._lock:
             return self._files[number]
 
-    def remove_file(self, number: int) -> None:
-        """Close a file."""
+    def remove_file(self, number: int) -> FileHandle:
+        """Close a file, and return what it was."""
         with self._lock:
             handle = self._files.pop(number)
         handle.file.close()
+        return handle
 
     def add_directory(self, handle: DirectoryHandle) -> int:
         """Return a number for an open directory; its listing stays as it is until closed."""

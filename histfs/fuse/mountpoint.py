@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import re
@@ -19,6 +20,8 @@ FILESYSTEM_TYPE = "fuse.histfs"
 
 _DEVICE = Path("/dev/fuse")
 _MOUNTS = Path("/proc/self/mountinfo")
+#: Flag of umount2(2): detach at once, also where the mount is in use (<sys/mount.h>).
+_MNT_DETACH = 2
 _UNMOUNTERS = (("fusermount3", "-u"), ("fusermount", "-u"), ("umount",))
 #: Seconds for which unmounting is retried while the mount is busy, and the pause between two tries.
 #: `histfs status`, a file manager or a monitoring agent open a file of each mount for a moment.
@@ -73,22 +76,38 @@ def said_of_dead(path: Path) -> str:
     return f"{path} holds a mount whose process has died: run histfs umount {path}"
 
 
-def detach_dead(path: Path) -> bool:
-    """Detach a histfs whose process has died from a path; never anything else.
+def holds_dead(path: Path) -> bool:
+    """Say whether a path holds a histfs whose process has died."""
+    return is_histfs(path) and has_died(path)
+
+
+def detach(path: Path) -> None:
+    """Detach a histfs from a path as fast as possible; never another filesystem.
+
+    From then on the path is an empty directory, which a program that copies takes for an empty
+    history: call this only when nothing is left to do but to mount the next one.
 
     Args:
         path: absolute.
 
-    Returns:
-        Whether there was one.
-
     Raises:
-        MountpointError: there is one, and it can't be detached.
+        MountpointError: there is none, or it can't be detached.
     """
-    if not (is_histfs(path) and has_died(path)):
-        return False
-    unmount(path, lazy=True)
-    return True
+    check_histfs(path)
+    # Without a new process, which would take several milliseconds; only root may do it.
+    if not detached(path):
+        unmount(path, lazy=True)
+
+
+def detached(path: Path) -> bool:
+    """Detach whatever is mounted on a path, and say whether that was done: only root may do it.
+
+    Unlike `detach` this makes no call on the mount itself, which may not answer yet.
+
+    Args:
+        path: absolute.
+    """
+    return bool(ctypes.CDLL(None).umount2(os.fsencode(path), _MNT_DETACH) == 0)
 
 
 def check_device() -> None:
@@ -103,6 +122,8 @@ def check_device() -> None:
 
 def check_mountpoint(path: Path, nonempty: bool) -> None:
     """See to it that a path can be mounted on.
+
+    A path that holds a histfs whose process has died can't be: see `holds_dead`.
 
     Args:
         path: absolute.

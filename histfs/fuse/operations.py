@@ -35,10 +35,10 @@ from histfs.core.errors import (
 from histfs.core.forest import Folder
 from histfs.core.listing import LargeListing
 from histfs.core.names import NAME_MAX, without_words
-from histfs.core.nodes import Attributes, Entry
+from histfs.core.nodes import Attributes, Entry, OpenFile
 from histfs.core.waiting import Waiter, serve
 from histfs.fuse.handles import DirectoryHandle, FileHandle, Handles
-from histfs.fuse.told import TIMEOUT, Told
+from histfs.fuse.told import TIMEOUT, Told, Turn
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -104,6 +104,7 @@ class Operations:
         ahead: whether attributes of files may be looked up before anybody asks for them.
         started: called once the mount is there, in libfuse's context.
         configure: sets a libfuse 3 connection up.
+        caller: returns the id of the thread whose call is served.
         clock: seconds, monotonic.
     """
 
@@ -124,6 +125,7 @@ class Operations:
         ahead: bool,
         started: Callable[[], None],
         configure: Callable[[Any, Any], None],
+        caller: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tree = tree
@@ -138,7 +140,7 @@ class Operations:
         self._on_start = started
         self._configure = configure
         self._handles = Handles()
-        self._told = Told()
+        self._told = Told(caller, clock)
         self._ahead = ahead
         self._clock = clock
         # When somebody has last asked for the attributes of a file; any thread may write it.
@@ -173,7 +175,7 @@ class Operations:
         turn = self._told.turn()
         attributes = self._tree.stat(path, self._patience())
         if attributes.kind == stat.S_IFREG:
-            self._told.tell(path, attributes.size, turn)
+            attributes = self._tell(path, attributes, turn)
             self._last_look = self._clock()
         return self._stat(attributes)
 
@@ -224,10 +226,8 @@ class Operations:
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
             self._refuse(path)
         attributes, file = self._tree.open(path, self._patience())
-        if self._told.misled(path, file.size):
-            file.close()
-            raise OSError(errno.ESTALE, "its size is another by now")
-        return self._handles.add_file(FileHandle(attributes, file))
+        self._see_to_size(path, file)
+        return self._handles.add_file(FileHandle(path, attributes, file))
 
     @_guarded
     def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:
@@ -237,7 +237,7 @@ class Operations:
     @_guarded
     def release(self, path: str | None, handle: int) -> None:
         """The last close(2)."""
-        self._handles.remove_file(handle)
+        self._told.closed(self._handles.remove_file(handle).path)
 
     # Removing
 
@@ -272,6 +272,18 @@ class Operations:
         waiter = self._waiter()
         serve(waiter)
         return waiter
+
+    def _tell(self, path: str, attributes: Attributes, turn: Turn) -> Attributes:
+        """Return the attributes that the kernel is told of a file."""
+        return attributes._replace(size=self._told.tell(path, attributes.size, turn))
+
+    def _see_to_size(self, path: str, file: OpenFile) -> None:
+        """See to it that the kernel has the size of a file that is opened."""
+        delay = self._told.opened(path, file.size)
+        if delay is not None:
+            file.close()
+            time.sleep(delay)
+            raise OSError(errno.ESTALE, "its size is another by now")
 
     def _attributes_of(self, opened: FileHandle) -> Attributes:
         return opened.attributes._replace(size=opened.file.size)
@@ -320,9 +332,10 @@ class Operations:
             files = self._tree.stat_files(path, self._patience())
         except HistfsError:
             return {}
+        told = {}
         for name, attributes in files.items():
-            self._told.tell(f"{path}/{name}", attributes.size, turn)
-        return files
+            told[name] = self._tell(f"{path}/{name}", attributes, turn)
+        return told
 
     def _stat(self, attributes: Attributes) -> dict[str, int]:
         kind, inode, links, size, mtime = attributes

@@ -16,8 +16,9 @@ from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter, WaitLimit
 from histfs.fuse import binding as fuse
 from histfs.fuse.callers import Crawlers
-from histfs.fuse.mountpoint import check_device, check_mountpoint, detach_dead
+from histfs.fuse.mountpoint import MountpointError, check_device, detach_dead
 from histfs.fuse.operations import Operations
+from histfs.fuse.replacing import place_for
 from histfs.mounting.contact import CONFIRM, PATIENCE
 from histfs.mounting.filesystem import Filesystem, compose
 from histfs.mounting.making import Tell
@@ -53,20 +54,26 @@ def serve(
     settings = accounts[0]
     options = settings.options
     check_device()
-    check_mountpoint(mountpoint, options.nonempty)
-    binding = fuse.load()
-    crawlers = Crawlers(settings.crawlers)
-    for account in accounts:
-        if account.trash is not None and not options.read_only:
-            Trash(account.trash).open()
     with contextlib.ExitStack() as stack:
+        place = stack.enter_context(place_for(mountpoint, options.nonempty))
+        binding = fuse.load()
+        crawlers = Crawlers(settings.crawlers)
+        for account in accounts:
+            if account.trash is not None and not options.read_only:
+                Trash(account.trash).open()
         filesystems = [stack.enter_context(compose(account, tell)) for account in accounts]
         _contact(filesystems, tell)
         tree = _tree(filesystems, mountpoint)
         settlers = [] if options.read_only else [each.settler() for each in filesystems]
+        failed: list[MountpointError] = []
 
         def started() -> None:
             binding.mounted()
+            try:
+                place.attach()
+            except MountpointError as error:
+                failed.append(error)
+                return
             for filesystem in filesystems:
                 for collection in filesystem.collections:
                     collection.scanner.start()
@@ -74,6 +81,8 @@ def serve(
                 settler.start()
                 stack.callback(settler.close)
             log.info("mounted on %s with %s", mountpoint, binding)
+            if place.replaces:
+                tell(f"a histfs whose process had died was detached from {mountpoint}")
             ready()
 
         def may_fetch() -> bool:
@@ -90,16 +99,20 @@ def serve(
             ahead=not settings.exact_sizes,
             started=started,
             configure=binding.configure,
+            caller=binding.caller,
         )
         profiles = "+".join(account.profile for account in accounts)
         named = {"fsname": f"elevenlabs:{profiles}", "subtype": "histfs"}
         safe = {"nosuid": True, "nodev": True, "noexec": True, "default_permissions": True}
         binding.run(
             operations,
-            str(mountpoint),
+            str(place.path),
             debug=settings.debug,
+            last_step=place.prepare,
             **{**named, **safe, "ro": options.read_only, **options.fuse},
         )
+        if failed:
+            raise failed[0]
         # libfuse unmounts with fusermount, which fails where there is no /etc/mtab (a chroot).
         detach_dead(mountpoint)
         log.info("unmounted from %s", mountpoint)

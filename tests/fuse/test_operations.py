@@ -115,7 +115,8 @@ def tree():
 @pytest.fixture
 def make(tree):
     def make(read_only=False, umask=0o077, ahead=True, **more):
-        given = {"started": lambda: None, "configure": lambda connection, config: None, **more}
+        given = {"started": lambda: None, "configure": lambda connection, config: None}
+        given |= {"caller": lambda: 1, **more}
         return Operations(
             tree,
             waiter=lambda: Waiter(5),
@@ -185,6 +186,34 @@ def test_a_file_whose_size_the_kernel_was_told_wrong_is_looked_up_anew_before_it
     operations.getattr("/a")
     number = operations.open("/a", os.O_RDONLY)
     assert operations.read(None, 99, 0, number) == b"0123456789"
+
+
+@pytest.mark.parametrize("listed", [False, True], ids=["stat", "with a listing"])
+def test_a_look_at_an_estimate_that_ends_after_an_open_tells_the_size_of_the_handle(
+    operations, tree, monkeypatch, listed
+):
+    """fstat(2) of the open file is answered with what the kernel was told by path."""
+    tree.entries = [Entry("a", stat.S_IFREG, 8)]
+    look = "stat_files" if listed else "stat"
+    answer = getattr(tree, look)
+
+    def slow(path, waiter):
+        found = answer(path, waiter)
+        monkeypatch.setattr(tree, look, answer)
+        numbers.append(operations.open("/d/a", os.O_RDONLY))
+        return found
+
+    numbers = []
+    directory = operations.opendir("/d")
+    operations.getattr("/another")  # so that a listing comes with sizes
+    monkeypatch.setattr(tree, look, slow)
+    if listed:
+        told = list(operations.readdir(None, directory, 0, True))[-1][1]
+    else:
+        told = operations.getattr("/d/a")
+    assert told["st_size"] == 10
+    assert operations.getattr("/d/a")["st_size"] == 10
+    operations.release(None, numbers[0])
 
 
 class Strange(Exception):

@@ -16,7 +16,7 @@ from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter, WaitLimit
 from histfs.fuse import binding as fuse
 from histfs.fuse.callers import Crawlers
-from histfs.fuse.mountpoint import MountpointError, check_device, detach_dead
+from histfs.fuse.mountpoint import MountpointError, check_device, detach, holds_dead
 from histfs.fuse.operations import Operations
 from histfs.fuse.replacing import place_for
 from histfs.mounting.contact import CONFIRM, PATIENCE
@@ -114,7 +114,8 @@ def serve(
         if failed:
             raise failed[0]
         # libfuse unmounts with fusermount, which fails where there is no /etc/mtab (a chroot).
-        detach_dead(mountpoint)
+        if holds_dead(mountpoint):
+            detach(mountpoint)
         log.info("unmounted from %s", mountpoint)
 
 

@@ -177,7 +177,8 @@ class Paging:
             bound = max(self._span.start, self._low + self._disorder + 1)
             self._told = self._span.start if last else min(top, bound)
             self._edge = [record for record in records if record.item.date < self._told]
-            if not self._source.traits.stable_cursors and new and self._told < top:
+            stable = self._source.traits.stable_cursors
+            if not (stable or last) and new and self._told < top:
                 span = Span(self._query.span.start, self._told)
                 self._pages = Pages(self._source, replace(self._query, span=span))
                 self._whole = False

@@ -136,6 +136,8 @@ class Reader:
         for _ in range(_SHORT_PAGES):
             answer = reading.next()
             if not answer.more:
+                # Also where the pages were asked for by time, and may lack what has no date.
+                self.store.undated_sought = True
                 return
             items += len(answer.records)
             if items > _SHORT:

@@ -162,3 +162,14 @@ def test_more_items_in_a_second_than_a_page_holds_are_read_by_cursor(path):
     source.traits = replace(source.traits, stable_cursors=False)
     with world_at(path, source) as world:
         assert len(world.list(ALWAYS)) == 26
+
+
+@pytest.mark.parametrize("size", [10, 100])
+def test_a_scan_ends_where_pages_are_asked_for_by_time(path, size):
+    source = Skipping(numbered(range(40)), page_size=size)
+    source.traits = replace(source.traits, stable_cursors=False, disorder=3)
+    with world_at(path, source) as world:
+        steps = iter(range(20))
+        while world.scanner.step() is not None:
+            assert next(steps, None) is not None
+        assert world.list() == names(*range(40))

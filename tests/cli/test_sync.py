@@ -122,8 +122,8 @@ def test_settings_of_a_mount_may_stand_in_the_file(sync, simulator, tmp_path):
 
 
 def test_a_page_that_fails_for_a_while_is_asked_for_again(sync, large, at_once):
-    # Each try is four requests.
-    large.faults.add(Fault(LISTS, "status", status=500, after=2, count=5))
+    # Each try is four requests, and a page that was prefetched is asked for once more at once.
+    large.faults.add(Fault(LISTS, "status", status=500, after=2, count=9))
     done = sync(large)
     assert (done.status, done.err) == (0, "")
     assert "trying again in 0 seconds" in done.out
@@ -139,8 +139,8 @@ def test_a_server_that_goes_on_failing_ends_it_and_the_next_one_goes_on(sync, la
     large.faults.clear()
     large.counts.reset()
     assert "Up to date: 3,500 items known" in sync(large).out
-    # The newest again, and what was missing.
-    assert large.counts[LIST] <= 3
+    # The newest again, what was missing, and all of it without a filter, as that was interrupted.
+    assert large.counts[LIST] <= 8
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,8 @@ def test_it_is_stopped_by_a_signal_and_goes_on_the_next_time(large, sync, tmp_pa
     assert "Up to date: 3,500 items known" in sync(large).out
     # The newest again, the fourth page, and items whose dates lie in the future; perhaps the third
     # page, which was just being stored.
-    assert large.counts[LIST] <= 4
+    # The list is read without a filter, too, as it was not so when that was interrupted.
+    assert large.counts[LIST] <= 8
 
 
 # Audio

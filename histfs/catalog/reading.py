@@ -34,7 +34,7 @@ _SAMPLE, _FEW, _PAUSE = 5, 20, 3.0
 _FUTURE = 2 * 86_400
 #: Items, and pages, of a list that is read whole before years can be listed; and pages of one that
 #: is read without a filter again and again.
-_SHORT, _SHORT_PAGES, _LONG_PAGES = 5000, 40, 20
+_SHORT, _SHORT_PAGES, _LONG_PAGES = 2000, 40, 20
 #: Seconds after which an item without a possible date is asked for again, and how many such items
 #: are asked for after one page at the most.
 _CHECKED, _CHECKS = 10.0, 8

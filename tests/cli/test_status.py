@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import stat
+import sys
 from functools import partial
 
 import pytest
@@ -126,7 +127,8 @@ def test_a_mount_whose_process_has_died_comes_with_what_to_do(simulator, tmp_pat
 def test_a_mount_whose_process_stands_still_does_not_hold_up_the_others(
     simulator, tmp_path, binding, run, monkeypatch
 ):
-    monkeypatch.setattr("histfs.cli.status._PATIENCE", 0.5)
+    # The package has the command of this name in the place of the module.
+    monkeypatch.setattr(sys.modules["histfs.cli.status"], "_PATIENCE", 0.5)
     with mounted(simulator, tmp_path, binding) as mount:
         mount.process.send_signal(signal.SIGSTOP)
         try:

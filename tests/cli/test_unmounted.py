@@ -182,7 +182,8 @@ def test_who_began_with_an_old_day_does_not_read_all_that_came_after_it(do):
     with Simulator(Settings(items=20_000, days=400, alignments=False)) as large:
         assert lines(do("ls", "by-date/2025/02/03", server=large))
         assert lines(do("ls", "by-date", server=large)) == ["2024", "2025", "2026"]
-        assert large.counts.total < 8
+        # Some pages are read without a filter: one by time may leave out items without a date.
+        assert large.counts.total < 10
 
 
 def test_an_items_directory_its_files_and_links_tell_whose_they_are(do, simulator, item, link):

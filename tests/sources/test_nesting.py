@@ -73,7 +73,7 @@ def test_a_page_that_is_broken_besides_is_an_error(kind, listed, broken):
 
 
 def test_a_page_with_a_deep_object_without_an_id_is_an_error(kind, listed):
-    with pytest.raises(BadAnswer, match="no id"):
+    with pytest.raises(BadAnswer, match="without an id"):
         listed(page(kind, [sent(kind, 0), b'{"x": ' + DEEP + b"}"]))
 
 

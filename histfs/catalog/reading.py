@@ -157,15 +157,12 @@ class Reader:
             since: when it has to have been read last, in seconds since the epoch.
         """
         traits = self.source.traits
-        if not traits.disorder or not traits.stable_cursors or self.is_long():
+        if not traits.disorder or not traits.stable_cursors:
             return False
         read = self.store.whole_read
-        return read is None or read < since
-
-    def is_long(self) -> bool:
-        """Say whether the list is too long to be read without a filter again."""
-        long = _LONG_PAGES * self.page
-        return self.store.count(ALWAYS, long + 1) > long
+        if read is not None and read >= since:
+            return False
+        return self.store.total() <= _LONG_PAGES * self.page
 
     def knows_whole(self) -> bool:
         """Say whether all has been asked for that lists filtered by time need not hold."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -152,7 +153,10 @@ class Scanner:
             return _LOOK
         self._held = None
         with held:
-            if not self._reader.knows_undated() and self._store.windows().cover(ALWAYS):
+            reader = self._reader
+            # A list that is read whole has them: they need not be asked for by themselves.
+            apart = not (reader.knows_undated() or reader.wants_whole_list(-math.inf))
+            if apart and self._store.windows().cover(ALWAYS):
                 # Last: among the others they may have had neighbours.
                 self._reader.read_undated()
                 return 0.0
@@ -187,7 +191,7 @@ class Scanner:
         if reading is not None and reading.is_whole and rest.start < rest.end:
             return rest
         # A scan begins with a list without a filter, and goes on with one where it was interrupted.
-        begins = self._store.count(ALWAYS, self._reader.page + 1) <= self._reader.page
+        begins = self._store.total() <= self._reader.page
         if (begins or not gaps) and self._reader.wants_whole_list(oldest):
             return ALWAYS
         if gaps:

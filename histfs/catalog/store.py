@@ -172,7 +172,7 @@ class Store:
             return {names[value.value]: value for value in values}
         found: Mapping[str, FacetValue] = {}
 
-        def change(db: Any) -> Span | None:  # noqa: ANN401 - as `_write` has it
+        def change(db: Any, _: float) -> Span | None:  # noqa: ANN401 - as `_write` has it
             nonlocal found
             found, renamed = directories.give(db, view, kind, nothing, rename=rename)
             # Other mounts are to look again.
@@ -423,10 +423,9 @@ class Store:
             seen: date and key of further items of the span, which are stored already.
             undated: keys of all items without a possible date; None where the answer doesn't tell.
         """
-        now = self._clock()
-        then = now if asked is None else asked
+        then = self._clock() if asked is None else asked
         self._write(
-            lambda db: writing.replace(
+            lambda db, now: writing.replace(
                 db,
                 span,
                 records,
@@ -483,9 +482,8 @@ class Store:
             Those that are there then, oldest first: not those that were deleted here lately, or
             that are known to be gone by a later answer.
         """
-        now = self._clock()
-        then = now if asked is None else asked
-        self._write(lambda db: writing.add(db, records, asked=then, now=now))
+        then = self._clock() if asked is None else asked
+        self._write(lambda db, now: writing.add(db, records, asked=then, now=now))
         placed = [
             (self.shown_date(record.item.key) if not record.dated else None, record.item)
             for record in records
@@ -502,7 +500,7 @@ class Store:
             record: as it was fetched.
             asked: when, in seconds since the epoch.
         """
-        self._write(lambda db: writing.enrich(db, item, record, asked))
+        self._write(lambda db, _: writing.enrich(db, item, record, asked))
 
     def shown_date(self, key: str) -> int | None:
         """Return the date under which an item without a possible date is shown; None for others."""
@@ -528,9 +526,9 @@ class Store:
 
     def keep_unlisted(self, items: Sequence[Item]) -> None:
         """Keep items that the server has, and whose lists it need not have them in."""
-        now = self._clock()
+        places = [(item.date, item.key) for item in items]
         with self._files.transaction() as db:
-            undated_items.keep(db, [(item.date, item.key) for item in items], now)
+            undated_items.keep(db, places, self._clock())
 
     def set_checked(self, key: str, moment: float) -> None:
         """Keep when the server last had an item without a possible date."""
@@ -545,20 +543,20 @@ class Store:
                 read: one that was written since then is left alone.
             progress: how far all items are read anew, for `histfs.catalog.rereading`.
         """
-        self._write(lambda db: writing.rewrite(db, records, progress))
+        self._write(lambda db, _: writing.rewrite(db, records, progress))
 
     def forget(self, key: str, date: int) -> None:
         """Take a deleted item out."""
-        self._write(lambda db: writing.forget(db, key, date, self._clock()))
+        self._write(lambda db, now: writing.forget(db, key, date, now))
 
     def discard(self, key: str, date: int) -> None:
         """Take an item out that may still be there; its time is to be asked for again."""
-        self._write(lambda db: writing.discard(db, key, date, self._clock()))
+        self._write(lambda db, now: writing.discard(db, key, date, now))
         self.doubt(Span(date, date + 1))
 
     def doubt(self, span: Span) -> None:
         """Let a span be no longer known completely; its items stay."""
-        self._write(lambda db: writing.doubt(db, span))
+        self._write(lambda db, _: writing.doubt(db, span))
 
     def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
         """Keep the exact size and the checksum of an item's audio.
@@ -587,10 +585,16 @@ class Store:
                 (key, ending),
             )
 
-    def _write(self, change: Callable[[Any], Span | None]) -> None:
-        """Make a change, and count it when it was one."""
+    def _write(self, change: Callable[[Any, float], Span | None]) -> None:
+        """Make a change, and count it when it was one.
+
+        Args:
+            change: gets the connection, within a transaction, and the time in seconds since the
+                epoch. The clock is read after the wait for the lock: what other transactions wrote
+                during that wait must not seem to lie in the future.
+        """
         with self._files.transaction() as db:
-            changed = change(db)
+            changed = change(db, self._clock())
             if changed is not None:
                 db.execute("UPDATE changes SET version = version + 1")
             ((version,),) = db.execute("SELECT version FROM changes").fetchall()

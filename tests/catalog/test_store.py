@@ -627,6 +627,23 @@ def test_an_item_deleted_here_is_not_brought_back_by_a_page_that_was_on_its_way(
     assert keys(store) == ["a", "b"]
 
 
+def test_a_deletion_stands_that_another_process_stores_while_a_page_waits_for_the_lock(
+    store, open_store, clock, monkeypatch
+):
+    put(store, record("a", 5), record("b", 6))
+    other = open_store()
+    transaction = store._files.transaction
+
+    def after_the_deletion():
+        clock.now += 0.01
+        other.forget("a", 5)
+        return transaction()
+
+    monkeypatch.setattr(store._files, "transaction", after_the_deletion)
+    put(store, record("a", 5), record("b", 6))
+    assert keys(store) == ["b"]
+
+
 def test_an_item_deleted_in_the_future_of_a_clock_that_was_set_back_may_come_back(store, clock):
     put(store, record("a", 5))
     store.forget("a", 5)

@@ -59,6 +59,8 @@ def start(foreground: bool, debug: bool, key: Secret, *, others: Sequence[Secret
         key: the API key, which is kept out of it whoever logs it.
         others: the same for those of other accounts.
     """
+    # The timer of an earlier log would write to a file that is closed now, and open it again.
+    finish()
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if not foreground:
         handler = _file_handler() or logging.NullHandler()
@@ -76,7 +78,7 @@ def start(foreground: bool, debug: bool, key: Secret, *, others: Sequence[Secret
 
 
 def finish() -> None:
-    """Write what was held back: the process ends."""
+    """Write what was held back: the log ends."""
     for handler in logging.getLogger().handlers:
         for each in handler.filters:
             if isinstance(each, Repeats):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from histfs import logs
 from histfs.cli import main
 from histfs.simulator import Settings, Simulator
 from tests.support.mounts import command
@@ -77,6 +78,7 @@ def run(monkeypatch, capsys) -> Iterator[Callable[..., Run]]:
 
     yield run
     os.umask(umask)
+    logs.finish()
     for handler in set(root.handlers) - set(handlers):
         root.removeHandler(handler)
         handler.close()

@@ -18,20 +18,20 @@ from collections.abc import Callable
 
 from cachetools import LRUCache
 
-from histfs.audio.ahead import Orders, ReadAhead, by_date_alone
-from histfs.audio.download import Download, GivenUp
-from histfs.audio.endings import Endings
-from histfs.audio.files import Descriptor, translated
-from histfs.audio.refusals import Refusals
-from histfs.audio.schedule import Schedule
+from histfs.audio.download import Download, DownloadAbandoned
+from histfs.audio.download_scheduler import DownloadScheduler
+from histfs.audio.file_descriptors import Descriptor, translated
+from histfs.audio.file_extensions import FileExtensions
+from histfs.audio.negative_cache import NegativeCache
+from histfs.audio.read_ahead import Orders, ReadAhead, by_date_alone
 from histfs.audio.shelf import Clips
-from histfs.audio.verify import Kind, beginning, check, digest, refused_as
-from histfs.core.audio import Fingerprint, Following
+from histfs.audio.verification import CheckOutcome, beginning, check, digest, refused_as
 from histfs.core.audio_format import is_raw
+from histfs.core.audio_store import Fingerprint, Following
 from histfs.core.errors import BadAnswer, HistfsError, Missing, NotForCrawlers, SourceError
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
-from histfs.core.resolving import PATHS
+from histfs.core.path_resolver import PATHS
 from histfs.core.source import Source
 from histfs.core.waiting import Waiter
 
@@ -46,8 +46,8 @@ _COPIES = 2
 log = logging.getLogger(__name__)
 
 
-class CachedAudio:
-    """Implements `histfs.core.audio.AudioStore` on a disk.
+class AudioCache:
+    """Implements `histfs.core.audio_store.AudioStore` on a disk.
 
     Args:
         source: where audio is fetched.
@@ -71,7 +71,7 @@ class CachedAudio:
         self,
         source: Source,
         disk: Clips,
-        schedule: Schedule,
+        schedule: DownloadScheduler,
         *,
         largest: int,
         following: Following,
@@ -81,7 +81,7 @@ class CachedAudio:
         set_audio: Callable[[str, int, bytes | None], None],
         set_ending: Callable[[str, str], None],
         fingerprint: Callable[[str], Fingerprint | None],
-        doubt: Callable[[Item], None],
+        invalidate: Callable[[Item], None],
         silent: Callable[[Item], bool] = lambda _: False,
         exact: bool = False,
     ) -> None:
@@ -91,18 +91,18 @@ class CachedAudio:
         self._largest = largest
         self._ahead = ReadAhead(following, self._fetch_ahead, ahead, room, orders)
         self._set_audio = set_audio
-        self._endings = Endings(set_ending)
+        self._endings = FileExtensions(set_ending)
         self._fingerprint = fingerprint
-        self._doubt = doubt
+        self._invalidate = invalidate
         self._silent = silent
         self._exact = exact
         self._lock = threading.Lock()
         self._downloads: dict[str, Download] = {}
-        self._handles: dict[str, set[_Handle]] = {}
+        self._handles: dict[str, set[_OpenClip]] = {}
         # None where what was known before is known to be wrong.
         self._learnt: LRUCache[str, int | None] = LRUCache(_LEARNT)
         self._announced: LRUCache[str, int] = LRUCache(_ANNOUNCED)
-        self._refusals = Refusals()
+        self._refusals = NegativeCache()
 
     def size(self, item: Item, waiter: Waiter) -> int:
         """Return the exact size where it is known, else an estimate, or fetch to know it.
@@ -153,7 +153,7 @@ class CachedAudio:
                 return self._handle(item, found, content)
             try:
                 return self._handle(item, self._told(item, content.wait_for_size(waiter)), content)
-            except GivenUp:
+            except DownloadAbandoned:
                 content = None
         return self._handle(item, size, None)
 
@@ -175,7 +175,7 @@ class CachedAudio:
         was = None if void else self._fingerprint(item.key)
         self.reading(item, waiter)
         if (was is None or was.sha256 is None) and coming is not None:
-            with contextlib.suppress(GivenUp):
+            with contextlib.suppress(DownloadAbandoned):
                 coming.wait_for_end(waiter)
                 was = self._fingerprint(item.key)
         if was is None or was.sha256 is None:
@@ -184,7 +184,7 @@ class CachedAudio:
         for _ in range(_COPIES):
             self.fetch(item, waiter)
             found = check(self.disk, item.key, lambda key: was or self._fingerprint(key))
-            if found is None or found.kind is not Kind.DAMAGED:
+            if found is None or found.kind is not CheckOutcome.DAMAGED:
                 return
             why = found.why
         if was is not None:
@@ -222,7 +222,7 @@ class CachedAudio:
                 download = self._under_way(item, wanted=True)
                 if download is None or download.has_come:
                     download = self._begin(item, wanted=True)
-            with contextlib.suppress(GivenUp):
+            with contextlib.suppress(DownloadAbandoned):
                 download.wait_for_end(waiter)
                 return
 
@@ -246,7 +246,7 @@ class CachedAudio:
             content = self.content(item, anew=True)
             if isinstance(content, Descriptor):
                 return os.fstat(content.number).st_size
-            with contextlib.suppress(GivenUp):
+            with contextlib.suppress(DownloadAbandoned):
                 return content.wait_for_end(waiter)
 
     def kept(self, item: Item) -> int | None:
@@ -268,7 +268,7 @@ class CachedAudio:
             return found is not None and _refusal(item, beginning(found), size) is not None
         return False
 
-    def settle(self, waiter: Waiter) -> None:
+    def flush(self, waiter: Waiter) -> None:
         """Wait until what readers had all of is in its place: the process is about to end."""
         with self._lock:
             downloads = list(self._downloads.values())
@@ -312,7 +312,7 @@ class CachedAudio:
     def _under_way(self, item: Item, wanted: bool) -> Download | None:
         """Return the download of a clip that is under way; called with `_lock` held."""
         download = self._downloads.get(item.key)
-        if download is None or download.ends_without:
+        if download is None or download.failed_or_preempted:
             return None
         if wanted:
             self._schedule.want(download)
@@ -340,7 +340,7 @@ class CachedAudio:
         if item.attachment is None:
             self._ahead.used(item, waiter.may_fetch)
 
-    def closed(self, key: str, handle: _Handle) -> None:
+    def closed(self, key: str, handle: _OpenClip) -> None:
         """Forget a handle."""
         with self._lock:
             handles = self._handles.get(key, set())
@@ -348,8 +348,8 @@ class CachedAudio:
             if not handles:
                 self._handles.pop(key, None)
 
-    def _handle(self, item: Item, size: int, content: Descriptor | Download | None) -> _Handle:
-        handle = _Handle(self, item, size, content)
+    def _handle(self, item: Item, size: int, content: Descriptor | Download | None) -> _OpenClip:
+        handle = _OpenClip(self, item, size, content)
         with self._lock:
             self._handles.setdefault(item.key, set()).add(handle)
         return handle
@@ -416,7 +416,7 @@ class CachedAudio:
         try:
             self._source.get(item.id)
         except Missing:
-            self._doubt(item)
+            self._invalidate(item)
         except SourceError as error:
             log.info("whether %s is still there can't be told: %s", item.key, error)
 
@@ -449,11 +449,11 @@ def _refusal(item: Item, head: bytes, size: int) -> str | None:
     return refused_as(head, size, is_raw(item.content_type, item.output_format))
 
 
-class _Handle:
+class _OpenClip:
     """An open clip."""
 
     def __init__(
-        self, store: CachedAudio, item: Item, size: int, content: Descriptor | Download | None
+        self, store: AudioCache, item: Item, size: int, content: Descriptor | Download | None
     ) -> None:
         self._store = store
         self._item = item
@@ -484,7 +484,7 @@ class _Handle:
                 if content.wait_for_size(waiter) != self._size:
                     raise BadAnswer(f"the audio of {self._item.key} has changed: open it again")
                 return content.read(offset, size, waiter)
-            except GivenUp:
+            except DownloadAbandoned:
                 self._drop(content)
             except HistfsError:
                 # Whoever reads on after an error, or a signal, asks anew.

@@ -3,7 +3,7 @@
 What is in the cache gets times of use in the order of its dates first, so that what has to make
 room is the oldest, and never a clip that is to be kept.
 
-Threads: `Flights` of its own fetch; all else, and all state, is of the thread that iterates.
+Threads: `SingleFlight` of its own fetch; all else, and all state, is of the thread that iterates.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from functools import partial
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from histfs.audio.store import CachedAudio
+from histfs.audio.audio_cache import AudioCache
 from histfs.core.errors import OF_ALL, Missing, NoAttachment, NoAudio, NoSpace, SourceError
-from histfs.core.flights import Flights
 from histfs.core.item import Item
+from histfs.core.single_flight import SingleFlight
 from histfs.core.waiting import Waiter
 
 #: Failures in a row that concern no single clip, after which the rest would fail, too.
@@ -32,7 +32,7 @@ _STEP = 1000
 log = logging.getLogger(__name__)
 
 
-class Clip(NamedTuple):
+class WarmedClip(NamedTuple):
     """What became of one clip.
 
     Attributes:
@@ -48,14 +48,14 @@ class Clip(NamedTuple):
     error: SourceError | None = None
 
 
-class _Flight(NamedTuple):
+class _ClipInFlight(NamedTuple):
     """A clip on its way, and the bytes that it is thought to have."""
 
     item: Item
     expected: int
 
 
-class Filling:
+class CacheWarmup:
     """One run through all clips.
 
     Args:
@@ -71,7 +71,7 @@ class Filling:
     """
 
     def __init__(
-        self, audio: CachedAudio, items: Callable[[], Iterator[Item]], cap: int, threads: int
+        self, audio: AudioCache, items: Callable[[], Iterator[Item]], cap: int, threads: int
     ) -> None:
         self.full = False
         self._audio = audio
@@ -81,10 +81,10 @@ class Filling:
         self._now = time.time_ns()
         self.taken = 0
         self._failed_in_a_row = 0
-        self._flying: dict[Future[int], _Flight] = {}
+        self._in_flight: dict[Future[int], _ClipInFlight] = {}
         self._landed: SimpleQueue[Future[int]] = SimpleQueue()
 
-    def run(self) -> Iterator[Clip]:
+    def run(self) -> Iterator[WarmedClip]:
         """Yield what became of each clip, those that were fetched as they come.
 
         Raises:
@@ -94,14 +94,16 @@ class Filling:
         """
         for place, item in enumerate(self._items()):
             self._rank(place, item)
-        with contextlib.closing(Flights("fill", self._threads)) as flights:
+        with contextlib.closing(SingleFlight("fill", self._threads)) as flights:
             for place, item in enumerate(self._items()):
                 size = self._audio.kept(item)
                 expected = size or item.size or item.estimate
                 # What is on its way may turn out to be smaller than it was thought to be.
-                while self._flying and (self._too_large(expected) or (size is None and self._busy)):
+                while self._in_flight and (
+                    self._too_large(expected) or (size is None and self._busy)
+                ):
                     yield self._land()
-                if self._audio.disk.squeezed > self._moment(place):
+                if self._audio.disk.evicted_newest > self._moment(place):
                     raise NoSpace(f"no space left for more clips in {self._audio.disk.root}")
                 if self._too_large(expected):
                     self.full = True
@@ -110,20 +112,20 @@ class Filling:
                 if size is None:
                     self._start(flights, place, item, expected)
                 else:
-                    yield Clip(item, size)
-            while self._flying:
+                    yield WarmedClip(item, size)
+            while self._in_flight:
                 yield self._land()
 
     @property
     def _busy(self) -> bool:
-        return len(self._flying) >= self._threads
+        return len(self._in_flight) >= self._threads
 
     def _too_large(self, size: int) -> bool:
         return self.taken + size > self._cap
 
-    def _start(self, flights: Flights, place: int, item: Item, expected: int) -> None:
-        future = flights.fly(object(), partial(self._fetch, place, item))
-        self._flying[future] = _Flight(item, expected)
+    def _start(self, flights: SingleFlight, place: int, item: Item, expected: int) -> None:
+        future = flights.submit(object(), partial(self._fetch, place, item))
+        self._in_flight[future] = _ClipInFlight(item, expected)
         future.add_done_callback(self._landed.put)
 
     def _fetch(self, place: int, item: Item) -> int:
@@ -132,19 +134,19 @@ class Filling:
         self._rank(place, item)
         return size
 
-    def _land(self) -> Clip:
+    def _land(self) -> WarmedClip:
         """Wait for the next clip that has come, or has failed."""
         future = self._landed.get()
-        item, expected = self._flying.pop(future)
+        item, expected = self._in_flight.pop(future)
         self.taken -= expected
         try:
             size = future.result()
         except SourceError as error:
             self._failed(item, error)
-            return Clip(item, error=error)
+            return WarmedClip(item, error=error)
         self.taken += size
         self._failed_in_a_row = 0
-        return Clip(item, size, fetched=True)
+        return WarmedClip(item, size, fetched=True)
 
     def _failed(self, item: Item, error: SourceError) -> None:
         if isinstance(error, (Missing, NoAudio, NoAttachment)):

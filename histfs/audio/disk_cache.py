@@ -3,7 +3,7 @@
     ROOT/audio/7f/KEY       a whole clip; its mtime is when it was last opened
     ROOT/incoming/….part    a clip on its way
 
-`histfs.audio.quota` says how several processes share such a directory, and its cap.
+`histfs.audio.disk_quota` says how several processes share such a directory, and its cap.
 
 Threads: any number at once, without a lock of its own: the files are only ever made whole, by
 rename(2), and removed.
@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from histfs.audio.files import Descriptor, touch, translated
-from histfs.audio.part import Memory, Part
-from histfs.audio.quota import Quota, hold
+from histfs.audio.disk_quota import DiskQuota, hold
+from histfs.audio.file_descriptors import Descriptor, touch, translated
+from histfs.audio.partial_file import MemorySpill, PartialFile
 
 #: Bytes of clips in memory, for which there is no room on the disk.
 _IN_MEMORY = 256 << 20
@@ -28,12 +28,12 @@ _IN_MEMORY = 256 << 20
 _PATHS = 1024
 
 
-class Disk:
+class DiskCache:
     """A directory of clips.
 
     Args:
         root: the directory; made, with mode 0700, when it isn't there.
-        cap: bytes that all clips, whole or on their way, may take together; see `Quota`.
+        cap: bytes that all clips, whole or on their way, may take together; see `DiskQuota`.
 
     Raises:
         CacheFailed, NoSpace: the directory can't be used.
@@ -44,8 +44,8 @@ class Disk:
         self._audio = root / "audio"
         self._incoming = root / "incoming"
         self._path = lru_cache(_PATHS)(self._place)
-        self._quota = Quota(root, cap)
-        self._memory = Memory(_IN_MEMORY)
+        self._quota = DiskQuota(root, cap)
+        self._memory = MemorySpill(_IN_MEMORY)
         with translated("can't be used", root):
             for directory in (root, self._audio, self._incoming):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -100,12 +100,12 @@ class Disk:
         return self._memory.in_use
 
     @property
-    def squeezed(self) -> int:
+    def evicted_newest(self) -> int:
         """When the newest of those clips was used that had to go as the disk was full.
 
         In nanoseconds since the epoch; 0 when there are none.
         """
-        return self._quota.squeezed
+        return self._quota.evicted_newest
 
     def entries(self) -> Iterator[Path]:
         """Yield all that lies where clips are, a directory at a time; not all of it may be a clip.
@@ -145,11 +145,11 @@ class Disk:
         except FileNotFoundError:
             return False
 
-    def create(self) -> Part:
+    def create(self) -> PartialFile:
         """Make an empty file for a clip on its way."""
-        return Part(self._incoming, self._quota, self._memory)
+        return PartialFile(self._incoming, self._quota, self._memory)
 
-    def keep(self, part: Part, key: str) -> bool:
+    def keep(self, part: PartialFile, key: str) -> bool:
         """Put a clip that is whole in its place.
 
         Returns:

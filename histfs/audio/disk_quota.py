@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from histfs.audio.files import FULL, REFUSING, Descriptor
+from histfs.audio.file_descriptors import FULL, REFUSING, Descriptor
 
 #: How many clips are looked up at once as the next ones to go, and for how many seconds they are
 #: taken for the oldest; one that was used meanwhile stays all the same.
@@ -44,7 +44,7 @@ _NUMBER = struct.Struct("<Q")
 log = logging.getLogger(__name__)
 
 
-class _Clip(NamedTuple):
+class _CachedClip(NamedTuple):
     """A clip when it was looked at: nanoseconds since the epoch, bytes, path."""
 
     used: int
@@ -53,13 +53,13 @@ class _Clip(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Count:
+class _ByteCount:
     """The bytes of all files."""
 
     used: int
 
 
-class Quota:
+class DiskQuota:
     """The bytes of a cache, and their cap.
 
     Methods raise OSError as the disk does.
@@ -77,7 +77,7 @@ class Quota:
     """
 
     def __init__(self, root: Path, cap: int) -> None:
-        self.squeezed = 0
+        self.evicted_newest = 0
         self._ledger = root / "used"
         self._audio = root / "audio"
         self._incoming = root / "incoming"
@@ -86,7 +86,7 @@ class Quota:
         self._oversized: set[str] = set()
         self._lock = threading.Lock()
         # The last is the first to go.
-        self._oldest: list[_Clip] = []
+        self._oldest: list[_CachedClip] = []
         self._walked = -math.inf
         self._horizon = 0
 
@@ -172,18 +172,18 @@ class Quota:
             self._walked = -math.inf
 
     @contextlib.contextmanager
-    def _counted(self) -> Iterator[_Count]:
+    def _counted(self) -> Iterator[_ByteCount]:
         """Lend the count, and lock out all others; what becomes of it is kept."""
         with self._lock, contextlib.ExitStack() as stack:
             number = self._open_ledger()
             if number is None:
-                yield _Count(self._walk())
+                yield _ByteCount(self._walk())
                 return
             # Not a `Descriptor`: the traceback of an error would hold it, and the lock with it.
             stack.callback(os.close, number)
             fcntl.flock(number, fcntl.LOCK_EX)
             kept = _unpacked(os.pread(number, _NUMBER.size + 1, 0))
-            count = _Count(self._walk() if kept is None else kept)
+            count = _ByteCount(self._walk() if kept is None else kept)
             try:
                 yield count
             finally:
@@ -207,7 +207,7 @@ class Quota:
                 return None
             raise
 
-    def _make_room(self, count: _Count, size: int) -> None:
+    def _make_room(self, count: _ByteCount, size: int) -> None:
         """Evict clips until so many bytes fit under the cap, or nothing is left to evict.
 
         Args:
@@ -230,12 +230,12 @@ class Quota:
             for clip in self._evicted(count) if size <= count.used else ():
                 if clip is not None:
                     freed += clip.size
-                    self.squeezed = max(self.squeezed, clip.used)
+                    self.evicted_newest = max(self.evicted_newest, clip.used)
                 if freed >= size:
                     break
         return freed > 0
 
-    def _evicted(self, count: _Count) -> Iterator[_Clip | None]:
+    def _evicted(self, count: _ByteCount) -> Iterator[_CachedClip | None]:
         """Evict clips, those that were not used for longest first, and yield each.
 
         After a look at all files, when the count is another, None is yielded.
@@ -265,7 +265,7 @@ class Quota:
             else:
                 log.info("removed the rest of an unfinished download")
 
-        def clips() -> Iterator[_Clip]:
+        def clips() -> Iterator[_CachedClip]:
             nonlocal used
             for clip in self._clips():
                 if clip.size > self._cap:
@@ -279,7 +279,7 @@ class Quota:
         self._walked = time.monotonic()
         return used
 
-    def _clips(self) -> Iterator[_Clip]:
+    def _clips(self) -> Iterator[_CachedClip]:
         with os.scandir(self._audio) as directories:
             for directory in directories:
                 if not directory.is_dir(follow_symlinks=False):
@@ -289,7 +289,7 @@ class Quota:
                         with contextlib.suppress(FileNotFoundError):
                             found = entry.stat(follow_symlinks=False)
                             if stat.S_ISREG(found.st_mode):
-                                yield _Clip(found.st_mtime_ns, found.st_size, entry.path)
+                                yield _CachedClip(found.st_mtime_ns, found.st_size, entry.path)
 
 
 def hold(number: int) -> None:

@@ -39,7 +39,7 @@ class Job(Protocol):
         """The filesystem goes away, and this won't run."""
 
 
-class Schedule:
+class DownloadScheduler:
     """Runs downloads.
 
     Args:

@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 from histfs.core.audio_format import ENDINGS, declared_ending, right_ending
 from histfs.core.errors import HistfsError
+from histfs.core.generational_cache import GenerationalCache
 from histfs.core.item import Item
-from histfs.core.recent import Recent
-from histfs.core.resolving import PATHS
+from histfs.core.path_resolver import PATHS
 
 #: Endings that wait for their clip to be whole, at the most; what is forgotten is found again.
 _UNKEPT = 2 * PATHS
@@ -23,7 +23,7 @@ _UNKEPT = 2 * PATHS
 log = logging.getLogger(__name__)
 
 
-class Endings:
+class FileExtensions:
     """What the names of clips end in.
 
     Args:
@@ -33,7 +33,7 @@ class Endings:
     def __init__(self, keep: Callable[[str, str], None]) -> None:
         self._keep = keep
         # The tree remembers items from before: of as many it is known here what was found since.
-        self._found = Recent[str, str](math.inf, most=2 * PATHS)
+        self._found = GenerationalCache[str, str](math.inf, most=2 * PATHS)
         self._lock = threading.Lock()
         self._unkept: set[str] = set()
 

@@ -25,7 +25,7 @@ _MOST = 10_000
 _KINDS = (Missing, NoAudio, NoAttachment, NotReady)
 
 
-class Refusals:
+class NegativeCache:
     """Remembers why clips can't be had.
 
     Args:

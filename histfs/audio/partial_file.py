@@ -2,8 +2,8 @@
 
 What is in memory can be read by those who have it open; nobody finds it later.
 
-Threads: a `Part` is its writer's; what it has written may be read by any thread, through `file`.
-`Memory._lock` guards its counts.
+Threads: one thread writes a `PartialFile`; any thread may read what is written, through `file`.
+`MemorySpill._lock` guards its counts.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from queue import SimpleQueue
 
-from histfs.audio.files import REFUSING, Descriptor, touch, translated
-from histfs.audio.quota import Quota
+from histfs.audio.disk_quota import DiskQuota
+from histfs.audio.file_descriptors import REFUSING, Descriptor, touch, translated
 from histfs.core.errors import NoSpace
 
 #: Bytes that are copied at once.
@@ -34,7 +34,7 @@ _STEP = 64 << 20
 log = logging.getLogger(__name__)
 
 
-class Memory:
+class MemorySpill:
     """Clips in memory, for as long as somebody has them open.
 
     Args:
@@ -98,7 +98,7 @@ class _InMemory(Descriptor):
         self._closed.put(self.size)
 
 
-class Part:
+class PartialFile:
     """A clip on its way.
 
     Args:
@@ -117,7 +117,7 @@ class Part:
 
     file: Descriptor
 
-    def __init__(self, incoming: Path, quota: Quota, memory: Memory) -> None:
+    def __init__(self, incoming: Path, quota: DiskQuota, memory: MemorySpill) -> None:
         self._incoming = incoming
         self._quota = quota
         self._memory = memory

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from histfs.core.audio import Following, Order
+from histfs.core.audio_store import Following, Order
 from histfs.core.errors import HistfsError
 from histfs.core.item import Item
 
@@ -34,14 +34,14 @@ _ORDERS = 8
 log = logging.getLogger(__name__)
 
 
-class _Place(NamedTuple):
+class _Position(NamedTuple):
     """Where a clip stands in an order."""
 
     item: Item
     number: int
 
 
-class _Course:
+class _Order:
     """One order, from a clip on.
 
     Args:
@@ -52,14 +52,14 @@ class _Course:
     def __init__(self, first: Item, following: Callable[[Item, int], Sequence[Item]]) -> None:
         self._following = following
         self._places: dict[str, int] = {first.key: 0}
-        self._items: deque[_Place] = deque([_Place(first, 0)])
+        self._items: deque[_Position] = deque([_Position(first, 0)])
         self._ended = False
 
     def place(self, item: Item) -> int | None:
         """Return the number of a clip in this order, None when it isn't near."""
         return self._places.get(item.key)
 
-    def upto(self, number: int) -> list[_Place]:
+    def upto(self, number: int) -> list[_Position]:
         """Return the places up to a number, as far as there are clips."""
         while not self._ended and self._items[-1].number < number:
             last = self._items[-1]
@@ -67,7 +67,7 @@ class _Course:
             self._ended = not items
             for place, item in enumerate(items, last.number + 1):
                 self._places[item.key] = place
-                self._items.append(_Place(item, place))
+                self._items.append(_Position(item, place))
         return [place for place in self._items if place.number <= number]
 
     def pass_by(self, number: int) -> None:
@@ -76,18 +76,18 @@ class _Course:
             del self._places[self._items.popleft().item.key]
 
 
-class _Run:
+class _Sequence:
     """Clips that are used one after another, in one of several orders.
 
     Args:
         courses: the orders that it may be, the narrowest first.
     """
 
-    def __init__(self, courses: Sequence[_Course]) -> None:
+    def __init__(self, courses: Sequence[_Order]) -> None:
         self._courses = courses
         self._last = 0
         self._window = 0
-        self._unused: dict[str, _Place] = {}
+        self._unused: dict[str, _Position] = {}
 
     def used(self, item: Item, most: int, room: int) -> list[Item] | None:
         """Go on with a clip, and return what is to be fetched; None when it is none of this run.
@@ -174,7 +174,7 @@ class ReadAhead:
         self._room = room
         self._orders = orders
         self._lock = threading.Lock()
-        self._runs: deque[_Run] = deque(maxlen=_RUNS)
+        self._runs: deque[_Sequence] = deque(maxlen=_RUNS)
 
     def used(self, item: Item, may_fetch: Callable[[], bool]) -> None:
         """Note that somebody begins to read a clip; what is likely to be next is fetched.
@@ -204,8 +204,8 @@ class ReadAhead:
                 self._runs.append(run)
                 return found
         orders = (*self._orders(item)[:_ORDERS], None)
-        self._runs.append(_Run([self._course(item, order) for order in orders]))
+        self._runs.append(_Sequence([self._course(item, order) for order in orders]))
         return []
 
-    def _course(self, item: Item, order: Order) -> _Course:
-        return _Course(item, lambda last, number: self._following(last, order, number))
+    def _course(self, item: Item, order: Order) -> _Order:
+        return _Order(item, lambda last, number: self._following(last, order, number))

@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
-from histfs.audio.disk import Disk
-from histfs.audio.files import Descriptor
+from histfs.audio.disk_cache import DiskCache
+from histfs.audio.file_descriptors import Descriptor
 from histfs.audio.shelf import Clips
 from histfs.core.attachments import MARK
-from histfs.core.audio import Fingerprint
 from histfs.core.audio_format import WINDOW, refusal
+from histfs.core.audio_store import Fingerprint
 from histfs.core.errors import HistfsError
 
 #: Bytes that are read at once.
@@ -36,7 +36,7 @@ class CacheDamaged(HistfsError):
     """Clips in the cache are not what they were."""
 
 
-class Kind(Enum):
+class CheckOutcome(Enum):
     """What something in the cache turned out to be."""
 
     SOUND = "sound"
@@ -50,7 +50,7 @@ class Kind(Enum):
     FOREIGN = "foreign"
 
 
-class Verdict(NamedTuple):
+class CheckResult(NamedTuple):
     """What was found.
 
     Attributes:
@@ -61,11 +61,11 @@ class Verdict(NamedTuple):
     """
 
     name: str
-    kind: Kind
+    kind: CheckOutcome
     why: str = ""
 
 
-def verify(disk: Disk, known: Callable[[str], Fingerprint | None]) -> Iterator[Verdict]:
+def verify(disk: DiskCache, known: Callable[[str], Fingerprint | None]) -> Iterator[CheckResult]:
     """Read every clip, yield what was found, and remove those that are damaged.
 
     Who has a damaged clip open keeps what he has; the next open fetches it. To be verified is not
@@ -81,14 +81,14 @@ def verify(disk: Disk, known: Callable[[str], Fingerprint | None]) -> Iterator[V
     for path in disk.entries():
         key = disk.key_at(path)
         if key is None:
-            yield Verdict(str(path.relative_to(disk.root)), Kind.FOREIGN, "left alone")
+            yield CheckResult(str(path.relative_to(disk.root)), CheckOutcome.FOREIGN, "left alone")
             continue
         verdict = check(disk, key, known)
         if verdict is not None:
             yield verdict
 
 
-def check(disk: Clips, key: str, known: Callable[[str], Fingerprint | None]) -> Verdict | None:
+def check(disk: Clips, key: str, known: Callable[[str], Fingerprint | None]) -> CheckResult | None:
     """Read one clip, and remove it when it is damaged.
 
     Args:
@@ -103,17 +103,19 @@ def check(disk: Clips, key: str, known: Callable[[str], Fingerprint | None]) -> 
         try:
             file = disk.look(key)
         except OSError as error:
-            return Verdict(key, Kind.UNREADABLE, f"it can't be opened: {error.strerror}")
+            return CheckResult(
+                key, CheckOutcome.UNREADABLE, f"it can't be opened: {error.strerror}"
+            )
         if file is None:
             return None
         if not stat.S_ISREG(os.fstat(file.number).st_mode):
-            return Verdict(key, Kind.UNREADABLE, "it is not a file")
+            return CheckResult(key, CheckOutcome.UNREADABLE, "it is not a file")
         kind, why = _compare(file, key, known)
-        if kind is not Kind.DAMAGED:
-            return Verdict(key, kind)
+        if kind is not CheckOutcome.DAMAGED:
+            return CheckResult(key, kind)
         # Else a mount has put another one in its place meanwhile.
         if disk.holds(key, file):
-            return Verdict(key, kind, why + _remove(disk, key, why))
+            return CheckResult(key, kind, why + _remove(disk, key, why))
 
 
 def digest(disk: Clips, key: str) -> Fingerprint | None:
@@ -145,30 +147,30 @@ def refused_as(head: bytes, size: int, raw: bool) -> str | None:
 
 def _compare(
     file: Descriptor, key: str, known: Callable[[str], Fingerprint | None]
-) -> tuple[Kind, str]:
+) -> tuple[CheckOutcome, str]:
     """Read a clip, and say what it is and why."""
     try:
         found = _read(file)
     except OSError as error:
-        return Kind.DAMAGED, f"it can't be read: {error.strerror}"
+        return CheckOutcome.DAMAGED, f"it can't be read: {error.strerror}"
     if not found.size:
-        return Kind.DAMAGED, "it is empty"
+        return CheckOutcome.DAMAGED, "it is empty"
     refused = None
     if MARK not in key:  # an attachment may be anything
         refused = refused_as(beginning(file), found.size, raw=True)
     if refused is not None:
-        return Kind.DAMAGED, f"it is not audio but {refused}"
+        return CheckOutcome.DAMAGED, f"it is not audio but {refused}"
     # Asked for only now: of a clip that has just come it is known a moment later.
     was = known(key)
     if was is None:
-        return Kind.UNKNOWN, ""
+        return CheckOutcome.UNKNOWN, ""
     if found.size != was.size:
-        return Kind.DAMAGED, f"it has {found.size:,} bytes, not {was.size:,}"
+        return CheckOutcome.DAMAGED, f"it has {found.size:,} bytes, not {was.size:,}"
     if was.sha256 is None:
-        return Kind.UNKNOWN, ""
+        return CheckOutcome.UNKNOWN, ""
     if found.sha256 != was.sha256:
-        return Kind.DAMAGED, "its bytes are not those that came (SHA-256)"
-    return Kind.SOUND, ""
+        return CheckOutcome.DAMAGED, "its bytes are not those that came (SHA-256)"
+    return CheckOutcome.SOUND, ""
 
 
 def _read(file: Descriptor) -> Fingerprint:

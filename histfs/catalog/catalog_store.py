@@ -1,8 +1,8 @@
 """The catalog proper: items, sizes and windows in SQLite, read as the core's words.
 
-Threads: any number at once; `Connections` guards the file. `_lock` guards the packer, the changes
-that were made here and the version last seen, which is one tuple and read without it. No lock is
-held while the network is used: nothing here uses it.
+Threads: any number at once; `ConnectionPool` guards the file. `_lock` guards the compressor, the
+changes that were made here and the version last seen, which is one tuple and read without it. No
+lock is held while the network is used: nothing here uses it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from histfs.catalog import details, directories, erasing, writing
-from histfs.catalog import undated as undated_items
-from histfs.catalog.connections import Connections
-from histfs.catalog.details import Fetched
-from histfs.catalog.packing import Packer
-from histfs.catalog.windows import Window, Windows
-from histfs.core.audio import Fingerprint, Order
+from histfs.catalog import catalog_writes, details_table, directory_names, erasure, undated_items
+from histfs.catalog.compression import Compressor
+from histfs.catalog.connection_pool import ConnectionPool
+from histfs.catalog.coverage import Coverage, CoveredSpan
+from histfs.catalog.details_table import Fetched
+from histfs.core.audio_store import Fingerprint, Order
 from histfs.core.errors import CacheFailed
 from histfs.core.index import FacetValue, Listed
 from histfs.core.item import Facets, Item, Record
@@ -49,7 +48,7 @@ _AUDIO = """
 _FROM_START_TO_END = " WHERE date >= ? AND date < ? "
 
 
-class Store:
+class CatalogStore:
     """One account's catalog file.
 
     Args:
@@ -63,9 +62,9 @@ class Store:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._path = path
         self._clock = clock
-        self._files = Connections(path)
+        self._files = ConnectionPool(path)
         self._lock = threading.Lock()
-        self._packer: tuple[bytes | None, Packer] | None = None
+        self._packer: tuple[bytes | None, Compressor] | None = None
         #: Called when items are gone whose audio is to be dropped.
         self.erased: Callable[[], None] = _nothing_to_drop
         self._seen = (-1, float("-inf"))
@@ -97,7 +96,7 @@ class Store:
         )
 
     @property
-    def files(self) -> Connections:
+    def files(self) -> ConnectionPool:
         """The connections, for what else is kept in the file."""
         return self._files
 
@@ -107,15 +106,15 @@ class Store:
 
     # Reading
 
-    def windows(self, span: Span | None = None) -> Windows:
+    def windows(self, span: Span | None = None) -> Coverage:
         """Return what is completely known, or those windows of it that reach into a span."""
         if span is None:
-            rows = self._files.rows(writing.WINDOWS)
+            rows = self._files.rows(catalog_writes.WINDOWS)
         else:
             # They are disjoint: the last one that starts before the span is the only such one that
             # may reach into it.
             rows = self._files.rows(
-                writing.WINDOWS
+                catalog_writes.WINDOWS
                 + """
                 WHERE start < ?2 AND "end" > ?1 AND start >= coalesce(
                     (SELECT max(start) FROM windows WHERE start <= ?1), ?1
@@ -123,7 +122,7 @@ class Store:
                 """,
                 span,
             )
-        return Windows(Window(*row) for row in rows)
+        return Coverage(CoveredSpan(*row) for row in rows)
 
     def newest(self, span: Span) -> int | None:
         """Return the date of the newest item of a span, None when it has none."""
@@ -160,21 +159,21 @@ class Store:
 
     def facet_values(self, kind: str) -> Sequence[FacetValue]:
         """Return the values of a facet that items have, in the order of their oldest items."""
-        return [FacetValue(*row) for row in self._files.rows(directories.VALUES, (kind,))]
+        return [FacetValue(*row) for row in self._files.rows(directory_names.VALUES, (kind,))]
 
     def named_values(
         self, view: str, kind: str, nothing: str, *, rename: bool = False
     ) -> Mapping[str, FacetValue]:
         """Return the values of a facet by the names of their directories (`Index.named_values`)."""
         values = self.facet_values(kind)
-        names = dict(self._files.rows(directories.NAMES, (view, kind)))
-        if not directories.unnamed(values, names, nothing, rename=rename):
+        names = dict(self._files.rows(directory_names.NAMES, (view, kind)))
+        if not directory_names.unnamed(values, names, nothing, rename=rename):
             return {names[value.value]: value for value in values}
         found: Mapping[str, FacetValue] = {}
 
         def change(db: Any, _: float) -> Span | None:  # noqa: ANN401 - as `_write` has it
             nonlocal found
-            found, renamed = directories.give(db, view, kind, nothing, rename=rename)
+            found, renamed = directory_names.give(db, view, kind, nothing, rename=rename)
             # Other mounts are to look again.
             return ALWAYS if renamed else None
 
@@ -184,7 +183,7 @@ class Store:
     def release_names(self) -> None:
         """Forget which directory names were given to values that no item has any more."""
         with self._files.transaction() as db:
-            directories.release(db)
+            directory_names.release(db)
 
     def having(self, kind: str, value: str) -> Iterator[Listed]:
         """Yield the items that have a value of a facet, oldest first."""
@@ -297,7 +296,7 @@ class Store:
     def raw(self, key: str, date: int) -> bytes | None:
         """Return the raw object of the item with a key and a date."""
         statement = f"""
-            SELECT raw, {erasing.STRUCTURE} FROM raws
+            SELECT raw, {erasure.STRUCTURE} FROM raws
             WHERE n = (SELECT n FROM items WHERE date = ? AND key = ?)
             """
         while rows := self._files.rows(statement, (date, key)):
@@ -307,10 +306,10 @@ class Store:
         return None
 
     def fetched(self, key: str) -> Fetched | None:
-        """Return all details of an item whose source lists less of it; None before `enrich`."""
-        rows = self._files.rows(details.FETCHED, (key,))
+        """Return the fetched details of an item; None before `store_details`."""
+        rows = self._files.rows(details_table.FETCHED, (key,))
         with self._damage():
-            return next(map(details.unpacked, rows), None)
+            return next(map(details_table.unpacked, rows), None)
 
     def unpack(self, packed: bytes, structure: bytes | None) -> bytes | None:
         """Return a raw object from what is stored of it.
@@ -325,10 +324,10 @@ class Store:
         with self._lock:
             known = self._packer
         if known is None or known[0] != structure:
-            found = self._files.rows(f"SELECT {erasing.STRUCTURE}, ({erasing.DICTIONARY})")[0]
+            found = self._files.rows(f"SELECT {erasure.STRUCTURE}, ({erasure.DICTIONARY})")[0]
             if found[0] != structure:
                 return None
-            known = (structure, Packer(found[1] or b""))
+            known = (structure, Compressor(found[1] or b""))
             with self._lock:
                 # One without a dictionary is not kept: the file may get one.
                 self._packer = None if found[1] is None else known
@@ -343,7 +342,7 @@ class Store:
     def attachments_of(self, key: str) -> list[str]:
         """Return the keys under which the audio store has the attachments of an item."""
         with self._files.transaction() as db:
-            return erasing.attachments(db, [key])
+            return erasure.attachments(db, [key])
 
     def total(self) -> int:
         """Return the number of all items."""
@@ -425,7 +424,7 @@ class Store:
         """
         then = self._clock() if asked is None else asked
         self._write(
-            lambda db, now: writing.replace(
+            lambda db, now: catalog_writes.replace(
                 db,
                 span,
                 records,
@@ -483,7 +482,7 @@ class Store:
             that are known to be gone by a later answer.
         """
         then = self._clock() if asked is None else asked
-        self._write(lambda db, now: writing.add(db, records, asked=then, now=now))
+        self._write(lambda db, now: catalog_writes.add(db, records, asked=then, now=now))
         placed = [
             (self.shown_date(record.item.key) if not record.dated else None, record.item)
             for record in records
@@ -492,7 +491,7 @@ class Store:
         found = (self.find(key, date) for date, key in places)
         return [Listed(item.date, item.key, item.slug) for item in found if item]
 
-    def enrich(self, item: Item, record: Record, asked: float) -> None:
+    def store_details(self, item: Item, record: Record, asked: float) -> None:
         """Keep all details of an item that was listed with less of them.
 
         Args:
@@ -500,7 +499,7 @@ class Store:
             record: as it was fetched.
             asked: when, in seconds since the epoch.
         """
-        self._write(lambda db, _: writing.enrich(db, item, record, asked))
+        self._write(lambda db, _: catalog_writes.store_details(db, item, record, asked))
 
     def shown_date(self, key: str) -> int | None:
         """Return the date under which an item without a possible date is shown; None for others."""
@@ -541,22 +540,22 @@ class Store:
         Args:
             records: in the order of their dates; each with the number that its item had when it was
                 read: one that was written since then is left alone.
-            progress: how far all items are read anew, for `histfs.catalog.rereading`.
+            progress: how far all items are read anew, for `histfs.catalog.reparse`.
         """
-        self._write(lambda db, _: writing.rewrite(db, records, progress))
+        self._write(lambda db, _: catalog_writes.rewrite(db, records, progress))
 
     def forget(self, key: str, date: int) -> None:
         """Take a deleted item out."""
-        self._write(lambda db, now: writing.forget(db, key, date, now))
+        self._write(lambda db, now: catalog_writes.forget(db, key, date, now))
 
     def discard(self, key: str, date: int) -> None:
         """Take an item out that may still be there; its time is to be asked for again."""
-        self._write(lambda db, now: writing.discard(db, key, date, now))
-        self.doubt(Span(date, date + 1))
+        self._write(lambda db, now: catalog_writes.discard(db, key, date, now))
+        self.invalidate(Span(date, date + 1))
 
-    def doubt(self, span: Span) -> None:
+    def invalidate(self, span: Span) -> None:
         """Let a span be no longer known completely; its items stay."""
-        self._write(lambda db, _: writing.doubt(db, span))
+        self._write(lambda db, _: catalog_writes.invalidate(db, span))
 
     def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
         """Keep the exact size and the checksum of an item's audio.
@@ -568,7 +567,7 @@ class Store:
                 size is still the same.
         """
         with self._files.transaction() as db:
-            late = erasing.landed(db, key)
+            late = erasure.landed(db, key)
             if not late:
                 db.execute(_AUDIO, (key, size, sha256))
         if late:
@@ -598,7 +597,7 @@ class Store:
             if changed is not None:
                 db.execute("UPDATE changes SET version = version + 1")
             ((version,),) = db.execute("SELECT version FROM changes").fetchall()
-            erased = erasing.unswept(db)
+            erased = erasure.unswept(db)
         if changed is not None:
             with self._lock:
                 self._changes.append((version, changed))

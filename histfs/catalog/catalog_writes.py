@@ -13,10 +13,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, S
 from dataclasses import replace as replace_fields
 from typing import NamedTuple
 
-from histfs.catalog import details, erasing
-from histfs.catalog import undated as undated_items
-from histfs.catalog.packing import Packer, dictionary_of
-from histfs.catalog.windows import Window, Windows
+from histfs.catalog import details_table, erasure, undated_items
+from histfs.catalog.compression import Compressor, dictionary_of
+from histfs.catalog.coverage import Coverage, CoveredSpan
 from histfs.core.item import Item, Record
 from histfs.core.times import ALWAYS, Span
 
@@ -42,7 +41,7 @@ _NEW_LABEL = """
 """
 
 
-class _Row(NamedTuple):
+class _StoredRow(NamedTuple):
     """What is stored of an item, as far as it matters when it is replaced."""
 
     date: int
@@ -81,7 +80,7 @@ def replace(
     Returns:
         The span in which something has changed, None when nothing has.
     """
-    before = Windows(Window(*row) for row in db.execute(WINDOWS))
+    before = Coverage(CoveredSpan(*row) for row in db.execute(WINDOWS))
     newer = before.asked(math.nextafter(asked, math.inf), now)
     parts = newer.gaps(span)
     deleted = _deleted(db, now)
@@ -123,8 +122,8 @@ def replace(
     _insert(db, changed)
     vanished = {key for _, key in gone} - {key for _, key in listed}
     # One that has got another date is still there.
-    vanished -= erasing.there(db, vanished)
-    erasing.erase(db, vanished, (row.labels for row in removed), now)
+    vanished -= erasure.there(db, vanished)
+    erasure.erase(db, vanished, (row.labels for row in removed), now)
 
     after = before
     for part in newer.gaps(outdated) if outdated else ():
@@ -154,12 +153,12 @@ def add(
     Returns:
         The span in which something has changed, None when nothing has.
     """
-    before = Windows(Window(*row) for row in db.execute(WINDOWS))
+    before = Coverage(CoveredSpan(*row) for row in db.execute(WINDOWS))
     newer = before.asked(math.nextafter(asked, math.inf), now)
     deleted = _deleted(db, now)
     records, misplaced = undated_items.placed(db, records, asked)
     changed: dict[tuple[int, str], Record] = {}
-    outdated: list[_Row] = []
+    outdated: list[_StoredRow] = []
     doubtful: set[Span] = set()
     for record in sorted(records, key=lambda record: -record.item.date):
         date, key = record.item.date, record.item.key
@@ -179,7 +178,7 @@ def add(
         return None
     _delete(db, outdated)
     _insert(db, list(changed.values()))
-    erasing.drop_labels(db, (row.labels for row in outdated))
+    erasure.drop_labels(db, (row.labels for row in outdated))
     after = before
     for span in doubtful:
         for part in newer.gaps(span):
@@ -196,7 +195,7 @@ def discard(db: sqlite3.Connection, key: str, date: int, now: float) -> Span | N
     """
     rows = _rows(db, "date = ? AND key = ?", (date, key))
     _delete(db, rows)
-    erasing.erase(db, [key], (row.labels for row in rows), now)
+    erasure.erase(db, [key], (row.labels for row in rows), now)
     return Span(date, date + 1) if rows else None
 
 
@@ -211,7 +210,7 @@ def forget(db: sqlite3.Connection, key: str, date: int, now: float) -> Span | No
     return discard(db, key, date, now)
 
 
-def enrich(db: sqlite3.Connection, item: Item, record: Record, asked: float) -> Span | None:
+def store_details(db: sqlite3.Connection, item: Item, record: Record, asked: float) -> Span | None:
     """Keep all details of an item that was listed with less of them.
 
     Facets of kinds that were not listed are added to the item; its words are to be read anew.
@@ -229,7 +228,7 @@ def enrich(db: sqlite3.Connection, item: Item, record: Record, asked: float) -> 
     if not rows:
         return None
     (row,) = rows
-    details.put(db, item, record, asked)
+    details_table.put(db, item, record, asked)
     kinds = {
         kind
         for (kind,) in db.execute(
@@ -279,13 +278,13 @@ def rewrite(
     return Span(rows[0].date, rows[-1].date + 1)
 
 
-def doubt(db: sqlite3.Connection, span: Span) -> Span | None:
+def invalidate(db: sqlite3.Connection, span: Span) -> Span | None:
     """Let a span be no longer known completely.
 
     Returns:
         The span in which something has changed, None when it wasn't known before.
     """
-    before = Windows(Window(*row) for row in db.execute(WINDOWS))
+    before = Coverage(CoveredSpan(*row) for row in db.execute(WINDOWS))
     after = before.remove(span)
     _put_windows(db, before, after)
     # The list need not tell of those without a possible date: they are asked for by their ids.
@@ -298,9 +297,9 @@ def _deleted(db: sqlite3.Connection, now: float) -> set[str]:
     return {key for (key,) in db.execute("SELECT key FROM deleted WHERE at BETWEEN ? AND ?", since)}
 
 
-def _rows(db: sqlite3.Connection, condition: str, values: Sequence[object]) -> list[_Row]:
+def _rows(db: sqlite3.Connection, condition: str, values: Sequence[object]) -> list[_StoredRow]:
     statement = f"SELECT date, key, n, revision, labels FROM items WHERE {condition}"
-    return [_Row(*row) for row in db.execute(statement, values)]
+    return [_StoredRow(*row) for row in db.execute(statement, values)]
 
 
 def _between_neighbours(db: sqlite3.Connection, date: int) -> Span:
@@ -315,7 +314,7 @@ def _between_neighbours(db: sqlite3.Connection, date: int) -> Span:
     return Span(start, end)
 
 
-def _delete(db: sqlite3.Connection, rows: Sequence[_Row]) -> None:
+def _delete(db: sqlite3.Connection, rows: Sequence[_StoredRow]) -> None:
     if not rows:
         return
     db.executemany(
@@ -335,8 +334,8 @@ def _insert(db: sqlite3.Connection, records: Sequence[Record]) -> None:
     if not records:
         return
     # Oldest first: rows that come in their order fill the pages of the file.
-    erasing.listed(db, (record.item.key for record in records))
-    fetched = details.facets_of(db, (record.item.key for record in records))
+    erasure.listed(db, (record.item.key for record in records))
+    fetched = details_table.facets_of(db, (record.item.key for record in records))
     records = [
         replace_fields(record, facets={**fetched[record.item.key], **record.facets})
         if record.item.key in fetched
@@ -411,19 +410,19 @@ def _labels_of(record: Record, labels: Mapping[tuple[str, str], int]) -> list[in
     return found if len(set(found)) == len(found) else list(dict.fromkeys(found))
 
 
-def _packer(db: sqlite3.Connection, records: Sequence[Record]) -> Packer:
+def _packer(db: sqlite3.Connection, records: Sequence[Record]) -> Compressor:
     """Return what compresses, with the file's dictionary: the first typical page becomes it."""
-    found = db.execute(erasing.DICTIONARY).fetchall()
+    found = db.execute(erasure.DICTIONARY).fetchall()
     if found:
-        return Packer(found[0][0])
+        return Compressor(found[0][0])
     if len(records) < _TYPICAL:
-        return Packer(b"")
+        return Compressor(b"")
     dictionary = dictionary_of([record.raw for record in records])
-    erasing.put_dictionary(db, dictionary)
-    return Packer(dictionary)
+    erasure.put_dictionary(db, dictionary)
+    return Compressor(dictionary)
 
 
-def _put_windows(db: sqlite3.Connection, before: Windows, after: Windows) -> None:
+def _put_windows(db: sqlite3.Connection, before: Coverage, after: Coverage) -> None:
     old, new = set(before), set(after)
     db.executemany("DELETE FROM windows WHERE start = ?", [(w.start,) for w in old - new])
     db.executemany("INSERT INTO windows VALUES (?, ?, ?)", new - old)

@@ -24,8 +24,8 @@ failure concerns what:
 
 Other questions are not asked through here, as their failures concern nothing else: one item, its
 details, its audio or another file of it, and its deletion concern that item. The first contact with
-a source (`histfs.mounting.contact`) is a listing, and counts as one; that it failed is remembered
-there, too, for the folder of that source.
+a source (`histfs.mounting.source_probe`) is a listing, and counts as one; the probe remembers its
+failure, too, for the folder of that source.
 
 Threads: any number at once; `_lock` guards all state.
 """
@@ -59,17 +59,17 @@ FAILURE_MEMORY = 10.0
 _QUESTIONS = 256
 
 
-class Kind(Enum):
+class RequestKind(Enum):
     """The kinds of questions that one failure may concern together."""
 
     LISTING = "listing"
     SEARCH = "search"
 
 
-_BOTH = (Kind.LISTING, Kind.SEARCH)
+_BOTH = (RequestKind.LISTING, RequestKind.SEARCH)
 
 
-def concerned(kind: Kind, error: Exception, background: bool) -> tuple[Kind, ...]:
+def concerned(kind: RequestKind, error: Exception, background: bool) -> tuple[RequestKind, ...]:
     """Return the kinds of questions that a failure concerns; empty for no other question.
 
     Args:
@@ -77,18 +77,20 @@ def concerned(kind: Kind, error: Exception, background: bool) -> tuple[Kind, ...
         error: how it failed.
         background: whether it was a page that nobody waits for.
     """
-    if kind is Kind.SEARCH:
+    if kind is RequestKind.SEARCH:
         if isinstance(error, (Unreachable, RateLimited)) and not isinstance(error, TimedOut):
             return _BOTH
-        return (Kind.SEARCH,) if isinstance(error, (TimedOut, KeyRefused, ServerFailed)) else ()
+        return (
+            (RequestKind.SEARCH,) if isinstance(error, (TimedOut, KeyRefused, ServerFailed)) else ()
+        )
     if isinstance(error, OF_ALL):
         return _BOTH
     if background or isinstance(error, (Rejected, Missing)):
         return ()
-    return _BOTH if isinstance(error, ServerFailed) else (Kind.LISTING,)
+    return _BOTH if isinstance(error, ServerFailed) else (RequestKind.LISTING,)
 
 
-class Health:
+class CircuitBreaker:
     """Remembers what is being asked, and what failed.
 
     Args:
@@ -98,8 +100,8 @@ class Health:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._asking: dict[object, tuple[float, Kind, bool]] = {}
-        self._failures: dict[Kind, tuple[float, Exception]] = {}
+        self._asking: dict[object, tuple[float, RequestKind, bool]] = {}
+        self._failures: dict[RequestKind, tuple[float, Exception]] = {}
         self._refused: LRUCache[Hashable, tuple[float, Exception]] = LRUCache(_QUESTIONS)
         self._used = clock()
 
@@ -108,7 +110,7 @@ class Health:
         self,
         background: bool = False,
         *,
-        kind: Kind = Kind.LISTING,
+        kind: RequestKind = RequestKind.LISTING,
         question: Hashable = None,
     ) -> Iterator[None]:
         """Ask for something within the block.
@@ -142,12 +144,12 @@ class Health:
                 if not background:
                     self._used = self._clock()
 
-    def failure(self, kind: Kind = Kind.LISTING) -> Exception | None:
+    def failure(self, kind: RequestKind = RequestKind.LISTING) -> Exception | None:
         """Return why questions of a kind are not to be asked for the moment; None when they are."""
         with self._lock:
             return self._remembered(self._failures.get(kind))
 
-    def patience(self, kind: Kind = Kind.LISTING) -> float:
+    def patience(self, kind: RequestKind = RequestKind.LISTING) -> float:
         """Return the seconds that are worth waiting for news: none while an answer is overdue.
 
         An overdue search says nothing of listings: searching may take the server long.
@@ -158,7 +160,7 @@ class Health:
                 (
                     now - since
                     for since, asked, background in self._asking.values()
-                    if not background and asked in (kind, Kind.LISTING)
+                    if not background and asked in (kind, RequestKind.LISTING)
                 ),
                 default=0,
             )
@@ -181,7 +183,9 @@ class Health:
         since, error = failure
         return error if 0 <= self._clock() - since < FAILURE_MEMORY else None
 
-    def _failed(self, kind: Kind, question: Hashable, error: Exception, background: bool) -> None:
+    def _failed(
+        self, kind: RequestKind, question: Hashable, error: Exception, background: bool
+    ) -> None:
         """Remember a failure for what it concerns; called with `_lock` held."""
         failure = self._clock(), error
         kinds = concerned(kind, error, background)
@@ -189,7 +193,7 @@ class Health:
         if not kinds and not background and question is not None:
             self._refused[kind, question] = failure
 
-    def _succeeded(self, kind: Kind) -> None:
+    def _succeeded(self, kind: RequestKind) -> None:
         """Forget what the answer to a question disproves; called with `_lock` held.
 
         That is what concerned this kind, and that the server can't be reached.

@@ -32,7 +32,7 @@ _LETTER = 3
 _TIME = re.compile(rb"\d{1,2}\.\d{1,3}")
 
 
-class Packer:
+class Compressor:
     """Compresses objects and gives them back.
 
     Args:

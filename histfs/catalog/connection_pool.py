@@ -20,7 +20,7 @@ from histfs.core.errors import CacheFailed, NoSpace
 _IDLE = 8
 
 
-class Connections:
+class ConnectionPool:
     """A pool: FUSE's threads are too short-lived to have a connection each.
 
     Args:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from histfs.core.times import Span
 
 
-class Window(NamedTuple):
+class CoveredSpan(NamedTuple):
     """A span that is completely known.
 
     Attributes:
@@ -33,30 +33,30 @@ class Window(NamedTuple):
         return Span(self.start, self.end)
 
 
-class Windows:
+class Coverage:
     """Disjoint windows in the order of time.
 
     Args:
         windows: disjoint, in any order.
     """
 
-    def __init__(self, windows: Iterable[Window] = ()) -> None:
-        self._windows: list[Window] = []
+    def __init__(self, windows: Iterable[CoveredSpan] = ()) -> None:
+        self._windows: list[CoveredSpan] = []
         for window in sorted(windows):
             if window.start >= window.end:
                 continue
             last = self._windows[-1] if self._windows else None
             if last and last.end == window.start and int(last.asked) == int(window.asked):
                 asked = min(last.asked, window.asked)
-                self._windows[-1] = Window(last.start, window.end, asked)
+                self._windows[-1] = CoveredSpan(last.start, window.end, asked)
             else:
                 self._windows.append(window)
 
-    def __iter__(self) -> Iterator[Window]:
+    def __iter__(self) -> Iterator[CoveredSpan]:
         return iter(self._windows)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Windows) and self._windows == other._windows
+        return isinstance(other, Coverage) and self._windows == other._windows
 
     def __hash__(self) -> int:
         return hash(tuple(self._windows))
@@ -64,19 +64,19 @@ class Windows:
     def __repr__(self) -> str:
         return f"Windows({self._windows!r})"
 
-    def put(self, span: Span, asked: float) -> Windows:
+    def put(self, span: Span, asked: float) -> Coverage:
         """Return the set with a span that was asked about; what was known of it before goes."""
-        return Windows([*self.remove(span), Window(*span, asked)])
+        return Coverage([*self.remove(span), CoveredSpan(*span, asked)])
 
-    def remove(self, span: Span) -> Windows:
+    def remove(self, span: Span) -> Coverage:
         """Return the set without a span."""
-        rest: list[Window] = []
+        rest: list[CoveredSpan] = []
         for known in self._windows:
-            rest.append(Window(known.start, min(known.end, span.start), known.asked))
-            rest.append(Window(max(known.start, span.end), known.end, known.asked))
-        return Windows(rest)
+            rest.append(CoveredSpan(known.start, min(known.end, span.start), known.asked))
+            rest.append(CoveredSpan(max(known.start, span.end), known.end, known.asked))
+        return Coverage(rest)
 
-    def asked(self, since: float, until: float) -> Windows:
+    def asked(self, since: float, until: float) -> Coverage:
         """Return the windows that were asked about from one moment to another.
 
         Args:
@@ -84,7 +84,7 @@ class Windows:
             until: inclusive. Usually now: a clock that was set back must not make anything fresh
                 for an hour.
         """
-        return Windows(known for known in self._windows if since <= known.asked <= until)
+        return Coverage(known for known in self._windows if since <= known.asked <= until)
 
     def spans(self) -> list[Span]:
         """Return what is known, whenever it was asked about, as few spans as possible."""

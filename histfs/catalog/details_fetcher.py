@@ -17,12 +17,12 @@ from functools import lru_cache, partial
 
 from cachetools import LRUCache
 
-from histfs.catalog.details import Fetched
-from histfs.catalog.store import Store
+from histfs.catalog.catalog_store import CatalogStore
+from histfs.catalog.details_table import Fetched
 from histfs.core.errors import CacheFailed, Missing, NoSpace, NotForCrawlers
-from histfs.core.flights import Flights
 from histfs.core.item import Details, Item, Record
 from histfs.core.limiter import prioritised
+from histfs.core.single_flight import SingleFlight
 from histfs.core.waiting import Waiter, never
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ _DETAILS = 64
 _UNSTORED = 1024
 
 
-class Fetcher:
+class DetailsFetcher:
     """Fetches details, and keeps them.
 
     Args:
@@ -56,11 +56,11 @@ class Fetcher:
         self,
         get: Callable[[str], Record],
         describe: Callable[[bytes], Details],
-        store: Store,
+        store: CatalogStore,
         *,
-        flights: Flights,
+        flights: SingleFlight,
         ttl: float,
-        doubt: Callable[[Item], None],
+        invalidate: Callable[[Item], None],
         clock: Callable[[], float],
     ) -> None:
         self._get = get
@@ -68,7 +68,7 @@ class Fetcher:
         self._store = store
         self._flights = flights
         self._ttl = ttl
-        self._doubt = doubt
+        self._invalidate = invalidate
         self._clock = clock
         self._lock = threading.Lock()
         self._unstored: LRUCache[str, Fetched] = LRUCache(_UNSTORED)
@@ -115,7 +115,7 @@ class Fetcher:
     def ahead(self, item: Item) -> None:
         """Fetch the details of an item in the background, unless they are here."""
         if self.current(item) is None:
-            self._flights.fly(("details", item.key), partial(self._fetched_ahead, item))
+            self._flights.submit(("details", item.key), partial(self._fetched_ahead, item))
 
     def fetch(self, item: Item) -> Details:
         """Fetch the details of an item, here and now."""
@@ -123,7 +123,7 @@ class Fetcher:
         try:
             record = self._get(item.id)
         except Missing:
-            self._doubt(item)
+            self._invalidate(item)
             raise
         details = self._describe(record.raw)
         self._keep(item, record, asked)
@@ -132,7 +132,7 @@ class Fetcher:
     def _keep(self, item: Item, record: Record, asked: float) -> None:
         """Store what was fetched; where the disk doesn't take it, it can be read all the same."""
         try:
-            self._store.enrich(item, record, asked)
+            self._store.store_details(item, record, asked)
         except (NoSpace, CacheFailed) as error:
             log.warning("the details of %s are not kept: %s", item.key, error)
             fetched = Fetched(item.revision, zlib.crc32(record.raw), asked, record.raw)

@@ -1,4 +1,4 @@
-"""The table of details that were fetched one by one (`histfs.catalog.fetching`).
+"""The table of details that were fetched one by one (`histfs.catalog.details_fetcher`).
 
 They stand by the item's key, like the sizes of audio: the item's row is written anew whenever it is
 listed otherwise. What they tell of facets is added to those that were listed.
@@ -14,13 +14,13 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from histfs.catalog.packing import Packer
+from histfs.catalog.compression import Compressor
 from histfs.core.item import Facets, Item, Record
 from histfs.core.names import Labelled
 
 FETCHED = "SELECT revision, checksum, asked, raw FROM details WHERE key = ?"
 _KEYS = "key IN (SELECT value FROM json_each(?))"
-_packer = Packer(b"")
+_packer = Compressor(b"")
 
 
 class Fetched(NamedTuple):

@@ -21,8 +21,8 @@ import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from histfs.catalog import details, directories, schema, undated
-from histfs.catalog.packing import Packer, dictionary_of
+from histfs.catalog import details_table, directory_names, schema, undated_items
+from histfs.catalog.compression import Compressor, dictionary_of
 from histfs.core.attachments import MARK, key_prefix
 
 #: Seconds for which a key is noted as gone: a download may end, and put its clip in place, when the
@@ -58,8 +58,8 @@ def erase(db: sqlite3.Connection, keys: Collection[str], labels: Iterable[str], 
     drop_labels(db, labels)
     if not keys:
         return
-    details.drop(db, keys)
-    undated.drop(db, keys)
+    details_table.drop(db, keys)
+    undated_items.drop(db, keys)
     keys = [*keys, *attachments(db, keys)]
     given = json.dumps(keys)
     db.execute(f"DELETE FROM audio WHERE key {_AMONG}", (given,))
@@ -112,7 +112,7 @@ def drop_labels(db: sqlite3.Connection, labels: Iterable[str]) -> None:
         """,
         (json.dumps(some),),
     ).fetchall()
-    directories.drop(db, [(kind, value) for kind, value, _ in dropped])
+    directory_names.drop(db, [(kind, value) for kind, value, _ in dropped])
     words = {word for _, *row in dropped for word in row if word}
     for (dictionary,) in db.execute(DICTIONARY).fetchall() if words else ():
         if any(json.dumps(word).encode() in dictionary for word in words):
@@ -223,14 +223,14 @@ def _renew_dictionary(db: sqlite3.Connection) -> None:
     ((items,),) = db.execute("SELECT items FROM changes").fetchall()
     if structure is not None and items > _FEW and not _noted(db, "obsolete"):
         return
-    before = Packer(dictionary)
+    before = Compressor(dictionary)
     sample = db.execute("SELECT raw FROM raws ORDER BY n DESC LIMIT ?", (_SAMPLE,))
     renewed = dictionary_of([before.unpack(raw) for (raw,) in sample])
     if structure is not None and renewed == dictionary:
         return
     put_dictionary(db, renewed)
     db.execute("DELETE FROM notes WHERE name = 'obsolete'")
-    after, last = Packer(renewed), 0
+    after, last = Compressor(renewed), 0
     while rows := db.execute(
         "SELECT n, raw FROM raws WHERE n > ? ORDER BY n LIMIT ?", (last, _BATCH)
     ).fetchall():

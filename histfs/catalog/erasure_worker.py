@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from histfs.catalog import erasing
-from histfs.catalog.connections import Connections, translated
+from histfs.catalog import erasure
+from histfs.catalog.connection_pool import ConnectionPool, translated
 from histfs.core.errors import CacheFailed, HistfsError
 
 #: Seconds of quiet after which the file is cleaned, and after which that is tried again.
@@ -32,7 +32,7 @@ _SHARE = 0.02
 log = logging.getLogger(__name__)
 
 
-class Eraser:
+class ErasureWorker:
     """Erases what is gone.
 
     Args:
@@ -45,7 +45,7 @@ class Eraser:
     def __init__(
         self,
         path: Path,
-        files: Connections,
+        files: ConnectionPool,
         drop: Callable[[str], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -67,7 +67,7 @@ class Eraser:
         """
         self._try_to_sweep("")
         with self._changed:
-            self._unclean = bool(self._files.rows(erasing.UNCLEAN))
+            self._unclean = bool(self._files.rows(erasure.UNCLEAN))
 
     def erased(self) -> None:
         """Drop the clips of items that are gone, and clean the file soon."""
@@ -114,7 +114,7 @@ class Eraser:
             self._drop(key)
         if keys:
             with self._files.transaction() as db:
-                erasing.swept(db, keys, self._clock())
+                erasure.swept(db, keys, self._clock())
 
     def _run(self) -> None:
         pause = _QUIET
@@ -141,7 +141,7 @@ class Eraser:
     def _clean(self) -> bool:
         """Clean the file, and say whether it is done or can't be."""
         try:
-            return self._cleaned(erasing.SMALL)
+            return self._cleaned(erasure.SMALL)
         except HistfsError as error:
             log.warning("traces of deleted items stay in the catalog %s: %s", self._path, error)
             return True
@@ -149,6 +149,6 @@ class Eraser:
     def _cleaned(self, largest: float) -> bool:
         try:
             with translated(self._path):
-                return erasing.clean(self._path, largest)
+                return erasure.clean(self._path, largest)
         except ValueError as error:
             raise CacheFailed(f"the catalog {self._path} is damaged: {error}") from error

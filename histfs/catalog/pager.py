@@ -36,7 +36,7 @@ _EMPTY = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SpanPage:
     """What the pages so far tell.
 
     Attributes:
@@ -108,7 +108,7 @@ class Pages:
         return page
 
 
-class Paging:
+class Pager:
     """A span that is read from its end downwards. For one thread.
 
     Args:
@@ -151,7 +151,7 @@ class Paging:
         self._seen: set[tuple[int, str]] = set()
         self._undated: set[str] = set()
 
-    def next(self) -> Answer:
+    def next(self) -> SpanPage:
         """Ask for the next page.
 
         Raises:
@@ -187,7 +187,7 @@ class Paging:
             self._seen.update((record.item.date, record.item.key) for record in records)
             if last:
                 self._told, seen = self._span.start, self._seen
-        return Answer(
+        return SpanPage(
             Span(self._told, top),
             records,
             Span(self._span.start, self._told),
@@ -205,11 +205,11 @@ class Paging:
                 self._low = min(self._low, record.item.date)
         return True
 
-    def _read_again(self, page: Page) -> Answer:
+    def _read_again(self, page: Page) -> SpanPage:
         """Give up on the order after pages that told something: start from the first page again."""
         retracted = Span(self._told, self._span.end)
         records = [*self._edge, *page.records]
         self._ordered = False
         self._begin()
         nothing = Span(self._told, self._told)
-        return Answer(nothing, records, self._span, retracted=retracted, ordered=False)
+        return SpanPage(nothing, records, self._span, retracted=retracted, ordered=False)

@@ -8,9 +8,9 @@ request for each thousand items, whatever the directories are.
     a directory            [ day )
     is asked for           [---- 1000 items ----)
 
-Threads: the threads of `Flights` ask. `_lock` guards the table of what is on its way; it is held
-while the store says what to ask for, never while a page is asked for. What two answers say of the
-same span is sorted out by the store.
+Threads: the threads of `SingleFlight` ask. `_lock` guards the table of what is on its way; it is
+held while the store says what to ask for, never while a page is asked for. The store decides
+between two answers about one span.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from functools import partial
 
-from histfs.catalog.paging import Answer
-from histfs.catalog.reading import Reader
-from histfs.catalog.scan import Scanner
-from histfs.catalog.windows import Windows
+from histfs.catalog.coverage import Coverage
+from histfs.catalog.pager import SpanPage
+from histfs.catalog.scanner import Scanner
+from histfs.catalog.span_reader import SpanReader
 from histfs.core.errors import (
     DeadlineExceeded,
     HistfsError,
@@ -33,7 +33,7 @@ from histfs.core.errors import (
     NotComplete,
     again,
 )
-from histfs.core.flights import Flights
+from histfs.core.single_flight import SingleFlight
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
 
@@ -62,11 +62,11 @@ class Refresher:
 
     def __init__(
         self,
-        reader: Reader,
+        reader: SpanReader,
         scanner: Scanner,
         *,
-        flights: Flights,
-        probes: Flights,
+        flights: SingleFlight,
+        probes: SingleFlight,
         ttl: float,
     ) -> None:
         self._reader = reader
@@ -80,7 +80,7 @@ class Refresher:
         self._page = reader.page
         self._disorder = reader.source.traits.disorder
         self._lock = threading.Lock()
-        self._flying: dict[Span, Future[None]] = {}
+        self._in_flight: dict[Span, Future[None]] = {}
 
     def ensure(self, span: Span, waiter: Waiter) -> None:
         """See to it that a span is completely known and fresh.
@@ -101,11 +101,11 @@ class Refresher:
         if not self._fresh(self._watched(span)):
             self._wait_until(lambda: self._covered(span), lambda: self._ask(span), waiter)
 
-    def settle(self, spans: Sequence[Span], waiter: Waiter) -> None:
+    def ensure_newest(self, spans: Sequence[Span], waiter: Waiter) -> None:
         """See to it that the newest item is known of each of some spans, and whether it has one.
 
-        Spans that hold no more than a page are asked for whole. Of larger ones it is settled once:
-        nothing new comes to them but at the newest end, which is kept fresh.
+        Spans that hold no more than a page are asked for whole. The newest item of larger ones is
+        looked for once: new items come only to the newest end, which is kept fresh.
 
         Args:
             spans: each ends where the next one starts.
@@ -131,7 +131,7 @@ class Refresher:
         """Say whether all of a span was asked for after a moment, in seconds since the epoch."""
         return self._store.windows(span).asked(moment, self._clock()).cover(span)
 
-    def settled(self, span: Span) -> bool:
+    def knows_newest(self, span: Span) -> bool:
         """Say whether the newest item of a span is known, fresh or not, or that it has none."""
         newest = self._store.newest(span)
         return self._covered(Span(span.start if newest is None else newest + 1, span.end))
@@ -167,7 +167,7 @@ class Refresher:
         return self._store.windows(span).asked(now - self._ttl, now).cover(span)
 
     def _open(self, spans: Sequence[Span]) -> list[Span]:
-        return [span for span in spans if not self.settled(span)]
+        return [span for span in spans if not self.knows_newest(span)]
 
     def _newest_end(self) -> Span:
         """Return the span in which new items appear."""
@@ -190,7 +190,7 @@ class Refresher:
     def _flight(self, span: Span) -> Future[None]:
         """Ask for a span; join whoever asks for more."""
         with self._lock:
-            for flying, future in self._flying.items():
+            for flying, future in self._in_flight.items():
                 done = future.done() or self._flights.is_overdue(future)
                 if flying.covers(span) and not done:
                     return future
@@ -200,13 +200,13 @@ class Refresher:
                 future.set_result(None)
                 return future
             future = self._fly(("span", asked), lambda: self._read(asked, span))
-            self._flying[asked] = future
+            self._in_flight[asked] = future
         future.add_done_callback(lambda _: self._landed(asked))
         return future
 
     def _landed(self, asked: Span) -> None:
         with self._lock:
-            self._flying.pop(asked, None)
+            self._in_flight.pop(asked, None)
 
     def _around(self, span: Span) -> Span | None:
         """Return what is asked for when a span is: what isn't fresh of it, and a page's worth."""
@@ -219,7 +219,7 @@ class Refresher:
         span = Span(needed[0].start, needed[-1].end)
         if not windows.cover(span):
             return Span(span.start, self._stretched(span, windows))
-        for other in (*fresh.spans(), *self._flying):
+        for other in (*fresh.spans(), *self._in_flight):
             windows = windows.remove(other)
         area = next((area for area in windows.spans() if area.covers(span)), span)
         # The page holds what is asked for on either side of the span, too.
@@ -234,7 +234,7 @@ class Refresher:
         before = self._store.counted_down(Span(area_asked.start, span_asked.start), room)
         return Span(area.start if before is None else before + 1 + self._disorder, end)
 
-    def _stretched(self, span: Span, windows: Windows) -> int:
+    def _stretched(self, span: Span, windows: Coverage) -> int:
         """Return the end of what is asked for when a span isn't known.
 
         Who lists one day after the other, where none is known, gets as many at once as are likely
@@ -259,7 +259,7 @@ class Refresher:
                 log.warning("the history can't be listed: %s", error)
                 raise
 
-        return self._flights.fly_anew(key, told)
+        return self._flights.submit_anew(key, told)
 
     def _read(self, asked: Span, wanted: Span) -> None:
         """Ask for a span, page by page, until what is wanted of it is known."""
@@ -295,7 +295,7 @@ class Refresher:
                 pages, below = pages + 1, _pages_below(answer) if answer.ordered else 0.0
                 looked_for = self._open(looked_for) if answer.more else []
         probes = [
-            self._probes.fly(("probe", span), partial(self._probe, span)) for span in looked_for
+            self._probes.submit(("probe", span), partial(self._probe, span)) for span in looked_for
         ]
         for probe in probes:
             probe.result()
@@ -317,7 +317,7 @@ class Refresher:
 def _first_failure(
     known: Callable[[], bool],
     ask: Callable[[], Future[None]],
-    flights: Flights,
+    flights: SingleFlight,
     waiter: Waiter,
 ) -> HistfsError | None:
     """Wait until something is known.
@@ -340,7 +340,7 @@ def _first_failure(
     return None
 
 
-def _pages_below(answer: Answer) -> float:
+def _pages_below(answer: SpanPage) -> float:
     """Return how many more pages like this one are likely to follow."""
     dates = [record.item.date for record in answer.records if record.dated]
     if not dates:

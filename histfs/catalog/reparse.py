@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from histfs.catalog.erasing import STRUCTURE
-from histfs.catalog.store import Store
+from histfs.catalog.catalog_store import CatalogStore
+from histfs.catalog.erasure import STRUCTURE
 from histfs.core.item import Record
-from histfs.core.source import Reading
+from histfs.core.source import ObjectParser
 from histfs.core.times import ALWAYS
 
 #: Items that are read in one transaction; others write in between.
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 _Labels = Mapping[int, tuple[str, str]]
 
 
-class _Row(NamedTuple):
+class _StoredItem(NamedTuple):
     """An item as it is stored."""
 
     date: int
@@ -54,7 +54,7 @@ class _Row(NamedTuple):
     structure: bytes | None
 
 
-def reread(store: Store, reading: Reading) -> int:
+def reparse(store: CatalogStore, reading: ObjectParser) -> int:
     """Read all that is stored anew, unless that was done by this version of the reader, or a newer.
 
     Args:
@@ -69,7 +69,7 @@ def reread(store: Store, reading: Reading) -> int:
     """
     changed = 0
     while (after := _place(store, reading.version)) is not None:
-        rows = [_Row(*row) for row in store.files.rows(_NEXT, (*after, _BATCH))]
+        rows = [_StoredItem(*row) for row in store.files.rows(_NEXT, (*after, _BATCH))]
         raws = [store.unpack(row.packed, row.structure) for row in rows]
         if None in raws:
             continue  # another process has packed them anew in between
@@ -93,7 +93,7 @@ def reread(store: Store, reading: Reading) -> int:
     return changed
 
 
-def _place(store: Store, version: int) -> tuple[int, str] | None:
+def _place(store: CatalogStore, version: int) -> tuple[int, str] | None:
     """Return the place of the last item that was read anew; None when all were."""
     rows = store.files.rows(_NOTE)
     note: dict[str, Any] = json.loads(rows[0][0]) if rows else {"version": 0}
@@ -105,7 +105,7 @@ def _place(store: Store, version: int) -> tuple[int, str] | None:
     return date, key
 
 
-def _read(reading: Reading, row: _Row, raw: bytes) -> Record | None:
+def _read(reading: ObjectParser, row: _StoredItem, raw: bytes) -> Record | None:
     """Read an item anew; None when it can't be read, and stays as it is."""
     try:
         record = reading.read(raw)
@@ -116,7 +116,7 @@ def _read(reading: Reading, row: _Row, raw: bytes) -> Record | None:
     return replace(record, item=replace(record.item, date=row.date, revision=row.revision))
 
 
-def _differs(row: _Row, record: Record, labels: _Labels) -> bool:
+def _differs(row: _StoredItem, record: Record, labels: _Labels) -> bool:
     """Say whether an item is stored otherwise than it is read now."""
     item = record.item
     if item.key != row.key:

@@ -19,11 +19,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from histfs.catalog.locks import locked
-from histfs.catalog.reading import Reader, Reading
+from histfs.catalog.file_lock import locked
+from histfs.catalog.span_reader import SpanRead, SpanReader
 from histfs.core.errors import CacheFailed, HistfsError, Interrupted
-from histfs.core.flights import Flights
 from histfs.core.limiter import prioritised
+from histfs.core.single_flight import SingleFlight
 from histfs.core.times import ALWAYS, Span
 
 #: Seconds of quiet between two requests of a scan that nobody waits for.
@@ -67,7 +67,7 @@ class Scanner:
 
     def __init__(
         self,
-        reader: Reader,
+        reader: SpanReader,
         lock_file: Path,
         *,
         rescan: float,
@@ -78,7 +78,7 @@ class Scanner:
         self._lock_file = lock_file
         self._rescan = rescan
         self._idle = idle
-        self._ahead = Flights("ahead", 1)
+        self._ahead = SingleFlight("ahead", 1)
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
@@ -87,7 +87,7 @@ class Scanner:
         self._woken = False
         self._state = "idle"
         # The scanning thread's own.
-        self._reading: tuple[Span, Reading | None] = _NOWHERE
+        self._reading: tuple[Span, SpanRead | None] = _NOWHERE
         self._held: contextlib.ExitStack | None = None
         self._courtesy = 0.0
         self._backoff = _BACKOFF

@@ -7,7 +7,7 @@ all items.
     named            x       x   x                  x
     pages   [----------------]   [------------------]
 
-Threads: a `Naming` is shared by any number; it has no state.
+Threads: a `HitResolver` is shared by any number; it has no state.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import contextlib
 import json
 from collections.abc import Iterable, Mapping
 
-from histfs.catalog.reading import Reader
+from histfs.catalog.span_reader import SpanReader
 from histfs.core.errors import BadAnswer, Missing
 from histfs.core.index import Listed
 from histfs.core.item import Record
@@ -28,14 +28,14 @@ from histfs.core.times import Span
 _SINGLE = 50
 
 
-class Naming:
+class HitResolver:
     """Finds the items that a search names.
 
     Args:
         reader: asks the source, and has the store.
     """
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: SpanReader) -> None:
         self._reader = reader
         self._store = reader.store
 

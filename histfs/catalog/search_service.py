@@ -19,12 +19,12 @@ from collections.abc import Hashable, Sequence
 
 from cachetools import TTLCache
 
-from histfs.catalog.health import Kind
-from histfs.catalog.naming import Naming
-from histfs.catalog.paging import Pages
-from histfs.catalog.reading import Reader
-from histfs.catalog.refresh import Refresher
-from histfs.catalog.search import WordIndex
+from histfs.catalog.circuit_breaker import RequestKind
+from histfs.catalog.pager import Pages
+from histfs.catalog.refresher import Refresher
+from histfs.catalog.search_hits import HitResolver
+from histfs.catalog.span_reader import SpanReader
+from histfs.catalog.text_index import FullTextIndex
 from histfs.core.errors import (
     DeadlineExceeded,
     HistfsError,
@@ -34,8 +34,8 @@ from histfs.core.errors import (
     Rejected,
     again,
 )
-from histfs.core.flights import Flights
 from histfs.core.index import SEARCH_LIMIT, Listed
+from histfs.core.single_flight import SingleFlight
 from histfs.core.source import WORDS, Named, Query
 from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter
@@ -50,7 +50,7 @@ _SHARE = 0.5
 log = logging.getLogger(__name__)
 
 
-class Searcher:
+class SearchService:
     """Searches, and remembers what was found.
 
     Args:
@@ -63,11 +63,11 @@ class Searcher:
 
     def __init__(
         self,
-        reader: Reader,
+        reader: SpanReader,
         refresher: Refresher,
-        words: WordIndex,
+        words: FullTextIndex,
         *,
-        flights: Flights,
+        flights: SingleFlight,
         ttl: float,
     ) -> None:
         self._reader = reader
@@ -75,7 +75,7 @@ class Searcher:
         self._words = words
         self._flights = flights
         self._lock = threading.Lock()
-        self._naming = Naming(reader)
+        self._naming = HitResolver(reader)
         self._offered = WORDS in reader.source.traits.filters
         self._found: TTLCache[str, Sequence[Listed]] = TTLCache(
             _ITEMS, max(ttl, 1.0), getsizeof=_weight
@@ -111,8 +111,8 @@ class Searcher:
         if not self._offered:
             return self._search_all(words, waiter)
         complete = self._reader.store.windows().cover(ALWAYS)
-        failure = health.failure(Kind.SEARCH) if complete else None
-        overdue = complete and not health.patience(Kind.SEARCH)
+        failure = health.failure(RequestKind.SEARCH) if complete else None
+        overdue = complete and not health.patience(RequestKind.SEARCH)
         if failure is None and not overdue:
             try:
                 time = waiter.remaining() * (_SHARE if complete else 1)
@@ -153,7 +153,7 @@ class Searcher:
             answer = self._answers.pop(words, None)
         if answer is not None:
             return answer
-        flight = self._flights.fly(("search", words), lambda: self._ask(words))
+        flight = self._flights.submit(("search", words), lambda: self._ask(words))
         answer = waiter.result(flight)
         with self._lock:
             self._answers.pop(words, None)
@@ -172,7 +172,7 @@ class Searcher:
         question: Hashable = words
         more = True
         while more and max(len(found), len(named)) <= SEARCH_LIMIT:
-            with self._reader.health.asking(kind=Kind.SEARCH, question=question):
+            with self._reader.health.asking(kind=RequestKind.SEARCH, question=question):
                 page = pages.next()
             # Not in the order of time, perhaps: the best matches may come first.
             stored = self._reader.store.add(page.records, asked)

@@ -1,6 +1,6 @@
 """Reading a span from the source into the store.
 
-Threads: a `Reader` is shared by any number, `_lock` guards its outage; a `Reading` is for one
+Threads: a `SpanReader` is shared by any number, `_lock` guards its outage; a `SpanRead` is for one
 thread, which may let another one ask.
 """
 
@@ -16,12 +16,12 @@ from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from typing import NamedTuple
 
-from histfs.catalog.health import Health
-from histfs.catalog.paging import Answer, Paging
-from histfs.catalog.store import Store
+from histfs.catalog.catalog_store import CatalogStore
+from histfs.catalog.circuit_breaker import CircuitBreaker
+from histfs.catalog.pager import Pager, SpanPage
 from histfs.core.errors import BadAnswer, HistfsError, Missing, Rejected, SourceError
-from histfs.core.flights import Flights
 from histfs.core.item import Item
+from histfs.core.single_flight import SingleFlight
 from histfs.core.source import Source
 from histfs.core.times import ALWAYS, Span
 
@@ -56,7 +56,7 @@ class Outage(NamedTuple):
     message: str
 
 
-class Reader:
+class SpanReader:
     """Begins to read spans.
 
     Args:
@@ -71,8 +71,8 @@ class Reader:
     def __init__(
         self,
         source: Source,
-        store: Store,
-        health: Health,
+        store: CatalogStore,
+        health: CircuitBreaker,
         clock: Callable[[], float],
         page: int = PAGE,
         *,
@@ -130,7 +130,7 @@ class Reader:
         case.
 
         Raises:
-            As `Reading.next`.
+            As `SpanRead.next`.
         """
         reading, items = self.read(ALWAYS), 0
         for _ in range(_SHORT_PAGES):
@@ -168,7 +168,7 @@ class Reader:
         """Say whether all has been asked for that lists filtered by time need not hold."""
         return self.knows_undated() and not self.wants_whole_list(-math.inf)
 
-    def read(self, span: Span, *, limit: int | None = None, background: bool = False) -> Reading:
+    def read(self, span: Span, *, limit: int | None = None, background: bool = False) -> SpanRead:
         """Begin to read a span.
 
         Args:
@@ -176,15 +176,15 @@ class Reader:
             limit: items on a page; None for as many as a page can hold.
             background: whether others come first.
         """
-        return Reading(self, span, limit, background)
+        return SpanRead(self, span, limit, background)
 
 
-class Reading:
+class SpanRead:
     """A span that is read page by page, from its end downwards."""
 
-    def __init__(self, reader: Reader, span: Span, limit: int | None, background: bool) -> None:
+    def __init__(self, reader: SpanReader, span: Span, limit: int | None, background: bool) -> None:
         self._reader = reader
-        self._paging = Paging(reader.source, span, limit)
+        self._paging = Pager(reader.source, span, limit)
         self._background = background
         # Of the first page alone: a cursor that was refused is not asked with again.
         self._question: Hashable = (span, limit)
@@ -195,7 +195,7 @@ class Reading:
         self._outdated: Span | None = Span(
             span.start if self.newest is None else max(span.start, self.newest - disorder), span.end
         )
-        self._coming: Future[tuple[float, Answer]] | None = None
+        self._coming: Future[tuple[float, SpanPage]] | None = None
         self._since: float | None = None
 
     @property
@@ -208,7 +208,7 @@ class Reading:
         """Whether the next page is on its way."""
         return self._coming is not None
 
-    def next(self, ahead: Flights | None = None) -> Answer:
+    def next(self, ahead: SingleFlight | None = None) -> SpanPage:
         """Ask for the next page and store it.
 
         Args:
@@ -228,7 +228,7 @@ class Reading:
         # Before the next page is on its way: the last one may have to be asked for again.
         with self._asking():
             self._confirm(answer, asked)
-        self._coming = ahead.fly(self, self._ask) if ahead and answer.more else None
+        self._coming = ahead.submit(self, self._ask) if ahead and answer.more else None
         self._reader.store.replace(
             answer.span,
             answer.records,
@@ -241,7 +241,7 @@ class Reading:
         self._check_undated(answer)
         return answer
 
-    def _confirm(self, answer: Answer, asked: float) -> None:
+    def _confirm(self, answer: SpanPage, asked: float) -> None:
         """Make sure that known items which an answer lacks are gone, before they are forgotten.
 
         An answer with a part of the list looks like one after which items were deleted. So some of
@@ -286,7 +286,7 @@ class Reading:
         # It may have got another date.
         return not record.dated or span.holds(record.item.date)
 
-    def _check_undated(self, answer: Answer) -> None:
+    def _check_undated(self, answer: SpanPage) -> None:
         """Ask for items without a possible date that the answer should hold, and doesn't.
 
         The server's filter by time may leave them out, so an answer without them does not tell that
@@ -305,7 +305,7 @@ class Reading:
             else:
                 store.set_checked(item.key, now)
 
-    def _ask(self) -> tuple[float, Answer]:
+    def _ask(self) -> tuple[float, SpanPage]:
         asked = self._reader.clock()
         question, self._question = self._question, None
         with self._asking(question):

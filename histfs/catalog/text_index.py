@@ -25,9 +25,9 @@ import threading
 import unicodedata
 from collections.abc import Callable
 
-from histfs.catalog.erasing import STRUCTURE
-from histfs.catalog.store import Store
-from histfs.catalog.writing import put_rows
+from histfs.catalog.catalog_store import CatalogStore
+from histfs.catalog.catalog_writes import put_rows
+from histfs.catalog.erasure import STRUCTURE
 from histfs.core.errors import DeadlineExceeded, NotComplete, SourceError
 from histfs.core.index import SEARCH_LIMIT, Listed
 from histfs.core.waiting import POLL_INTERVAL, Waiter
@@ -68,7 +68,7 @@ _UNSPACED = re.compile(
 )
 
 
-class WordIndex:
+class FullTextIndex:
     """Finds the items of a store by the words of their texts.
 
     Args:
@@ -77,7 +77,7 @@ class WordIndex:
             raw object; asks nobody, and doesn't write to the store.
     """
 
-    def __init__(self, store: Store, text_of: Callable[[str, bytes], str]) -> None:
+    def __init__(self, store: CatalogStore, text_of: Callable[[str, bytes], str]) -> None:
         self._store = store
         self._files = store.files
         self._text_of = text_of

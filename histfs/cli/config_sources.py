@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from histfs.cli.exits import reported
+from histfs.cli.exit_codes import reported
 from histfs.config import Layer, read_config
 
 Command = TypeVar("Command", bound=Callable[..., Any])

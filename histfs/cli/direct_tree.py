@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import click
 
 from histfs import logs
-from histfs.cli.exits import Refused, tell, warn
-from histfs.core import forest
+from histfs.cli.exit_codes import Refused, tell, warn
+from histfs.core import filesystem as forest
 from histfs.core.errors import (
     HistfsError,
     IsADirectory,
@@ -25,7 +25,7 @@ from histfs.core.errors import (
     NotADirectory,
     PathError,
 )
-from histfs.core.forest import Folder
+from histfs.core.filesystem import Filesystem
 from histfs.core.nodes import Attributes
 from histfs.core.times import Zone
 from histfs.core.waiting import Waiter
@@ -44,7 +44,7 @@ _SAID = {
 
 
 @dataclass(frozen=True, slots=True)
-class Unmounted:
+class DirectTree:
     """The tree of an account.
 
     Attributes:
@@ -54,7 +54,7 @@ class Unmounted:
         meet: prepares a path of the tree for the first call (`Filesystem.meet`).
     """
 
-    tree: Folder
+    tree: Filesystem
     zone: Zone
     timeout: float
     meet: Callable[[str, Waiter], None]
@@ -64,8 +64,8 @@ class Unmounted:
         return Waiter(self.timeout)
 
     def followed(self, path: str, *, last: bool = False) -> tuple[str, Attributes]:
-        """Return a path without links on its way, and what is there (`core.forest.followed`)."""
-        return forest.followed(self.tree, path, self.waiter(), last=last)
+        """Return a path without links on its way, and what is there."""
+        return forest.resolve_links(self.tree, path, self.waiter(), last=last)
 
     def each(self, paths: Sequence[str], act: Callable[[str], None]) -> int:
         """Do something with each of some paths: one that fails keeps no other from its turn.
@@ -92,7 +92,7 @@ class Unmounted:
 
 
 @contextlib.contextmanager
-def unmounted(settings: Settings) -> Iterator[Unmounted]:
+def direct_tree(settings: Settings) -> Iterator[DirectTree]:
     """Lend an account's tree.
 
     Raises:
@@ -101,10 +101,10 @@ def unmounted(settings: Settings) -> Iterator[Unmounted]:
     logs.start(foreground=False, debug=False, key=settings.key)
     with compose(settings, warn) as filesystem:
         tree = filesystem.tree(int(time.time()))
-        yield Unmounted(tree, filesystem.zone, settings.timeout, filesystem.meet)
+        yield DirectTree(tree, filesystem.zone, settings.timeout, filesystem.meet)
         landing = Waiter(_LANDING)
         for collection in filesystem.collections:
-            collection.audio.settle(landing)
+            collection.audio.flush(landing)
 
 
 #: Paths of the tree.

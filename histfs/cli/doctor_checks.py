@@ -16,12 +16,12 @@ from typing import Literal
 
 from histfs import __version__, plugins
 from histfs.catalog import schema
-from histfs.cli.exits import BUG, advised, status_of
+from histfs.cli.exit_codes import BUG, advised, status_of
 from histfs.cli.status import read_status
 from histfs.core.errors import HistfsError, KeyRefused, MissingPermission, NotOffered, RateLimited
+from histfs.core.file_trust import distrust_directory, distrust_links
 from histfs.core.source import Query
 from histfs.core.times import Zone
-from histfs.core.trusted import distrust_directory, distrust_links
 from histfs.fuse import binding
 from histfs.fuse.mountpoint import (
     check_device,
@@ -30,11 +30,11 @@ from histfs.fuse.mountpoint import (
     mounted_histfs,
 )
 from histfs.mounting import account_path
-from histfs.mounting.accounts import refuse_strangers
+from histfs.mounting.cache_layout import refuse_strangers
 from histfs.settings import Settings
-from histfs.sources.elevenlabs import Conversations, History
-from histfs.sources.elevenlabs.http import Http
-from histfs.status import NoStatus, SourceStatus, Status, Unanswered
+from histfs.sources.elevenlabs import ConversationSource, HistorySource
+from histfs.sources.elevenlabs.http_client import HttpClient
+from histfs.status import MountUnresponsive, NoStatus, SourceStatus, Status
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -65,7 +65,7 @@ class Finding:
     status: int = 0
 
 
-def guarded(check: str, examine: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+def run_check(check: str, examine: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
     """Yield what a check says; one that can't be made has failed, and hides no other."""
     try:
         yield from examine()
@@ -83,20 +83,22 @@ def failed(check: str, error: HistfsError) -> Finding:
 def machine() -> Iterator[Finding]:
     """Look at what a mount needs of this machine."""
     yield Finding("histfs", "ok", f"{__version__} on Python {platform.python_version()}")
-    yield from guarded("FUSE library", lambda: [Finding("FUSE library", "ok", str(binding.load()))])
-    yield from guarded("FUSE device", _device)
-    yield from guarded("fusermount", _fusermount)
-    yield from guarded("allow_other", _allow_other)
+    yield from run_check(
+        "FUSE library", lambda: [Finding("FUSE library", "ok", str(binding.load()))]
+    )
+    yield from run_check("FUSE device", _device)
+    yield from run_check("fusermount", _fusermount)
+    yield from run_check("allow_other", _allow_other)
 
 
 def server(settings: Settings) -> Iterator[Finding]:
     """Ask the server for one item, which tells of the key, too."""
-    http = Http(settings.base_url, settings.key, _TIMEOUT, connections=1)
+    http = HttpClient(settings.base_url, settings.key, _TIMEOUT, connections=1)
     with contextlib.closing(http):
         refused = None
         began = time.monotonic()
         try:
-            History(http).page(page_size=1)
+            HistorySource(http).page(page_size=1)
         except KeyRefused as error:
             refused = error
         except RateLimited as error:
@@ -115,15 +117,15 @@ def server(settings: Settings) -> Iterator[Finding]:
                 "ok",
                 "speech_history_read is there; only a delete can tell of speech_history_write",
             )
-            yield from guarded("conversations", lambda: [_conversations(http)])
+            yield from run_check("conversations", lambda: [_conversations(http)])
         if (ahead := http.ahead) is not None:
             yield _clock(ahead)
 
 
-def _conversations(http: Http) -> Finding:
+def _conversations(http: HttpClient) -> Finding:
     """Ask for one conversation; a mount goes on without."""
     try:
-        Conversations(http).list(Query(limit=1))
+        ConversationSource(http).list(Query(limit=1))
     except NotOffered:
         return Finding("conversations", "ok", "the server has none: there is no folder for them")
     except KeyRefused as error:
@@ -201,7 +203,7 @@ def _served(path: Path) -> Iterator[Finding]:
     outages = []
     try:
         status = read_status(path)
-    except Unanswered as error:
+    except MountUnresponsive as error:
         yield Finding("mounts", "warn", str(error))
         return
     except NoStatus:  # another user's, or another version's

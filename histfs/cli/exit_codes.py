@@ -21,7 +21,7 @@ from typing import NoReturn
 
 import click
 
-from histfs.audio.verify import CacheDamaged
+from histfs.audio.verification import CacheDamaged
 from histfs.core.errors import (
     CacheFailed,
     DeadlineExceeded,
@@ -38,7 +38,7 @@ from histfs.core.errors import (
     SourceError,
     Unreachable,
 )
-from histfs.core.printable import shown
+from histfs.core.terminal_text import shown
 from histfs.fuse.binding import FuseUnavailable
 from histfs.fuse.mountpoint import MountpointBusy, MountpointError
 from histfs.plugins import UnknownPlugin

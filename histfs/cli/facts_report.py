@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 import click
 
 from histfs import __version__
-from histfs.cli.exits import warn
+from histfs.cli.exit_codes import warn
 from histfs.core.errors import HistfsError
-from histfs.core.hosts import is_loopback, parse_server_url
+from histfs.core.server_url import is_loopback, parse_server_url
 from histfs.fuse import binding
 from histfs.settings import REGIONS, Settings
 from histfs.sources.elevenlabs.facts import (
@@ -29,7 +29,7 @@ from histfs.sources.elevenlabs.facts import (
     probe,
 )
 from histfs.sources.elevenlabs.facts.classes import Value
-from histfs.sources.elevenlabs.http import Http
+from histfs.sources.elevenlabs.http_client import HttpClient
 
 _TIMEOUT = 60.0
 _WIDTH = 38
@@ -49,7 +49,7 @@ def print_facts(settings: Settings, as_json: bool) -> None:
         f"the server is asked up to {MOST_REQUESTS} times, which may take minutes and includes the"
         f" download of up to {MOST_CLIPS} clips ({MOST_BYTES >> 20} MB); nothing is changed"
     )
-    http = Http(settings.base_url, settings.key, _TIMEOUT, connections=1, retries=0)
+    http = HttpClient(settings.base_url, settings.key, _TIMEOUT, connections=1, retries=0)
     with contextlib.closing(http):
         facts = [*_machine(settings.base_url), *probe(http)]
     for line in [_to_json(facts)] if as_json else _lines(facts):

@@ -84,7 +84,7 @@ def displayed() -> Iterator[Display]:
         yield Lines()
         return
     # Only here: it takes as long to load as all of histfs.
-    from histfs.cli.bars import Bars  # noqa: PLC0415
+    from histfs.cli.progress_bars import Bars  # noqa: PLC0415
 
     with Bars() as bars:
         yield bars

@@ -15,10 +15,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from histfs.cli.display import Display
+from histfs.cli.progress import Display
 
 
-class _Count(ProgressColumn):
+class _CountColumn(ProgressColumn):
     """How much is done, of how much where that is known, and how fast."""
 
     def render(self, task: Task) -> Text:
@@ -36,7 +36,7 @@ class Bars(Display):
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
-            _Count(),
+            _CountColumn(),
             TimeElapsedColumn(),
             # The last one: what it says may be long.
             TextColumn("{task.fields[note]}", markup=False),

@@ -17,7 +17,7 @@ LARGEST = 64 << 10
 PATIENCE = 10.0
 
 
-class NoInput(ValueError):
+class InputFailed(ValueError):
     """What is there can't be read to its end; the message says why, after "it"."""
 
 
@@ -33,9 +33,9 @@ def opened(path: Path) -> Iterator[int]:
     try:
         mode = os.fstat(number).st_mode
         if stat.S_ISDIR(mode):
-            raise NoInput("it is a directory")
+            raise InputFailed("it is a directory")
         if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
-            raise NoInput("it is not a file")
+            raise InputFailed("it is not a file")
         yield number
     finally:
         os.close(number)
@@ -60,7 +60,7 @@ def read_all(number: int, seconds: float = PATIENCE, largest: int = LARGEST) -> 
     while True:
         left = end - time.monotonic()
         if left <= 0 or not poll.poll(math.ceil(left * 1000)):
-            raise NoInput(f"it did not end within {seconds:.0f} seconds")
+            raise InputFailed(f"it did not end within {seconds:.0f} seconds")
         try:
             piece = os.read(number, largest + 1 - len(content))
         except BlockingIOError:  # another process has read it
@@ -69,4 +69,4 @@ def read_all(number: int, seconds: float = PATIENCE, largest: int = LARGEST) -> 
             return bytes(content)
         content += piece
         if len(content) > largest:
-            raise NoInput(f"it is longer than {largest >> 10} KB")
+            raise InputFailed(f"it is longer than {largest >> 10} KB")

@@ -6,9 +6,9 @@ copy and the DELETE belong together and are made by a worker.
 
 ``rm -r ITEM`` is several calls: it reads the directory, unlinks each file, removes the directory.
 The call that unlinks the audio deletes the item, and what comes after it must still find the rest.
-So an item that was deleted here lingers for `LINGER` seconds: no directory lists it, but its paths
-resolve, and its other files can be read: `rsync --remove-source-files` unlinks the audio before it
-has sent them. The same holds for directories that lost their last item.
+So a tombstone of a deleted item is kept for `TOMBSTONE_TTL` seconds: no directory lists the item,
+but its paths resolve, and its other files can be read: `rsync --remove-source-files` unlinks the
+audio before it has sent them. The same holds for directories that lost their last item.
 
 Threads: `_lock` guards all state; whether there is any at all is seen without it. The DELETE is
 sent by a worker thread, with no lock held.
@@ -42,15 +42,15 @@ from histfs.core.errors import (
     Rejected,
 )
 from histfs.core.files import ItemFile
-from histfs.core.flights import Flights
 from histfs.core.index import Index
 from histfs.core.item import Item
 from histfs.core.presence import Verdict, gather, is_listed
+from histfs.core.single_flight import SingleFlight
 from histfs.core.source import Source
 from histfs.core.waiting import Waiter
 
 #: Seconds for which a deleted item's paths go on resolving.
-LINGER = 120.0
+TOMBSTONE_TTL = 120.0
 
 #: Answers with a 4xx status: the server works on the request no more. After any other failure it
 #: may still delete the item, though it has it when it is asked.
@@ -60,13 +60,13 @@ _NOTHING: frozenset[str] = frozenset()
 log = logging.getLogger(__name__)
 
 
-class _Deleted(NamedTuple):
+class _Tombstone(NamedTuple):
     """An item that was deleted in this mount.
 
     Attributes:
         at: when, on the monotonic clock.
         item: the item.
-        directories: the directories that held it; see `Removal.delete`.
+        directories: the directories that held it; see `Deletions.delete`.
     """
 
     at: float
@@ -74,7 +74,7 @@ class _Deleted(NamedTuple):
     directories: Sequence[tuple[str, ...]]
 
 
-class Removal:
+class Deletions:
     """Deletes items and remembers what is hidden.
 
     Args:
@@ -91,7 +91,7 @@ class Removal:
         source: Source,
         index: Index,
         archive: Archive,
-        flights: Flights,
+        flights: SingleFlight,
         clock: Callable[[], float] = time.monotonic,
         *,
         wall_clock: Callable[[], float] = time.time,
@@ -104,7 +104,7 @@ class Removal:
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
         self._hidden: dict[str, set[str]] = {}
-        self._deleted: dict[str, _Deleted] = {}
+        self._deleted: dict[str, _Tombstone] = {}
         self._emptied: dict[tuple[str, ...], tuple[float, int]] = {}
 
     def hide(self, item: Item, name: str) -> None:
@@ -154,9 +154,9 @@ class Removal:
             self._show(item)
             raise
         delete = partial(self._delete, item, name, held, missing)
-        waiter.result(self._flights.fly(("delete", item.key), delete))
+        waiter.result(self._flights.submit(("delete", item.key), delete))
 
-    def lingering(self, key: str) -> Item | None:
+    def tombstone(self, key: str) -> Item | None:
         """Return the item with a key that was deleted in this mount a short while ago."""
         if not self._deleted:
             return None
@@ -221,7 +221,7 @@ class Removal:
             directories: see `delete`.
             missing: from `_prepare`.
         """
-        if self.lingering(item.key) is not None:
+        if self.tombstone(item.key) is not None:
             return  # somebody else was faster
         try:
             if missing is None:
@@ -308,7 +308,7 @@ class Removal:
         now = self._clock()
         with self._lock:
             self._hidden.setdefault(item.key, set()).add(name)
-            self._deleted[item.key] = _Deleted(now, item, directories)
+            self._deleted[item.key] = _Tombstone(now, item, directories)
             for path in directories:
                 for depth in range(2, len(path) + 1):
                     self._emptied.pop(path[:depth], None)
@@ -321,7 +321,7 @@ class Removal:
 
     def _expire(self) -> None:
         """Drop what lingers for too long; the oldest come first in both dicts."""
-        limit = self._clock() - LINGER
+        limit = self._clock() - TOMBSTONE_TTL
         while self._deleted:
             key = next(iter(self._deleted))
             if self._deleted[key].at > limit:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from histfs.core.audio import AudioStore
+from histfs.core.audio_store import AudioStore
 from histfs.core.index import Index
 from histfs.core.source import Traits
 
 
 @dataclass(frozen=True, slots=True)
-class Library:
+class FileContext:
     """The items of one source, and their audio.
 
     Attributes:

@@ -23,13 +23,13 @@ from histfs.core.errors import (
     NotPermitted,
 )
 from histfs.core.item import Facets, Item
-from histfs.core.listing import LargeListing
+from histfs.core.large_listing import LargeListing
 from histfs.core.names import NAME_MAX
 from histfs.core.nodes import (
     ROOT_INODE,
     Attributes,
     BytesFile,
-    Entry,
+    DirEntry,
     OpenFile,
     directory,
     inode_of,
@@ -40,7 +40,7 @@ from histfs.core.waiting import Waiter
 STATUS_NAME = ".histfs"
 
 
-class Folder(Protocol):
+class Filesystem(Protocol):
     """What a filesystem is asked about paths; they begin with ``/``, at the folder."""
 
     def stat(self, path: str, waiter: Waiter) -> Attributes:
@@ -54,7 +54,7 @@ class Folder(Protocol):
     def stat_files(self, path: str, waiter: Waiter) -> Mapping[str, Attributes]:
         """Return the attributes of an item's files by name, as far as they can be told."""
 
-    def listdir(self, path: str, waiter: Waiter) -> Sequence[Entry] | LargeListing:
+    def listdir(self, path: str, waiter: Waiter) -> Sequence[DirEntry] | LargeListing:
         """Return all entries of a directory, without ``.`` and ``..``."""
 
     def readlink(self, path: str, waiter: Waiter) -> str:
@@ -82,7 +82,7 @@ class Folder(Protocol):
         """
 
 
-class Grafted(NamedTuple):
+class Subtree(NamedTuple):
     """A tree in a folder.
 
     Attributes:
@@ -90,12 +90,12 @@ class Grafted(NamedTuple):
         shown: says whether there is such a folder at all; may have to ask.
     """
 
-    tree: Folder
+    tree: Filesystem
     shown: Callable[[Waiter], bool] = lambda _: True
 
 
-class Forest:
-    """Several trees as one. Implements `Folder`.
+class UnionFilesystem:
+    """Several trees as one. Implements `Filesystem`.
 
     Args:
         root: stands in the root; None for nothing.
@@ -108,8 +108,8 @@ class Forest:
 
     def __init__(
         self,
-        root: Folder | None,
-        folders: Mapping[str, Grafted],
+        root: Filesystem | None,
+        folders: Mapping[str, Subtree],
         *,
         born: int,
         status: Callable[[], bytes] | None = None,
@@ -117,7 +117,7 @@ class Forest:
     ) -> None:
         self._root = root
         self._folders = dict(folders)
-        self._own: Folder = _Bare(status, born, above)
+        self._own: Filesystem = _EmptyRoot(status, born, above)
 
     def stat(self, path: str, waiter: Waiter) -> Attributes:
         """Return the attributes of a path."""
@@ -129,14 +129,14 @@ class Forest:
         tree, rest = self._tree(path, waiter)
         return tree.stat_files(rest, waiter)
 
-    def listdir(self, path: str, waiter: Waiter) -> Sequence[Entry] | LargeListing:
+    def listdir(self, path: str, waiter: Waiter) -> Sequence[DirEntry] | LargeListing:
         """Return all entries of a directory: in the root the folders come last."""
         tree, rest = self._tree(path, waiter)
         listing = tree.listdir(rest, waiter)
         if path.strip("/") or isinstance(listing, LargeListing):
             return listing
         folders = [
-            Entry(name, stat.S_IFDIR, grafted.tree.stat("/", waiter).inode)
+            DirEntry(name, stat.S_IFDIR, grafted.tree.stat("/", waiter).inode)
             for name, grafted in self._folders.items()
             if grafted.shown(waiter)
         ]
@@ -172,7 +172,7 @@ class Forest:
         tree, rest = self._tree(path, waiter)
         tree.delete(rest, waiter)
 
-    def _tree(self, path: str, waiter: Waiter) -> tuple[Folder, str]:
+    def _tree(self, path: str, waiter: Waiter) -> tuple[Filesystem, str]:
         """Return the tree in which a path lies, and what the path is there."""
         first, _, rest = path.lstrip("/").partition("/")
         grafted = self._folders.get(first)
@@ -183,8 +183,8 @@ class Forest:
         return self._root, path
 
 
-class _Bare:
-    """A root that holds nothing but what the mount says of itself. Implements `Folder`."""
+class _EmptyRoot:
+    """A root that holds nothing but what the mount says of itself. Implements `Filesystem`."""
 
     def __init__(
         self, status: Callable[[], bytes] | None, born: int, above: tuple[str, ...]
@@ -201,7 +201,7 @@ class _Bare:
     def stat_files(self, path: str, waiter: Waiter) -> Mapping[str, Attributes]:
         return {}
 
-    def listdir(self, path: str, waiter: Waiter) -> Sequence[Entry]:
+    def listdir(self, path: str, waiter: Waiter) -> Sequence[DirEntry]:
         if path.strip("/"):
             self._content(path)
             raise NotADirectory(path)
@@ -254,8 +254,8 @@ class _Bare:
         return Attributes(stat.S_IFREG, inode_of("status"), 1, size, self._born)
 
 
-def followed(
-    tree: Folder, path: str, waiter: Waiter, *, last: bool = False
+def resolve_links(
+    tree: Filesystem, path: str, waiter: Waiter, *, last: bool = False
 ) -> tuple[str, Attributes]:
     """Return a path without the links on its way, and what is there.
 
@@ -268,7 +268,7 @@ def followed(
         last: whether the last name of the path is followed, too.
 
     Raises:
-        As `Folder.stat`.
+        As `Filesystem.stat`.
     """
     while True:
         try:
@@ -281,7 +281,7 @@ def followed(
         path = _joined(path, tree.readlink(path, waiter))
 
 
-def _through_link(tree: Folder, path: str, waiter: Waiter) -> str:
+def _through_link(tree: Filesystem, path: str, waiter: Waiter) -> str:
     """Return where a path leads through the link on its way; `NotADirectory` if there is none."""
     above, below = posixpath.split(path.rstrip("/"))
     while above.strip("/"):

@@ -18,7 +18,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
+class GenerationalCache(Generic[K, V]):
     """Keeps each value for at least some seconds, and less than twice as long.
 
     Args:

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 
 from histfs.core.errors import NotComplete
 from histfs.core.index import Index, Listed
-from histfs.core.nodes import Entry
+from histfs.core.nodes import DirEntry
 from histfs.core.times import Span
 from histfs.core.views import View
-from histfs.core.views.base import At
+from histfs.core.views.view import At
 from histfs.core.waiting import POLL_INTERVAL, Waiter
 
 #: Entries of a directory that is still kept whole while it is open, at the most.
@@ -52,7 +52,7 @@ class Contents:
     at: At
     index: Index
     span: Span
-    entry: Callable[[Listed], Entry]
+    entry: Callable[[Listed], DirEntry]
 
     def items(self) -> Iterator[Listed]:
         """Yield the items, oldest first."""
@@ -93,7 +93,7 @@ class LargeListing:
         # Whether `_rest` has gone on to what was not given to anybody.
         self._broken = False
 
-    def read(self, position: int, waiter: Waiter) -> Sequence[Entry]:
+    def read(self, position: int, waiter: Waiter) -> Sequence[DirEntry]:
         """Return some of the entries from a position on, at least one; none at the end.
 
         Args:
@@ -112,7 +112,7 @@ class LargeListing:
                     return ()
             return self._entries[position - self._position :]
 
-    def entries(self, waiter: Callable[[], Waiter]) -> Iterator[Entry]:
+    def entries(self, waiter: Callable[[], Waiter]) -> Iterator[DirEntry]:
         """Yield all entries.
 
         Args:
@@ -195,7 +195,7 @@ class LargeListing:
         last = self._last[:2]
         self._rest = itertools.dropwhile(lambda item: item[:2] <= last, self._contents.items())
 
-    def _rendered(self, items: Sequence[Listed]) -> list[Entry]:
+    def _rendered(self, items: Sequence[Listed]) -> list[DirEntry]:
         return list(map(self._contents.entry, items))
 
 

@@ -23,7 +23,7 @@ _KINDS = 256
 
 
 @dataclass(slots=True)
-class _Kind:
+class _LineKind:
     """The lines of one kind.
 
     Attributes:
@@ -37,7 +37,7 @@ class _Kind:
     last: logging.LogRecord | None
 
 
-class Repeats(logging.Filter):
+class LogRateLimit(logging.Filter):
     """Keeps lines from a handler that repeat too often, and hands it their count.
 
     Args:
@@ -52,17 +52,17 @@ class Repeats(logging.Filter):
         self._handler = handler
         self._clock = clock
         self._lock = threading.Lock()
-        self._kinds: dict[Hashable, _Kind] = {}
+        self._kinds: dict[Hashable, _LineKind] = {}
         self._timer: threading.Timer | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether a line is written; the counts that are due are written before it."""
-        if isinstance(record, _Count):
+        if isinstance(record, _RepeatCount):
             return True
         now = self._clock()
         with self._lock:
             due = self._due(now)
-            kind = self._kinds.setdefault(_kind_of(record), _Kind(now + SECONDS, 0, None))
+            kind = self._kinds.setdefault(_kind_of(record), _LineKind(now + SECONDS, 0, None))
             kind.count += 1
             is_written = kind.count <= MOST
             if not is_written:
@@ -80,7 +80,7 @@ class Repeats(logging.Filter):
                 self._timer = None
         self._write(due)
 
-    def _due(self, now: float) -> list[_Kind]:
+    def _due(self, now: float) -> list[_LineKind]:
         """Take out the kinds that are counted anew; called with `_lock` held."""
         full = len(self._kinds) >= _KINDS
         over = {key: kind for key, kind in self._kinds.items() if full or kind.ends <= now}
@@ -95,13 +95,13 @@ class Repeats(logging.Filter):
             self._timer.daemon = True
             self._timer.start()
 
-    def _write(self, kinds: list[_Kind]) -> None:
+    def _write(self, kinds: list[_LineKind]) -> None:
         for kind in kinds:
             if kind.last is not None:
-                self._handler.handle(_Count(kind.last, kind.count - MOST))
+                self._handler.handle(_RepeatCount(kind.last, kind.count - MOST))
 
 
-class _Count(logging.LogRecord):
+class _RepeatCount(logging.LogRecord):
     """The line that says how many more there were.
 
     Args:

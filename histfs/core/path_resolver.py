@@ -15,7 +15,7 @@ A walk asks for the same directory again and again, once for each file in it, an
 does: what a path stood for is kept for as long as nothing has changed that it depends on. The size
 of an item's audio may become known meanwhile: `AudioStore` remembers those.
 
-Threads: any number at once; `Recent` guards itself, and there is no other state.
+Threads: any number at once; `GenerationalCache` guards itself, and there is no other state.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from histfs.core.deletion import Deletions
 from histfs.core.errors import NameTooLong, NoSuchPath, NotADirectory
 from histfs.core.files import AudioFile, ItemFile, ItemFolder, by_name
+from histfs.core.generational_cache import GenerationalCache
 from histfs.core.index import Index
 from histfs.core.item import Item
 from histfs.core.names import NAME_MAX, item_name, key_in, moments_in
-from histfs.core.recent import Recent
-from histfs.core.removal import Removal
 from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.views import MORE_NAME, Search, View
 from histfs.core.waiting import Waiter
@@ -82,7 +82,7 @@ class ItemFileNode:
         item: the item.
         file: the file.
         name: its path in the item's directory, with its lasting name, which may not be the listed
-            one; see `Resolver.lasting_name`.
+            one; see `PathResolver.lasting_name`.
     """
 
     item: Item
@@ -110,7 +110,7 @@ class MoreNode:
 Node = Root | Directory | ItemDirectory | ItemFolderNode | ItemFileNode | MoreNode
 
 
-class _Known(NamedTuple):
+class _CachedNode(NamedTuple):
     """What a path stood for, when, and what of the index, as it was then, that depends on."""
 
     node: Directory | ItemDirectory
@@ -119,7 +119,7 @@ class _Known(NamedTuple):
     version: int
 
 
-class Resolver:
+class PathResolver:
     """Finds what paths stand for.
 
     Args:
@@ -136,7 +136,7 @@ class Resolver:
         self,
         *,
         index: Index,
-        removal: Removal,
+        removal: Deletions,
         views: Sequence[View],
         files: Sequence[ItemFile],
         zone: Zone,
@@ -151,7 +151,7 @@ class Resolver:
         self._zone = zone
         self._links = links
         self._clock = clock
-        self._known = Recent[str, _Known](math.inf, most=PATHS)
+        self._known = GenerationalCache[str, _CachedNode](math.inf, most=PATHS)
 
     def resolve(self, path: str, waiter: Waiter) -> Node:
         """Return what a path stands for.
@@ -265,8 +265,8 @@ class Resolver:
         for file in self._files:
             if isinstance(file, ItemFolder) and file.name == name:
                 unknown = self._index.full_revision(item) is None
-                if unknown and self._removal.lingering(item.key) is None:
-                    file.settle(item, waiter)
+                if unknown and self._removal.tombstone(item.key) is None:
+                    file.ensure_members(item, waiter)
                     return self._file_in(node, name)
         return None
 
@@ -306,11 +306,11 @@ class Resolver:
             at, lingers = node.at, self._removal.emptied(parts) is not None
         else:
             node = self._resolve_item(view, parts, waiter)
-            at, lingers = parts[1:-1], self._removal.lingering(node.item.key) is not None
+            at, lingers = parts[1:-1], self._removal.tombstone(node.item.key) is not None
         span = view.span(at)
         # What lingers ends with the time.
         if span is not None and not lingers:
-            self._known.put(path, _Known(node, self._clock(), span, version))
+            self._known.put(path, _CachedNode(node, self._clock(), span, version))
         return node
 
     def _remembered(self, path: str) -> Directory | ItemDirectory | None:
@@ -326,7 +326,7 @@ class Resolver:
         if isinstance(known.node, Directory):
             return known.node if self._clock() - known.at < _MEMORY else None
         # The catalog has what was deleted still, if it could not be written.
-        return known.node if self._removal.lingering(known.node.item.key) is None else None
+        return known.node if self._removal.tombstone(known.node.item.key) is None else None
 
     def _resolve_directory(self, view: View, parts: Path, waiter: Waiter) -> Directory:
         at = parts[1:]
@@ -335,7 +335,7 @@ class Resolver:
             raise NoSuchPath("/".join(parts))
         if not at:
             return Directory(view, parts, self._index.newest(ALWAYS))
-        newest = view.newest(at, self._index) if view.settled(at, self._index) else None
+        newest = view.newest(at, self._index) if view.knows_newest(at, self._index) else None
         if newest is None:
             newest = self._removal.emptied(parts)
         if newest is None:
@@ -359,7 +359,7 @@ class Resolver:
             item = self._find(view, at, name, dates)
         if item is None:
             raise NoSuchPath("/".join(parts))
-        if self._removal.lingering(item.key) is not None:
+        if self._removal.tombstone(item.key) is not None:
             # What was deleted lingers so that `rm -r` finds the rest of it. No link leads there.
             if self.links(view) or not self._stood(item, parts[:-1]):
                 raise NoSuchPath("/".join(parts))
@@ -383,7 +383,7 @@ class Resolver:
             return listed and self._index.find(listed.key, listed.date)
         key = key_in(name) or ""
         found = (self._index.find(key, date) for date in dates)
-        item = next(filter(None, found), None) or self._removal.lingering(key)
+        item = next(filter(None, found), None) or self._removal.tombstone(key)
         own = item and item_name(item.date, item.slug, item.key, self._zone)
         return item if own == name else None
 

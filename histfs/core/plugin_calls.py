@@ -7,9 +7,9 @@ the plugin is left out: from then on every call fails at once.
 
 What ends the process, such as ``os._exit`` or a crash in C code, can't be prevented here.
 
-Threads: any number at once. `Calls._lock` guards which calls are running and whether the plugin is
-left out; `Pool._lock` guards the number of threads. The threads are daemons. The plugin runs
-without any lock.
+Threads: any number at once. `PluginCalls._lock` guards which calls are running and whether the
+plugin is left out; `PluginThreads._lock` guards the number of threads. The threads are daemons. The
+plugin runs without any lock.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from histfs.core.errors import DeadlineExceeded, HistfsError, PluginFailed
-from histfs.core.printable import shown
+from histfs.core.terminal_text import shown
 from histfs.core.waiting import POLL_INTERVAL, Waiter, current, serve
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ def run_once(name: str, act: Callable[[], T], seconds: float) -> T:
         HistfsError: it raised it.
     """
     future: Future[T] = Future()
-    call = _Call(name, act, future, Waiter(seconds))
+    call = _PluginCall(name, act, future, Waiter(seconds))
     thread = threading.Thread(target=call.run, name=f"once {name}", daemon=True)
     thread.start()
     thread.join(seconds)
@@ -78,7 +78,7 @@ def run_once(name: str, act: Callable[[], T], seconds: float) -> T:
     return future.result()
 
 
-class _Call:
+class _PluginCall:
     """One call.
 
     Args:
@@ -145,7 +145,7 @@ def _outcome(act: Callable[[], Any]) -> tuple[Any, HistfsError | None]:
         return None, raised
 
 
-class Pool:
+class PluginThreads:
     """Threads that run calls in their order.
 
     Args:
@@ -157,10 +157,10 @@ class Pool:
         self._name = name
         self._limit = threads
         self._lock = threading.Lock()
-        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._calls: SimpleQueue[_PluginCall | None] = SimpleQueue()
         self._started = self._pending = 0
 
-    def add(self, call: _Call) -> None:
+    def add(self, call: _PluginCall) -> None:
         """Run a call as soon as there is a thread for it."""
         with self._lock:
             self._pending += 1
@@ -186,7 +186,7 @@ class Pool:
                 self._pending -= 1
 
 
-class Calls:
+class PluginCalls:
     """Runs the calls into one plugin.
 
     Args:
@@ -200,9 +200,9 @@ class Calls:
         self.timeout = timeout
         self._recovers = recovers
         self._lock = threading.Lock()
-        self._running: set[_Call] = set()
+        self._running: set[_PluginCall] = set()
         self._left_out: str | None = None
-        self._pool = Pool(name, _THREADS)
+        self._pool = PluginThreads(name, _THREADS)
 
     @property
     def left_out(self) -> str | None:
@@ -222,9 +222,9 @@ class Calls:
             return self._left_out
 
     @contextlib.contextmanager
-    def apart(self) -> Iterator[Pool]:
+    def apart(self) -> Iterator[PluginThreads]:
         """Lend a thread for calls that belong together, such as those that read one stream."""
-        pool = Pool(self.name, 1)
+        pool = PluginThreads(self.name, 1)
         try:
             yield pool
         finally:
@@ -235,7 +235,7 @@ class Calls:
         method: str,
         act: Callable[[Waiter], T],
         seconds: float,
-        pool: Pool | None = None,
+        pool: PluginThreads | None = None,
     ) -> T:
         """Run the plugin's code, and wait for it with the patience of the call that is served.
 
@@ -263,7 +263,7 @@ class Calls:
         allowed = waiter.may_fetch()
         lent = Waiter(min(seconds, waiter.remaining()), abandoned.is_set, lambda: allowed)
         future: Future[T] = Future()
-        call = _Call(method, partial(act, lent), future, lent, limit)
+        call = _PluginCall(method, partial(act, lent), future, lent, limit)
         with self._lock:
             self._running.add(call)
         future.add_done_callback(partial(self._ended, call))
@@ -276,9 +276,9 @@ class Calls:
                 future.cancel()
             raise
 
-    def run_later(self, method: str, act: Callable[[], object], pool: Pool) -> None:
+    def run_later(self, method: str, act: Callable[[], object], pool: PluginThreads) -> None:
         """Run the plugin's code behind what the threads do now; nobody waits for it."""
-        pool.add(_Call(method, act, Future(), Waiter(self.timeout)))
+        pool.add(_PluginCall(method, act, Future(), Waiter(self.timeout)))
 
     def _wait(self, future: Future[T], waiter: Waiter) -> T:
         while True:
@@ -302,6 +302,6 @@ class Calls:
         if left_out is not None:
             raise PluginFailed(left_out)
 
-    def _ended(self, call: _Call, _: Future[Any]) -> None:
+    def _ended(self, call: _PluginCall, _: Future[Any]) -> None:
         with self._lock:
             self._running.discard(call)

@@ -4,8 +4,8 @@ So a view with a fault fails in its own folder, and a file in its own place. Wha
 looked at where it would do harm elsewhere: a directory with a slash in its name makes the kernel
 refuse all that is listed beside it.
 
-All of a plugin's code runs in threads of its own, with a deadline (`histfs.core.foreign`): a view
-that never returns is left out. What it gives bit by bit is taken from it there, too.
+All of a plugin's code runs in threads of its own, with a deadline (`histfs.core.plugin_calls`): a
+view that never returns is left out. What it gives bit by bit is taken from it there, too.
 
 Threads: any number at once; that a fault is told twice does no harm.
 """
@@ -23,17 +23,17 @@ from typing import Any, TypeVar, cast
 
 from histfs.core.errors import PluginFailed
 from histfs.core.files import ItemFile
-from histfs.core.files.base import ESTIMATE
-from histfs.core.foreign import Calls, PluginRaised, Pool
+from histfs.core.files.item_file import ESTIMATE
+from histfs.core.generational_cache import GenerationalCache
 from histfs.core.index import Index, Listed
 from histfs.core.item import Details, Item, Record
 from histfs.core.names import is_component
 from histfs.core.nodes import OpenFile
-from histfs.core.printable import shown
-from histfs.core.recent import Recent
-from histfs.core.source import AudioStream, Page, Reading, Source, Traits, attachment_of
+from histfs.core.plugin_calls import PluginCalls, PluginRaised, PluginThreads
+from histfs.core.source import AudioStream, ObjectParser, Page, Source, Traits, attachment_of
+from histfs.core.terminal_text import shown
 from histfs.core.views import View
-from histfs.core.views.base import At
+from histfs.core.views.view import At
 from histfs.core.waiting import Waiter
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ _NAMES = 16_384
 log = logging.getLogger(__name__)
 
 
-class _Guarded:
+class _Isolated:
     """Hands everything on to a plugin.
 
     Args:
@@ -64,7 +64,7 @@ class _Guarded:
     #: What never changes, and is asked for only once.
     constants: tuple[str, ...] = ()
 
-    def __init__(self, plugin: object, calls: Calls) -> None:
+    def __init__(self, plugin: object, calls: PluginCalls) -> None:
         self._plugin = plugin
         self._calls = calls
         self._name = calls.name
@@ -87,11 +87,11 @@ class _Guarded:
         if not is_method:
             return value
 
-        def guarded(*args: object) -> Any:  # noqa: ANN401 - whatever the method returns
+        def isolated_call(*args: object) -> Any:  # noqa: ANN401 - whatever the method returns
             return self._call(attribute, *args)
 
-        self.__dict__[attribute] = guarded
-        return guarded
+        self.__dict__[attribute] = isolated_call
+        return isolated_call
 
     def _look_up(self, attribute: str) -> tuple[Any, bool]:
         value = getattr(self._plugin, attribute)
@@ -121,7 +121,9 @@ class _Guarded:
     def _run(self, method: str, act: Callable[[], T]) -> T:
         return self._run_with(method, lambda _: act())
 
-    def _run_with(self, method: str, act: Callable[[Waiter], T], pool: Pool | None = None) -> T:
+    def _run_with(
+        self, method: str, act: Callable[[Waiter], T], pool: PluginThreads | None = None
+    ) -> T:
         """Do what the plugin does.
 
         Args:
@@ -165,10 +167,10 @@ class _Guarded:
         return given
 
 
-class _GuardedSource(_Guarded):
+class _IsolatedSource(_Isolated):
     """The same for a source."""
 
-    def __init__(self, plugin: object, calls: Calls) -> None:
+    def __init__(self, plugin: object, calls: PluginCalls) -> None:
         super().__init__(plugin, calls)
         traits = self._run("traits", lambda: cast(Source, plugin).traits)
         self._traits = cast(Traits, self._expect(Traits, "traits", traits))
@@ -176,10 +178,12 @@ class _GuardedSource(_Guarded):
         if reading is not None:
             read = reading.read
 
-            def guarded(raw: bytes) -> Record:
+            def isolated_reader(raw: bytes) -> Record:
                 return self._run("reading.read", lambda: read(raw))
 
-            self._traits = replace(self._traits, reading=Reading(reading.version, guarded))
+            self._traits = replace(
+                self._traits, reading=ObjectParser(reading.version, isolated_reader)
+            )
 
     @property
     def traits(self) -> Traits:
@@ -216,7 +220,7 @@ class _GuardedSource(_Guarded):
     ) -> Iterator[AudioStream]:
         """Open a stream; all that is asked of it is asked in one thread."""
         with self._calls.apart() as thread:
-            fence = _GuardedStream(self, self._calls, thread)
+            fence = _IsolatedStream(self, self._calls, thread)
             try:
                 fence.open(method, make)
                 yield fence
@@ -225,7 +229,7 @@ class _GuardedSource(_Guarded):
                 raise
             fence.close(None)
 
-    def run_in(self, method: str, act: Callable[[], T], thread: Pool) -> T:
+    def run_in(self, method: str, act: Callable[[], T], thread: PluginThreads) -> T:
         """Do what the plugin does, in one of its threads; raises as every method does."""
         return self._run_with(method, lambda _: act(), thread)
 
@@ -244,7 +248,7 @@ class _GuardedSource(_Guarded):
         return seconds if method == "close" else self._calls.timeout * _SOURCE_SHARE
 
 
-class _GuardedStream:
+class _IsolatedStream:
     """An open stream of a source. Implements `AudioStream`.
 
     Args:
@@ -253,7 +257,7 @@ class _GuardedStream:
         thread: runs all that concerns this stream.
     """
 
-    def __init__(self, source: _GuardedSource, calls: Calls, thread: Pool) -> None:
+    def __init__(self, source: _IsolatedSource, calls: PluginCalls, thread: PluginThreads) -> None:
         self._run = source.run_in
         self._calls = calls
         self._thread = thread
@@ -311,7 +315,7 @@ class _GuardedStream:
             self._calls.run_later("close", lambda: stack.__exit__(*told), self._thread)
 
 
-class _GuardedView(_Guarded):
+class _IsolatedView(_Isolated):
     """The same for a view: the names that it gives are names."""
 
     constants = ("name", "depth", "facet", "whole", "listed", "total", "aliased")
@@ -351,7 +355,7 @@ def _all(given: Any) -> list[Any]:  # noqa: ANN401 - an iterable, if the plugin 
     return every
 
 
-class _GuardedFile(_Guarded):
+class _IsolatedFile(_Isolated):
     """The same for an item file: one that has never said its name isn't there.
 
     One that has, and fails now or is left out, must not go away: `rsync --delete` would take it
@@ -361,11 +365,11 @@ class _GuardedFile(_Guarded):
 
     constants = ("deletes",)
 
-    def __init__(self, plugin: object, calls: Calls) -> None:
+    def __init__(self, plugin: object, calls: PluginCalls) -> None:
         super().__init__(plugin, calls)
         # The names of items, by key; and those of all items, of which two are enough to know that
         # there is no name for an item that was not asked for yet.
-        self._names = Recent[str, str](math.inf, most=_NAMES)
+        self._names = GenerationalCache[str, str](math.inf, most=_NAMES)
         self._given: set[str | None] = set()
 
     def filename(self, item: Item) -> str | None:
@@ -396,10 +400,10 @@ class _GuardedFile(_Guarded):
         # What histfs has made holds up nothing by itself.
         if type(opened).__module__.partition(".")[0] == __name__.partition(".")[0]:
             return cast(OpenFile, opened)
-        return cast(OpenFile, _GuardedOpenFile(opened, self._calls))
+        return cast(OpenFile, _IsolatedOpenFile(opened, self._calls))
 
 
-class _GuardedOpenFile(_Guarded):
+class _IsolatedOpenFile(_Isolated):
     """The same for an open file."""
 
     constants = ("size",)
@@ -410,20 +414,20 @@ class _GuardedOpenFile(_Guarded):
         return cast(bytes, given[:size])
 
 
-_FENCES: dict[type, type[_Guarded]] = {
-    Source: _GuardedSource,
-    View: _GuardedView,
-    ItemFile: _GuardedFile,
+_FENCES: dict[type, type[_Isolated]] = {
+    Source: _IsolatedSource,
+    View: _IsolatedView,
+    ItemFile: _IsolatedFile,
 }
 
 
-def lacks(plugin: object, protocol: type) -> list[str]:
+def missing_members(plugin: object, protocol: type) -> list[str]:
     """Return the names that a protocol asks for and a plugin doesn't have."""
     wanted = (name for name in vars(protocol) if not name.startswith("_"))
     return [name for name in wanted if not hasattr(plugin, name)]
 
 
-def guarded(plugin: object, protocol: type, calls: Calls) -> Any:  # noqa: ANN401 - of the protocol
+def isolated(plugin: object, protocol: type, calls: PluginCalls) -> Any:  # noqa: ANN401 - of the protocol
     """Return a plugin, fenced.
 
     Args:
@@ -437,7 +441,7 @@ def guarded(plugin: object, protocol: type, calls: Calls) -> Any:  # noqa: ANN40
     return _FENCES[protocol](plugin, calls)
 
 
-def left_out(plugins: Iterable[object]) -> list[str]:
+def disabled_plugins(plugins: Iterable[object]) -> list[str]:
     """Return why plugins are not used any more, in a line each; those of histfs always are."""
-    fenced = (plugin.left_out for plugin in plugins if isinstance(plugin, _Guarded))
+    fenced = (plugin.left_out for plugin in plugins if isinstance(plugin, _Isolated))
     return [why for why in fenced if why is not None]

@@ -5,7 +5,7 @@ with it: a worker that has been busy for `OVERDUE` seconds no longer counts agai
 pool, up to `_STUCK` times that limit; and whoever waits for an overdue flight with `result` starts
 another one.
 
-Threads: a `Flights` owns its threads, its queue and the table of what is in flight; `_changed`
+Threads: a `SingleFlight` owns its threads, its queue and the table of what is in flight; `_changed`
 guards all state. The work runs without any lock. The threads are daemons: a download that hangs
 must not keep the process of an unmounted filesystem alive.
 """
@@ -54,7 +54,7 @@ class _Flight(Generic[T]):
         return self.began is not None and now - self.began >= OVERDUE
 
 
-class Flights:
+class SingleFlight:
     """A pool of daemon threads with single flight.
 
     Args:
@@ -67,14 +67,14 @@ class Flights:
         self._name = name
         self._limit = threads
         self._changed = threading.Condition()
-        self._flying: dict[Hashable, _Flight[Any]] = {}
+        self._in_flight: dict[Hashable, _Flight[Any]] = {}
         self._queue: deque[_Flight[Any]] = deque()
         self._running: set[_Flight[Any]] = set()
         self._most = threads * (1 + _STUCK)
         self._threads = self._idle = self._started = 0
         self._closed = False
 
-    def fly(self, key: Hashable, work: Callable[[], T]) -> Future[T]:
+    def submit(self, key: Hashable, work: Callable[[], T]) -> Future[T]:
         """Start a piece of work, or join the one that is under way with the same key.
 
         Args:
@@ -85,7 +85,7 @@ class Flights:
             Interrupted: the pool is closed.
         """
         with self._changed:
-            flying = self._flying.get(key)
+            flying = self._in_flight.get(key)
             return self._start(key, work) if flying is None else flying.future
 
     def result(self, key: Hashable, work: Callable[[], T], waiter: Waiter) -> T:
@@ -99,7 +99,7 @@ class Flights:
         Raises:
             Interrupted, DeadlineExceeded: the wait ended first; the work goes on.
         """
-        return self.outlast(lambda: self.fly_anew(key, work), waiter)
+        return self.outlast(lambda: self.submit_anew(key, work), waiter)
 
     def outlast(self, ask: Callable[[], Future[T]], waiter: Waiter) -> T:
         """Wait for work of this pool; when it is overdue ask once more, and take what comes.
@@ -124,10 +124,10 @@ class Flights:
             if len(futures) == 1 and self.is_overdue(futures[0]):
                 futures.append(ask())
 
-    def fly_anew(self, key: Hashable, work: Callable[[], T]) -> Future[T]:
-        """Do as `fly`, but join no flight that is overdue; at most two of a key are under way."""
+    def submit_anew(self, key: Hashable, work: Callable[[], T]) -> Future[T]:
+        """Do as `submit`, but join no overdue flight; at most two of a key are under way."""
         with self._changed:
-            flying = self._flying.get(key)
+            flying = self._in_flight.get(key)
             if flying is None:
                 return self._start(key, work)
             if flying.repeats or not flying.is_overdue(time.monotonic()):
@@ -144,7 +144,7 @@ class Flights:
         """Take no more work and let the threads end when theirs is done."""
         with self._changed:
             self._closed = True
-            waiting, self._flying = [*self._flying.values(), *self._queue], {}
+            waiting, self._in_flight = [*self._in_flight.values(), *self._queue], {}
             self._queue.clear()
             self._changed.notify_all()
         for flight in waiting:
@@ -156,7 +156,7 @@ class Flights:
         if self._closed:
             raise Interrupted("the filesystem is being unmounted")
         flight = _Flight(key, work, repeats)
-        self._flying[key] = flight
+        self._in_flight[key] = flight
         self._queue.append(flight)
         self._changed.notify()
         self._add_thread()
@@ -231,7 +231,7 @@ class Flights:
     def _land(self, flight: _Flight[Any]) -> None:
         with self._changed:
             self._running.discard(flight)
-            if self._flying.get(flight.key) is flight:
-                del self._flying[flight.key]
+            if self._in_flight.get(flight.key) is flight:
+                del self._in_flight[flight.key]
             if self._queue:
                 self._changed.notify()

@@ -14,7 +14,7 @@ def _unheard(number: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class SourceContext:
     """Whose items they are.
 
     Attributes:

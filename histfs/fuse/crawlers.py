@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from histfs.core.recent import Recent
+from histfs.core.generational_cache import GenerationalCache
 
 #: The kernel keeps so much of a thread's name: the 15th character may be the last, or be not.
 _KEPT = 15
@@ -50,8 +50,8 @@ class Process(NamedTuple):
 class Crawlers:
     """The programs for which no audio is fetched.
 
-    Threads: any number at once; `Recent` guards itself. What was told of is a set; told twice is no
-    harm.
+    Threads: any number at once; `GenerationalCache` guards itself. What was told of is a set; told
+    twice is no harm.
 
     Args:
         patterns: of the names of programs, as of fnmatch(3).
@@ -60,7 +60,7 @@ class Crawlers:
     def __init__(self, patterns: Sequence[str]) -> None:
         self._patterns = patterns
         self._told: set[str] = set()
-        self._known = Recent[int, bool](_MEMORY)
+        self._known = GenerationalCache[int, bool](_MEMORY)
 
     def include(self, pid: int) -> bool:
         """Say whether a process is one of them; one that can't be seen is not.

@@ -10,7 +10,7 @@ import ctypes
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from histfs.fuse.threads import Threads
+from histfs.fuse.thread_states import ThreadStates
 
 #: What comes from ctypes, or from a library without types.
 _Foreign: TypeAlias = Any
@@ -29,7 +29,7 @@ def fuse_class(module: ModuleType) -> _Foreign:
     Args:
         module: the binding; fusepy and mfusepy have the same methods.
     """
-    threads = Threads()
+    threads = ThreadStates()
     stat_size, new_stat = ctypes.sizeof(module.c_stat), module.c_stat
 
     class Fuse(module.FUSE):  # type: ignore[misc, name-defined]

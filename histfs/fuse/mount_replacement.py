@@ -39,7 +39,7 @@ _MS_BIND = 4096
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-class Place(Protocol):
+class MountSite(Protocol):
     """Where a mount is made, and how it gets to its mountpoint.
 
     Attributes:
@@ -66,7 +66,7 @@ class Place(Protocol):
 
 
 @contextlib.contextmanager
-def place_for(mountpoint: Path, nonempty: bool) -> Iterator[Place]:
+def mount_site(mountpoint: Path, nonempty: bool) -> Iterator[MountSite]:
     """Check a mountpoint, and lend the place where libfuse is to mount.
 
     Args:
@@ -78,23 +78,23 @@ def place_for(mountpoint: Path, nonempty: bool) -> Iterator[Place]:
     """
     if not holds_dead(mountpoint):
         check_mountpoint(mountpoint, nonempty)
-        yield _Free(mountpoint, nonempty)
+        yield _EmptySite(mountpoint, nonempty)
     elif os.geteuid() != 0:
-        yield _Detached(mountpoint)
+        yield _DetachedSite(mountpoint)
     else:
         # No TemporaryDirectory: it would delete, through the mount, the history itself.
         directory = Path(tempfile.mkdtemp(prefix="histfs-"))
         try:
             private = directory / "mnt"
             private.mkdir()
-            yield _Moved(private, mountpoint)
+            yield _MovedSite(private, mountpoint)
         finally:
             with contextlib.suppress(OSError):
                 private.unlink() if private.is_symlink() else private.rmdir()
                 directory.rmdir()
 
 
-class _Free:
+class _EmptySite:
     """A directory on which nothing is mounted."""
 
     replaces = False
@@ -111,7 +111,7 @@ class _Free:
         pass
 
 
-class _Detached:
+class _DetachedSite:
     """A mountpoint with a dead mount, which is detached at the last moment."""
 
     replaces = True
@@ -127,7 +127,7 @@ class _Detached:
         pass
 
 
-class _Moved:
+class _MovedSite:
     """A private directory, from where the mount is moved to where a dead one is."""
 
     replaces = True

@@ -1,7 +1,7 @@
 """Open files and directories by the number that the kernel holds for them.
 
-Threads: any number at once; `Handles._lock` guards the table. `FileHandle.gave_up` is one number,
-which any thread may write.
+Threads: any number at once; `OpenHandles._lock` guards the table. `FileHandle.gave_up` is one
+number, which any thread may write.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from histfs.core.errors import DeadlineExceeded
-from histfs.core.listing import LargeListing
-from histfs.core.nodes import Attributes, Entry, OpenFile
+from histfs.core.large_listing import LargeListing
+from histfs.core.nodes import Attributes, DirEntry, OpenFile
 from histfs.core.waiting import Waiter
 
 #: Seconds within which the kernel asks for a page of what it could not read ahead.
@@ -61,10 +61,10 @@ class DirectoryHandle:
     """An open directory, and what it held when it was opened; a large one is read bit by bit."""
 
     path: str
-    listing: Sequence[Entry] | LargeListing
+    listing: Sequence[DirEntry] | LargeListing
 
 
-class Handles:
+class OpenHandles:
     """The table of what is open."""
 
     def __init__(self) -> None:

@@ -29,7 +29,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from histfs.core.recent import Recent
+from histfs.core.generational_cache import GenerationalCache
 
 #: Seconds for which the kernel may believe attributes, and what a name stands for.
 TIMEOUT = 1.0
@@ -41,7 +41,7 @@ MEMORY = 3 * TIMEOUT
 DELIVERY = 0.2
 
 
-class Turn(NamedTuple):
+class RequestStart(NamedTuple):
     """When a request began.
 
     Attributes:
@@ -66,15 +66,15 @@ class _Size:
         settled: when the first of them was told; None while there is none.
     """
 
-    turn: Turn
+    turn: RequestStart
     size: int
     at: float
-    doubt: float | None = None
+    invalidate: float | None = None
     knowing: set[int] = field(default_factory=set)
     settled: float | None = None
 
 
-class Told:
+class ReportedSizes:
     """Remembers sizes by path.
 
     Args:
@@ -89,15 +89,15 @@ class Told:
         self._clock = clock
         self._lock = threading.Lock()
         self._numbers = itertools.count()
-        self._sizes = Recent[str, _Size](MEMORY, clock)
+        self._sizes = GenerationalCache[str, _Size](MEMORY, clock)
         # By path: the size of the file that was opened last, and how many are open.
         self._open: dict[str, tuple[int, int]] = {}
 
-    def turn(self) -> Turn:
+    def turn(self) -> RequestStart:
         """Return the turn of a stat that begins now."""
-        return Turn(self._clock(), next(self._numbers))
+        return RequestStart(self._clock(), next(self._numbers))
 
-    def tell(self, path: str, size: int, turn: Turn) -> int:
+    def tell(self, path: str, size: int, turn: RequestStart) -> int:
         """Note that the kernel is told the size of a file, and return the size to tell.
 
         That of an open handle, where there is one. A stat that began before another stat, or before
@@ -114,7 +114,7 @@ class Told:
                 if path in self._open:
                     size, _ = self._open[path]
                 told = self._put(path, size, turn, told)
-            if told.doubt is not None and turn.at >= told.doubt + DELIVERY:
+            if told.invalidate is not None and turn.at >= told.invalidate + DELIVERY:
                 told.knowing.add(self._caller())
                 if told.settled is None:
                     told.settled = self._clock()
@@ -140,7 +140,7 @@ class Told:
             if others:
                 # What is told from here on is this size, not that of an earlier handle.
                 self._open[path] = size, others
-            return max(0.0, (told.doubt or 0.0) + DELIVERY - self._clock())
+            return max(0.0, (told.invalidate or 0.0) + DELIVERY - self._clock())
 
     def closed(self, path: str) -> None:
         """Note that a file that was opened is closed."""
@@ -154,7 +154,7 @@ class Told:
         told = self._sizes.get(path)
         return told if told is not None and self._clock() - told.at < MEMORY else None
 
-    def _put(self, path: str, size: int, turn: Turn, before: _Size | None) -> _Size:
+    def _put(self, path: str, size: int, turn: RequestStart, before: _Size | None) -> _Size:
         """Note a size, told now; called with `_lock` held."""
         now = self._clock()
         if before is not None and before.size == size:
@@ -167,6 +167,6 @@ class Told:
 
     def _is_sure(self, told: _Size) -> bool:
         """Say whether the kernel has the size for certain; called with `_lock` held."""
-        if told.doubt is None or self._caller() in told.knowing:
+        if told.invalidate is None or self._caller() in told.knowing:
             return True
         return told.settled is not None and self._clock() >= told.settled + DELIVERY

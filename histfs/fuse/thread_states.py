@@ -19,7 +19,7 @@ import threading
 _MOST = 1024
 
 
-class Threads:
+class ThreadStates:
     """The states that are kept."""
 
     def __init__(self) -> None:

@@ -11,26 +11,26 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfoNotFoundError, available_timezones
 
 from histfs import __version__, plugins
-from histfs.audio.disk import Disk
-from histfs.audio.schedule import Schedule
-from histfs.core.forest import Folder, Forest, Grafted
-from histfs.core.guard import left_out
+from histfs.audio.disk_cache import DiskCache
+from histfs.audio.download_scheduler import DownloadScheduler
+from histfs.core.filesystem import Filesystem, Subtree, UnionFilesystem
 from histfs.core.limiter import Limiter
+from histfs.core.plugin_isolation import disabled_plugins
 from histfs.core.times import Zone
 from histfs.core.waiting import Waiter
-from histfs.mounting.accounts import account_dir, account_path
-from histfs.mounting.collection import ROOT, Collection, Shared, open_collection
-from histfs.mounting.making import Tell
-from histfs.mounting.settling import Items, Settler
+from histfs.mounting.cache_layout import account_dir, account_path
+from histfs.mounting.mounted_source import ROOT, MountedSource, SharedResources, open_source
+from histfs.mounting.plugin_factory import Tell
+from histfs.mounting.reconciliation import DeleteReconciler, SourceItems
 from histfs.settings import OptionError, Settings
-from histfs.status import Account, Cache, Status
+from histfs.status import AccountStatus, CacheStatus, Status
 from histfs.trash import Trash
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Filesystem:
+class AccountFilesystem:
     """What a filesystem stands on: what is on this machine of an account.
 
     Attributes:
@@ -41,12 +41,12 @@ class Filesystem:
     """
 
     settings: Settings
-    collections: Sequence[Collection]
-    disk: Disk
+    collections: Sequence[MountedSource]
+    disk: DiskCache
     zone: Zone
 
     @property
-    def first(self) -> Collection:
+    def first(self) -> MountedSource:
         """The collection without which there is no point in mounting."""
         return self.collections[0]
 
@@ -55,7 +55,7 @@ class Filesystem:
         born: int,
         above: tuple[str, ...] = (),
         status: Callable[[], bytes] | None = None,
-    ) -> Folder:
+    ) -> Filesystem:
         """Return what is shown of the account.
 
         Args:
@@ -70,16 +70,16 @@ class Filesystem:
             else:
                 here = (*above, collection.name)
                 tree = collection.tree(self.settings, self.zone, born, here)
-                folders[collection.name] = Grafted(tree, collection.contact.shown)
-        return Forest(root, folders, born=born, status=status, above=above)
+                folders[collection.name] = Subtree(tree, collection.contact.shown)
+        return UnionFilesystem(root, folders, born=born, status=status, above=above)
 
-    def settler(self) -> Settler | None:
+    def reconciler(self) -> DeleteReconciler | None:
         """Return what decides about undecided copies in the trash; None where there is no trash."""
         if self.settings.trash is None:
             return None
-        items = {each.name: Items(each.source, each.catalog) for each in self.collections}
+        items = {each.name: SourceItems(each.source, each.catalog) for each in self.collections}
         account = account_path(self.settings).name
-        return Settler(Trash(self.settings.trash), account, self.settings.base_url, items)
+        return DeleteReconciler(Trash(self.settings.trash), account, self.settings.base_url, items)
 
     def meet(self, path: str, waiter: Waiter) -> None:
         """See to it that the newest items are known of the source that a path belongs to.
@@ -106,8 +106,8 @@ class Filesystem:
             pid=os.getpid(),
             mountpoint=mountpoint,
             since=since,
-            account=Account(settings.profile, settings.base_url, settings.key.origin),
-            cache=Cache(self.disk.used, settings.audio_cache_size),
+            account=AccountStatus(settings.profile, settings.base_url, settings.key.origin),
+            cache=CacheStatus(self.disk.used, settings.audio_cache_size),
             items=own.items,
             windows=own.windows,
             scan=own.scan,
@@ -124,13 +124,13 @@ class Filesystem:
         A view is made for each source, and the reason told once.
         """
         plugins_used = (plugin for each in self.collections for plugin in each.plugins)
-        return list(dict.fromkeys(left_out(plugins_used)))
+        return list(dict.fromkeys(disabled_plugins(plugins_used)))
 
 
 @contextlib.contextmanager
 def compose(
     settings: Settings, tell: Tell = log.warning, patience: float | None = None
-) -> Iterator[Filesystem]:
+) -> Iterator[AccountFilesystem]:
     """Put the parts of an account's filesystem together.
 
     Args:
@@ -149,26 +149,26 @@ def compose(
     with contextlib.ExitStack() as stack:
         home = account_dir(settings)
         limiter = Limiter(settings.connections)
-        downloads = Schedule(lambda: limiter.allowed)
+        downloads = DownloadScheduler(lambda: limiter.allowed)
         stack.callback(downloads.close)
         stack.callback(limiter.close)
-        disk = Disk(home, settings.audio_cache_size)
+        disk = DiskCache(home, settings.audio_cache_size)
         patience = settings.timeout if patience is None else patience
-        shared = Shared(home, disk, limiter, patience, downloads, zone, tell)
+        shared = SharedResources(home, disk, limiter, patience, downloads, zone, tell)
         if settings.sources is not None:
             chosen = plugins.choose(plugins.SOURCES, settings.sources)
         else:
             chosen = [plugin for plugin in plugins.installed() if plugin.kind == plugins.SOURCES]
         # What stands in the root comes first: without it there is no mount.
         chosen.sort(key=lambda plugin: plugin.name != ROOT)
-        opened = [open_collection(stack, plugin, settings, shared) for plugin in chosen]
+        opened = [open_source(stack, plugin, settings, shared) for plugin in chosen]
         collections = _apart([each for each in opened if each is not None], tell)
         if not collections:
             raise OptionError("there is no source to mount: see histfs plugins")
-        yield Filesystem(settings, collections, disk, zone)
+        yield AccountFilesystem(settings, collections, disk, zone)
 
 
-def _apart(collections: Sequence[Collection], tell: Tell) -> list[Collection]:
+def _apart(collections: Sequence[MountedSource], tell: Tell) -> list[MountedSource]:
     """Return the collections whose folder isn't called as a view that stands beside it."""
     views = {view.name for each in collections if each.in_root for view in each.views}
     for name in sorted({each.name for each in collections} & views):

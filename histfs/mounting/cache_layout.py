@@ -14,12 +14,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from histfs.audio.disk import Disk
+from histfs.audio.disk_cache import DiskCache
 from histfs.audio.shelf import split
-from histfs.catalog.store import Store
-from histfs.core.audio import Fingerprint
+from histfs.catalog.catalog_store import CatalogStore
+from histfs.core.audio_store import Fingerprint
 from histfs.core.errors import CacheFailed
-from histfs.core.trusted import distrust_directory, distrust_links
+from histfs.core.file_trust import distrust_directory, distrust_links
 from histfs.settings import Settings
 
 CATALOG = "catalog.sqlite"
@@ -110,7 +110,7 @@ def source_dir(home: Path, source: str | None) -> Path:
 @contextlib.contextmanager
 def opened_cache(
     settings: Settings,
-) -> Iterator[tuple[Disk, Callable[[str], Fingerprint | None]]]:
+) -> Iterator[tuple[DiskCache, Callable[[str], Fingerprint | None]]]:
     """Lend the cache alone, which asks no server: the clips, and what is known of each by its key.
 
     Args:
@@ -121,7 +121,7 @@ def opened_cache(
     """
     home = account_dir(settings)
     with contextlib.ExitStack() as stack:
-        stores: dict[str | None, Store] = {}
+        stores: dict[str | None, CatalogStore] = {}
 
         def known(key: str) -> Fingerprint | None:
             source, own = split(key)
@@ -129,11 +129,11 @@ def opened_cache(
                 path = catalog_path(home, source)
                 if not path.exists():
                     return None
-                stores[source] = stack.enter_context(contextlib.closing(Store(path)))
+                stores[source] = stack.enter_context(contextlib.closing(CatalogStore(path)))
             return stores[source].fingerprint(own)
 
-        stores[None] = stack.enter_context(contextlib.closing(Store(home / CATALOG)))
-        yield Disk(home, sys.maxsize), known
+        stores[None] = stack.enter_context(contextlib.closing(CatalogStore(home / CATALOG)))
+        yield DiskCache(home, sys.maxsize), known
 
 
 def catalogs_below(cache_dir: Path) -> list[tuple[Path, str | None]]:

@@ -12,53 +12,53 @@ from pathlib import Path
 
 from cachetools import TTLCache
 
-from histfs.audio.ahead import Orders, ReadAhead
-from histfs.audio.disk import Disk
-from histfs.audio.schedule import Schedule
+from histfs.audio.audio_cache import AudioCache
+from histfs.audio.disk_cache import DiskCache
+from histfs.audio.download_scheduler import DownloadScheduler
+from histfs.audio.read_ahead import Orders, ReadAhead
 from histfs.audio.shelf import Shelf
-from histfs.audio.store import CachedAudio
 from histfs.catalog.cached import CachedCatalog
 from histfs.catalog.catalog import Catalog
-from histfs.catalog.eraser import Eraser
-from histfs.catalog.fetching import Fetcher
-from histfs.catalog.health import Health
-from histfs.catalog.reading import Reader
-from histfs.catalog.refresh import Refresher
-from histfs.catalog.rereading import reread
-from histfs.catalog.scan import Scanner
-from histfs.catalog.search import WordIndex
-from histfs.catalog.searching import Searcher
-from histfs.catalog.store import Store
-from histfs.core.account import Account
+from histfs.catalog.catalog_store import CatalogStore
+from histfs.catalog.circuit_breaker import CircuitBreaker
+from histfs.catalog.details_fetcher import DetailsFetcher
+from histfs.catalog.erasure_worker import ErasureWorker
+from histfs.catalog.refresher import Refresher
+from histfs.catalog.reparse import reparse
+from histfs.catalog.scanner import Scanner
+from histfs.catalog.search_service import SearchService
+from histfs.catalog.span_reader import SpanReader
+from histfs.catalog.text_index import FullTextIndex
 from histfs.core.archive import Archive, NoArchive
-from histfs.core.audio import Order
+from histfs.core.audio_store import Order
+from histfs.core.deletion import Deletions
+from histfs.core.file_context import FileContext
 from histfs.core.files import ItemFile
-from histfs.core.flights import Flights
 from histfs.core.item import Item
-from histfs.core.library import Library
 from histfs.core.limiter import Limiter
 from histfs.core.names import item_name
-from histfs.core.removal import Removal
+from histfs.core.single_flight import SingleFlight
 from histfs.core.source import SPAN, Source
+from histfs.core.source_context import SourceContext
 from histfs.core.times import Span, Zone
 from histfs.core.tree import Listing, Tree
 from histfs.core.views import View
-from histfs.mounting.accounts import CATALOG, source_dir
-from histfs.mounting.contact import Contact
-from histfs.mounting.making import Tell, make, make_files, make_views
+from histfs.mounting.cache_layout import CATALOG, source_dir
+from histfs.mounting.plugin_factory import Tell, make, make_files, make_views
+from histfs.mounting.source_probe import SourceProbe
 from histfs.plugins import Plugin
 from histfs.settings import OptionError, Settings
-from histfs.sources.limited import Limited
-from histfs.sources.patient import Patient
-from histfs.sources.spanned import Spanned
-from histfs.sources.watched import Watched
-from histfs.status import Failure, Outage, Scan, SourceStatus, windows_of
+from histfs.sources.instrumented import InstrumentedSource
+from histfs.sources.rate_limited import RateLimitedSource
+from histfs.sources.retry_not_ready import RetryNotReady
+from histfs.sources.time_filter import TimeFilter
+from histfs.status import FailureStatus, OutageStatus, ScanStatus, SourceStatus, windows_of
 from histfs.trash import Trash, TrashArchive
 
 #: The source that stands in the root of an account; any other has a folder.
 ROOT = "history"
 #: Entries of directories that are kept rendered, at the most, some 400 bytes each. Directories with
-#: more than `histfs.core.listing.LARGE` entries are not kept.
+#: more than `histfs.core.large_listing.LARGE` entries are not kept.
 _LISTED = 50_000
 #: Spans, and single items, that are asked for at once; deletes; searches.
 _LISTS, _PROBES, _DELETES, _SEARCHES = 4, 4, 4, 2
@@ -68,7 +68,7 @@ _AHEAD, _AHEAD_SHARE = 2, 4
 
 
 @dataclass(frozen=True, slots=True)
-class Collection:
+class MountedSource:
     """One source's items on this machine.
 
     Attributes:
@@ -88,17 +88,17 @@ class Collection:
     """
 
     name: str
-    source: Watched
-    store: Store
-    reader: Reader
+    source: InstrumentedSource
+    store: CatalogStore
+    reader: SpanReader
     scanner: Scanner
-    fetcher: Fetcher | None
+    fetcher: DetailsFetcher | None
     catalog: CachedCatalog
-    audio: CachedAudio
+    audio: AudioCache
     views: Sequence[View]
     files: Sequence[ItemFile]
-    removal: Removal
-    contact: Contact
+    removal: Deletions
+    contact: SourceProbe
     plugins: Sequence[object]
 
     @property
@@ -111,17 +111,17 @@ class Collection:
         progress = self.scanner.progress()
         outage, failures = self.reader.outage, []
         if (error := self.source.last_error) is not None:
-            failures.append(Failure(int(error.at), error.message))
+            failures.append(FailureStatus(int(error.at), error.message))
         if outage is not None:
             # The source may have answered with what can't be believed.
-            failures.append(Failure(int(outage.last), outage.message))
+            failures.append(FailureStatus(int(outage.last), outage.message))
         return SourceStatus(
             items=self.store.total(),
             windows=windows_of(self.store.windows().spans()),
-            scan=Scan(progress.complete, progress.down_to, progress.state),
+            scan=ScanStatus(progress.complete, progress.down_to, progress.state),
             requests=self.source.requests,
             last_error=max(failures, key=lambda failure: failure.at, default=None),
-            outage=Outage(int(outage.since), outage.message) if outage else None,
+            outage=OutageStatus(int(outage.since), outage.message) if outage else None,
         )
 
     def tree(self, settings: Settings, zone: Zone, born: int, above: tuple[str, ...]) -> Tree:
@@ -148,7 +148,7 @@ class Collection:
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class SharedResources:
     """What the collections of one account share.
 
     Attributes:
@@ -162,17 +162,17 @@ class Shared:
     """
 
     home: Path
-    disk: Disk
+    disk: DiskCache
     limiter: Limiter
     patience: float
-    downloads: Schedule
+    downloads: DownloadScheduler
     zone: Zone
     tell: Tell
 
 
-def open_collection(
-    stack: contextlib.ExitStack, plugin: Plugin, settings: Settings, shared: Shared
-) -> Collection | None:
+def open_source(
+    stack: contextlib.ExitStack, plugin: Plugin, settings: Settings, shared: SharedResources
+) -> MountedSource | None:
     """Put the parts of a collection together.
 
     Args:
@@ -193,7 +193,7 @@ def open_collection(
     made: Source | None = make(plugin, account, settings.timeout, shared.tell)
     if made is None:
         return None
-    source = Watched(_adapted(made, settings, shared))
+    source = InstrumentedSource(_adapted(made, settings, shared))
     stack.callback(source.close)
     name, traits = plugin.name, source.traits
     try:
@@ -204,21 +204,21 @@ def open_collection(
         shared.tell(f"{plugin} is left out: {error}")
         return None
     where = source_dir(shared.home, None if name == ROOT else name)
-    store = Store(where / CATALOG)
+    store = CatalogStore(where / CATALOG)
     stack.callback(store.close)
     if traits.reading is not None:
-        reread(store, traits.reading)
+        reparse(store, traits.reading)
     # Clips, and details, are read ahead in the orders of the views.
     kinds = [view.facet for view in views if view.facet is not None and view.total]
     orders = partial(_orders, store, kinds)
 
-    def pool(kind: str, threads: int) -> Flights:
-        flights = Flights(kind, threads)
+    def pool(kind: str, threads: int) -> SingleFlight:
+        flights = SingleFlight(kind, threads)
         stack.callback(flights.close)
         return flights
 
     lists = pool("list", _LISTS)
-    reader = Reader(source, store, Health(time.monotonic), time.time, traits.page_size)
+    reader = SpanReader(source, store, CircuitBreaker(time.monotonic), time.time, traits.page_size)
     scanner = Scanner(reader, where / "scan.lock", rescan=settings.rescan)
     stack.callback(scanner.close)
     ttl = settings.listing_ttl
@@ -226,15 +226,15 @@ def open_collection(
     fetcher = None
     if traits.summaries:
         fetcher = _fetcher(source, store, pool("details", settings.connections), settings, orders)
-    words = WordIndex(store, partial(_text_of, source, store))
-    searcher = Searcher(reader, refresher, words, flights=pool("search", _SEARCHES), ttl=ttl)
+    words = FullTextIndex(store, partial(_text_of, source, store))
+    searcher = SearchService(reader, refresher, words, flights=pool("search", _SEARCHES), ttl=ttl)
     catalog = CachedCatalog(Catalog(store, refresher, source.describe, fetcher, searcher))
     clips = shared.disk if name == ROOT else Shelf(shared.disk, name)
-    eraser = Eraser(where / CATALOG, store.files, clips.drop)
+    eraser = ErasureWorker(where / CATALOG, store.files, clips.drop)
     stack.callback(eraser.close)
     eraser.start()
     store.erased = eraser.erased
-    audio = CachedAudio(
+    audio = AudioCache(
         source,
         clips,
         shared.downloads,
@@ -246,16 +246,16 @@ def open_collection(
         set_audio=catalog.set_audio,
         set_ending=catalog.set_ending,
         fingerprint=store.fingerprint,
-        doubt=catalog.doubt,
+        invalidate=catalog.invalidate,
         silent=lambda item: traits.summaries and _is_silent(catalog, item),
         exact=settings.exact_sizes,
     )
-    library = Library(traits, catalog, audio)
+    library = FileContext(traits, catalog, audio)
     files, kept = make_files(traits, settings, library, shared.tell)
     archive = _archive(settings, kept, shared, name)
-    removal = Removal(source, catalog, archive, pool("delete", _DELETES))
-    contact = Contact(reader, lists, time.monotonic)
-    return Collection(
+    removal = Deletions(source, catalog, archive, pool("delete", _DELETES))
+    contact = SourceProbe(reader, lists, time.monotonic)
+    return MountedSource(
         name,
         source,
         store,
@@ -273,16 +273,16 @@ def open_collection(
 
 
 def _fetcher(
-    source: Source, store: Store, flights: Flights, settings: Settings, orders: Orders
-) -> Fetcher:
+    source: Source, store: CatalogStore, flights: SingleFlight, settings: Settings, orders: Orders
+) -> DetailsFetcher:
     """Make what fetches details that aren't listed, those that are likely to be next ahead."""
-    fetcher = Fetcher(
+    fetcher = DetailsFetcher(
         source.get,
         source.describe,
         store,
         flights=flights,
         ttl=settings.listing_ttl,
-        doubt=lambda item: store.doubt(Span(item.date, item.date + 1)),
+        invalidate=lambda item: store.invalidate(Span(item.date, item.date + 1)),
         clock=time.time,
     )
     ahead = ReadAhead(store.following, fetcher.ahead, settings.connections, sys.maxsize, orders)
@@ -290,7 +290,7 @@ def _fetcher(
     return fetcher
 
 
-def _orders(store: Store, kinds: Sequence[str], item: Item) -> list[Order]:
+def _orders(store: CatalogStore, kinds: Sequence[str], item: Item) -> list[Order]:
     """Return the orders in which an item may be used: one for each value that views show it by."""
     facets = store.facets(item.key, item.date)
     return [(kind, has.value) for kind in kinds for has in facets.get(kind, ())]
@@ -302,7 +302,7 @@ def _is_silent(catalog: CachedCatalog, item: Item) -> bool:
     return known is not None and known.silent
 
 
-def _text_of(source: Source, store: Store, key: str, raw: bytes) -> str:
+def _text_of(source: Source, store: CatalogStore, key: str, raw: bytes) -> str:
     """Return the words by which an item is found: as it was listed, and as it was fetched."""
     fetched = store.fetched(key) if source.traits.summaries else None
     raws = [raw] if fetched is None else [raw, fetched.raw]
@@ -310,8 +310,8 @@ def _text_of(source: Source, store: Store, key: str, raw: bytes) -> str:
     return "\n".join(filter(None, (each.words or each.text for each in described)))
 
 
-def _account(plugin: Plugin, settings: Settings, shared: Shared) -> Account:
-    return Account(
+def _account(plugin: Plugin, settings: Settings, shared: SharedResources) -> SourceContext:
+    return SourceContext(
         profile=settings.profile,
         base_url=settings.base_url,
         key=settings.key,
@@ -322,14 +322,18 @@ def _account(plugin: Plugin, settings: Settings, shared: Shared) -> Account:
     )
 
 
-def _adapted(source: Source, settings: Settings, shared: Shared) -> Source:
+def _adapted(source: Source, settings: Settings, shared: SharedResources) -> Source:
     """Return a source that can do all that the catalog and the audio store ask of it."""
     # Inside: what waits until audio is ready takes no slot meanwhile.
-    patient = Patient(Limited(source, shared.limiter, shared.patience), settings.timeout)
-    return patient if SPAN in source.traits.filters else Spanned(patient)
+    patient = RetryNotReady(
+        RateLimitedSource(source, shared.limiter, shared.patience), settings.timeout
+    )
+    return patient if SPAN in source.traits.filters else TimeFilter(patient)
 
 
-def _archive(settings: Settings, files: Sequence[ItemFile], shared: Shared, source: str) -> Archive:
+def _archive(
+    settings: Settings, files: Sequence[ItemFile], shared: SharedResources, source: str
+) -> Archive:
     """Make what keeps what is deleted."""
 
     def name_of(item: Item) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 from histfs import plugins
 from histfs.core.errors import HistfsError, PluginFailed
+from histfs.core.file_context import FileContext
 from histfs.core.files import ItemFile
-from histfs.core.foreign import Calls, PluginRaised, reason, run_once
-from histfs.core.guard import guarded, lacks
-from histfs.core.library import Library
 from histfs.core.names import is_component
+from histfs.core.plugin_calls import PluginCalls, PluginRaised, reason, run_once
+from histfs.core.plugin_isolation import isolated, missing_members
 from histfs.core.source import AttachmentSource, Source, Traits
 from histfs.core.times import Zone
 from histfs.core.views import View
@@ -82,7 +82,7 @@ def make_views(name: str, traits: Traits, settings: Settings, zone: Zone, tell: 
 
 
 def make_files(
-    traits: Traits, settings: Settings, library: Library, tell: Tell
+    traits: Traits, settings: Settings, library: FileContext, tell: Tell
 ) -> tuple[list[ItemFile], list[ItemFile]]:
     """Return the files that are shown of an item, and those that a copy of it consists of.
 
@@ -130,9 +130,9 @@ def _made(plugin: Plugin, argument: object, timeout: float) -> Any:  # noqa: ANN
 
     def make_whole() -> tuple[Any, list[str]]:
         made = make(argument)
-        lacking = lacks(made, protocol)
+        lacking = missing_members(made, protocol)
         if plugin.kind == plugins.SOURCES and not lacking and made.traits.attachments:
-            lacking = lacks(made, AttachmentSource)
+            lacking = missing_members(made, AttachmentSource)
         return made, lacking
 
     try:
@@ -150,8 +150,8 @@ def _made(plugin: Plugin, argument: object, timeout: float) -> Any:  # noqa: ANN
         raise PluginFailed(f"{type(made).__name__} is no {plugin.kind}: it has no {lacking[0]}")
     if not plugin.own:
         # A source may hang because the network does; a view or a file hangs by its own fault.
-        calls = Calls(str(plugin), timeout, recovers=plugin.kind == plugins.SOURCES)
-        made = guarded(made, protocol, calls)
+        calls = PluginCalls(str(plugin), timeout, recovers=plugin.kind == plugins.SOURCES)
+        made = isolated(made, protocol, calls)
     if plugin.kind == plugins.VIEWS and not (is_component(made.name) and made.name[0] != "."):
         raise PluginFailed(f"no folder can be called {made.name!r}")
     if plugin.kind == plugins.SOURCES:

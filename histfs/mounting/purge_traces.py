@@ -3,7 +3,7 @@
 What is here may be in several catalogs below the cache directory: another key, or another base URL,
 has a catalog of its own.
 
-Threads: none of its own but those of `Eraser`.
+Threads: none of its own but those of `ErasureWorker`.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from histfs.audio.disk import Disk
+from histfs.audio.disk_cache import DiskCache
 from histfs.audio.shelf import Clips, Shelf
-from histfs.catalog.eraser import Eraser
-from histfs.catalog.store import Store
-from histfs.core.callers import same_caller
+from histfs.catalog.catalog_store import CatalogStore
+from histfs.catalog.erasure_worker import ErasureWorker
+from histfs.core.caller_id import same_caller
 from histfs.core.errors import BadAnswer, DeleteUnconfirmed, Missing, SourceError
 from histfs.core.item import Details
 from histfs.core.names import key_of
 from histfs.core.presence import Verdict, gather
 from histfs.core.source import Query
 from histfs.core.times import Span
-from histfs.mounting.accounts import catalog_path, catalogs_below
-from histfs.mounting.collection import ROOT, Collection
+from histfs.mounting.cache_layout import catalog_path, catalogs_below
+from histfs.mounting.mounted_source import ROOT, MountedSource
 from histfs.trash import Stored, Trash
 
 #: The file of an item in the trash that its source can read.
@@ -67,7 +67,7 @@ class Trace(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CatalogLocation:
     """One source's catalog below the cache directory, and its clips.
 
     Attributes:
@@ -80,9 +80,9 @@ class Place:
 
     source: str
     path: Path
-    store: Store
+    store: CatalogStore
     clips: Clips
-    eraser: Eraser
+    eraser: ErasureWorker
 
     def traces(self, key: str, *, deleted: bool) -> Iterator[Trace]:
         """Yield what is kept of an item here.
@@ -145,7 +145,7 @@ class Place:
 
 
 @contextlib.contextmanager
-def places_below(cache_dir: Path) -> Iterator[list[Place]]:
+def catalog_locations(cache_dir: Path) -> Iterator[list[CatalogLocation]]:
     """Lend all catalogs below a cache directory.
 
     Raises:
@@ -153,17 +153,17 @@ def places_below(cache_dir: Path) -> Iterator[list[Place]]:
     """
     with contextlib.ExitStack() as stack:
         places = []
-        disks: dict[Path, Disk] = {}
+        disks: dict[Path, DiskCache] = {}
         for home, source in catalogs_below(cache_dir):
             if home not in disks:
-                disks[home] = Disk(home, sys.maxsize)
+                disks[home] = DiskCache(home, sys.maxsize)
             clips = disks[home] if source is None else Shelf(disks[home], source)
             path = catalog_path(home, source)
-            store = stack.enter_context(contextlib.closing(Store(path)))
-            eraser = Eraser(path, store.files, clips.drop)
+            store = stack.enter_context(contextlib.closing(CatalogStore(path)))
+            eraser = ErasureWorker(path, store.files, clips.drop)
             store.erased = eraser.erased
             stack.callback(eraser.close)
-            places.append(Place(source or ROOT, path, store, clips, eraser))
+            places.append(CatalogLocation(source or ROOT, path, store, clips, eraser))
         yield places
 
 
@@ -205,7 +205,7 @@ def calls_in_trash(
     return found, unread
 
 
-def at_server(collection: Collection, target: Target, dates: Sequence[int]) -> Iterator[Trace]:
+def at_server(collection: MountedSource, target: Target, dates: Sequence[int]) -> Iterator[Trace]:
     """Yield what the server has of an item.
 
     Args:
@@ -224,7 +224,7 @@ def at_server(collection: Collection, target: Target, dates: Sequence[int]) -> I
     yield Trace("server", None, functools.partial(_delete, collection, target, dates))
 
 
-def _delete(collection: Collection, target: Target, dates: Sequence[int]) -> None:
+def _delete(collection: MountedSource, target: Target, dates: Sequence[int]) -> None:
     """Delete an item at the server, with one request.
 
     Raises:
@@ -248,7 +248,7 @@ def _delete(collection: Collection, target: Target, dates: Sequence[int]) -> Non
             raise
 
 
-def _is_listed(collection: Collection, target: Target, date: int) -> bool:
+def _is_listed(collection: MountedSource, target: Target, date: int) -> bool:
     cursor: str | None = None
     while True:
         page = collection.source.list(Query(Span(date, date + 1), after=cursor))

@@ -19,7 +19,7 @@ from histfs.core.errors import OF_ALL, HistfsError, SourceError
 from histfs.core.index import Index
 from histfs.core.presence import Verdict, gather, is_listed
 from histfs.core.source import Source
-from histfs.trash import Entry, Stored, Trash
+from histfs.trash import Stored, Trash, TrashEntry
 
 #: Seconds for which a copy is left alone after it was made: a server may still be working on a
 #: DELETE that it gave no answer to.
@@ -30,11 +30,11 @@ _AGAIN = 300.0
 log = logging.getLogger(__name__)
 
 
-class Unanswered(SourceError):
+class ServerUnavailable(SourceError):
     """The server can't be asked about any item for the moment."""
 
 
-class Items(NamedTuple):
+class SourceItems(NamedTuple):
     """The items of one source.
 
     Attributes:
@@ -46,7 +46,7 @@ class Items(NamedTuple):
     catalog: Index
 
 
-class Settled(NamedTuple):
+class Reconciled(NamedTuple):
     """What became of the undecided copies.
 
     Attributes:
@@ -60,12 +60,12 @@ class Settled(NamedTuple):
     undecided: int
 
 
-class Settler:
+class DeleteReconciler:
     """Decides about the undecided copies of one account.
 
     Args:
         trash: holds them.
-        account: what `Entry.account` is of its items.
+        account: what `TrashEntry.account` is of its items.
         base_url: the server, for entries that don't tell the account.
         items: the account's items by the name of their source.
         clock: seconds since the epoch.
@@ -76,7 +76,7 @@ class Settler:
         trash: Trash,
         account: str,
         base_url: str,
-        items: Mapping[str, Items],
+        items: Mapping[str, SourceItems],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._trash = trash
@@ -90,13 +90,13 @@ class Settler:
 
     def start(self) -> None:
         """Decide from time to time, in a thread of its own, until `close`."""
-        threading.Thread(target=self._run, name="settle", daemon=True).start()
+        threading.Thread(target=self._run, name="reconcile", daemon=True).start()
 
     def close(self) -> None:
         """Let the thread end."""
         self._ended.set()
 
-    def settle(self) -> Settled:
+    def reconcile(self) -> Reconciled:
         """Decide about each copy that is old enough, as far as the server's answers tell.
 
         It stops asking when the server can't be reached, or refuses the key or any more requests.
@@ -115,17 +115,17 @@ class Settler:
             if asking and not self._ended.is_set():
                 try:
                     verdict = self._decide(stored, entry)
-                except Unanswered:
+                except ServerUnavailable:
                     asking = False
             removed += verdict is Verdict.THERE
             deleted += verdict is Verdict.GONE
             undecided += verdict is Verdict.UNKNOWN
-        return Settled(removed, deleted, undecided)
+        return Reconciled(removed, deleted, undecided)
 
     def _run(self) -> None:
         while True:
             try:
-                self.settle()
+                self.reconcile()
             except HistfsError as error:
                 log.warning("the undecided copies in the trash can't be looked at: %s", error)
             except Exception:
@@ -133,12 +133,12 @@ class Settler:
             if self._ended.wait(_AGAIN):
                 return
 
-    def _is_ours(self, entry: Entry) -> bool:
+    def _is_ours(self, entry: TrashEntry) -> bool:
         if not entry.account:
             return entry.base_url == self._base_url
         return entry.account == self._account and entry.source in self._items
 
-    def _decide(self, stored: Stored, entry: Entry) -> Verdict:
+    def _decide(self, stored: Stored, entry: TrashEntry) -> Verdict:
         """Decide about one copy, and do with it what follows.
 
         Raises:
@@ -159,18 +159,18 @@ class Settler:
                 self._trash.mark_deleted(stored, int(self._clock()))
         return verdict
 
-    def _verdict(self, entry: Entry) -> Verdict:
+    def _verdict(self, entry: TrashEntry) -> Verdict:
         if entry.source:
             return self._ask(self._items[entry.source], entry)
         # An old entry tells neither the source nor the key: that its item isn't here says nothing.
         found = [self._ask(items, entry) for items in self._items.values()]
         return Verdict.THERE if Verdict.THERE in found else Verdict.UNKNOWN
 
-    def _ask(self, items: Items, entry: Entry) -> Verdict:
+    def _ask(self, items: SourceItems, entry: TrashEntry) -> Verdict:
         def listed() -> bool:
             return is_listed(items.catalog, entry.key, entry.date, after=entry.archived + GRACE)
 
         evidence = gather(items.source, entry.id, listed)
         if isinstance(evidence.error, OF_ALL):
-            raise Unanswered(str(evidence.error)) from evidence.error
+            raise ServerUnavailable(str(evidence.error)) from evidence.error
         return evidence.verdict

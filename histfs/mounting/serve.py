@@ -10,21 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from histfs.core.errors import HistfsError
-from histfs.core.forest import Folder, Forest, Grafted
+from histfs.core.filesystem import Filesystem, Subtree, UnionFilesystem
 from histfs.core.secret import Secret
 from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter, WaitLimit
 from histfs.fuse import binding as fuse
-from histfs.fuse.callers import Crawlers
+from histfs.fuse.crawlers import Crawlers
+from histfs.fuse.mount_replacement import mount_site
 from histfs.fuse.mountpoint import MountpointError, check_device, detach, holds_dead
 from histfs.fuse.operations import Operations
-from histfs.fuse.replacing import place_for
-from histfs.mounting.contact import CONFIRM, PATIENCE
-from histfs.mounting.filesystem import Filesystem, compose
-from histfs.mounting.making import Tell
+from histfs.mounting.account_filesystem import AccountFilesystem, compose
+from histfs.mounting.plugin_factory import Tell
+from histfs.mounting.source_probe import CONFIRM, PATIENCE
 from histfs.settings import Settings, default_trash
-from histfs.simulator import Settings as SimulatorSettings
-from histfs.simulator import Simulator
+from histfs.simulator import Simulator, SimulatorSettings
 from histfs.trash import Trash
 
 #: Conversations of the sample history.
@@ -55,7 +54,7 @@ def serve(
     options = settings.options
     check_device()
     with contextlib.ExitStack() as stack:
-        place = stack.enter_context(place_for(mountpoint, options.nonempty))
+        place = stack.enter_context(mount_site(mountpoint, options.nonempty))
         binding = fuse.load()
         crawlers = Crawlers(settings.crawlers)
         for account in accounts:
@@ -64,7 +63,7 @@ def serve(
         filesystems = [stack.enter_context(compose(account, tell)) for account in accounts]
         _contact(filesystems, tell)
         tree = _tree(filesystems, mountpoint)
-        settlers = [] if options.read_only else [each.settler() for each in filesystems]
+        reconcilers = [] if options.read_only else [each.reconciler() for each in filesystems]
         failed: list[MountpointError] = []
 
         def started() -> None:
@@ -77,9 +76,9 @@ def serve(
             for filesystem in filesystems:
                 for collection in filesystem.collections:
                     collection.scanner.start()
-            for settler in filter(None, settlers):
-                settler.start()
-                stack.callback(settler.close)
+            for reconciler in filter(None, reconcilers):
+                reconciler.start()
+                stack.callback(reconciler.close)
             log.info("mounted on %s with %s", mountpoint, binding)
             if place.replaces:
                 tell(f"a histfs whose process had died was detached from {mountpoint}")
@@ -139,7 +138,7 @@ def demo(settings: Settings, cache_dir: Path) -> Iterator[Settings]:
         )
 
 
-def _contact(filesystems: Sequence[Filesystem], tell: Tell) -> None:
+def _contact(filesystems: Sequence[AccountFilesystem], tell: Tell) -> None:
     """See whether the servers and the keys are good.
 
     Where all is known already the first listing will do: a mount at boot needn't wait for the
@@ -160,7 +159,7 @@ def _contact(filesystems: Sequence[Filesystem], tell: Tell) -> None:
             collection.contact.meet(Waiter(PATIENCE + CONFIRM))
 
 
-def _tree(filesystems: Sequence[Filesystem], mountpoint: Path) -> Folder:
+def _tree(filesystems: Sequence[AccountFilesystem], mountpoint: Path) -> Filesystem:
     """Make what a mount shows."""
     born = int(time.time())
 
@@ -172,7 +171,7 @@ def _tree(filesystems: Sequence[Filesystem], mountpoint: Path) -> Folder:
     if not alone.settings.folder:
         return alone.tree(born, status=status)
     folders = {
-        each.settings.folder: Grafted(each.tree(born, (each.settings.folder,)))
+        each.settings.folder: Subtree(each.tree(born, (each.settings.folder,)))
         for each in filesystems
     }
-    return Forest(None, folders, born=born, status=status)
+    return UnionFilesystem(None, folders, born=born, status=status)

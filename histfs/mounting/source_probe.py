@@ -17,7 +17,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from histfs.catalog.reading import Reader
+from histfs.catalog.span_reader import SpanReader
 from histfs.core.errors import (
     BadAnswer,
     CacheFailed,
@@ -28,7 +28,7 @@ from histfs.core.errors import (
     NotOffered,
     again,
 )
-from histfs.core.flights import Flights
+from histfs.core.single_flight import SingleFlight
 from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter
 
@@ -43,7 +43,7 @@ CONFIRM = 2.0
 log = logging.getLogger(__name__)
 
 
-class Contact:
+class SourceProbe:
     """Asks a source of which nothing is known yet for its newest items.
 
     Args:
@@ -55,8 +55,8 @@ class Contact:
 
     def __init__(
         self,
-        reader: Reader,
-        flights: Flights,
+        reader: SpanReader,
+        flights: SingleFlight,
         clock: Callable[[], float],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:

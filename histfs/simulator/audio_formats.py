@@ -12,8 +12,8 @@ import math
 import struct
 from collections.abc import Callable, Iterator
 
-from histfs.simulator.clips import MP3, WAV_RATE, Clip, tone
-from histfs.simulator.kinds import Kind
+from histfs.simulator.clip_bytes import MP3, WAV_RATE, ClipBytes, tone
+from histfs.simulator.item_templates import ItemTemplate
 
 _WAV = f"wav_{WAV_RATE}"
 #: The formats that items have in turn.
@@ -34,13 +34,13 @@ _SILENT_BYTES = 400
 _LOUDEST = 32_635
 
 
-def format_of(number: int, kind: Kind) -> str:
+def format_of(number: int, kind: ItemTemplate) -> str:
     """Tells the format of an item by its number; a kind without speech has no MP3."""
     chosen = FORMATS[number % len(FORMATS)]
     return chosen if kind.frames or not chosen.startswith("mp3") else _WAV
 
 
-def make_clip(output_format: str, kind: Kind, item_id: str, about: int | None) -> Clip:
+def make_clip(output_format: str, kind: ItemTemplate, item_id: str, about: int | None) -> ClipBytes:
     """Makes the audio of one item in a format.
 
     Args:
@@ -63,16 +63,16 @@ def make_clip(output_format: str, kind: Kind, item_id: str, about: int | None) -
     head = silence + hashlib.blake2b(item_id.encode(), digest_size=16).digest()
     length = round(kind.duration * rate) if about is None else max(about - len(head), 0)
     # Whole samples of 16 bits in PCM.
-    return Clip(head, unit, length & ~1, MP3)
+    return ClipBytes(head, unit, length & ~1, MP3)
 
 
-def _opus(item_id: str, duration: float, about: int | None) -> Clip:
+def _opus(item_id: str, duration: float, about: int | None) -> ClipBytes:
     """Makes an Ogg Opus file (RFC 7845) of silence, of one page of sound or more."""
     page_seconds = _OPUS_PACKETS * _OPUS_SAMPLES / 48_000
     page_bytes = 27 + _OPUS_PACKETS * (1 + len(_OPUS_SILENCE))
     wanted = duration / page_seconds if about is None else (about - _OPUS_OVERHEAD) / page_bytes
     *pages, last = _opus_pages(item_id, max(1, round(wanted)))
-    return Clip(b"".join(pages), last, len(last), MP3)
+    return ClipBytes(b"".join(pages), last, len(last), MP3)
 
 
 def _opus_pages(item_id: str, count: int) -> Iterator[bytes]:

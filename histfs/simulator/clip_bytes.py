@@ -17,7 +17,7 @@ _BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
-class Clip:
+class ClipBytes:
     """One audio file: a head of its own, then a body that repeats a shared unit.
 
     Attributes:
@@ -67,7 +67,7 @@ def mp3_clip(
     *,
     about: int | None = None,
     key: str = "history_item_id",
-) -> Clip:
+) -> ClipBytes:
     """Makes an MP3 file: an ID3v2.4 tag and a sample's frames.
 
     Args:
@@ -87,10 +87,10 @@ def mp3_clip(
     content = b"".join(fields)
     head = b"ID3\x04\x00\x00" + _synchsafe(len(content)) + content
     repeats = 1 if about is None else max(1, math.ceil((about - len(head)) / len(frames)))
-    return Clip(head, frames, repeats * len(frames), MP3)
+    return ClipBytes(head, frames, repeats * len(frames), MP3)
 
 
-def wav_clip(item_id: str, title: str, duration: float, *, about: int | None = None) -> Clip:
+def wav_clip(item_id: str, title: str, duration: float, *, about: int | None = None) -> ClipBytes:
     """Makes a WAV file (16-bit mono PCM) with a tone in it.
 
     Args:
@@ -110,10 +110,10 @@ def wav_clip(item_id: str, title: str, duration: float, *, about: int | None = N
     samples = round(duration * WAV_RATE) if about is None else max(1, (about - overhead) // 2)
     length = samples * 2
     riff = b"RIFF" + struct.pack("<I", overhead - 8 + length) + b"WAVE"
-    return Clip(riff + chunks + b"data" + struct.pack("<I", length), tone(), length, WAV)
+    return ClipBytes(riff + chunks + b"data" + struct.pack("<I", length), tone(), length, WAV)
 
 
-def sent_file(owner_id: str, file_id: str, mime_type: str, size: int) -> Clip:
+def sent_file(owner_id: str, file_id: str, mime_type: str, size: int) -> ClipBytes:
     """Makes a file that was sent in a conversation: it begins as files of its type do.
 
     Args:
@@ -134,7 +134,7 @@ def sent_file(owner_id: str, file_id: str, mime_type: str, size: int) -> Clip:
     }
     beginning = beginnings.get(mime_type.partition(";")[0], b"")
     head = beginning + f"{owner_id} {file_id}\n".encode()
-    return Clip(head, b"0123456789abcde\n", max(0, size - len(head)), mime_type)
+    return ClipBytes(head, b"0123456789abcde\n", max(0, size - len(head)), mime_type)
 
 
 @functools.cache

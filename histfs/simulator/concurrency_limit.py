@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator, Mapping
 
-from histfs.simulator.errors import ApiError, detail_body
+from histfs.simulator.api_errors import ApiError, detail_body
 
 
 class Concurrency:

@@ -22,17 +22,17 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 
-from histfs.simulator.access import Access
-from histfs.simulator.calls import STATUSES, Status
-from histfs.simulator.concurrency import Concurrency
-from histfs.simulator.conversations import Conversations
-from histfs.simulator.counts import Counts
-from histfs.simulator.errors import ApiError, known_conversation, known_item
-from histfs.simulator.faults import Fault, Faults
-from histfs.simulator.library import Library
-from histfs.simulator.messages import Request, Response
+from histfs.simulator.api_errors import ApiError, known_conversation, known_item
+from histfs.simulator.concurrency_limit import Concurrency
+from histfs.simulator.conversation import STATUSES, Status
+from histfs.simulator.conversation_store import ConversationStore
+from histfs.simulator.fault_injection import Fault, Faults
+from histfs.simulator.history_store import HistoryStore
+from histfs.simulator.http_messages import ApiRequest, ApiResponse
+from histfs.simulator.key_access import Access
+from histfs.simulator.request_counts import RequestCounts
 from histfs.simulator.routing import Endpoint, Route
-from histfs.simulator.settings import Pace
+from histfs.simulator.simulator_settings import Pace
 
 PREFIX = "/_simulator/"
 
@@ -42,11 +42,11 @@ class ControlApi:
 
     def __init__(
         self,
-        library: Library,
-        conversations: Conversations,
+        library: HistoryStore,
+        conversations: ConversationStore,
         *,
         access: Access,
-        counts: Counts,
+        counts: RequestCounts,
         concurrency: Concurrency,
         faults: Faults,
         pace: Pace,
@@ -79,8 +79,8 @@ class ControlApi:
         ]
         return [Route(method, PREFIX + path, _guard(endpoint)) for method, path, endpoint in table]
 
-    def _get_counts(self, request: Request) -> Response:
-        return Response.of_json(
+    def _get_counts(self, request: ApiRequest) -> ApiResponse:
+        return ApiResponse.of_json(
             {
                 "counts": self._counts.per_endpoint(),
                 "total": self._counts.total,
@@ -90,51 +90,51 @@ class ControlApi:
             }
         )
 
-    def _reset_counts(self, request: Request) -> Response:
+    def _reset_counts(self, request: ApiRequest) -> ApiResponse:
         self._counts.reset()
-        return Response.of_json({"status": "ok"})
+        return ApiResponse.of_json({"status": "ok"})
 
-    def _add_faults(self, request: Request) -> Response:
+    def _add_faults(self, request: ApiRequest) -> ApiResponse:
         self._faults.add(Fault.from_json(request.json_object()))
-        return Response.of_json({"status": "ok"})
+        return ApiResponse.of_json({"status": "ok"})
 
-    def _clear_faults(self, request: Request) -> Response:
+    def _clear_faults(self, request: ApiRequest) -> ApiResponse:
         self._faults.clear()
-        return Response.of_json({"status": "ok"})
+        return ApiResponse.of_json({"status": "ok"})
 
-    def _add_items(self, request: Request) -> Response:
+    def _add_items(self, request: ApiRequest) -> ApiResponse:
         count, time, fields = _additions(request.json_object())
         ids = self._library.add(count, time=time, fields=fields)
-        return Response.of_json({"history_item_ids": ids})
+        return ApiResponse.of_json({"history_item_ids": ids})
 
-    def _remove_item(self, request: Request) -> Response:
+    def _remove_item(self, request: ApiRequest) -> ApiResponse:
         item_id = request.path_values["id"]
         with known_item(item_id):
             self._library.remove(item_id)
-        return Response.of_json({"status": "ok"})
+        return ApiResponse.of_json({"status": "ok"})
 
-    def _add_conversations(self, request: Request) -> Response:
+    def _add_conversations(self, request: ApiRequest) -> ApiResponse:
         wanted = request.json_object()
         count, time, fields = _additions(wanted)
         status = None if wanted.get("status") is None else _status(wanted)
         ids = self._conversations.add(count, time=time, status=status, fields=fields)
-        return Response.of_json({"conversation_ids": ids})
+        return ApiResponse.of_json({"conversation_ids": ids})
 
-    def _change_conversation(self, request: Request) -> Response:
+    def _change_conversation(self, request: ApiRequest) -> ApiResponse:
         conversation_id, status = request.path_values["id"], _status(request.json_object())
         with known_conversation(conversation_id):
             self._conversations.set_status(conversation_id, status)
-        return Response.of_json({"status": "ok"})
+        return ApiResponse.of_json({"status": "ok"})
 
-    def _remove_conversation(self, request: Request) -> Response:
+    def _remove_conversation(self, request: ApiRequest) -> ApiResponse:
         conversation_id = request.path_values["id"]
         with known_conversation(conversation_id):
             self._conversations.remove(conversation_id)
-        return Response.of_json({"status": "ok"})
+        return ApiResponse.of_json({"status": "ok"})
 
-    def _get_settings(self, request: Request) -> Response:
+    def _get_settings(self, request: ApiRequest) -> ApiResponse:
         pace, permissions = self._pace, self._access.permissions
-        return Response.of_json(
+        return ApiResponse.of_json(
             {
                 "latency": pace.latency,
                 "bandwidth": pace.bandwidth,
@@ -144,7 +144,7 @@ class ControlApi:
             }
         )
 
-    def _change_settings(self, request: Request) -> Response:
+    def _change_settings(self, request: ApiRequest) -> ApiResponse:
         for name, value in request.json_object().items():
             if name == "latency" and isinstance(value, int | float):
                 self._pace.latency = value
@@ -181,7 +181,7 @@ def _status(wanted: dict[str, object]) -> Status:
 def _guard(endpoint: Endpoint) -> Endpoint:
     """Lets only this machine in, and turns a bad value into an answer."""
 
-    def guarded(request: Request) -> Response:
+    def guarded(request: ApiRequest) -> ApiResponse:
         if not ipaddress.ip_address(request.client).is_loopback:
             raise ApiError(403, {"detail": "Only for this machine"})
         try:

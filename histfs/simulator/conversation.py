@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from histfs.simulator import scenes
-from histfs.simulator.clips import Clip, mp3_clip, sent_file
+from histfs.simulator import conversation_scripts
+from histfs.simulator.clip_bytes import ClipBytes, mp3_clip, sent_file
+from histfs.simulator.conversation_scripts import ConversationScript, ScriptedTurn, SentFile
 from histfs.simulator.ids import Ids
-from histfs.simulator.samples import load_samples
-from histfs.simulator.scenes import Scene, SentFile, Turn
+from histfs.simulator.sample_clips import load_samples
 
 Status = Literal["initiated", "in-progress", "processing", "done", "failed"]
 Outcome = Literal["success", "failure", "unknown"]
@@ -43,7 +43,7 @@ class Shape:
         modern: Whether it has the fields that came late.
     """
 
-    scene: Scene
+    scene: ConversationScript
     agent: int
     outcome: Outcome = "success"
     phone: Literal["twilio", "sip_trunking", "exotel"] | None = None
@@ -58,7 +58,7 @@ class Shape:
     @property
     def text_only(self) -> bool:
         """Whether it was held in writing."""
-        return self.scene is scenes.CHAT
+        return self.scene is conversation_scripts.CHAT
 
     @functools.cached_property
     def starts(self) -> list[float]:
@@ -76,25 +76,33 @@ class Shape:
 
 # The first dozen is what `--demo` shows, so it has one of everything that a person should see.
 SHAPES = (
-    Shape(scenes.ORDER, 0, phone="twilio", user_id="customer 4711"),
-    Shape(scenes.WEATHER, 3),
-    Shape(scenes.TRANSFER_FAILED, 1, "failure", phone="sip_trunking"),
-    Shape(scenes.NASTY, 4, "unknown"),
-    Shape(scenes.NOTHING, 0, "failure", phone="twilio", outbound=True, failed=True, recorded=False),
-    Shape(scenes.CHAT, 2, recorded=False, user_id="writer/1"),
-    Shape(scenes.TRAIN, 5, phone="twilio", rating=5),
-    Shape(scenes.MEETING, 3, "unknown", modern=False),
-    Shape(scenes.CLAIM, 6, "failure", rating=1),
-    Shape(scenes.ORDER, 1, forgotten="audio"),
-    Shape(scenes.SILENT, 2, "unknown", phone="sip_trunking", outbound=True),
-    Shape(scenes.LONG, 7),
-    Shape(scenes.ORDER, 2, phone="exotel"),
-    Shape(scenes.TRAIN, 1, "failure", forgotten="transcript"),
-    Shape(scenes.MEETING, 0, phone="twilio", outbound=True),
-    Shape(scenes.NOTHING, 5, "unknown", recorded=False),
-    Shape(scenes.WEATHER, 0, modern=False),
-    Shape(scenes.ODD_FILES, 3),
-    Shape(scenes.CLAIM, 0, recorded=False, modern=False),
+    Shape(conversation_scripts.ORDER, 0, phone="twilio", user_id="customer 4711"),
+    Shape(conversation_scripts.WEATHER, 3),
+    Shape(conversation_scripts.TRANSFER_FAILED, 1, "failure", phone="sip_trunking"),
+    Shape(conversation_scripts.NASTY, 4, "unknown"),
+    Shape(
+        conversation_scripts.NOTHING,
+        0,
+        "failure",
+        phone="twilio",
+        outbound=True,
+        failed=True,
+        recorded=False,
+    ),
+    Shape(conversation_scripts.CHAT, 2, recorded=False, user_id="writer/1"),
+    Shape(conversation_scripts.TRAIN, 5, phone="twilio", rating=5),
+    Shape(conversation_scripts.MEETING, 3, "unknown", modern=False),
+    Shape(conversation_scripts.CLAIM, 6, "failure", rating=1),
+    Shape(conversation_scripts.ORDER, 1, forgotten="audio"),
+    Shape(conversation_scripts.SILENT, 2, "unknown", phone="sip_trunking", outbound=True),
+    Shape(conversation_scripts.LONG, 7),
+    Shape(conversation_scripts.ORDER, 2, phone="exotel"),
+    Shape(conversation_scripts.TRAIN, 1, "failure", forgotten="transcript"),
+    Shape(conversation_scripts.MEETING, 0, phone="twilio", outbound=True),
+    Shape(conversation_scripts.NOTHING, 5, "unknown", recorded=False),
+    Shape(conversation_scripts.WEATHER, 0, modern=False),
+    Shape(conversation_scripts.ODD_FILES, 3),
+    Shape(conversation_scripts.CLAIM, 0, recorded=False, modern=False),
 )
 
 _AGENT_IDS = Ids("agent")
@@ -106,7 +114,7 @@ def agent_id(number: int) -> str:
 
 
 @dataclass(frozen=True)
-class Call:
+class SimulatedConversation:
     """One conversation.
 
     Attributes:
@@ -134,7 +142,7 @@ class Call:
         return self.status == "done" and self.shape.recorded and self.shape.forgotten != "audio"
 
     @property
-    def turns(self) -> tuple[Turn, ...]:
+    def turns(self) -> tuple[ScriptedTurn, ...]:
         """What has been said so far: of a conversation that goes on, the first half."""
         turns = self.shape.scene.turns
         if self.status == "initiated" or self.shape.forgotten == "transcript":
@@ -182,7 +190,7 @@ class Call:
             "agent_id": agent_id(shape.agent),
             "branch_id": None,
             "version_id": None,
-            "agent_name": scenes.AGENT_NAMES[shape.agent],
+            "agent_name": conversation_scripts.AGENT_NAMES[shape.agent],
             "conversation_id": self.id,
             "start_time_unix_secs": self.time,
             "call_duration_secs": self.duration,
@@ -209,7 +217,7 @@ class Call:
         agent = agent_id(shape.agent)
         detail: dict[str, object] = {
             "agent_id": agent,
-            "agent_name": scenes.AGENT_NAMES[shape.agent],
+            "agent_name": conversation_scripts.AGENT_NAMES[shape.agent],
             "status": self.status,
             "user_id": shape.user_id,
             "branch_id": None,
@@ -250,14 +258,14 @@ class Call:
         messages = (turn.get("message") for turn in told if isinstance(turn, dict))
         return [message for message in messages if isinstance(message, str) and message]
 
-    def clip(self, about: int | None) -> Clip | None:
+    def clip(self, about: int | None) -> ClipBytes | None:
         """Makes the recording, of about so many bytes when they are given; None without one."""
         if not self.has_audio:
             return None
         title = self.shape.scene.title or "Untitled"
         return mp3_clip(self.id, title, self.shape.frames, about=about, key="conversation_id")
 
-    def file(self, file_id: str) -> Clip | None:
+    def file(self, file_id: str) -> ClipBytes | None:
         """Makes a file that was sent; None when the transcript has none with this id."""
         turns = self.detail()["transcript"]
         for turn in turns if isinstance(turns, list) else []:
@@ -278,7 +286,7 @@ class Call:
         digest = hashlib.sha256(f"{self.id} {place} {number}".encode()).hexdigest()
         return f"file_{digest[:20]}"
 
-    def _files(self, place: int, turn: Turn) -> list[dict[str, object]]:
+    def _files(self, place: int, turn: ScriptedTurn) -> list[dict[str, object]]:
         files: list[dict[str, object]] = []
         for number, file in enumerate(turn.files):
             file_id = self._file_id(place, number)
@@ -373,7 +381,7 @@ class Call:
             "call_summary_title": self.shape.scene.title,
         }
 
-    def _turn(self, place: int, turn: Turn) -> dict[str, object]:
+    def _turn(self, place: int, turn: ScriptedTurn) -> dict[str, object]:
         by_agent = turn.role == "agent"
         files = self._files(place, turn)
         # The field that held one file came before the one that holds several.

@@ -24,7 +24,7 @@ class SentFile:
 
 
 @dataclass(frozen=True)
-class Turn:
+class ScriptedTurn:
     """One turn of a conversation.
 
     Attributes:
@@ -47,7 +47,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Scene:
+class ConversationScript:
     """What is said in a conversation.
 
     Attributes:
@@ -60,7 +60,7 @@ class Scene:
     title: str | None
     summary: str
     language: str | None
-    turns: tuple[Turn, ...]
+    turns: tuple[ScriptedTurn, ...]
 
     @property
     def tools(self) -> list[str]:
@@ -81,12 +81,12 @@ AGENT_NAMES: tuple[str | None, ...] = (
 )
 
 
-def _agent(text: str, sound: int) -> Turn:
-    return Turn("agent", text, sound)
+def _agent(text: str, sound: int) -> ScriptedTurn:
+    return ScriptedTurn("agent", text, sound)
 
 
-def _user(text: str, sound: int) -> Turn:
-    return Turn("user", text, sound)
+def _user(text: str, sound: int) -> ScriptedTurn:
+    return ScriptedTurn("user", text, sound)
 
 
 _HOLD = _agent(
@@ -94,20 +94,20 @@ _HOLD = _agent(
     9,
 )
 
-ORDER = Scene(
+ORDER = ConversationScript(
     "Where is my order?",
     "The caller asked for an order. It leaves today; the caller was content.",
     "en",
     (
         _HOLD,
         _user("Hello? It's about order 4711/2: where is it?", 1),
-        Turn("agent", None, tool="lookup_order"),
-        Turn("agent", None, returned="lookup_order"),
+        ScriptedTurn("agent", None, tool="lookup_order"),
+        ScriptedTurn("agent", None, returned="lookup_order"),
         _agent("I found it. It leaves our house today.", 0),
         _user("Great, thank you.", 10),
     ),
 )
-WEATHER = Scene(
+WEATHER = ConversationScript(
     "Tomorrow's weather",
     "The user asked for the weather of tomorrow and got it.",
     "en",
@@ -119,7 +119,7 @@ WEATHER = Scene(
         ),
     ),
 )
-TRAIN = Scene(
+TRAIN = ConversationScript(
     "Gleiswechsel in Köln",
     "Der Anrufer fragte nach seinem Zug.",
     "de",
@@ -128,31 +128,33 @@ TRAIN = Scene(
         _user("Danke schön, und tschüß!", 10),
     ),
 )
-MEETING = Scene(
+MEETING = ConversationScript(
     "Réunion à 9 h 00",
     "L'utilisateur voulait savoir à quelle heure commence la réunion.",
     "fr",
     (
         _agent("Bonjour à tous, le café est prêt et la réunion commence à neuf heures.", 5),
-        Turn("user", "Et la biblio—", 7, interrupted=True),
+        ScriptedTurn("user", "Et la biblio—", 7, interrupted=True),
         _agent("Oui ?", 10),
         _user("Merci !", 10),
     ),
 )
-TRANSFER_FAILED = Scene(
+TRANSFER_FAILED = ConversationScript(
     "Transfer to a person fails",
     "The caller wanted a person. The transfer failed, and the caller hung up.",
     "en",
     (
         _HOLD,
         _user("I want to speak to a person.", 1),
-        Turn("agent", None, tool="transfer_to_number"),
-        Turn("agent", "Sorry, nobody can take your call now.", 9, returned="transfer_to_number"),
-        Turn("user", "…", 1),
-        Turn("user", "", None),
+        ScriptedTurn("agent", None, tool="transfer_to_number"),
+        ScriptedTurn(
+            "agent", "Sorry, nobody can take your call now.", 9, returned="transfer_to_number"
+        ),
+        ScriptedTurn("user", "…", 1),
+        ScriptedTurn("user", "", None),
     ),
 )
-NASTY = Scene(
+NASTY = ConversationScript(
     "a/b\\c: ../..\n\tRe: 🎧 \u202eabc\u202c",
     "Texts that break a file name, a line or a terminal.",
     None,
@@ -161,11 +163,11 @@ NASTY = Scene(
         _user("שלום, מה שלומך? \u202etxt.exe\u202c مرحبا", 6),
         _agent("👩‍👩‍👧‍👦 \x1b[31mred\x1b[0m \t tab, NUL \x00, e\u0301 and é", 8),
         _user("/etc/passwd; $(rm -rf ~) `id` \\ \" ' <b>&amp;</b> %s %%", 7),
-        Turn("agent", None, None),
+        ScriptedTurn("agent", None, None),
         _user(" ", 10),
     ),
 )
-LONG = Scene(
+LONG = ConversationScript(
     None,
     "A story was read out, chapter after chapter.",
     "en",
@@ -176,38 +178,38 @@ LONG = Scene(
         for place in range(24)
     ),
 )
-SILENT = Scene(None, "", None, (_agent("Hello?", 10),))
-CHAT = Scene(
+SILENT = ConversationScript(None, "", None, (_agent("Hello?", 10),))
+CHAT = ConversationScript(
     "Opening hours",
     "The user asked in writing when the shop is open.",
     "en",
     (
-        Turn("user", "When are you open?"),
-        Turn("agent", "From 9 to 17 h, on Saturdays to 13 h."),
+        ScriptedTurn("user", "When are you open?"),
+        ScriptedTurn("agent", "From 9 to 17 h, on Saturdays to 13 h."),
     ),
 )
-CLAIM = Scene(
+CLAIM = ConversationScript(
     "A lamp arrived broken",
     "The user sent a photo of a broken lamp and its invoice. A new one is on its way.",
     "en",
     (
         _agent("Hi! What can I do for you?", 3),
-        Turn(
+        ScriptedTurn(
             "user",
             "My lamp arrived broken, here is a photo.",
             1,
             files=(SentFile("lamp.jpg", "image/jpeg", 80_000),),
         ),
-        Turn("user", None, files=(SentFile("invoice.pdf", "application/pdf"),)),
+        ScriptedTurn("user", None, files=(SentFile("invoice.pdf", "application/pdf"),)),
         _agent("Thank you. A new one is on its way.", 9),
     ),
 )
-ODD_FILES = Scene(
+ODD_FILES = ConversationScript(
     "Files with odd names",
     "Names that break a path, and files that look like error messages.",
     None,
     (
-        Turn(
+        ScriptedTurn(
             "user",
             "Two of one name, and twins but for the case:",
             0,
@@ -217,7 +219,7 @@ ODD_FILES = Scene(
                 SentFile("PHOTO.PNG", "image/png"),
             ),
         ),
-        Turn(
+        ScriptedTurn(
             "user",
             None,
             files=(
@@ -229,7 +231,7 @@ ODD_FILES = Scene(
                 SentFile("U\u0308bersicht.pdf", "application/pdf"),
             ),
         ),
-        Turn(
+        ScriptedTurn(
             "agent",
             None,
             files=(
@@ -239,4 +241,4 @@ ODD_FILES = Scene(
         ),
     ),
 )
-NOTHING = Scene(None, "", None, ())
+NOTHING = ConversationScript(None, "", None, ())

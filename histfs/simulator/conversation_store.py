@@ -2,7 +2,7 @@
 
 As with the library, number 0 is the oldest and nothing is stored but what changes at run time. The
 newest conversation is in progress when the simulator starts, and of the one before it the recording
-is being made: it is there after it was asked for a few times (`Settings.audio_after`).
+is being made: it is there after it was asked for a few times (`SimulatorSettings.audio_after`).
 
 All methods are thread-safe, in the same way as the library's.
 """
@@ -16,11 +16,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from histfs.simulator.calls import SHAPES, Call, Shape, Status
-from histfs.simulator.clips import Clip
+from histfs.simulator.clip_bytes import ClipBytes
+from histfs.simulator.conversation import SHAPES, Shape, SimulatedConversation, Status
 from histfs.simulator.ids import Ids
-from histfs.simulator.paging import take_page
-from histfs.simulator.settings import Settings
+from histfs.simulator.list_pages import take_page
+from histfs.simulator.simulator_settings import SimulatorSettings
 from histfs.simulator.timeline import Timeline
 
 _PREFIX = "conv_"
@@ -36,7 +36,7 @@ class ConversationQuery:
         page_size: At most so many.
         cursor: Where the page starts, from the page before.
         ascending: Oldest first.
-        before_unix: Only those that start before this unix time (`Settings.inclusive_starts`).
+        before_unix: Only those before this unix time (`SimulatorSettings.inclusive_starts`).
         after_unix: Only those that start after this unix time (the same).
         agent_ids: Only those of one of these agents.
         outcome: Only those that went like this.
@@ -82,7 +82,7 @@ class ConversationQuery:
         )
         return self != plain
 
-    def matches(self, call: Call) -> bool:
+    def matches(self, call: SimulatedConversation) -> bool:
         """Tells whether a conversation is asked for, whatever its time."""
         summary = call.summary()
 
@@ -113,10 +113,10 @@ class ConversationQuery:
         )
 
 
-class Conversations:
+class ConversationStore:
     """All conversations, newest last in number and newest first in listings."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SimulatorSettings) -> None:
         """Lays out the conversations without making any."""
         count, seed = settings.conversations, settings.seed
         self._timeline = Timeline(count, newest=settings.newest, days=settings.days, seed=seed)
@@ -168,7 +168,7 @@ class Conversations:
         """
         return self._call(self._number(conversation_id)).detail()
 
-    def clip(self, conversation_id: str) -> Clip | None:
+    def clip(self, conversation_id: str) -> ClipBytes | None:
         """Gives the recording, or None when there is none, or none yet.
 
         Raises:
@@ -176,7 +176,7 @@ class Conversations:
         """
         return self._call(self._number(conversation_id)).clip(self._clip_bytes)
 
-    def ask_clip(self, conversation_id: str) -> Clip | None:
+    def ask_clip(self, conversation_id: str) -> ClipBytes | None:
         """Gives the recording to a client; one that is being made becomes ready at some time.
 
         Raises:
@@ -190,7 +190,7 @@ class Conversations:
                 self._asked[number] += 1
         return self.clip(conversation_id)
 
-    def file(self, conversation_id: str, file_id: str) -> Clip | None:
+    def file(self, conversation_id: str, file_id: str) -> ClipBytes | None:
         """Gives a file that was sent in a conversation, or None when there is none.
 
         Raises:
@@ -277,7 +277,7 @@ class Conversations:
         with self._lock:
             self._removed.add(self._number(conversation_id))
 
-    def page(self, query: ConversationQuery) -> tuple[list[Call], str | None]:
+    def page(self, query: ConversationQuery) -> tuple[list[SimulatedConversation], str | None]:
         """Finds the conversations of one page.
 
         Returns:
@@ -324,13 +324,15 @@ class Conversations:
 
         return fits
 
-    def _call(self, number: int) -> Call:
+    def _call(self, number: int) -> SimulatedConversation:
         status = self._status.get(number)
         shape = self._shape(number, status)
         if status is None:
             status = "failed" if shape.failed else "done"
         fields = self._changed.get(number, {})
-        return Call(self._id(number), self._timeline.time(number), shape, status, fields)
+        return SimulatedConversation(
+            self._id(number), self._timeline.time(number), shape, status, fields
+        )
 
     def _shape(self, number: int, status: Status | None) -> Shape:
         if status is None:

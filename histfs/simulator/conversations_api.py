@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from histfs.simulator.access import Access
-from histfs.simulator.calls import OUTCOMES, STATUSES
-from histfs.simulator.conversations import ConversationQuery, Conversations
-from histfs.simulator.errors import ApiError, detail_body, known_conversation
-from histfs.simulator.messages import Request, Response
+from histfs.simulator.api_errors import ApiError, detail_body, known_conversation
+from histfs.simulator.conversation import OUTCOMES, STATUSES
+from histfs.simulator.conversation_store import ConversationQuery, ConversationStore
+from histfs.simulator.http_messages import ApiRequest, ApiResponse
+from histfs.simulator.key_access import Access
 from histfs.simulator.parameters import Parameters
 from histfs.simulator.routing import Route
 
@@ -22,7 +22,9 @@ _PATH = "/v1/convai/conversations"
 class ConvaiApi:
     """Answers for conversations. As thread-safe as those."""
 
-    def __init__(self, conversations: Conversations, access: Access, *, files: bool = True) -> None:
+    def __init__(
+        self, conversations: ConversationStore, access: Access, *, files: bool = True
+    ) -> None:
         """Takes the conversations and the keys that may see them, and whether it has files."""
         self._conversations = conversations
         self._access = access
@@ -43,7 +45,7 @@ class ConvaiApi:
         path = _PATH + "/{id}/files/{file_id}"
         return [Route("GET", path, self._file), Route("DELETE", path, self._delete_file)]
 
-    def _list(self, request: Request) -> Response:
+    def _list(self, request: ApiRequest) -> ApiResponse:
         query, with_summaries = parse_query(Parameters(request))
         self._access.require(request.headers, READ)
         try:
@@ -56,9 +58,9 @@ class ConvaiApi:
         if not with_summaries:
             summaries = [{**summary, "transcript_summary": None} for summary in summaries]
         page = {"conversations": summaries, "next_cursor": cursor, "has_more": cursor is not None}
-        return Response.of_json(page)
+        return ApiResponse.of_json(page)
 
-    def _get(self, request: Request) -> Response:
+    def _get(self, request: ApiRequest) -> ApiResponse:
         parameters = Parameters(request)
         traced = parameters.choice("format", ("json", "opentelemetry")) == "opentelemetry"
         parameters.check()
@@ -66,18 +68,18 @@ class ConvaiApi:
         conversation_id = request.path_values["id"]
         with known_conversation(conversation_id):
             detail = self._conversations.detail(conversation_id)
-        return Response.of_json(
+        return ApiResponse.of_json(
             {**detail, "otlp_traces": {"resourceSpans": []}} if traced else detail
         )
 
-    def _delete(self, request: Request) -> Response:
+    def _delete(self, request: ApiRequest) -> ApiResponse:
         self._access.require(request.headers, WRITE)
         conversation_id = request.path_values["id"]
         with known_conversation(conversation_id):
             self._conversations.remove(conversation_id)
-        return Response.of_json({})
+        return ApiResponse.of_json({})
 
-    def _audio(self, request: Request) -> Response:
+    def _audio(self, request: ApiRequest) -> ApiResponse:
         self._access.require(request.headers, READ)
         conversation_id = request.path_values["id"]
         with known_conversation(conversation_id):
@@ -86,9 +88,9 @@ class ConvaiApi:
             message = f"Missing audio for conversation {conversation_id}."
             raise ApiError(404, detail_body(404, "missing_conversation_audio", message))
         headers = {"content-type": clip.content_type}
-        return Response(200, headers, clip.blocks(), len(clip), streamed=True)
+        return ApiResponse(200, headers, clip.blocks(), len(clip), streamed=True)
 
-    def _file(self, request: Request) -> Response:
+    def _file(self, request: ApiRequest) -> ApiResponse:
         self._access.require(request.headers, READ)
         conversation_id, file_id = request.path_values["id"], request.path_values["file_id"]
         with known_conversation(conversation_id):
@@ -96,15 +98,15 @@ class ConvaiApi:
         if file is None:
             raise _no_file(file_id)
         headers = {"content-type": file.content_type}
-        return Response(200, headers, file.blocks(), len(file), streamed=True)
+        return ApiResponse(200, headers, file.blocks(), len(file), streamed=True)
 
-    def _delete_file(self, request: Request) -> Response:
+    def _delete_file(self, request: ApiRequest) -> ApiResponse:
         self._access.require(request.headers, WRITE)
         conversation_id, file_id = request.path_values["id"], request.path_values["file_id"]
         with known_conversation(conversation_id):
             if not self._conversations.remove_file(conversation_id, file_id):
                 raise _no_file(file_id)
-        return Response.of_json({})
+        return ApiResponse.of_json({})
 
 
 def _no_file(file_id: str) -> ApiError:

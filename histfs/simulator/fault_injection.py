@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal, get_args
 
-from histfs.simulator.errors import (
+from histfs.simulator.api_errors import (
     detail_body,
     flat_body,
     legacy_body,
     problem,
     validation_error,
 )
-from histfs.simulator.messages import Response, dump_json
+from histfs.simulator.http_messages import ApiResponse, dump_json
 
 Kind = Literal[
     "status", "reset", "cut", "hang", "html", "redirect", "gzip", "empty", "garbage", "headers",
@@ -139,7 +139,7 @@ class Fault:
         """Whether the endpoint is asked, and so does what it does."""
         return self.perform or self.in_body or self.kind in _DAMAGING
 
-    def apply(self, response: Response | None) -> Response | None:
+    def apply(self, response: ApiResponse | None) -> ApiResponse | None:
         """Does what happens to a whole answer; what happens in its body is up to the sender.
 
         Args:
@@ -172,11 +172,11 @@ class Fault:
             response.blocks, response.length = [], 0
         return response
 
-    def _error(self, status: int, headers: Mapping[str, str]) -> Response:
+    def _error(self, status: int, headers: Mapping[str, str]) -> ApiResponse:
         if isinstance(self.body, str):
             return _page(self.body.encode(), "text/plain; charset=utf-8", status, headers)
         body = self._error_body(status) if self.body is None else self.body
-        return Response.of_json(body, status=status, headers=headers)
+        return ApiResponse.of_json(body, status=status, headers=headers)
 
     def _error_body(self, status: int) -> object:
         if self.shape == "legacy":
@@ -190,8 +190,8 @@ class Fault:
         return detail_body(status, self.code)
 
 
-def _page(body: bytes, content_type: str, status: int, headers: Mapping[str, str]) -> Response:
-    return Response.of_bytes(body, content_type, status=status, headers=headers)
+def _page(body: bytes, content_type: str, status: int, headers: Mapping[str, str]) -> ApiResponse:
+    return ApiResponse.of_bytes(body, content_type, status=status, headers=headers)
 
 
 class Faults:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from histfs.simulator.access import Access
-from histfs.simulator.archive import file_name, pack
-from histfs.simulator.clips import WAV
-from histfs.simulator.errors import (
+from histfs.simulator.api_errors import (
     ApiError,
     detail_body,
     flat_body,
@@ -13,12 +10,15 @@ from histfs.simulator.errors import (
     problem,
     validation_error,
 )
-from histfs.simulator.library import Library, ListQuery
-from histfs.simulator.messages import Request, Response
+from histfs.simulator.byte_ranges import etag_of, part_of
+from histfs.simulator.clip_bytes import WAV
+from histfs.simulator.history_store import HistoryStore, ListQuery
+from histfs.simulator.http_messages import ApiRequest, ApiResponse
+from histfs.simulator.key_access import Access
 from histfs.simulator.parameters import Parameters
-from histfs.simulator.ranges import etag_of, part_of
 from histfs.simulator.routing import Route
-from histfs.simulator.settings import Settings
+from histfs.simulator.simulator_settings import SimulatorSettings
+from histfs.simulator.zip_download import file_name, pack
 
 READ = "speech_history_read"
 WRITE = "speech_history_write"
@@ -32,7 +32,7 @@ _DIRECTIONS = ("asc", "desc")
 class HistoryApi:
     """Answers for a library. As thread-safe as that."""
 
-    def __init__(self, library: Library, access: Access, settings: Settings) -> None:
+    def __init__(self, library: HistoryStore, access: Access, settings: SimulatorSettings) -> None:
         """Takes the items, the keys that may see them, and how it answers."""
         self._library = library
         self._access = access
@@ -50,7 +50,7 @@ class HistoryApi:
             Route("GET", "/v1/history/{id}/audio", self._audio),
         ]
 
-    def _list(self, request: Request) -> Response:
+    def _list(self, request: ApiRequest) -> ApiResponse:
         query = parse_list_query(Parameters(request))
         self._access.require(request.headers, READ)
         check_list_query(query, self._settings.needs_source, self._settings.needs_source_status)
@@ -60,35 +60,35 @@ class HistoryApi:
             message = "The provided cursor is invalid or expired."
             place = "start_after_history_item_id"
             raise ApiError(400, detail_body(400, "invalid_cursor", message, param=place)) from error
-        return Response.of_bytes(page, "application/json")
+        return ApiResponse.of_bytes(page, "application/json")
 
-    def _get(self, request: Request) -> Response:
+    def _get(self, request: ApiRequest) -> ApiResponse:
         self._access.require(request.headers, READ)
         item_id = request.path_values["id"]
         with known_item(item_id):
-            return Response.of_bytes(self._library.item_json(item_id), "application/json")
+            return ApiResponse.of_bytes(self._library.item_json(item_id), "application/json")
 
-    def _delete(self, request: Request) -> Response:
+    def _delete(self, request: ApiRequest) -> ApiResponse:
         self._access.require(request.headers, WRITE)
         item_id = request.path_values["id"]
         with known_item(item_id):
             self._library.remove(item_id)
-        return Response.of_json({"status": "ok"})
+        return ApiResponse.of_json({"status": "ok"})
 
-    def _audio(self, request: Request) -> Response:
+    def _audio(self, request: ApiRequest) -> ApiResponse:
         self._access.require(request.headers, READ)
         response = self._audio_file(request.path_values["id"], wav=False)
         if self._settings.audio_etags:
             response.headers["etag"] = etag_of(response)
         return part_of(response, request) if self._settings.audio_ranges else response
 
-    def _audio_file(self, item_id: str, *, wav: bool) -> Response:
+    def _audio_file(self, item_id: str, *, wav: bool) -> ApiResponse:
         with known_item(item_id):
             clip = self._library.clip(item_id, wav=wav)
         headers = {"content-type": clip.content_type}
-        return Response(200, headers, clip.blocks(), len(clip), streamed=True)
+        return ApiResponse(200, headers, clip.blocks(), len(clip), streamed=True)
 
-    def _download(self, request: Request) -> Response:
+    def _download(self, request: ApiRequest) -> ApiResponse:
         ids, output_format = parse_download(request)
         self._access.require(request.headers, READ)
         if output_format not in {"wav", "default", None}:
@@ -106,7 +106,7 @@ class HistoryApi:
                 item, clip = self._library.item(item_id), self._library.clip(item_id, wav=wav)
             suffix = ".wav" if clip.content_type == WAV else ".mp3"
             files.append((file_name(item, suffix), clip))
-        response = Response.of_bytes(pack(files), "application/zip")
+        response = ApiResponse.of_bytes(pack(files), "application/zip")
         response.streamed = True
         return response
 
@@ -151,7 +151,7 @@ def check_list_query(query: ListQuery, needs_source: frozenset[str], refusal: in
         raise ApiError(refusal, detail_body(refusal, message=message, param="source"))
 
 
-def parse_download(request: Request) -> tuple[list[str], str | None]:
+def parse_download(request: ApiRequest) -> tuple[list[str], str | None]:
     """Reads the body of a download.
 
     Returns:

@@ -16,13 +16,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from histfs.simulator.clips import MP3, Clip
-from histfs.simulator.formats import format_of, make_clip
+from histfs.simulator.audio_formats import format_of, make_clip
+from histfs.simulator.clip_bytes import MP3, ClipBytes
+from histfs.simulator.http_messages import dump_json
 from histfs.simulator.ids import Ids
-from histfs.simulator.kinds import Kind, make_kinds
-from histfs.simulator.messages import dump_json
-from histfs.simulator.paging import Page, take_page
-from histfs.simulator.settings import Settings
+from histfs.simulator.item_templates import ItemTemplate, make_kinds
+from histfs.simulator.list_pages import ListPage, take_page
+from histfs.simulator.simulator_settings import SimulatorSettings
 from histfs.simulator.timeline import Timeline
 
 # Shares no factor with the number of kinds, so that neighbours differ and all kinds come in turn.
@@ -60,14 +60,14 @@ class ListQuery:
     search: str | None = None
 
 
-class Library:
+class HistoryStore:
     """All items, newest last in number and newest first in listings.
 
     Attributes:
         generated: How many items' objects and clips have been made so far.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SimulatorSettings) -> None:
         """Lays out the items without making any."""
         seed = settings.seed
         self._timeline = Timeline(
@@ -122,7 +122,7 @@ class Library:
         self._count_generated(1)
         return self._render(number)
 
-    def clip(self, item_id: str, *, wav: bool = False) -> Clip:
+    def clip(self, item_id: str, *, wav: bool = False) -> ClipBytes:
         """Gives the audio of one item.
 
         Args:
@@ -202,7 +202,7 @@ class Library:
         with self._lock:
             self._removed.add(self._number(item_id))
 
-    def page(self, query: ListQuery) -> Page:
+    def page(self, query: ListQuery) -> ListPage:
         """Finds the items of one page, without making them.
 
         Raises:
@@ -281,7 +281,7 @@ class Library:
     def _kind_index(self, number: int) -> int:
         return (number * _KIND_STEP + self._first_kind) % len(self._kinds)
 
-    def _kind(self, number: int) -> Kind:
+    def _kind(self, number: int) -> ItemTemplate:
         return self._kinds[self._kind_index(number)]
 
     def _render(self, number: int) -> bytes:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from histfs.simulator.errors import ApiError, invalid_body
+from histfs.simulator.api_errors import ApiError, invalid_body
 
 
 def dump_json(value: object) -> bytes:
@@ -17,7 +17,7 @@ def dump_json(value: object) -> bytes:
 
 
 @dataclass(frozen=True)
-class Request:
+class ApiRequest:
     """One request.
 
     Attributes:
@@ -63,7 +63,7 @@ class Request:
 
 
 @dataclass
-class Response:
+class ApiResponse:
     """One answer.
 
     Attributes:
@@ -83,18 +83,18 @@ class Response:
     @classmethod
     def of_bytes(
         cls, body: bytes, content_type: str, *, status: int = 200, headers: Mapping[str, str] = {}
-    ) -> Response:
+    ) -> ApiResponse:
         """Makes an answer out of a whole body."""
         return cls(status, {"content-type": content_type, **headers}, [body], len(body))
 
     @classmethod
     def of_json(
         cls, value: object, *, status: int = 200, headers: Mapping[str, str] = {}
-    ) -> Response:
+    ) -> ApiResponse:
         """Makes an answer out of a JSON value."""
         return cls.of_bytes(dump_json(value), "application/json", status=status, headers=headers)
 
     @classmethod
-    def of_error(cls, error: ApiError) -> Response:
+    def of_error(cls, error: ApiError) -> ApiResponse:
         """Makes the answer that tells of an error."""
         return cls.of_json(error.body, status=error.status, headers=error.headers)

@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from histfs.simulator.clips import MP3, WAV, WAV_RATE, Clip, mp3_clip, wav_clip
-from histfs.simulator.messages import dump_json
-from histfs.simulator.samples import Sample, load_samples
+from histfs.simulator.clip_bytes import MP3, WAV, WAV_RATE, ClipBytes, mp3_clip, wav_clip
+from histfs.simulator.http_messages import dump_json
+from histfs.simulator.sample_clips import Sample, load_samples
 
 MULTILINGUAL = "eleven_multilingual_v2"
 EXPRESSIVE = "eleven_v3"
@@ -88,7 +88,7 @@ _SHAPES = (
 
 
 @dataclass(frozen=True)
-class Kind:
+class ItemTemplate:
     """What many items have in common: all but their id, their time and their count.
 
     Attributes:
@@ -123,19 +123,19 @@ class Kind:
         """
         return self.template % (item_id, time, count, count + self.characters, request_id)
 
-    def clip(self, item_id: str, about: int | None) -> Clip:
+    def clip(self, item_id: str, about: int | None) -> ClipBytes:
         """Makes the audio of one item, of about so many bytes when they are given."""
         if self.frames:
             return mp3_clip(item_id, self.title, self.frames, about=about)
         return self.wav_clip(item_id, about)
 
-    def wav_clip(self, item_id: str, about: int | None) -> Clip:
+    def wav_clip(self, item_id: str, about: int | None) -> ClipBytes:
         """Makes the audio of one item as WAV; what was speech becomes a tone of its length."""
         return wav_clip(item_id, self.title, self.duration, about=about)
 
 
 @functools.cache
-def make_kinds(*, alignments: bool) -> tuple[Kind, ...]:
+def make_kinds(*, alignments: bool) -> tuple[ItemTemplate, ...]:
     """Makes one kind for every clip in every shape.
 
     Args:
@@ -156,7 +156,7 @@ def make_kinds(*, alignments: bool) -> tuple[Kind, ...]:
 
 def _kind(
     shape: _Shape, sample: Sample, reply: Sample, output_format: str, alignments: bool
-) -> Kind:
+) -> ItemTemplate:
     spoken = [sample, reply][: max(shape.voices, 1)]
     lines = _lines(spoken) if shape.voices else None
     text = sample.text if shape.with_text else None
@@ -181,7 +181,7 @@ def _kind(
         fields["output_format"] = f"wav_{WAV_RATE}" if shape.wav else output_format
     fields.update(shape.extra)
     words = "\n".join(line["text"] for line in lines) if lines else text or ""
-    return Kind(
+    return ItemTemplate(
         fields=fields,
         search_text=words.casefold(),
         title=words or "Untitled",
@@ -207,7 +207,7 @@ def _lines(spoken: Sequence[Sample]) -> list[dict[str, str]]:
 
 
 def _template(fields: Mapping[str, object]) -> bytes:
-    """Makes the bytes that `Kind.render` fills: a page of 1000 items is then one join."""
+    """Makes the bytes that `ItemTemplate.render` fills: a page of 1000 items is then one join."""
     encoded = {name: dump_json(value).replace(b"%", b"%%") for name, value in fields.items()}
     encoded["request_id"] = b'"%s"'
     members = b",".join(b'"%s":%s' % (name.encode(), value) for name, value in encoded.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from histfs.simulator.errors import ApiError, detail_body
+from histfs.simulator.api_errors import ApiError, detail_body
 
 KeyState = Literal["right", "wrong", "none"]
 

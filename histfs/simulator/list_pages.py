@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Page:
+class ListPage:
     """One page of a listing.
 
     Attributes:
@@ -23,7 +23,7 @@ class Page:
 
 def take_page(
     numbers: Iterable[int], fits: Callable[[int], bool], *, size: int, limit: int | None
-) -> Page:
+) -> ListPage:
     """Takes one page off a listing.
 
     Args:
@@ -39,10 +39,10 @@ def take_page(
     scanned_to = None
     for scanned, number in enumerate(numbers):
         if scanned == limit:
-            return Page(picked, scanned_to, has_more=True)
+            return ListPage(picked, scanned_to, has_more=True)
         if fits(number):
             if len(picked) == size:
-                return Page(picked, picked[-1], has_more=True)
+                return ListPage(picked, picked[-1], has_more=True)
             picked.append(number)
         scanned_to = number
-    return Page(picked, picked[-1] if picked else None, has_more=False)
+    return ListPage(picked, picked[-1] if picked else None, has_more=False)

@@ -7,13 +7,13 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from histfs.simulator.access import KeyState
+from histfs.simulator.key_access import KeyState
 
 LOG_LENGTH = 1000
 
 
 @dataclass(frozen=True)
-class Record:
+class RequestRecord:
     """One request and its answer.
 
     Attributes:
@@ -37,7 +37,7 @@ class Record:
     accept_encoding: str | None
 
 
-class Counts:
+class RequestCounts:
     """Counts requests per endpoint. Thread-safe.
 
     A request counts when it has been read. It is logged when its answer begins, and is in flight
@@ -52,7 +52,7 @@ class Counts:
 
     def _clear(self) -> None:
         self._per_endpoint: Counter[str] = Counter()
-        self._log: deque[Record] = deque(maxlen=LOG_LENGTH)
+        self._log: deque[RequestRecord] = deque(maxlen=LOG_LENGTH)
         self._max_in_flight = self._in_flight
 
     def __getitem__(self, endpoint: str) -> int:
@@ -73,7 +73,7 @@ class Counts:
             return self._max_in_flight
 
     @property
-    def log(self) -> list[Record]:
+    def log(self) -> list[RequestRecord]:
         """The last requests, oldest first."""
         with self._lock:
             return list(self._log)
@@ -95,7 +95,7 @@ class Counts:
             self._in_flight += 1
             self._max_in_flight = max(self._max_in_flight, self._in_flight)
 
-    def record(self, record: Record) -> None:
+    def record(self, record: RequestRecord) -> None:
         """Logs a request whose answer begins."""
         with self._lock:
             self._log.append(record)

@@ -14,7 +14,7 @@ DEFAULT_NEWEST = 1_769_884_200
 
 
 @dataclass(frozen=True)
-class Settings:
+class SimulatorSettings:
     """What is fixed when a simulator starts.
 
     Attributes:

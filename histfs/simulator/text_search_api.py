@@ -6,13 +6,13 @@ import base64
 from collections.abc import Iterator
 from dataclasses import replace
 
-from histfs.simulator.access import Access
-from histfs.simulator.calls import Call
-from histfs.simulator.convai import MAX_PAGE_SIZE as LIST_PAGE_SIZE
-from histfs.simulator.convai import READ, parse_query
-from histfs.simulator.conversations import ConversationQuery, Conversations
-from histfs.simulator.errors import ApiError, detail_body, problem, validation_error
-from histfs.simulator.messages import Request, Response
+from histfs.simulator.api_errors import ApiError, detail_body, problem, validation_error
+from histfs.simulator.conversation import SimulatedConversation
+from histfs.simulator.conversation_store import ConversationQuery, ConversationStore
+from histfs.simulator.conversations_api import MAX_PAGE_SIZE as LIST_PAGE_SIZE
+from histfs.simulator.conversations_api import READ, parse_query
+from histfs.simulator.http_messages import ApiRequest, ApiResponse
+from histfs.simulator.key_access import Access
 from histfs.simulator.parameters import Parameters
 from histfs.simulator.routing import Route
 
@@ -25,7 +25,7 @@ _PATH = "/v1/convai/conversations/messages/text-search"
 class TextSearchApi:
     """Answers for conversations. As thread-safe as those."""
 
-    def __init__(self, conversations: Conversations, access: Access, *, offered: bool) -> None:
+    def __init__(self, conversations: ConversationStore, access: Access, *, offered: bool) -> None:
         """Takes the conversations, the keys that may see them, and whether there is a search."""
         self._conversations = conversations
         self._access = access
@@ -35,7 +35,7 @@ class TextSearchApi:
         """Gives the endpoint of this family; none where there is no search."""
         return [Route("GET", _PATH, self._search)] if self._offered else []
 
-    def _search(self, request: Request) -> Response:
+    def _search(self, request: ApiRequest) -> ApiResponse:
         parameters = Parameters(request)
         words = parameters.text("text_query")
         query, _ = parse_query(parameters, default=DEFAULT_PAGE_SIZE, maximum=MAX_PAGE_SIZE)
@@ -52,9 +52,11 @@ class TextSearchApi:
             "next_cursor": _cursor(end) if end < len(hits) else None,
             "has_more": end < len(hits),
         }
-        return Response.of_json(page)
+        return ApiResponse.of_json(page)
 
-    def _found(self, query: ConversationQuery, words: str) -> Iterator[tuple[Call, int]]:
+    def _found(
+        self, query: ConversationQuery, words: str
+    ) -> Iterator[tuple[SimulatedConversation, int]]:
         """Yields the messages that have all words, each with its place in its conversation."""
         wanted = words.casefold().split()
         asked: ConversationQuery | None = replace(query, page_size=LIST_PAGE_SIZE, cursor=None)
@@ -68,7 +70,7 @@ class TextSearchApi:
             asked = None if cursor is None else replace(asked, cursor=cursor)
 
 
-def _messages(call: Call) -> list[str]:
+def _messages(call: SimulatedConversation) -> list[str]:
     """Gives what is said in each turn; nothing in one that has no text."""
     transcript = call.detail()["transcript"]
     turns = transcript if isinstance(transcript, list) else []
@@ -76,7 +78,7 @@ def _messages(call: Call) -> list[str]:
     return [message if isinstance(message, str) else "" for message in said]
 
 
-def _hit(call: Call, index: int) -> dict[str, object]:
+def _hit(call: SimulatedConversation, index: int) -> dict[str, object]:
     """Makes one result."""
     summary = call.summary()
     return {

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
-from histfs.simulator.clips import Clip
+from histfs.simulator.clip_bytes import ClipBytes
 
 _FOLDER = "ElevenLabs"
 _CATEGORIES = {"premade": "pre", "cloned": "ivc", "professional": "pvc", "generated": "gen"}
@@ -54,7 +54,7 @@ def file_name(item: Mapping[str, object], suffix: str) -> str:
     return "_".join([*parts[:3], *filter(None, parts[3:])]) + suffix
 
 
-def pack(files: Iterable[tuple[str, Clip]]) -> bytes:
+def pack(files: Iterable[tuple[str, ClipBytes]]) -> bytes:
     """Packs clips into one zip file, without compression, inside one folder.
 
     Args:

@@ -16,14 +16,14 @@ from histfs.core.item import Details, Record
 from histfs.core.source import AudioStream, Page, Query, Source, Traits, attachment_of
 
 
-class Failure(NamedTuple):
+class LastError(NamedTuple):
     """When a call failed, in seconds since the epoch, and why."""
 
     at: float
     message: str
 
 
-class Watched:
+class InstrumentedSource:
     """A `Source` that hands every call on to another one.
 
     Args:
@@ -37,7 +37,7 @@ class Watched:
         self._lock = threading.Lock()
         kinds = ("list", "get", "audio", "attachment", "delete")
         self._requests = dict.fromkeys(kinds, 0)
-        self._failure: Failure | None = None
+        self._failure: LastError | None = None
 
     @property
     def requests(self) -> dict[str, int]:
@@ -46,7 +46,7 @@ class Watched:
             return dict(self._requests)
 
     @property
-    def last_error(self) -> Failure | None:
+    def last_error(self) -> LastError | None:
         """How a call, or the reading of a body, failed last; None when none has."""
         with self._lock:
             return self._failure
@@ -78,7 +78,7 @@ class Watched:
             # What goes wrong with whoever reads it is none of the source's errors.
             with self._counted("audio"):
                 stream = stack.enter_context(self._source.audio(item_id))
-            yield _WatchedStream(stream, self._failing)
+            yield _InstrumentedStream(stream, self._failing)
 
     @contextlib.contextmanager
     def attachment(self, item_id: str, attachment_id: str) -> Iterator[AudioStream]:
@@ -87,7 +87,7 @@ class Watched:
             with self._counted("attachment"):
                 opened = attachment_of(self._source, item_id, attachment_id)
                 stream = stack.enter_context(opened)
-            yield _WatchedStream(stream, self._failing)
+            yield _InstrumentedStream(stream, self._failing)
 
     def describe(self, raw: bytes) -> Details:
         """Read the details out of a raw object."""
@@ -111,11 +111,11 @@ class Watched:
             yield
         except SourceError as error:
             with self._lock:
-                self._failure = Failure(self._clock(), str(error))
+                self._failure = LastError(self._clock(), str(error))
             raise
 
 
-class _WatchedStream:
+class _InstrumentedStream:
     """An answer with audio in it."""
 
     def __init__(

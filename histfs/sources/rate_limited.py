@@ -18,7 +18,7 @@ from histfs.core.source import AudioStream, Page, Query, Source, Traits, attachm
 T = TypeVar("T")
 
 
-class Limited:
+class RateLimitedSource:
     """A `Source` that sends no more requests at once than a limiter allows.
 
     A request that is refused with `RateLimited` is sent again, but for a delete: a delete is one

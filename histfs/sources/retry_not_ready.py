@@ -18,7 +18,7 @@ _PAUSES = (0.5, 1.0, 2.0, 4.0)
 _SHARE = 0.5
 
 
-class Patient:
+class RetryNotReady:
     """A `Source` that asks again for audio that isn't ready.
 
     Args:

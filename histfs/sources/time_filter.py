@@ -15,7 +15,7 @@ from histfs.core.source import SPAN, AudioStream, Page, Query, Source, Traits, a
 from histfs.core.times import ALWAYS
 
 
-class Spanned:
+class TimeFilter:
     """A `Source` that filters what another one lists.
 
     Args:

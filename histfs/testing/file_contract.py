@@ -8,16 +8,16 @@ from dataclasses import replace
 import pytest
 
 from histfs.core.errors import HistfsError, Unreachable
+from histfs.core.file_context import FileContext
 from histfs.core.files import ItemFile
 from histfs.core.item import Details, Item, Record
-from histfs.core.library import Library
 from histfs.core.names import is_component
 from histfs.core.nodes import OpenFile
 from histfs.core.source import Traits
 from histfs.core.waiting import Waiter
-from histfs.testing.audio import MemoryAudio
-from histfs.testing.index import MemoryIndex
-from histfs.testing.samples import describe_sample, sample_records
+from histfs.testing.memory_audio import MemoryAudio
+from histfs.testing.memory_index import MemoryIndex
+from histfs.testing.sample_items import describe_sample, sample_records
 
 #: Bytes in a read, so that most files take several.
 _PIECE = 7
@@ -33,7 +33,7 @@ class FileContract:
     """
 
     @pytest.fixture
-    def make(self) -> Callable[[Library], ItemFile]:
+    def make(self) -> Callable[[FileContext], ItemFile]:
         """Return what makes the file that is tested, as the entry point does."""
         raise NotImplementedError("give a fixture `make`")
 
@@ -58,9 +58,9 @@ class FileContract:
         records: list[Record],
         describe: Callable[[bytes], Details],
         clips: Mapping[str, bytes],
-    ) -> Library:
+    ) -> FileContext:
         """Return what the file is made of, by a source whose list tells all."""
-        return Library(Traits(), MemoryIndex(records, describe), MemoryAudio(clips))
+        return FileContext(Traits(), MemoryIndex(records, describe), MemoryAudio(clips))
 
     @pytest.fixture
     def summaries(
@@ -68,7 +68,7 @@ class FileContract:
         records: list[Record],
         describe: Callable[[bytes], Details],
         clips: Mapping[str, bytes],
-    ) -> Library:
+    ) -> FileContext:
         """Return the same by a source that lists summaries: no details have been fetched."""
         raw = {record.item.key: record.raw for record in records}
 
@@ -76,10 +76,10 @@ class FileContract:
             return describe(raw[item.key])
 
         index = MemoryIndex(records, describe, fetch)
-        return Library(Traits(summaries=True), index, MemoryAudio(clips))
+        return FileContext(Traits(summaries=True), index, MemoryAudio(clips))
 
     def test_the_name_is_one_and_stays(
-        self, make: Callable[[Library], ItemFile], library: Library
+        self, make: Callable[[FileContext], ItemFile], library: FileContext
     ) -> None:
         """Of at most 255 bytes, without a slash, not hidden; or None."""
         file, again = make(library), make(library)
@@ -93,10 +93,10 @@ class FileContract:
 
     @pytest.mark.parametrize("listing", ["library", "summaries"])
     def test_the_size_is_what_is_read_once_the_file_was_open(
-        self, make: Callable[[Library], ItemFile], listing: str, request: pytest.FixtureRequest
+        self, make: Callable[[FileContext], ItemFile], listing: str, request: pytest.FixtureRequest
     ) -> None:
         """Programs that copy take exactly as many bytes as fstat(2) tells."""
-        library: Library = request.getfixturevalue(listing)
+        library: FileContext = request.getfixturevalue(listing)
         file = make(library)
         for item in _having(file, library):
             opened = file.open(item, Waiter(5))
@@ -104,10 +104,10 @@ class FileContract:
 
     @pytest.mark.parametrize("listing", ["library", "summaries"])
     def test_looking_asks_nobody(
-        self, make: Callable[[Library], ItemFile], listing: str, request: pytest.FixtureRequest
+        self, make: Callable[[FileContext], ItemFile], listing: str, request: pytest.FixtureRequest
     ) -> None:
         """The size before is exact or an estimate, and 0 only where the file is empty."""
-        library: Library = request.getfixturevalue(listing)
+        library: FileContext = request.getfixturevalue(listing)
         _disconnect(library)
         file = make(library)
         sizes = {item: file.size(item, Waiter(5)) for item in _having(file, library)}
@@ -116,7 +116,7 @@ class FileContract:
             assert size > 0 or not _content(file.open(item, Waiter(5)))
 
     def test_bytes_are_the_same_each_time_and_in_pieces(
-        self, make: Callable[[Library], ItemFile], library: Library
+        self, make: Callable[[FileContext], ItemFile], library: FileContext
     ) -> None:
         """A read may begin anywhere, and ends at the end."""
         file, again = make(library), make(library)
@@ -134,7 +134,7 @@ class FileContract:
             assert _content(again.open(item, Waiter(5))) == content
 
     def test_an_item_that_changed_has_its_new_bytes(
-        self, make: Callable[[Library], ItemFile], library: Library
+        self, make: Callable[[FileContext], ItemFile], library: FileContext
     ) -> None:
         """The revision tells that it has; nothing of the old one is kept."""
         file = make(library)
@@ -151,7 +151,7 @@ class FileContract:
             assert _content(file.open(changed.item, Waiter(5))) == content
 
     def test_an_open_file_outlives_its_item(
-        self, make: Callable[[Library], ItemFile], library: Library
+        self, make: Callable[[FileContext], ItemFile], library: FileContext
     ) -> None:
         """What is open when the item is deleted is read to its end."""
         file = make(library)
@@ -165,7 +165,7 @@ class FileContract:
             _disconnect(library, error=None)
 
     def test_without_its_details_a_file_fails_as_it_should(
-        self, make: Callable[[Library], ItemFile], library: Library
+        self, make: Callable[[FileContext], ItemFile], library: FileContext
     ) -> None:
         """An item may be deleted elsewhere while somebody looks at it."""
         file = make(library)
@@ -179,10 +179,10 @@ class FileContract:
 
     @pytest.mark.parametrize("listing", ["library", "summaries"])
     def test_what_is_to_be_archived_is_here(
-        self, make: Callable[[Library], ItemFile], listing: str, request: pytest.FixtureRequest
+        self, make: Callable[[FileContext], ItemFile], listing: str, request: pytest.FixtureRequest
     ) -> None:
         """The copy that the trash keeps is made without the network."""
-        library: Library = request.getfixturevalue(listing)
+        library: FileContext = request.getfixturevalue(listing)
         file = make(library)
         for item in _having(file, library):
             _disconnect(library, error=None)
@@ -192,25 +192,25 @@ class FileContract:
             assert len(_content(opened)) == opened.size == file.size(item, Waiter(5))
 
 
-def _index(library: Library) -> MemoryIndex:
+def _index(library: FileContext) -> MemoryIndex:
     assert isinstance(library.index, MemoryIndex)
     return library.index
 
 
-def _record(library: Library, item: Item) -> Record:
+def _record(library: FileContext, item: Item) -> Record:
     return _index(library).rows[item.key]
 
 
-def _items(library: Library) -> list[Item]:
+def _items(library: FileContext) -> list[Item]:
     return [record.item for record in _index(library).rows.values()]
 
 
-def _having(file: ItemFile, library: Library) -> list[Item]:
+def _having(file: ItemFile, library: FileContext) -> list[Item]:
     """Return the items that have the file."""
     return [item for item in _items(library) if file.filename(item) is not None]
 
 
-def _disconnect(library: Library, error: Exception | None = _OFFLINE) -> None:
+def _disconnect(library: FileContext, error: Exception | None = _OFFLINE) -> None:
     """Let whatever asks the network fail; None connects it again."""
     assert isinstance(library.audio, MemoryAudio)
     _index(library).error = library.audio.error = error

@@ -11,7 +11,7 @@ from histfs.core.waiting import Waiter
 
 
 class MemoryAudio:
-    """Implements `histfs.core.audio.AudioStore`.
+    """Implements `histfs.core.audio_store.AudioStore`.
 
     Args:
         clips: audio by the id of its item, attachments by their own; one without an entry has

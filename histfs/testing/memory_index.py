@@ -12,7 +12,7 @@ from histfs.core.item import Details, Facets, Item, Record
 from histfs.core.names import Labelled, choose_name, is_name_of
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
-from histfs.testing.samples import describe_sample
+from histfs.testing.sample_items import describe_sample
 
 
 class MemoryIndex:
@@ -86,9 +86,9 @@ class MemoryIndex:
         """Make everything known."""
         self._ask("ensure", span)
 
-    def settle(self, spans: Sequence[Span], waiter: Waiter) -> None:
+    def ensure_newest(self, spans: Sequence[Span], waiter: Waiter) -> None:
         """Make everything known."""
-        self._ask("settle", *spans)
+        self._ask("ensure_newest", *spans)
 
     def asked_after(self, span: Span, moment: float) -> bool:
         """Say whether nothing of a span is unknown: each answer is as new as can be."""
@@ -98,7 +98,7 @@ class MemoryIndex:
         """Say whether nothing of a span is unknown."""
         return self.unknown is None or not _overlap(span, self.unknown)
 
-    def settled(self, span: Span) -> bool:
+    def knows_newest(self, span: Span) -> bool:
         """Say whether nothing is unknown from the newest item of a span on."""
         newest = self.newest(span)
         above = Span(span.start if newest is None else newest + 1, span.end)
@@ -205,7 +205,7 @@ class MemoryIndex:
         """Return what a search found."""
         return self._found.get(words)
 
-    def doubt(self, item: Item) -> None:
+    def invalidate(self, item: Item) -> None:
         """Nothing to do: whoever asks makes everything known."""
 
     def forget(self, item: Item) -> None:

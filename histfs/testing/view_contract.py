@@ -15,10 +15,10 @@ from histfs.core.item import Details, Record
 from histfs.core.names import is_component, item_name
 from histfs.core.times import ALWAYS, Zone
 from histfs.core.views import View
-from histfs.core.views.base import At
+from histfs.core.views.view import At
 from histfs.core.waiting import Waiter
-from histfs.testing.index import MemoryIndex
-from histfs.testing.samples import describe_sample, sample_records
+from histfs.testing.memory_index import MemoryIndex
+from histfs.testing.sample_items import describe_sample, sample_records
 
 _THREADS = 4
 _NOWHERE = "no such directory"
@@ -264,7 +264,7 @@ class ViewContract:
                 assert _items(view, at, index) == shown.items[at]
             view, index = fresh(), _unknown(records, describe)
             view.seek(at, index, Waiter(5))
-            assert view.settled(at, index)
+            assert view.knows_newest(at, index)
 
     def test_a_source_that_fails_makes_a_listing_fail(
         self,

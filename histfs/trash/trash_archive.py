@@ -17,8 +17,8 @@ from histfs.core.files import ItemFile, ItemFolder, by_name, flattened
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
 from histfs.core.waiting import Waiter
-from histfs.trash.entry import Entry
 from histfs.trash.trash import Stored, Trash
+from histfs.trash.trash_entry import TrashEntry
 
 _CHUNK = 1 << 20
 
@@ -35,7 +35,7 @@ class TrashArchive:
         base_url: the server, as it is noted.
         profile: the account's name, as it is noted.
         source: the name of the items' source, as it is noted.
-        account: what `Entry.account` is.
+        account: what `TrashEntry.account` is.
         timeout: seconds for which the bytes of one file are waited for.
         clock: seconds since the epoch.
     """
@@ -75,7 +75,7 @@ class TrashArchive:
     def keep(self, item: Item) -> Copy:
         """Put a copy of an item into the trash."""
         now = int(self._clock())
-        entry = Entry(
+        entry = TrashEntry(
             id=item.id,
             key=item.key,
             name=self._name_of(item),
@@ -99,7 +99,7 @@ class TrashArchive:
             self._remove(before)
         return _Copy(self, item.key, stored, release)
 
-    def settle(self, key: str, stored: Stored, deleted: bool) -> None:
+    def finalize(self, key: str, stored: Stored, deleted: bool) -> None:
         """Note what became of the item of a copy."""
         with self._lock:
             self._unsettled.pop(key, None)
@@ -150,12 +150,12 @@ class _Copy:
 
     def deleted(self) -> None:
         """Note that it is the last one."""
-        self._archive.settle(self._key, self._stored, deleted=True)
+        self._archive.finalize(self._key, self._stored, deleted=True)
         self._release()
 
     def discard(self) -> None:
         """Remove it."""
-        self._archive.settle(self._key, self._stored, deleted=False)
+        self._archive.finalize(self._key, self._stored, deleted=False)
         self._release()
 
     def undecided(self) -> str:

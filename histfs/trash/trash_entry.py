@@ -26,7 +26,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TrashEntry:
     """One item in the trash.
 
     Attributes:
@@ -66,7 +66,7 @@ class Entry:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, content: bytes) -> Entry:
+    def from_json(cls, content: bytes) -> TrashEntry:
         """Read what `to_json` wrote, perhaps by a later version.
 
         Raises:

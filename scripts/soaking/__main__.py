@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from histfs.simulator import Record, Settings, Simulator
+from histfs.simulator import RequestRecord, Simulator, SimulatorSettings
 from scripts.soaking import ending
 from scripts.soaking.actors import Actors, Hand
 from scripts.soaking.model import Model
@@ -78,7 +78,7 @@ class _Run:
         self._seed = seed
         self._deletes: Counter[str] = Counter()
         number = random.Random(seed).randrange(1000)
-        settings = Settings(items=ITEMS, days=40, clip_bytes=CLIP_BYTES, seed=number)
+        settings = SimulatorSettings(items=ITEMS, days=40, clip_bytes=CLIP_BYTES, seed=number)
         self._simulator = Simulator(settings, on_request=self._note)
         self._environment = _environment(place, self._simulator.api_key, binding)
         self._mounts = [
@@ -159,7 +159,7 @@ class _Run:
             for line in mount.alarms():
                 model.reproach(f"{mount.log.name}: {line}")
 
-    def _note(self, record: Record) -> None:
+    def _note(self, record: RequestRecord) -> None:
         if record.method == "DELETE":
             # Only here: the threads of the simulator's connections take turns.
             self._deletes[record.target.rpartition("/")[2]] += 1

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from histfs.simulator import Library
+from histfs.simulator import HistoryStore
 from scripts.soaking.model import Known, Model
 from scripts.soaking.mounts import CACHE_SIZE, CONNECTIONS, Mount, command
 
@@ -23,7 +23,7 @@ _THREADS = 3 * 4 + CONNECTIONS + 3 + 20
 _REST = 30.0
 
 
-def check_server(model: Model, library: Library, deletes: Mapping[str, int]) -> int:
+def check_server(model: Model, library: HistoryStore, deletes: Mapping[str, int]) -> int:
     """See that what is gone was to go, and that each item was deleted with one request.
 
     Args:
@@ -47,7 +47,7 @@ def check_server(model: Model, library: Library, deletes: Mapping[str, int]) -> 
     return len(deleted(model, library))
 
 
-def deleted(model: Model, library: Library) -> dict[str, Known]:
+def deleted(model: Model, library: HistoryStore) -> dict[str, Known]:
     """Return the items that were deleted on a mount."""
     items = model.items.items()
     return {
@@ -57,7 +57,7 @@ def deleted(model: Model, library: Library) -> dict[str, Known]:
     }
 
 
-def check_trash(model: Model, library: Library, environment: dict[str, str]) -> int:
+def check_trash(model: Model, library: HistoryStore, environment: dict[str, str]) -> int:
     """See that each item that was deleted on a mount is in the trash, and whole.
 
     Returns:
@@ -96,7 +96,7 @@ def _is_right(known: Known, file: Path, size: int, sha256: str) -> bool:
     return content == right and size == len(right) and sha256 == hashlib.sha256(right).hexdigest()
 
 
-def check_copy(model: Model, library: Library, mount: Mount, target: Path) -> None:
+def check_copy(model: Model, library: HistoryStore, mount: Mount, target: Path) -> None:
     """See that rsync copies what the server holds, all of it and nothing else."""
     target.mkdir()
     _run(["rsync", "-a", f"{mount.path}/", f"{target}/"], {})

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from histfs.simulator import DEFAULT_NEWEST, Clip, Library
+from histfs.simulator import DEFAULT_NEWEST, ClipBytes, HistoryStore
 
 #: What a call may fail with. ENOENT: the item went while somebody looked, or its audio is gone.
 _EXPECTED = {
@@ -50,7 +50,7 @@ class Known:
     """
 
     fields: Mapping[str, Any]
-    clip: Clip
+    clip: ClipBytes
     born: float | None
     seen: float | None = None
     tried: float | None = None
@@ -105,7 +105,7 @@ class Model:
 
     def __init__(
         self,
-        library: Library,
+        library: HistoryStore,
         calm_for: Callable[[], float],
         fresh: float,
         patience: float,

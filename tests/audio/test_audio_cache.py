@@ -249,7 +249,7 @@ def test_audio_that_has_changed_is_an_error_for_who_has_it_open_and_then_the_new
     file = world.store.open(item, waiter())
     with pytest.raises(BadAnswer, match="has changed"):
         file.read(0, 5, waiter())
-    world.settle()
+    world.flush()
     assert world.sizes == {"a": 10}
     assert world.checksums == {"a": hashlib.sha256(b"audio\0of a").digest()}
     assert world.read(world.item()) == b"audio\0of a"
@@ -275,7 +275,7 @@ def test_on_a_full_disk_a_clip_is_read_and_nothing_is_left_on_it(
     files = [world.store.open(world.item(), waiter()) for _ in range(2)]
     for file in files:
         assert file.read(0, 10, waiter()) == b"aud\0o\0of a"
-    world.settle()
+    world.flush()
     with pytest.raises(NoSpace, match="not kept"):
         world.store.fetch(world.item(), waiter())
     assert (world.kept(), world.unfinished(), world.disk.used) == (set(), [], 0)
@@ -329,7 +329,7 @@ def test_a_clip_is_served_though_the_catalog_can_not_keep_its_size(make_world, t
     store = world.store
     assert store.open(world.item(), waiter()).size == 10
     assert store.size(world.item(), waiter()) == 10
-    world.settle()
+    world.flush()
     assert "no space left" in caplog.text
 
 
@@ -359,7 +359,7 @@ def test_a_size_is_an_estimate_until_the_clip_was_opened_and_then_exact(world):
     world.store.open(item, waiter())
     # Of the same moment, from before the size was known: it must not fall back to the estimate.
     assert world.store.size(item, waiter()) == 10
-    world.settle()
+    world.flush()
     assert world.sizes == {"a": 10}
 
 
@@ -372,7 +372,7 @@ def test_a_size_that_somebody_was_told_is_no_estimate_again_when_the_clip_breaks
     file = world.store.open(item, waiter())
     with pytest.raises(BadAnswer):
         file.read(0, 8, waiter())
-    world.settle()
+    world.flush()
     assert world.store.size(item, waiter()) == file.size == 8
 
 
@@ -428,10 +428,10 @@ def test_who_has_read_all_can_wait_until_it_is_kept(make_world, monkeypatch, len
     monkeypatch.setattr(world.disk, "keep", lambda *args: may_keep.wait(PATIENCE) and keep(*args))
     file = world.store.open(world.item(), waiter())
     assert file.read(0, 11, waiter()) == b"\1irstsecond"
-    world.store.settle(Waiter(0.05))
+    world.store.flush(Waiter(0.05))
     assert world.kept() == set()
     may_keep.set()
-    world.store.settle(waiter())
+    world.store.flush(waiter())
     assert world.kept() == {"a"}
 
 
@@ -441,7 +441,7 @@ def test_nobody_waits_for_the_rest_of_what_was_read_in_part(make_world):
     world = make_world(source)
     file = world.store.open(world.item(), waiter())
     assert file.read(0, 5, waiter()) == b"\1irst"
-    world.store.settle(Waiter(PATIENCE, interrupted=lambda: pytest.fail("it waits")))
+    world.store.flush(Waiter(PATIENCE, interrupted=lambda: pytest.fail("it waits")))
     source.go()
 
 
@@ -546,7 +546,7 @@ def test_no_descriptor_is_left_open(make_world):
             with pytest.raises(Unreachable):
                 world.read(world.item(f"broken{number}"))
             world.source.recover()
-    world.settle()
+    world.flush()
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) <= len(before) + 2
 
@@ -647,7 +647,7 @@ def test_what_is_known_to_have_no_audio_is_not_fetched_ahead(make_world):
     items = [world.item(f"{number:02}", date=number) for number in range(7)]
     for item in (items[0], items[1], items[4], items[5], items[6]):
         world.read(item)
-    world.settle()
+    world.flush()
     assert world.kept() == {"00", "01", "04", "05", "06"}
     assert world.fetched == 5
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from histfs.audio.fill import Filling
+from histfs.audio.cache_warmup import CacheWarmup
 from histfs.core.errors import (
     BadAnswer,
     KeyRefused,
@@ -51,7 +51,7 @@ class OddSource(MemorySource):
 def fill(world, names, cap=PLENTY, threads=1, size=SIZE):
     """Fill the cache with items, newest first, and return the run and what came of each."""
     items = [world.item(name, size) for name in names]
-    filling = Filling(world.store, lambda: iter(items), cap, threads)
+    filling = CacheWarmup(world.store, lambda: iter(items), cap, threads)
     return filling, list(filling.run())
 
 

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from histfs.audio.disk import Disk
-from histfs.audio.part import Memory
+from histfs.audio.disk_cache import DiskCache
+from histfs.audio.partial_file import MemorySpill
 from histfs.core.errors import CacheFailed, NoSpace
 from histfs.core.names import key_of
 from tests.audio.conftest import PLENTY
@@ -37,13 +37,13 @@ def kept(disk):
 
 @pytest.fixture
 def disk(tmp_path):
-    return Disk(tmp_path / "cache", 30)
+    return DiskCache(tmp_path / "cache", 30)
 
 
 @pytest.fixture
 def other(disk):
     """The same, as another mount has it."""
-    return Disk(disk.root, 30)
+    return DiskCache(disk.root, 30)
 
 
 def test_a_clip_that_is_kept_can_be_opened(disk):
@@ -78,7 +78,7 @@ def test_clips_and_their_bytes_are_counted(disk, tmp_path):
     disk.drop("a")
     disk.drop("c")
     assert (disk.count(), disk.used) == (1, 5)
-    assert Disk(tmp_path / "cache", 30).used == 5
+    assert DiskCache(tmp_path / "cache", 30).used == 5
 
 
 def test_looking_at_the_size_of_a_clip_is_no_use_of_it(disk):
@@ -133,7 +133,7 @@ def test_a_length_that_is_not_true_makes_no_other_go(disk):
 
 def test_a_clip_larger_than_the_cap_is_found_again_by_the_next_mount(disk, tmp_path):
     put(disk, "giant", b"x" * 99)
-    later = Disk(tmp_path / "cache", 30)
+    later = DiskCache(tmp_path / "cache", 30)
     put(later, "a")
     assert (kept(later), later.used) == ({"a"}, 10)
 
@@ -149,7 +149,7 @@ def test_a_clip_that_is_fetched_again_is_counted_once(disk):
 def test_a_smaller_cap_makes_room_at_the_start(disk, tmp_path):
     for key in "abc":
         put(disk, key)
-    Disk(tmp_path / "cache", 10)
+    DiskCache(tmp_path / "cache", 10)
     assert kept(disk) == {"c"}
 
 
@@ -200,7 +200,7 @@ def test_what_is_open_stays_and_what_is_closed_goes(disk, other):
     assert kept(disk) == {"a", "d"}
     assert disk.used == 40
     del opened
-    put(Disk(disk.root, 30), "e")
+    put(DiskCache(disk.root, 30), "e")
     assert kept(disk) == {"e"}
     assert disk.used == 10
 
@@ -240,7 +240,7 @@ def test_a_count_that_was_lost_is_taken_anew(disk, left):
         put(disk, key)
     (disk.root / "used").write_bytes(left)
     if left == b"\0" * 8:
-        Disk(disk.root, 30)
+        DiskCache(disk.root, 30)
     assert disk.used == 30
     put(disk, "d")
     assert kept(disk) == {"b", "c", "d"}
@@ -249,10 +249,10 @@ def test_a_count_that_was_lost_is_taken_anew(disk, left):
 FILL = """
 import random, sys
 from pathlib import Path
-from histfs.audio.disk import Disk
+from histfs.audio.disk_cache import DiskCache
 
 root, cap, name = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-disk, odds = Disk(root, cap), random.Random(name)
+disk, odds = DiskCache(root, cap), random.Random(name)
 sys.stdin.readline()
 for number in range(150):
     size = odds.randrange(1, 2000)
@@ -272,7 +272,7 @@ for number in range(150):
 
 def test_processes_that_fill_it_at_once_stay_under_the_cap_together(tmp_path):
     cap = 20_000
-    disk = Disk(tmp_path, cap)
+    disk = DiskCache(tmp_path, cap)
     fillers = [
         subprocess.Popen(
             [sys.executable, "-c", FILL, tmp_path, str(cap), name],
@@ -293,7 +293,7 @@ def test_processes_that_fill_it_at_once_stay_under_the_cap_together(tmp_path):
 
 
 def test_threads_that_fill_it_at_once_stay_under_the_cap_together(tmp_path):
-    disk = Disk(tmp_path, 1000)
+    disk = DiskCache(tmp_path, 1000)
 
     def fill(thread):
         for number in range(50):
@@ -308,9 +308,9 @@ def test_threads_that_fill_it_at_once_stay_under_the_cap_together(tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from histfs.audio.disk import Disk
+from histfs.audio.disk_cache import DiskCache
 
-disk = Disk(Path(sys.argv[1]), 30)
+disk = DiskCache(Path(sys.argv[1]), 30)
 opened = disk.open("a")
 part = disk.create()
 part.reserve(10)
@@ -336,12 +336,12 @@ def test_what_another_process_has_open_or_on_its_way_stays_until_it_is_killed(di
     assert disk.used == 20
     put(disk, "b")
     put(disk, "c")
-    Disk(disk.root, 20)
+    DiskCache(disk.root, 20)
     assert (kept(disk), disk.used) == ({"a"}, 20)
     assert len(os.listdir(disk.root / "incoming")) == 1
     holder.kill()
     holder.wait()
-    later = Disk(disk.root, 30)
+    later = DiskCache(disk.root, 30)
     assert os.listdir(disk.root / "incoming") == []
     assert later.used == disk.used == 10
     put(later, "c", b"x" * 30)
@@ -364,7 +364,7 @@ def tiny(tmp_path):
 
 
 def test_on_a_full_disk_older_clips_make_room(tiny, caplog):
-    disk = Disk(tiny, PLENTY)
+    disk = DiskCache(tiny, PLENTY)
     for number in range(8):
         put(disk, f"old{number}", b"x" * 100_000)
     put(disk, "new", b"y" * 300_000)
@@ -373,7 +373,7 @@ def test_on_a_full_disk_older_clips_make_room(tiny, caplog):
     assert read(disk, "new") == b"y" * 300_000
     assert disk.used <= 1 << 20
     assert (disk.full, caplog.text) == (False, "")
-    assert 0 < disk.squeezed < time.time_ns()
+    assert 0 < disk.evicted_newest < time.time_ns()
     before = kept(disk)
     put(disk, "far too large", b"x" * (2 << 20))
     assert disk.full
@@ -382,7 +382,7 @@ def test_on_a_full_disk_older_clips_make_room(tiny, caplog):
 
 @pytest.mark.parametrize("known", [True, False], ids=["length known", "length unknown"])
 def test_on_a_full_disk_a_clip_goes_on_in_memory(tiny, known, caplog):
-    disk = Disk(tiny, PLENTY)
+    disk = DiskCache(tiny, PLENTY)
     content = os.urandom(700_000)
     for _ in range(2):
         part = disk.create()
@@ -412,7 +412,7 @@ def test_in_memory_there_is_room_for_what_is_open_up_to_a_limit(disk, monkeypatc
     def full(*arguments, **named):
         raise OSError(errno.ENOSPC, "full")
 
-    memory = Memory(30)
+    memory = MemorySpill(30)
     monkeypatch.setattr("tempfile.mkstemp", full)
     monkeypatch.setattr(disk, "_memory", memory)
     parts = [disk.create() for _ in range(3)]
@@ -428,7 +428,7 @@ def test_in_memory_there_is_room_for_what_is_open_up_to_a_limit(disk, monkeypatc
 def test_nobody_else_can_look_in_whatever_the_umask(tmp_path, umask):
     before = os.umask(umask)
     try:
-        disk = Disk(tmp_path / "new" / "cache", 30)
+        disk = DiskCache(tmp_path / "new" / "cache", 30)
         put(disk, "a")
         part = disk.create()
     finally:
@@ -464,4 +464,4 @@ def test_a_directory_that_can_not_be_made_is_an_error_of_the_cache(tmp_path, wha
     (tmp_path / "file").write_text("")
     root = tmp_path / "file" if what == "a file in its place" else tmp_path / "file" / "cache"
     with pytest.raises(CacheFailed, match=str(root)):
-        Disk(root, 30)
+        DiskCache(root, 30)

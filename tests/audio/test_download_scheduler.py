@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from histfs.audio.schedule import Schedule
+from histfs.audio.download_scheduler import DownloadScheduler
 from histfs.core.errors import Interrupted
 from tests.support.patience import eventually
 
@@ -49,7 +49,7 @@ def make(begun):
     made, jobs = [], {}
 
     def make(connections, wanted="", ahead=""):
-        schedule = Schedule(lambda: connections)
+        schedule = DownloadScheduler(lambda: connections)
         made.append(schedule)
         for name in wanted + ahead:
             jobs[name] = Job(begun, name)
@@ -113,7 +113,7 @@ def test_one_that_its_last_reader_has_left_keeps_no_other_from_starting(make, be
 
 def test_the_number_at_once_follows_the_limit_as_it_changes(begun):
     limit = [2]
-    schedule = Schedule(lambda: limit[0])
+    schedule = DownloadScheduler(lambda: limit[0])
     jobs = {name: Job(begun, name) for name in "abcd"}
     for job in jobs.values():
         schedule.add(job, True)

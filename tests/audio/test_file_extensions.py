@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from histfs.audio import endings
-from histfs.audio.verify import Kind, verify
+from histfs.audio import file_extensions
+from histfs.audio.verification import CheckOutcome, verify
 from histfs.core.errors import BadAnswer, CacheFailed, Unreachable
 from histfs.core.waiting import Waiter
 from tests.audio.conftest import PATIENCE, StepSource
@@ -54,7 +54,7 @@ def test_the_name_is_right_before_any_reader_has_a_byte(make_world):
     assert world.endings == {}
     source.go()
     file.read(0, file.size, waiter())
-    world.settle()
+    world.flush()
     assert world.endings == {"a": "opus"}
 
 
@@ -185,14 +185,14 @@ def test_an_item_whose_audio_is_but_a_page_can_not_be_archived(make_world, page)
 def test_verifying_removes_pages(make_world, page):
     world = cached_page(make_world, page)
     (verdict,) = verify(world.disk, lambda key: None)
-    assert verdict.kind is Kind.DAMAGED
+    assert verdict.kind is CheckOutcome.DAMAGED
     assert verdict.why.startswith("it is not audio but ")
     assert world.kept() == set()
 
 
 def test_downloads_that_break_again_and_again_take_bounded_memory(monkeypatch):
-    monkeypatch.setattr(endings, "_UNKEPT", 10)
-    found = endings.Endings(lambda *_: None)
+    monkeypatch.setattr(file_extensions, "_UNKEPT", 10)
+    found = file_extensions.FileExtensions(lambda *_: None)
     for number in range(100):
         found.found(record(f"item{number}", 1).item, OPUS)
     assert len(found._unkept) <= 10

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from histfs.audio import refusals
-from histfs.audio.refusals import SECONDS, Refusals
+from histfs.audio import negative_cache
+from histfs.audio.negative_cache import SECONDS, NegativeCache
 from histfs.core.errors import (
     BadAnswer,
     HistfsError,
@@ -33,7 +33,7 @@ def fails(world, item) -> HistfsError:
 @pytest.fixture
 def clock(world) -> Clock:
     clock = Clock()
-    world.store._refusals = Refusals(clock)
+    world.store._refusals = NegativeCache(clock)
     return clock
 
 
@@ -94,9 +94,9 @@ def test_nothing_that_is_missing_is_fetched_ahead(make_world):
 
 
 def test_the_memory_of_missing_clips_has_a_bound(monkeypatch, world):
-    monkeypatch.setattr(refusals, "_MOST", 5)
+    monkeypatch.setattr(negative_cache, "_MOST", 5)
     item = world.item()
-    memory = Refusals(Clock())
+    memory = NegativeCache(Clock())
     for n in range(50):
         memory.note(replace(item, key=f"item{n}"), NoAttachment("gone"))
     assert len(memory._refused) == 5

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from histfs.audio.ahead import ReadAhead
+from histfs.audio.read_ahead import ReadAhead
 from histfs.core.errors import CacheFailed
 from tests.support.memory import MemorySource, record
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from histfs.audio import verify as module
-from histfs.audio.verify import Kind, verify
-from histfs.core.audio import Fingerprint
+from histfs.audio import verification as module
+from histfs.audio.verification import CheckOutcome, verify
+from histfs.core.audio_store import Fingerprint
 from histfs.core.errors import CacheFailed
 from histfs.core.waiting import Waiter
 from tests.audio.conftest import PATIENCE, World
@@ -31,7 +31,7 @@ def known(world: World):
     return fingerprint
 
 
-def verified(world: World) -> dict[str, tuple[Kind, str]]:
+def verified(world: World) -> dict[str, tuple[CheckOutcome, str]]:
     return {name: (kind, why) for name, kind, why in verify(world.disk, known(world))}
 
 
@@ -53,7 +53,7 @@ def test_clips_are_sound_and_not_used_by_being_verified(world):
     for name in "abc":
         world.read(world.item(name))
     before = {path.name: path.stat().st_mtime_ns for path in world.disk.entries()}
-    assert verified(world) == dict.fromkeys("abc", (Kind.SOUND, ""))
+    assert verified(world) == dict.fromkeys("abc", (CheckOutcome.SOUND, ""))
     assert {path.name: path.stat().st_mtime_ns for path in world.disk.entries()} == before
     assert world.fetched == 3
 
@@ -77,14 +77,14 @@ def test_a_damaged_clip_is_removed_and_fetched_again(
         world.read(world.item(name))
     damage(path_of(world))
     found = verified(world)
-    assert found["b"] == (Kind.SOUND, "")
+    assert found["b"] == (CheckOutcome.SOUND, "")
     kind, why = found["a"]
-    assert kind is Kind.DAMAGED
+    assert kind is CheckOutcome.DAMAGED
     assert said in why
     assert said in caplog.text
     assert world.kept() == {"b"}
     assert world.read(world.item()) == b"audio\0of a"
-    assert verified(world) == dict.fromkeys("ab", (Kind.SOUND, ""))
+    assert verified(world) == dict.fromkeys("ab", (CheckOutcome.SOUND, ""))
     assert world.fetched == 3
 
 
@@ -105,7 +105,7 @@ def test_a_clip_without_a_checksum_is_left_alone(world, size):
         world.sizes.clear()
     else:
         world.checksums["a"] = None
-    assert verified(world) == {"a": (Kind.UNKNOWN, "")}
+    assert verified(world) == {"a": (CheckOutcome.UNKNOWN, "")}
     assert world.kept() == {"a"}
 
 
@@ -113,7 +113,7 @@ def test_a_clip_without_a_checksum_has_a_size_to_compare(world):
     world.read(world.item())
     world.checksums["a"] = None
     cut(path_of(world))
-    assert verified(world)["a"][0] is Kind.DAMAGED
+    assert verified(world)["a"][0] is CheckOutcome.DAMAGED
 
 
 def test_a_clip_that_the_server_changed_is_the_new_one(world):
@@ -121,7 +121,7 @@ def test_a_clip_that_the_server_changed_is_the_new_one(world):
     world.disk.drop("a")
     world.source.clips["a"] = b"AUDIO\0OF A"
     assert world.read(world.item()) == b"AUDIO\0OF A"
-    assert verified(world) == {"a": (Kind.SOUND, "")}
+    assert verified(world) == {"a": (CheckOutcome.SOUND, "")}
 
 
 def test_a_clip_that_is_replaced_while_it_is_verified_is_looked_at_again(world):
@@ -137,7 +137,7 @@ def test_a_clip_that_is_replaced_while_it_is_verified_is_looked_at_again(world):
         return tell(key)
 
     (verdict,) = verify(world.disk, meanwhile)
-    assert verdict.kind is Kind.SOUND
+    assert verdict.kind is CheckOutcome.SOUND
     assert world.kept() == {"a"}
 
 
@@ -163,7 +163,7 @@ def test_a_file_that_the_disk_does_not_give_is_damaged(world, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "read", broken)
         found = verified(world)
-    assert found == {"a": (Kind.DAMAGED, "it can't be read: Input/output error")}
+    assert found == {"a": (CheckOutcome.DAMAGED, "it can't be read: Input/output error")}
     assert world.read(world.item()) == b"audio\0of a"
 
 
@@ -173,14 +173,16 @@ def test_what_is_no_file_in_a_clips_place_is_told_and_left_alone(world, make):
     path = path_of(world)
     path.unlink()
     make(path)
-    assert verified(world) == {"a": (Kind.UNREADABLE, "it is not a file")}
+    assert verified(world) == {"a": (CheckOutcome.UNREADABLE, "it is not a file")}
     assert path.exists()
 
 
 def test_a_clip_that_may_not_be_read_is_told_and_left_alone(world, bound_by_modes):
     world.read(world.item())
     path_of(world).chmod(0)
-    assert verified(world) == {"a": (Kind.UNREADABLE, "it can't be opened: Permission denied")}
+    assert verified(world) == {
+        "a": (CheckOutcome.UNREADABLE, "it can't be opened: Permission denied")
+    }
     assert world.kept() == {"a"}
 
 
@@ -193,7 +195,7 @@ def test_a_damaged_clip_that_can_not_be_removed_says_so(world, bound_by_modes):
         kind, why = verified(world)["a"]
     finally:
         path.parent.chmod(0o700)
-    assert kind is Kind.DAMAGED
+    assert kind is CheckOutcome.DAMAGED
     assert "can't be written: Permission denied" in why
 
 
@@ -219,7 +221,7 @@ def test_what_is_in_no_clips_place_is_told_and_left_alone(world):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"x")
     found = verified(world)
-    assert found.pop("a") == (Kind.SOUND, "")
+    assert found.pop("a") == (CheckOutcome.SOUND, "")
     assert set(found) == {str(path.relative_to(world.disk.root)) for path in others}
-    assert {kind for kind, _ in found.values()} == {Kind.FOREIGN}
+    assert {kind for kind, _ in found.values()} == {CheckOutcome.FOREIGN}
     assert all(path.exists() for path in others)

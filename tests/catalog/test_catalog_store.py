@@ -12,10 +12,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from histfs.catalog import writing
-from histfs.catalog.store import Store
-from histfs.catalog.windows import Window, Windows
-from histfs.catalog.writing import DELETED_MEMORY
+from histfs.catalog import catalog_writes
+from histfs.catalog.catalog_store import CatalogStore
+from histfs.catalog.catalog_writes import DELETED_MEMORY
+from histfs.catalog.coverage import Coverage, CoveredSpan
 from histfs.core.errors import CacheFailed, NoSpace
 from histfs.core.index import FacetValue, Listed
 from histfs.core.names import Labelled
@@ -29,33 +29,33 @@ SECOND = 1.0
 LONG = 10 * SECOND
 
 
-def put(store: Store, *records, span: Span = ALWAYS, **arguments) -> None:
+def put(store: CatalogStore, *records, span: Span = ALWAYS, **arguments) -> None:
     store.replace(span, sorted(records, key=lambda r: -r.item.date), **arguments)
 
 
-def keys(store: Store, span: Span = ALWAYS) -> list[str]:
+def keys(store: CatalogStore, span: Span = ALWAYS) -> list[str]:
     return [listed.key for listed in store.between(span)]
 
 
-def having(store: Store, kind: str, value: str) -> list[str]:
+def having(store: CatalogStore, kind: str, value: str) -> list[str]:
     return [listed.key for listed in store.having(kind, value)]
 
 
-def text(store: Store, key: str, date: int) -> str:
+def text(store: CatalogStore, key: str, date: int) -> str:
     return json.loads(store.raw(key, date))["text"]
 
 
-def changed(store: Store, act) -> bool:
+def changed(store: CatalogStore, act) -> bool:
     before = store.version
     act()
     return store.version != before
 
 
 @contextmanager
-def short_lived(clock: Clock | None = None) -> Iterator[Store]:
+def short_lived(clock: Clock | None = None) -> Iterator[CatalogStore]:
     """A store of one example of a test."""
     with tempfile.TemporaryDirectory() as directory:
-        store = Store(Path(directory) / "catalog.sqlite", clock or Clock())
+        store = CatalogStore(Path(directory) / "catalog.sqlite", clock or Clock())
         try:
             yield store
         finally:
@@ -66,7 +66,7 @@ def short_lived(clock: Clock | None = None) -> Iterator[Store]:
 
 
 def test_an_empty_store_knows_nothing(store):
-    assert store.windows() == Windows()
+    assert store.windows() == Coverage()
     assert keys(store) == []
     assert store.newest(ALWAYS) is None
     assert store.find("a", 5) is None
@@ -251,7 +251,7 @@ def test_an_answer_that_can_not_be_kept_whole_leaves_all_as_it_was(store, monkey
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch, pytest.raises(NoSpace):
-        patch.setattr(writing, "_put_windows", full)
+        patch.setattr(catalog_writes, "_put_windows", full)
         put(store, record("b", 6))
     assert keys(store) == ["a"]
     assert store.windows() == before
@@ -348,7 +348,7 @@ def test_what_was_asked_for_in_the_future_of_a_clock_that_was_set_back_gives_way
     clock.now -= 3600
     put(store, record("b", 5))
     assert keys(store) == ["b"]
-    assert store.windows() == Windows([Window(*ALWAYS, clock.now)])
+    assert store.windows() == Coverage([CoveredSpan(*ALWAYS, clock.now)])
 
 
 # What is known
@@ -756,7 +756,7 @@ def test_voices_that_are_the_same_to_sqlite_are_one(store):
 def test_facets_of_details_that_were_stored_one_by_one_are_read(store, path):
     row = record("a", 1)
     put(store, row)
-    store.enrich(row.item, row, asked=0)
+    store.store_details(row.item, row, asked=0)
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("""UPDATE details SET facets = '{"call": ["CA1", null]}'""")
     put(store, record("a", 1, state="changed"))
@@ -765,7 +765,7 @@ def test_facets_of_details_that_were_stored_one_by_one_are_read(store, path):
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 100])
 def test_items_that_are_read_in_batches_come_once_and_in_order(store, monkeypatch, batch):
-    monkeypatch.setattr("histfs.catalog.store._BATCH", batch)
+    monkeypatch.setattr("histfs.catalog.catalog_store._BATCH", batch)
     dates = [5, 5, 5, 6, 7, 7, 9]
     store.replace(ALWAYS, [record(f"k{n}", date) for n, date in enumerate(dates)][::-1])
     whole = [(date, f"k{n}") for n, date in enumerate(dates)]
@@ -776,7 +776,7 @@ def test_items_that_are_read_in_batches_come_once_and_in_order(store, monkeypatc
 
 
 def test_a_reader_that_takes_its_time_keeps_nothing_in_the_journal(store, monkeypatch):
-    monkeypatch.setattr("histfs.catalog.store._BATCH", 2)
+    monkeypatch.setattr("histfs.catalog.catalog_store._BATCH", 2)
     store.replace(ALWAYS, [record(f"k{n}", n) for n in reversed(range(9))])
     for read in (store.between(ALWAYS), store.items(ALWAYS), store.having("voice", "rachel-id")):
         next(read)

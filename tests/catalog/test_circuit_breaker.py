@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from histfs.catalog.health import FAILURE_MEMORY, PATIENCE, Health, Kind
+from histfs.catalog.circuit_breaker import FAILURE_MEMORY, PATIENCE, CircuitBreaker, RequestKind
 from histfs.core.errors import (
     BadAnswer,
     InvalidRequest,
@@ -26,11 +26,11 @@ from tests.support.world import names, numbered, world_at
 
 
 @pytest.fixture
-def health(clock: Clock) -> Health:
-    return Health(clock)
+def health(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker(clock)
 
 
-def fail(health: Health, error: Exception) -> None:
+def fail(health: CircuitBreaker, error: Exception) -> None:
     with suppress(type(error)), health.asking():
         raise error
 
@@ -141,8 +141,8 @@ def test_a_clock_that_is_set_back_makes_nobody_wait_longer(health, clock):
 
 # What a failure concerns
 
-NOTHING: set[Kind] = set()
-LISTINGS, SEARCHES, BOTH = {Kind.LISTING}, {Kind.SEARCH}, set(Kind)
+NOTHING: set[RequestKind] = set()
+LISTINGS, SEARCHES, BOTH = {RequestKind.LISTING}, {RequestKind.SEARCH}, set(RequestKind)
 
 
 @pytest.mark.parametrize(
@@ -167,17 +167,17 @@ def test_a_failure_concerns_what_the_table_says(
     clock, error, of_a_listing, of_a_background_page, of_a_search
 ):
     def told(**how):
-        health = Health(clock)
+        health = CircuitBreaker(clock)
         with suppress(type(error)), health.asking(**how):
             raise error
-        return {kind for kind in Kind if health.failure(kind) is not None}
+        return {kind for kind in RequestKind if health.failure(kind) is not None}
 
     assert told() == of_a_listing
     assert told(background=True) == of_a_background_page
-    assert told(kind=Kind.SEARCH) == of_a_search
+    assert told(kind=RequestKind.SEARCH) == of_a_search
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", list(RequestKind))
 def test_an_answer_that_refuses_one_question_is_remembered_for_that_one(health, clock, kind):
     def ask(question):
         with health.asking(kind=kind, question=question):
@@ -199,28 +199,28 @@ def test_an_answer_that_refuses_one_question_is_remembered_for_that_one(health, 
 
 
 def test_a_listing_that_comes_shows_that_the_server_is_there_for_searches_too(health):
-    with suppress(Unreachable), health.asking(kind=Kind.SEARCH):
+    with suppress(Unreachable), health.asking(kind=RequestKind.SEARCH):
         raise Unreachable("down")
     with health.asking():
         pass
-    assert health.failure(Kind.SEARCH) is None
+    assert health.failure(RequestKind.SEARCH) is None
 
 
 def test_a_search_that_comes_does_not_make_up_for_listings_that_are_no_answer(health):
     fail(health, BadAnswer("<html>"))
-    with health.asking(kind=Kind.SEARCH):
+    with health.asking(kind=RequestKind.SEARCH):
         pass
     assert isinstance(health.failure(), BadAnswer)
 
 
 def test_a_search_that_takes_long_makes_no_listing_do_without_news(health, clock):
-    with health.asking(kind=Kind.SEARCH):
+    with health.asking(kind=RequestKind.SEARCH):
         clock.now += 2 * PATIENCE
         assert health.patience() == PATIENCE
-        assert health.patience(Kind.SEARCH) == 0
+        assert health.patience(RequestKind.SEARCH) == 0
     with health.asking():
         clock.now += 2 * PATIENCE
-        assert health.patience(Kind.SEARCH) == 0
+        assert health.patience(RequestKind.SEARCH) == 0
 
 
 def test_a_span_that_is_refused_refuses_no_other_one(path):

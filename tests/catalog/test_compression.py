@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from histfs.catalog.packing import Packer, dictionary_of
+from histfs.catalog.compression import Compressor, dictionary_of
 from tests.support.memory import record
 
 #: What an API tells of every item beside what `record` has.
@@ -29,28 +29,28 @@ def typical(number: int) -> bytes:
 
 @given(dictionaries, objects)
 def test_objects_are_given_back_as_they_were(dictionary, some):
-    packer = Packer(dictionary)
+    packer = Compressor(dictionary)
     packed = packer.pack(some)
     assert [packer.unpack(each) for each in packed] == some
-    assert [Packer(dictionary).unpack(each) for each in packed] == some
+    assert [Compressor(dictionary).unpack(each) for each in packed] == some
 
 
 @given(st.binary(min_size=8, max_size=200), objects)
 def test_objects_from_before_there_was_a_dictionary_are_read_with_it(dictionary, some):
-    packer = Packer(dictionary)
-    assert [packer.unpack(each) for each in Packer(b"").pack(some)] == some
+    packer = Compressor(dictionary)
+    assert [packer.unpack(each) for each in Compressor(b"").pack(some)] == some
 
 
 @given(objects)
 def test_objects_are_packed_with_a_dictionary_of_themselves(some):
-    packer = Packer(dictionary_of(some))
+    packer = Compressor(dictionary_of(some))
     assert [packer.unpack(each) for each in packer.pack(some)] == some
 
 
 def test_with_a_dictionary_typical_objects_become_much_smaller_than_without():
-    packer = Packer(dictionary_of([typical(number) for number in range(100)]))
+    packer = Compressor(dictionary_of([typical(number) for number in range(100)]))
     others = [typical(number) for number in range(1000, 1100)]
-    with_it, without = packer.pack(others), Packer(b"").pack(others)
+    with_it, without = packer.pack(others), Compressor(b"").pack(others)
     assert 1.5 * sum(map(len, with_it)) < sum(map(len, without)) < sum(map(len, others))
 
 
@@ -85,14 +85,14 @@ def test_nothing_that_only_some_objects_hold_is_in_a_dictionary():
     ids=["cut", "empty", "not packed", "beheaded", "longer"],
 )  # fmt: skip
 def test_damaged_bytes_are_told_as_such(dictionary, damage):
-    packer = Packer(dictionary)
+    packer = Compressor(dictionary)
     (packed,) = packer.pack([typical(1)])
     with pytest.raises(ValueError, match=r"."):
         packer.unpack(damage(packed))
 
 
 def test_what_needs_a_dictionary_is_not_read_without_it():
-    packer = Packer(dictionary_of([typical(number) for number in range(100)]))
+    packer = Compressor(dictionary_of([typical(number) for number in range(100)]))
     (packed,) = packer.pack([typical(1)])
     with pytest.raises(ValueError, match=r"."):
-        Packer(b"").unpack(packed)
+        Compressor(b"").unpack(packed)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from histfs.catalog.windows import Window, Windows
+from histfs.catalog.coverage import Coverage, CoveredSpan
 from histfs.core.times import ALWAYS, Span
 
 #: Answers that were asked for within one may pass for each other.
@@ -31,9 +31,9 @@ def steps(times):
     return st.lists(st.tuples(spans, st.none() | times), max_size=8)
 
 
-def made(some) -> tuple[Windows, dict[int, float]]:
+def made(some) -> tuple[Coverage, dict[int, float]]:
     """Windows, and the model of them, after some steps."""
-    windows, model = Windows(), {}
+    windows, model = Coverage(), {}
     for span, asked in some:
         if asked is None:
             windows = windows.remove(span)
@@ -48,7 +48,7 @@ def within(moment: int, span: Span) -> bool:
     return span.start <= moment < span.end
 
 
-def seen(windows: Windows) -> dict[int, float]:
+def seen(windows: Coverage) -> dict[int, float]:
     """When each moment was asked about."""
     return {moment: window.asked for window in windows for moment in range(*window.span)}
 
@@ -76,7 +76,7 @@ def test_windows_are_disjoint_and_in_order(some):
 @example([(Span(0, 1), 0.0), (Span(2, 3), 0.75 * SECOND), (Span(1, 2), 1.5 * SECOND)])
 def test_windows_that_are_made_again_of_what_they_are_stay_as_they_are(some):
     windows, _ = made(some)
-    assert Windows(reversed(list(windows))) == windows
+    assert Coverage(reversed(list(windows))) == windows
 
 
 @given(neighbours)
@@ -87,7 +87,7 @@ def test_a_moment_never_gets_newer_and_older_only_by_what_passes_for_the_same_ti
 
 
 def test_what_was_asked_page_after_page_becomes_a_few_windows():
-    windows = Windows()
+    windows = Coverage()
     for page in range(40):
         windows = windows.put(Span(100 - page, 101 - page), 1000 + SECOND * page / 4)
     assert windows.spans() == [Span(61, 101)]
@@ -126,7 +126,7 @@ def test_windows_are_chosen_by_when_they_were_asked_about(some, since, until):
 
 def test_what_was_asked_about_in_the_future_is_not_fresh():
     now = 1000.0
-    windows = Windows([Window(0, 5, now), Window(5, 9, now + 3600)])
+    windows = Coverage([CoveredSpan(0, 5, now), CoveredSpan(5, 9, now + 3600)])
     assert windows.cover(Span(0, 9))
     assert windows.asked(now - 30, now).spans() == [Span(0, 5)]
 
@@ -139,19 +139,19 @@ def test_windows_are_equal_when_their_moments_are(some, others):
 
 
 def test_what_is_put_into_a_set_leaves_the_set_itself_as_it_was():
-    windows = Windows([Window(0, 5, 7.0)])
+    windows = Coverage([CoveredSpan(0, 5, 7.0)])
     windows.put(Span(3, 9), 8.0)
     windows.remove(Span(1, 2))
-    assert list(windows) == [Window(0, 5, 7.0)]
+    assert list(windows) == [CoveredSpan(0, 5, 7.0)]
 
 
-@pytest.mark.parametrize("other", [None, 3, [Window(0, 5, 7.0)]])
+@pytest.mark.parametrize("other", [None, 3, [CoveredSpan(0, 5, 7.0)]])
 def test_windows_are_not_equal_to_anything_else(other):
-    assert Windows([Window(0, 5, 7.0)]) != other
+    assert Coverage([CoveredSpan(0, 5, 7.0)]) != other
 
 
 def test_all_time_is_known_when_its_parts_are():
-    windows = Windows([Window(ALWAYS.start, 7, 1.0), Window(7, ALWAYS.end, 9.0)])
+    windows = Coverage([CoveredSpan(ALWAYS.start, 7, 1.0), CoveredSpan(7, ALWAYS.end, 9.0)])
     assert windows.cover(ALWAYS)
     assert windows.spans() == [ALWAYS]
     assert windows.gaps(ALWAYS) == []

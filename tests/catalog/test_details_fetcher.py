@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from histfs.catalog.fetching import Fetcher
-from histfs.catalog.store import Store
+from histfs.catalog.catalog_store import CatalogStore
+from histfs.catalog.details_fetcher import DetailsFetcher
 from histfs.core.errors import Missing, NoSpace, NotForCrawlers, Unreachable
-from histfs.core.flights import Flights
 from histfs.core.item import Details
 from histfs.core.names import Labelled
+from histfs.core.single_flight import SingleFlight
 from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter
 from tests.support.clock import Clock
@@ -27,7 +27,7 @@ class World:
     def __init__(self, path):
         self.path = path
         self.clock = Clock()
-        self.flights = Flights("details", 4)
+        self.flights = SingleFlight("details", 4)
         self.fields = {"text": "Hello", "final": True}
         self.gets = 0
         self.error = None
@@ -38,14 +38,14 @@ class World:
         self.list("in short")
 
     def start(self):
-        self.store = Store(self.path, self.clock)
-        self.fetcher = Fetcher(
+        self.store = CatalogStore(self.path, self.clock)
+        self.fetcher = DetailsFetcher(
             self.get,
             self.describe,
             self.store,
             flights=self.flights,
             ttl=TTL,
-            doubt=self.doubted.append,
+            invalidate=self.doubted.append,
             clock=self.clock,
         )
 
@@ -165,7 +165,7 @@ def test_on_a_full_disk_details_are_read_and_known_all_the_same(world, monkeypat
     def full(*_):
         raise NoSpace("no space left")
 
-    monkeypatch.setattr(world.store, "enrich", full)
+    monkeypatch.setattr(world.store, "store_details", full)
     assert world.text() == world.text() == world.known() == "Hello"
     assert world.gets == 1
     monkeypatch.undo()

@@ -6,7 +6,7 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-from histfs.catalog import erasing
+from histfs.catalog import erasure
 from histfs.core.times import ALWAYS, Zone
 from histfs.core.views import ByFacet, ByVoice
 from tests.support.memory import record
@@ -137,7 +137,7 @@ def test_the_name_of_a_voice_that_is_gone_is_not_in_the_file(open_store, path):
     assert "Zebrastimme" in mounted(store)
     put(store, SECOND)
     store.close()
-    assert erasing.clean(path)
+    assert erasure.clean(path)
     content = b"".join(file.read_bytes() for file in path.parent.iterdir())
     assert b"Rachel" in content
     assert b"Zebra" not in content

@@ -6,9 +6,9 @@ from contextlib import closing
 
 import pytest
 
-from histfs.catalog import erasing
-from histfs.catalog.eraser import Eraser
-from histfs.catalog.search import WordIndex
+from histfs.catalog import erasure
+from histfs.catalog.erasure_worker import ErasureWorker
+from histfs.catalog.text_index import FullTextIndex
 from histfs.core.names import Labelled
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
@@ -28,7 +28,7 @@ def make(path, dropped, clock):
     erasers = []
 
     def make(store):
-        erasers.append(Eraser(path, store.files, dropped.append, clock))
+        erasers.append(ErasureWorker(path, store.files, dropped.append, clock))
         store.erased = erasers[-1].erased
         return erasers[-1]
 
@@ -54,7 +54,7 @@ def test_the_clip_of_an_item_that_is_gone_is_dropped_and_no_other(store, make, d
     put(store, record("a", 1, "changed"), record("b", 2))
     assert dropped == ["c"]
     store.forget("b", 2)
-    store.doubt(ALWAYS)
+    store.invalidate(ALWAYS)
     assert dropped == ["c", "b"]
 
 
@@ -100,7 +100,7 @@ def test_a_key_is_noted_as_gone_for_a_day(store, open_store, make, dropped, cloc
     make(store)
     put(store, record("a", 1))
     store.forget("a", 1)
-    clock.now += erasing.GONE_MEMORY + 1
+    clock.now += erasure.GONE_MEMORY + 1
     make(open_store()).start()
     dropped.clear()
     make(open_store()).start()
@@ -142,7 +142,7 @@ def test_no_trace_of_many_items_is_left_in_the_file_while_it_is_open(path, store
         padding = chance.randbytes(chance.randrange(300)).hex()
         rows.append(record(f"Key{number:05}", number, f"Slug{number:05} {padding}"))
     put(store, *rows)
-    assert WordIndex(store, lambda _, raw: raw.decode()).find("slug00007", Waiter(30)) != []
+    assert FullTextIndex(store, lambda _, raw: raw.decode()).find("slug00007", Waiter(30)) != []
     gone = chance.sample(range(3000), 1000)
     words = [f"{word}{number:05}" for number in gone for word in ("Slug", "slug")]
     assert held(path, words)
@@ -176,7 +176,7 @@ def test_words_that_are_being_read_when_their_item_goes_are_not_indexed(path, st
             store.forget("b", 2)
         return raw.decode()
 
-    assert WordIndex(store, text_of).find("stays", Waiter(10)) != []
+    assert FullTextIndex(store, text_of).find("stays", Waiter(10)) != []
     eventually(lambda: held(path, ["Vanishing", "vanishing"]) == [])
 
 
@@ -187,7 +187,7 @@ def test_while_another_reads_the_file_is_cleaned_later(path, store, make):
         db.execute("BEGIN")
         db.execute("SELECT count(*) FROM items").fetchone()
         store.forget("7", 7)
-        assert not erasing.clean(path)
+        assert not erasure.clean(path)
         assert held(path, ["slug00007"])
     eraser.clean()
     assert held(path, ["Slug00007", "slug00007"]) == []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from histfs.catalog.paging import Answer, Paging
+from histfs.catalog.pager import Pager, SpanPage
 from histfs.core.errors import BadAnswer, ServerFailed
 from histfs.core.source import Page, Query, Traits
 from histfs.core.times import ALWAYS, Span
@@ -43,16 +43,16 @@ def page(*dates: int | str, cursor: str | None = None) -> Page:
                 cursor)  # fmt: skip
 
 
-def keys(answer: Answer) -> list[str]:
+def keys(answer: SpanPage) -> list[str]:
     return [record.item.key for record in answer.records]
 
 
 def answers(*pages: Page, span: Span = SPAN) -> list[tuple[Span, list[str], Span]]:
-    paging = Paging(Script(*pages), span)
+    paging = Pager(Script(*pages), span)
     return [(each.span, keys(each), each.rest) for each in (paging.next() for _ in pages)]
 
 
-def walk(paging: Paging, most: int = 1000) -> list[Answer]:
+def walk(paging: Pager, most: int = 1000) -> list[SpanPage]:
     """All answers, down to the start."""
     found = [paging.next()]
     while found[-1].rest.start < found[-1].rest.end:
@@ -61,7 +61,7 @@ def walk(paging: Paging, most: int = 1000) -> list[Answer]:
     return found
 
 
-def check(span: Span, found: Sequence[Answer], everything: Sequence[int]) -> None:
+def check(span: Span, found: Sequence[SpanPage], everything: Sequence[int]) -> None:
     """Each answer goes on where the one before ended, and holds all items of its span."""
     top = span.end
     for answer in found:
@@ -84,7 +84,7 @@ spans = st.tuples(st.integers(0, 13), st.integers(0, 13)).map(lambda edges: Span
 @given(dates, st.just(ALWAYS) | spans, st.integers(1, 6), st.none() | st.integers(1, 3))
 def test_the_answers_are_adjacent_and_each_holds_all_items_of_its_span(some, span, size, limit):
     source = MemorySource([full_record(f"id{n}", date) for n, date in enumerate(some)], size)
-    found = walk(Paging(source, span, limit))
+    found = walk(Pager(source, span, limit))
     check(span, found, some)
     assert {call.argument.span for call in source.calls} == {span}
     assert {call.argument.limit for call in source.calls} == {limit}
@@ -102,7 +102,7 @@ def test_the_same_holds_of_a_server_that_ignores_the_start_and_has_empty_pages(
             pages.insert(number, [])
     last = len(pages) - 1
     script = Script(*(Page(each, None if n == last else f"c{n}") for n, each in enumerate(pages)))
-    check(span, walk(Paging(script, span)), some)
+    check(span, walk(Pager(script, span)), some)
 
 
 def test_a_page_that_ends_within_a_second_passes_on_what_it_has_of_it():
@@ -148,19 +148,19 @@ def test_a_server_that_ignores_the_start_of_a_span_makes_it_no_longer():
 
 def test_a_single_item_that_is_asked_for_tells_all_above_it():
     source = MemorySource([record(3), record(7), record(7, "b")])
-    answer = Paging(source, SPAN, limit=1).next()
+    answer = Pager(source, SPAN, limit=1).next()
     assert (answer.span, len(answer.records), answer.rest) == (Span(8, 100), 1, Span(0, 8))
     assert source.calls[0].argument == Query(SPAN, limit=1)
 
 
 def test_a_single_item_that_is_not_there_tells_all():
-    answer = Paging(MemorySource([record(200)]), SPAN, limit=1).next()
+    answer = Pager(MemorySource([record(200)]), SPAN, limit=1).next()
     assert (answer.span, list(answer.records)) == (SPAN, [])
 
 
 def test_each_page_is_asked_for_with_the_cursor_of_the_one_before():
     script = Script(page(9, cursor="x"), page(8, cursor="y"), page(7))
-    walk(Paging(script, SPAN))
+    walk(Pager(script, SPAN))
     assert script.queries == [Query(SPAN), Query(SPAN, "x"), Query(SPAN, "y")]
 
 
@@ -174,7 +174,7 @@ def test_each_page_is_asked_for_with_the_cursor_of_the_one_before():
     ids=["a cursor again", "a cursor from before", "nothing again"],
 )
 def test_pages_that_lead_nowhere_are_told_as_such(pages):
-    paging = Paging(Script(*pages), SPAN)
+    paging = Pager(Script(*pages), SPAN)
     for _ in pages[:-1]:
         paging.next()
     with pytest.raises(BadAnswer):
@@ -186,7 +186,7 @@ def test_pages_that_lead_nowhere_are_told_as_such(pages):
 
 def test_within_its_disorder_a_list_tells_what_no_later_page_can_add_to():
     script = Script(page(60, 50, 55, cursor="1"), page(58, 30), disorder=10)
-    paging = Paging(script, SPAN)
+    paging = Pager(script, SPAN)
     first, last = paging.next(), paging.next()
     assert (first.span, first.rest) == (Span(61, 100), Span(0, 61))
     assert (last.span, keys(last)) == (Span(0, 61), ["60a", "58a", "55a", "50a", "30a"])
@@ -194,14 +194,14 @@ def test_within_its_disorder_a_list_tells_what_no_later_page_can_add_to():
 
 def test_a_list_is_asked_for_as_far_beyond_the_span_as_the_disorder_reaches():
     script = Script(page(105, 60, 45), disorder=10)
-    answer = Paging(script, Span(50, 100)).next()
+    answer = Pager(script, Span(50, 100)).next()
     assert script.queries == [Query(Span(40, 110))]
     assert answer.span == Span(50, 100)
 
 
 def test_as_soon_as_the_order_is_worse_nothing_is_told_before_the_last_page():
     pages = [page(9, 7, cursor="1"), page("8b", 5, cursor="2"), page(3)]
-    paging = Paging(Script(*pages[:2], *pages), SPAN)
+    paging = Pager(Script(*pages[:2], *pages), SPAN)
     assert paging.next().span == Span(8, 100)
     broken = paging.next()
     assert (broken.span, broken.rest, broken.retracted) == (Span(100, 100), SPAN, Span(8, 100))
@@ -214,7 +214,7 @@ def test_as_soon_as_the_order_is_worse_nothing_is_told_before_the_last_page():
 
 def test_a_list_whose_first_page_is_out_of_order_is_not_asked_for_twice():
     script = Script(page(5, 9, cursor="1"), page(7))
-    found = walk(Paging(script, SPAN))
+    found = walk(Pager(script, SPAN))
     assert [each.span for each in found] == [Span(100, 100), SPAN]
     assert script.queries == [Query(SPAN), Query(SPAN, "1")]
     assert found[-1].seen == {(5, "5a"), (9, "9a"), (7, "7a")}
@@ -222,12 +222,12 @@ def test_a_list_whose_first_page_is_out_of_order_is_not_asked_for_twice():
 
 def test_a_page_that_repeats_items_of_the_page_before_is_in_order():
     pages = page(9, 8, 7, cursor="1"), page(8, 7, 6, cursor="2"), page(5)
-    assert [each.ordered for each in walk(Paging(Script(*pages), SPAN))] == [True] * 3
+    assert [each.ordered for each in walk(Pager(Script(*pages), SPAN))] == [True] * 3
 
 
 def test_a_page_that_failed_can_be_asked_for_again():
     source = MemorySource([record(date) for date in range(9)], page_size=4)
-    paging = Paging(source, SPAN)
+    paging = Pager(source, SPAN)
     paging.next()
     source.fail("list", ServerFailed("500"))
     with pytest.raises(ServerFailed):

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from histfs.catalog.health import FAILURE_MEMORY, PATIENCE
+from histfs.catalog.circuit_breaker import FAILURE_MEMORY, PATIENCE
 from histfs.core.errors import (
     BadAnswer,
     DeadlineExceeded,
@@ -335,16 +335,16 @@ def tens(count: int = 10) -> list[Span]:
 
 
 def test_one_unknown_span_costs_a_probe(large):
-    assert large.settle(Span(20, 40)) == [39]
+    assert large.ensure_newest(Span(20, 40)) == [39]
     assert large.source.calls[-1].argument == Query(Span(20, 40), limit=1)
-    assert large.requests(lambda: large.settle(Span(20, 40))) == 0
+    assert large.requests(lambda: large.ensure_newest(Span(20, 40))) == 0
 
 
 def test_spans_that_hold_little_are_read_whole(path):
     source = MemorySource(numbered([5, 6, 25, 91]), page_size=10)
     with world_at(path, source) as world:
-        assert world.requests(lambda: world.settle(*tens())) == 1
-        assert world.settle(*tens()) == [6, None, 25, None, None, None, None, None, None, 91]
+        assert world.requests(lambda: world.ensure_newest(*tens())) == 1
+        assert world.ensure_newest(*tens()) == [6, None, 25, None, None, None, None, None, None, 91]
         assert world.covers(Span(0, 100))
 
 
@@ -352,48 +352,48 @@ def test_spans_that_hold_much_are_probed(path):
     source = MemorySource(numbered(range(1000)), page_size=10)
     with world_at(path, source) as world:
         months = [Span(start, start + 100) for start in range(0, 1000, 100)]
-        assert world.settle(*months) == list(range(99, 1000, 100))
+        assert world.ensure_newest(*months) == list(range(99, 1000, 100))
         probes = [call.argument for call in source.calls if call.argument.limit == 1]
         assert sorted(probe.span for probe in probes) == months[:-1]
         assert source.count("list") <= 9 + 4
-        assert world.requests(lambda: world.settle(*months)) == 0
+        assert world.requests(lambda: world.ensure_newest(*months)) == 0
 
 
 def test_large_spans_stay_settled_and_the_newest_end_is_kept_fresh(large):
     large.list()
     large.later()
-    assert large.requests(lambda: large.settle(Span(0, 30), Span(30, 60))) == 0
-    assert large.requests(lambda: large.settle(Span(60, 80), Span(80, 200))) == 1
+    assert large.requests(lambda: large.ensure_newest(Span(0, 30), Span(30, 60))) == 0
+    assert large.requests(lambda: large.ensure_newest(Span(60, 80), Span(80, 200))) == 1
     large.source.add(*numbered([100]))
     large.later()
-    assert large.settle(Span(60, 80), Span(80, 200)) == [79, 100]
+    assert large.ensure_newest(Span(60, 80), Span(80, 200)) == [79, 100]
 
 
 def test_small_spans_that_are_stale_are_asked_for_whole(large):
     large.list()
     large.source.discard("0019")
     large.later()
-    assert large.settle(Span(16, 18), Span(18, 20)) == [17, 18]
+    assert large.ensure_newest(Span(16, 18), Span(18, 20)) == [17, 18]
 
 
 def test_a_probe_is_answered_bit_by_bit(path):
     script = [Page([], "a"), Page([], "b"), Page(rows(25), "c"), Page([], "d")]
     with world_at(path, Scripted(*script)) as world:
-        assert world.settle(Span(20, 40)) == [25]
+        assert world.ensure_newest(Span(20, 40)) == [25]
         assert world.source.count("list") == 3
 
 
 def test_a_probe_that_fails_settles_nothing(large):
     large.source.fail("list", ServerFailed("500"))
     with pytest.raises(ServerFailed):
-        large.settle(Span(20, 40))
+        large.ensure_newest(Span(20, 40))
     large.source.recover()
     large.later(FAILURE_MEMORY + 1)
-    assert large.settle(Span(20, 40)) == [39]
+    assert large.ensure_newest(Span(20, 40)) == [39]
 
 
 def test_a_day_inside_a_probed_span_is_still_asked_for(large):
-    large.settle(Span(20, 40))
+    large.ensure_newest(Span(20, 40))
     assert large.list(Span(36, 40)) == names(36, 37, 38, 39)
 
 
@@ -413,7 +413,7 @@ def test_what_is_known_is_served_when_the_source_fails(world):
     world.source.fail("list", Unreachable("down"))
     assert world.list() == names(*range(10))
     assert world.list(DAY) == names(4, 5)
-    assert world.settle(Span(0, 5), Span(5, 100)) == [4, 9]
+    assert world.ensure_newest(Span(0, 5), Span(5, 100)) == [4, 9]
 
 
 def test_what_is_known_is_not_served_when_the_key_is_refused(world):

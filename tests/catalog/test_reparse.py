@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from histfs.catalog.rereading import reread
-from histfs.catalog.search import WordIndex
+from histfs.catalog.reparse import reparse
+from histfs.catalog.text_index import FullTextIndex
 from histfs.core.errors import BadAnswer
 from histfs.core.item import Record
 from histfs.core.names import Labelled
-from histfs.core.source import Reading
+from histfs.core.source import ObjectParser
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
 
@@ -61,7 +61,7 @@ def having(store, value) -> list[str]:
 def test_items_are_shown_as_they_are_read_now(store):
     fill(store, [1, 2])
     assert values(store) == [""]
-    assert reread(store, Reading(1, new)) == 2
+    assert reparse(store, ObjectParser(1, new)) == 2
     assert shown(store) == {"word1": ("k", "a"), "word2": ("k", "a")}
     assert values(store) == ["a", "k"]
     assert having(store, "a") == having(store, "k") == ["word1", "word2"]
@@ -73,7 +73,7 @@ def test_what_else_is_known_stays(store):
     store.replace(Span(1, 3), [old(raw(1))])
     store.set_audio("i0001", 77, b"x" * 32)
     before = store.find("i0001", 1)
-    reread(store, Reading(1, new))
+    reparse(store, ObjectParser(1, new))
     after = store.find("i0001", 1)
     assert (after.size, after.revision, after.date) == (77, before.revision, before.date)
     assert store.raw("i0001", 1) == raw(1)
@@ -84,31 +84,31 @@ def test_facets_that_only_the_details_tell_stay_with_the_item(store):
     fill(store, [1])
     item = store.find("i0001", 1)
     whole = Record.of(item.id, 1, b"{}", facets={"call": Labelled("CA1", None)})
-    store.enrich(item, whole, asked=0)
-    assert reread(store, Reading(1, new)) == 1
+    store.store_details(item, whole, asked=0)
+    assert reparse(store, ObjectParser(1, new)) == 1
     assert store.facets("i0001", 1) == {"voice": BOTH, "call": (Labelled("CA1", None),)}
 
 
 def test_a_date_that_was_a_neighbours_stays(store):
     store.replace(ALWAYS, [old(raw(5), date=8)])
-    reread(store, Reading(1, new))
+    reparse(store, ObjectParser(1, new))
     assert [(item.date, item.slug) for item in store.items(ALWAYS)] == [(8, "word5")]
 
 
 def test_it_is_done_once_and_again_for_a_newer_version(store, open_store):
     fill(store, [1])
-    assert reread(store, Reading(1, new)) == 1
+    assert reparse(store, ObjectParser(1, new)) == 1
     fill(store, [2], Span(2, 3))
-    assert reread(open_store(), Reading(1, new)) == 0
-    assert reread(open_store(), Reading(2, new)) == 1
+    assert reparse(open_store(), ObjectParser(1, new)) == 0
+    assert reparse(open_store(), ObjectParser(2, new)) == 1
     fill(store, [3], Span(3, 4))
-    assert reread(store, Reading(1, new)) == 0, "an older version leaves it alone"
+    assert reparse(store, ObjectParser(1, new)) == 0, "an older version leaves it alone"
 
 
 def test_what_is_read_as_before_is_not_written(store):
     fill(store, [1, 2])
     version = store.version
-    assert reread(store, Reading(1, old)) == 0
+    assert reparse(store, ObjectParser(1, old)) == 0
     assert store.version == version
 
 
@@ -123,9 +123,12 @@ def test_after_an_interruption_it_goes_on_from_where_it_was(store, open_store):
         return new(content)
 
     with pytest.raises(KeyboardInterrupt):
-        reread(store, Reading(1, interrupted))
+        reparse(store, ObjectParser(1, interrupted))
     read.clear()
-    assert reread(open_store(), Reading(1, lambda content: read.append(1) or new(content))) == 700
+    assert (
+        reparse(open_store(), ObjectParser(1, lambda content: read.append(1) or new(content)))
+        == 700
+    )
     assert len(read) == 700
     assert set(shown(store)) == {f"word{n}" for n in range(1200)}
 
@@ -138,7 +141,7 @@ def test_an_object_that_can_not_be_read_stays_as_it_is_and_is_told(store, caplog
             raise BadAnswer("no sense in it")
         return new(content)
 
-    assert reread(store, Reading(1, fail)) == 1
+    assert reparse(store, ObjectParser(1, fail)) == 1
     assert set(shown(store)) == {"karin-word1", "word2"}
     assert "i0001" in caplog.text
 
@@ -150,15 +153,15 @@ def test_an_item_that_is_written_meanwhile_is_left_alone(store):
         store.replace(ALWAYS, [old(raw(1, words="another"))])
         return new(content)
 
-    assert reread(store, Reading(1, read)) == 1
+    assert reparse(store, ObjectParser(1, read)) == 1
     assert set(shown(store)) == {"karin-another"}
 
 
 def test_its_words_are_indexed_anew(store):
     fill(store, [1])
-    before = WordIndex(store, lambda key, content: f"karin {json.loads(content)['words']}")
+    before = FullTextIndex(store, lambda key, content: f"karin {json.loads(content)['words']}")
     assert [listed.key for listed in before.find("karin", Waiter(5))] == ["i0001"]
-    reread(store, Reading(1, new))
-    after = WordIndex(store, lambda key, content: json.loads(content)["words"])
+    reparse(store, ObjectParser(1, new))
+    after = FullTextIndex(store, lambda key, content: json.loads(content)["words"])
     assert after.find("karin", Waiter(5)) == []
     assert [listed.key for listed in after.find("word1", Waiter(5))] == ["i0001"]

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from histfs.catalog import scan
-from histfs.catalog.health import FAILURE_MEMORY
+from histfs.catalog import scanner
+from histfs.catalog.circuit_breaker import FAILURE_MEMORY
 from histfs.core.errors import Interrupted, NotComplete, RateLimited, ServerFailed
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
@@ -52,7 +52,7 @@ def test_a_page_whose_prefetch_failed_before_it_was_needed_is_asked_for_again(wo
     world.source.fail("list", ServerFailed("500"), skip=1)
     reading.next(world.flights[0])
     # The same flight as the prefetch, while that goes on.
-    world.flights[0].fly(reading, lambda: None).exception(10)
+    world.flights[0].submit(reading, lambda: None).exception(10)
     world.source.recover()
     assert {record.item.key for record in reading.next().records} >= set(names(4, 5, 6))
 
@@ -113,7 +113,7 @@ def test_a_page_that_fails_is_told_to_who_waits_and_asked_for_again(world):
 
 
 def test_a_scan_that_failed_goes_on_though_nobody_comes_again(path, monkeypatch):
-    monkeypatch.setattr(scan, "_BACKOFF", 0.05)
+    monkeypatch.setattr(scanner, "_BACKOFF", 0.05)
     with world_at(path, MemorySource(numbered(range(10)), page_size=3)) as world:
         world.source.fail("list", ServerFailed("500"), skip=2)
         with pytest.raises(ServerFailed):

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from histfs.catalog import searching
-from histfs.catalog.health import FAILURE_MEMORY
-from histfs.catalog.search import WordIndex
-from histfs.catalog.searching import Searcher
+from histfs.catalog import search_service
+from histfs.catalog.circuit_breaker import FAILURE_MEMORY
+from histfs.catalog.search_service import SearchService
+from histfs.catalog.text_index import FullTextIndex
 from histfs.core.errors import (
     BadAnswer,
     DeadlineExceeded,
@@ -78,8 +78,8 @@ class Desk:
     def __init__(self, world: World) -> None:
         self.world = world
         self.source = world.source
-        words = WordIndex(world.store, lambda key, raw: json.loads(raw)["text"])
-        self.searcher = Searcher(
+        words = FullTextIndex(world.store, lambda key, raw: json.loads(raw)["text"])
+        self.searcher = SearchService(
             world.reader, world.refresher, words, flights=world.flights[1], ttl=30.0
         )
 
@@ -285,7 +285,7 @@ def test_a_refused_search_is_not_repeated_for_a_while_and_refuses_no_other(listi
 
 @pytest.mark.parametrize("naming", [True, False])
 def test_no_more_pages_are_asked_for_than_are_shown(path, monkeypatch, naming):
-    monkeypatch.setattr(searching, "SEARCH_LIMIT", 5)
+    monkeypatch.setattr(search_service, "SEARCH_LIMIT", 5)
     for desk in desk_at(path, naming=naming):
         says(desk, "hi", *range(100))
         assert len(desk.search("hi")) == 6
@@ -293,16 +293,16 @@ def test_no_more_pages_are_asked_for_than_are_shown(path, monkeypatch, naming):
 
 
 def test_of_what_is_found_in_both_ways_the_newest_are_kept(desk, monkeypatch):
-    monkeypatch.setattr(searching, "SEARCH_LIMIT", 3)
+    monkeypatch.setattr(search_service, "SEARCH_LIMIT", 3)
     desk.world.list()
     says(desk, "hello", 90, 12, 11)
     assert desk.search("hello") == names(96, 97, 98, 99)
 
 
 def test_many_searches_take_no_more_memory_than_a_few(listing, monkeypatch):
-    monkeypatch.setattr(searching, "_ITEMS", 1000)
-    searcher = Searcher(
-        listing.world.reader, listing.world.refresher, WordIndex(listing.world.store, str),
+    monkeypatch.setattr(search_service, "_ITEMS", 1000)
+    searcher = SearchService(
+        listing.world.reader, listing.world.refresher, FullTextIndex(listing.world.store, str),
         flights=listing.world.flights[1], ttl=1000.0,
     )  # fmt: skip
     for n in range(20):

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from histfs.catalog import search
-from histfs.catalog.search import WordIndex
-from histfs.catalog.store import Store
+from histfs.catalog import text_index
+from histfs.catalog.catalog_store import CatalogStore
+from histfs.catalog.text_index import FullTextIndex
 from histfs.core.errors import BadAnswer, CacheFailed, Interrupted, NotComplete
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
@@ -23,14 +23,14 @@ def text_of(key: str, raw: bytes) -> str:
     return json.loads(raw)["text"] or ""
 
 
-def put(store: Store, **texts: str | None) -> None:
+def put(store: CatalogStore, **texts: str | None) -> None:
     """Let the history be some items, the oldest one first."""
     records = [record(key, date, text) for date, (key, text) in enumerate(texts.items())]
     store.replace(ALWAYS, records[::-1])
 
 
-def found(store: Store, words: str, timeout: float = 10) -> list[str]:
-    index = WordIndex(store, text_of)
+def found(store: CatalogStore, words: str, timeout: float = 10) -> list[str]:
+    index = FullTextIndex(store, text_of)
     return [listed.key for listed in index.find(words, Waiter(timeout))]
 
 
@@ -97,7 +97,7 @@ odd = st.sampled_from([*"\"*-()^:+{},'\0\ud800🎉日 a", "AND", "OR", "NOT", "N
 def test_whatever_is_searched_for_is_found_where_it_stands_and_is_never_an_error(words):
     with (
         tempfile.TemporaryDirectory() as directory,
-        closing(Store(Path(directory) / "catalog.sqlite")) as store,
+        closing(CatalogStore(Path(directory) / "catalog.sqlite")) as store,
     ):
         put(store, it=f"so {words} it is")
         assert found(store, f"so {words}") == ["it"]
@@ -107,7 +107,7 @@ def test_whatever_is_searched_for_is_found_where_it_stands_and_is_never_an_error
 def test_what_is_found_comes_oldest_first(store):
     dates = {"c": 3, "a": 9, "b": 3}
     store.replace(ALWAYS, [record(key, dates[key], "Hello") for key in "acb"])
-    listed = WordIndex(store, text_of).find("hello", Waiter(10))
+    listed = FullTextIndex(store, text_of).find("hello", Waiter(10))
     assert listed == list(store.between(ALWAYS))
     assert [item.key for item in listed] == ["b", "c", "a"]
 
@@ -142,7 +142,7 @@ def test_an_item_that_changes_while_it_is_indexed_is_found_by_what_it_has_become
             put(store, a="one", b="after")
         return text_of(key, raw)
 
-    index = WordIndex(store, meanwhile)
+    index = FullTextIndex(store, meanwhile)
     assert index.find("before", Waiter(10)) == []
     assert [listed.key for listed in index.find("after", Waiter(10))] == ["b"]
 
@@ -153,22 +153,22 @@ def test_an_item_is_found_by_the_words_of_its_details_once_they_are_fetched(stor
         return text_of(key, fetched.raw if fetched else raw)
 
     put(store, a="a summary", b="a summary")
-    index = WordIndex(store, of_all_known)
+    index = FullTextIndex(store, of_all_known)
     assert [listed.key for listed in index.find("summary", Waiter(10))] == ["a", "b"]
-    store.enrich(store.find("b", 1), record("b", 1, "all that was said"), 5.0)
+    store.store_details(store.find("b", 1), record("b", 1, "all that was said"), 5.0)
     assert [listed.key for listed in index.find("summary", Waiter(10))] == ["a"]
     assert [listed.key for listed in index.find("said all", Waiter(10))] == ["b"]
 
 
 def test_a_search_that_has_no_time_goes_on_the_next_time(store, monkeypatch):
-    monkeypatch.setattr(search, "_BATCH", 2)
+    monkeypatch.setattr(text_index, "_BATCH", 2)
     read = []
 
     def counted(key: str, raw: bytes) -> str:
         read.append(key)
         return text_of(key, raw)
 
-    index = WordIndex(store, counted)
+    index = FullTextIndex(store, counted)
     put(store, **{f"k{n}": "hello" for n in range(7)})
     for _ in range(2):
         with pytest.raises(NotComplete, match="search again"):
@@ -180,12 +180,12 @@ def test_a_search_that_has_no_time_goes_on_the_next_time(store, monkeypatch):
 
 
 def test_searches_at_the_same_time_find_the_same(store, open_store, monkeypatch):
-    monkeypatch.setattr(search, "_BATCH", 10)
+    monkeypatch.setattr(text_index, "_BATCH", 10)
     put(store, **{f"k{n}": "hello" for n in range(200)})
-    indexes = [WordIndex(store, text_of), WordIndex(open_store(), text_of)] * 2
+    indexes = [FullTextIndex(store, text_of), FullTextIndex(open_store(), text_of)] * 2
     counts = []
 
-    def one(index: WordIndex) -> None:
+    def one(index: FullTextIndex) -> None:
         counts.append(len(index.find("hello", Waiter(30))))
 
     threads = [threading.Thread(target=one, args=(index,)) for index in indexes]
@@ -197,7 +197,7 @@ def test_searches_at_the_same_time_find_the_same(store, open_store, monkeypatch)
 
 
 def test_an_index_that_is_mostly_about_what_is_gone_is_made_anew(store, monkeypatch):
-    monkeypatch.setattr(search, "_FEW", 5)
+    monkeypatch.setattr(text_index, "_FEW", 5)
     for turn in range(10):
         put(store, a=f"turn {turn}", b="hello")
         assert found(store, f"turn {turn}") == ["a"]
@@ -215,13 +215,13 @@ def test_an_item_that_its_source_can_not_read_hides_no_other_one(store):
             raise BadAnswer("no idea")
         return text_of(key, raw)
 
-    listed = WordIndex(store, odd).find("hello", Waiter(10))
+    listed = FullTextIndex(store, odd).find("hello", Waiter(10))
     assert [item.key for item in listed] == ["b"]
 
 
 def test_an_sqlite_without_full_text_search_is_told_as_such(store, monkeypatch):
-    tables = [table.replace("fts5", "fts5_of_another_sqlite") for table in search._TABLES]
-    monkeypatch.setattr(search, "_TABLES", tables)
+    tables = [table.replace("fts5", "fts5_of_another_sqlite") for table in text_index._TABLES]
+    monkeypatch.setattr(text_index, "_TABLES", tables)
     put(store, a="hello")
     with pytest.raises(CacheFailed, match=r"no full text search \(FTS5\)"):
         found(store, "hello")
@@ -229,6 +229,6 @@ def test_an_sqlite_without_full_text_search_is_told_as_such(store, monkeypatch):
 
 
 def test_of_a_million_the_newest_are_found(store, monkeypatch):
-    monkeypatch.setattr(search, "SEARCH_LIMIT", 3)
+    monkeypatch.setattr(text_index, "SEARCH_LIMIT", 3)
     put(store, **{f"item{n}": "hello there" for n in range(9)})
     assert found(store, "hello") == ["item5", "item6", "item7", "item8"]

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from histfs.cli.output import Output
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.trash import Trash
 from tests.cli.conftest import KEY, PATIENCE
 from tests.support.mounts import command, mounted
@@ -49,7 +49,7 @@ main()
 @pytest.fixture
 def simulator():
     """An API with 60 items and a dozen conversations."""
-    with Simulator(Settings(items=60, days=20, conversations=12)) as running:
+    with Simulator(SimulatorSettings(items=60, days=20, conversations=12)) as running:
         yield running
 
 
@@ -167,7 +167,7 @@ def test_what_is_listed_is_what_a_mount_shows(do, simulator, tmp_path, item, lin
 
 
 def test_a_day_of_a_large_account_costs_two_requests_and_the_second_time_none(do):
-    with Simulator(Settings(items=20_000, days=400, alignments=False)) as large:
+    with Simulator(SimulatorSettings(items=20_000, days=400, alignments=False)) as large:
         items = lines(do("ls", "by-date/2026/01/02", server=large))
         assert len(items) > 10
         assert large.counts.total <= 2
@@ -179,7 +179,7 @@ def test_a_day_of_a_large_account_costs_two_requests_and_the_second_time_none(do
 
 
 def test_who_began_with_an_old_day_does_not_read_all_that_came_after_it(do):
-    with Simulator(Settings(items=20_000, days=400, alignments=False)) as large:
+    with Simulator(SimulatorSettings(items=20_000, days=400, alignments=False)) as large:
         assert lines(do("ls", "by-date/2025/02/03", server=large))
         assert lines(do("ls", "by-date", server=large)) == ["2024", "2025", "2026"]
         # Some pages are read without a filter: one by time may leave out items without a date.
@@ -354,7 +354,7 @@ def test_a_key_that_is_refused_and_a_server_that_is_away_are_told_as_by_a_mount(
 
 def test_where_conversations_may_not_be_listed_their_folder_says_so_and_the_rest_goes_on(do):
     may = frozenset({"speech_history_read"})
-    with Simulator(Settings(items=3, conversations=3, permissions=may)) as server:
+    with Simulator(SimulatorSettings(items=3, conversations=3, permissions=may)) as server:
         assert lines(do("ls", server=server))[-1] == "conversations"
         refused = do("ls", "conversations", server=server)
         assert refused.status == 77

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from histfs.core.inputs import NoInput, opened, read_all
+from histfs.core.bounded_input import InputFailed, opened, read_all
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_a_file_is_read_whole(tmp_path):
     file.write_bytes(b"x" * 1024)
     assert content(file) == b"x" * 1024
     file.write_bytes(b"x" * 1025)
-    with pytest.raises(NoInput, match="longer than 1 KB"):
+    with pytest.raises(InputFailed, match="longer than 1 KB"):
         content(file)
 
 
@@ -51,7 +51,7 @@ def test_a_pipe_is_read_as_soon_as_there_is_a_writer(pipe):
 def test_a_pipe_without_an_end_is_given_up(pipe, opens):
     kept = os.open(pipe, os.O_RDWR) if opens else None
     began = time.monotonic()
-    with pytest.raises(NoInput, match="within 0 seconds"):
+    with pytest.raises(InputFailed, match="within 0 seconds"):
         content(pipe, seconds=0.3)
     assert time.monotonic() - began < 3
     if kept is not None:
@@ -60,5 +60,5 @@ def test_a_pipe_without_an_end_is_given_up(pipe, opens):
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/dev/tty0", "/"])
 def test_what_is_neither_is_not_read(path):
-    with pytest.raises((NoInput, OSError)):
+    with pytest.raises((InputFailed, OSError)):
         content(Path(path))

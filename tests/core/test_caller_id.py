@@ -1,6 +1,6 @@
 import pytest
 
-from histfs.core.callers import same_caller
+from histfs.core.caller_id import same_caller
 
 
 @pytest.mark.parametrize(

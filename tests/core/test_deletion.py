@@ -2,6 +2,7 @@ from contextlib import suppress
 
 import pytest
 
+from histfs.core.deletion import TOMBSTONE_TTL
 from histfs.core.errors import (
     BadAnswer,
     DeadlineExceeded,
@@ -21,7 +22,6 @@ from histfs.core.errors import (
     ServerFailed,
     Unreachable,
 )
-from histfs.core.removal import LINGER
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
 from tests.core.conftest import World
@@ -282,7 +282,7 @@ def test_the_link_to_a_deleted_item_is_gone_at_once(world):
 
 def test_what_lingers_is_let_go_of_after_a_while(world):
     world.unlink(AUDIO)
-    world.clock.now += LINGER - 1
+    world.clock.now += TOMBSTONE_TTL - 1
     assert world.names(HOME) == ["meta.json", "text.txt"]
     world.clock.now += 2
     assert_gone(world, HOME, f"{HOME}/text.txt")
@@ -299,7 +299,7 @@ def test_an_emptied_directory_stays_until_it_is_removed(world):
 
 def test_an_emptied_directory_is_let_go_of_after_a_while(world):
     rm_r(world, THIRD)
-    world.clock.now += LINGER + 1
+    world.clock.now += TOMBSTONE_TTL + 1
     assert_gone(world, "/by-date/2024/05/03", "/by-voice/Adam")
 
 

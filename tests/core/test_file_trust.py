@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from histfs.core.trusted import (
+from histfs.core.file_trust import (
     distrust_directory,
     distrust_links,
     distrust_owner,

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from histfs.core.errors import NoSuchPath, NotADirectory
-from histfs.core.forest import STATUS_NAME, Forest, Grafted, followed
+from histfs.core.filesystem import STATUS_NAME, Subtree, UnionFilesystem, resolve_links
 from histfs.core.waiting import Waiter
 from tests.core.conftest import BORN, World
 from tests.support.memory import record
@@ -36,7 +36,7 @@ def world(make_world) -> World:
     ],
 )
 def test_links_are_followed_as_the_kernel_does(world, path, last, leads_to):
-    found, attributes = followed(world.tree, path, Waiter(5), last=last)
+    found, attributes = resolve_links(world.tree, path, Waiter(5), last=last)
     assert found == leads_to
     assert attributes == world.stat(leads_to)
 
@@ -53,7 +53,7 @@ def test_links_are_followed_as_the_kernel_does(world, path, last, leads_to):
 )
 def test_what_leads_nowhere_is_told_as_the_kernel_does(world, path, error):
     with pytest.raises(error):
-        followed(world.tree, path, Waiter(5))
+        resolve_links(world.tree, path, Waiter(5))
 
 
 @pytest.mark.parametrize("path", [HOME, LINK, f"{HOME}/text.txt", f"{HOME}/audio.mp3"])
@@ -77,7 +77,7 @@ def test_whether_a_folder_is_there_is_asked_of_who_knows_with_the_patience_of_th
         asked.append(by)
         return len(asked) > 1
 
-    forest = Forest(None, {"calls": Grafted(world.tree, shown)}, born=BORN)
+    forest = UnionFilesystem(None, {"calls": Subtree(world.tree, shown)}, born=BORN)
     with pytest.raises(NoSuchPath):
         forest.item("/calls/by-date", waiter)
     assert forest.stat("/calls/by-date", waiter).kind == stat.S_IFDIR

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from histfs.core.recent import Recent
+from histfs.core.generational_cache import GenerationalCache
 from tests.support.clock import Clock
 
 
@@ -16,7 +16,7 @@ from tests.support.clock import Clock
 )
 def test_a_value_is_kept_for_a_second_and_never_for_two(put, asked, there):
     clock = Clock(100.0)
-    recent = Recent[str, int](1, clock)
+    recent = GenerationalCache[str, int](1, clock)
     clock.now = 100 + put
     recent.put("a", 1)
     clock.now = 100 + asked
@@ -25,7 +25,7 @@ def test_a_value_is_kept_for_a_second_and_never_for_two(put, asked, there):
 
 def test_the_last_value_counts_and_others_are_none():
     clock = Clock(100.0)
-    recent = Recent[str, int](1, clock)
+    recent = GenerationalCache[str, int](1, clock)
     recent.put("a", 1)
     clock.now += 1.5
     recent.put("a", 2)
@@ -33,7 +33,7 @@ def test_the_last_value_counts_and_others_are_none():
 
 
 def test_the_last_ones_are_kept_however_many_there_are_and_fewer_than_twice_as_many():
-    recent = Recent[int, int](math.inf, Clock(), most=10)
+    recent = GenerationalCache[int, int](math.inf, Clock(), most=10)
     for number in range(100):
         recent.put(number, number)
         kept = sum(recent.get(each) is not None for each in range(number + 1))

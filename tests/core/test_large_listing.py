@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from histfs.core import listing, tree
+from histfs.core import large_listing, tree
 from histfs.core.errors import NotComplete, Unreachable
-from histfs.core.listing import LargeListing
+from histfs.core.large_listing import LargeListing
 from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter
 from histfs.testing import MemoryIndex
@@ -19,7 +19,7 @@ VOICE = "/by-voice/Rachel"
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
     monkeypatch.setattr(tree, "LARGE", 10)
-    monkeypatch.setattr(listing, "PART", 4)
+    monkeypatch.setattr(large_listing, "PART", 4)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from histfs.core import log_repeats
-from histfs.core.log_repeats import MOST, SECONDS, Repeats
+from histfs.core import log_rate_limit
+from histfs.core.log_rate_limit import MOST, SECONDS, LogRateLimit
 from tests.support.clock import Clock
 from tests.support.patience import eventually
 
@@ -38,7 +38,7 @@ def lines():
 
 @pytest.fixture
 def log(lines, clock):
-    repeats = Repeats(lines, clock)
+    repeats = LogRateLimit(lines, clock)
     lines.addFilter(repeats)
     log = logging.Logger("test")
     log.addHandler(lines)
@@ -78,7 +78,7 @@ def test_few_lines_are_left_alone(log, lines, clock):
 
 
 def test_the_count_is_written_also_when_no_other_line_comes(log, lines, monkeypatch):
-    monkeypatch.setattr(log_repeats, "SECONDS", 0.05)
+    monkeypatch.setattr(log_rate_limit, "SECONDS", 0.05)
     for _ in range(MOST + 5):
         log.warning("again")
     text = "… and 5 more like it within 0 s, the last: again"

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from histfs.core.deletion import Deletions
 from histfs.core.errors import NoSuchPath
-from histfs.core.flights import Flights
-from histfs.core.removal import Removal
-from histfs.core.resolving import ItemDirectory, Resolver
+from histfs.core.path_resolver import ItemDirectory, PathResolver
+from histfs.core.single_flight import SingleFlight
 from histfs.core.times import Zone
 from histfs.core.views import ByDate, ByVoice
 from histfs.core.waiting import Waiter
@@ -43,18 +43,18 @@ class CountedByDate(ByDate):
 class World:
     """A resolver and what it stands on."""
 
-    flights: Flights
+    flights: SingleFlight
     index: TableIndex = field(default_factory=lambda: TableIndex([record("hello", HELLO)]))
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
         zone = Zone("UTC")
         self.view = CountedByDate(zone)
-        self.removal = Removal(
+        self.removal = Deletions(
             MemorySource([record("hello", HELLO)]), self.index, FakeArchive(), self.flights,
             self.clock,
         )  # fmt: skip
-        self.resolver = Resolver(
+        self.resolver = PathResolver(
             index=self.index,
             removal=self.removal,
             views=[self.view, ByVoice(zone)],
@@ -72,7 +72,7 @@ class World:
 
 @pytest.fixture
 def world():
-    flights = Flights("delete", 1)
+    flights = SingleFlight("delete", 1)
     yield World(flights)
     flights.close()
 

@@ -10,8 +10,8 @@ import pytest
 
 from histfs.core.errors import DeadlineExceeded, Interrupted, Missing, PluginFailed
 from histfs.core.files import ItemFile, Rendered
-from histfs.core.foreign import Calls, PluginRaised, run_once
-from histfs.core.guard import guarded, left_out
+from histfs.core.plugin_calls import PluginCalls, PluginRaised, run_once
+from histfs.core.plugin_isolation import disabled_plugins, isolated
 from histfs.core.source import Query, Source
 from histfs.core.times import Zone
 from histfs.core.views import ByDay, View
@@ -62,7 +62,7 @@ def test_whatever_a_plugin_raises_is_its_failure(error):
         raise error
 
     with pytest.raises(PluginRaised, match=type(error).__name__):
-        Calls(NAME, 30).run("act", act, 30)
+        PluginCalls(NAME, 30).run("act", act, 30)
     with pytest.raises(PluginRaised, match=type(error).__name__):
         run_once("making it", act, 30)
 
@@ -72,7 +72,7 @@ def test_what_it_raises_on_purpose_goes_through():
         raise Missing("there is no such item")
 
     with pytest.raises(Missing, match="no such item"):
-        Calls(NAME, 30).run("act", act, 30)
+        PluginCalls(NAME, 30).run("act", act, 30)
 
 
 def test_an_error_that_cant_be_told_is_told_by_its_kind():
@@ -84,11 +84,11 @@ def test_an_error_that_cant_be_told_is_told_by_its_kind():
         raise Mute
 
     with pytest.raises(PluginRaised, match=r"^Mute$"):
-        Calls(NAME, 30).run("act", act, 30)
+        PluginCalls(NAME, 30).run("act", act, 30)
 
 
 def test_a_plugin_that_does_not_return_is_left_out(stuck, caplog):
-    calls = Calls(NAME, SHORT)
+    calls = PluginCalls(NAME, SHORT)
     with pytest.raises(PluginFailed, match=f"{NAME} is left out: items has not returned"):
         calls.run("items", stuck, SHORT)
     begun = time.monotonic()
@@ -107,7 +107,7 @@ def test_a_plugin_that_does_not_return_is_left_out(stuck, caplog):
 def test_half_of_the_time_of_a_call_is_left_when_a_view_hangs(stuck):
     plugin = Endless(Zone("UTC"))
     plugin.places = lambda item, index: stuck()
-    view = guarded(plugin, View, Calls(NAME, 2))
+    view = isolated(plugin, View, PluginCalls(NAME, 2))
     waiter = Waiter(2)
     with served(waiter), pytest.raises(PluginFailed, match="places has not returned"):
         view.places(record("a", 1).item, None)
@@ -115,7 +115,7 @@ def test_half_of_the_time_of_a_call_is_left_when_a_view_hangs(stuck):
 
 
 def test_one_that_recovers_is_used_again_when_its_calls_have_returned(stuck):
-    calls = Calls(NAME, SHORT, recovers=True)
+    calls = PluginCalls(NAME, SHORT, recovers=True)
     with pytest.raises(PluginFailed):
         calls.run("list", stuck, SHORT)
     assert calls.left_out
@@ -125,7 +125,7 @@ def test_one_that_recovers_is_used_again_when_its_calls_have_returned(stuck):
 
 
 def test_the_deadline_of_the_call_that_is_served_holds_and_is_not_the_plugins_fault(stuck):
-    calls = Calls(NAME, 60)
+    calls = PluginCalls(NAME, 60)
     with served(Waiter(0.2)), pytest.raises(DeadlineExceeded):
         calls.run("items", stuck, 60)
     assert calls.left_out is None
@@ -142,7 +142,7 @@ def test_a_wait_for_a_plugin_can_be_interrupted_and_the_plugin_hears_of_it():
             waiter.until(made, lambda: False)
         heard.set()
 
-    calls = Calls(NAME, 60)
+    calls = PluginCalls(NAME, 60)
     begun = time.monotonic()
     looks = iter([False, True])
     with served(Waiter(60, lambda: next(looks, True))), pytest.raises(Interrupted):
@@ -153,7 +153,7 @@ def test_a_wait_for_a_plugin_can_be_interrupted_and_the_plugin_hears_of_it():
 
 
 def test_one_that_waits_for_as_long_as_it_may_is_not_left_out():
-    calls = Calls(NAME, 5)
+    calls = PluginCalls(NAME, 5)
     made = threading.Condition()
 
     def waits(waiter):
@@ -166,7 +166,7 @@ def test_one_that_waits_for_as_long_as_it_may_is_not_left_out():
 
 
 def test_the_plugins_thread_has_the_patience_of_the_call():
-    calls = Calls(NAME, 60)
+    calls = PluginCalls(NAME, 60)
     with served(Waiter(7, may_fetch=lambda: False)):
         lent, here = calls.run("open", lambda waiter: (waiter, current()), 60)
     assert lent is here
@@ -176,7 +176,7 @@ def test_the_plugins_thread_has_the_patience_of_the_call():
 
 
 def test_calls_that_are_stuck_take_a_bounded_number_of_threads(stuck):
-    calls = Calls("bounded", 60)
+    calls = PluginCalls("bounded", 60)
     before = threading.active_count()
     askers = [threading.Thread(target=asks, args=(calls, stuck)) for _ in range(100)]
     for asker in askers:
@@ -216,19 +216,19 @@ class Endless(ByDay):
 def test_a_view_that_hangs_in_the_middle_of_a_listing_is_left_out(stuck):
     plugin = Endless(Zone("UTC"))
     plugin.stuck = stuck
-    view = guarded(plugin, View, Calls(NAME, 2 * SHORT))
+    view = isolated(plugin, View, PluginCalls(NAME, 2 * SHORT))
     with pytest.raises(PluginFailed, match="items has not returned"):
         list(view.items((), None))
     with pytest.raises(PluginFailed, match="items has not returned"):
         view.places(record("a", 1).item, None)
     # What it is called stays known: its folder is shown, and fails.
     assert (view.name, view.depth) == (plugin.name, plugin.depth)
-    assert left_out([view, plugin]) == [view.left_out]
+    assert disabled_plugins([view, plugin]) == [view.left_out]
 
 
 def test_a_view_that_gives_names_without_end_fails(monkeypatch):
-    monkeypatch.setattr("histfs.core.guard._MOST", 1000)
-    view = guarded(Endless(Zone("UTC")), View, Calls(NAME, 30))
+    monkeypatch.setattr("histfs.core.plugin_isolation._MOST", 1000)
+    view = isolated(Endless(Zone("UTC")), View, PluginCalls(NAME, 30))
     with pytest.raises(PluginFailed, match="more than 1,000 entries"):
         view.subdirectories((), None)
 
@@ -269,7 +269,7 @@ class Slow(MemorySource):
 
 def test_a_stream_is_opened_read_and_closed_in_one_thread(stuck):
     source = Slow([record("a", 1)], stuck)
-    with guarded(source, Source, Calls(NAME, 30)).audio("a") as stream:
+    with isolated(source, Source, PluginCalls(NAME, 30)).audio("a") as stream:
         assert list(stream.chunks()) == [b"one", b"two"]
     assert len(source.threads) == 4
     assert len(set(source.threads)) == 1
@@ -278,7 +278,7 @@ def test_a_stream_is_opened_read_and_closed_in_one_thread(stuck):
 def test_a_stream_that_hangs_is_left_and_closed_once_it_comes_back(stuck):
     source = Slow([record("a", 1)], stuck)
     source.hangs = True
-    fenced = guarded(source, Source, Calls(NAME, SHORT / 2, recovers=True))
+    fenced = isolated(source, Source, PluginCalls(NAME, SHORT / 2, recovers=True))
     with pytest.raises(PluginFailed, match="chunks has not returned"), fenced.audio("a") as stream:
         list(stream.chunks())
     assert not source.closed.is_set()
@@ -299,7 +299,7 @@ def test_a_stream_whose_opening_was_given_up_is_closed_once_it_is_open(stuck):
         return opened(item_id)
 
     source.audio = audio
-    fenced = guarded(source, Source, Calls(NAME, SHORT / 2, recovers=True))
+    fenced = isolated(source, Source, PluginCalls(NAME, SHORT / 2, recovers=True))
     with pytest.raises(PluginFailed, match="audio has not returned"), fenced.audio("a"):
         pass
     stuck.go.set()
@@ -334,7 +334,7 @@ class OddFile(Rendered):
 
 def test_an_open_file_of_a_plugin_is_fenced_too(stuck):
     def opened(given):
-        file = guarded(OddFile(given), ItemFile, Calls(NAME, SHORT))
+        file = isolated(OddFile(given), ItemFile, PluginCalls(NAME, SHORT))
         return file.open(record("a", 1).item, Waiter(5))
 
     assert (opened(b"four").size, opened(b"four").read(0, 4, Waiter(5))) == (4, b"four")

@@ -9,8 +9,8 @@ import pytest
 
 from histfs.core.errors import Missing, PluginFailed
 from histfs.core.files import ItemFile, TextFile
-from histfs.core.foreign import Calls, reason
-from histfs.core.guard import guarded, lacks
+from histfs.core.plugin_calls import PluginCalls, reason
+from histfs.core.plugin_isolation import isolated, missing_members
 from histfs.core.source import Query, Source
 from histfs.core.times import Zone
 from histfs.core.views import ByDay, View
@@ -60,7 +60,7 @@ def source():
 
 @pytest.fixture
 def fenced(source):
-    return guarded(source, Source, Calls(NAME, 30))
+    return isolated(source, Source, PluginCalls(NAME, 30))
 
 
 def test_what_a_plugin_raises_is_told_with_its_name(fenced):
@@ -113,7 +113,7 @@ def test_a_name_that_no_directory_can_have_fails_the_listing(name):
         def aliases(self, at, index):
             yield name, None
 
-    view = guarded(Odd(Zone("UTC")), View, Calls(NAME, 30))
+    view = isolated(Odd(Zone("UTC")), View, PluginCalls(NAME, 30))
     with pytest.raises(PluginFailed, match="it calls something"):
         view.subdirectories((), None)
     with pytest.raises(PluginFailed, match="it calls something"):
@@ -134,7 +134,7 @@ def test_a_file_without_a_proper_name_is_not_there_and_one_without_a_size_can_be
         def size(self, item, waiter):
             raise OverflowError("too long")
 
-    file = guarded(Odd(), ItemFile, Calls(NAME, 30))
+    file = isolated(Odd(), ItemFile, PluginCalls(NAME, 30))
     assert file.filename(record("a", 1).item) is None
     assert file.size(record("a", 1).item, Waiter(5)) > 0
 
@@ -156,7 +156,7 @@ def test_a_file_that_has_said_its_name_and_fails_now_is_still_there():
     for several, names in ((False, ["odd.txt", "odd.txt"]), (True, ["a.txt", None])):
         plugin = Odd()
         plugin.several = several
-        file = guarded(plugin, ItemFile, Calls(NAME, 30))
+        file = isolated(plugin, ItemFile, PluginCalls(NAME, 30))
         assert file.filename(first) == names[0]
         if several:
             file.filename(record("c", 3).item)
@@ -170,7 +170,7 @@ def test_a_view_that_fails_in_the_middle_of_a_listing_fails_the_listing():
             yield from ()
             raise RuntimeError("lost")
 
-    view = guarded(Odd(Zone("UTC")), View, Calls(NAME, 30))
+    view = isolated(Odd(Zone("UTC")), View, PluginCalls(NAME, 30))
     with pytest.raises(PluginFailed, match="lost"):
         list(view.items((), None))
 
@@ -180,9 +180,9 @@ def test_what_a_plugin_lacks_is_told_by_its_name():
         name = "by-half"
         depth = 1
 
-    assert lacks(Half(), View)[0] == "facet"
-    assert lacks(ByDay(Zone("UTC")), View) == []
-    assert lacks(MemorySource(), Source) == []
+    assert missing_members(Half(), View)[0] == "facet"
+    assert missing_members(ByDay(Zone("UTC")), View) == []
+    assert missing_members(MemorySource(), Source) == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from histfs.core.hosts import is_loopback
+from histfs.core.server_url import is_loopback
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from concurrent.futures import wait
 import pytest
 
 from histfs.core.errors import DeadlineExceeded, Interrupted, Unreachable
-from histfs.core.flights import Flights
+from histfs.core.single_flight import SingleFlight
 from histfs.core.waiting import Waiter
 from tests.support.patience import eventually
 
@@ -13,7 +13,7 @@ PATIENCE = 10
 
 @pytest.fixture
 def flights():
-    pool = Flights("test", 2)
+    pool = SingleFlight("test", 2)
     yield pool
     pool.close()
 
@@ -34,14 +34,14 @@ class Work:
 
 
 def test_work_runs_in_a_daemon_thread_of_the_pools_name(flights):
-    worker = flights.fly("key", threading.current_thread).result(PATIENCE)
+    worker = flights.submit("key", threading.current_thread).result(PATIENCE)
     assert worker.daemon
     assert worker.name.startswith("test-")
 
 
 def test_many_who_ask_for_the_same_share_one_flight(flights):
     work = Work()
-    futures = [flights.fly("key", work) for _ in range(20)]
+    futures = [flights.submit("key", work) for _ in range(20)]
     work.go.set()
     assert {future.result(PATIENCE) for future in futures} == {1}
 
@@ -49,16 +49,16 @@ def test_many_who_ask_for_the_same_share_one_flight(flights):
 def test_what_has_landed_flies_again(flights):
     work = Work()
     work.go.set()
-    assert [flights.fly("key", work).result(PATIENCE) for _ in range(3)] == [1, 2, 3]
+    assert [flights.submit("key", work).result(PATIENCE) for _ in range(3)] == [1, 2, 3]
 
 
 def test_one_who_gives_up_takes_nothing_from_the_others(flights):
     work = Work()
-    future = flights.fly("key", work)
+    future = flights.submit("key", work)
     with pytest.raises(Interrupted):
         Waiter(PATIENCE, lambda: True).result(future)
     work.go.set()
-    assert flights.fly("key", work) is future or future.done()
+    assert flights.submit("key", work) is future or future.done()
     assert future.result(PATIENCE) == 1
 
 
@@ -69,17 +69,17 @@ def test_what_the_work_raised_comes_to_all_who_wait_and_is_not_kept(flights):
         gate.wait(PATIENCE)
         raise Unreachable("down")
 
-    futures = [flights.fly("key", fails) for _ in range(2)]
+    futures = [flights.submit("key", fails) for _ in range(2)]
     gate.set()
     for future in futures:
         with pytest.raises(Unreachable):
             future.result(PATIENCE)
-    assert flights.fly("key", lambda: "up").result(PATIENCE) == "up"
+    assert flights.submit("key", lambda: "up").result(PATIENCE) == "up"
 
 
 def test_different_work_flies_side_by_side_up_to_the_limit(flights):
     works = [Work() for _ in range(3)]
-    futures = [flights.fly(n, work) for n, work in enumerate(works)]
+    futures = [flights.submit(n, work) for n, work in enumerate(works)]
     assert works[0].begun.wait(PATIENCE)
     assert works[1].begun.wait(PATIENCE)
     assert not works[2].begun.is_set()
@@ -93,16 +93,16 @@ def test_different_work_flies_side_by_side_up_to_the_limit(flights):
 def test_a_closed_pool_takes_no_work(flights):
     flights.close()
     with pytest.raises(Interrupted):
-        flights.fly("key", lambda: None)
+        flights.submit("key", lambda: None)
 
 
 def test_closing_cancels_what_waits_and_lets_what_runs_end(flights):
     running = [Work(), Work()]
-    under_way = [flights.fly(n, work) for n, work in enumerate(running)]
+    under_way = [flights.submit(n, work) for n, work in enumerate(running)]
     for work in running:
         assert work.begun.wait(PATIENCE)
     late = Work()
-    waiting = flights.fly("late", late)
+    waiting = flights.submit("late", late)
     flights.close()
     with pytest.raises(Interrupted):
         Waiter(PATIENCE).result(waiting)
@@ -113,8 +113,8 @@ def test_closing_cancels_what_waits_and_lets_what_runs_end(flights):
 
 
 def test_the_threads_of_a_closed_pool_end():
-    pool = Flights("ending", 2)
-    workers = [pool.fly(n, threading.current_thread).result(PATIENCE) for n in range(4)]
+    pool = SingleFlight("ending", 2)
+    workers = [pool.submit(n, threading.current_thread).result(PATIENCE) for n in range(4)]
     pool.close()
     for worker in workers:
         worker.join(PATIENCE)
@@ -127,7 +127,7 @@ def test_the_threads_of_a_closed_pool_end():
 @pytest.fixture
 def impatient(monkeypatch):
     """Let work be overdue soon."""
-    monkeypatch.setattr("histfs.core.flights.OVERDUE", 0.1)
+    monkeypatch.setattr("histfs.core.single_flight.OVERDUE", 0.1)
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def stuck(flights):
         begun = [Work() for _ in range(count)]
         works.extend(begun)
         for work in begun:
-            flights.fly(work, work)
+            flights.submit(work, work)
         return begun
 
     yield start
@@ -149,7 +149,7 @@ def stuck(flights):
 
 def test_stuck_work_does_not_keep_other_work_from_running(flights, impatient, stuck):
     stuck(6)
-    assert flights.fly("key", lambda: "done").result(PATIENCE) == "done"
+    assert flights.submit("key", lambda: "done").result(PATIENCE) == "done"
 
 
 def test_threads_are_bounded_however_much_is_stuck(flights, impatient, stuck):
@@ -160,7 +160,7 @@ def test_threads_are_bounded_however_much_is_stuck(flights, impatient, stuck):
     assert threading.active_count() - before <= 10
     for work in works:
         work.go.set()
-    assert flights.fly("key", lambda: "done").result(PATIENCE) == "done"
+    assert flights.submit("key", lambda: "done").result(PATIENCE) == "done"
     eventually(lambda: threading.active_count() - before <= 2)
 
 
@@ -206,9 +206,9 @@ def test_work_is_repeated_once_only(flights, impatient):
 
 def test_work_that_was_joined_with_fly_is_never_repeated(flights, impatient):
     work = Work()
-    future = flights.fly("delete", work)
+    future = flights.submit("delete", work)
     with pytest.raises(DeadlineExceeded):
         Waiter(0.3).result(future)
-    assert flights.fly("delete", work) is future
+    assert flights.submit("delete", work) is future
     work.go.set()
     assert future.result(PATIENCE) == 1

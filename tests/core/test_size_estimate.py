@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from histfs.core.estimate import audio_bytes, call_bytes
+from histfs.core.size_estimate import audio_bytes, call_bytes
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from histfs.fuse import callers
-from histfs.fuse.callers import Crawlers, Process, process_of
+from histfs.fuse import crawlers as callers
+from histfs.fuse.crawlers import Crawlers, Process, process_of
 from histfs.settings import DEFAULT_CRAWLERS
 
 GONE = 1 << 30

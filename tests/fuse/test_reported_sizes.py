@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from histfs.fuse.told import DELIVERY, MEMORY, TIMEOUT, Told
+from histfs.fuse.reported_sizes import DELIVERY, MEMORY, TIMEOUT, ReportedSizes
 
 PATH = "/by-date/a/audio.mp3"
 
 
-def tell(told: Told, size: int) -> int:
+def tell(told: ReportedSizes, size: int) -> int:
     return told.tell(PATH, size, told.turn())
 
 
@@ -27,10 +27,10 @@ def caller():
 
 @pytest.fixture
 def told(clock, caller):
-    return Told(lambda: caller[0], lambda: clock[0])
+    return ReportedSizes(lambda: caller[0], lambda: clock[0])
 
 
-def opens(told: Told, size: int) -> bool:
+def opens(told: ReportedSizes, size: int) -> bool:
     """Open and close a file; say whether it could be opened."""
     done = told.opened(PATH, size) is None
     if done:

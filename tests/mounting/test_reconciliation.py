@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from histfs.core.errors import ServerFailed, Unreachable
-from histfs.mounting.settling import GRACE, Items, Settler
-from histfs.trash import Entry, Trash
+from histfs.mounting.reconciliation import GRACE, DeleteReconciler, SourceItems
+from histfs.trash import Trash, TrashEntry
 from tests.core.fakes import TableIndex
 from tests.support.memory import MemorySource, record
 
@@ -37,11 +37,11 @@ class World:
             "archived": ARCHIVED, "deleted": None, "base_url": URL, "profile": "default",
             "files": {}, "source": "history", "account": "this",
         }  # fmt: skip
-        return self.trash.put(Entry(**{**given, **more}), {"audio.mp3": [b"audio"]})
+        return self.trash.put(TrashEntry(**{**given, **more}), {"audio.mp3": [b"audio"]})
 
-    def settle(self):
-        items = {"history": Items(self.source, self.index)}
-        return tuple(Settler(self.trash, "this", URL, items, lambda: self.now).settle())
+    def reconcile(self):
+        items = {"history": SourceItems(self.source, self.index)}
+        return tuple(DeleteReconciler(self.trash, "this", URL, items, lambda: self.now).reconcile())
 
     def kept(self):
         """Return when the item of each copy was deleted, by its id."""
@@ -57,9 +57,9 @@ def test_a_copy_goes_when_the_server_has_the_item_and_stays_as_the_last_one_when
     world.copy("a")
     world.copy("b")
     world.source.discard("b")
-    assert world.settle() == (1, 1, 0)
+    assert world.reconcile() == (1, 1, 0)
     assert world.kept() == {"b": int(world.now)}
-    assert world.settle() == (0, 0, 0)
+    assert world.reconcile() == (0, 0, 0)
 
 
 def nothing():
@@ -82,7 +82,7 @@ def test_what_is_not_known_stays_undecided(world, fault, gone):
     if gone:
         world.source.discard("a")
     fault(world)
-    assert world.settle() == (0, 0, 1)
+    assert world.reconcile() == (0, 0, 1)
     assert world.kept() == {"a": None}
 
 
@@ -90,16 +90,16 @@ def test_a_stale_list_decides_nothing_against_the_item_itself(world):
     world.copy()
     world.source.discard("a")
     world.index.on_asked = nothing
-    assert world.settle() == (0, 0, 1)
+    assert world.reconcile() == (0, 0, 1)
     assert world.kept() == {"a": None}
 
 
 def test_a_copy_is_left_alone_while_its_item_is_being_deleted(world):
     release = world.trash.hold(world.copy())
-    assert world.settle() == (0, 0, 1)
+    assert world.reconcile() == (0, 0, 1)
     assert world.source.calls == []
     release()
-    assert world.settle() == (1, 0, 0)
+    assert world.reconcile() == (1, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_copy_is_left_alone_while_its_item_is_being_deleted(world):
 )
 def test_copies_of_other_accounts_and_sources_are_left_alone(world, more):
     world.copy(**more)
-    assert world.settle() == (0, 0, 0)
+    assert world.reconcile() == (0, 0, 0)
     assert world.kept() == {"a": None}
     assert world.source.calls == []
 
@@ -116,7 +116,7 @@ def test_of_an_older_entry_only_what_is_there_is_believed(world):
     world.copy("a", account="", source="")
     world.copy("b", account="", source="")
     world.source.discard("b")
-    assert world.settle() == (1, 0, 1)
+    assert world.reconcile() == (1, 0, 1)
     assert world.kept() == {"b": None}
 
 
@@ -124,9 +124,9 @@ def test_one_item_that_fails_does_not_keep_others_undecided_but_a_server_that_is
     world.copy("a")
     world.copy("b")
     world.source.fail("get", ServerFailed("500"))
-    assert world.settle() == (0, 0, 2)
+    assert world.reconcile() == (0, 0, 2)
     assert world.source.count("get") == 2
     world.source.recover()
     world.source.fail("get", Unreachable("down"))
-    assert world.settle() == (0, 0, 2)
+    assert world.reconcile() == (0, 0, 2)
     assert world.source.count("get") == 3

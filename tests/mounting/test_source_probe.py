@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from histfs.catalog.health import Health
-from histfs.catalog.reading import Reader
-from histfs.catalog.store import Store
+from histfs.catalog.catalog_store import CatalogStore
+from histfs.catalog.circuit_breaker import CircuitBreaker
+from histfs.catalog.span_reader import SpanReader
 from histfs.core.errors import BadAnswer, Interrupted, NotOffered, ServerFailed
-from histfs.core.flights import Flights
+from histfs.core.single_flight import SingleFlight
 from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter
-from histfs.mounting.contact import Contact
+from histfs.mounting.source_probe import SourceProbe
 from tests.support.clock import Clock
 from tests.support.memory import Call, MemorySource, record
 
@@ -26,13 +26,13 @@ class World:
         self.source = source
         self.clock = Clock()
         self.slept = []
-        self.flights = Flights("list", 4)
+        self.flights = SingleFlight("list", 4)
         self.mount()
 
     def mount(self):
-        self.store = Store(self.directory / "catalog.sqlite", self.clock)
-        reader = Reader(self.source, self.store, Health(self.clock), self.clock)
-        self.contact = Contact(reader, self.flights, self.clock, self.sleep)
+        self.store = CatalogStore(self.directory / "catalog.sqlite", self.clock)
+        reader = SpanReader(self.source, self.store, CircuitBreaker(self.clock), self.clock)
+        self.contact = SourceProbe(reader, self.flights, self.clock, self.sleep)
 
     def remount(self):
         self.store.close()
@@ -110,7 +110,7 @@ def test_what_was_shown_once_is_shown_for_good(world, first):
     assert world.shown()
     world.remount()
     assert world.shown()
-    world.store.doubt(ALWAYS)
+    world.store.invalidate(ALWAYS)
     world.remount()
     assert world.shown()
 
@@ -118,7 +118,7 @@ def test_what_was_shown_once_is_shown_for_good(world, first):
 def test_a_list_that_was_had_before_can_not_be_said_to_be_absent(world):
     world.contact.require()
     world.remount()
-    world.store.doubt(ALWAYS)
+    world.store.invalidate(ALWAYS)
     world.answers(*[ABSENT] * 3)
     with pytest.raises(BadAnswer, match="had this list before"):
         world.contact.require()

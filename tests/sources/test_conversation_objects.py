@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from histfs.core.errors import BadAnswer
 from histfs.core.item import Attachment
 from histfs.core.times import EARLIEST, LATEST
-from histfs.sources.elevenlabs import calls
-from histfs.sources.elevenlabs.calls import details_of
+from histfs.sources.elevenlabs import conversation_objects as calls
+from histfs.sources.elevenlabs.conversation_objects import details_of
 
 DATE = 1_714_650_306
 record_of = partial(calls.record_of, now=1_760_000_000.0)

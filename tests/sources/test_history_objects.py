@@ -11,9 +11,9 @@ import pytest
 from histfs.core.errors import BadAnswer
 from histfs.core.item import UNKNOWN_NEW, UNKNOWN_OLD
 from histfs.core.times import EARLIEST, LATEST
-from histfs.sources.elevenlabs import items
-from histfs.sources.elevenlabs.items import details_of
-from histfs.sources.elevenlabs.parsing import leniently
+from histfs.sources.elevenlabs import history_objects
+from histfs.sources.elevenlabs.history_objects import details_of
+from histfs.sources.elevenlabs.json_parsing import leniently
 
 DATE = 1_714_650_306
 #: When the objects are read.
@@ -23,8 +23,8 @@ IMPOSSIBLE = [
     4_102_444_800, 10**20,
 ]  # fmt: skip
 
-record_of = partial(items.record_of, now=NOW)
-records_of = partial(items.records_of, now=NOW)
+record_of = partial(history_objects.record_of, now=NOW)
+records_of = partial(history_objects.records_of, now=NOW)
 
 FULL = {
     "history_item_id": "ja9xsmfGhxYcymxGcOGB",

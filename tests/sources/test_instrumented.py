@@ -8,7 +8,7 @@ import pytest
 
 from histfs.core.errors import BadAnswer, NoAttachment, NoSpace, ServerFailed, Unreachable
 from histfs.core.source import Query
-from histfs.sources.watched import Failure, Watched
+from histfs.sources.instrumented import InstrumentedSource, LastError
 from tests.support.memory import MemorySource, record
 
 NOW = 1_714_650_306.5
@@ -45,7 +45,7 @@ def source():
 
 @pytest.fixture
 def watched(source):
-    return Watched(source, clock=lambda: NOW)
+    return InstrumentedSource(source, clock=lambda: NOW)
 
 
 def test_answers_are_the_sources(watched, source):
@@ -83,7 +83,7 @@ def test_the_last_error_is_remembered_with_its_time(watched, source, method, arg
     source.fail(method, Unreachable("no network"))
     with pytest.raises(Unreachable):
         ask(watched, method, argument)
-    assert watched.last_error == Failure(NOW, "no network")
+    assert watched.last_error == LastError(NOW, "no network")
 
 
 def ask(watched, method, argument):
@@ -94,10 +94,10 @@ def ask(watched, method, argument):
 
 
 def test_a_body_that_breaks_is_an_error_though_its_reader_asks_again():
-    watched = Watched(CutSource([record("a", 1)]), clock=lambda: NOW)
+    watched = InstrumentedSource(CutSource([record("a", 1)]), clock=lambda: NOW)
     with watched.audio("a") as stream, pytest.raises(BadAnswer):
         list(stream.chunks())
-    assert watched.last_error == Failure(NOW, "cut short")
+    assert watched.last_error == LastError(NOW, "cut short")
 
 
 def test_what_goes_wrong_with_the_reader_is_none_of_the_sources_errors(watched):

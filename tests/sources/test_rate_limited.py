@@ -11,10 +11,10 @@ from histfs.core.errors import RateLimited
 from histfs.core.limiter import Limiter
 from histfs.core.secret import Secret
 from histfs.core.source import Query
-from histfs.simulator import Fault, Settings, Simulator
-from histfs.sources.elevenlabs import Conversations, History
-from histfs.sources.elevenlabs.http import Http
-from histfs.sources.limited import Limited
+from histfs.simulator import Fault, Simulator, SimulatorSettings
+from histfs.sources.elevenlabs import ConversationSource, HistorySource
+from histfs.sources.elevenlabs.http_client import HttpClient
+from histfs.sources.rate_limited import RateLimitedSource
 
 LIST = "GET /v1/history"
 DELETE = "DELETE /v1/history/{id}"
@@ -25,10 +25,10 @@ def sources(server, limiter, patience=20.0):
     """Lend both sources of an account, each with connections of its own."""
     with contextlib.ExitStack() as stack:
         made = []
-        for kind in (History, Conversations):
+        for kind in (HistorySource, ConversationSource):
             key = Secret(server.api_key)
-            http = Http(server.base_url, key, 10.0, 8, state_maximum=limiter.state_maximum)
-            made.append(Limited(kind(http), limiter, patience))
+            http = HttpClient(server.base_url, key, 10.0, 8, state_maximum=limiter.state_maximum)
+            made.append(RateLimitedSource(kind(http), limiter, patience))
             stack.callback(made[-1].close)
         yield made
 
@@ -53,7 +53,7 @@ def all_at_once(server, limiter):
 
 @pytest.mark.parametrize("allowed", [1, 2, 3])
 def test_everything_comes_from_a_server_that_allows_few_requests_at_once(allowed):
-    settings = Settings(items=40, conversations=40, max_concurrent=allowed, latency=0.005)
+    settings = SimulatorSettings(items=40, conversations=40, max_concurrent=allowed, latency=0.005)
     with Simulator(settings) as server:
         limiter = Limiter(8)
         came = all_at_once(server, limiter)
@@ -64,7 +64,9 @@ def test_everything_comes_from_a_server_that_allows_few_requests_at_once(allowed
 
 
 def test_a_server_that_says_how_many_it_allows_never_gets_more():
-    settings = Settings(items=40, conversations=40, max_concurrent=2, concurrency_headers=True)
+    settings = SimulatorSettings(
+        items=40, conversations=40, max_concurrent=2, concurrency_headers=True
+    )
     with Simulator(settings) as server:
         all_at_once(server, Limiter(8))
         assert server.counts.max_in_flight == 2
@@ -82,7 +84,7 @@ def test_a_limit_that_is_no_number_says_nothing(simulator, stated):
 
 
 def test_without_a_limit_as_many_are_under_way_as_the_user_allows():
-    with Simulator(Settings(items=40, conversations=40, latency=0.02)) as server:
+    with Simulator(SimulatorSettings(items=40, conversations=40, latency=0.02)) as server:
         all_at_once(server, Limiter(4))
         # A listing may come on top.
         assert 4 <= server.counts.max_in_flight <= 5

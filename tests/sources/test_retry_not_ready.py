@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from histfs.core.errors import Missing, NotReady, Unreachable
-from histfs.sources.patient import Patient
+from histfs.sources.retry_not_ready import RetryNotReady
 from tests.support.memory import MemorySource, record
 
 
@@ -35,12 +35,12 @@ def content(source, item_id="a"):
 
 
 def test_audio_that_is_there_is_not_waited_for(pauses):
-    assert content(Patient(Making(0), 30, pauses.append)) == b"audio\0of a"
+    assert content(RetryNotReady(Making(0), 30, pauses.append)) == b"audio\0of a"
     assert pauses == []
 
 
 def test_audio_that_is_being_made_is_asked_for_again_less_and_less_often(pauses):
-    assert content(Patient(Making(3), 30, pauses.append)) == b"audio\0of a"
+    assert content(RetryNotReady(Making(3), 30, pauses.append)) == b"audio\0of a"
     assert pauses == [0.5, 1.0, 2.0]
 
 
@@ -48,7 +48,7 @@ def test_audio_that_is_being_made_is_asked_for_again_less_and_less_often(pauses)
 def test_half_of_a_calls_time_is_for_waiting(pauses, timeout, slept):
     source = Making(100)
     with pytest.raises(NotReady):
-        content(Patient(source, timeout, pauses.append))
+        content(RetryNotReady(source, timeout, pauses.append))
     assert sum(pauses) == slept
     assert source.count("audio") == len(pauses) + 1
 
@@ -58,11 +58,11 @@ def test_another_failure_is_told_at_once(pauses, error):
     source = Making(0)
     source.fail("audio", error)
     with pytest.raises(type(error)):
-        content(Patient(source, 30, pauses.append))
+        content(RetryNotReady(source, 30, pauses.append))
     assert pauses == []
 
 
 def test_what_the_reader_raises_is_not_taken_for_the_sources(pauses):
-    with pytest.raises(NotReady), Patient(Making(0), 30, pauses.append).audio("a"):
+    with pytest.raises(NotReady), RetryNotReady(Making(0), 30, pauses.append).audio("a"):
         raise NotReady("of the reader")
     assert pauses == []

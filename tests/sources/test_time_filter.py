@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from histfs.catalog.paging import Paging
+from histfs.catalog.pager import Pager
 from histfs.core.errors import BadAnswer
 from histfs.core.source import SPAN, Page, Query, Traits
 from histfs.core.times import ALWAYS, Span
-from histfs.sources.spanned import Spanned
+from histfs.sources.time_filter import TimeFilter
 from tests.support.memory import MemorySource, record
 
 
@@ -19,7 +19,7 @@ def source():
 
 
 def listed(source, span):
-    paging, found, more = Paging(Spanned(source), span), [], True
+    paging, found, more = Pager(TimeFilter(source), span), [], True
     while more:
         answer = paging.next()
         found += [r.item.date for r in answer.records if answer.span.holds(r.item.date)]
@@ -45,7 +45,7 @@ def test_the_source_is_asked_for_nothing_that_it_cant_do(source):
 
 
 def test_a_limit_counts_the_items_that_are_wanted(source):
-    everything = Spanned(source)
+    everything = TimeFilter(source)
     (newest,) = everything.list(Query(Span(0, ALWAYS.end), limit=1)).records
     assert newest.item.date == 999
     assert everything.list(Query(Span(0, 5), limit=1)).records[0].item.date == 4
@@ -54,7 +54,7 @@ def test_a_limit_counts_the_items_that_are_wanted(source):
 def test_it_has_the_filter_and_what_else_the_source_has():
     source = MemorySource()
     source.traits = Traits(facets=frozenset({"voice"}), filters=frozenset({"words"}), page_size=7)
-    traits = Spanned(source).traits
+    traits = TimeFilter(source).traits
     assert traits.filters == {"words", SPAN}
     assert (traits.facets, traits.page_size) == ({"voice"}, 7)
 
@@ -63,9 +63,9 @@ def test_pages_that_lead_nowhere_come_to_an_end(source):
     page = Page(source.list(Query(limit=1)).records, "again")
     source.list = lambda query: page
     with pytest.raises(BadAnswer, match="twice"):
-        Spanned(source).list(Query(Span(0, 5)))
+        TimeFilter(source).list(Query(Span(0, 5)))
 
 
 def test_an_empty_page_in_the_middle_is_handed_on_for_the_reader_to_count(source):
     source.list = lambda query: Page([], f"{query.after}+")
-    assert Spanned(source).list(Query(Span(0, 5), after="a")) == Page([], "a+")
+    assert TimeFilter(source).list(Query(Span(0, 5), after="a")) == Page([], "a+")

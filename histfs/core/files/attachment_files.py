@@ -12,9 +12,9 @@ from functools import lru_cache
 
 from histfs.core.attachments import named, part_of
 from histfs.core.errors import CacheFailed, NoAttachment, NoSpace, SourceError
-from histfs.core.files.base import ItemFile, ItemFolder
+from histfs.core.file_context import FileContext
+from histfs.core.files.item_file import ItemFile, ItemFolder
 from histfs.core.item import Attachment, Item
-from histfs.core.library import Library
 from histfs.core.nodes import OpenFile
 from histfs.core.waiting import Waiter
 
@@ -34,13 +34,13 @@ class AttachmentsFolder(ItemFolder):
 
     name = "files"
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: FileContext) -> None:
         self._library = library
         self._index = library.index
         self._offered = library.traits.attachments
         self._members = lru_cache(_KNOWN)(self._look)
 
-    def settle(self, item: Item, waiter: Waiter) -> None:
+    def ensure_members(self, item: Item, waiter: Waiter) -> None:
         """Fetch the item's details, unless they are here."""
         if self._offered:
             self._index.full(item, waiter)
@@ -72,7 +72,7 @@ class AttachmentFile:
 
     deletes = False
 
-    def __init__(self, library: Library, attachment: Attachment, name: str) -> None:
+    def __init__(self, library: FileContext, attachment: Attachment, name: str) -> None:
         self._store = library.audio
         self._attachment = attachment
         self._name = name

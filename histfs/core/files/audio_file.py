@@ -6,8 +6,8 @@ from functools import lru_cache
 
 from histfs.core.audio_format import declared_ending
 from histfs.core.errors import NoAudio
+from histfs.core.file_context import FileContext
 from histfs.core.item import Item
-from histfs.core.library import Library
 from histfs.core.nodes import OpenFile
 from histfs.core.waiting import Waiter
 
@@ -24,7 +24,7 @@ class AudioFile:
 
     deletes = True
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: FileContext) -> None:
         self._store = library.audio
         self._index = library.index
         # A source whose list tells all lists no item without audio.

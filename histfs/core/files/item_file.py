@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import Protocol
 
 from histfs.core.errors import IsADirectory, NoAttachment
+from histfs.core.file_context import FileContext
 from histfs.core.item import Details, Item
-from histfs.core.library import Library
 from histfs.core.nodes import BytesFile, OpenFile
 from histfs.core.waiting import Waiter
 
@@ -55,7 +55,7 @@ class ItemFolder(ABC):
     deletes = False
 
     @abstractmethod
-    def settle(self, item: Item, waiter: Waiter) -> None:
+    def ensure_members(self, item: Item, waiter: Waiter) -> None:
         """Find out what the directory holds, where that isn't known yet; may ask the network.
 
         Raises:
@@ -72,7 +72,7 @@ class ItemFolder(ABC):
 
     def before_archive(self, item: Item, waiter: Waiter) -> None:
         """Have all of its files on this machine, apart from those that are gone for certain."""
-        self.settle(item, waiter)
+        self.ensure_members(item, waiter)
         for file in self.members(item).values():
             with contextlib.suppress(NoAttachment):
                 file.before_archive(item, waiter)
@@ -129,7 +129,7 @@ class Rendered(ABC):
     name: str
     deletes = False
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: FileContext) -> None:
         self._index = library.index
         self._measured = lru_cache(_SIZES)(self._measure)
 

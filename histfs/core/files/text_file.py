@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from histfs.core.files.base import Rendered
+from histfs.core.files.item_file import Rendered
 from histfs.core.item import Details
 
 

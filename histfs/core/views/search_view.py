@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from histfs.core.index import SEARCH_LIMIT, Index, Listed
 from histfs.core.item import Item
 from histfs.core.times import ALWAYS
-from histfs.core.views.base import At, Whole
+from histfs.core.views.view import At, WholeHistoryView
 from histfs.core.waiting import Waiter
 
 #: The file that says so, and what is in it.
@@ -26,7 +26,7 @@ Add words to the search to find fewer, or look under by-date, which shows all it
 """.encode()
 
 
-class Search(Whole):
+class Search(WholeHistoryView):
     """What a search finds; who finds it is the index's matter."""
 
     name = "search"

@@ -22,7 +22,7 @@ class View(Protocol):
     them is its home in this view, where its directory stands; the others hold links to that.
 
     `prepare` and `seek` may wait for the network. The other methods ask the index for what it
-    knows. `Whole` has all of this for a view that needs the whole history.
+    knows. `WholeHistoryView` has all of this for a view that needs the whole history.
     """
 
     @property
@@ -73,7 +73,7 @@ class View(Protocol):
             As `prepare`.
         """
 
-    def settled(self, at: At, index: Index) -> bool:
+    def knows_newest(self, at: At, index: Index) -> bool:
         """Say whether `newest` is known for certain, though the directory may not be."""
 
     def newest(self, at: At, index: Index) -> int | None:
@@ -104,7 +104,7 @@ class View(Protocol):
         """Yield the items in a directory with their names there; only where it is `aliased`."""
 
 
-class Whole(ABC):
+class WholeHistoryView(ABC):
     """The base of a view that needs the whole history, with one level of directories.
 
     Args:
@@ -138,7 +138,7 @@ class Whole(ABC):
         """Wait for the whole history."""
         self.prepare(at, index, waiter)
 
-    def settled(self, at: At, index: Index) -> bool:
+    def knows_newest(self, at: At, index: Index) -> bool:
         """Say whether the whole history is known."""
         return self.listable(at, index)
 

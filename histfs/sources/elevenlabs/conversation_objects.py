@@ -11,12 +11,12 @@ from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from histfs.core.errors import BadAnswer
-from histfs.core.estimate import call_bytes
 from histfs.core.item import Details, Record
 from histfs.core.names import Labelled
-from histfs.sources.elevenlabs.parsing import indented, object_of
+from histfs.core.size_estimate import call_bytes
+from histfs.sources.elevenlabs.field_values import dates_of, number_of, string_of
+from histfs.sources.elevenlabs.json_parsing import indented, object_of
 from histfs.sources.elevenlabs.transcript import attachments_of, transcript_of
-from histfs.sources.elevenlabs.values import dates_of, number_of, string_of
 
 _Object = Mapping[str, Any]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from histfs.core.errors import BadAnswer, Missing, NotOffered, Rejected
 from histfs.core.source import Named, Page, Query
-from histfs.sources.elevenlabs.http import Http
-from histfs.sources.elevenlabs.parsing import leniently
-from histfs.sources.elevenlabs.values import dates_of, string_of
+from histfs.sources.elevenlabs.field_values import dates_of, string_of
+from histfs.sources.elevenlabs.http_client import HttpClient
+from histfs.sources.elevenlabs.json_parsing import leniently
 
 #: The most results that one page may hold.
 PAGE_SIZE = 50
@@ -23,7 +23,7 @@ PAGE_SIZE = 50
 _PATH = "/v1/convai/conversations/messages/text-search"
 
 
-def search(http: Http, query: Query) -> Page:
+def search(http: HttpClient, query: Query) -> Page:
     """Return one page of the conversations in which words were said; it names them, and no more.
 
     Args:

@@ -16,12 +16,12 @@ from typing import Any
 import msgspec
 
 from histfs.core.errors import BadAnswer
-from histfs.core.estimate import audio_bytes
 from histfs.core.item import Details, Facets, Record
 from histfs.core.names import Labelled
+from histfs.core.size_estimate import audio_bytes
 from histfs.sources.elevenlabs.dialogues import Spoken, spoken_in, voice_of
-from histfs.sources.elevenlabs.parsing import indented, object_of, strictly
-from histfs.sources.elevenlabs.values import dates_of, number_of, string_of
+from histfs.sources.elevenlabs.field_values import dates_of, number_of, string_of
+from histfs.sources.elevenlabs.json_parsing import indented, object_of, strictly
 
 
 class _Alignment(msgspec.Struct):

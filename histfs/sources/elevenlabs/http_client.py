@@ -3,7 +3,7 @@
 Requests are handed to requests' adapter. A session would look for proxies and merge the same
 settings for each, which takes as long as urllib3 takes for all of it; and it would keep cookies.
 
-Threads: a `Http` may be used by any number at once; urllib3's pool is shared and guards itself, and
+Threads: any number may use an `HttpClient` at once; urllib3's pool is shared and guards itself, and
 nothing else is kept but the date of the last answer, whole. The deadline of a request travels in a
 context variable (`deadlines`).
 """
@@ -29,17 +29,17 @@ from urllib3.util.retry import Retry
 
 from histfs import __version__
 from histfs.core.errors import BadAnswer, RateLimited, SourceError, TimedOut, Unreachable
-from histfs.core.hosts import is_loopback, parse_server_url
 from histfs.core.secret import Secret
-from histfs.sources.elevenlabs import deadlines
-from histfs.sources.elevenlabs.bodies import (
+from histfs.core.server_url import is_loopback, parse_server_url
+from histfs.sources.elevenlabs import socket_deadlines
+from histfs.sources.elevenlabs.error_responses import TEXT_MAX, fault_of, one_line
+from histfs.sources.elevenlabs.response_bodies import (
     announced_length,
     content,
     encoding_of,
     pieces,
     whole_content,
 )
-from histfs.sources.elevenlabs.faults import TEXT_MAX, fault_of, one_line
 
 #: Seconds to wait for a connection, and for the next bytes of an answer; `deadlines` has more.
 CONNECT_TIMEOUT = 5.0
@@ -78,7 +78,7 @@ class _BoundedRetry(Retry):
         pause = following.get_retry_after(response) if response is not None else None
         if pause is None:
             pause = following.get_backoff_time()
-        if time.monotonic() + pause >= deadlines.current().end:
+        if time.monotonic() + pause >= socket_deadlines.current().end:
             reason = error or ResponseError("no time is left for another try")
             raise MaxRetryError(_pool, url or "", reason)
         return following
@@ -97,12 +97,12 @@ class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Make the pools of connections without a proxy."""
         super().init_poolmanager(*args, **kwargs)
-        deadlines.keep_to_budgets(self.poolmanager)
+        socket_deadlines.keep_to_budgets(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Return the pools of connections of a proxy."""
         manager = super().proxy_manager_for(*args, **kwargs)
-        deadlines.keep_to_budgets(manager)
+        socket_deadlines.keep_to_budgets(manager)
         return manager
 
 
@@ -147,7 +147,7 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """An answer of any status, as it came.
 
     Attributes:
@@ -165,7 +165,7 @@ class Answer:
     seconds: float
 
 
-class Http:
+class HttpClient:
     """Requests to one server with one key.
 
     Args:
@@ -276,7 +276,7 @@ class Http:
         """
         headers = {"Accept-Encoding": "identity"}
         with self._answer(method, path, headers=headers, payload=payload) as response:
-            deadlines.current().relax()
+            socket_deadlines.current().relax()
             yield Body(response, self._key)
 
     def ask(
@@ -286,7 +286,7 @@ class Http:
         query: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
         at_most: int = _ANSWER,
-    ) -> Answer:
+    ) -> HttpResponse:
         """Send a request that changes nothing, and return the answer whatever its status is.
 
         Args:
@@ -305,7 +305,7 @@ class Http:
             seconds = time.monotonic() - began
             with _translated():
                 body, whole = content(response, at_most)
-        return Answer(response.status_code, response.headers, body, whole, seconds)
+        return HttpResponse(response.status_code, response.headers, body, whole, seconds)
 
     def close(self) -> None:
         """Close the connections that are not in use."""
@@ -341,7 +341,7 @@ class Http:
     ) -> Iterator[requests.Response]:
         """Lend the answer to a request, whatever its status is."""
         silence = min(READ_TIMEOUT, self._timeout)
-        budget = deadlines.begin(self._timeout, silence)
+        budget = socket_deadlines.begin(self._timeout, silence)
         with _translated():
             request = requests.PreparedRequest()
             request.prepare_method(method)

@@ -23,7 +23,7 @@ _SUSPICIOUS, _RATIO = 64 << 20, 100
 _ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 
 
-class Response(Protocol):
+class RawResponse(Protocol):
     """What is used of a response of requests.
 
     Attributes:
@@ -37,7 +37,7 @@ class Response(Protocol):
     raw: Any
 
 
-def announced_length(response: Response) -> int | None:
+def announced_length(response: RawResponse) -> int | None:
     """Return the bytes that an answer says its body has, as it is sent; None when it doesn't."""
     announced = response.headers.get("Content-Length", "")
     # str.isdigit takes digits that int refuses; int refuses thousands of digits.
@@ -45,13 +45,13 @@ def announced_length(response: Response) -> int | None:
     return int(announced) if is_number else None
 
 
-def encoding_of(response: Response) -> str | None:
+def encoding_of(response: RawResponse) -> str | None:
     """Return how a body is packed; None when it isn't."""
     encoding: str = response.headers.get("Content-Encoding", "").strip().lower()
     return None if encoding in ("", "identity") else encoding
 
 
-def pieces(response: Response) -> Iterator[bytes]:
+def pieces(response: RawResponse) -> Iterator[bytes]:
     """Yield the body of an answer, unpacked, as it comes.
 
     Raises:
@@ -67,7 +67,7 @@ def pieces(response: Response) -> Iterator[bytes]:
     return _unpacked(sent)
 
 
-def content(response: Response, most: int) -> tuple[bytes, bool]:
+def content(response: RawResponse, most: int) -> tuple[bytes, bool]:
     """Read the body of an answer, or the beginning of it.
 
     Args:
@@ -86,7 +86,7 @@ def content(response: Response, most: int) -> tuple[bytes, bool]:
     return bytes(found), True
 
 
-def whole_content(response: Response, most: int) -> bytes:
+def whole_content(response: RawResponse, most: int) -> bytes:
     """Read the whole body of an answer.
 
     Raises:

@@ -1,6 +1,6 @@
 """What the API does alike with all kinds of items: pages of them, one of them, its audio, its end.
 
-A `Collection` is one such kind at one path. What its objects mean is for its two readers to say.
+A `RestCollection` is one such kind at one path. Its two users parse the objects.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import msgspec
 from histfs.core.errors import AnswerTooLarge, BadAnswer, Rejected
 from histfs.core.item import Record
 from histfs.core.source import Page
-from histfs.sources.elevenlabs.http import Body, Http
-from histfs.sources.elevenlabs.parsing import (
+from histfs.sources.elevenlabs.http_client import Body, HttpClient
+from histfs.sources.elevenlabs.json_parsing import (
     dump,
     elements_of,
     leniently,
@@ -65,7 +65,7 @@ class _Listing(NamedTuple):
     cursor: Any
 
 
-class Collection:
+class RestCollection:
     """Items of one kind.
 
     Args:
@@ -78,7 +78,7 @@ class Collection:
 
     def __init__(
         self,
-        http: Http,
+        http: HttpClient,
         path: str,
         fields: Fields,
         read_page: Callable[[Iterable[bytes], float], list[Record]],

@@ -6,7 +6,7 @@ import pytest
 
 from histfs.core.errors import Unreachable
 from histfs.core.times import Zone
-from histfs.core.views import Search, search
+from histfs.core.views import Search, search_view
 from histfs.core.waiting import Waiter
 from tests.core.fakes import TableIndex
 from tests.support.memory import record
@@ -63,7 +63,7 @@ def test_a_found_item_may_be_the_oldest_there_can_be(view):
 
 
 def test_of_too_many_the_newest_are_shown_and_that_there_are_more(view, monkeypatch):
-    monkeypatch.setattr(search, "SEARCH_LIMIT", 2)
+    monkeypatch.setattr(search_view, "SEARCH_LIMIT", 2)
     index = TableIndex(record(f"fox{n}", n, "quick fox") for n in range(3))
     view.prepare(FOX, index, Waiter(5))
     assert [listed.key for listed in view.items(FOX, index)] == ["fox1", "fox2"]

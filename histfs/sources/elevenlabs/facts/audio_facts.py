@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from histfs.sources.elevenlabs.facts import classes, pages
-from histfs.sources.elevenlabs.facts.asking import (
+from histfs.sources.elevenlabs.facts import classes, list_pages
+from histfs.sources.elevenlabs.facts.classes import Value
+from histfs.sources.elevenlabs.facts.fact_requests import (
     HISTORY,
     Asker,
     Attempt,
@@ -15,9 +16,8 @@ from histfs.sources.elevenlabs.facts.asking import (
     facts_of,
     spread,
 )
-from histfs.sources.elevenlabs.facts.classes import Value
-from histfs.sources.elevenlabs.facts.pages import Seen
-from histfs.sources.elevenlabs.http import Answer
+from histfs.sources.elevenlabs.facts.list_pages import Seen
+from histfs.sources.elevenlabs.http_client import HttpResponse
 
 #: Clips that are fetched, and bytes of all of them together, at most.
 MOST_CLIPS = 20
@@ -30,7 +30,7 @@ _FIRST, _LAST = 16, 115
 
 
 @dataclass(frozen=True, slots=True)
-class _Clip:
+class _ProbedClip:
     """A clip that was asked for.
 
     Attributes:
@@ -41,7 +41,7 @@ class _Clip:
     """
 
     item: Seen
-    answer: Answer
+    answer: HttpResponse
     beginning: bytes
     size: int
 
@@ -69,7 +69,7 @@ class Audio:
         """Yield what the clips say."""
         clips = self._clips
 
-        def each(of: Callable[[_Clip], str]) -> Callable[[], Value]:
+        def each(of: Callable[[_ProbedClip], str]) -> Callable[[], Value]:
             return lambda: classes.counted(of(clip) for clip in clips.get())
 
         def of_header(name: str) -> Callable[[], Value]:
@@ -106,13 +106,13 @@ class Audio:
             },
         )
 
-    def _fetch(self, items: Sequence[Seen]) -> list[_Clip]:
+    def _fetch(self, items: Sequence[Seen]) -> list[_ProbedClip]:
         """Fetch some clips, as long as they are few bytes together.
 
         Raises:
             Cannot: there are none, or none could be fetched.
         """
-        chosen = pages.sample(items, MOST_CLIPS, _LARGEST_CLIP)
+        chosen = list_pages.sample(items, MOST_CLIPS, _LARGEST_CLIP)
         if not chosen:
             raise Cannot("there is no clip of a usual size")
         found, why = [], ""
@@ -128,12 +128,12 @@ class Audio:
             self.fetched += len(answer.content)
             self.seconds.append(answer.seconds)
             beginning, size = answer.content[: _LAST + 1], len(answer.content)
-            found.append(_Clip(item, replace(answer, content=b""), beginning, size))
+            found.append(_ProbedClip(item, replace(answer, content=b""), beginning, size))
         if not found:
             raise Cannot(why)
         return found
 
-    def _head(self, clip: _Clip) -> Value:
+    def _head(self, clip: _ProbedClip) -> Value:
         answer = self._asker.ask(_audio(clip.item), method="HEAD", headers=_PLAIN)
         if answer.status != 200:
             return f"HTTP {answer.status}"
@@ -143,7 +143,7 @@ class Audio:
         right = length == str(clip.size)
         return f"HTTP 200 with {'the right' if right else 'another'} Content-Length"
 
-    def _range(self, clip: _Clip) -> Value:
+    def _range(self, clip: _ProbedClip) -> Value:
         if clip.size <= _LAST:
             raise Cannot("the clip is too short")
         headers = {**_PLAIN, "Range": f"bytes={_FIRST}-{_LAST}"}
@@ -155,7 +155,7 @@ class Audio:
         return f"HTTP 206 with {'the right' if right else 'other'} bytes"
 
 
-def _whole(clips: Sequence[_Clip]) -> list[_Clip]:
+def _whole(clips: Sequence[_ProbedClip]) -> list[_ProbedClip]:
     """Return the clips that came whole.
 
     Raises:
@@ -171,7 +171,7 @@ def _audio(item: Seen) -> str:
     return f"{HISTORY}/{item.id}/audio"
 
 
-def _length_is_right(clip: _Clip) -> str:
+def _length_is_right(clip: _ProbedClip) -> str:
     length = clip.answer.headers.get("Content-Length")
     if length is None:
         return classes.ABSENT

@@ -13,8 +13,8 @@ from typing import Generic, Literal, TypeVar
 
 from histfs.core.errors import BadAnswer, KeyRefused, MissingPermission, SourceError, Unreachable
 from histfs.sources.elevenlabs.facts.classes import Value, quantiles
-from histfs.sources.elevenlabs.history import History
-from histfs.sources.elevenlabs.http import Answer, Http
+from histfs.sources.elevenlabs.history import HistorySource
+from histfs.sources.elevenlabs.http_client import HttpClient, HttpResponse
 
 #: Where the histories are listed.
 HISTORY = "/v1/history"
@@ -104,7 +104,7 @@ class Asker:
         headers: the headers of each answer.
     """
 
-    def __init__(self, http: Http) -> None:
+    def __init__(self, http: HttpClient) -> None:
         self.http = http
         self.requests = 0
         self.statuses: list[int] = []
@@ -121,7 +121,7 @@ class Asker:
         """
         self.requests += 1
         try:
-            History(self.http).page(page_size=1)
+            HistorySource(self.http).page(page_size=1)
         except (Unreachable, KeyRefused) as error:
             if not isinstance(error, MissingPermission):
                 raise
@@ -136,7 +136,7 @@ class Asker:
         method: Literal["GET", "HEAD"] = "GET",
         headers: Mapping[str, str] | None = None,
         at_most: int = 1 << 28,
-    ) -> Answer:
+    ) -> HttpResponse:
         """Send a request, once more where the server asks for patience.
 
         Raises:
@@ -173,7 +173,7 @@ def facts_of(section: str, table: Mapping[str, Callable[[], Value]]) -> Iterator
         yield Fact(section, name, value)
 
 
-def good(answer: Answer) -> Answer:
+def good(answer: HttpResponse) -> HttpResponse:
     """Return an answer that is one.
 
     Raises:

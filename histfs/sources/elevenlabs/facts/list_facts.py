@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from histfs.sources.elevenlabs.facts import classes, pages
-from histfs.sources.elevenlabs.facts.asking import (
+from histfs.sources.elevenlabs.facts import classes, list_pages
+from histfs.sources.elevenlabs.facts.classes import Value
+from histfs.sources.elevenlabs.facts.fact_requests import (
     HISTORY,
     Asker,
     Attempt,
@@ -18,8 +19,7 @@ from histfs.sources.elevenlabs.facts.asking import (
     good,
     spread,
 )
-from histfs.sources.elevenlabs.facts.classes import Value
-from histfs.sources.elevenlabs.facts.pages import Listed, Seen
+from histfs.sources.elevenlabs.facts.list_pages import ListedPage, Seen
 
 _SMALL, _LARGE, _LARGE_PAGES = 10, 1000, 3
 #: A word that a search is sent with.
@@ -46,7 +46,7 @@ class Lists:
         self.items = Attempt(lambda: _items(self._large.get()))
         self._window = Attempt(self._ask_window)
 
-    def _page(self, query: Mapping[str, str | int]) -> Listed:
+    def _page(self, query: Mapping[str, str | int]) -> ListedPage:
         """Ask for one page of the history.
 
         Raises:
@@ -55,11 +55,11 @@ class Lists:
         answer = good(self._asker.ask(HISTORY, query))
         self.seconds.append(answer.seconds)
         try:
-            return pages.read_page(answer.content)
+            return list_pages.read_page(answer.content)
         except (ValueError, RecursionError):
             raise Cannot("the answer is not a page of items") from None
 
-    def _pages(self, size: int, most: int) -> list[Listed]:
+    def _pages(self, size: int, most: int) -> list[ListedPage]:
         """Ask for the newest pages; those that came before one failed count.
 
         Raises:
@@ -75,14 +75,14 @@ class Lists:
                 break
         return found
 
-    def _ask_window(self) -> tuple[Listed, set[str]]:
+    def _ask_window(self) -> tuple[ListedPage, set[str]]:
         """Ask for a window of time that the list has; return the answer and what should be in it.
 
         Raises:
             Cannot: the list has none, or no answer came.
         """
         items = self.items.get()
-        bounds = pages.window(items, self._now)
+        bounds = list_pages.window(items, self._now)
         if bounds is None:
             raise Cannot("too few items of different dates")
         start, end = bounds
@@ -90,7 +90,7 @@ class Lists:
         page = self._page(query)
         if page.has_more:
             raise Cannot("too many items in a window of time")
-        return page, pages.inside(items, start, end)
+        return page, list_pages.inside(items, start, end)
 
     def of_pages(self) -> Iterator[Fact]:
         """Yield what the pages say."""
@@ -108,13 +108,13 @@ class Lists:
             walks = [w for w in (small.get(), large.get()) if len(w) > 1]
             if not walks:
                 raise Cannot("there is only one page")
-            return sum(pages.repeated([page.items for page in walk]) for walk in walks)
+            return sum(list_pages.repeated([page.items for page in walk]) for walk in walks)
 
         def stable() -> Value:
             first = [item.id for item in _items(small.get())]
             return first == [item.id for item in self.items.get()[: len(first)]]
 
-        def all_pages() -> list[Listed]:
+        def all_pages() -> list[ListedPage]:
             found = [*small.get(), *large.get()]
             return [*found, window.get()[0]] if window.succeeded else found
 
@@ -144,11 +144,11 @@ class Lists:
             }
 
         def order() -> Value:
-            return pages.disorder(pages.possible_dates(self.items.get(), self._now))
+            return list_pages.disorder(list_pages.possible_dates(self.items.get(), self._now))
 
         def dates() -> Value:
             return classes.counted(
-                pages.date_class(item.date, self._now) for item in self.items.get()
+                list_pages.date_class(item.date, self._now) for item in self.items.get()
             )
 
         yield from facts_of(
@@ -212,7 +212,7 @@ class Lists:
         yield from facts_of("search", {"it needs a source": needs_source})
 
 
-def _items(walk: Sequence[Listed]) -> list[Seen]:
+def _items(walk: Sequence[ListedPage]) -> list[Seen]:
     """Return the items of pages, each once.
 
     Raises:

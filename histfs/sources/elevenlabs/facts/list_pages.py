@@ -23,8 +23,8 @@ from histfs.sources.elevenlabs.facts.classes import (
     output_format,
     string,
 )
-from histfs.sources.elevenlabs.items import record_of
-from histfs.sources.elevenlabs.parsing import dump, leniently, strictly
+from histfs.sources.elevenlabs.history_objects import record_of
+from histfs.sources.elevenlabs.json_parsing import dump, leniently, strictly
 
 #: 2022-01-01, before the API was there.
 _FIRST_DATE = 1_640_995_200
@@ -80,7 +80,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedPage:
     """A page of a list.
 
     Attributes:
@@ -104,7 +104,7 @@ class Listed:
         return bool(self.items) and self.items[-1].id == self.cursor
 
 
-def read_page(content: bytes) -> Listed:
+def read_page(content: bytes) -> ListedPage:
     """Read a page of history items; of each only what the facts need is kept.
 
     Args:
@@ -126,7 +126,7 @@ def read_page(content: bytes) -> Listed:
             leniently(bytes(fields.get(name, b"null")))
             for name in ("has_more", "last_history_item_id")
         )
-    return Listed(
+    return ListedPage(
         [seen_of(bytes(raw)) for raw in raws],
         has_more is True,
         cursor if isinstance(cursor, str) else "",

@@ -30,6 +30,8 @@ PAGE = 1000
 #: Known items that an answer lacks which are asked for by their ids; and how many may be missing
 #: before the list is asked for again, some seconds later.
 _SAMPLE, _FEW, _PAUSE = 5, 20, 3.0
+#: The year 2000, in seconds since the epoch: no item has an earlier date.
+_PAST = 946_684_800
 #: Seconds from now on after which no item has a possible date.
 _FUTURE = 2 * 86_400
 #: Items, and pages, of a list that is read whole before years can be listed; and pages of one that
@@ -126,8 +128,8 @@ class Reader:
         """Ask for the items without a possible date.
 
         A list without a filter has all of them, among their neighbours. Where that is long, those
-        whose dates lie in the future are asked for alone: for the past there is a filter in any
-        case.
+        whose dates lie in the future or before the year 2000 are asked for alone. Those that no
+        filter finds, such as null, come with the first list that is read whole.
 
         Raises:
             As `Reading.next`.
@@ -142,9 +144,11 @@ class Reader:
             items += len(answer.records)
             if items > _SHORT:
                 break
-        reading = self.read(Span(int(self.clock()) + _FUTURE, ALWAYS.end))
-        while reading.next().more:
-            pass
+        future = Span(int(self.clock()) + _FUTURE, ALWAYS.end)
+        for span in (Span(ALWAYS.start, _PAST), future):
+            reading = self.read(span)
+            while reading.next().more:
+                pass
         self.store.undated_sought = True
 
     def wants_whole_list(self, since: float) -> bool:

@@ -169,6 +169,23 @@ def test_a_failure_while_an_unordered_list_is_read_shows_none_of_it(path):
         assert not world.covers(Span(NOON, NOON + 1))
 
 
+@pytest.mark.parametrize("date", [NULL, 0, NOON * 1000])
+def test_a_day_that_is_listed_first_has_its_items_without_a_possible_date(path, date):
+    entries = [Entry(f"i{n:02}", NOON - 3600 * n, NOON - 3600 * n) for n in range(60)]
+    entries[40] = replace(entries[40], date=date)
+    with world_at(path, server(entries, 5, "time", "date")) as world:
+        assert "i40" in world.list(Span(NOON - 3600 * 45, NOON - 3600 * 35))
+
+
+@pytest.mark.parametrize("date", [0, NOON * 1000])
+def test_a_long_history_is_asked_for_dates_that_no_item_can_have(path, date):
+    entries = [Entry(f"i{n:04}", NOON - 60 * n, NOON - 60 * n) for n in range(300)]
+    entries[290] = replace(entries[290], date=date)
+    with world_at(path, server(entries, 5, "time", "date")) as world:
+        world.list(Span(NOON - 3600, NOON - 1800))
+        assert "i0290" in world.known()
+
+
 def test_an_item_without_a_possible_date_that_is_deleted_elsewhere_goes(path):
     entries = [Entry(f"i{n:02}", NOON - 100 * n, NOON - 100 * n) for n in range(12)]
     entries[7] = replace(entries[7], date=0)

@@ -287,8 +287,10 @@ class Reading:
         except (Missing, Rejected):
             # Refused: nothing but the list can tell.
             return False
-        # It may have got another date.
-        return not record.dated or span.holds(record.item.date)
+        # It may have got another date. Of an item that was kept though a page lacked it, the span is
+        # another one: the last page of the list asks for it once more.
+        same = record.item.date == item.date
+        return same or not record.dated or span.holds(record.item.date)
 
     def _check_undated(self, answer: Answer) -> None:
         """Ask for items without a possible date that the answer should hold, and doesn't.

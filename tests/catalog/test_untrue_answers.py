@@ -98,6 +98,18 @@ def test_items_that_are_never_listed_but_there_stay_and_come_back_into_the_list(
     assert "0050" not in world.list()
 
 
+def test_an_item_that_one_page_of_a_long_list_lacks_is_there_when_the_last_page_has_come(path):
+    with world_at(path, Liar(numbered(range(40)), page_size=10)) as world:
+        world.list()
+        world.later()
+        reading = world.reader.read(ALWAYS)
+        reading.next()
+        lie(world, without_three)
+        while reading.next().more:
+            world.later(1)
+        assert world.known() == names(*range(40))
+
+
 def test_an_item_that_was_deleted_elsewhere_costs_one_question(world):
     world.source.discard("0042")
     assert world.requests(world.list) == 1

@@ -299,17 +299,34 @@ class Reading:
         they are gone.
         """
         store, now = self._reader.store, self._reader.clock()
+        missing = []
         for item in store.undated(answer.span, checked_before=now - _CHECKED, limit=_CHECKS):
-            try:
-                self._reader.source.get(item.id)
-            except Missing:
+            has = self._has(item)
+            if has is None:
+                return
+            if has:
+                store.set_checked(item.key, now)
+            else:
+                missing.append(item)
+        if not missing:
+            return
+        # No list tells of them: one answer with 404 is not enough.
+        self._reader.pause(_PAUSE)
+        for item in missing:
+            if self._has(item) is False:
                 log.info("item %s is gone", item.key)
                 store.discard(item.key, item.date)
-            except SourceError as error:
-                log.info("whether item %s is still there is not known: %s", item.key, error)
-                return
-            else:
-                store.set_checked(item.key, now)
+
+    def _has(self, item: Item) -> bool | None:
+        """Say whether the server has an item, by its id; None where it does not tell."""
+        try:
+            self._reader.source.get(item.id)
+        except Missing:
+            return False
+        except SourceError as error:
+            log.info("whether item %s is still there is not known: %s", item.key, error)
+            return None
+        return True
 
     def _ask(self) -> tuple[float, Answer]:
         asked = self._reader.clock()

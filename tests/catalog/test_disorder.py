@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from histfs.catalog.catalog import Catalog
-from histfs.core.errors import ServerFailed
+from histfs.core.errors import Missing, ServerFailed
 from histfs.core.source import Query
 from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.views import ByDate
@@ -197,7 +197,20 @@ def test_an_item_without_a_possible_date_that_is_deleted_elsewhere_goes(path):
         world.later(601)
         day = Span(shown, shown + 1)
         assert "i07" not in world.list(day)
-        assert source.count("get") == 1
+        assert source.count("get") == 2
+
+
+def test_one_answer_makes_no_item_without_a_possible_date_forgotten(path):
+    entries = [Entry(f"i{n:02}", NOON - 100 * n, NOON - 100 * n) for n in range(12)]
+    entries[7] = replace(entries[7], date=NULL)
+    source = server(entries, 5, "time", "date")
+    with world_at(path, source) as world:
+        world.list()
+        shown = shown_dates(world)["i07"]
+        world.later(601)
+        source.fail("get", Missing("404"))
+        world.reader.pause = lambda _: source.recover()
+        assert "i07" in world.list(Span(shown, shown + 1))
 
 
 def test_an_item_whose_date_is_found_out_later_moves_there(path):

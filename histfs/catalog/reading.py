@@ -27,8 +27,9 @@ from histfs.core.times import ALWAYS, Span
 
 #: Items that one page holds, at the most.
 PAGE = 1000
-#: Known items that an answer lacks which are asked for by their ids; and how many may be missing
-#: before the list is asked for again, some seconds later.
+#: Known items that an answer lacks which are asked for by their ids: where more are missing, and
+#: these are gone, the list is asked for again, some seconds later. And how many may be missing, of
+#: which the server has some, before the answer is refused.
 _SAMPLE, _FEW, _PAUSE = 5, 20, 3.0
 #: The year 2000, in seconds since the epoch: no item has an earlier date.
 _PAST = 946_684_800
@@ -249,8 +250,8 @@ class Reading:
         """Make sure that known items which an answer lacks are gone, before they are forgotten.
 
         An answer with a part of the list looks like one after which items were deleted. So some of
-        the missing items are asked for by their ids; and where many are missing, or all that were
-        known of the span, the list is asked for once more. A few items that the server has and does
+        the missing items are asked for by their ids; and where these are not all, or nothing is left
+        of the span, the list is asked for once more. A few items that the server has and does
         not list stay: what its filter takes for their time is unknown.
 
         Raises:
@@ -274,7 +275,7 @@ class Reading:
             there += [item for item in others if self._is_there(item, answer.span)]
             log.warning("the server has %d items that it does not list: they stay", len(there))
             reader.store.keep_unlisted(there)
-        elif len(missing) > _FEW or (len(missing) > 1 and not answer.records):
+        elif len(missing) > len(sample) or (len(missing) > 1 and not answer.records):
             reader.pause(_PAUSE)
             keys = {item.key for item in missing}
             if any(record.item.key in keys for record in self._paging.again().records):

@@ -126,6 +126,21 @@ def test_what_was_deleted_in_bulk_goes_after_a_few_requests(world, left):
     assert world.source.count("get") == 5
 
 
+def test_items_that_an_answer_lacks_beside_deleted_ones_are_not_forgotten(world, monkeypatch):
+    gone = {f"{number:04}" for number in range(40, 52)}
+    for item_id in gone:
+        world.source.discard(item_id)
+
+    def sample(missing, count):
+        return [item for item in missing if item.id in gone][:count]
+
+    monkeypatch.setattr("histfs.catalog.reading.random.sample", sample)
+    lie(world, without_three)
+    assert set(world.list()) >= set(names(*range(100))) - gone
+    world.later()
+    assert world.list() == names(*range(40), *range(52, 100))
+
+
 def test_while_it_can_not_be_confirmed_nothing_is_forgotten(world):
     world.source.discard("0042")
     world.source.fail("get", ServerFailed("500"))

@@ -250,8 +250,8 @@ class Reading:
         """Make sure that known items which an answer lacks are gone, before they are forgotten.
 
         An answer with a part of the list looks like one after which items were deleted. So some of
-        the missing items are asked for by their ids; and where these are not all, or nothing is left
-        of the span, the list is asked for once more. A few items that the server has and does
+        the missing items are asked for by their ids; and where these are not all, or nothing is
+        left of the span, the list is asked for once more. A few items that the server has and does
         not list stay: what its filter takes for their time is unknown.
 
         Raises:
@@ -288,8 +288,8 @@ class Reading:
         except (Missing, Rejected):
             # Refused: nothing but the list can tell.
             return False
-        # It may have got another date. Of an item that was kept though a page lacked it, the span is
-        # another one: the last page of the list asks for it once more.
+        # It may have got another date. One that was kept though a page lacked it is asked for again
+        # with the last page, whose span it is not in.
         same = record.item.date == item.date
         return same or not record.dated or span.holds(record.item.date)
 

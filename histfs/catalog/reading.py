@@ -143,7 +143,7 @@ class Reader:
                 self.store.undated_sought = True
                 return
             items += len(answer.records)
-            if items > _SHORT:
+            if items >= _SHORT:
                 break
         future = Span(int(self.clock()) + _FUTURE, ALWAYS.end)
         for span in (Span(ALWAYS.start, _PAST), future):

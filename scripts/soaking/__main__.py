@@ -19,11 +19,11 @@ from pathlib import Path
 import click
 
 from histfs.simulator import Record, Settings, Simulator
-from scripts.soaking import ending
-from scripts.soaking.actors import Actors, Hand
+from scripts.soaking import final_checks as ending
+from scripts.soaking.load import Actors, Hand
 from scripts.soaking.model import Model
 from scripts.soaking.mounts import TIMEOUT, TTL, Failed, Mount
-from scripts.soaking.weather import Weather
+from scripts.soaking.fault_schedule import Weather
 
 ITEMS, CLIP_BYTES = 300, 50_000
 _MOUNTS, _HANDS = 2, 4

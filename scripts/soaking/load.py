@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from scripts.soaking import hands
+from scripts.soaking import worker_process
 from scripts.soaking.model import Model
 from scripts.soaking.mounts import Failed, Mount
 
@@ -122,7 +122,7 @@ class Hand:
         if self._process is None or self._process.poll() is not None:
             self._killed = False
             self._process = subprocess.Popen(
-                [sys.executable, hands.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                [sys.executable, worker_process.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE, text=True,
             )  # fmt: skip
         process = self._process

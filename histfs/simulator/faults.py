@@ -31,9 +31,7 @@ _KINDS: tuple[Kind, ...] = get_args(Kind)
 _SHAPES: tuple[Shape, ...] = get_args(Shape)
 
 # With these the endpoint is asked all the same: its answer comes late, damaged or in part.
-_DAMAGING = frozenset(
-    {"cut", "hang", "gzip", "empty", "headers", "disguise", "truncate", "omit"}
-)
+_DAMAGING = frozenset({"cut", "hang", "gzip", "empty", "headers", "disguise", "truncate", "omit"})
 # Under which names the answers of lists have their items, and the cursor of the next page.
 _ITEMS = ("history", "conversations")
 _CURSORS = ("last_history_item_id", "next_cursor")
@@ -242,6 +240,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        # With each, how many requests matched, and to how many of them it happened.
         self._active: list[tuple[Fault, list[int]]] = []
         self._happened: Counter[Kind] = Counter()
 
@@ -254,19 +253,24 @@ class Faults:
     def add(self, *faults: Fault) -> None:
         """Puts faults in force; of several that match a request, the first added happens."""
         with self._lock:
-            self._active += [(fault, [0]) for fault in faults]
+            self._active += [(fault, [0, 0]) for fault in faults]
 
     def clear(self) -> None:
         """Takes all faults out of force; what hangs already goes on hanging."""
         with self._lock:
             self._active.clear()
 
-    def remove(self, *faults: Fault) -> None:
-        """Takes these faults out of force, and no others."""
+    def remove(self, *faults: Fault) -> int:
+        """Takes these faults out of force, and no others.
+
+        Returns:
+            How often they have happened.
+        """
         with self._lock:
-            self._active = [
-                entry for entry in self._active if not any(entry[0] is fault for fault in faults)
-            ]
+            removing = {id(fault) for fault in faults}
+            removed = [entry for entry in self._active if id(entry[0]) in removing]
+            self._active = [entry for entry in self._active if id(entry[0]) not in removing]
+            return sum(happened for _, (_, happened) in removed)
 
     def take(self, method: str, path: str, query: str = "") -> Fault | None:
         """Gives the fault that happens to a request, and counts it."""
@@ -277,6 +281,7 @@ class Faults:
                     seen[0] += 1
                     turn = seen[0] - fault.after
                     if turn > 0 and (fault.count is None or turn <= fault.count):
+                        seen[1] += 1
                         self._happened[fault.kind] += 1
                         return fault
         return None

@@ -1,26 +1,39 @@
-"""What goes wrong at the server: bursts of faults of every kind, with quiet times between them."""
+"""What goes wrong at the server, and when: bursts of faults, with quiet periods between them.
+
+There are two kinds of bursts. In one, faults that can be recognized as faults happen many at once,
+and the network is slow. In the other, single answers are untrue and look right: one at a time, as
+the promise is that one wrong answer loses nothing.
+
+Threads: the schedule has a thread of its own; `outage` may be called by any other. `_lock` guards
+`_in_force` and `_quiet_since`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from histfs.simulator import Fault, Simulator
 
-#: Seconds that a burst may take, and the quiet after it, which now and then is long: only then can
-#: it be told whether what is new has come to show.
+#: Seconds that a burst may take, and the quiet period after it, which now and then is long: only
+#: then can it be checked that new items show.
 _BURST, _QUIET, _LONG_QUIET = (4.0, 14.0), (3.0, 8.0), (25.0, 35.0)
 #: How many faults are in force at once, and how often each of them happens.
-_AT_ONCE, _TIMES = (4, 12), (1, 12)
+_AT_ONCE, _COUNT = (4, 12), (1, 12)
+#: The share of bursts that are untrue answers; how many of them follow each other, and for how many
+#: seconds each waits for a request to which it can happen.
+_UNTRUE, _UNTRUE_ANSWERS, _UNTRUE_WAIT = 0.4, (3, 6), 4.0
 
 _LIST, _ITEM, _AUDIO = "GET /v1/history$", "GET /v1/history/[^/]+$", "GET .*/audio$"
 _DELETE = "^DELETE"
 _ROUTES = (_LIST, _LIST, _ITEM, _AUDIO, _AUDIO, _AUDIO, _DELETE, "")
 
-#: Answers with status 200 that are none.
+#: Bodies with status 200 that are not what was asked for.
 _NONSENSE: tuple[object, ...] = (
     {},
     [],
@@ -29,120 +42,196 @@ _NONSENSE: tuple[object, ...] = (
     {"history": [], "has_more": True, "last_history_item_id": None},
     {"history": [], "has_more": True, "last_history_item_id": "x"},
 )
-#: Not 404: a server that says of an item that it is gone is believed, and must be.
+#: 404 is an untrue answer: it says that an item is gone.
 _STATUSES = (400, 402, 403, 409, 422, 500, 502, 503)
+#: Statuses with which a server, or a proxy, may answer a DELETE that was performed.
+_DELETE_STATUSES = (400, 403, 404, 405, 409, 410, 422, 429)
+
+_Arguments = dict[str, Any]
 
 
-def _refusal(dice: random.Random) -> dict[str, Any]:
-    shape = dice.choice(("detail", "legacy", "validation", "flat"))
-    return {"kind": "status", "status": dice.choice(_STATUSES), "shape": shape}
+def _refusal(rng: random.Random) -> _Arguments:
+    shape = rng.choice(("detail", "legacy", "validation", "flat"))
+    return {"kind": "status", "status": rng.choice(_STATUSES), "shape": shape}
 
 
-def _key_refused(dice: random.Random) -> dict[str, Any]:
-    code = dice.choice(("invalid_api_key", "missing_permissions"))
+def _key_refused(rng: random.Random) -> _Arguments:
+    code = rng.choice(("invalid_api_key", "missing_permissions"))
     return {"kind": "status", "status": 401, "code": code}
 
 
-def _too_many(dice: random.Random) -> dict[str, Any]:
-    header = dice.choice(({}, {"Retry-After": "1"}, {"Retry-After": "60"}, {"Retry-After": "soon"}))
+def _rate_limit(rng: random.Random) -> _Arguments:
+    header = rng.choice(({}, {"Retry-After": "1"}, {"Retry-After": "60"}, {"Retry-After": "soon"}))
     return {"kind": "status", "status": 429, "headers": header}
 
 
-def _proxy_page(dice: random.Random) -> dict[str, Any]:
-    return {"kind": "html", "status": dice.choice((200, 200, 502, 503))}
+def _proxy_page(rng: random.Random) -> _Arguments:
+    return {"kind": "html", "status": rng.choice((200, 200, 502, 503))}
 
 
-def _nonsense(dice: random.Random) -> dict[str, Any]:
-    return {"kind": "status", "status": 200, "body": dice.choice(_NONSENSE)}
+def _nonsense(rng: random.Random) -> _Arguments:
+    return {"kind": "status", "status": 200, "body": rng.choice(_NONSENSE)}
 
 
-def _broken(dice: random.Random) -> dict[str, Any]:
-    return {"kind": dice.choice(("garbage", "empty", "gzip"))}
+def _damaged(rng: random.Random) -> _Arguments:
+    return {"kind": rng.choice(("garbage", "empty", "gzip"))}
 
 
-def _cut(dice: random.Random) -> dict[str, Any]:
-    return {"kind": "cut", "at_byte": dice.choice((None, 0, 1, dice.randrange(60_000)))}
+def _cut(rng: random.Random) -> _Arguments:
+    return {"kind": "cut", "at_byte": rng.choice((None, 0, 1, rng.randrange(60_000)))}
 
 
-def _reset(dice: random.Random) -> dict[str, Any]:
-    return {"kind": "reset", "at_byte": dice.choice((None, 0, dice.randrange(60_000)))}
+def _reset(rng: random.Random) -> _Arguments:
+    return {"kind": "reset", "at_byte": rng.choice((None, 0, rng.randrange(60_000)))}
 
 
-def _lost(dice: random.Random) -> dict[str, Any]:
-    return {"kind": dice.choice(("reset", "html", "garbage")), "perform": True}
+def _lost_answer(rng: random.Random) -> _Arguments:
+    return {"kind": rng.choice(("reset", "html", "garbage")), "perform": True}
 
 
-def _hang(dice: random.Random) -> dict[str, Any]:
-    seconds = dice.choice((0.5, 2.0, 6.0, 12.0))
-    return {"kind": "hang", "seconds": seconds, "at_byte": dice.choice((None, 0, 5000))}
+def _hang(rng: random.Random) -> _Arguments:
+    seconds = rng.choice((0.5, 2.0, 6.0, 12.0))
+    return {"kind": "hang", "seconds": seconds, "at_byte": rng.choice((None, 0, 5000))}
 
 
-def _drip(dice: random.Random) -> dict[str, Any]:
-    seconds = dice.choice((0.02, 0.5, 2.0))
-    return {"kind": "drip", "seconds": seconds, "at_byte": dice.choice((0, 5000))}
+def _drip(rng: random.Random) -> _Arguments:
+    seconds = rng.choice((0.02, 0.5, 2.0))
+    where = rng.choice(({"head": True}, {"at_byte": 0}, {"at_byte": 5000}))
+    return {"kind": "drip", "seconds": seconds, **where}
 
 
-def _elsewhere(dice: random.Random) -> dict[str, Any]:
+def _redirect(rng: random.Random) -> _Arguments:
     return {"kind": "redirect", "headers": {"Location": "http://127.0.0.2:9/v1/history"}}
 
 
-_KINDS: tuple[Callable[[random.Random], dict[str, Any]], ...] = (
-    _refusal, _key_refused, _too_many, _proxy_page, _nonsense, _broken, _cut, _cut, _reset, _reset,
-    _lost, _hang, _hang, _drip, _elsewhere,
+_KINDS: tuple[Callable[[random.Random], _Arguments], ...] = (
+    _refusal, _key_refused, _rate_limit, _proxy_page, _nonsense, _damaged, _cut, _cut, _reset,
+    _reset, _lost_answer, _hang, _hang, _drip, _drip, _redirect,
 )  # fmt: skip
 
 
-def fault(dice: random.Random) -> Fault:
-    """Return something that goes wrong a few times, somewhere."""
-    what = dice.choice(_KINDS)(dice)
-    again = {"after": dice.randrange(3), "count": dice.randint(*_TIMES)}
-    return Fault(pattern=dice.choice(_ROUTES), **again, **what)
+def recognizable_fault(rng: random.Random) -> Fault:
+    """Return a fault that happens a few times, at a random route."""
+    arguments = rng.choice(_KINDS)(rng)
+    count = {"after": rng.randrange(3), "count": rng.randint(*_COUNT)}
+    return Fault(pattern=rng.choice(_ROUTES), **count, **arguments)
 
 
-class Weather:
-    """Makes bursts of faults, in a thread of its own.
+def untrue_answer(rng: random.Random) -> tuple[str, Fault]:
+    """Return what is untrue, for the report, and a fault that happens once.
+
+    A list that lacks items, a DELETE that was performed and is answered with 4xx, or one that was
+    not performed and is answered with 404.
+    """
+    kind = rng.choice(("empty list", "half a list", "list without some", "done", "not done"))
+    match kind:
+        case "empty list":
+            fault = Fault(_LIST, "truncate", at_item=0, count=1)
+        case "half a list":
+            fault = Fault(_LIST, "truncate", count=1)
+        case "list without some":
+            positions = rng.sample(range(100), rng.randint(3, 8))
+            fault = Fault(_LIST, "omit", positions=positions, count=1)
+        case "done":
+            status = rng.choice(_DELETE_STATUSES)
+            kind = f"DELETE performed and {status}"
+            fault = Fault(_DELETE, "status", status=status, perform=True, count=1)
+        case _:
+            kind = "DELETE not performed and 404"
+            fault = Fault(_DELETE, "status", status=404, count=1)
+    return kind, fault
+
+
+class FaultSchedule:
+    """Injects bursts of faults into a simulator, in a thread of its own.
 
     Args:
-        simulator: where.
-        dice: decides what, when and for how long.
+        simulator: where to inject them.
+        rng: decides what, when and for how long.
     """
 
-    def __init__(self, simulator: Simulator, dice: random.Random) -> None:
+    def __init__(self, simulator: Simulator, rng: random.Random) -> None:
         self._simulator = simulator
-        self._dice = dice
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="weather", daemon=True)
-        #: When the last burst ended, monotonic; None while there is one.
-        self._calm_since: float | None = time.monotonic()
+        self._rng = rng
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fault schedule", daemon=True)
+        self._lock = threading.Lock()
+        self._in_force = 0
+        self._quiet_since = time.monotonic()
+        self._untrue: Counter[str] = Counter()
         self.bursts = 0
 
+    @property
+    def untrue_answers(self) -> Mapping[str, int]:
+        """How often each kind of untrue answer was given."""
+        return self._untrue
+
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Be calm from now on."""
-        self._over.set()
+        """End the faults, and wait for the thread to end."""
+        self._stopping.set()
         self._thread.join()
 
-    def calm_for(self) -> float:
-        """Return the seconds since the last burst, 0 while there is one."""
-        since = self._calm_since
-        return 0.0 if since is None else time.monotonic() - since
+    def seconds_since_fault(self) -> float:
+        """Return for how many seconds no fault was in force; 0 while one is."""
+        with self._lock:
+            return 0.0 if self._in_force else time.monotonic() - self._quiet_since
+
+    @contextlib.contextmanager
+    def outage(self, rng: random.Random) -> Iterator[None]:
+        """Let no GET succeed within the block: the server refuses, resets or hangs."""
+        arguments = rng.choice((
+            {"kind": "reset"}, {"kind": "hang"}, {"kind": "status", "status": 401},
+            {"kind": "status", "status": 503}, {"kind": "html"},
+        ))  # fmt: skip
+        with self._faulty(Fault("GET", **arguments)):
+            yield
+
+    @contextlib.contextmanager
+    def _faulty(self, *faults: Fault) -> Iterator[Counter[str]]:
+        """Inject faults within the block.
+
+        Yields:
+            Filled after the block: how often the faults happened, as ``total``.
+        """
+        counts: Counter[str] = Counter()
+        with self._lock:
+            self._in_force += 1
+        self._simulator.faults.add(*faults)
+        try:
+            yield counts
+        finally:
+            counts["total"] = self._simulator.faults.remove(*faults)
+            with self._lock:
+                self._in_force -= 1
+                self._quiet_since = time.monotonic()
 
     def _run(self) -> None:
-        while not self._over.wait(self._quiet()):
-            self._calm_since = None
+        while not self._stopping.wait(self._quiet_period()):
             self.bursts += 1
-            for _ in range(self._dice.randint(*_AT_ONCE)):
-                self._simulator.faults.add(fault(self._dice))
-            self._simulator.bandwidth = self._dice.choice((None, None, 40_000, 400_000))
-            self._simulator.latency = self._dice.choice((0, 0, 0.05, 0.5))
-            self._simulator.chunked = self._dice.random() < 0.5
-            self._over.wait(self._dice.uniform(*_BURST))
-            self._simulator.faults.clear()
-            self._simulator.bandwidth, self._simulator.latency = None, 0
-            self._calm_since = time.monotonic()
+            if self._rng.random() < _UNTRUE:
+                self._give_untrue_answers()
+            else:
+                self._inject_many()
 
-    def _quiet(self) -> float:
-        return self._dice.uniform(*(_LONG_QUIET if self._dice.random() < 0.25 else _QUIET))
+    def _inject_many(self) -> None:
+        faults = [recognizable_fault(self._rng) for _ in range(self._rng.randint(*_AT_ONCE))]
+        with self._faulty(*faults):
+            self._simulator.bandwidth = self._rng.choice((None, None, 40_000, 400_000))
+            self._simulator.latency = self._rng.choice((0, 0, 0.05, 0.5))
+            self._simulator.chunked = self._rng.random() < 0.5
+            self._stopping.wait(self._rng.uniform(*_BURST))
+        self._simulator.bandwidth, self._simulator.latency = None, 0
+
+    def _give_untrue_answers(self) -> None:
+        for _ in range(self._rng.randint(*_UNTRUE_ANSWERS)):
+            kind, fault = untrue_answer(self._rng)
+            with self._faulty(fault) as counts:
+                self._stopping.wait(_UNTRUE_WAIT)
+            self._untrue[kind] += counts["total"]
+
+    def _quiet_period(self) -> float:
+        return self._rng.uniform(*(_LONG_QUIET if self._rng.random() < 0.25 else _QUIET))

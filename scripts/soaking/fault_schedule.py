@@ -113,8 +113,8 @@ _KINDS: tuple[Callable[[random.Random], _Arguments], ...] = (
 def recognizable_fault(rng: random.Random) -> Fault:
     """Return a fault that happens a few times, at a random route."""
     arguments = rng.choice(_KINDS)(rng)
-    count = {"after": rng.randrange(3), "count": rng.randint(*_COUNT)}
-    return Fault(pattern=rng.choice(_ROUTES), **count, **arguments)
+    arguments |= {"after": rng.randrange(3), "count": rng.randint(*_COUNT)}
+    return Fault(rng.choice(_ROUTES), **arguments)
 
 
 def untrue_answer(rng: random.Random) -> tuple[str, Fault]:

@@ -125,9 +125,9 @@ class Worker:
             request = {"operation": "remove", "whole": rng.random() < 0.7}
             view = "by-date"  # a link can't be removed, its target can
         path = self._model.items[item_id].paths.get(view) if item_id else None
-        return (
-            None if path is None else ({**request, "item": f"{self._mount.path}/{path}"}, item_id)
-        )
+        if path is None:
+            return None
+        return {**request, "item": f"{self._mount.path}/{path}"}, item_id
 
     def _walk(self, view: str, *, deep: bool) -> _Request:
         return {"operation": "walk", "root": str(self._mount.path), "view": view, "deep": deep}

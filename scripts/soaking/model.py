@@ -248,9 +248,7 @@ class Model:
         """Check why an item isn't listed: a directory on its path must have failed."""
         if view != "by-date":
             if not any(isinstance(names, int) for names in listed.values()):
-                self.record_violation(
-                    f"{item_id} is missing in {view}, which was listed completely"
-                )
+                self.record_violation(f"{item_id} is missing in {view}, listed completely")
             return
         path = view
         for part in [*known.day.split("/")[1:], None]:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -103,9 +104,10 @@ class Run:
             seed=self._seed, stopping=stopping,
         )  # fmt: skip
         watchers = [RootWatcher(mount, model) for mount in self._mounts]
-        threads = [schedule, disturbances, *watchers]
-        for each in threads:
-            each.start()
+        schedule.start()
+        disturbances.start()
+        for watcher in watchers:
+            watcher.start()
         try:
             stopping.wait(seconds)
         finally:
@@ -184,6 +186,6 @@ def _environment(directory: Path, key: str, binding: str | None) -> dict[str, st
     return {**kept, **homes, **chosen, "ELEVENLABS_API_KEY": key}
 
 
-def _print(title: str, counts: Mapping[str, int]) -> None:
+def _print(title: str, counts: Mapping[Any, int]) -> None:
     printed = ", ".join(f"{name}: {count:,}" for name, count in sorted(counts.items()))
     click.echo(f"{title}: {printed or 'none'}")

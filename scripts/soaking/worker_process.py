@@ -16,7 +16,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 #: Bytes per read call; the kernel makes one or two requests of it.
@@ -142,7 +142,11 @@ def remove(timer: CallTimer, item: str, whole: bool) -> dict[str, Any]:
     return {"unlinked": unlinked}
 
 
-_OPERATIONS = {"walk": walk, "read": read, "remove": remove}
+_OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
+    "walk": walk,
+    "read": read,
+    "remove": remove,
+}
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """What goes wrong at the server, and when: bursts of faults, with quiet periods between them.
 
-There are two kinds of bursts. In one, faults that can be recognized as faults happen many at once,
+There are two kinds of bursts, in turn. In one, faults that can be recognized as faults happen many at once,
 and the network is slow. In the other, single answers are untrue and look right: one at a time, as
 the promise is that one wrong answer loses nothing.
 
@@ -25,9 +25,9 @@ from histfs.simulator import Fault, Simulator
 _BURST, _QUIET, _LONG_QUIET = (4.0, 14.0), (3.0, 8.0), (25.0, 35.0)
 #: How many faults are in force at once, and how often each of them happens.
 _AT_ONCE, _COUNT = (4, 12), (1, 12)
-#: The share of bursts that are untrue answers; how many of them follow each other, and for how many
-#: seconds each waits for a request to which it can happen.
-_UNTRUE, _UNTRUE_ANSWERS, _UNTRUE_WAIT = 0.4, (3, 6), 4.0
+#: How many untrue answers follow each other, and for how many seconds each waits for a request to
+#: which it can happen.
+_UNTRUE_ANSWERS, _UNTRUE_WAIT = (3, 6), 4.0
 
 _LIST, _ITEM, _AUDIO = "GET /v1/history$", "GET /v1/history/[^/]+$", "GET .*/audio$"
 _DELETE = "^DELETE"
@@ -210,12 +210,14 @@ class FaultSchedule:
                 self._quiet_since = time.monotonic()
 
     def _run(self) -> None:
+        untrue = self._rng.random() < 0.5
         while not self._stopping.wait(self._quiet_period()):
             self.bursts += 1
-            if self._rng.random() < _UNTRUE:
+            if untrue:
                 self._give_untrue_answers()
             else:
                 self._inject_many()
+            untrue = not untrue
 
     def _inject_many(self) -> None:
         faults = [recognizable_fault(self._rng) for _ in range(self._rng.randint(*_AT_ONCE))]

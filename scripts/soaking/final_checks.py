@@ -222,7 +222,7 @@ def check_resources(model: Model, mount: Mount, before: Counter[str]) -> str:
     """
     # Each source keeps its idle connections to the server, as many as downloads may run at once.
     sockets = CONNECTIONS * len(mount.sources())
-    wait_until(lambda: _is_idle(mount.descriptors(), sockets), _SETTLING)
+    wait_until(lambda: _is_idle(mount.descriptors(), sockets, before["others"]), _SETTLING)
     now, threads = mount.descriptors(), mount.threads()
     for kind, count in _held(now).items():
         model.record_violation(
@@ -238,7 +238,8 @@ def check_resources(model: Model, mount: Mount, before: Counter[str]) -> str:
     for kind, more in {"others": 0, "catalog": 3 * _THREADS}.items():
         if now[kind] > before[kind] + more:
             model.record_violation(
-                f"{mount.path} has {now[kind]} {kind} open, at first {before[kind]}"
+                f"{mount.path} has {now[kind]} {kind} open, at first {before[kind]}:"
+                f" {mount.open_files()}"
             )
     if threads > _THREADS:
         model.record_violation(f"{mount.path} has {threads} threads, more than {_THREADS}")
@@ -246,8 +247,8 @@ def check_resources(model: Model, mount: Mount, before: Counter[str]) -> str:
     return f"{threads} threads; open: {kinds}"
 
 
-def _is_idle(found: Counter[str], sockets: int) -> bool:
-    return not _held(found) and found["sockets"] <= sockets
+def _is_idle(found: Counter[str], sockets: int, others: int) -> bool:
+    return not _held(found) and found["sockets"] <= sockets and found["others"] <= others
 
 
 def _held(found: Counter[str]) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """What goes wrong at the server, and when: bursts of faults, with quiet periods between them.
 
-There are two kinds of bursts, in turn. In one, faults that can be recognized as faults happen many at once,
-and the network is slow. In the other, single answers are untrue and look right: one at a time, as
-the promise is that one wrong answer loses nothing.
+There are two kinds of bursts, in turn. In one, faults that can be recognized as such happen many at
+once, and the network is slow. In the other, single answers are untrue and look right: one at a
+time, as the promise is that one wrong answer loses nothing.
 
 Threads: the schedule has a thread of its own; `outage` may be called by any other. `_lock` guards
 `_in_force` and `_quiet_since`.

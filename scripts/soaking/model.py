@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from histfs.simulator import DEFAULT_NEWEST, Library
+from scripts.soaking.faulty_view import FaultyView
 from scripts.soaking.known_item import KnownItem
 
 #: What a call may fail with. ENOENT: the item was removed meanwhile, or its audio is missing.
@@ -24,6 +25,9 @@ _EXPECTED_ERRORS = {
 }  # fmt: skip
 #: What it may fail with as well while its mount is dead.
 DEAD_MOUNT_ERRORS = frozenset({errno.ENOTCONN, errno.ECONNABORTED})
+#: What a call must not fail with when no fault was in force for some time, except in the view that
+#: fails: a fault of that one concerns no other. Not EAGAIN: a server may ask for a long pause.
+_NEEDS_FAULT = {errno.EIO, errno.EACCES, errno.ETIMEDOUT}
 _FILES = {"meta.json", "text.txt"}
 #: How many items get half of all operations.
 _HOT_ITEMS = 6
@@ -149,21 +153,42 @@ class Model:
             self.slowest = max(self.slowest, (duration, call))
             if duration > self.patience:
                 self.record_violation(f"{call} took {duration:.1f} s: {request}")
+            quiet = self._seconds_since_fault() - (time.monotonic() - outcome["began"])
             if "errno" in outcome:
-                self._check_error(outcome["errno"], outcome["call"], request, down)
+                self._check_error(outcome["errno"], outcome["call"], request, down, quiet)
             if operation == "walk" and "listed" in outcome:
-                self._check_walk(mount, request, outcome, down)
+                self._check_walk(mount, request, outcome, down, quiet)
             elif operation == "read" and "pieces" in outcome:
                 self._check_read(item_id or "", request, outcome)
             elif operation == "remove" and item_id and outcome.get("unlinked"):
                 known = self.items[item_id]
                 known.unlinked = known.unlinked or (mount, outcome["ended"])
 
-    def _check_error(self, number: int, call: str, request: Request, down: bool) -> None:
+    def _check_error(
+        self, number: int, call: str, request: Request, down: bool, quiet: float
+    ) -> None:
+        """Check whether a call may fail so.
+
+        Args:
+            number: the errno.
+            call: the name of the call.
+            request: what it was made for.
+            down: whether the mount was dead for a part of that time.
+            quiet: seconds before that in which no fault was in force.
+        """
         name = errno.errorcode.get(number, str(number))
         self.errors[f"{call} {name}"] += 1
         if number not in _EXPECTED_ERRORS and not (down and number in DEAD_MOUNT_ERRORS):
             self.record_violation(f"{call} failed with {name}: {request}")
+        elif (
+            number in _NEEDS_FAULT
+            and quiet > self._freshness
+            and f"/{FaultyView.name}" not in str(request)
+            and request.get("view") != FaultyView.name
+        ):
+            self.record_violation(
+                f"{call} failed with {name} after {quiet:.0f} s without a fault: {request}"
+            )
 
     def _check_read(self, item_id: str, request: Request, outcome: Outcome) -> None:
         content = self.items[item_id].expected(request["file"])
@@ -181,18 +206,19 @@ class Model:
                     f" ({len(expected)})"
                 )
 
-    def _check_walk(self, mount: int, request: Request, outcome: Outcome, down: bool) -> None:
+    def _check_walk(
+        self, mount: int, request: Request, outcome: Outcome, down: bool, quiet: float
+    ) -> None:
         listed: dict[str, list[str] | int] = outcome["listed"]
         for path, names in listed.items():
             if isinstance(names, int):
                 failed = {"listing": f"{request['root']}/{path}"}
-                self._check_error(names, "listing", failed, down)
+                self._check_error(names, "listing", failed, down, quiet)
         began, ended = outcome["began"], outcome["ended"]
         view = request["view"]
         found = _items_in(view, listed)
         for item_id, paths in found.items():
             self._check_shown(mount, item_id, paths, began)
-        quiet = self._seconds_since_fault() - (time.monotonic() - began)
         for item_id, known in self.items.items():
             if item_id not in found and known.untouched and self._is_due(known, began, quiet):
                 self._check_missing(item_id, known, view, listed, down)

@@ -154,7 +154,7 @@ class Model:
             if duration > self.patience:
                 self.record_violation(f"{call} took {duration:.1f} s: {request}")
             quiet = self._seconds_since_fault() - (time.monotonic() - outcome["began"])
-            if "errno" in outcome:
+            if "errno" in outcome and not self._is_stale(item_id, outcome["errno"]):
                 self._check_error(outcome["errno"], outcome["call"], request, down, quiet)
             if operation == "walk" and "listed" in outcome:
                 self._check_walk(mount, request, outcome, down, quiet)
@@ -163,6 +163,19 @@ class Model:
             elif operation == "remove" and item_id and outcome.get("unlinked"):
                 known = self.items[item_id]
                 known.unlinked = known.unlinked or (mount, outcome["ended"])
+
+    def _is_stale(self, item_id: str | None, number: int) -> bool:
+        """Say whether an open failed because the item was being removed.
+
+        An open that waits for an unlink of the same file is answered with ESTALE by libfuse 3. The
+        kernel opens again then, but only once: not where histfs has just answered the first open
+        with ESTALE, to have the kernel ask for the size.
+        """
+        return (
+            number == errno.ESTALE
+            and item_id is not None
+            and self.items[item_id].removal_began is not None
+        )
 
     def _check_error(
         self, number: int, call: str, request: Request, down: bool, quiet: float

@@ -19,14 +19,14 @@ from typing import Any
 
 import platformdirs
 
-from histfs.core.inputs import NoInput, opened, read_all
-from histfs.core.names import PLAIN_NAME, is_plain_name
-from histfs.core.trusted import (
+from histfs.core.bounded_input import InputFailed, opened, read_all
+from histfs.core.file_trust import (
     distrust_directory,
     distrust_links,
     distrust_owner,
     distrust_writers,
 )
+from histfs.core.names import PLAIN_NAME, is_plain_name
 from histfs.settings import DEFAULT_PROFILE, OptionError, SettingsError, split_names
 
 if sys.version_info >= (3, 11):
@@ -118,7 +118,7 @@ def read_config(file: Path | None, known: Iterable[str]) -> Config:
             values = tomllib.loads(read_all(number, largest=_LARGEST).decode())
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror}") from error
-    except NoInput as error:
+    except InputFailed as error:
         raise SettingsError(f"{path} can't be read: {error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not TOML: {error}") from error

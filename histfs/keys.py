@@ -13,9 +13,9 @@ import time
 from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
-from histfs.core.inputs import NoInput, opened, read_all
+from histfs.core.bounded_input import InputFailed, opened, read_all
+from histfs.core.file_trust import distrust_links
 from histfs.core.secret import Secret
-from histfs.core.trusted import distrust_links
 from histfs.settings import NoKey, OptionError, SettingsError
 
 KEY_VARIABLE = "ELEVENLABS_API_KEY"
@@ -88,7 +88,7 @@ def _read_file(file: Path, private: bool) -> str:
             return read_all(number, FILE_TIMEOUT).decode()
     except UnicodeDecodeError:
         reason = "it is not text"
-    except NoInput as error:
+    except InputFailed as error:
         reason = str(error)
     except OSError as error:
         reason = str(error.strerror)
@@ -127,7 +127,7 @@ def _ask(command: str) -> Secret:
     origin = f"the command {words[0]}"
     try:
         status, output = _run(words)
-    except NoInput as error:
+    except InputFailed as error:
         raise NoKey(f"{origin} gave no API key: {error}") from None
     except subprocess.TimeoutExpired:
         raise NoKey(f"{origin} gave no API key in {COMMAND_TIMEOUT:.0f} seconds") from None

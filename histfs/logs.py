@@ -12,10 +12,10 @@ from pathlib import Path
 
 import platformdirs
 
-from histfs.core.log_repeats import Repeats
-from histfs.core.printable import shown
+from histfs.core.file_trust import distrust_directory, distrust_links
+from histfs.core.log_rate_limit import LogRateLimit
 from histfs.core.secret import Secret
-from histfs.core.trusted import distrust_directory, distrust_links
+from histfs.core.terminal_text import shown
 
 _FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 _FILE_BYTES = 1 << 20
@@ -66,7 +66,7 @@ def start(foreground: bool, debug: bool, key: Secret, *, others: Sequence[Secret
         handler = _file_handler() or logging.NullHandler()
     handler.setFormatter(_Formatter([key, *others]))
     if not debug:
-        handler.addFilter(Repeats(handler))
+        handler.addFilter(LogRateLimit(handler))
         # Before logging closes the handlers: what is registered later is called first.
         atexit.register(finish)
     logging.basicConfig(
@@ -81,7 +81,7 @@ def finish() -> None:
     """Write what was held back: the log ends."""
     for handler in logging.getLogger().handlers:
         for each in handler.filters:
-            if isinstance(each, Repeats):
+            if isinstance(each, LogRateLimit):
                 each.flush()
 
 

@@ -19,9 +19,9 @@ from importlib import metadata
 from typing import Any
 
 from histfs.core.errors import HistfsError
-from histfs.core.foreign import reason, run_once
 from histfs.core.names import PLAIN_NAME, is_plain_name
-from histfs.core.printable import shown
+from histfs.core.plugin_calls import reason, run_once
+from histfs.core.terminal_text import shown
 
 SOURCES, VIEWS, FILES = "source", "view", "file"
 #: The group of entry points of each kind.

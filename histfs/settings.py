@@ -16,8 +16,8 @@ from typing import Any
 import platformdirs
 
 from histfs.core.errors import HistfsError
-from histfs.core.hosts import is_loopback, parse_server_url
 from histfs.core.secret import Secret
+from histfs.core.server_url import is_loopback, parse_server_url
 
 DEFAULT_BASE_URL = "https://api.elevenlabs.io"
 #: The base URL of each region of the API. An account, and so its key, belongs to one of them.

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 import msgspec
 
 from histfs.core.errors import HistfsError
-from histfs.core.printable import shown
+from histfs.core.terminal_text import shown
 from histfs.core.times import ALWAYS, Span, Zone
 
 #: The file's size is a multiple of this: it is measured before it is opened, and may grow between.
@@ -25,12 +25,12 @@ class NoStatus(HistfsError):
     """A mount does not say how it is; the message says why."""
 
 
-class Unanswered(NoStatus):
+class MountUnresponsive(NoStatus):
     """A mount does not answer: its process has died, or stands still."""
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AccountStatus:
     """Whose history it is.
 
     Attributes:
@@ -45,7 +45,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class WindowStatus:
     """A span of time of which all items are known, in seconds since the epoch.
 
     Attributes:
@@ -58,7 +58,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class ScanStatus:
     """How far the history is read.
 
     Attributes:
@@ -73,7 +73,7 @@ class Scan:
 
 
 @dataclass(frozen=True, slots=True)
-class Cache:
+class CacheStatus:
     """The audio that is kept, and how much may be, in bytes."""
 
     bytes: int
@@ -81,7 +81,7 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailureStatus:
     """An error of the server's, or of the way to it.
 
     Attributes:
@@ -94,7 +94,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Outage:
+class OutageStatus:
     """A time in which lists can't be read, and listings show what was known before.
 
     Attributes:
@@ -111,11 +111,11 @@ class SourceStatus:
     """How one source is, such as the conversations; see `Status`."""
 
     items: int
-    windows: Sequence[Window]
-    scan: Scan
+    windows: Sequence[WindowStatus]
+    scan: ScanStatus
     requests: Mapping[str, int]
-    last_error: Failure | None
-    outage: Outage | None = None
+    last_error: FailureStatus | None
+    outage: OutageStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +145,14 @@ class Status:
     pid: int
     mountpoint: str
     since: int
-    account: Account
+    account: AccountStatus
     items: int
-    windows: Sequence[Window]
-    scan: Scan
-    cache: Cache
+    windows: Sequence[WindowStatus]
+    scan: ScanStatus
+    cache: CacheStatus
     requests: Mapping[str, int]
-    last_error: Failure | None
-    outage: Outage | None = None
+    last_error: FailureStatus | None
+    outage: OutageStatus | None = None
     left_out: Sequence[str] = field(default_factory=list)
     sources: Mapping[str, SourceStatus] = field(default_factory=dict)
     others: Sequence[Status] = field(default_factory=list)
@@ -207,10 +207,10 @@ class Status:
                 yield f"  {row}", text
 
 
-def windows_of(spans: Iterable[Span]) -> list[Window]:
+def windows_of(spans: Iterable[Span]) -> list[WindowStatus]:
     """Return spans as they are told: what has no beginning, or no end, has none."""
     return [
-        Window(
+        WindowStatus(
             None if span.start <= ALWAYS.start else span.start,
             None if span.end >= ALWAYS.end else span.end,
         )

@@ -9,7 +9,7 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
-from histfs.simulator import Settings, Simulator
+from histfs.simulator import Simulator, SimulatorSettings
 from tests.support.bindings import BINDINGS, missing
 
 #: Packages of their own, which are installed to be tested (test_examples.py).
@@ -60,7 +60,7 @@ def quiet_log(caplog):
 @pytest.fixture
 def simulator():
     """An API with 60 items."""
-    with Simulator(Settings(items=60, days=20)) as running:
+    with Simulator(SimulatorSettings(items=60, days=20)) as running:
         yield running
 
 

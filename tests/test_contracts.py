@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from histfs.core.errors import Unreachable
+from histfs.core.file_context import FileContext
 from histfs.core.files import TextFile
 from histfs.core.item import Details
-from histfs.core.library import Library
 from histfs.core.nodes import BytesFile
 from histfs.core.source import SPAN, WORDS, Page, Traits
 from histfs.core.times import ALWAYS, Zone
@@ -25,7 +25,7 @@ from histfs.testing import (
     everything,
     sample_records,
 )
-from histfs.testing.views import walk
+from histfs.testing.view_contract import walk
 from tests.support.memory import MemorySource, MemoryStream, record
 
 #: What a contract's test fails with: an assertion, or what should have been raised and was not.
@@ -372,7 +372,7 @@ class Clumsy(TextFile):
     ],
 )
 def test_a_file_with_a_fault_is_refused(kind, test, error):
-    library = Library(Traits(), MemoryIndex(sample_records()), MemoryAudio())
+    library = FileContext(Traits(), MemoryIndex(sample_records()), MemoryAudio())
     with pytest.raises(error):
         run(FileContract, test, make=kind, library=library)
 
@@ -403,7 +403,7 @@ class Unprepared(TextFile):
 def test_a_file_that_needs_what_was_not_fetched_is_refused(kind, test, error):
     records = {record.item.key: record for record in sample_records()}
     index = MemoryIndex(records.values(), fetch=lambda item: describe_sample(records[item.key].raw))
-    library = Library(Traits(summaries=True), index, MemoryAudio())
+    library = FileContext(Traits(summaries=True), index, MemoryAudio())
 
     class Request:
         def getfixturevalue(self, name):

@@ -24,28 +24,28 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from urllib3.util import parse_url
 
-from histfs.audio.disk import Disk
+from histfs.audio.disk_cache import DiskCache
 from histfs.catalog.cached import CachedCatalog
 from histfs.catalog.catalog import Catalog
 from histfs.cli.trash import trash as trash_command
+from histfs.core.deletion import Deletions
 from histfs.core.errors import Rejected
+from histfs.core.file_context import FileContext
 from histfs.core.files import AudioFile, MetaFile, TextFile
-from histfs.core.flights import Flights
 from histfs.core.item import Item, Record
-from histfs.core.library import Library
 from histfs.core.names import NAME_MAX, item_name, key_in, key_of
 from histfs.core.nodes import BytesFile
-from histfs.core.removal import Removal
+from histfs.core.single_flight import SingleFlight
 from histfs.core.times import LATEST, Zone
 from histfs.core.tree import Tree
 from histfs.core.views import ByDate, BySource, ByVoice
 from histfs.core.waiting import Waiter
-from histfs.sources.elevenlabs import History
-from histfs.sources.elevenlabs.faults import fault_of
-from histfs.sources.elevenlabs.items import details_of, records_of
-from histfs.sources.elevenlabs.parsing import leniently
+from histfs.sources.elevenlabs import HistorySource
+from histfs.sources.elevenlabs.error_responses import fault_of
+from histfs.sources.elevenlabs.history_objects import details_of, records_of
+from histfs.sources.elevenlabs.json_parsing import leniently
 from histfs.trash import Trash
-from histfs.trash.archive import TrashArchive
+from histfs.trash.trash_archive import TrashArchive
 from tests.core.fakes import FakeAudio
 from tests.support.memory import MemorySource
 from tests.support.world import world_at
@@ -209,7 +209,7 @@ def account(records: list[Record]) -> Iterator[Account]:
         world = stack.enter_context(world_at(root / "catalog.sqlite", source))
         world.contact()
         catalog = CachedCatalog(Catalog(world.store, world.refresher, source.describe))
-        library = Library(source.traits, catalog, Audio())
+        library = FileContext(source.traits, catalog, Audio())
         files = [kind(library) for kind in (MetaFile, TextFile, AudioFile)]
         trash = Trash(root / "trash")
         archive = TrashArchive(
@@ -220,11 +220,11 @@ def account(records: list[Record]) -> Iterator[Account]:
             profile="default",
             timeout=10,
         )
-        deletes = Flights("delete", 1)
+        deletes = SingleFlight("delete", 1)
         stack.callback(deletes.close)
         tree = Tree(
             index=catalog,
-            removal=Removal(source, catalog, archive, deletes),
+            removal=Deletions(source, catalog, archive, deletes),
             views=[
                 ByDate(UTC),
                 ByVoice(UTC),
@@ -286,7 +286,7 @@ def test_a_deleted_item_is_in_the_trash_under_a_safe_name_and_nothing_is_elsewhe
 def test_ids_that_differ_have_clips_of_their_own_inside_the_cache(ids):
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory) / "cache"
-        disk = Disk(root, 1 << 30)
+        disk = DiskCache(root, 1 << 30)
         for item_id in ids:
             part = disk.create()
             part.reserve(100)
@@ -314,9 +314,9 @@ def test_an_id_is_one_escaped_step_of_a_url(item_id):
     asked = Asked()
     if item_id in (".", ".."):
         with pytest.raises(Rejected):
-            History(asked).get(item_id)
+            HistorySource(asked).get(item_id)
         return
-    History(asked).get(item_id)
+    HistorySource(asked).get(item_id)
     (path,) = asked.paths
     prepared = requests.Request("DELETE", f"https://api.example.com{path}").prepare().url
     url = parse_url(prepared)

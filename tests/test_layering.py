@@ -172,7 +172,7 @@ def test_pytest_is_needed_by_those_who_test_alone():
 
 def test_requests_is_imported_in_one_module():
     assert importers("requests", "urllib3", "httpx", "aiohttp") == {
-        "histfs.sources.elevenlabs.http"
+        "histfs.sources.elevenlabs.http_client"
     }
 
 

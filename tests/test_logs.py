@@ -6,7 +6,7 @@ import logging
 import threading
 
 from histfs import logs
-from histfs.core.log_repeats import MOST
+from histfs.core.log_rate_limit import MOST
 from histfs.core.secret import Secret
 from tests.support.patience import eventually
 

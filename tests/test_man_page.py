@@ -10,7 +10,7 @@ import pytest
 
 from histfs import __version__
 from histfs.cli import histfs
-from histfs.cli.exits import BUG, STATUS
+from histfs.cli.exit_codes import BUG, STATUS
 from histfs.settings import DEFAULT_CRAWLERS
 
 ROOT = Path(__file__).parent.parent

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from histfs.config import tomllib
-from histfs.core.guard import lacks
+from histfs.core.plugin_isolation import missing_members
 from histfs.core.source import Source
 from tests.support.mounts import command
 from tests.support.packages import add_package
@@ -72,4 +72,4 @@ def test_the_sketch_of_a_source_has_all_that_a_source_has(blocks):
     names = {}
     for block in blocks[:3]:
         exec(block, names)
-    assert lacks(names["Recordings"](None), Source) == []
+    assert missing_members(names["Recordings"](None), Source) == []

@@ -79,8 +79,8 @@ def test_without_sudo_it_says_what_root_has_to_run(machine):
     assert (done.status, done.out) == (1, "")
     assert done.err.splitlines() == [
         "scripts/setup: these packages are missing: fuse3 libfuse2 python3-venv",
-        "scripts/setup: sudo is not installed. Run this line as root, then run this script again:",
-        f"scripts/setup:   {LINE}",
+        "sudo is not installed. Run this line as root, then run this script again:",
+        f"  {LINE}",
     ]
 
 
@@ -90,7 +90,7 @@ def test_where_sudo_refuses_it_says_so_and_what_root_has_to_run(machine):
     done = machine.set_up()
     assert done.status == 1
     assert done.err.count("ann is not in the sudoers file.") == 1  # asked once
-    assert done.err.splitlines()[-1] == f"scripts/setup:   {LINE}"
+    assert done.err.splitlines()[-1] == f"  {LINE}"
 
 
 def test_without_apt_it_says_what_is_missing(machine):

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from histfs.core.times import ALWAYS, Span, Zone
 from histfs.status import (
-    Account,
-    Cache,
-    Failure,
-    Scan,
+    AccountStatus,
+    CacheStatus,
+    FailureStatus,
+    ScanStatus,
     SourceStatus,
     Status,
-    Window,
+    WindowStatus,
     shown,
     windows_of,
 )
@@ -25,9 +25,9 @@ NOON = 1_714_651_200
 CALLS = SourceStatus(
     items=12,
     windows=windows_of([ALWAYS]),
-    scan=Scan(False, None, "reading"),
+    scan=ScanStatus(False, None, "reading"),
     requests={"list": 1, "get": 3},
-    last_error=Failure(NOON, "no permission"),
+    last_error=FailureStatus(NOON, "no permission"),
 )
 
 
@@ -37,11 +37,11 @@ def status(**changed):
         "pid": 42,
         "mountpoint": "/home/you/history",
         "since": NOON,
-        "account": Account("default", "https://api.elevenlabs.io", "the command pass"),
+        "account": AccountStatus("default", "https://api.elevenlabs.io", "the command pass"),
         "items": 12_345,
         "windows": windows_of([ALWAYS]),
-        "scan": Scan(True, None, "idle"),
-        "cache": Cache(3 << 20, 2 << 30),
+        "scan": ScanStatus(True, None, "idle"),
+        "cache": CacheStatus(3 << 20, 2 << 30),
         "requests": {"list": 1_500, "get": 0, "audio": 7, "delete": 0},
         "last_error": None,
     }
@@ -67,7 +67,7 @@ def test_whatever_it_says_it_is_read_again(windows, text):
     made = status(
         mountpoint=text,
         windows=windows_of(Span(2 * n, 2 * n + 1) for n in range(windows)),
-        last_error=Failure(NOON, text),
+        last_error=FailureStatus(NOON, text),
     )
     content = made.to_file()
     assert len(content) % 4096 == 0
@@ -77,7 +77,7 @@ def test_whatever_it_says_it_is_read_again(windows, text):
 
 
 def test_other_sources_and_other_accounts_are_read_again():
-    other = status(account=Account("home", "https://api.elevenlabs.io"), items=7)
+    other = status(account=AccountStatus("home", "https://api.elevenlabs.io"), items=7)
     made = status(sources={"conversations": CALLS}, others=[other])
     assert Status.from_json(made.to_file()) == made
 
@@ -89,7 +89,7 @@ def test_a_path_that_is_not_utf_8_is_read_again(odd):
 
 def test_what_has_no_beginning_or_no_end_has_none():
     spans = [Span(ALWAYS.start, 5), Span(7, 9), Span(11, ALWAYS.end)]
-    assert windows_of(spans) == [Window(None, 5), Window(7, 9), Window(11, None)]
+    assert windows_of(spans) == [WindowStatus(None, 5), WindowStatus(7, 9), WindowStatus(11, None)]
     windows = json.loads(status(windows=windows_of([ALWAYS])).to_json())["windows"]
     assert windows == [{"start": None, "end": None}]
 
@@ -135,7 +135,7 @@ def test_it_is_told_in_aligned_lines():
 
 
 def test_other_sources_are_told_below_the_first_and_then_other_accounts():
-    home = Account("home", "https://eu.example", "the file /k")
+    home = AccountStatus("home", "https://eu.example", "the file /k")
     told = lines(sources={"conversations": CALLS}, others=[status(account=home, items=7)])
     assert told[5:] == [
         "  items          12,345; the whole history is known",
@@ -157,11 +157,11 @@ def test_other_sources_are_told_below_the_first_and_then_other_accounts():
 @pytest.mark.parametrize(
     ("scan", "said"),
     [
-        (Scan(True, None, "reading"), "the whole history is known; reading it"),
-        (Scan(False, NOON, "idle"), "the history is known down to 2024-05-02 12:00:00"),
-        (Scan(False, NOON, "waiting"), "12:00:00; waiting to try again"),
-        (Scan(False, None, "reading"), "the history is known in parts; reading it"),
-        (Scan(False, None, "of a later version"), "the history is known in parts"),
+        (ScanStatus(True, None, "reading"), "the whole history is known; reading it"),
+        (ScanStatus(False, NOON, "idle"), "the history is known down to 2024-05-02 12:00:00"),
+        (ScanStatus(False, NOON, "waiting"), "12:00:00; waiting to try again"),
+        (ScanStatus(False, None, "reading"), "the history is known in parts; reading it"),
+        (ScanStatus(False, None, "of a later version"), "the history is known in parts"),
     ],
 )
 def test_it_tells_how_far_the_history_is_known(scan, said):
@@ -169,7 +169,7 @@ def test_it_tells_how_far_the_history_is_known(scan, said):
 
 
 def test_the_last_error_is_told_with_its_time():
-    error = Failure(NOON, "the server can't be reached")
+    error = FailureStatus(NOON, "the server can't be reached")
     assert lines(last_error=error)[-1].endswith("2024-05-02 12:00:00 the server can't be reached")
 
 
@@ -178,12 +178,12 @@ def test_nothing_reaches_the_terminal_as_an_escape(odd):
     told = lines(
         version=odd,
         mountpoint=odd,
-        account=Account(odd, odd, odd),
-        last_error=Failure(NOON, odd),
+        account=AccountStatus(odd, odd, odd),
+        last_error=FailureStatus(NOON, odd),
         requests={odd: 1},
-        scan=Scan(False, None, odd),
+        scan=ScanStatus(False, None, odd),
         sources={odd: CALLS},
-        others=[status(account=Account(odd, odd, odd))],
+        others=[status(account=AccountStatus(odd, odd, odd))],
     )
     assert all(line.isprintable() for line in told)
     assert status(mountpoint=odd).to_json().isprintable()

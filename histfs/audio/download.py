@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 
-from histfs.audio.files import Descriptor, translated
-from histfs.audio.part import Part
+from histfs.audio.file_descriptors import Descriptor, translated
+from histfs.audio.partial_file import PartialFile
 from histfs.audio.shelf import Clips
 from histfs.core import audio_format
 from histfs.core.attachments import is_binary
@@ -52,7 +52,7 @@ _PAGE = re.compile(rb'\s*(<!doctype|<html|<head|<body|<\?xml|\{\s*"(detail|error
 log = logging.getLogger(__name__)
 
 
-class GivenUp(HistfsError):
+class DownloadAbandoned(HistfsError):
     """The download was not done, because nobody waited any more; who wants it asks anew."""
 
 
@@ -147,7 +147,7 @@ class Download:
             return self._size is not None and self._received >= self._size
 
     @property
-    def ends_without(self) -> bool:
+    def failed_or_preempted(self) -> bool:
         """Whether it has failed, or ends before it has its clip."""
         return self.error is not None or self._makes_room
 
@@ -159,7 +159,7 @@ class Download:
         """Fetch the clip; it is kept only when it came whole."""
         try:
             if self._given_up and not self._waiting:
-                raise GivenUp("nobody waits for the audio any more")
+                raise DownloadAbandoned("nobody waits for the audio any more")
             with prioritised(lambda: self._waiting > 0), supervised(self._supervise):
                 self._fetch()
         except HistfsError as error:
@@ -236,11 +236,11 @@ class Download:
         if self._waiting:
             self._progress = _Progress()
         elif self._makes_room:
-            raise GivenUp("another download needs the place")
+            raise DownloadAbandoned("another download needs the place")
         elif not (received or unpacked or self._given_up):
             pass  # it is fetched ahead, and the answer has its own deadline
         elif not self._progress.goes_on(received, unpacked):
-            raise GivenUp("nobody waits for the audio any more, and it comes too slowly")
+            raise DownloadAbandoned("nobody waits for the audio any more, and it comes too slowly")
 
     def _failure(self) -> BaseException:
         return again(self._error or BadAnswer("the download ended without a reason"))
@@ -285,7 +285,7 @@ class Download:
             self._size = size
             self._changed.notify_all()
 
-    def _receive(self, part: Part) -> bytes:
+    def _receive(self, part: PartialFile) -> bytes:
         """Receive the whole clip, and return its SHA-256.
 
         One that breaks on the way is asked for again from its start.
@@ -356,14 +356,14 @@ class Download:
             yield head
         yield from rest
 
-    def _begin(self, part: Part, length: int | None) -> None:
+    def _begin(self, part: PartialFile, length: int | None) -> None:
         if length is not None:
             part.reserve(length)
         with self._changed:
             self._file = part.file
         self._told(length)
 
-    def _put(self, part: Part, offset: int, chunk: bytes) -> None:
+    def _put(self, part: PartialFile, offset: int, chunk: bytes) -> None:
         """Put a chunk into the file; what readers may have seen already must come the same again.
 
         Raises:

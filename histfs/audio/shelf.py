@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from histfs.audio.disk import Disk
-from histfs.audio.files import Descriptor
-from histfs.audio.part import Part
+from histfs.audio.disk_cache import DiskCache
+from histfs.audio.file_descriptors import Descriptor
+from histfs.audio.partial_file import PartialFile
 
 #: Stands between a source's name and a key; in neither of them.
 MARK = ":"
@@ -23,7 +23,7 @@ class Shelf:
         source: the source's name.
     """
 
-    def __init__(self, disk: Disk, source: str) -> None:
+    def __init__(self, disk: DiskCache, source: str) -> None:
         self.disk = disk
         self._prefix = f"{source}{MARK}"
 
@@ -38,9 +38,9 @@ class Shelf:
         return self.disk.full
 
     @property
-    def squeezed(self) -> int:
+    def evicted_newest(self) -> int:
         """When the newest of those clips was used that had to go as the disk was full."""
-        return self.disk.squeezed
+        return self.disk.evicted_newest
 
     def open(self, key: str) -> Descriptor | None:
         """Open a clip, which thereby stays until it is closed; None when it isn't here."""
@@ -62,11 +62,11 @@ class Shelf:
         """Say when a clip was used last, in nanoseconds since the epoch, if it is here."""
         self.disk.rank(self._prefix + key, moment)
 
-    def create(self) -> Part:
+    def create(self) -> PartialFile:
         """Make an empty file for a clip on its way."""
         return self.disk.create()
 
-    def keep(self, part: Part, key: str) -> bool:
+    def keep(self, part: PartialFile, key: str) -> bool:
         """Put a clip that is whole in its place, and say whether it is there."""
         return self.disk.keep(part, self._prefix + key)
 
@@ -76,7 +76,7 @@ class Shelf:
 
 
 #: Where a store finds its clips: a disk, or a part of it.
-Clips = Disk | Shelf
+Clips = DiskCache | Shelf
 
 
 def split(key: str) -> tuple[str | None, str]:

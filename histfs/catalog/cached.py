@@ -57,9 +57,9 @@ class CachedCatalog:
         """See to it that all items of a span are known and fresh."""
         self._catalog.ensure(span, waiter)
 
-    def settle(self, spans: Sequence[Span], waiter: Waiter) -> None:
+    def ensure_newest(self, spans: Sequence[Span], waiter: Waiter) -> None:
         """See to it that the newest item of each of some spans is known."""
-        self._catalog.settle(spans, waiter)
+        self._catalog.ensure_newest(spans, waiter)
 
     def asked_after(self, span: Span, moment: float) -> bool:
         """Say whether all of a span was asked for after a moment, in seconds since the epoch."""
@@ -69,9 +69,9 @@ class CachedCatalog:
         """Say whether all items of a span are known, fresh or not."""
         return self._kept(("complete", span), span, lambda: self._catalog.complete(span))
 
-    def settled(self, span: Span) -> bool:
+    def knows_newest(self, span: Span) -> bool:
         """Say whether the newest item of a span is known, fresh or not, or that it has none."""
-        return self._kept(("settled", span), span, lambda: self._catalog.settled(span))
+        return self._kept(("knows_newest", span), span, lambda: self._catalog.knows_newest(span))
 
     def newest(self, span: Span) -> int | None:
         """Return the date of the newest item of a span."""
@@ -153,9 +153,9 @@ class CachedCatalog:
         """Take a deleted item out."""
         self._catalog.forget(item)
 
-    def doubt(self, item: Item) -> None:
+    def invalidate(self, item: Item) -> None:
         """Have an item's time asked for again, as it may not be there any more."""
-        self._catalog.doubt(item)
+        self._catalog.invalidate(item)
 
     def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
         """Keep the exact size of an item's audio, in bytes, and its SHA-256 where it is known."""

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 from cachetools import LRUCache, TTLCache, cached
 
-from histfs.catalog.fetching import Fetcher
-from histfs.catalog.refresh import Refresher
-from histfs.catalog.searching import Searcher
-from histfs.catalog.store import Store
+from histfs.catalog.catalog_store import CatalogStore
+from histfs.catalog.details_fetcher import DetailsFetcher
+from histfs.catalog.refresher import Refresher
+from histfs.catalog.search_service import SearchService
+from histfs.core.deletion import TOMBSTONE_TTL
 from histfs.core.errors import NoSuchPath
 from histfs.core.index import FacetValue, Listed
 from histfs.core.item import Details, Facets, Item
-from histfs.core.removal import LINGER
 from histfs.core.times import Span
 from histfs.core.waiting import Waiter
 
@@ -43,11 +43,11 @@ class Catalog:
 
     def __init__(
         self,
-        store: Store,
+        store: CatalogStore,
         refresher: Refresher,
         describe: Callable[[bytes], Details],
-        fetcher: Fetcher | None = None,
-        searcher: Searcher | None = None,
+        fetcher: DetailsFetcher | None = None,
+        searcher: SearchService | None = None,
     ) -> None:
         self._store = store
         self._refresher = refresher
@@ -62,7 +62,7 @@ class Catalog:
         )(self._read_details)
         self._lock = threading.Lock()
         self._forgotten: TTLCache[str, tuple[Details, Details | None]] = TTLCache(
-            _FORGOTTEN, LINGER
+            _FORGOTTEN, TOMBSTONE_TTL
         )
 
     @property
@@ -88,9 +88,9 @@ class Catalog:
         """See to it that all items of a span are known and fresh."""
         self._refresher.ensure(span, waiter)
 
-    def settle(self, spans: Sequence[Span], waiter: Waiter) -> None:
+    def ensure_newest(self, spans: Sequence[Span], waiter: Waiter) -> None:
         """See to it that the newest item of each of some spans is known."""
-        self._refresher.settle(spans, waiter)
+        self._refresher.ensure_newest(spans, waiter)
 
     def asked_after(self, span: Span, moment: float) -> bool:
         """Say whether all of a span was asked for after a moment, in seconds since the epoch."""
@@ -100,9 +100,9 @@ class Catalog:
         """Say whether all items of a span are known, fresh or not."""
         return self._store.windows(span).cover(span)
 
-    def settled(self, span: Span) -> bool:
+    def knows_newest(self, span: Span) -> bool:
         """Say whether the newest item of a span is known, fresh or not, or that it has none."""
-        return self._refresher.settled(span)
+        return self._refresher.knows_newest(span)
 
     def newest(self, span: Span) -> int | None:
         """Return the date of the newest item of a span."""
@@ -198,13 +198,13 @@ class Catalog:
                 self._forgotten[item.key] = (details, known)
         self._store.forget(item.key, item.date)
 
-    def doubt(self, item: Item) -> None:
+    def invalidate(self, item: Item) -> None:
         """Have an item's time asked for again, as it may not be there any more.
 
         Until that is answered no directory with the item is listed: a server that has lost its way
         says of every item that it doesn't know it.
         """
-        self._store.doubt(Span(item.date, item.date + 1))
+        self._store.invalidate(Span(item.date, item.date + 1))
 
     def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
         """Keep the exact size of an item's audio, in bytes, and its SHA-256 where it is known."""

@@ -16,7 +16,7 @@ gone     keys of items that are gone, when that was found, and whether their cli
 changes  how often what is known has changed, and how many items there are
 directories  the name of each value's directory in a view
 taken    checksums of all such names that were ever given, and of the values they were given to
-numbers  the highest `n` ever given to an item, and what of them `histfs.catalog.search` has read
+numbers  the highest `n` ever given to an item, and how far `text_index` has read
 
 Nothing is in the order of keys, which is none: a page of a scan would touch a thousand places of an
 index on them. Who looks for an item knows its date.
@@ -32,7 +32,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from histfs.catalog.locks import locked
+from histfs.catalog.file_lock import locked
 
 #: Another version of the tables is not read: the file is set aside and a new one begun.
 VERSION = 3

@@ -12,7 +12,7 @@ from histfs import __version__
 from histfs.cli.cache import cache
 from histfs.cli.cat import cat
 from histfs.cli.doctor import doctor
-from histfs.cli.exits import reported
+from histfs.cli.exit_codes import reported
 from histfs.cli.ls import ls
 from histfs.cli.mount import mount
 from histfs.cli.plugins import plugins

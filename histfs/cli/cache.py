@@ -10,18 +10,18 @@ from typing import Any
 import click
 
 from histfs import logs
-from histfs.audio import verify as verifying
-from histfs.audio.verify import CacheDamaged, Kind, Verdict
-from histfs.cli.display import Silent, counted, displayed
+from histfs.audio import verification as verifying
+from histfs.audio.verification import CacheDamaged, CheckOutcome, CheckResult
 from histfs.cli.options import cache_options, cache_settings
+from histfs.cli.progress import Silent, counted, displayed
 from histfs.core.errors import CacheFailed
-from histfs.core.printable import shown
+from histfs.core.terminal_text import shown
 from histfs.mounting import opened_cache
 
 _SAID = {
-    Kind.DAMAGED: "damaged",
-    Kind.UNREADABLE: "can't be checked",
-    Kind.FOREIGN: "not a clip",
+    CheckOutcome.DAMAGED: "damaged",
+    CheckOutcome.UNREADABLE: "can't be checked",
+    CheckOutcome.FOREIGN: "not a clip",
 }
 
 
@@ -44,50 +44,50 @@ def verify(as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's optio
     silent = contextlib.nullcontext(Silent())
     with silent if as_json else displayed() as display, opened_cache(settings) as (disk, known):
         display.begin("Clips", disk.count())
-        counts: Counter[Kind] = Counter()
+        counts: Counter[CheckOutcome] = Counter()
         told = []
         for done, verdict in enumerate(verifying.verify(disk, known), 1):
             counts[verdict.kind] += 1
             if verdict.kind in _SAID:
                 told.append(verdict)
                 display.tell(f"{shown(verdict.name)}: {_SAID[verdict.kind]}: {shown(verdict.why)}")
-            display.move(done, f"{counts[Kind.DAMAGED]:,} damaged")
+            display.move(done, f"{counts[CheckOutcome.DAMAGED]:,} damaged")
         display.end(_summary(counts))
     if as_json:
         click.echo(_to_json(counts, told))
-    if damaged := counts[Kind.DAMAGED]:
+    if damaged := counts[CheckOutcome.DAMAGED]:
         raise CacheDamaged(
             f"{counted(damaged, 'clip')} in the cache had been damaged: what was removed is fetched"
             " again when it is next read"
         )
-    if unreadable := counts[Kind.UNREADABLE]:
+    if unreadable := counts[CheckOutcome.UNREADABLE]:
         raise CacheFailed(f"{counted(unreadable, 'clip')} in the cache can't be checked")
 
 
-def _clips(counts: Counter[Kind]) -> int:
-    return counts.total() - counts[Kind.FOREIGN]
+def _clips(counts: Counter[CheckOutcome]) -> int:
+    return counts.total() - counts[CheckOutcome.FOREIGN]
 
 
-def _summary(counts: Counter[Kind]) -> str:
+def _summary(counts: Counter[CheckOutcome]) -> str:
     line = (
-        f"{counted(_clips(counts), 'clip')}, {counts[Kind.DAMAGED]:,} damaged,"
-        f" {counts[Kind.UNKNOWN]:,} without a checksum"
+        f"{counted(_clips(counts), 'clip')}, {counts[CheckOutcome.DAMAGED]:,} damaged,"
+        f" {counts[CheckOutcome.UNKNOWN]:,} without a checksum"
     )
-    if unreadable := counts[Kind.UNREADABLE]:
+    if unreadable := counts[CheckOutcome.UNREADABLE]:
         line += f", {unreadable:,} that can't be checked"
     return f"{line}."
 
 
-def _to_json(counts: Counter[Kind], told: list[Verdict]) -> str:
+def _to_json(counts: Counter[CheckOutcome], told: list[CheckResult]) -> str:
     """Return it as one line of plain ASCII."""
-    lists: dict[Kind, list[dict[str, str]]] = {kind: [] for kind in _SAID}
+    lists: dict[CheckOutcome, list[dict[str, str]]] = {kind: [] for kind in _SAID}
     for name, kind, why in told:
         lists[kind].append({"name": name, "why": why})
     return json.dumps(
         {
             "clips": _clips(counts),
-            "sound": counts[Kind.SOUND],
-            "without_checksum": counts[Kind.UNKNOWN],
+            "sound": counts[CheckOutcome.SOUND],
+            "without_checksum": counts[CheckOutcome.UNKNOWN],
             **{kind.value: found for kind, found in lists.items()},
         }
     )

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from histfs.cli.direct_tree import DirectTree, direct_tree, paths_argument
 from histfs.cli.options import tree_options, tree_settings
 from histfs.cli.output import Output
-from histfs.cli.unmounted import Unmounted, paths_argument, unmounted
 
 _CHUNK = 128 << 10
 
@@ -28,12 +28,12 @@ def cat(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's
       histfs cat by-date/2024/05/02/2024-05-02T11-45-06_hello-world_ja9x…/audio.mp3 | mpv -
     """  # noqa: D301 - the control character is click's
     output = Output()
-    with unmounted(tree_settings(given)) as there:
+    with direct_tree(tree_settings(given)) as there:
         status = there.each(paths, lambda path: output.copy(_pieces(there, path)))
     click.get_current_context().exit(status)
 
 
-def _pieces(there: Unmounted, path: str) -> Iterator[bytes]:
+def _pieces(there: DirectTree, path: str) -> Iterator[bytes]:
     """Yield the bytes of a file as they come."""
     path, _ = there.followed(path)
     _, file = there.tree.open(path, there.waiter())

@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from histfs.cli import checks
-from histfs.cli.checks import Finding, guarded
-from histfs.cli.facts import print_facts
+from histfs.cli import doctor_checks
+from histfs.cli.doctor_checks import Finding, run_check
+from histfs.cli.facts_report import print_facts
 from histfs.cli.options import (
     base_url_of,
     cache_options,
@@ -22,7 +22,7 @@ from histfs.cli.options import (
     trash_option,
 )
 from histfs.core.errors import HistfsError
-from histfs.core.printable import shown
+from histfs.core.terminal_text import shown
 from histfs.settings import OptionError, Settings
 
 
@@ -61,26 +61,28 @@ def doctor(mountpoint: Path | None, as_json: bool, as_facts: bool, **given: Any)
 
 def _findings(mountpoint: Path | None, given: Mapping[str, Any]) -> Iterator[Finding]:
     """Make one check after the other; those that need what isn't there are left out."""
-    yield from checks.machine()
-    yield from guarded("plugins", checks.loaded)
+    yield from doctor_checks.machine()
+    yield from run_check("plugins", doctor_checks.loaded)
     key = base_url = None
     try:
         key = key_of(given)
         yield Finding("key", "ok", f"from {key.origin}")
     except HistfsError as error:
-        yield checks.failed("key", error)
+        yield doctor_checks.failed("key", error)
     try:
         base_url = base_url_of(given)
     except HistfsError as error:
-        yield checks.failed("server", error)
+        yield doctor_checks.failed("server", error)
     cache_dir = given["cache_dir"].absolute()
     if key is not None and base_url is not None:
         settings = Settings(base_url=base_url, key=key, cache_dir=cache_dir)
-        yield from guarded("server", partial(checks.server, settings))
-        yield from guarded("cache", partial(checks.cache, settings))
+        yield from run_check("server", partial(doctor_checks.server, settings))
+        yield from run_check("cache", partial(doctor_checks.cache, settings))
     else:
-        yield from guarded("cache", partial(checks.directory, "cache", cache_dir))
-    yield from guarded("trash", partial(checks.directory, "trash", given["trash"].absolute()))
-    yield from guarded("mounts", checks.mounts)
+        yield from run_check("cache", partial(doctor_checks.directory, "cache", cache_dir))
+    yield from run_check(
+        "trash", partial(doctor_checks.directory, "trash", given["trash"].absolute())
+    )
+    yield from run_check("mounts", doctor_checks.mounts)
     if mountpoint is not None:
-        yield from guarded("mountpoint", partial(checks.mountpoint, mountpoint.absolute()))
+        yield from run_check("mountpoint", partial(doctor_checks.mountpoint, mountpoint.absolute()))

@@ -11,13 +11,13 @@ from typing import Any
 
 import click
 
+from histfs.cli.direct_tree import DirectTree, direct_tree
 from histfs.cli.options import tree_options, tree_settings
 from histfs.cli.output import Output
-from histfs.cli.unmounted import Unmounted, unmounted
 from histfs.core.errors import NoSuchPath
 from histfs.core.item import Facets, Item
-from histfs.core.listing import LargeListing
-from histfs.core.nodes import Attributes, Entry
+from histfs.core.large_listing import LargeListing
+from histfs.core.nodes import Attributes, DirEntry
 from histfs.core.times import Zone
 
 _TYPES = {stat.S_IFDIR: "directory", stat.S_IFREG: "file", stat.S_IFLNK: "link"}
@@ -43,7 +43,7 @@ def ls(paths: tuple[str, ...], long: bool, as_json: bool, **given: Any) -> None:
     if long and as_json:
         raise click.UsageError("--long and --json exclude each other.")
     output = Output()
-    with unmounted(tree_settings(given)) as there:
+    with direct_tree(tree_settings(given)) as there:
 
         def show(path: str) -> None:
             for place in _places(there, path):
@@ -59,7 +59,7 @@ def ls(paths: tuple[str, ...], long: bool, as_json: bool, **given: Any) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _ListedPath:
     """Something that is listed.
 
     Attributes:
@@ -77,7 +77,7 @@ class _Place:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _ListRow:
     """The same, with all that is told of it.
 
     Attributes:
@@ -87,7 +87,7 @@ class _Row:
         owner: the item whose directory, link or file it is; None for none.
     """
 
-    place: _Place
+    place: _ListedPath
     attributes: Attributes
     target: str | None
     owner: tuple[Item, Facets] | None
@@ -127,26 +127,26 @@ class _Row:
         return json.dumps(fields)
 
 
-def _places(there: Unmounted, path: str) -> Iterator[_Place]:
+def _places(there: DirectTree, path: str) -> Iterator[_ListedPath]:
     """Yield what a directory holds, or a file itself."""
     path, attributes = there.followed(path, last=True)
     if attributes.kind != stat.S_IFDIR:
-        yield _Place(path, attributes)
+        yield _ListedPath(path, attributes)
         return
-    listing: Iterable[Entry] | LargeListing = there.tree.listdir(path, there.waiter())
+    listing: Iterable[DirEntry] | LargeListing = there.tree.listdir(path, there.waiter())
     if isinstance(listing, LargeListing):
         listing = listing.entries(there.waiter)
     for entry in listing:
-        yield _Place(posixpath.join(path, entry.name), entry.attributes)
+        yield _ListedPath(posixpath.join(path, entry.name), entry.attributes)
 
 
-def _look(there: Unmounted, place: _Place) -> _Row | None:
+def _look(there: DirectTree, place: _ListedPath) -> _ListRow | None:
     """Return all that is told; None for what is gone meanwhile."""
     tree, path = there.tree, place.path
     try:
         attributes = place.attributes or tree.stat(path, there.waiter())
         is_link = attributes.kind == stat.S_IFLNK
         target = tree.readlink(path, there.waiter()) if is_link else None
-        return _Row(place, attributes, target, tree.item(path, there.waiter()))
+        return _ListRow(place, attributes, target, tree.item(path, there.waiter()))
     except NoSuchPath:
         return None

@@ -13,8 +13,8 @@ import click
 
 from histfs import logs
 from histfs.background import Ready, run_in_background
-from histfs.cli.exits import reported, warn
-from histfs.cli.layers import Given, Repeatable, setting
+from histfs.cli.config_sources import Given, Repeatable, setting
+from histfs.cli.exit_codes import reported, warn
 from histfs.cli.options import (
     MaybeEmpty,
     no_trash_option,

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from histfs import plugins
-from histfs.cli.layers import (
+from histfs.cli.config_sources import (
     FROM_FILE,
     Command,
     Given,

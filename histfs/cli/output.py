@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from histfs.cli.exits import Refused
-from histfs.core.printable import shown
+from histfs.cli.exit_codes import Refused
+from histfs.core.terminal_text import shown
 
 
 class OutputFailed(click.ClickException):

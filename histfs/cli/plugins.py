@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import click
 
-from histfs.core.account import Account
-from histfs.core.printable import shown
 from histfs.core.secret import Secret
+from histfs.core.source_context import SourceContext
+from histfs.core.terminal_text import shown
 from histfs.plugins import FILES, SOURCES, VIEWS, Plugin, choose, installed
 from histfs.settings import DEFAULT_BASE_URL, DEFAULT_PROFILE
 
@@ -34,7 +34,9 @@ def plugins(as_json: bool) -> None:
 
 def _named_by_sources(found: Sequence[Plugin]) -> set[Plugin]:
     """Return the sources of histfs, and the views and files that they name."""
-    nobody = Account(DEFAULT_PROFILE, DEFAULT_BASE_URL, Secret(""), timeout=1.0, connections=1)
+    nobody = SourceContext(
+        DEFAULT_PROFILE, DEFAULT_BASE_URL, Secret(""), timeout=1.0, connections=1
+    )
     named = set()
     for plugin in found:
         if plugin.kind == SOURCES and plugin.own and plugin.make is not None:

@@ -13,18 +13,18 @@ from typing import Any
 import click
 
 from histfs import logs
-from histfs.cli.display import Display, counted, displayed
-from histfs.cli.exits import Refused, tell, warn
+from histfs.cli.exit_codes import Refused, tell, warn
 from histfs.cli.options import read_only_option, trash_option, tree_options, tree_settings
+from histfs.cli.progress import Display, counted, displayed
 from histfs.cli.sync import ask_for_news, fetch_details, read_history
-from histfs.core import forest
+from histfs.core import filesystem as forest
 from histfs.core.errors import HistfsError, PathError, SourceError
 from histfs.core.names import key_in
-from histfs.core.printable import shown
+from histfs.core.terminal_text import shown
 from histfs.core.waiting import Waiter
-from histfs.mounting import Collection, Filesystem, account_path, compose, purging
-from histfs.mounting.accounts import unusable_below
-from histfs.mounting.purging import Place, Target, Trace
+from histfs.mounting import AccountFilesystem, MountedSource, account_path, compose, purge_traces
+from histfs.mounting.cache_layout import unusable_below
+from histfs.mounting.purge_traces import CatalogLocation, Target, Trace
 from histfs.settings import Settings
 from histfs.trash import Trash
 
@@ -71,7 +71,7 @@ def purge(
     logs.start(foreground=False, debug=False, key=settings.key)
     with (
         compose(settings, warn) as filesystem,
-        purging.places_below(settings.cache_dir) as places,
+        purge_traces.catalog_locations(settings.cache_dir) as places,
     ):
         work = _Purge(filesystem, places, trash, local)
         for item in items:
@@ -108,8 +108,8 @@ class _Purge:
         failed: what remains, or could not be looked at, in words.
     """
 
-    filesystem: Filesystem
-    places: Sequence[Place]
+    filesystem: AccountFilesystem
+    places: Sequence[CatalogLocation]
     trash: Trash
     local: bool
     targets: dict[Target, None] = field(default_factory=dict)
@@ -162,11 +162,11 @@ class _Purge:
                     if unread and home in place.path.parents:
                         what = f"{counted(unread, 'item')} of {collection.name}"
                         self.failed.append(f"{what} were not looked at: their details are not here")
-            ids, odd = purging.calls_in_trash(self.trash, caller, collection.source.describe)
+            ids, odd = purge_traces.calls_in_trash(self.trash, caller, collection.source.describe)
             self._add(collection.name, ids)
             self.failed += [f"{path} in the trash can't be read" for path in odd]
 
-    def _know(self, collection: Collection, display: Display) -> bool:
+    def _know(self, collection: MountedSource, display: Display) -> bool:
         """Have all details of a source's items here, and say whether it can be listed."""
         if not ask_for_news(collection, display):
             return False
@@ -183,7 +183,7 @@ class _Purge:
         below = posixpath.normpath(f"/{path.lstrip('/')}")
         try:
             self.filesystem.meet(below, waiter)
-            home, _ = forest.followed(tree, below, waiter, last=True)
+            home, _ = forest.resolve_links(tree, below, waiter, last=True)
             found = tree.item(home, waiter)
         except PathError:
             # Deleted already; its name tells what it was.
@@ -215,7 +215,7 @@ class _Purge:
         """Return what the server has of an item."""
         collection = next(c for c in self.filesystem.collections if c.name == target.source)
         dates = [item.date for item in collection.store.with_key(target.key)]
-        return list(purging.at_server(collection, target, dates))
+        return list(purge_traces.at_server(collection, target, dates))
 
     def _here(self, target: Target, *, deleted: bool) -> list[Trace]:
         """Return what the cache directory has of an item."""
@@ -228,7 +228,7 @@ class _Purge:
 
     def _copies(self, target: Target) -> list[Trace]:
         """Return what the trash has of an item."""
-        return list(purging.in_trash(self.trash, target.key))
+        return list(purge_traces.in_trash(self.trash, target.key))
 
     # Removing it
 

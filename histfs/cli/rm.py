@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from histfs.cli.exits import Refused
+from histfs.cli.direct_tree import DirectTree, direct_tree, paths_argument
+from histfs.cli.exit_codes import Refused
 from histfs.cli.options import (
     no_trash_option,
     read_only_option,
@@ -20,7 +21,6 @@ from histfs.cli.options import (
     tree_settings,
 )
 from histfs.cli.output import Output
-from histfs.cli.unmounted import Unmounted, paths_argument, unmounted
 from histfs.core.errors import IsADirectory, NotPermitted
 from histfs.trash import Trash
 
@@ -50,7 +50,7 @@ def rm(paths: tuple[str, ...], verbose: bool, **given: Any) -> None:  # noqa: AN
     if trash is not None:
         Trash(trash).open()
     output = Output()
-    with unmounted(replace(settings, trash=trash)) as there:
+    with direct_tree(replace(settings, trash=trash)) as there:
 
         def delete(path: str) -> None:
             deleted = _delete(there, path)
@@ -62,7 +62,7 @@ def rm(paths: tuple[str, ...], verbose: bool, **given: Any) -> None:  # noqa: AN
     click.get_current_context().exit(status)
 
 
-def _delete(there: Unmounted, path: str) -> str:
+def _delete(there: DirectTree, path: str) -> str:
     """Delete an item, and return the path at which it was.
 
     Raises:

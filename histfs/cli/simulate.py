@@ -11,14 +11,14 @@ from typing import Literal
 
 import click
 
-from histfs.core.hosts import is_loopback
+from histfs.core.server_url import is_loopback
 from histfs.simulator import (
     DEFAULT_KEY,
     DEFAULT_NEWEST,
     PERMISSIONS,
-    Record,
-    Settings,
+    RequestRecord,
     Simulator,
+    SimulatorSettings,
 )
 
 
@@ -144,7 +144,7 @@ def simulate(
 
     No account and no network are needed. It runs until it is interrupted (Ctrl-C).
     """
-    settings = Settings(
+    settings = SimulatorSettings(
         host=host,
         port=port,
         api_key=api_key,
@@ -188,9 +188,9 @@ def simulate(
         signal.sigwait(ends)
 
 
-def _print(record: Record) -> None:
+def _print(record: RequestRecord) -> None:
     click.echo(f"{record.method} {record.target} {record.status or 'reset'}", err=True)
 
 
-def _ignore(record: Record) -> None:
+def _ignore(record: RequestRecord) -> None:
     """Takes a record and says nothing."""

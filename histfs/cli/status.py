@@ -10,13 +10,13 @@ from pathlib import Path
 
 import click
 
-from histfs.cli.exits import tell
+from histfs.cli.exit_codes import tell
 from histfs.core.errors import HistfsError
-from histfs.core.forest import STATUS_NAME
-from histfs.core.printable import shown
+from histfs.core.filesystem import STATUS_NAME
+from histfs.core.terminal_text import shown
 from histfs.core.times import Zone
 from histfs.fuse.mountpoint import check_histfs, is_dead, mounted_histfs, said_of_dead
-from histfs.status import NoStatus, Status, Unanswered
+from histfs.status import MountUnresponsive, NoStatus, Status
 
 #: Seconds in which a mount has to answer.
 _PATIENCE = 5.0
@@ -63,7 +63,7 @@ def read_status(path: Path) -> Status:
     try:
         return Status.from_json(_content(path / STATUS_NAME))
     except subprocess.TimeoutExpired:
-        raise Unanswered(
+        raise MountUnresponsive(
             f"{named} does not answer within {_PATIENCE:.0f} seconds: if its process stands still,"
             f" end that, then run histfs umount {named}"
         ) from None
@@ -71,7 +71,7 @@ def read_status(path: Path) -> Status:
         raise NoStatus(f"{named} has no status: it is of another version of histfs") from None
     except OSError as error:
         if is_dead(error):
-            raise Unanswered(said_of_dead(Path(named))) from None
+            raise MountUnresponsive(said_of_dead(Path(named))) from None
         raise NoStatus(f"the status of {named} can't be read: {error.strerror}") from None
     except ValueError:
         raise NoStatus(

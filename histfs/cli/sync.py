@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import click
 
 from histfs import logs
-from histfs.audio.fill import Filling
-from histfs.catalog.fetching import Fetcher
-from histfs.cli.display import Display, counted, displayed
-from histfs.cli.exits import warn
+from histfs.audio.cache_warmup import CacheWarmup
+from histfs.catalog.details_fetcher import DetailsFetcher
+from histfs.cli.exit_codes import warn
 from histfs.cli.options import account_options, account_settings, trash_option
+from histfs.cli.progress import Display, counted, displayed
 from histfs.core.attachments import named, part_of
 from histfs.core.errors import (
     OF_ALL,
@@ -33,11 +33,11 @@ from histfs.core.errors import (
     SourceError,
     Unreachable,
 )
-from histfs.core.flights import Flights
 from histfs.core.item import Item
-from histfs.core.printable import shown
+from histfs.core.single_flight import SingleFlight
+from histfs.core.terminal_text import shown
 from histfs.core.times import Zone
-from histfs.mounting import Collection, Filesystem, compose
+from histfs.mounting import AccountFilesystem, MountedSource, compose
 from histfs.settings import Settings
 
 #: Seconds before what failed is asked for again, from one time to the next.
@@ -81,7 +81,7 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
             error for each in collections for error in fetch_details(each, settings, display)
         ]
         clips = _fetch_audio(filesystem, collections, settings, display) if audio else ()
-        _settle(filesystem, display)
+        _reconcile(filesystem, display)
         items = counted(sum(each.store.total() for each in collections), "item")
         cached = counted(filesystem.disk.count(), "clip")
         failed = [counted(len(clips), "clip")] * bool(clips)
@@ -95,22 +95,23 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
         )
 
 
-def _settle(filesystem: Filesystem, display: Display) -> None:
+def _reconcile(filesystem: AccountFilesystem, display: Display) -> None:
     """Decide about copies in the trash whose items are not known to be deleted."""
-    settler = filesystem.settler()
-    if settler is None:
+    reconciler = filesystem.reconciler()
+    if reconciler is None:
         return
     display.begin("Trash")
-    settled = settler.settle()
-    if any(settled):
+    reconciled = reconciler.reconcile()
+    if any(reconciled):
         display.end(
-            f"Trash, of the copies not known to be of deleted items: {settled.removed:,} removed,"
-            f" as the server has the item; {settled.deleted:,} of items that are deleted;"
-            f" {settled.undecided:,} still not known."
+            "Trash, of the copies not known to be of deleted items:"
+            f" {reconciled.removed:,} removed, as the server has the item;"
+            f" {reconciled.deleted:,} of items that are deleted;"
+            f" {reconciled.undecided:,} still not known."
         )
 
 
-def ask_for_news(collection: Collection, display: Display) -> bool:
+def ask_for_news(collection: MountedSource, display: Display) -> bool:
     """Ask for the newest items, and say whether there is anything to be had.
 
     Raises:
@@ -129,7 +130,7 @@ def ask_for_news(collection: Collection, display: Display) -> bool:
     return True
 
 
-def read_history(collection: Collection, settings: Settings, display: Display) -> None:
+def read_history(collection: MountedSource, settings: Settings, display: Display) -> None:
     """Read what is not known, and what was not asked about for too long."""
     display.begin(_titled(collection, "History"))
     zone = Zone()
@@ -145,7 +146,7 @@ def read_history(collection: Collection, settings: Settings, display: Display) -
     display.end(_titled(collection, f"The whole history is known: {total}."))
 
 
-def _titled(collection: Collection, line: str) -> str:
+def _titled(collection: MountedSource, line: str) -> str:
     """Return a line about a source; the first one needs no name."""
     if collection.in_root:
         return line
@@ -193,7 +194,7 @@ def _patiently(step: Callable[[], float | None], display: Display) -> float | No
 
 
 def fetch_details(
-    collection: Collection, settings: Settings, display: Display
+    collection: MountedSource, settings: Settings, display: Display
 ) -> Sequence[SourceError]:
     """Fetch what the source doesn't list of its items, and return why some can't be had.
 
@@ -225,7 +226,7 @@ def fetch_details(
 
 
 def _details_of(
-    items: Sequence[Item], fetcher: Fetcher, threads: int
+    items: Sequence[Item], fetcher: DetailsFetcher, threads: int
 ) -> Iterator[SourceError | None]:
     """Fetch the details of items, and yield of each why that failed; None where it didn't.
 
@@ -234,8 +235,8 @@ def _details_of(
     Raises:
         KeyRefused: the server doesn't accept the key.
     """
-    with contextlib.closing(Flights("details", threads)) as flights:
-        flying = [flights.fly(item.key, partial(fetcher.fetch, item)) for item in items]
+    with contextlib.closing(SingleFlight("details", threads)) as flights:
+        flying = [flights.submit(item.key, partial(fetcher.fetch, item)) for item in items]
         for item, flight in zip(items, flying, strict=True):
             try:
                 flight.result()
@@ -253,7 +254,10 @@ def _details_of(
 
 
 def _fetch_audio(
-    filesystem: Filesystem, collections: Sequence[Collection], settings: Settings, display: Display
+    filesystem: AccountFilesystem,
+    collections: Sequence[MountedSource],
+    settings: Settings,
+    display: Display,
 ) -> Sequence[SourceError]:
     """Fetch the newest clips that are not in the cache, and return why some can't be had.
 
@@ -309,7 +313,7 @@ class _Filled(NamedTuple):
         stopped: what concerned all clips, and so ended it.
     """
 
-    filling: Filling
+    filling: CacheWarmup
     seen: int
     fetched: int
     failed: Sequence[SourceError]
@@ -322,7 +326,7 @@ class _Filled(NamedTuple):
 
 
 def _fill(
-    collection: Collection,
+    collection: MountedSource,
     attached: Mapping[str, Sequence[Item]],
     room: int,
     threads: int,
@@ -340,7 +344,7 @@ def _fill(
     Raises:
         SourceError: what another try does not help.
     """
-    filling = Filling(collection.audio, partial(_clips_of, collection, attached), room, threads)
+    filling = CacheWarmup(collection.audio, partial(_clips_of, collection, attached), room, threads)
     seen = came = 0
     failed: list[SourceError] = []
     stopped: SourceError | None = None
@@ -364,7 +368,7 @@ def _kind_of(failed: Sequence[SourceError]) -> type[SourceError]:
     return kinds.pop() if len(kinds) == 1 else SourceError
 
 
-def _attached(collection: Collection) -> Mapping[str, Sequence[Item]]:
+def _attached(collection: MountedSource) -> Mapping[str, Sequence[Item]]:
     """Return the attachments of the items that have some, by key, as the audio store knows them."""
     fetcher = collection.fetcher
     if fetcher is None or not collection.source.traits.attachments:
@@ -377,7 +381,7 @@ def _attached(collection: Collection) -> Mapping[str, Sequence[Item]]:
     return found
 
 
-def _clips_of(collection: Collection, attached: Mapping[str, Sequence[Item]]) -> Iterator[Item]:
+def _clips_of(collection: MountedSource, attached: Mapping[str, Sequence[Item]]) -> Iterator[Item]:
     """Yield all that can be fetched of the items, newest first: each one's audio, and the rest."""
     for item in collection.store.newest_first():
         yield item

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
-from histfs.cli.display import counted
 from histfs.cli.options import trash_options
-from histfs.core.printable import shown
+from histfs.cli.progress import counted
+from histfs.core.terminal_text import shown
 from histfs.core.times import Zone
 from histfs.settings import parse_duration
-from histfs.trash import Entry, Stored, Trash
+from histfs.trash import Stored, Trash, TrashEntry
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, an object a line.")
 
@@ -95,7 +95,7 @@ def empty(older_than: str, trash: Path) -> None:
     click.echo(f"{counted(count, 'item')} removed, {counted(size, 'byte')}.")
 
 
-def _state(entry: Entry) -> str:
+def _state(entry: TrashEntry) -> str:
     """Return what is to be said of an item that is not known to be deleted."""
     return "" if entry.deleted is not None else "  (not known to be deleted)"
 

@@ -64,7 +64,7 @@ class Index(Protocol):
             Interrupted: the calling process was interrupted.
         """
 
-    def settle(self, spans: Sequence[Span], waiter: Waiter) -> None:
+    def ensure_newest(self, spans: Sequence[Span], waiter: Waiter) -> None:
         """See to it that the newest item is known of each of some spans, and whether it has one.
 
         Costs far less than `ensure` where the spans hold many items.
@@ -83,7 +83,7 @@ class Index(Protocol):
     def complete(self, span: Span) -> bool:
         """Say whether all items of a span are known, fresh or not."""
 
-    def settled(self, span: Span) -> bool:
+    def knows_newest(self, span: Span) -> bool:
         """Say whether the newest item of a span is known, fresh or not, or that it has none."""
 
     def newest(self, span: Span) -> int | None:
@@ -162,7 +162,7 @@ class Index(Protocol):
         Never more than one item above `SEARCH_LIMIT`: that one says that there are more.
         """
 
-    def doubt(self, item: Item) -> None:
+    def invalidate(self, item: Item) -> None:
         """Have an item's time asked for again, as it may not be there any more."""
 
     def forget(self, item: Item) -> None:

@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from histfs.core.estimate import audio_bytes
 from histfs.core.names import Labelled, key_of, slug_of
+from histfs.core.size_estimate import audio_bytes
 from histfs.core.times import EARLIEST, LATEST
 
 #: Dates of a record without a possible date and without a neighbour that has one: the catalog

@@ -33,7 +33,7 @@ class Attributes(NamedTuple):
     mtime: int
 
 
-class Entry(NamedTuple):
+class DirEntry(NamedTuple):
     """One entry of a directory (dentry).
 
     Attributes:

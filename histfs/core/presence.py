@@ -129,7 +129,7 @@ def is_listed(
             # Windows that were asked for in the same second are merged, and the older time stands.
             sleep(1 - clock() % 1)
         if doubted is not None:
-            index.doubt(doubted)
+            index.invalidate(doubted)
         index.ensure(span, waiter)
         # The answer may be one that was on its way before.
         if index.asked_after(span, after):

@@ -20,7 +20,7 @@ from histfs.core.times import ALWAYS, Span
 SPAN, WORDS = "span", "words"
 
 
-class Reading(NamedTuple):
+class ObjectParser(NamedTuple):
     """How a source reads raw objects, so that those in a catalog can be read anew.
 
     Attributes:
@@ -64,7 +64,7 @@ class Traits:
     attachments: bool = False
     views: tuple[str, ...] = ("by-date",)
     files: tuple[str, ...] = ("meta", "text", "audio")
-    reading: Reading | None = None
+    reading: ObjectParser | None = None
 
 
 @dataclass(frozen=True, slots=True)

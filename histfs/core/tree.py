@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import NamedTuple
 
+from histfs.core.deletion import Deletions
 from histfs.core.errors import (
     DirectoryNotEmpty,
     HistfsError,
@@ -28,28 +29,27 @@ from histfs.core.errors import (
 from histfs.core.files import ItemFile, ItemFolder
 from histfs.core.index import Index, Listed
 from histfs.core.item import Facets, Item
-from histfs.core.listing import LARGE, Contents, LargeListing
+from histfs.core.large_listing import LARGE, Contents, LargeListing
 from histfs.core.names import item_name
 from histfs.core.nodes import (
     ROOT_INODE,
     Attributes,
     BytesFile,
-    Entry,
+    DirEntry,
     OpenFile,
     directory,
     file_inode,
     inode_of,
     inodes_of,
 )
-from histfs.core.removal import Removal
-from histfs.core.resolving import (
+from histfs.core.path_resolver import (
     Directory,
     ItemDirectory,
     ItemFileNode,
     ItemFolderNode,
     MoreNode,
     Path,
-    Resolver,
+    PathResolver,
     Root,
 )
 from histfs.core.times import ALWAYS, Span, Zone
@@ -64,7 +64,7 @@ class Listing(NamedTuple):
     """The entries of a directory, and the version of the index of which they are."""
 
     version: int
-    entries: Sequence[Entry]
+    entries: Sequence[DirEntry]
 
 
 Listings = MutableMapping[Path, Listing]
@@ -90,7 +90,7 @@ class Tree:
         self,
         *,
         index: Index,
-        removal: Removal,
+        removal: Deletions,
         views: Sequence[View],
         files: Sequence[ItemFile],
         zone: Zone,
@@ -102,7 +102,7 @@ class Tree:
     ) -> None:
         self._index = index
         self._removal = removal
-        self._resolver = Resolver(
+        self._resolver = PathResolver(
             index=index, removal=removal, views=views, files=files, zone=zone, links=links
         )
         self._resolve = self._resolver.resolve
@@ -157,7 +157,7 @@ class Tree:
                 found[name] = self._stat_file(each, waiter)
         return found
 
-    def listdir(self, path: str, waiter: Waiter) -> Sequence[Entry] | LargeListing:
+    def listdir(self, path: str, waiter: Waiter) -> Sequence[DirEntry] | LargeListing:
         """Return all entries of a directory, without ``.`` and ``..``.
 
         Raises:
@@ -179,14 +179,14 @@ class Tree:
                     for name, file in self._files_of(item).items()
                 )
                 return [
-                    Entry(name, stat.S_IFDIR, self._inode_of("folder", *node.path, name))
+                    DirEntry(name, stat.S_IFDIR, self._inode_of("folder", *node.path, name))
                     if isinstance(file, ItemFolder)
-                    else Entry(name, stat.S_IFREG, self._file_inode(item, lasting))
+                    else DirEntry(name, stat.S_IFREG, self._file_inode(item, lasting))
                     for name, file, lasting in named
                 ]
             case ItemFolderNode():
                 return [
-                    Entry(name, stat.S_IFREG, self._file_inode(node.item, member.name))
+                    DirEntry(name, stat.S_IFREG, self._file_inode(node.item, member.name))
                     for name, member in self._resolver.members_of(node).items()
                 ]
             case _:
@@ -222,7 +222,7 @@ class Tree:
         if not isinstance(node, ItemFileNode):
             # A view's link stays for as long as the item does; directories are for rmdir.
             raise NotPermitted(path)
-        if node.file.deletes and self._removal.lingering(node.item.key) is None:
+        if node.file.deletes and self._removal.tombstone(node.item.key) is None:
             files = [node.file, *self._attached(node.item)]
             places = self._places(node.item)
             self._removal.delete(node.item, files, node.name, places, waiter)
@@ -234,7 +234,7 @@ class Tree:
         node = self._resolve(path, waiter)
         match node:
             case ItemDirectory(is_link=False):
-                lingers = self._removal.lingering(node.item.key) is not None
+                lingers = self._removal.tombstone(node.item.key) is not None
                 left = self._files_of(node.item).values()
                 # A folder may have shown up after `rm -r` read the directory, when the details were
                 # fetched for the copy: what is left of a deleted item is its files alone.
@@ -271,7 +271,7 @@ class Tree:
             case ItemDirectory(is_link=True) | MoreNode():
                 raise NotPermitted(path)
         item = node.item
-        if self._removal.lingering(item.key) is not None:
+        if self._removal.tombstone(item.key) is not None:
             raise NoSuchPath(path)
         # An item without audio goes with its directory.
         deleting = [(name, file) for name, file in self._files_of(item).items() if file.deletes]
@@ -295,7 +295,7 @@ class Tree:
             size = node.file.size(node.item, waiter)
         except NoSuchPath:
             # What lingers is there to be unlinked, also where its details are gone.
-            if self._removal.lingering(node.item.key) is None:
+            if self._removal.tombstone(node.item.key) is None:
                 raise
             size = 0
         return self._file_attributes(node, size)
@@ -328,7 +328,7 @@ class Tree:
 
     # Listing
 
-    def _list_view(self, node: Directory, waiter: Waiter) -> Sequence[Entry] | LargeListing:
+    def _list_view(self, node: Directory, waiter: Waiter) -> Sequence[DirEntry] | LargeListing:
         span = node.view.span(node.at)
         if span is None:
             raise NoSuchPath("/".join(node.path))
@@ -354,7 +354,7 @@ class Tree:
 
     def _read_view(
         self, node: Directory, span: Span, version: int
-    ) -> Sequence[Entry] | LargeListing:
+    ) -> Sequence[DirEntry] | LargeListing:
         """Read a directory; of a large one only the beginning.
 
         Args:
@@ -372,12 +372,12 @@ class Tree:
             inodes_of(kind, *self._above, *node.path) for kind in ("link", "item")
         )
 
-        def entry(item: Listed, name: str | None = None) -> Entry:
+        def entry(item: Listed, name: str | None = None) -> DirEntry:
             name = name or item_name(item.date, item.slug, item.key, self._zone)
             if only_links or item.key in linked:
-                return Entry(name, stat.S_IFLNK, link_inode(item.key))
+                return DirEntry(name, stat.S_IFLNK, link_inode(item.key))
             inode = item_inode(item.key)
-            return Entry(name, stat.S_IFDIR, inode, directory(inode, item.date))
+            return DirEntry(name, stat.S_IFDIR, inode, directory(inode, item.date))
 
         if view.aliased:
             return [entry(item, name) for name, item in view.aliases(at, self._index)]
@@ -387,7 +387,7 @@ class Tree:
             entries = list(map(entry, first))
             if isinstance(view, Search) and view.more(at, self._index):
                 path = (*node.path, MORE_NAME)
-                entries.append(Entry(MORE_NAME, stat.S_IFREG, self._inode_of("more", *path)))
+                entries.append(DirEntry(MORE_NAME, stat.S_IFREG, self._inode_of("more", *path)))
             return entries
         contents = Contents(view, at, self._index, span, entry)
         return LargeListing(contents, first, rest, version)
@@ -396,8 +396,8 @@ class Tree:
         inode = self._inode_of("more", *node.path)
         return Attributes(stat.S_IFREG, inode, 1, len(MORE_TEXT), self._newest_of_all())
 
-    def _entry_of(self, path: Path) -> Entry:
-        return Entry(path[-1], stat.S_IFDIR, self._inode_of("directory", *path))
+    def _entry_of(self, path: Path) -> DirEntry:
+        return DirEntry(path[-1], stat.S_IFDIR, self._inode_of("directory", *path))
 
     def _inode(self, node: ItemDirectory) -> int:
         # An item may stand in several directories of a view, each time with an inode of its own.

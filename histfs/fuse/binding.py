@@ -18,9 +18,9 @@ from types import ModuleType
 from typing import Any, Literal
 
 from histfs.core.errors import HistfsError
-from histfs.fuse.calls import fuse_class
+from histfs.fuse.fast_callbacks import fuse_class
 from histfs.fuse.operations import Operations
-from histfs.fuse.told import TIMEOUT
+from histfs.fuse.reported_sizes import TIMEOUT
 
 Name = Literal["fusepy", "mfusepy"]
 

@@ -32,13 +32,13 @@ from histfs.core.errors import (
     SourceError,
     errno_of,
 )
-from histfs.core.forest import Folder
-from histfs.core.listing import LargeListing
+from histfs.core.filesystem import Filesystem
+from histfs.core.large_listing import LargeListing
 from histfs.core.names import NAME_MAX, without_words
-from histfs.core.nodes import Attributes, Entry, OpenFile
+from histfs.core.nodes import Attributes, DirEntry, OpenFile
 from histfs.core.waiting import Waiter, serve
-from histfs.fuse.handles import DirectoryHandle, FileHandle, Handles
-from histfs.fuse.told import TIMEOUT, Told, Turn
+from histfs.fuse.open_handles import DirectoryHandle, FileHandle, OpenHandles
+from histfs.fuse.reported_sizes import TIMEOUT, ReportedSizes, RequestStart
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,14 +49,14 @@ Method = Callable[Concatenate["Operations", P], R]
 #: What the log tells of a failed call; anything else is an everyday answer such as ENOENT.
 _NOTEWORTHY = (SourceError, NoSpace, CacheFailed, DeadlineExceeded)
 _BLOCK = 512
-_DOTS = (Entry(".", stat.S_IFDIR, 0), Entry("..", stat.S_IFDIR, 0))
+_DOTS = (DirEntry(".", stat.S_IFDIR, 0), DirEntry("..", stat.S_IFDIR, 0))
 _NANO = 10**9
 _NO_FILES: Mapping[str, Attributes] = MappingProxyType({})
 
 log = logging.getLogger(__name__)
 
 
-def _guarded(method: Method[P, R]) -> Method[P, R]:
+def _map_errno(method: Method[P, R]) -> Method[P, R]:
     """Translate whatever a callback raises into the OSError that libfuse's bindings take."""
 
     @functools.wraps(method)
@@ -115,7 +115,7 @@ class Operations:
 
     def __init__(
         self,
-        tree: Folder,
+        tree: Filesystem,
         *,
         waiter: Callable[[], Waiter],
         read_only: bool,
@@ -139,8 +139,8 @@ class Operations:
         }
         self._on_start = started
         self._configure = configure
-        self._handles = Handles()
-        self._told = Told(caller, clock)
+        self._handles = OpenHandles()
+        self._told = ReportedSizes(caller, clock)
         self._ahead = ahead
         self._clock = clock
         # When somebody has last asked for the attributes of a file; any thread may write it.
@@ -160,14 +160,14 @@ class Operations:
             self._configure(connection, config)
         self.init("/")
 
-    @_guarded
+    @_map_errno
     def statfs(self, path: str) -> dict[str, int]:
         """Tell the limit of names; there is no room to write in, and no end to what is read."""
         return {"f_bsize": 4096, "f_frsize": 4096, "f_namemax": NAME_MAX}
 
     # Reading
 
-    @_guarded
+    @_map_errno
     def getattr(self, path: str | None, handle: int | None = None) -> dict[str, int]:
         """stat(2), or fstat(2) by handle."""
         if handle or path is None:
@@ -179,18 +179,18 @@ class Operations:
             self._last_look = self._clock()
         return self._stat(attributes)
 
-    @_guarded
+    @_map_errno
     def readlink(self, path: str) -> str:
         """readlink(2)."""
         return self._tree.readlink(path, self._patience())
 
-    @_guarded
+    @_map_errno
     def opendir(self, path: str) -> int:
         """Make the listing: unlike readdir this holds no lock of the kernel while it waits."""
         listing = self._tree.listdir(path, self._patience())
         return self._handles.add_directory(DirectoryHandle(path, listing))
 
-    @_guarded
+    @_map_errno
     def readdir(
         self, path: str | None, handle: int, offset: int = 0, plus: bool = False
     ) -> Iterator[Listed]:
@@ -215,12 +215,12 @@ class Operations:
             return self._part(opened.listing, offset, plus)
         return self._whole(opened.path, opened.listing, offset, plus)
 
-    @_guarded
+    @_map_errno
     def releasedir(self, path: str | None, handle: int) -> None:
         """closedir(3)."""
         self._handles.remove_directory(handle)
 
-    @_guarded
+    @_map_errno
     def open(self, path: str, flags: int) -> int:
         """open(2), for reading."""
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
@@ -229,25 +229,25 @@ class Operations:
         self._see_to_size(path, file)
         return self._handles.add_file(FileHandle(path, attributes, file))
 
-    @_guarded
+    @_map_errno
     def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:
         """pread(2)."""
         return self._handles.file(handle).read(offset, size, self._patience())
 
-    @_guarded
+    @_map_errno
     def release(self, path: str | None, handle: int) -> None:
         """The last close(2)."""
         self._told.closed(self._handles.remove_file(handle).path)
 
     # Removing
 
-    @_guarded
+    @_map_errno
     def unlink(self, path: str) -> None:
         """unlink(2): of the audio, the delete endpoint."""
         self._refuse_if_read_only(path)
         self._tree.unlink(path, self._patience())
 
-    @_guarded
+    @_map_errno
     def rmdir(self, path: str) -> None:
         """rmdir(2)."""
         self._refuse_if_read_only(path)
@@ -255,7 +255,7 @@ class Operations:
 
     # Everything that would write
 
-    @_guarded
+    @_map_errno
     def _refuse(self, path: str, *args: object) -> int:
         self._refuse_if_read_only(path)
         raise NotPermitted(f"{path}: this filesystem has no such operation")
@@ -273,7 +273,7 @@ class Operations:
         serve(waiter)
         return waiter
 
-    def _tell(self, path: str, attributes: Attributes, turn: Turn) -> Attributes:
+    def _tell(self, path: str, attributes: Attributes, turn: RequestStart) -> Attributes:
         """Return the attributes that the kernel is told of a file."""
         return attributes._replace(size=self._told.tell(path, attributes.size, turn))
 
@@ -294,7 +294,7 @@ class Operations:
         return self._placed(itertools.chain(_DOTS[offset:], part), offset, plus)
 
     def _whole(
-        self, path: str, listing: Sequence[Entry], offset: int, plus: bool
+        self, path: str, listing: Sequence[DirEntry], offset: int, plus: bool
     ) -> Iterator[Listed]:
         known = any(entry.attributes for entry in listing[:1])
         looking = self._ahead and self._clock() - self._last_look < TIMEOUT
@@ -307,7 +307,7 @@ class Operations:
 
     def _placed(
         self,
-        entries: Iterable[Entry],
+        entries: Iterable[DirEntry],
         offset: int,
         plus: bool,
         files: Mapping[str, Attributes] = _NO_FILES,
@@ -353,5 +353,5 @@ class Operations:
         }
 
 
-def _kind_of(entry: Entry) -> dict[str, int]:
+def _kind_of(entry: DirEntry) -> dict[str, int]:
     return {"st_mode": entry.kind, "st_ino": entry.inode}

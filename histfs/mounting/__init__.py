@@ -3,14 +3,14 @@
 Everything that runs threads or holds a file is made here, and let go of here in reverse order.
 """
 
-from histfs.mounting.accounts import account_dir, account_path, opened_cache
-from histfs.mounting.collection import Collection
-from histfs.mounting.filesystem import Filesystem, compose
-from histfs.mounting.mount import demo, serve
+from histfs.mounting.account_filesystem import AccountFilesystem, compose
+from histfs.mounting.cache_layout import account_dir, account_path, opened_cache
+from histfs.mounting.mounted_source import MountedSource
+from histfs.mounting.serve import demo, serve
 
 __all__ = [
-    "Collection",
-    "Filesystem",
+    "AccountFilesystem",
+    "MountedSource",
     "account_dir",
     "account_path",
     "compose",

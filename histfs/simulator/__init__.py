@@ -13,26 +13,26 @@ but the standard library::
         simulator.counts["GET /v1/history"]       # how often it was asked
 """
 
-from histfs.simulator.access import PERMISSIONS
-from histfs.simulator.clips import Clip
-from histfs.simulator.conversations import ConversationQuery, Conversations
-from histfs.simulator.counts import Record
-from histfs.simulator.faults import Fault
-from histfs.simulator.library import Library, ListQuery
+from histfs.simulator.clip_bytes import ClipBytes
+from histfs.simulator.conversation_store import ConversationQuery, ConversationStore
+from histfs.simulator.fault_injection import Fault
+from histfs.simulator.history_store import HistoryStore, ListQuery
+from histfs.simulator.key_access import PERMISSIONS
+from histfs.simulator.request_counts import RequestRecord
 from histfs.simulator.server import Simulator
-from histfs.simulator.settings import DEFAULT_KEY, DEFAULT_NEWEST, Settings
+from histfs.simulator.simulator_settings import DEFAULT_KEY, DEFAULT_NEWEST, SimulatorSettings
 
 __all__ = [
     "DEFAULT_KEY",
     "DEFAULT_NEWEST",
     "PERMISSIONS",
-    "Clip",
+    "ClipBytes",
     "ConversationQuery",
-    "Conversations",
+    "ConversationStore",
     "Fault",
-    "Library",
+    "HistoryStore",
     "ListQuery",
-    "Record",
-    "Settings",
+    "RequestRecord",
     "Simulator",
+    "SimulatorSettings",
 ]

@@ -14,15 +14,15 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from histfs import __version__
-from histfs.simulator.access import Access
-from histfs.simulator.concurrency import Concurrency
-from histfs.simulator.control import PREFIX as CONTROL_PREFIX
-from histfs.simulator.counts import Counts, Record
-from histfs.simulator.errors import ApiError
-from histfs.simulator.faults import Fault, Faults
-from histfs.simulator.messages import Request, Response
+from histfs.simulator.api_errors import ApiError
+from histfs.simulator.concurrency_limit import Concurrency
+from histfs.simulator.control_api import PREFIX as CONTROL_PREFIX
+from histfs.simulator.fault_injection import Fault, Faults
+from histfs.simulator.http_messages import ApiRequest, ApiResponse
+from histfs.simulator.key_access import Access
+from histfs.simulator.request_counts import RequestCounts, RequestRecord
 from histfs.simulator.routing import Match, Router
-from histfs.simulator.settings import Pace
+from histfs.simulator.simulator_settings import Pace
 
 MAX_BODY = 1 << 20
 MAX_LINE = 1 << 16
@@ -41,7 +41,7 @@ class _HangUpError(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Desk:
+class ServerContext:
     """All that the connections of one simulator share.
 
     Attributes:
@@ -57,12 +57,12 @@ class Desk:
 
     router: Router
     access: Access
-    counts: Counts
+    counts: RequestCounts
     concurrency: Concurrency
     faults: Faults
     pace: Pace
     stopping: threading.Event
-    on_request: Callable[[Record], None]
+    on_request: Callable[[RequestRecord], None]
 
 
 class Connection(BaseHTTPRequestHandler):
@@ -72,7 +72,7 @@ class Connection(BaseHTTPRequestHandler):
     server_version = f"histfs-simulator/{__version__}"
     disable_nagle_algorithm = True
 
-    def __init__(self, desk: Desk, *connection: Any) -> None:  # noqa: ANN401 - passed on
+    def __init__(self, desk: ServerContext, *connection: Any) -> None:  # noqa: ANN401 - passed on
         """Serves the connection to its end; the base class does so in its constructor."""
         self._desk = desk
         super().__init__(*connection)
@@ -95,13 +95,13 @@ class Connection(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing: `Counts` holds the log."""
+        """Says nothing: `RequestCounts` holds the log."""
 
     def _serve(self) -> None:
         body = self._read_body()
         if body is None:
             return
-        request = Request(
+        request = ApiRequest(
             method=self.command,
             target=self.path,
             headers={name.lower(): value for name, value in self.headers.items()},
@@ -120,7 +120,7 @@ class Connection(BaseHTTPRequestHandler):
                 headers = stack.enter_context(self._desk.concurrency.admitted())
             except ApiError as error:
                 self._pause(self._desk.pace.latency)
-                refusal = Response.of_error(error)
+                refusal = ApiResponse.of_error(error)
                 self._log(match, request, refusal)
                 self._send(refusal, None, stack.close)
             else:
@@ -140,7 +140,11 @@ class Connection(BaseHTTPRequestHandler):
         return None
 
     def _answer(
-        self, match: Match, request: Request, headers: Mapping[str, str], done: Callable[[], None]
+        self,
+        match: Match,
+        request: ApiRequest,
+        headers: Mapping[str, str],
+        done: Callable[[], None],
     ) -> None:
         fault = self._desk.faults.take(request.method, request.path, request.query)
         self._pause(self._desk.pace.latency)
@@ -155,9 +159,9 @@ class Connection(BaseHTTPRequestHandler):
         response.headers.update(headers)
         self._send(response, fault if fault and fault.in_body else None, done)
 
-    def _log(self, match: Match, request: Request, response: Response | None) -> None:
+    def _log(self, match: Match, request: ApiRequest, response: ApiResponse | None) -> None:
         headers = request.headers
-        record = Record(
+        record = RequestRecord(
             method=request.method,
             target=self._desk.access.conceal(request.target, headers),
             endpoint=match.name,
@@ -170,7 +174,7 @@ class Connection(BaseHTTPRequestHandler):
         self._desk.counts.record(record)
         self._desk.on_request(record)
 
-    def _send(self, response: Response, fault: Fault | None, done: Callable[[], None]) -> None:
+    def _send(self, response: ApiResponse, fault: Fault | None, done: Callable[[], None]) -> None:
         """Sends an answer.
 
         Args:
@@ -197,7 +201,7 @@ class Connection(BaseHTTPRequestHandler):
             if fault and (sent == fault_at or (drips is not None and sent > drips)):
                 self.wfile.write(pending)
                 pending = b""
-                self._befall(fault)
+                self._apply_fault(fault)
             sent += len(piece)
             if sent == response.length and not chunked:
                 done()
@@ -211,7 +215,7 @@ class Connection(BaseHTTPRequestHandler):
         if fault and fault_at == sent:
             self.wfile.write(pending)
             pending = b""
-            self._befall(fault)
+            self._apply_fault(fault)
         done()
         self.wfile.write(pending + (_chunk(b"") if chunked else b""))
 
@@ -219,9 +223,9 @@ class Connection(BaseHTTPRequestHandler):
         """Sends a status line and headers byte by byte."""
         for byte in head:
             self.wfile.write(bytes([byte]))
-            self._befall(fault)
+            self._apply_fault(fault)
 
-    def _head(self, response: Response, *, chunked: bool) -> bytes:
+    def _head(self, response: ApiResponse, *, chunked: bool) -> bytes:
         headers = {
             "date": self.date_time_string(),
             "server": self.server_version,
@@ -258,7 +262,7 @@ class Connection(BaseHTTPRequestHandler):
                 yield rest[:size]
                 rest = rest[size:]
 
-    def _befall(self, fault: Fault) -> None:
+    def _apply_fault(self, fault: Fault) -> None:
         """Lets happen what a fault does in the middle of a body."""
         if fault.kind == "hang":
             self._pause(fault.seconds)
@@ -273,11 +277,11 @@ class Connection(BaseHTTPRequestHandler):
             raise _HangUpError(reset=False)
 
 
-def _ask(match: Match, request: Request) -> Response:
+def _ask(match: Match, request: ApiRequest) -> ApiResponse:
     try:
         return match.endpoint(request)
     except ApiError as error:
-        return Response.of_error(error)
+        return ApiResponse.of_error(error)
 
 
 def _place(fault: Fault | None, length: int) -> int | None:

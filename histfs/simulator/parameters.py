@@ -6,8 +6,8 @@ import re
 import urllib.parse
 from collections.abc import Sequence
 
-from histfs.simulator.errors import problem, validation_error
-from histfs.simulator.messages import Request
+from histfs.simulator.api_errors import problem, validation_error
+from histfs.simulator.http_messages import ApiRequest
 
 # As pydantic reads them, whatever the case.
 _BOOLEANS = {
@@ -19,7 +19,7 @@ _BOOLEANS = {
 class Parameters:
     """Reads parameters one by one, and keeps what is wrong with them until `check`."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: ApiRequest) -> None:
         """Takes the request whose query is read."""
         self._values = urllib.parse.parse_qs(request.query, keep_blank_values=True)
         self._problems: list[dict[str, object]] = []

@@ -7,10 +7,10 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from histfs.simulator.errors import ApiError
-from histfs.simulator.messages import Request, Response
+from histfs.simulator.api_errors import ApiError
+from histfs.simulator.http_messages import ApiRequest, ApiResponse
 
-Endpoint = Callable[[Request], Response]
+Endpoint = Callable[[ApiRequest], ApiResponse]
 
 NO_ROUTE = "(no route)"
 
@@ -81,7 +81,7 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 
 def _refuse(allowed: list[str]) -> Endpoint:
-    def endpoint(request: Request) -> Response:
+    def endpoint(request: ApiRequest) -> ApiResponse:
         if allowed:
             raise ApiError(405, {"detail": "Method Not Allowed"}, {"allow": ", ".join(allowed)})
         raise ApiError(404, {"detail": "Not Found"})

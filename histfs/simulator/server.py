@@ -10,19 +10,19 @@ import threading
 import types
 from collections.abc import Callable
 
-from histfs.simulator.access import Access
-from histfs.simulator.concurrency import Concurrency
-from histfs.simulator.connection import Connection, Desk
-from histfs.simulator.control import ControlApi
-from histfs.simulator.convai import ConvaiApi
-from histfs.simulator.conversations import Conversations
-from histfs.simulator.counts import Counts, Record
-from histfs.simulator.faults import Faults
-from histfs.simulator.history import HistoryApi
-from histfs.simulator.library import Library
+from histfs.simulator.concurrency_limit import Concurrency
+from histfs.simulator.connection import Connection, ServerContext
+from histfs.simulator.control_api import ControlApi
+from histfs.simulator.conversation_store import ConversationStore
+from histfs.simulator.conversations_api import ConvaiApi
+from histfs.simulator.fault_injection import Faults
+from histfs.simulator.history_api import HistoryApi
+from histfs.simulator.history_store import HistoryStore
+from histfs.simulator.key_access import Access
+from histfs.simulator.request_counts import RequestCounts, RequestRecord
 from histfs.simulator.routing import Router
-from histfs.simulator.settings import Pace, Settings
-from histfs.simulator.text_search import TextSearchApi
+from histfs.simulator.simulator_settings import Pace, SimulatorSettings
+from histfs.simulator.text_search_api import TextSearchApi
 
 _POLL_SECONDS = 0.02
 # How long a stop waits for answers under way to notice it.
@@ -42,9 +42,9 @@ class Simulator:
 
     def __init__(
         self,
-        settings: Settings | None = None,
+        settings: SimulatorSettings | None = None,
         *,
-        on_request: Callable[[Record], None] = lambda record: None,
+        on_request: Callable[[RequestRecord], None] = lambda record: None,
     ) -> None:
         """Lays out the items and listens.
 
@@ -56,11 +56,11 @@ class Simulator:
         Raises:
             OSError: The address can't be had.
         """
-        settings = settings or Settings()
+        settings = settings or SimulatorSettings()
         self._settings = settings
-        self._library = Library(settings)
-        self._conversations = Conversations(settings)
-        self._counts = Counts()
+        self._library = HistoryStore(settings)
+        self._conversations = ConversationStore(settings)
+        self._counts = RequestCounts()
         self._concurrency = Concurrency(settings.max_concurrent, settings.concurrency_headers)
         self._faults = Faults()
         self._pace = Pace(
@@ -84,7 +84,7 @@ class Simulator:
             ),
         )
         router = Router(route for family in families for route in family.routes())
-        desk = Desk(
+        desk = ServerContext(
             router,
             access,
             self._counts,
@@ -152,17 +152,17 @@ class Simulator:
         self._access.permissions = permissions
 
     @property
-    def library(self) -> Library:
+    def library(self) -> HistoryStore:
         """The items; they may be added and removed here as on the web page."""
         return self._library
 
     @property
-    def conversations(self) -> Conversations:
+    def conversations(self) -> ConversationStore:
         """The conversations; they may be added, removed and ended here."""
         return self._conversations
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> RequestCounts:
         """What was asked."""
         return self._counts
 
@@ -213,7 +213,7 @@ class _Listener(socketserver.ThreadingTCPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, host: str, port: int, desk: Desk) -> None:
+    def __init__(self, host: str, port: int, desk: ServerContext) -> None:
         if ":" in host:
             self.address_family = socket.AF_INET6
         self._open: set[_Accepted] = set()

@@ -14,15 +14,15 @@ A test class inherits a contract and says what is to be tested:
 import pytest
 
 pytest.register_assert_rewrite(
-    "histfs.testing.files", "histfs.testing.sources", "histfs.testing.views"
+    "histfs.testing.file_contract", "histfs.testing.source_contract", "histfs.testing.view_contract"
 )
 
-from histfs.testing.audio import MemoryAudio  # noqa: E402 - asserts are rewritten from here on
-from histfs.testing.files import FileContract  # noqa: E402
-from histfs.testing.index import MemoryIndex  # noqa: E402
-from histfs.testing.samples import describe_sample, sample, sample_records  # noqa: E402
-from histfs.testing.sources import SourceContract, everything  # noqa: E402
-from histfs.testing.views import ViewContract  # noqa: E402
+from histfs.testing.file_contract import FileContract  # noqa: E402
+from histfs.testing.memory_audio import MemoryAudio  # noqa: E402 - asserts are rewritten from here on
+from histfs.testing.memory_index import MemoryIndex  # noqa: E402
+from histfs.testing.sample_items import describe_sample, sample, sample_records  # noqa: E402
+from histfs.testing.source_contract import SourceContract, everything  # noqa: E402
+from histfs.testing.view_contract import ViewContract  # noqa: E402
 
 __all__ = [
     "FileContract",

@@ -33,8 +33,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from histfs.core.errors import HistfsError
-from histfs.core.trusted import distrust_directory, distrust_links
-from histfs.trash.entry import ENTRY, Entry, Kept
+from histfs.core.file_trust import distrust_directory, distrust_links
+from histfs.trash.trash_entry import ENTRY, Kept, TrashEntry
 
 _UNFINISHED = ".histfs-"
 
@@ -62,7 +62,7 @@ class Stored(NamedTuple):
     """
 
     path: Path
-    entry: Entry | None
+    entry: TrashEntry | None
 
     @property
     def archived(self) -> float:
@@ -94,7 +94,7 @@ class Trash:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             self.clean()
 
-    def put(self, entry: Entry, files: Mapping[str, Iterable[bytes]]) -> Stored:
+    def put(self, entry: TrashEntry, files: Mapping[str, Iterable[bytes]]) -> Stored:
         """Put an item into the trash; when this returns it is on the disk.
 
         Args:
@@ -278,7 +278,7 @@ class Trash:
                     shutil.rmtree(path, ignore_errors=True)
                 return
 
-    def _name(self, place: Path, entry: Entry) -> Path:
+    def _name(self, place: Path, entry: TrashEntry) -> Path:
         """Give a complete entry its name."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(entry.archived))
         path = self.root / f"{stamp}_{entry.key}"
@@ -358,9 +358,9 @@ def _check(name: str, was: Kept, found: Kept) -> None:
         raise TrashDamaged(f"{name} is not what was put into the trash (SHA-256)")
 
 
-def _read_entry(path: Path) -> Entry | None:
+def _read_entry(path: Path) -> TrashEntry | None:
     try:
-        return Entry.from_json((path / ENTRY).read_bytes())
+        return TrashEntry.from_json((path / ENTRY).read_bytes())
     except (OSError, ValueError) as error:
         log.warning("%s can't be read: %s", path / ENTRY, error)
         return None

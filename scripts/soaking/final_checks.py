@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from histfs.simulator import Library
+from histfs.simulator import HistoryStore
 from scripts.soaking.faulty_view import FaultyView
 from scripts.soaking.known_item import KnownItem
 from scripts.soaking.model import Model
@@ -32,7 +32,7 @@ _LINKS: dict[str, Callable[[KnownItem], int]] = {
 }
 
 
-def check_server(model: Model, library: Library, deletes: Mapping[str, int]) -> int:
+def check_server(model: Model, library: HistoryStore, deletes: Mapping[str, int]) -> int:
     """Check that only what was to be removed is gone, with one DELETE for each attempt.
 
     Args:
@@ -56,7 +56,7 @@ def check_server(model: Model, library: Library, deletes: Mapping[str, int]) -> 
     return len(_deleted(model, library))
 
 
-def _deleted(model: Model, library: Library) -> dict[str, KnownItem]:
+def _deleted(model: Model, library: HistoryStore) -> dict[str, KnownItem]:
     """Return the items that were deleted on a mount, by id."""
     return {
         item_id: known
@@ -65,7 +65,7 @@ def _deleted(model: Model, library: Library) -> dict[str, KnownItem]:
     }
 
 
-def check_trash(model: Model, library: Library, environment: dict[str, str]) -> int:
+def check_trash(model: Model, library: HistoryStore, environment: dict[str, str]) -> int:
     """Check that the trash has a whole copy of each item that was deleted on a mount.
 
     Returns:
@@ -110,7 +110,7 @@ def _is_right(known: KnownItem, file: Path, size: int, sha256: str) -> bool:
     )
 
 
-def check_listing(model: Model, library: Library, mount: Mount, seconds: float) -> None:
+def check_listing(model: Model, library: HistoryStore, mount: Mount, seconds: float) -> None:
     """Check that a mount that went through the faults lists what the server has.
 
     Args:
@@ -148,7 +148,7 @@ def _listed(directory: Path, depth: int = 3) -> set[str]:
     return set().union(*(_listed(directory / name, depth - 1) for name in names))
 
 
-def check_copy(model: Model, library: Library, mount: Mount, target: Path) -> None:
+def check_copy(model: Model, library: HistoryStore, mount: Mount, target: Path) -> None:
     """Check that rsync copies what the server has, all of it and nothing else.
 
     Args:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from histfs.simulator import Clip
+from histfs.simulator import ClipBytes
 
 
 @dataclass
@@ -29,7 +29,7 @@ class KnownItem:
     """
 
     fields: Mapping[str, Any]
-    clip: Clip
+    clip: ClipBytes
     created: float | None
     first_listed: float | None = None
     removal_began: float | None = None

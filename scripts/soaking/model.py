@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from histfs.simulator import DEFAULT_NEWEST, Library
+from histfs.simulator import DEFAULT_NEWEST, HistoryStore
 from scripts.soaking.faulty_view import FaultyView
 from scripts.soaking.known_item import KnownItem
 
@@ -49,7 +49,7 @@ class Model:
 
     def __init__(
         self,
-        library: Library,
+        library: HistoryStore,
         seconds_since_fault: Callable[[], float],
         freshness: float,
         patience: float,

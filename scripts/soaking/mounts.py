@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from histfs.core.forest import STATUS_NAME
+from histfs.core.filesystem import STATUS_NAME
 from histfs.fuse.mountpoint import mounted_on
 
 TTL, TIMEOUT, CONNECTIONS = 3.0, 8.0, 4

@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from histfs.simulator import Record, Settings, Simulator
+from histfs.simulator import RequestRecord, Simulator, SimulatorSettings
 from scripts.soaking import final_checks
 from scripts.soaking.disturbances import Disturbances
 from scripts.soaking.fault_schedule import FaultSchedule
@@ -54,7 +54,7 @@ class Run:
         self._lock = threading.Lock()
         self._deletes: Counter[str] = Counter()
         number = random.Random(seed).randrange(1000)
-        settings = Settings(items=ITEMS, days=40, clip_bytes=CLIP_BYTES, seed=number)
+        settings = SimulatorSettings(items=ITEMS, days=40, clip_bytes=CLIP_BYTES, seed=number)
         self._simulator = Simulator(settings, on_request=self._count_delete)
         self._view_faults = ViewFaults(directory / "plugins")
         self._environment = _environment(directory, self._simulator.api_key, binding)
@@ -168,7 +168,7 @@ class Run:
             for line in mount.alarms():
                 model.record_violation(f"{mount.log.name}: {line}")
 
-    def _count_delete(self, record: Record) -> None:
+    def _count_delete(self, record: RequestRecord) -> None:
         if record.method == "DELETE":
             with self._lock:
                 self._deletes[record.target.rpartition("/")[2]] += 1

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from histfs.audio.disk import Disk
-from histfs.audio.schedule import Schedule
-from histfs.audio.store import CachedAudio
-from histfs.core.audio import Fingerprint
+from histfs.audio.audio_cache import AudioCache
+from histfs.audio.disk_cache import DiskCache
+from histfs.audio.download_scheduler import DownloadScheduler
+from histfs.core.audio_store import Fingerprint
 from histfs.core.item import Item
 from histfs.core.waiting import Waiter
 from tests.support.memory import MemorySource, record
@@ -36,8 +36,8 @@ class World:
     """
 
     source: MemorySource
-    disk: Disk
-    store: CachedAudio
+    disk: DiskCache
+    store: AudioCache
     sizes: dict[str, int] = field(default_factory=dict)
     checksums: dict[str, bytes | None] = field(default_factory=dict)
     doubted: list[str] = field(default_factory=list)
@@ -58,7 +58,7 @@ class World:
             file.close()
             eventually(lambda: item.key not in self.store.fetching)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Wait until what was fetched is in its place."""
         eventually(lambda: not self.store.fetching)
 
@@ -89,7 +89,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
         silent: Callable[[Item], bool] = lambda _: False,
         largest: int = PLENTY,
     ) -> World:
-        pools.append(Schedule(lambda: connections))
+        pools.append(DownloadScheduler(lambda: connections))
         source = MemorySource() if source is None else source
         sizes: dict[str, int] = {}
         checksums: dict[str, bytes | None] = {}
@@ -99,8 +99,8 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
         def set_audio(key: str, size: int, sha256: bytes | None) -> None:
             sizes[key], checksums[key] = size, sha256
 
-        disk = Disk(tmp_path / "cache", cap)
-        store = CachedAudio(
+        disk = DiskCache(tmp_path / "cache", cap)
+        store = AudioCache(
             source,
             disk,
             pools[-1],
@@ -113,7 +113,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
             fingerprint=lambda key: (
                 Fingerprint(sizes[key], checksums[key]) if key in sizes else None
             ),
-            doubt=lambda item: doubted.append(item.key),
+            invalidate=lambda item: doubted.append(item.key),
             silent=silent,
             exact=exact,
         )

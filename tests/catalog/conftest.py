@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from histfs.catalog.store import Store
+from histfs.catalog.catalog_store import CatalogStore
 from tests.support.clock import Clock
 
 
@@ -20,12 +20,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def open_store(path: Path, clock: Clock) -> Iterator[Callable[[], Store]]:
+def open_store(path: Path, clock: Clock) -> Iterator[Callable[[], CatalogStore]]:
     """Opens the catalog, as another mount would when it is called again."""
-    stores: list[Store] = []
+    stores: list[CatalogStore] = []
 
-    def make() -> Store:
-        stores.append(Store(path, clock))
+    def make() -> CatalogStore:
+        stores.append(CatalogStore(path, clock))
         return stores[-1]
 
     yield make
@@ -34,5 +34,5 @@ def open_store(path: Path, clock: Clock) -> Iterator[Callable[[], Store]]:
 
 
 @pytest.fixture
-def store(open_store: Callable[[], Store]) -> Store:
+def store(open_store: Callable[[], CatalogStore]) -> CatalogStore:
     return open_store()

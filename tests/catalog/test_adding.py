@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from histfs.catalog.search import WordIndex
-from histfs.catalog.searching import Searcher
-from histfs.catalog.store import Store
+from histfs.catalog.catalog_store import CatalogStore
+from histfs.catalog.search_service import SearchService
+from histfs.catalog.text_index import FullTextIndex
 from histfs.core.index import Listed
 from histfs.core.source import SPAN, WORDS
 from histfs.core.times import ALWAYS, Span
@@ -15,7 +15,7 @@ from tests.support.memory import MemorySource, record
 from tests.support.world import numbered, world_at
 
 
-def keys(store: Store) -> list[str]:
+def keys(store: CatalogStore) -> list[str]:
     return [listed.key for listed in store.between(ALWAYS)]
 
 
@@ -78,12 +78,12 @@ def test_an_item_that_a_listing_no_longer_has_while_the_server_searches_is_not_f
     source = MemorySource([record("gone", 6), record("a", 5)])
     source.traits = replace(source.traits, filters=frozenset({SPAN, WORDS}))
     with world_at(tmp_path / "catalog.sqlite", source) as world:
-        words = WordIndex(world.store, lambda key, raw: "")
-        searcher = Searcher(
+        words = FullTextIndex(world.store, lambda key, raw: "")
+        searcher = SearchService(
             world.reader, world.refresher, words, flights=world.flights[0], ttl=30.0
         )
         with source.held("list") as gate:
-            flight = world.flights[1].fly("search", lambda: searcher.search("a", Waiter(10)))
+            flight = world.flights[1].submit("search", lambda: searcher.search("a", Waiter(10)))
             gate.wait_until_reached()
             world.later(1)
             world.store.replace(ALWAYS, [record("a", 5)])
@@ -96,13 +96,15 @@ def test_while_a_search_is_overdue_the_next_one_does_without_the_server(tmp_path
     source = MemorySource([record("a", 5)])
     source.traits = replace(source.traits, filters=frozenset({SPAN, WORDS}))
     with world_at(tmp_path / "catalog.sqlite", source) as world:
-        words = WordIndex(world.store, lambda key, raw: "spoken")
-        searcher = Searcher(
+        words = FullTextIndex(world.store, lambda key, raw: "spoken")
+        searcher = SearchService(
             world.reader, world.refresher, words, flights=world.flights[0], ttl=30.0
         )
         world.store.replace(ALWAYS, [record("a", 5)])
         with source.held("list") as gate:
-            flight = world.flights[1].fly("search", lambda: searcher.search("spoken", Waiter(10)))
+            flight = world.flights[1].submit(
+                "search", lambda: searcher.search("spoken", Waiter(10))
+            )
             gate.wait_until_reached()
             world.reader.health.patience = lambda kind: 0.0
             asked = source.count("list")

@@ -52,8 +52,8 @@ class FakeCatalog:
     def complete(self, span):
         return self._answer("complete", self.known)
 
-    def settled(self, span):
-        return self._answer("settled", self.known)
+    def knows_newest(self, span):
+        return self._answer("knows_newest", self.known)
 
     def facets(self, item):
         return self._answer("facets", {"voice": (Labelled(self.voice, None),)})
@@ -92,7 +92,7 @@ def ask_all(cached, item) -> list[object]:
         cached.find("a", 50),
         cached.newest(DAY),
         cached.complete(DAY),
-        cached.settled(DAY),
+        cached.knows_newest(DAY),
         cached.facets(item)["voice"][0].value,
     ]
 
@@ -102,7 +102,7 @@ def test_an_answer_is_looked_up_once(cached, catalog):
         assert ask_all(cached, catalog.item) == [catalog.item, 50, True, True, "rachel-id"]
         assert cached.find("nobody", 50) is None
         assert cached.newest(LATER) is None
-    assert catalog.asked == {"find": 2, "newest": 2, "complete": 1, "settled": 1, "facets": 1}
+    assert catalog.asked == {"find": 2, "newest": 2, "complete": 1, "knows_newest": 1, "facets": 1}
 
 
 def test_a_change_makes_the_answers_about_its_span_be_looked_up_again(cached, catalog):

@@ -33,18 +33,18 @@ def keys(listed) -> list[str]:
 
 def test_nothing_is_complete_until_it_was_asked_for(catalog):
     assert not catalog.complete(Span(0, 5))
-    assert not catalog.settled(Span(0, 5))
+    assert not catalog.knows_newest(Span(0, 5))
     catalog.ensure(Span(0, 5), Waiter(5))
     assert catalog.complete(Span(0, 5))
-    assert catalog.settled(Span(2, 5))
+    assert catalog.knows_newest(Span(2, 5))
     assert not catalog.complete(ALWAYS)
 
 
 def test_the_newest_items_are_known_before_the_whole_is(catalog, world):
     world.source.page_size = 1
     spans = [Span(start, start + 3) for start in range(0, 900, 3)]
-    catalog.settle(spans, Waiter(5))
-    assert [catalog.settled(span) for span in spans] == [True] * len(spans)
+    catalog.ensure_newest(spans, Waiter(5))
+    assert [catalog.knows_newest(span) for span in spans] == [True] * len(spans)
     assert catalog.newest(spans[0]) == 2
     assert not catalog.complete(spans[0])
 
@@ -83,7 +83,7 @@ def test_a_deleted_item_is_forgotten(catalog):
 def test_an_item_that_is_doubted_stays_and_its_time_is_asked_for_again(catalog, world):
     catalog.ensure(ALWAYS, Waiter(5))
     a, version = catalog.find("a", 1), catalog.version
-    catalog.doubt(a)
+    catalog.invalidate(a)
     assert not catalog.unchanged(Span(0, 5), version)
     assert catalog.find("a", 1) == a
     assert not catalog.complete(Span(0, 5))
@@ -97,8 +97,8 @@ def test_an_item_that_is_doubted_stays_and_its_time_is_asked_for_again(catalog, 
     catalog.ensure(Span(0, 5), Waiter(5))
     assert catalog.find("a", 1) is None
     version = catalog.version
-    catalog.doubt(a)
-    catalog.doubt(a)
+    catalog.invalidate(a)
+    catalog.invalidate(a)
     assert catalog.version == version + 1
 
 

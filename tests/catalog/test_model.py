@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from histfs.catalog.health import FAILURE_MEMORY
+from histfs.catalog.circuit_breaker import FAILURE_MEMORY
 from histfs.core.errors import HistfsError, ServerFailed
 from histfs.core.times import ALWAYS, Span
 from tests.support.clock import Clock
@@ -145,7 +145,7 @@ class Catalogs(RuleBasedStateMachine):
         world = self.worlds[mount]
         world.later()
         try:
-            shown = world.settle(*month)
+            shown = world.ensure_newest(*month)
         except HistfsError:
             assert self.faulty
             return

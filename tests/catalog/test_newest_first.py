@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from histfs.catalog import store as module
+from histfs.catalog import catalog_store as module
 from histfs.core.times import ALWAYS
 from tests.support.memory import record
 
@@ -53,6 +53,6 @@ def test_nothing_is_held_open_between_two_batches(store, path):
     items = store.newest_first()
     next(items)
     store.set_audio("a", 1, None)
-    with closing(module.Connections(path)) as other:
+    with closing(module.ConnectionPool(path)) as other:
         checkpoint = other.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     assert checkpoint[0][0] == 0  # nobody reads: all of the journal could be put in its place

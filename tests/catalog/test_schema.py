@@ -8,8 +8,8 @@ from contextlib import closing
 import pytest
 
 from histfs.catalog import schema
-from histfs.catalog.store import Store
-from histfs.catalog.windows import Windows
+from histfs.catalog.catalog_store import CatalogStore
+from histfs.catalog.coverage import Coverage
 from histfs.core.errors import CacheFailed, NoSpace
 from histfs.core.times import ALWAYS, Span
 from tests.support.memory import record
@@ -26,7 +26,7 @@ def set_aside(path) -> list:
     return sorted(path.parent.glob("*.unusable"))
 
 
-def fill(store: Store) -> None:
+def fill(store: CatalogStore) -> None:
     store.replace(ALWAYS, [record("a", 1)])
 
 
@@ -68,7 +68,7 @@ def test_a_file_of_another_version_is_set_aside_with_a_warning(open_store, path,
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     store = open_store()
     assert store.total() == 0
-    assert store.windows() == Windows()
+    assert store.windows() == Coverage()
     (aside,) = set_aside(path)
     (warning,) = caplog.messages
     assert str(path) in warning
@@ -128,7 +128,7 @@ def test_an_empty_file_becomes_a_catalog(open_store, path):
 
 def test_mounts_that_start_at_the_same_time_share_one_catalog(path):
     with ThreadPoolExecutor(4) as pool:
-        stores = list(pool.map(lambda _: Store(path), range(4)))
+        stores = list(pool.map(lambda _: CatalogStore(path), range(4)))
     fill(stores[0])
     assert [store.total() for store in stores] == [1, 1, 1, 1]
     assert set_aside(path) == []
@@ -139,7 +139,7 @@ def test_mounts_that_start_at_the_same_time_share_one_catalog(path):
 @pytest.mark.parametrize("place", ["missing/catalog.sqlite", "."])
 def test_a_catalog_that_can_not_be_made_fails_as_the_cache(tmp_path, place):
     with pytest.raises(CacheFailed):
-        Store(tmp_path / place)
+        CatalogStore(tmp_path / place)
 
 
 def test_a_disk_that_is_full_when_it_is_opened_costs_nothing_of_it(open_store, path, monkeypatch):
@@ -156,22 +156,22 @@ def test_a_disk_that_is_full_when_it_is_opened_costs_nothing_of_it(open_store, p
 
 
 def test_damage_that_shows_later_has_the_file_set_aside_the_next_time(path, caplog):
-    store = Store(path)
+    store = CatalogStore(path)
     store.replace(ALWAYS, [record(f"{n}", 9999 - n) for n in range(2000)])
     store.close()
     size = path.stat().st_size
     with path.open("r+b") as file:
         file.seek(size // 8)
         file.write(os.urandom(size // 2))
-    damaged = Store(path)
+    damaged = CatalogStore(path)
     with pytest.raises(CacheFailed, match="mount again"):
         list(damaged.between(ALWAYS))
     damaged.close()
-    anew = Store(path)
+    anew = CatalogStore(path)
     assert list(anew.between(ALWAYS)) == []
     anew.close()
     assert "set aside" in caplog.text
-    again = Store(path)
+    again = CatalogStore(path)
     again.close()
     assert len(list(path.parent.glob("*.unusable"))) == 1
 

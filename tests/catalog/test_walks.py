@@ -10,12 +10,12 @@ import pytest
 from histfs.catalog.cached import CachedCatalog
 from histfs.catalog.catalog import Catalog
 from histfs.core.archive import NoArchive
+from histfs.core.deletion import Deletions
 from histfs.core.errors import HistfsError, ServerFailed
+from histfs.core.file_context import FileContext
 from histfs.core.files import TextFile
-from histfs.core.flights import Flights
 from histfs.core.item import Record
-from histfs.core.library import Library
-from histfs.core.removal import Removal
+from histfs.core.single_flight import SingleFlight
 from histfs.core.times import ALWAYS, Zone
 from histfs.core.tree import Tree
 from histfs.core.views import ByDate, ByVoice
@@ -36,7 +36,7 @@ class Mount:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.deletes = Flights("delete", 1)
+        self.deletes = SingleFlight("delete", 1)
         self.remount()
 
     def remount(self) -> None:
@@ -47,9 +47,9 @@ class Mount:
         zone = Zone("UTC")
         self.tree = Tree(
             index=catalog,
-            removal=Removal(self.world.source, catalog, NoArchive(), self.deletes),
+            removal=Deletions(self.world.source, catalog, NoArchive(), self.deletes),
             views=[ByDate(zone), ByVoice(zone)],
-            files=[TextFile(Library(self.world.source.traits, catalog, FakeAudio()))],
+            files=[TextFile(FileContext(self.world.source.traits, catalog, FakeAudio()))],
             zone=zone,
             links=True,
             listings={},

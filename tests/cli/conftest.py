@@ -12,7 +12,7 @@ import pytest
 
 from histfs import logs
 from histfs.cli import main
-from histfs.simulator import Settings, Simulator
+from histfs.simulator import Simulator, SimulatorSettings
 from tests.support.mounts import command
 
 KEY = "sk_0123456789abcdef0123456789abcdef"
@@ -55,7 +55,7 @@ def place(tmp_path: Path) -> Path:
 def server():
     """A server that knows `KEY`, and another key that may list nothing."""
     limited = {"writer": frozenset({"speech_history_write"})}
-    with Simulator(Settings(items=3, api_key=KEY, limited_keys=limited)) as running:
+    with Simulator(SimulatorSettings(items=3, api_key=KEY, limited_keys=limited)) as running:
         yield running
 
 

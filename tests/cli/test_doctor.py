@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from histfs.cli import checks
+from histfs.cli import doctor_checks
 from histfs.fuse import mountpoint
 from histfs.simulator import Fault
 from tests.cli.conftest import KEY
@@ -25,10 +25,10 @@ def able(tmp_path, monkeypatch):
     table.write_text("22 1 0:21 / /proc rw - proc proc rw\n")
     monkeypatch.setattr(mountpoint, "_DEVICE", device)
     monkeypatch.setattr(mountpoint, "_MOUNTS", table)
-    monkeypatch.setattr(checks, "_DEVICE", device)
-    monkeypatch.setattr(checks, "_FUSE_CONFIG", tmp_path / "fuse.conf")
-    monkeypatch.setattr(checks.binding, "load", lambda: "a library")
-    monkeypatch.setattr(checks.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(doctor_checks, "_DEVICE", device)
+    monkeypatch.setattr(doctor_checks, "_FUSE_CONFIG", tmp_path / "fuse.conf")
+    monkeypatch.setattr(doctor_checks.binding, "load", lambda: "a library")
+    monkeypatch.setattr(doctor_checks.shutil, "which", lambda name: f"/usr/bin/{name}")
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_missing_device_is_told_with_what_to_run(examine, monkeypatch, tmp_pat
 
 
 def test_a_device_that_can_not_be_opened_says_why(examine, monkeypatch, tmp_path):
-    monkeypatch.setattr(checks, "_DEVICE", tmp_path)
+    monkeypatch.setattr(doctor_checks, "_DEVICE", tmp_path)
     status, found = examine()
     assert status == 69
     assert "Is a directory" in found["FUSE device"]
@@ -102,8 +102,8 @@ def test_a_device_that_can_not_be_opened_says_why(examine, monkeypatch, tmp_path
 
 @pytest.mark.parametrize(("user", "status", "level"), [(0, 0, "warn"), (1000, 69, "fail")])
 def test_without_fusermount_only_root_can_mount(examine, monkeypatch, user, status, level):
-    monkeypatch.setattr(checks.shutil, "which", lambda name: None)
-    monkeypatch.setattr(checks.os, "geteuid", lambda: user)
+    monkeypatch.setattr(doctor_checks.shutil, "which", lambda name: None)
+    monkeypatch.setattr(doctor_checks.os, "geteuid", lambda: user)
     ended, found = examine()
     assert ended == status
     assert found["fusermount"].startswith(f"{level}: ")
@@ -122,7 +122,7 @@ def test_who_may_let_others_in_is_told(examine, tmp_path, content, who):
 
 
 def test_a_check_that_breaks_hides_no_other(examine, monkeypatch):
-    monkeypatch.setattr(checks.binding, "load", lambda: 1 / 0)
+    monkeypatch.setattr(doctor_checks.binding, "load", lambda: 1 / 0)
     status, found = examine()
     assert status == 70
     assert failing(found) == {"FUSE library"}
@@ -244,7 +244,7 @@ def test_a_directory_that_is_a_file_can_not_be_used(examine, tmp_path, name):
 
 
 def test_a_directory_that_can_not_be_written_can_not_be_used(examine, catalog, monkeypatch):
-    monkeypatch.setattr(checks.os, "access", lambda path, mode: path != catalog.parent)
+    monkeypatch.setattr(doctor_checks.os, "access", lambda path, mode: path != catalog.parent)
     status, found = examine()
     assert status == 78
     assert failing(found) == {"cache"}
@@ -263,7 +263,7 @@ def test_a_directory_that_is_open_to_others_is_told_with_the_chmod(examine, cata
 
 
 def test_a_disk_that_is_nearly_full_is_told(examine, catalog, monkeypatch):
-    monkeypatch.setattr(checks, "_LITTLE", 1 << 62)
+    monkeypatch.setattr(doctor_checks, "_LITTLE", 1 << 62)
     status, found = examine()
     assert status == 0
     assert found["cache"].startswith("warn")

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from histfs.simulator import Fault, Settings, Simulator
-from histfs.simulator.library import Library
-from histfs.sources.elevenlabs.facts import asking
+from histfs.simulator import Fault, Simulator, SimulatorSettings
+from histfs.simulator.history_store import HistoryStore
+from histfs.sources.elevenlabs.facts import fact_requests
 from tests.cli.conftest import KEY
 
 MARK = "Zanzibar7"
@@ -17,7 +17,7 @@ MARK = "Zanzibar7"
 @pytest.fixture
 def facts(run, tmp_path, monkeypatch):
     """Run it, and return the facts of all sections; those that are unknown begin with ``?``."""
-    monkeypatch.setattr(asking, "_PAUSE", 0)
+    monkeypatch.setattr(fact_requests, "_PAUSE", 0)
 
     def facts(server, *arguments, **how):
         where = ["--base-url", server.base_url, "--cache-dir", tmp_path / "cache"]
@@ -39,7 +39,7 @@ def facts(run, tmp_path, monkeypatch):
 @pytest.fixture
 def page(run, tmp_path, monkeypatch):
     """Run it, and return the page as text."""
-    monkeypatch.setattr(asking, "_PAUSE", 0)
+    monkeypatch.setattr(fact_requests, "_PAUSE", 0)
 
     def page(server, *arguments, **how):
         where = ["--base-url", server.base_url, "--cache-dir", tmp_path / "cache"]
@@ -49,7 +49,7 @@ def page(run, tmp_path, monkeypatch):
 
 
 def test_the_page_tells_of_lists_items_and_audio(facts):
-    with Simulator(Settings(items=1200, api_key=KEY, conversations=2)) as server:
+    with Simulator(SimulatorSettings(items=1200, api_key=KEY, conversations=2)) as server:
         found = facts(server)
         assert found["server"]["requests"] == server.counts.total
     assert found["lists"]["items seen"] == 1200
@@ -68,8 +68,8 @@ def test_the_page_tells_of_lists_items_and_audio(facts):
 
 
 def test_audio_that_is_sent_in_another_way_makes_other_facts(facts):
-    plain = Settings(items=5, api_key=KEY)
-    rich = Settings(
+    plain = SimulatorSettings(items=5, api_key=KEY)
+    rich = SimulatorSettings(
         items=5, api_key=KEY, chunked=False, audio_head=True, audio_ranges=True, audio_etags=True
     )
     with Simulator(plain) as server:
@@ -88,7 +88,7 @@ def test_audio_that_is_sent_in_another_way_makes_other_facts(facts):
 
 
 def test_a_large_history_costs_a_bounded_number_of_requests_that_change_nothing(facts):
-    with Simulator(Settings(items=5000, api_key=KEY, alignments=False)) as server:
+    with Simulator(SimulatorSettings(items=5000, api_key=KEY, alignments=False)) as server:
         found = facts(server)
         asked = server.counts.log
     assert found["lists"]["items seen"] == 3000
@@ -120,8 +120,8 @@ def marked(value):
 @pytest.fixture
 def hostile():
     """A server that has the mark in each string of each answer, and in each header."""
-    patterns = Library(Settings(items=40))
-    with Simulator(Settings(items=0, api_key=KEY)) as server:
+    patterns = HistoryStore(SimulatorSettings(items=40))
+    with Simulator(SimulatorSettings(items=0, api_key=KEY)) as server:
         for place, known in enumerate(patterns.ids()):
             fields = marked(patterns.item(known))
             del fields["history_item_id"], fields["date_unix"]
@@ -176,7 +176,7 @@ def test_any_answer_makes_a_page(page, server, kind):
 
 
 def test_the_key_does_not_follow_a_redirect(page, server):
-    with Simulator(Settings(items=1, api_key=KEY)) as other:
+    with Simulator(SimulatorSettings(items=1, api_key=KEY)) as other:
         server.faults.add(Fault("GET", "redirect", headers={"Location": other.base_url}))
         assert "unknown (HTTP 302)" in page(server).out
         assert other.counts.total == 0
@@ -201,7 +201,7 @@ def test_clips_that_are_cut_short_are_not_measured(facts, server):
 
 
 def test_an_empty_history_has_facts_of_the_server(facts):
-    with Simulator(Settings(items=0, api_key=KEY, conversations=1)) as server:
+    with Simulator(SimulatorSettings(items=0, api_key=KEY, conversations=1)) as server:
         found = facts(server)
     assert found["lists"]["order by date"] == "? the history is empty"
     assert found["search"]["it needs a source"] == "no"
@@ -216,7 +216,7 @@ def test_a_server_that_asks_for_patience_is_asked_once_more(facts, server):
 
 
 def test_no_more_requests_are_sent_than_is_said(facts, server, monkeypatch):
-    monkeypatch.setattr(asking, "MOST_REQUESTS", 4)
+    monkeypatch.setattr(fact_requests, "MOST_REQUESTS", 4)
     found = facts(server)
     assert server.counts.total == found["server"]["requests"] == 4
     assert found["lists"]["items seen"] == 3
@@ -224,7 +224,7 @@ def test_no_more_requests_are_sent_than_is_said(facts, server, monkeypatch):
 
 
 def test_a_server_that_takes_its_time_is_not_asked_for_ever(facts, server, monkeypatch):
-    monkeypatch.setattr(asking, "_MOST_SECONDS", 0.0)
+    monkeypatch.setattr(fact_requests, "_MOST_SECONDS", 0.0)
     assert facts(server)["lists"]["items seen"] == "? more than 0 seconds would be needed"
     assert server.counts.total == 1
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.status import Status
 from tests.support.mounts import id_of, mounted
 from tests.support.patience import eventually
@@ -47,8 +47,8 @@ def profile(tmp_path):
 @pytest.fixture
 def servers():
     """The server of work, and that of home."""
-    work = Settings(items=5, seed=1, api_key="key-work", conversations=2)
-    home = Settings(items=3, seed=2, api_key="key-home")
+    work = SimulatorSettings(items=5, seed=1, api_key="key-work", conversations=2)
+    home = SimulatorSettings(items=3, seed=2, api_key="key-home")
     with Simulator(work) as first, Simulator(home) as second:
         yield first, second
 

@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.cli.conftest import PATIENCE
 from tests.support.mounts import command, environment, mounted
 from tests.support.patience import eventually
@@ -24,7 +24,7 @@ NUMBER = "+4915550987654"
 @pytest.fixture
 def simulator():
     """An API with 60 items, a dozen conversations, and one of each that is to leave no trace."""
-    with Simulator(Settings(items=60, days=20, conversations=12)) as running:
+    with Simulator(SimulatorSettings(items=60, days=20, conversations=12)) as running:
         yield running
 
 
@@ -102,13 +102,13 @@ def fill(do, simulator, item, call):
 
 def index_of_words(tmp_path):
     """Make the words of the history's own index, as a search without the server does."""
-    from histfs.catalog.search import WordIndex
-    from histfs.catalog.store import Store
+    from histfs.catalog.catalog_store import CatalogStore
+    from histfs.catalog.text_index import FullTextIndex
     from histfs.core.waiting import Waiter
 
     (path,) = (tmp_path / "cache").glob("*/catalog.sqlite")
-    with closing(Store(path)) as store:
-        index = WordIndex(store, lambda _, raw: raw.decode())
+    with closing(CatalogStore(path)) as store:
+        index = FullTextIndex(store, lambda _, raw: raw.decode())
         return [listed.key for listed in index.find("zwiebelkuchen wandert", Waiter(30))]
 
 
@@ -275,12 +275,12 @@ def test_a_catalog_of_before_whose_dictionary_holds_texts_is_packed_anew(
 
 
 def _with_dictionary_of_before(path, dictionary):
-    from histfs.catalog.packing import Packer
+    from histfs.catalog.compression import Compressor
 
     with closing(sqlite3.connect(path)) as db, db:
         (old,) = db.execute("SELECT value FROM notes WHERE name = 'dictionary'").fetchone()
         rows = db.execute("SELECT n, raw FROM raws").fetchall()
-        packed = Packer(dictionary).pack(Packer(old).unpack(raw) for _, raw in rows)
+        packed = Compressor(dictionary).pack(Compressor(old).unpack(raw) for _, raw in rows)
         db.executemany(
             "UPDATE raws SET raw = ? WHERE n = ?",
             zip(packed, [n for n, _ in rows], strict=True),

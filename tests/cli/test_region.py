@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from histfs.cli import checks
-from histfs.cli.checks import Finding
+from histfs.cli import doctor_checks
+from histfs.cli.doctor_checks import Finding
 from histfs.settings import REGIONS
 
 EU = "https://api.eu.residency.elevenlabs.io"
@@ -29,7 +29,7 @@ def asked(run, monkeypatch, tmp_path):
 
         for name in ("HISTFS_REGION", "HISTFS_BASE_URL", "ELEVENLABS_BASE_URL"):
             monkeypatch.delenv(name, raising=False)
-        monkeypatch.setattr(checks, "server", server)
+        monkeypatch.setattr(doctor_checks, "server", server)
         run("doctor", "--config", file, "--cache-dir", tmp_path, *arguments, **env)
         (url,) = urls
         return url

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.cli.conftest import KEY, PATIENCE
 from tests.support.mounts import command, mounted
 from tests.support.patience import eventually
@@ -76,7 +76,7 @@ def test_a_mount_says_where_its_key_comes_from(simulator, tmp_path, binding, run
 
 def test_no_child_process_gets_the_key_with_its_environment(spawn, place, tmp_path):
     dump = script(tmp_path / "dump", f"env > {tmp_path}/env; echo wrong-key")
-    with Simulator(Settings(items=1)) as server:
+    with Simulator(SimulatorSettings(items=1)) as server:
         done = spawn(
             "mount", "-f", place, "--base-url", server.base_url, "--api-key-command", dump,
             ELEVEN_API_KEY=KEY,
@@ -143,7 +143,7 @@ def test_a_server_that_spells_the_key_gets_it_into_nothing_that_is_told(tmp_path
     # Less of it than this tells nobody anything, and may be part of a number.
     pieces = {KEY[n : n + 7] for n in range(len(KEY) - 6)}
     with (
-        Simulator(Settings(items=3, api_key=KEY)) as server,
+        Simulator(SimulatorSettings(items=3, api_key=KEY)) as server,
         mounted(
             server, tmp_path, binding, "--listing-ttl", "0", env={"ELEVENLABS_API_KEY": KEY}
         ) as mount,
@@ -301,7 +301,7 @@ def open_place(tmp_path):
 def test_a_key_that_may_not_delete_gets_eacces_and_the_log_says_what_it_lacks(tmp_path, binding):
     limited = {READER: frozenset({"speech_history_read"})}
     with (
-        Simulator(Settings(items=3, limited_keys=limited)) as server,
+        Simulator(SimulatorSettings(items=3, limited_keys=limited)) as server,
         mounted(server, tmp_path, binding, env={"ELEVENLABS_API_KEY": READER}) as mount,
     ):
         item, *_ = mount.items()

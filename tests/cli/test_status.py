@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 
 from histfs import __version__
-from histfs.core.forest import STATUS_NAME
+from histfs.core.filesystem import STATUS_NAME
 from histfs.fuse import mountpoint
 from histfs.simulator import Fault
 from histfs.status import Status

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from histfs import logs
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.cli.conftest import PATIENCE
 from tests.support.mounts import command
 
@@ -29,7 +29,7 @@ DAY = 86_400
 @pytest.fixture
 def large():
     """An API with four pages of items."""
-    with Simulator(Settings(items=3500, days=100, alignments=False)) as running:
+    with Simulator(SimulatorSettings(items=3500, days=100, alignments=False)) as running:
         yield running
 
 
@@ -250,7 +250,7 @@ def test_a_clip_that_is_gone_is_no_failure(sync, simulator):
 
 
 def test_one_run_is_enough_where_the_server_allows_two_requests_at_once(sync, tmp_path):
-    settings = Settings(items=40, conversations=40, max_concurrent=2, latency=0.005)
+    settings = SimulatorSettings(items=40, conversations=40, max_concurrent=2, latency=0.005)
     with Simulator(settings) as server:
         done = sync(server, "--audio", "--timeout", "2")
         assert (done.status, done.err) == (0, "")
@@ -264,7 +264,7 @@ def test_one_run_is_enough_where_the_server_allows_two_requests_at_once(sync, tm
     "kind", [{"kind": "status", "status": 503}, {"kind": "reset"}], ids=["503", "reset"]
 )
 def test_what_fails_for_a_while_is_tried_again_in_the_same_run(sync, at_once, pattern, kind):
-    with Simulator(Settings(items=10, conversations=10)) as server:
+    with Simulator(SimulatorSettings(items=10, conversations=10)) as server:
         # Each try is four requests.
         server.faults.add(Fault(f"GET .*{pattern}", count=4, **kind))
         done = sync(server, "--audio", "--connections", "1", "--timeout", "2")

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from histfs.core.deletion import Deletions
+from histfs.core.file_context import FileContext
 from histfs.core.files import AudioFile, MetaFile, TextFile
-from histfs.core.flights import Flights
-from histfs.core.forest import Forest
+from histfs.core.filesystem import UnionFilesystem
 from histfs.core.item import Record
-from histfs.core.library import Library
-from histfs.core.removal import Removal
+from histfs.core.single_flight import SingleFlight
 from histfs.core.times import Zone
 from histfs.core.tree import Tree
 from histfs.core.views import ByDate, ByVoice, View
@@ -30,7 +30,7 @@ class World:
 
     index: TableIndex
     source: MemorySource
-    flights: Flights
+    flights: SingleFlight
     links: bool
     zone: Zone
     views: Sequence[Callable[[Zone], View]] = (ByDate, ByVoice)
@@ -39,10 +39,10 @@ class World:
     archive: FakeArchive = field(default_factory=FakeArchive)
 
     def __post_init__(self) -> None:
-        library = Library(self.source.traits, self.index, self.audio)
+        library = FileContext(self.source.traits, self.index, self.audio)
         tree = Tree(
             index=self.index,
-            removal=Removal(self.source, self.index, self.archive, self.flights, self.clock),
+            removal=Deletions(self.source, self.index, self.archive, self.flights, self.clock),
             views=[view(self.zone) for view in self.views],
             files=[kind(library) for kind in (MetaFile, TextFile, AudioFile)],
             zone=self.zone,
@@ -50,7 +50,7 @@ class World:
             listings={},
             born=BORN,
         )
-        self.tree = Forest(tree, {}, born=BORN, status=lambda: STATUS)
+        self.tree = UnionFilesystem(tree, {}, born=BORN, status=lambda: STATUS)
 
     def names(self, path: str) -> list[str]:
         return [entry.name for entry in self.tree.listdir(path, Waiter(5))]
@@ -82,7 +82,7 @@ def make_world() -> Iterator[Callable[..., World]]:
     pools = []
 
     def make(*records: Record, links: bool = True, zone: str | None = "UTC", **given: Any) -> World:
-        pools.append(Flights("delete", 4))
+        pools.append(SingleFlight("delete", 4))
         index, source = TableIndex(records), MemorySource(records)
         return World(index, source, pools[-1], links, Zone(zone), **given)
 

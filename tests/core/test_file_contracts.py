@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from histfs.core.files import AudioFile, ItemFile, MetaFile, SummaryFile, TextFile
-from histfs.core.files.attachments import AttachmentFile
-from histfs.core.foreign import Calls
-from histfs.core.guard import guarded
+from histfs.core.files.attachment_files import AttachmentFile
 from histfs.core.item import Attachment
+from histfs.core.plugin_calls import PluginCalls
+from histfs.core.plugin_isolation import isolated
 from histfs.testing import FileContract
 
 
@@ -28,4 +28,6 @@ class TestAttachment(FileContract):
 class TestFenced(FileContract):
     @pytest.fixture
     def make(self):
-        return lambda library: guarded(TextFile(library), ItemFile, Calls("the file text", 30))
+        return lambda library: isolated(
+            TextFile(library), ItemFile, PluginCalls("the file text", 30)
+        )

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from histfs.core.errors import NoSuchPath
+from histfs.core.file_context import FileContext
 from histfs.core.files import AudioFile, MetaFile, TextFile, by_name
-from histfs.core.library import Library
 from histfs.core.source import Traits
 from histfs.core.waiting import Waiter
 from tests.core.fakes import FakeAudio, TableIndex
@@ -21,8 +21,8 @@ objects = st.recursive(
 )
 
 
-def library(records=()) -> Library:
-    return Library(Traits(), TableIndex(records), FakeAudio())
+def library(records=()) -> FileContext:
+    return FileContext(Traits(), TableIndex(records), FakeAudio())
 
 
 def content(file, item) -> bytes:
@@ -80,16 +80,16 @@ def test_the_size_is_the_number_of_bytes_that_are_read(kind, text):
 def test_a_file_that_is_open_keeps_its_bytes_when_the_item_goes():
     row = record("id", 0, "kept")
     index = TableIndex([row])
-    opened = TextFile(Library(Traits(), index, FakeAudio())).open(row.item, NOW)
+    opened = TextFile(FileContext(Traits(), index, FakeAudio())).open(row.item, NOW)
     index.discard(row.item.key)
     assert opened.read(1, 3, NOW) == b"ept"
     with pytest.raises(NoSuchPath):
-        TextFile(Library(Traits(), index, FakeAudio())).open(row.item, NOW)
+        TextFile(FileContext(Traits(), index, FakeAudio())).open(row.item, NOW)
 
 
 def test_the_audio_file_is_what_the_audio_store_gives():
     row, store = record("id", 0, content_type="audio/wav"), FakeAudio()
-    file = AudioFile(Library(Traits(), TableIndex(), store))
+    file = AudioFile(FileContext(Traits(), TableIndex(), store))
     assert file.filename(row.item) == "audio.wav"
     assert file.size(row.item, NOW) == row.item.estimate
     assert store.opened == []

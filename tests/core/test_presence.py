@@ -18,7 +18,7 @@ from histfs.core.errors import (
     errno_of,
 )
 from histfs.core.presence import is_listed
-from histfs.sources.elevenlabs.faults import fault_of
+from histfs.sources.elevenlabs.error_responses import fault_of
 from tests.core.fakes import TableIndex
 from tests.support.memory import record
 

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from histfs.core.errors import NoSuchPath, NotADirectory, NotALink, NotPermitted
-from histfs.core.views import MORE_NAME, ByDate, Search, search
+from histfs.core.views import MORE_NAME, ByDate, Search, search_view
 from histfs.core.waiting import Waiter
 from tests.support.memory import record
 
@@ -18,7 +18,7 @@ MORE = f"{FOX}/{MORE_NAME}"
 
 @pytest.fixture
 def world(make_world, monkeypatch):
-    monkeypatch.setattr(search, "SEARCH_LIMIT", 3)
+    monkeypatch.setattr(search_view, "SEARCH_LIMIT", 3)
     records = [record(f"fox{n}", NOON + n, "fox") for n in range(5)]
     return make_world(*records, record("hen", NOON, "hen"), views=[ByDate, Search])
 

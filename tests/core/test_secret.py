@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from histfs.core.errors import BadAnswer
-from histfs.core.printable import shown
 from histfs.core.secret import Secret, redact
+from histfs.core.terminal_text import shown
 
 KEY = "sk_0123456789abcdef"
 #: Is held as long as the tests run.

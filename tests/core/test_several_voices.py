@@ -7,8 +7,8 @@ import stat
 
 import pytest
 
+from histfs.core.deletion import TOMBSTONE_TTL
 from histfs.core.errors import DirectoryNotEmpty, NoSuchPath, NotPermitted
-from histfs.core.removal import LINGER
 from histfs.core.views import ByDate, BySource, ByVoice
 from histfs.core.waiting import Waiter
 from tests.core.conftest import World
@@ -139,6 +139,6 @@ def test_a_directory_of_links_is_not_empty(by_voice):
 
 def test_what_lingers_is_let_go_of_after_a_while(by_voice):
     by_voice.unlink(f"{BEN}/audio.mp3")
-    by_voice.clock.now += LINGER + 1
+    by_voice.clock.now += TOMBSTONE_TTL + 1
     with pytest.raises(NoSuchPath):
         by_voice.stat(BEN)

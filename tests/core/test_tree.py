@@ -14,7 +14,7 @@ from histfs.core.errors import (
     NotPermitted,
     Unreachable,
 )
-from histfs.core.forest import STATUS_NAME
+from histfs.core.filesystem import STATUS_NAME
 from histfs.core.nodes import ROOT_INODE
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
@@ -351,8 +351,8 @@ def test_a_stat_of_what_is_not_known_waits_for_it_and_fails_with_it(make_world, 
 @pytest.mark.parametrize(
     ("path", "asked"),
     [
-        ("/by-date/2024", Asked("settle", (YEARS[2024],))),
-        ("/by-date/2024/05", Asked("settle", (MAY,))),
+        ("/by-date/2024", Asked("ensure_newest", (YEARS[2024],))),
+        ("/by-date/2024/05", Asked("ensure_newest", (MAY,))),
         (DAY, Asked("ensure", (SECOND_OF_MAY,))),
         (HOME, Asked("ensure", (SECOND_OF_MAY,))),
         (f"{HOME}/text.txt", Asked("ensure", (SECOND_OF_MAY,))),
@@ -419,7 +419,7 @@ def test_a_month_asks_for_the_newest_item_of_each_day_and_a_year_of_each_month(w
         world.index.asked.clear()
         world.names(path)
         ((method, spans),) = world.index.asked
-        assert method == "settle"
+        assert method == "ensure_newest"
         assert len(spans) == parts
         assert (spans[0].start, spans[-1].end) == whole
 
@@ -427,7 +427,7 @@ def test_a_month_asks_for_the_newest_item_of_each_day_and_a_year_of_each_month(w
 def test_the_years_are_asked_for_from_one_that_has_items_to_the_next_one(world):
     world.names("/by-date")
     before = [Span(ALWAYS.start, YEARS[year].start) for year in (2024, 2022)]
-    assert world.index.asked == [Asked("settle", (span,)) for span in (ALWAYS, *before)]
+    assert world.index.asked == [Asked("ensure_newest", (span,)) for span in (ALWAYS, *before)]
 
 
 @pytest.mark.parametrize("path", ["/by-voice", "/by-voice/Rachel"])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.trash.trash import Trash
 from tests.support.altered import NAME, World
 from tests.support.bindings import BINDINGS, missing
@@ -52,7 +52,7 @@ class Stage:
     mount: Mount
     world: World
     directory: Path
-    settings: Settings
+    settings: SimulatorSettings
 
     def __post_init__(self) -> None:
         by_day: dict[str, list[str]] = {}
@@ -132,7 +132,7 @@ class Stage:
 @contextlib.contextmanager
 def staged(directory: Path, binding: str, *arguments: object) -> Iterator[Stage]:
     """Mount a history of 150 days with 3,000 items, of which a thousand are known."""
-    of_history = Settings(items=3000, days=150, alignments=False, clip_bytes=SIZE)
+    of_history = SimulatorSettings(items=3000, days=150, alignments=False, clip_bytes=SIZE)
     directory.mkdir(exist_ok=True)
     world = World(directory / "world.json")
     with (

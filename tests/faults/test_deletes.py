@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from histfs.mounting.settling import GRACE
+from histfs.mounting.reconciliation import GRACE
 from histfs.simulator import Fault
 from tests.faults.conftest import DELETE, audio_of, code_of, in_trash, rm, staged
 from tests.support.mounts import command, id_of, mounted

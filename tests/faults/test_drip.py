@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.faults.conftest import DELETE, audio_of, rm, staged
 from tests.support.mounts import id_of, mounted
 from tests.support.patience import eventually
@@ -37,7 +37,7 @@ def ls(directory):
 @pytest.mark.parametrize("where", [{"at_byte": 0}, {"head": True}], ids=["body", "head"])
 def test_listings_that_drip_keep_no_others_from_being_listed(tmp_path, binding, where):
     with (
-        Simulator(Settings(items=30_000, days=4400, alignments=False)) as simulator,
+        Simulator(SimulatorSettings(items=30_000, days=4400, alignments=False)) as simulator,
         mounted(simulator, tmp_path, binding) as mount,
     ):
         *unknown, known = sorted((mount.path / "by-date").iterdir())

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from histfs.simulator import Settings, Simulator
+from histfs.simulator import Simulator, SimulatorSettings
 from tests.faults.conftest import (
     DELETE,
     audio_of,
@@ -171,7 +171,7 @@ def test_a_damaged_clip_is_noticed_before_it_becomes_the_last_copy(tmp_path, bin
 def test_two_mounts_that_delete_the_same_items_lose_none(tmp_path, binding):
     cache = tmp_path / "cache"
     with (
-        Simulator(Settings(items=60, days=5)) as simulator,
+        Simulator(SimulatorSettings(items=60, days=5)) as simulator,
         mounted(simulator, tmp_path / "one", binding, "--cache-dir", cache) as one,
         mounted(simulator, tmp_path / "two", binding, "--cache-dir", cache) as two,
         ThreadPoolExecutor() as users,

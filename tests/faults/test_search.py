@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.faults.conftest import LIST, code_of
 from tests.support.mounts import Mount, id_of, mounted
 
@@ -61,7 +61,7 @@ def test_a_search_that_fails_fails_no_listing_and_no_rsync(stage, tmp_path, faul
 
 @pytest.mark.parametrize("status", [400, 422])
 def test_a_server_that_wants_a_source_is_asked_for_each(tmp_path, binding, status):
-    settings = Settings(
+    settings = SimulatorSettings(
         items=0, needs_source=frozenset({"search"}), needs_source_status=status, days=9
     )
     asked: list[str] = []
@@ -80,7 +80,7 @@ def test_a_server_that_wants_a_source_is_asked_for_each(tmp_path, binding, statu
 def test_items_that_a_strict_server_does_not_search_are_found(tmp_path, binding, status):
     shown = []
     for strict in (frozenset({"search"}), frozenset[str]()):
-        settings = Settings(items=90, needs_source=strict, needs_source_status=status)
+        settings = SimulatorSettings(items=90, needs_source=strict, needs_source_status=status)
         directory = tmp_path / str(len(strict))
         with Simulator(settings) as simulator, mounted(simulator, directory, binding) as mount:
             sources = {simulator.library.item(id_)["source"] for id_ in simulator.library.ids()}
@@ -92,7 +92,7 @@ def test_items_that_a_strict_server_does_not_search_are_found(tmp_path, binding,
 
 
 def test_what_was_said_is_found_before_any_conversation_was_asked_for(tmp_path, binding):
-    settings = Settings(items=3, conversations=150, days=30)
+    settings = SimulatorSettings(items=3, conversations=150, days=30)
     with Simulator(settings) as simulator, mounted(simulator, tmp_path, binding) as mount:
         conversations = simulator.conversations
         said = {
@@ -109,7 +109,7 @@ def test_what_was_said_is_found_before_any_conversation_was_asked_for(tmp_path, 
 
 
 def test_a_server_without_a_search_of_conversations_is_asked_for_it_once(tmp_path, binding):
-    settings = Settings(items=3, conversations=30, text_search=False)
+    settings = SimulatorSettings(items=3, conversations=30, text_search=False)
     with Simulator(settings) as simulator, mounted(simulator, tmp_path, binding) as mount:
         titled = {
             id_
@@ -123,7 +123,7 @@ def test_a_server_without_a_search_of_conversations_is_asked_for_it_once(tmp_pat
 
 @pytest.mark.parametrize("fault", [of_searches("status", status=422), of_searches("html")])
 def test_conversations_are_searched_here_while_the_server_does_not(tmp_path, binding, fault):
-    settings = Settings(items=3, conversations=30)
+    settings = SimulatorSettings(items=3, conversations=30)
     with Simulator(settings) as simulator, mounted(simulator, tmp_path, binding) as mount:
         by_date = mount.path / "conversations" / "by-date"
         texts = {id_of(call): (call / "text.txt").read_text() for call in by_date.glob("*/*/*/*")}
@@ -168,7 +168,7 @@ def test_a_name_that_is_none_is_not_searched_for(searched):
 def searched(tmp_path_factory, binding):
     """A mount of a server that searches."""
     with (
-        Simulator(Settings(items=30, conversations=30)) as simulator,
+        Simulator(SimulatorSettings(items=30, conversations=30)) as simulator,
         mounted(simulator, tmp_path_factory.mktemp("searched"), binding) as mount,
     ):
         yield mount

@@ -13,7 +13,7 @@ import subprocess
 
 import pytest
 
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.support.mounts import command, environment, mounted
 from tests.support.patience import eventually
 
@@ -52,7 +52,7 @@ INVOICE = sent(("f1", "invoice.pdf", "application/pdf"), ("f2", "a photo.jpg", "
 
 @pytest.fixture
 def server():
-    with Simulator(Settings(items=1, conversations=2)) as simulator:
+    with Simulator(SimulatorSettings(items=1, conversations=2)) as simulator:
         yield simulator
 
 
@@ -222,7 +222,7 @@ def test_a_file_that_the_server_has_deleted_for_certain_stands_in_nobodys_way(
 
 
 def test_a_server_that_does_not_know_the_address_has_not_deleted_the_file(tmp_path, binding):
-    with Simulator(Settings(items=1, conversations=2, attachments=False)) as server:
+    with Simulator(SimulatorSettings(items=1, conversations=2, attachments=False)) as server:
         (key,) = server.conversations.add(status="done", fields=INVOICE)
         with mounted(server, tmp_path, binding) as mount:
             item = place_of(mount, key)
@@ -268,7 +268,7 @@ def test_a_crawler_fetches_no_file(server, key, tmp_path, binding):
 def test_the_address_beside_a_file_is_never_asked(tmp_path, binding):
     with (
         socket.create_server(("127.0.0.1", 0)) as elsewhere,
-        Simulator(Settings(items=1)) as server,
+        Simulator(SimulatorSettings(items=1)) as server,
     ):
         port = elsewhere.getsockname()[1]
         fields = sent(("f1", "a.txt", "text/plain"), url=f"http://127.0.0.1:{port}/f1")
@@ -343,7 +343,7 @@ def test_odd_names_are_safe_unique_and_stable(tmp_path, binding):
         "\n\x1b",
     ]
     fields = sent(*((f"file/{n} ü", name, "text/plain") for n, name in enumerate(names)))
-    with Simulator(Settings(items=1, conversations=2)) as server:
+    with Simulator(SimulatorSettings(items=1, conversations=2)) as server:
         (key,) = server.conversations.add(status="done", fields=fields)
         shown = []
         for _ in range(2):
@@ -367,7 +367,7 @@ def test_odd_names_are_safe_unique_and_stable(tmp_path, binding):
     ("kind", "name"), [("text/html", "page.html"), ("application/json", "error.json")]
 )
 def test_a_file_may_look_like_an_error_message(tmp_path, binding, kind, name):
-    with Simulator(Settings(items=1, conversations=2)) as server:
+    with Simulator(SimulatorSettings(items=1, conversations=2)) as server:
         (key,) = server.conversations.add(status="done", fields=sent(("f1", name, kind)))
         with mounted(server, tmp_path, binding) as mount:
             file = place_of(mount, key) / "files" / name

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.support.mounts import id_of, mounted
 from tests.support.patience import eventually
 
@@ -22,7 +22,9 @@ AUDIO = "GET /v1/history/{id}/audio"
 
 @pytest.fixture
 def simulator():
-    with Simulator(Settings(items=60, days=5, clip_bytes=SIZE, alignments=False)) as running:
+    with Simulator(
+        SimulatorSettings(items=60, days=5, clip_bytes=SIZE, alignments=False)
+    ) as running:
         yield running
 
 

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.support.mounts import mounted
 from tests.support.patience import eventually
 
@@ -44,7 +44,7 @@ def code_of(call, *arguments):
 
 @pytest.fixture
 def server():
-    with Simulator(Settings(items=5, conversations=25, audio_after=1)) as simulator:
+    with Simulator(SimulatorSettings(items=5, conversations=25, audio_after=1)) as simulator:
         yield simulator
 
 
@@ -150,7 +150,7 @@ def test_a_call_goes_on_until_it_is_done(server, tmp_path, binding):
 
 
 def test_audio_that_is_still_being_made_is_not_there_yet(tmp_path, binding):
-    with Simulator(Settings(items=1, conversations=0, audio_after=99)) as server:
+    with Simulator(SimulatorSettings(items=1, conversations=0, audio_after=99)) as server:
         (key,) = server.conversations.add(status="processing")
         with mounted(server, tmp_path, binding, "--timeout", "3") as mount:
             assert code_of((the_call(mount, key) / "audio.mp3").read_bytes) == "EAGAIN"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from histfs.fuse.told import TIMEOUT
+from histfs.fuse.reported_sizes import TIMEOUT
 from tests.support.mounts import id_of, mounted
 from tests.support.patience import eventually
 

@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from histfs.fuse import replacing
+from histfs.fuse import mount_replacement
 from histfs.fuse.mountpoint import mounted_histfs, mounted_on, unmount
 from histfs.simulator import Fault
 from tests.support.mounts import PATIENCE, command, environment, mounted
@@ -146,10 +146,10 @@ def test_an_older_kernel_detaches_the_dead_mount_only_where_the_next_can_be_atta
     with mounted(simulator, tmp_path, binding) as mount:
         mount.kill()
         with mounted(simulator, tmp_path / "private", binding) as new:
-            with pytest.raises(replacing.MountpointError):
-                replacing._attach_after_detaching(tmp_path / "missing", mount.path)
+            with pytest.raises(mount_replacement.MountpointError):
+                mount_replacement._attach_after_detaching(tmp_path / "missing", mount.path)
             assert is_dead(mount.path)
-            replacing._attach_after_detaching(new.path, mount.path)
+            mount_replacement._attach_after_detaching(new.path, mount.path)
             assert len(mount.items()) == len(simulator.library)
             subprocess.run(["umount", mount.path], check=True)
             assert mounted_on(mount.path) is None

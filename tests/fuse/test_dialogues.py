@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from histfs.simulator import Settings, Simulator
+from histfs.simulator import Simulator, SimulatorSettings
 from tests.support.mounts import Mount, id_of, mounted
 from tests.support.patience import eventually
 
@@ -22,7 +22,7 @@ BY_VOICE = ("--views", "by-voice+by-source")
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Simulator]:
-    with Simulator(Settings(items=ITEMS, conversations=0, alignments=False)) as simulator:
+    with Simulator(SimulatorSettings(items=ITEMS, conversations=0, alignments=False)) as simulator:
         yield simulator
 
 
@@ -102,7 +102,7 @@ def test_rm_r_of_a_dialogue_sends_one_delete_and_takes_it_from_all_its_voices(
     tmp_path, binding, options
 ):
     with (
-        Simulator(Settings(items=ITEMS, conversations=0, alignments=False)) as simulator,
+        Simulator(SimulatorSettings(items=ITEMS, conversations=0, alignments=False)) as simulator,
         mounted(simulator, tmp_path, binding, *options) as mount,
     ):
         key = dialogue(simulator, 2)
@@ -118,7 +118,7 @@ def test_rm_r_of_a_dialogue_sends_one_delete_and_takes_it_from_all_its_voices(
 
 def test_a_search_on_this_machine_looks_for_what_is_said_and_not_for_who_says_it(tmp_path, binding):
     with (
-        Simulator(Settings(items=ITEMS, conversations=0, alignments=False)) as simulator,
+        Simulator(SimulatorSettings(items=ITEMS, conversations=0, alignments=False)) as simulator,
         mounted(simulator, tmp_path, binding, "--listing-ttl", "0") as mount,
     ):
         assert mount.items("by-voice")

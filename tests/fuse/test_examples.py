@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from histfs.simulator import Settings, Simulator
+from histfs.simulator import Simulator, SimulatorSettings
 from tests.support.mounts import command, mounted
 from tests.support.patience import eventually
 
@@ -41,7 +41,7 @@ def install(tmp_path_factory):
 
 @pytest.fixture
 def server():
-    with Simulator(Settings(items=12, days=3)) as simulator:
+    with Simulator(SimulatorSettings(items=12, days=3)) as simulator:
         yield simulator
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from histfs.fuse.told import TIMEOUT
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.fuse.reported_sizes import TIMEOUT
+from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.trash import Trash
 from tests.support.mounts import Mount, id_of, mounted
 from tests.support.patience import eventually
@@ -25,7 +25,7 @@ DELETE = "DELETE /v1/history/{id}"
 
 @pytest.fixture
 def untold() -> Iterator[Simulator]:
-    with Simulator(Settings(items=12, formats="untold")) as simulator:
+    with Simulator(SimulatorSettings(items=12, formats="untold")) as simulator:
         yield simulator
 
 
@@ -55,7 +55,7 @@ def first(mount: Mount, simulator: Simulator, suffix: str) -> Path:
 
 def test_names_follow_the_output_format_before_anything_is_fetched(tmp_path, binding):
     with (
-        Simulator(Settings(items=12, formats="told")) as simulator,
+        Simulator(SimulatorSettings(items=12, formats="told")) as simulator,
         mounted(simulator, tmp_path, binding) as mount,
     ):
         for item in mount.items():

@@ -7,15 +7,15 @@ import subprocess
 
 import pytest
 
-from histfs.core.listing import LARGE
-from histfs.simulator import Settings, Simulator
+from histfs.core.large_listing import LARGE
+from histfs.simulator import Simulator, SimulatorSettings
 from tests.support.mounts import mounted
 
 pytestmark = pytest.mark.fuse
 
 
 def test_a_large_directory_lists_each_item_once_also_while_items_go(tmp_path, binding):
-    of_history = Settings(items=15_000, days=30, alignments=False)
+    of_history = SimulatorSettings(items=15_000, days=30, alignments=False)
     with (
         Simulator(of_history) as simulator,
         mounted(simulator, tmp_path, binding, "--no-trash", "--timeout", "60") as mount,

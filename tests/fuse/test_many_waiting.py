@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.support.mounts import mounted
 from tests.support.patience import eventually
 
@@ -55,7 +55,7 @@ def answers(text, directory, clip):
 
 def test_calls_that_wait_hold_up_nothing_that_is_known(tmp_path, binding):
     with (
-        Simulator(Settings(items=WAITING + 10, days=5)) as simulator,
+        Simulator(SimulatorSettings(items=WAITING + 10, days=5)) as simulator,
         mounted(simulator, tmp_path, binding, "--timeout", TIMEOUT) as mount,
     ):
         known, interrupted, *unknown = mount.audio()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.support.mounts import id_of, mounted
 from tests.support.patience import eventually
 
@@ -166,7 +166,7 @@ def test_rm_of_a_day_deletes_its_items_and_the_day(mount, simulator):
 
 def test_a_day_can_be_emptied_while_it_is_read(tmp_path, binding):
     with (
-        Simulator(Settings(items=400, days=1)) as simulator,
+        Simulator(SimulatorSettings(items=400, days=1)) as simulator,
         mounted(simulator, tmp_path, binding) as mount,
     ):
         day = max({item.parent for item in mount.items()}, key=lambda day: len(list(day.iterdir())))
@@ -311,7 +311,7 @@ def test_audio_that_is_not_whole_is_an_error_and_never_kept(mount, simulator, fa
 
 def test_a_listing_is_complete_or_fails(simulator, tmp_path, binding):
     # A small page, so that there is a second one.
-    with Simulator(Settings(items=1500)) as simulator:
+    with Simulator(SimulatorSettings(items=1500)) as simulator:
         simulator.faults.add(Fault("GET /v1/history$", "status", status=500, after=1))
         with mounted(simulator, tmp_path, binding) as mount:
             refused(errno.EIO, os.listdir, mount.path / "by-date")
@@ -326,7 +326,7 @@ def test_a_listing_is_complete_or_fails(simulator, tmp_path, binding):
 
 
 def test_the_newest_day_is_shown_while_the_rest_is_still_being_read(tmp_path, binding):
-    with Simulator(Settings(items=3000, days=90, alignments=False)) as simulator:
+    with Simulator(SimulatorSettings(items=3000, days=90, alignments=False)) as simulator:
         simulator.faults.add(Fault("GET /v1/history$", "hang", seconds=60, after=1))
         with mounted(simulator, tmp_path, binding) as mount:
             newest = simulator.library.item(next(iter(simulator.library.ids())))["date_unix"]
@@ -363,7 +363,7 @@ def test_a_server_that_hangs_costs_one_timeout(simulator, tmp_path, binding):
 
 
 def test_voices_that_are_not_known_in_time_are_not_listed(tmp_path, binding):
-    settings = Settings(items=12_000, alignments=False, latency=0.2)
+    settings = SimulatorSettings(items=12_000, alignments=False, latency=0.2)
     with (
         Simulator(settings) as simulator,
         mounted(simulator, tmp_path, binding, "--timeout", "1") as mount,
@@ -381,7 +381,7 @@ def test_a_full_disk_makes_listings_fail_and_nothing_else(tmp_path, binding):
     run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk)
     try:
         with (
-            Simulator(Settings(items=5000, days=90)) as simulator,
+            Simulator(SimulatorSettings(items=5000, days=90)) as simulator,
             mounted(simulator, tmp_path, binding, "--timeout", "5") as mount,
         ):
             refused(errno.ENOSPC, os.listdir, mount.path / "by-voice")

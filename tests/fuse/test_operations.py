@@ -12,7 +12,7 @@ import pytest
 
 from histfs.core import errors
 from histfs.core.errors import HistfsError, errno_of
-from histfs.core.nodes import Attributes, BytesFile, Entry
+from histfs.core.nodes import Attributes, BytesFile, DirEntry
 from histfs.core.waiting import Waiter
 from histfs.fuse.operations import Operations
 from tests.support.clock import Clock
@@ -52,9 +52,9 @@ class FakeTree:
         self.calls = []
         self.size = 1025
         self.entries = [
-            Entry("d", stat.S_IFDIR, 7),
-            Entry("ä", stat.S_IFREG, 8),
-            Entry("l", stat.S_IFLNK, 9),
+            DirEntry("d", stat.S_IFDIR, 7),
+            DirEntry("ä", stat.S_IFREG, 8),
+            DirEntry("l", stat.S_IFLNK, 9),
         ]
         self.file = Recorded(b"0123456789")
 
@@ -193,7 +193,7 @@ def test_a_look_at_an_estimate_that_ends_after_an_open_tells_the_size_of_the_han
     operations, tree, monkeypatch, listed
 ):
     """fstat(2) of the open file is answered with what the kernel was told by path."""
-    tree.entries = [Entry("a", stat.S_IFREG, 8)]
+    tree.entries = [DirEntry("a", stat.S_IFREG, 8)]
     look = "stat_files" if listed else "stat"
     answer = getattr(tree, look)
 
@@ -324,7 +324,7 @@ def told(operations, number, offset=0, plus=True):
 
 def test_attributes_that_the_listing_has_are_told_with_it_in_pieces(operations, tree):
     tree.entries = [
-        Entry(name, stat.S_IFDIR, inode, Attributes(stat.S_IFDIR, inode, 1, 4096, 5))
+        DirEntry(name, stat.S_IFDIR, inode, Attributes(stat.S_IFDIR, inode, 1, 4096, 5))
         for inode, name in enumerate("abc", 7)
     ]
     number = operations.opendir("/d")

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 
 from histfs.core.names import key_of
-from histfs.simulator import Settings, Simulator
+from histfs.simulator import Simulator, SimulatorSettings
 from histfs.trash import Trash
 from tests.support.mounts import command, id_of, mounted
 
@@ -28,7 +28,7 @@ FIELDS = ("voice_id", "voice_name", "source", "text", "output_format", "a_field_
 
 @pytest.fixture
 def simulator():
-    with Simulator(Settings(items=3, days=2)) as running:
+    with Simulator(SimulatorSettings(items=3, days=2)) as running:
         for number, item_id in enumerate(IDS):
             odd = {name: IDS[(number + n) % len(IDS)] for n, name in enumerate(FIELDS)}
             running.library.add(ids=[item_id], fields=odd)
@@ -96,7 +96,7 @@ def test_it_is_listed_copied_and_deleted_and_nothing_lies_elsewhere(simulator, t
 def test_what_can_not_be_asked_for_stays_and_says_so_on_one_printable_line(
     tmp_path, binding, item_id, fields
 ):
-    with Simulator(Settings(items=2)) as simulator:
+    with Simulator(SimulatorSettings(items=2)) as simulator:
         simulator.library.add(ids=[item_id], fields=fields)
         with mounted(simulator, tmp_path, binding) as mount:
             before = listed(mount, "by-date")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.trash import Trash
 from tests.support.mounts import id_of, mounted
 
@@ -62,7 +62,7 @@ WAYS = {
 
 @pytest.fixture
 def simulator():
-    with Simulator(Settings(items=60, days=100, newest=NEWEST)) as running:
+    with Simulator(SimulatorSettings(items=60, days=100, newest=NEWEST)) as running:
         yield running
 
 

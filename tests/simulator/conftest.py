@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import requests
 
-from histfs.simulator import Settings, Simulator
+from histfs.simulator import Simulator, SimulatorSettings
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def reading_key() -> str:
 @pytest.fixture
 def simulator(reading_key: str) -> Iterator[Simulator]:
     limited = {reading_key: frozenset({"speech_history_read"})}
-    with Simulator(Settings(items=300, limited_keys=limited)) as running:
+    with Simulator(SimulatorSettings(items=300, limited_keys=limited)) as running:
         yield running
 
 

@@ -12,8 +12,8 @@ from elevenlabs import ElevenLabs
 from elevenlabs.core.api_error import ApiError
 
 from histfs.core.errors import InvalidRequest
-from histfs.simulator import Settings, Simulator
-from histfs.sources.elevenlabs.faults import fault_of
+from histfs.simulator import Simulator, SimulatorSettings
+from histfs.sources.elevenlabs.error_responses import fault_of
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_what_the_api_refuses(ask, query, status, code):
 @pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("parameter", ["search", "model_id"])
 def test_a_strict_list_wants_a_source_with_a_parameter(parameter, status):
-    settings = Settings(needs_source=frozenset({parameter}), needs_source_status=status)
+    settings = SimulatorSettings(needs_source=frozenset({parameter}), needs_source_status=status)
     with Simulator(settings) as strict:
         url, headers = f"{strict.base_url}/v1/history", {"xi-api-key": strict.api_key}
 
@@ -259,7 +259,7 @@ def test_counts_and_the_log_never_hold_a_key(simulator, ask):
     for key in (secret, simulator.api_key):
         assert key not in repr(counts.log)
         assert key not in ask("GET", "/_simulator/counts").text
-    assert simulator.api_key not in repr(Settings())
+    assert simulator.api_key not in repr(SimulatorSettings())
     counts.reset()
     assert counts.total == 0
     assert counts.log == []
@@ -328,11 +328,11 @@ def test_knobs_refuse_what_cannot_be_meant(ask, path, body):
 def test_a_port_that_is_taken_is_told(simulator):
     port = int(simulator.base_url.rpartition(":")[2])
     with pytest.raises(OSError, match="in use"):
-        Simulator(Settings(port=port))
+        Simulator(SimulatorSettings(port=port))
 
 
 def test_requests_wait_until_it_starts():
-    simulator = Simulator(Settings(items=1))
+    simulator = Simulator(SimulatorSettings(items=1))
     with ThreadPoolExecutor(1) as pool:
         header = {"xi-api-key": simulator.api_key}
         url = f"{simulator.base_url}/v1/history"
@@ -342,7 +342,7 @@ def test_requests_wait_until_it_starts():
 
 
 def test_audio_answers_head_gives_parts_and_has_an_etag_where_it_is_told_to():
-    settings = Settings(items=1, audio_head=True, audio_ranges=True, audio_etags=True)
+    settings = SimulatorSettings(items=1, audio_head=True, audio_ranges=True, audio_etags=True)
     with Simulator(settings) as simulator, requests.Session() as session:
         session.headers["xi-api-key"] = simulator.api_key
         (item_id,) = simulator.library.ids()

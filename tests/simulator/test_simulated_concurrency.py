@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from histfs.simulator import Settings, Simulator
+from histfs.simulator import Simulator, SimulatorSettings
 from tests.support.patience import eventually
 
 
@@ -18,7 +18,9 @@ def get(server, path="/v1/history", **more):
 
 @pytest.mark.parametrize("headers", [True, False])
 def test_one_request_more_than_the_limit_is_refused_until_a_body_has_ended(headers):
-    settings = Settings(items=3, clip_bytes=40_000, max_concurrent=1, concurrency_headers=headers)
+    settings = SimulatorSettings(
+        items=3, clip_bytes=40_000, max_concurrent=1, concurrency_headers=headers
+    )
     with Simulator(settings) as server, ThreadPoolExecutor() as threads:
         clip = f"/v1/history/{next(iter(server.library.ids()))}/audio"
         server.bandwidth = 40_000
@@ -39,7 +41,7 @@ def test_one_request_more_than_the_limit_is_refused_until_a_body_has_ended(heade
 
 
 def test_the_limit_can_be_changed_while_it_runs():
-    with Simulator(Settings(items=3)) as server:
+    with Simulator(SimulatorSettings(items=3)) as server:
         url = f"{server.base_url}/_simulator/settings"
         assert requests.post(url, json={"max_concurrent": 2}, timeout=10).ok
         assert server.concurrency.most == 2

@@ -11,14 +11,20 @@ from elevenlabs import ElevenLabs
 from elevenlabs.core.api_error import ApiError
 from elevenlabs.types import ConversationSummaryResponseModel, GetConversationResponseModel
 
-from histfs.simulator import ConversationQuery, Conversations, Fault, Settings, Simulator
+from histfs.simulator import (
+    ConversationQuery,
+    ConversationStore,
+    Fault,
+    Simulator,
+    SimulatorSettings,
+)
 
 PATH = "/v1/convai/conversations"
 
 
 @pytest.fixture
 def simulator():
-    with Simulator(Settings(items=3, conversations=250)) as running:
+    with Simulator(SimulatorSettings(items=3, conversations=250)) as running:
         yield running
 
 
@@ -154,7 +160,9 @@ class TestOfficialClient:
 
 @pytest.mark.parametrize("inclusive", [True, False])
 def test_times_bound_a_listing_with_or_without_their_own_second(inclusive):
-    conversations = Conversations(Settings(conversations=250, inclusive_starts=inclusive))
+    conversations = ConversationStore(
+        SimulatorSettings(conversations=250, inclusive_starts=inclusive)
+    )
     times = [conversations.summary(key)["start_time_unix_secs"] for key in conversations.ids()]
     twin = next(time for time, other in itertools.pairwise(times) if time == other)
 
@@ -191,7 +199,7 @@ def test_what_is_listed_and_what_is_asked_for_agree_and_keep_to_the_schema(conve
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_dozen_is_enough_to_meet_the_usual_and_the_odd(seed):
-    conversations = Conversations(Settings(conversations=12, seed=seed))
+    conversations = ConversationStore(SimulatorSettings(conversations=12, seed=seed))
     details = [conversations.detail(key) for key in conversations.ids()]
     statuses = [detail["status"] for detail in details]
     assert statuses[:2] == ["in-progress", "processing"]
@@ -215,7 +223,7 @@ def test_a_dozen_is_enough_to_meet_the_usual_and_the_odd(seed):
 
 def test_the_same_settings_give_the_same_conversations():
     first, second, other = (
-        Conversations(Settings(conversations=40, seed=seed)) for seed in (3, 3, 4)
+        ConversationStore(SimulatorSettings(conversations=40, seed=seed)) for seed in (3, 3, 4)
     )
     ids = list(first.ids())
     assert ids == list(second.ids())
@@ -249,14 +257,14 @@ class TestProgress:
 
     def test_a_recording_that_is_being_made_is_there_after_some_asking(self, conversations, client):
         (key,) = conversations.add(status="processing")
-        for _ in range(Settings().audio_after):
+        for _ in range(SimulatorSettings().audio_after):
             assert refusal(heard, client, key) == (404, "missing_conversation_audio")
             assert client.get(key).status == "processing"
         assert heard(client, key) == bytes(conversations.clip(key))
         assert client.get(key).status == "done"
 
     def test_a_recording_can_take_for_ever(self):
-        conversations = Conversations(Settings(audio_after=None))
+        conversations = ConversationStore(SimulatorSettings(audio_after=None))
         (key,) = conversations.add(status="processing")
         assert [conversations.ask_clip(key) for _ in range(9)] == [None] * 9
 
@@ -307,7 +315,7 @@ def test_permissions_for_history_and_conversations_are_apart(
 
 def test_a_permission_that_is_none_is_refused():
     with pytest.raises(ValueError, match="no such permission: convai"):
-        Simulator(Settings(permissions=frozenset({"convai"})))
+        Simulator(SimulatorSettings(permissions=frozenset({"convai"})))
 
 
 def test_what_the_schema_refuses_comes_before_the_key(ask):
@@ -346,7 +354,9 @@ def test_cursors_that_are_none(simulator, ask):
 
 
 def test_the_cursor_of_a_removed_conversation_can_be_kept():
-    conversations = Conversations(Settings(conversations=10, keep_removed_cursors=True))
+    conversations = ConversationStore(
+        SimulatorSettings(conversations=10, keep_removed_cursors=True)
+    )
     calls, cursor = conversations.page(ConversationQuery(page_size=4))
     conversations.remove(calls[-1].id)
     rest, end = conversations.page(ConversationQuery(cursor=cursor))
@@ -355,7 +365,7 @@ def test_the_cursor_of_a_removed_conversation_can_be_kept():
 
 
 def test_a_bounded_scan_gives_empty_pages_that_go_on():
-    conversations = Conversations(Settings(conversations=50, scan_limit=5))
+    conversations = ConversationStore(SimulatorSettings(conversations=50, scan_limit=5))
     cursor, pages, found = None, 0, []
     while pages == 0 or cursor:
         calls, cursor = conversations.page(ConversationQuery(cursor=cursor, user_id="writer/1"))

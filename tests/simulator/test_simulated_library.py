@@ -4,10 +4,10 @@ import random
 import pytest
 
 from histfs.core.audio_format import declared_ending, right_ending
-from histfs.simulator import Library, ListQuery, Settings
+from histfs.simulator import HistoryStore, ListQuery, SimulatorSettings
 from histfs.simulator.ids import ALPHABET, ID_LENGTH, Ids
-from histfs.simulator.kinds import make_kinds
-from histfs.simulator.samples import load_samples
+from histfs.simulator.item_templates import make_kinds
+from histfs.simulator.sample_clips import load_samples
 
 
 def pages(library, **query):
@@ -35,29 +35,34 @@ def test_ids_are_a_bijection_that_looks_random():
 @pytest.mark.parametrize("text", ["", "short", "x" * 21, "x" * 19 + "/", "é" * 20, "x" * 19 + "\n"])
 def test_what_is_no_id_is_not_found(text):
     assert Ids("a key").decode(text) is None
-    assert text not in Library(Settings())
+    assert text not in HistoryStore(SimulatorSettings())
 
 
 def test_an_id_that_was_never_given_out_is_not_found():
-    assert "A" * ID_LENGTH not in Library(Settings(items=10**6))
+    assert "A" * ID_LENGTH not in HistoryStore(SimulatorSettings(items=10**6))
 
 
 def test_the_same_settings_give_the_same_bytes():
-    first, second = Library(Settings(items=40)), Library(Settings(items=40))
+    first, second = (
+        HistoryStore(SimulatorSettings(items=40)),
+        HistoryStore(SimulatorSettings(items=40)),
+    )
     query = ListQuery(page_size=40)
     assert first.page_json(query) == second.page_json(query)
     ids = list(first.ids())
     assert [bytes(first.clip(key)) for key in ids] == [bytes(second.clip(key)) for key in ids]
-    assert first.page_json(query) != Library(Settings(items=40, seed=1)).page_json(query)
+    assert first.page_json(query) != HistoryStore(SimulatorSettings(items=40, seed=1)).page_json(
+        query
+    )
 
 
 def test_every_clip_has_other_bytes():
-    library = Library(Settings(items=600))
+    library = HistoryStore(SimulatorSettings(items=600))
     assert len({bytes(library.clip(key)) for key in library.ids()}) == 600
 
 
 def test_a_million_items_are_generated_only_on_demand():
-    library = Library(Settings(items=10**6))
+    library = HistoryStore(SimulatorSettings(items=10**6))
     ids = library.ids()
     newest = next(ids)
     assert library.generated == 0
@@ -68,8 +73,8 @@ def test_a_million_items_are_generated_only_on_demand():
 
 
 def test_times_fall_with_rank_and_sometimes_tie():
-    settings = Settings(items=1000, days=30)
-    library = Library(settings)
+    settings = SimulatorSettings(items=1000, days=30)
+    library = HistoryStore(settings)
     times = [library.item(key)["date_unix"] for key in library.ids()]
     assert times[0] == settings.newest
     assert times == sorted(times, reverse=True)
@@ -80,7 +85,7 @@ def test_times_fall_with_rank_and_sometimes_tie():
 @pytest.mark.parametrize("ascending", [False, True])
 @pytest.mark.parametrize("page_size", [7, 1000])
 def test_filters_agree_with_a_plain_list(ascending, page_size):
-    library = Library(Settings(items=500, days=10))
+    library = HistoryStore(SimulatorSettings(items=500, days=10))
     library.add(3)
     for key in list(library.ids())[::9]:
         library.remove(key)
@@ -108,7 +113,7 @@ def test_filters_agree_with_a_plain_list(ascending, page_size):
 
 
 def test_search_looks_at_texts_and_dialogues_whatever_the_case():
-    library = Library(Settings(items=252, alignments=False))
+    library = HistoryStore(SimulatorSettings(items=252, alignments=False))
     found = [library._ids.encode(number) for number in pages(library, search="KÖLN FÄHRT")]
     texts = {library.item(key)["text"] for key in found}
     assert len(texts) == 3, "the sentence, and in a dialogue none or an empty one"
@@ -116,15 +121,15 @@ def test_search_looks_at_texts_and_dialogues_whatever_the_case():
 
 
 def test_a_bounded_scan_gives_empty_pages_that_go_on():
-    library = Library(Settings(items=300, scan_limit=5))
-    whole = Library(Settings(items=300))
+    library = HistoryStore(SimulatorSettings(items=300, scan_limit=5))
+    whole = HistoryStore(SimulatorSettings(items=300))
     page = library.page(ListQuery(search="nobody says this"))
     assert (page.numbers, page.has_more) == ([], True)
     assert pages(library, source="STS") == pages(whole, source="STS")
 
 
 def test_paging_while_the_list_changes():
-    library = Library(Settings(items=50))
+    library = HistoryStore(SimulatorSettings(items=50))
     before = list(library.ids())
     first = library.page(ListQuery(page_size=20))
     library.add(5)
@@ -136,7 +141,7 @@ def test_paging_while_the_list_changes():
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_removed_item_as_a_cursor(kept):
-    library = Library(Settings(items=10, keep_removed_cursors=kept))
+    library = HistoryStore(SimulatorSettings(items=10, keep_removed_cursors=kept))
     ids = list(library.ids())
     library.remove(ids[4])
     query = ListQuery(after=ids[4])
@@ -148,7 +153,7 @@ def test_a_removed_item_as_a_cursor(kept):
 
 
 def test_new_items_come_first_with_the_fields_they_were_given():
-    library = Library(Settings(items=5))
+    library = HistoryStore(SimulatorSettings(items=5))
     newest = library.item(next(library.ids()))["date_unix"]
     with pytest.raises(ValueError, match="older"):
         library.add(time=newest - 1, fields={"text": "never"})
@@ -164,14 +169,14 @@ def test_new_items_come_first_with_the_fields_they_were_given():
 
 
 def test_an_empty_account():
-    library = Library(Settings(items=0))
+    library = HistoryStore(SimulatorSettings(items=0))
     empty = b'{"history":[],"has_more":false,"last_history_item_id":null,"scanned_until":null}'
     assert library.page_json(ListQuery()) == empty
     assert library.add(1) == list(library.ids())
 
 
 def test_all_kinds_of_items_occur():
-    library = Library(Settings(items=len(make_kinds(alignments=True))))
+    library = HistoryStore(SimulatorSettings(items=len(make_kinds(alignments=True))))
     items = [library.item(key) for key in library.ids()]
     sources = collections.Counter(item["source"] for item in items)
     assert sources.most_common(1)[0][0] == "TTS"
@@ -187,7 +192,7 @@ def test_all_kinds_of_items_occur():
 
 
 def test_the_newest_models_tell_text_and_voice_in_a_dialogue_alone():
-    library = Library(Settings(items=len(make_kinds(alignments=True))))
+    library = HistoryStore(SimulatorSettings(items=len(make_kinds(alignments=True))))
     items = [library.item(key) for key in library.ids()]
     dialogues = [item for item in items if item.get("dialogue")]
     assert len(dialogues) > len(items) / 6
@@ -216,14 +221,14 @@ def test_samples_are_small_and_aligned_to_their_end():
 
 @pytest.mark.parametrize("wav", [False, True])
 def test_clips_of_a_chosen_size(wav):
-    library = Library(Settings(items=1, clip_bytes=1_000_000))
+    library = HistoryStore(SimulatorSettings(items=1, clip_bytes=1_000_000))
     clip = library.clip(next(library.ids()), wav=wav)
     assert len(bytes(clip)) == len(clip)
     assert 999_990 <= len(clip) < 1_030_000
 
 
 def test_items_may_be_given_ids_of_their_own():
-    library = Library(Settings(items=2))
+    library = HistoryStore(SimulatorSettings(items=2))
     before = list(library.ids())
     chosen = ["../../x", "é\ud800", "x" * 20]
     assert library.add(3, ids=chosen) == chosen
@@ -242,7 +247,7 @@ def test_items_may_be_given_ids_of_their_own():
 
 @pytest.mark.parametrize("formats", ["told", "untold"])
 def test_formats_can_lie(formats):
-    library = Library(Settings(items=24, formats=formats, clip_bytes=5000))
+    library = HistoryStore(SimulatorSettings(items=24, formats=formats, clip_bytes=5000))
     endings = set()
     for item_id in library.ids():
         item, clip = library.item(item_id), library.clip(item_id)

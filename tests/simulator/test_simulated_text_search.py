@@ -7,12 +7,12 @@ import pytest
 from elevenlabs import ElevenLabs
 from elevenlabs.core.api_error import ApiError
 
-from histfs.simulator import Settings, Simulator
+from histfs.simulator import Simulator, SimulatorSettings
 
 
 @pytest.fixture
 def simulator():
-    with Simulator(Settings(items=0, conversations=120)) as running:
+    with Simulator(SimulatorSettings(items=0, conversations=120)) as running:
         yield running
 
 
@@ -62,7 +62,7 @@ def test_what_it_refuses(search, arguments, status):
 
 
 def test_a_server_may_have_none():
-    with Simulator(Settings(items=0, conversations=3, text_search=False)) as simulator:
+    with Simulator(SimulatorSettings(items=0, conversations=3, text_search=False)) as simulator:
         url = f"{simulator.base_url}/v1/convai/conversations/messages/text-search?text_query=a"
         headers = {"xi-api-key": simulator.api_key}
         assert httpx.get(url, headers=headers).status_code == 404

@@ -9,8 +9,8 @@ import pytest
 import responses
 
 from histfs.core.secret import Secret
-from histfs.sources.elevenlabs import Conversations, History
-from histfs.sources.elevenlabs.http import Http
+from histfs.sources.elevenlabs import ConversationSource, HistorySource
+from histfs.sources.elevenlabs.http_client import HttpClient
 
 BASE = "https://api.example.com"
 KEY = "sk_0123456789abcdef0123456789abcdef"
@@ -22,7 +22,7 @@ def maker(kind):
     with contextlib.ExitStack() as stack:
 
         def make(url: str = BASE, key: str = KEY, timeout: float = 10.0):
-            source = kind(Http(url, Secret(key), timeout, connections=2))
+            source = kind(HttpClient(url, Secret(key), timeout, connections=2))
             stack.callback(source.close)
             return source
 
@@ -30,27 +30,27 @@ def maker(kind):
 
 
 @pytest.fixture
-def make_history() -> Iterator[Callable[..., History]]:
+def make_history() -> Iterator[Callable[..., HistorySource]]:
     """Make sources that are closed in the end."""
-    with maker(History) as make:
+    with maker(HistorySource) as make:
         yield make
 
 
 @pytest.fixture
-def make_conversations() -> Iterator[Callable[..., Conversations]]:
+def make_conversations() -> Iterator[Callable[..., ConversationSource]]:
     """The same for conversations."""
-    with maker(Conversations) as make:
+    with maker(ConversationSource) as make:
         yield make
 
 
 @pytest.fixture
-def history(make_history) -> History:
+def history(make_history) -> HistorySource:
     """A source whose requests go to `answers`."""
     return make_history()
 
 
 @pytest.fixture
-def conversations(make_conversations) -> Conversations:
+def conversations(make_conversations) -> ConversationSource:
     """Conversations; the requests for them go to `answers`."""
     return make_conversations()
 
@@ -63,7 +63,7 @@ def answers() -> Iterator[responses.RequestsMock]:
 
 
 @pytest.fixture
-def live(simulator, make_history) -> History:
+def live(simulator, make_history) -> HistorySource:
     """A source of the simulator's history, over real HTTP."""
     return make_history(simulator.base_url, simulator.api_key)
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from urllib3 import PoolManager
 from urllib3.util import parse_url
 
-from histfs.core.hosts import parse_server_url
 from histfs.core.secret import Secret
-from histfs.sources.elevenlabs.http import Http
+from histfs.core.server_url import parse_server_url
+from histfs.sources.elevenlabs.http_client import HttpClient
 
 PORTS = {"http": 80, "https": 443}
 
@@ -66,4 +66,4 @@ def test_what_is_accepted_is_read_alike_and_connected_to(text):
 
 def test_what_nobody_can_read_alike_makes_no_connections():
     with pytest.raises(ValueError, match="its host is a number"):
-        Http("https://0", Secret("sk_key"), 1, 1)
+        HttpClient("https://0", Secret("sk_key"), 1, 1)

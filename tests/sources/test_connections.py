@@ -14,7 +14,7 @@ import pytest
 from histfs.core.errors import SourceError
 from histfs.core.source import Query
 from histfs.simulator import Fault
-from histfs.sources.elevenlabs import http
+from histfs.sources.elevenlabs import http_client
 
 LIST = "GET /v1/history"
 
@@ -41,7 +41,7 @@ def connections_to(url):
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.kind}-{fault.status or ''}")
 def test_no_fault_leaks_a_connection(live, simulator, monkeypatch, fault):
-    monkeypatch.setattr(http, "READ_TIMEOUT", 0.3)
+    monkeypatch.setattr(http_client, "READ_TIMEOUT", 0.3)
     monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda seconds: None)
     first = next(iter(simulator.library.ids()))
     errors = []  # a caller may keep what was raised, and with it the frames of the request

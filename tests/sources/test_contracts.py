@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from histfs.core.foreign import Calls
-from histfs.core.guard import guarded
+from histfs.core.plugin_calls import PluginCalls
+from histfs.core.plugin_isolation import isolated
 from histfs.core.source import SPAN, Source
-from histfs.simulator import Settings, Simulator
-from histfs.sources.patient import Patient
-from histfs.sources.spanned import Spanned
-from histfs.sources.watched import Watched
+from histfs.simulator import Simulator, SimulatorSettings
+from histfs.sources.instrumented import InstrumentedSource
+from histfs.sources.retry_not_ready import RetryNotReady
+from histfs.sources.time_filter import TimeFilter
 from histfs.testing import SourceContract
 from tests.support.memory import MemorySource, record
 
@@ -45,13 +45,13 @@ def attaching():
 
 
 WRAPPERS = {
-    "spanned": lambda: Spanned(Timeless(records(), page_size=2)),
-    "spanned, with attachments": lambda: Spanned(attaching()),
-    "patient": lambda: Patient(attaching(), 10),
-    "watched": lambda: Watched(attaching()),
-    "fenced": lambda: guarded(attaching(), Source, Calls("the source memory", 30)),
-    "of another package, as it was": lambda: guarded(
-        MemorySource(records()), Source, Calls("the source memory", 30)
+    "spanned": lambda: TimeFilter(Timeless(records(), page_size=2)),
+    "spanned, with attachments": lambda: TimeFilter(attaching()),
+    "patient": lambda: RetryNotReady(attaching(), 10),
+    "watched": lambda: InstrumentedSource(attaching()),
+    "fenced": lambda: isolated(attaching(), Source, PluginCalls("the source memory", 30)),
+    "of another package, as it was": lambda: isolated(
+        MemorySource(records()), Source, PluginCalls("the source memory", 30)
     ),
 }
 
@@ -67,7 +67,7 @@ class TestWrapped(SourceContract):
 
 @pytest.fixture
 def server():
-    with Simulator(Settings(items=25, conversations=15, days=5)) as simulator:
+    with Simulator(SimulatorSettings(items=25, conversations=15, days=5)) as simulator:
         yield simulator
 
 

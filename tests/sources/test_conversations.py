@@ -8,8 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from histfs.catalog.paging import Paging
-from histfs.core.account import Account
+from histfs.catalog.pager import Pager
 from histfs.core.errors import (
     BadAnswer,
     KeyRefused,
@@ -25,8 +24,9 @@ from histfs.core.errors import (
 )
 from histfs.core.secret import Secret
 from histfs.core.source import Query, Source
+from histfs.core.source_context import SourceContext
 from histfs.core.times import ALWAYS, Span
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.sources.elevenlabs import open_conversations
 from tests.sources.conftest import BASE
 
@@ -54,7 +54,7 @@ def ids(listing):
 
 @pytest.fixture
 def simulator():
-    with Simulator(Settings(items=0, conversations=20)) as running:
+    with Simulator(SimulatorSettings(items=0, conversations=20)) as running:
         yield running
 
 
@@ -94,7 +94,7 @@ def test_a_query_asks_for_no_less_than_its_span(conversations, answers, query, s
 def test_a_span_is_listed_to_the_second_however_the_server_takes_its_bounds(
     make_conversations, inclusive, limit
 ):
-    settings = Settings(items=0, conversations=20, inclusive_starts=inclusive)
+    settings = SimulatorSettings(items=0, conversations=20, inclusive_starts=inclusive)
     with Simulator(settings) as simulator:
         newest = settings.newest
         for second in (10, 10, 10, 11, 12, 20, 20, 21):
@@ -103,7 +103,7 @@ def test_a_span_is_listed_to_the_second_however_the_server_takes_its_bounds(
         everything = live.list(Query()).records
         for bounds in ((10, 20), (9, 10), (10, 11), (11, 21), (13, 20), (20, 22), (-9_999_999, 11)):
             span = Span(*(newest + bound for bound in bounds))
-            paging, told, found = Paging(live, span, limit), span.end, []
+            paging, told, found = Pager(live, span, limit), span.end, []
             while told > span.start:
                 answer = paging.next()
                 assert answer.span.end == told
@@ -195,7 +195,7 @@ def test_a_list_that_fails_may_be_there_all_the_same(conversations, answers, sta
     ],
 )  # fmt: skip
 def test_of_the_api_itself_it_is_not_believed_that_it_has_none(answers, host):
-    source = open_conversations(Account("default", host, Secret("key"), 5, 1))
+    source = open_conversations(SourceContext("default", host, Secret("key"), 5, 1))
     answers.get(f"{host}{PATH}", status=404, json={"detail": "Not Found"})
     with pytest.raises(Rejected) as caught:
         source.list(Query())
@@ -209,7 +209,7 @@ def test_of_the_api_itself_it_is_not_believed_that_it_has_none(answers, host):
      "https://proxy.example.com/api.elevenlabs.io"],
 )  # fmt: skip
 def test_a_host_that_only_looks_like_the_api_may_have_none(answers, host):
-    source = open_conversations(Account("default", host, Secret("key"), 5, 1))
+    source = open_conversations(SourceContext("default", host, Secret("key"), 5, 1))
     answers.get(f"{host}{PATH}", status=404, json={"detail": "Not Found"})
     with pytest.raises(NotOffered):
         source.list(Query())
@@ -409,7 +409,7 @@ def test_a_delete_of_what_is_gone_says_so(conversations, answers):
 
 
 def test_every_conversation_is_listed_once_and_is_what_it_is_by_itself(make_conversations):
-    with Simulator(Settings(items=0, conversations=250)) as simulator:
+    with Simulator(SimulatorSettings(items=0, conversations=250)) as simulator:
         live: Source = make_conversations(simulator.base_url, simulator.api_key)
         listed, query = [], Query()
         while query:
@@ -431,7 +431,7 @@ def test_every_conversation_is_listed_once_and_is_what_it_is_by_itself(make_conv
 
 
 def test_a_conversation_becomes_final_and_its_recording_ready(make_conversations):
-    with Simulator(Settings(items=0, conversations=0, audio_after=1)) as simulator:
+    with Simulator(SimulatorSettings(items=0, conversations=0, audio_after=1)) as simulator:
         live = make_conversations(simulator.base_url, simulator.api_key)
         (item_id,) = simulator.conversations.add(status="in-progress")
         begun = live.describe(live.get(item_id).raw)
@@ -461,7 +461,7 @@ def test_a_key_that_may_not_see_conversations_is_told_which_permission_it_lacks(
     make_conversations,
 ):
     limited = {"reader": frozenset({"speech_history_read"})}
-    with Simulator(Settings(limited_keys=limited)) as simulator:
+    with Simulator(SimulatorSettings(limited_keys=limited)) as simulator:
         live = make_conversations(simulator.base_url, "reader")
         with pytest.raises(MissingPermission, match="convai_read"):
             live.list(Query())

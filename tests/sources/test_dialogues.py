@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from histfs.sources.elevenlabs.items import details_of
-from tests.sources.test_items import FULL, record_of, sent
+from histfs.sources.elevenlabs.history_objects import details_of
+from tests.sources.test_history_objects import FULL, record_of, sent
 
 KARIN = {"voice_id": "k1", "voice_name": "Karin"}
 ADAM = {"voice_id": "a1", "voice_name": "Adam"}

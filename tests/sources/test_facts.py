@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from responses.matchers import query_param_matcher
 
 from histfs.core.secret import Secret
-from histfs.sources.elevenlabs.facts import Unknown, classes, pages, probe
-from histfs.sources.elevenlabs.http import Http
+from histfs.sources.elevenlabs.facts import Unknown, classes, list_pages, probe
+from histfs.sources.elevenlabs.http_client import HttpClient
 from tests.sources.conftest import BASE, KEY
 
 LIST = f"{BASE}/v1/history"
@@ -19,7 +19,7 @@ NOW = 1_790_000_000
 
 
 def listed(*dates, **fields):
-    return [pages.seen_of(json.dumps(item(f"i{n}", d, **fields)).encode())
+    return [list_pages.seen_of(json.dumps(item(f"i{n}", d, **fields)).encode())
             for n, d in enumerate(dates)]  # fmt: skip
 
 
@@ -94,12 +94,12 @@ def test_the_first_bytes_say_what_audio_is(content, name):
      (float("nan"), "not a number"), (10**400, "in the future"), (float("inf"), "in the future")],
 )  # fmt: skip
 def test_a_date_is_possible_or_it_is_said_why_not(date, name):
-    assert pages.date_class(date, NOW) == name
+    assert list_pages.date_class(date, NOW) == name
 
 
 def test_disorder_is_counted_between_neighbours_and_impossible_dates_left_out():
     items = listed(NOW - 1, NOW - 5, NOW - 3, 0, NOW - 9, NOW - 9, NOW - 2)
-    assert pages.disorder(pages.possible_dates(items, NOW)) == {
+    assert list_pages.disorder(list_pages.possible_dates(items, NOW)) == {
         "neighbours": 5,
         "in the wrong order": 2,
         "largest in seconds": 7,
@@ -109,22 +109,22 @@ def test_disorder_is_counted_between_neighbours_and_impossible_dates_left_out():
 
 def test_items_that_a_page_before_had_are_counted():
     items = listed(*range(NOW, NOW - 6, -1))
-    assert pages.repeated([items[:3], items[2:5], items[5:]]) == 1
-    assert pages.repeated([items[:3], items[1:5], items[3:]]) == 4
+    assert list_pages.repeated([items[:3], items[2:5], items[5:]]) == 1
+    assert list_pages.repeated([items[:3], items[1:5], items[3:]]) == 4
 
 
 def test_a_window_of_time_has_items_of_the_list_on_both_sides():
     items = listed(*range(NOW, NOW - 8, -1))
-    start, end = pages.window(items, NOW)
+    start, end = list_pages.window(items, NOW)
     assert NOW - 7 < start < end < NOW
-    assert pages.inside(items, start, end) == {"i3", "i4", "i5"}
-    assert pages.window(listed(NOW, NOW, NOW - 1), NOW) is None
+    assert list_pages.inside(items, start, end) == {"i3", "i4", "i5"}
+    assert list_pages.window(listed(NOW, NOW, NOW - 1), NOW) is None
 
 
 def test_the_sample_has_clips_of_each_kind_and_none_that_is_huge_or_odd():
     plain = listed(*range(NOW, NOW - 50, -1), output_format="mp3_44100_128", text="hello")
     rare = [
-        pages.seen_of(json.dumps(item(i, NOW - 99, text=t, output_format=f, state=s)).encode())
+        list_pages.seen_of(json.dumps(item(i, NOW - 99, text=t, output_format=f, state=s)).encode())
         for i, t, f, s in [
             ("rare", "hello", "pcm_16000", "created"),
             ("huge", "hello" * 10**6, "pcm_8000", "created"),
@@ -132,7 +132,7 @@ def test_the_sample_has_clips_of_each_kind_and_none_that_is_huge_or_odd():
             ("gone", "hello", "pcm_24000", "deleted"),
         ]
     ]
-    found = [seen.id for seen in pages.sample([*plain, *rare], most=10, largest=1 << 20)]
+    found = [seen.id for seen in list_pages.sample([*plain, *rare], most=10, largest=1 << 20)]
     assert len(set(found)) == len(found) == 10
     assert "rare" in found
     assert {"huge", "a/../b", "gone"}.isdisjoint(found)
@@ -147,13 +147,13 @@ def test_the_sample_has_clips_of_each_kind_and_none_that_is_huge_or_odd():
     ],
 )
 def test_a_page_goes_on_after_its_cursor_or_its_last_item(content, cursor, following):
-    page = pages.read_page(json.dumps(content).encode())
+    page = list_pages.read_page(json.dumps(content).encode())
     assert (page.cursor, page.following) == (cursor, following)
 
 
 def test_json_that_is_not_strict_is_a_page_all_the_same():
     content = b'{"history": [{"history_item_id": "a", "date_unix": NaN}], "has_more": false}'
-    assert [seen.id for seen in pages.read_page(content).items] == ["a"]
+    assert [seen.id for seen in list_pages.read_page(content).items] == ["a"]
 
 
 VALUES = st.recursive(
@@ -161,23 +161,25 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
-FIELDS = sorted(pages.DOCUMENTED)
+FIELDS = sorted(list_pages.DOCUMENTED)
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(FIELDS), VALUES) | VALUES, max_size=4))
 @settings(max_examples=100, deadline=None)
 def test_whatever_the_fields_of_items_hold_is_classified(history):
-    page = pages.read_page(json.dumps({"history": history, "has_more": False}).encode())
+    page = list_pages.read_page(json.dumps({"history": history, "has_more": False}).encode())
     assert len(page.items) == len(history)
-    assert pages.disorder(pages.possible_dates(page.items, NOW))["neighbours"] <= len(history)
-    assert len(pages.sample(page.items, most=2, largest=1 << 20)) <= 2
-    assert pages.window(page.items, NOW) is None or len(history) >= 4
+    assert list_pages.disorder(list_pages.possible_dates(page.items, NOW))["neighbours"] <= len(
+        history
+    )
+    assert len(list_pages.sample(page.items, most=2, largest=1 << 20)) <= 2
+    assert list_pages.window(page.items, NOW) is None or len(history) >= 4
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"history": 5}', b"<html>"])
 def test_what_is_no_page_is_refused(content):
     with pytest.raises(ValueError, match=r".*"):
-        pages.read_page(content)
+        list_pages.read_page(content)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,7 @@ def test_whether_a_search_needs_a_source_is_found_out_by_asking_both(
     answer(with_source, **asked, source="TTS")
     for size in (1, 10, 1000):
         answer(200, page_size=str(size))
-    http = Http(BASE, Secret(KEY), 5, connections=1, retries=0)
+    http = HttpClient(BASE, Secret(KEY), 5, connections=1, retries=0)
     found = {(fact.section, fact.name): fact.value for fact in probe(http)}
     http.close()
     assert found["search", "it needs a source"] == said

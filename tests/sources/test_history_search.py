@@ -10,9 +10,9 @@ import responses
 
 from histfs.core.errors import BadAnswer, InvalidRequest, NotOffered, Rejected, ServerFailed
 from histfs.core.source import Query
-from histfs.simulator import Settings, Simulator
+from histfs.simulator import Simulator, SimulatorSettings
 from histfs.sources.elevenlabs.history_search import SOURCES
-from histfs.testing.sources import everything
+from histfs.testing.source_contract import everything
 from tests.sources.conftest import BASE
 
 LIST = f"{BASE}/v1/history"
@@ -149,7 +149,7 @@ def test_a_search_that_is_answered_with_something_else_is_a_bad_answer(history, 
 @pytest.mark.parametrize("status", [400, 422])
 def test_a_strict_and_a_lenient_server_find_the_same(make_history, status):
     def answer(**strict):
-        with Simulator(Settings(items=400, alignments=False, **strict)) as server:
+        with Simulator(SimulatorSettings(items=400, alignments=False, **strict)) as server:
             history = make_history(server.base_url, server.api_key)
             records = everything(history, Query(words="the", limit=20))
             assert server.counts.total > len(records) / 20 > 3

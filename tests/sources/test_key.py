@@ -10,7 +10,7 @@ import pytest
 from histfs import __version__
 from histfs.core.errors import HistfsError, MissingPermission
 from histfs.core.source import Query
-from histfs.simulator import Fault, Settings, Simulator
+from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.sources.conftest import BASE, KEY
 
 ITEM = f"{BASE}/v1/history/a"
@@ -137,7 +137,7 @@ def test_a_proxy_of_the_environment_does_not_get_what_is_for_this_machine(
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     try:
-        server = Simulator(Settings(items=1, host=host))
+        server = Simulator(SimulatorSettings(items=1, host=host))
     except OSError as error:
         pytest.skip(f"{host}: {error.strerror}")
     with server:
@@ -171,7 +171,7 @@ def test_a_permission_that_the_server_names_is_taken_from_it(history, answers):
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_server_that_redirects_brings_no_request_to_another_one(live, simulator, status):
-    with Simulator(Settings(items=1)) as other:
+    with Simulator(SimulatorSettings(items=1)) as other:
         location = {"Location": f"{other.base_url}/v1/history"}
         simulator.faults.add(Fault("", "redirect", status=status, headers=location))
         for call in (lambda: live.list(Query()), lambda: live.delete("a")):

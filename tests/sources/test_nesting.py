@@ -8,8 +8,8 @@ import pytest
 
 from histfs.core.errors import BadAnswer
 from histfs.core.source import Query
-from histfs.sources.elevenlabs import calls, items
-from histfs.sources.elevenlabs.parsing import elements_of, members_of
+from histfs.sources.elevenlabs import conversation_objects, history_objects
+from histfs.sources.elevenlabs.json_parsing import elements_of, members_of
 from tests.support.raw_http import RawServer, answer
 
 DATE = 1_714_650_306
@@ -87,13 +87,13 @@ def test_one_object_that_is_nested_too_deeply_can_be_got(kind, request):
 
 
 def test_the_text_of_an_item_that_is_nested_too_deeply_is_shown():
-    details = items.details_of(sent("history", 1, DEEP))
+    details = history_objects.details_of(sent("history", 1, DEEP))
     assert details.text == 'A "text", [so: to say}'
 
 
 def test_a_transcript_that_can_not_be_read_hides_no_files_that_were_sent_in_it():
     with pytest.raises(BadAnswer):
-        calls.details_of(b'{"conversation_id": "a", "transcript": ' + DEEP + b"}")
+        conversation_objects.details_of(b'{"conversation_id": "a", "transcript": ' + DEEP + b"}")
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from histfs.core.errors import (
     Unreachable,
 )
 from histfs.core.source import Query
-from histfs.simulator import Fault, Settings, Simulator
-from histfs.sources.elevenlabs import http
+from histfs.simulator import Fault, Simulator, SimulatorSettings
+from histfs.sources.elevenlabs import http_client
 
 LIST = "GET /v1/history"
 ITEM = "GET /v1/history/{id}"
@@ -40,8 +40,8 @@ def first(simulator):
 @pytest.fixture
 def soon(monkeypatch):
     """Let waits for the server end soon."""
-    monkeypatch.setattr(http, "CONNECT_TIMEOUT", 0.3)
-    monkeypatch.setattr(http, "READ_TIMEOUT", 0.3)
+    monkeypatch.setattr(http_client, "CONNECT_TIMEOUT", 0.3)
+    monkeypatch.setattr(http_client, "READ_TIMEOUT", 0.3)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_server_that_goes_on_failing_is_asked_four_times(live, simulator, slep
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 501])
 def test_what_another_try_would_not_help_is_asked_once(live, simulator, first, status):
     simulator.faults.add(Fault("GET", "status", status=status))
-    with pytest.raises((KeyRefused, Missing, http.SourceError)):
+    with pytest.raises((KeyRefused, Missing, http_client.SourceError)):
         live.get(first)
     assert simulator.counts[ITEM] == 1
 
@@ -214,7 +214,7 @@ def test_a_body_that_is_cut_is_never_taken_for_the_whole(live, simulator, first,
 @pytest.mark.parametrize("kind", ["html", "garbage", "status"])
 def test_what_is_not_audio_is_not_given_for_audio(live, simulator, first, kind):
     simulator.faults.add(Fault("/audio", kind, status=418 if kind == "status" else None))
-    with pytest.raises(http.SourceError):
+    with pytest.raises(http_client.SourceError):
         fetch(live, first)
 
 
@@ -320,7 +320,7 @@ def test_a_refused_connection_says_so(make_history):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     with pytest.raises(Unreachable, match="Connection refused") as caught:
-        make_history(url, timeout=0.1).list(Query())
+        make_history(url, timeout=1).list(Query())
     assert not isinstance(caught.value, TimedOut)
 
 
@@ -341,7 +341,7 @@ def test_a_server_without_tls_is_no_safe_connection(make_history, simulator):
 
 def test_a_key_without_the_permission_may_still_do_the_rest(make_history):
     limited = {"reader": frozenset({"speech_history_read"})}
-    with Simulator(Settings(items=3, limited_keys=limited)) as simulator:
+    with Simulator(SimulatorSettings(items=3, limited_keys=limited)) as simulator:
         history = make_history(simulator.base_url, "reader")
         (record, *_) = history.list(Query()).records
         with pytest.raises(MissingPermission, match="speech_history_write"):

@@ -67,8 +67,8 @@ def alter(path: Path) -> None:
     time.time_ns = lambda: right_ns() + int(turned("clock") * 1e9)
     socket.getaddrinfo, os.fsync = getaddrinfo, fsync
     # What failed is asked for again soon, so that tests needn't wait.
-    importlib.import_module("histfs.catalog.health").FAILURE_MEMORY = 0.5
-    importlib.import_module("histfs.audio.refusals").SECONDS = 0.5
+    importlib.import_module("histfs.catalog.circuit_breaker").FAILURE_MEMORY = 0.5
+    importlib.import_module("histfs.audio.negative_cache").SECONDS = 0.5
     Retry.sleep = lambda self, response=None: None
 
 

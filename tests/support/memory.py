@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from histfs.core.audio import Order
+from histfs.core.audio_store import Order
 from histfs.core.errors import Missing, NoAttachment
 from histfs.core.item import Attachment, Details, Record
 from histfs.core.item import Item as _Item

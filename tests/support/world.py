@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from histfs.catalog.health import Health
-from histfs.catalog.reading import Reader
-from histfs.catalog.refresh import Refresher
-from histfs.catalog.scan import Scanner
-from histfs.catalog.store import Store
-from histfs.core.flights import Flights
+from histfs.catalog.catalog_store import CatalogStore
+from histfs.catalog.circuit_breaker import CircuitBreaker
+from histfs.catalog.refresher import Refresher
+from histfs.catalog.scanner import Scanner
+from histfs.catalog.span_reader import SpanReader
 from histfs.core.item import Record
+from histfs.core.single_flight import SingleFlight
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
 from tests.support.clock import Clock
@@ -50,10 +50,10 @@ class World:
 
     def mount(self) -> None:
         """Begin with nothing in memory."""
-        self.store = Store(self._path, self.clock)
-        self.health = Health(self.clock)
-        self.flights = [Flights("list", 4), Flights("probe", 4)]
-        self.reader = Reader(
+        self.store = CatalogStore(self._path, self.clock)
+        self.health = CircuitBreaker(self.clock)
+        self.flights = [SingleFlight("list", 4), SingleFlight("probe", 4)]
+        self.reader = SpanReader(
             self.source,
             self.store,
             self.health,
@@ -77,7 +77,7 @@ class World:
         self.scanner.close()
         for number, flights in enumerate(self.flights):
             # One piece of work for each thread is only begun when all that came before has ended.
-            for end in [flights.fly(("end", number, n), lambda: None) for n in range(4)]:
+            for end in [flights.submit(("end", number, n), lambda: None) for n in range(4)]:
                 end.result(10)
             flights.close()
         self.store.close()
@@ -104,9 +104,9 @@ class World:
         """Return what is stored of a span, whether it is all or not."""
         return [item.key for item in self.store.between(span)]
 
-    def settle(self, *spans: Span) -> list[int | None]:
+    def ensure_newest(self, *spans: Span) -> list[int | None]:
         """Return the dates of the newest items of spans, as years and months ask for them."""
-        self.refresher.settle(spans, Waiter(10))
+        self.refresher.ensure_newest(spans, Waiter(10))
         return [self.store.newest(span) for span in spans]
 
     def covers(self, span: Span) -> bool:

@@ -12,20 +12,20 @@ from pathlib import Path
 import pytest
 
 from histfs.core.errors import Unreachable
-from histfs.trash import Entry, NotInTrash, Trash, TrashDamaged, TrashFailed
-from histfs.trash.entry import Kept
+from histfs.trash import NotInTrash, Trash, TrashDamaged, TrashEntry, TrashFailed
+from histfs.trash.trash_entry import Kept
 
 FILES = {"text.txt": [b"Hello World\n"], "audio.mp3": [b"au", b"dio"]}
 NAME = "2024-05-02T11-45-06_hello-world_one"
 DATE = 1_714_650_306
 
 
-def entry(item_id: str = "one", **more: object) -> Entry:
+def entry(item_id: str = "one", **more: object) -> TrashEntry:
     given = {
         "id": item_id, "key": item_id, "name": NAME, "date": DATE, "archived": DATE + 60,
         "deleted": None, "base_url": "https://api.elevenlabs.io", "profile": "default", "files": {},
     }  # fmt: skip
-    return Entry(**{**given, **more})  # type: ignore[arg-type]
+    return TrashEntry(**{**given, **more})  # type: ignore[arg-type]
 
 
 @pytest.fixture

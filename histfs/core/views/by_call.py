@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence, Set
 from histfs.core.index import Index, Listed
 from histfs.core.item import Item
 from histfs.core.names import suffixed
-from histfs.core.views.base import At
 from histfs.core.views.by_facet import ByFacet
+from histfs.core.views.view import At
 
 
 class ByCall(ByFacet):

@@ -9,7 +9,7 @@ from histfs.core.errors import NoSuchPath
 from histfs.core.index import Index, Listed
 from histfs.core.item import Item
 from histfs.core.times import ALWAYS, Span, Zone
-from histfs.core.views.base import At
+from histfs.core.views.view import At
 from histfs.core.waiting import Waiter
 
 #: Spans that are remembered, more than ten years of days.
@@ -64,16 +64,16 @@ class ByDate:
         if len(at) == self.depth:
             self.seek(at, index, waiter)
         elif at:
-            index.settle(self._parts(at), waiter)
+            index.ensure_newest(self._parts(at), waiter)
         else:
             for years in self._hops(at, index):
-                index.settle([years], waiter)
+                index.ensure_newest([years], waiter)
 
     def listable(self, at: At, index: Index) -> bool:
         """Say whether all items of a day are known, or which directories there are above that."""
         if len(at) == self.depth:
             return index.complete(self._existing(at))
-        return all(map(index.settled, self._parts(at) if at else self._hops(at, index)))
+        return all(map(index.knows_newest, self._parts(at) if at else self._hops(at, index)))
 
     def seek(self, at: At, index: Index, waiter: Waiter) -> None:
         """Wait for the newest item of a year or a month, or for all items of a day.
@@ -83,11 +83,11 @@ class ByDate:
         if len(at) == self.depth:
             index.ensure(self._existing(at), waiter)
         else:
-            index.settle([self._existing(at)], waiter)
+            index.ensure_newest([self._existing(at)], waiter)
 
-    def settled(self, at: At, index: Index) -> bool:
+    def knows_newest(self, at: At, index: Index) -> bool:
         """Say whether the newest item of a directory is known."""
-        return index.settled(self._existing(at))
+        return index.knows_newest(self._existing(at))
 
     def newest(self, at: At, index: Index) -> int | None:
         """Return the date of the newest item in a year, a month or a day."""
@@ -138,8 +138,8 @@ class ByDate:
     def _hops(self, at: At, index: Index) -> Iterator[Span]:
         """Yield the span of a directory, then what of it lies before the newest item's part of it.
 
-        Each is to be settled before the next one is asked for. So years that hold nothing cost
-        nothing, however many there are.
+        The newest item of each is known before the next one is asked for. So years without items
+        cost nothing.
         """
         span = self._existing(at)
         while True:

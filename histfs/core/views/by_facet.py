@@ -17,10 +17,10 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from histfs.core.index import FacetValue, Index, Listed
 from histfs.core.item import Item
 from histfs.core.times import Zone
-from histfs.core.views.base import At, Whole
+from histfs.core.views.view import At, WholeHistoryView
 
 
-class ByFacet(Whole):
+class ByFacet(WholeHistoryView):
     """Items by one of their facets.
 
     Attributes:

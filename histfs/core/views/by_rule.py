@@ -17,7 +17,7 @@ from histfs.core.index import Index, Listed
 from histfs.core.item import Item
 from histfs.core.names import component
 from histfs.core.times import ALWAYS, Span, Zone
-from histfs.core.views.base import At, Whole
+from histfs.core.views.view import At, WholeHistoryView
 
 
 class _Month(NamedTuple):
@@ -32,7 +32,7 @@ class _Month(NamedTuple):
     newest: dict[str, int]
 
 
-class ByRule(Whole):
+class ByRule(WholeHistoryView):
     """A view whose `directory` says where an item is shown."""
 
     def __init__(self, zone: Zone) -> None:

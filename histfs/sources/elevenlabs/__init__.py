@@ -1,27 +1,27 @@
 """The ElevenLabs API."""
 
-from histfs.core.account import Account
-from histfs.core.hosts import parse_server_url
-from histfs.sources.elevenlabs.conversations import Conversations
-from histfs.sources.elevenlabs.history import History
-from histfs.sources.elevenlabs.http import Http
+from histfs.core.server_url import parse_server_url
+from histfs.core.source_context import SourceContext
+from histfs.sources.elevenlabs.conversations import ConversationSource
+from histfs.sources.elevenlabs.history import HistorySource
+from histfs.sources.elevenlabs.http_client import HttpClient
 
-__all__ = ["Conversations", "History", "open_conversations", "open_history"]
+__all__ = ["ConversationSource", "HistorySource", "open_conversations", "open_history"]
 
 
-def open_history(account: Account) -> History:
+def open_history(account: SourceContext) -> HistorySource:
     """Return the speech history of an account."""
-    return History(_http(account))
+    return HistorySource(_http(account))
 
 
-def open_conversations(account: Account) -> Conversations:
+def open_conversations(account: SourceContext) -> ConversationSource:
     """Return the conversations of an account's agents."""
     host = parse_server_url(account.base_url).host
-    return Conversations(_http(account), certain=host.endswith(".elevenlabs.io"))
+    return ConversationSource(_http(account), certain=host.endswith(".elevenlabs.io"))
 
 
-def _http(account: Account) -> Http:
-    return Http(
+def _http(account: SourceContext) -> HttpClient:
+    return HttpClient(
         account.base_url,
         account.key,
         account.timeout,

@@ -1,7 +1,7 @@
 """Conversations with agents as a `Source` (API reference, "Conversations").
 
 The list has a summary of each; transcript, telephone call and whether there is audio are in the
-whole object, which `Conversations.get` asks for.
+whole object, which `ConversationSource.get` asks for.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from histfs.core.errors import (
 from histfs.core.item import Details, Record
 from histfs.core.source import SPAN, WORDS, Page, Query, Traits
 from histfs.core.times import ALWAYS
-from histfs.sources.elevenlabs import text_search
-from histfs.sources.elevenlabs.calls import details_of, record_of, records_of
-from histfs.sources.elevenlabs.collection import DISORDER, Collection, Fields
-from histfs.sources.elevenlabs.http import Body, Http
+from histfs.sources.elevenlabs import conversation_search
+from histfs.sources.elevenlabs.conversation_objects import details_of, record_of, records_of
+from histfs.sources.elevenlabs.http_client import Body, HttpClient
+from histfs.sources.elevenlabs.rest_collection import DISORDER, Fields, RestCollection
 
 #: The most conversations that one page may hold.
 PAGE_SIZE = 100
@@ -36,7 +36,7 @@ _PATH = "/v1/convai/conversations"
 _DONE: tuple[object, ...] = (None, {}, {"status": "ok"})
 
 
-class Conversations:
+class ConversationSource:
     """The conversations of the workspace that a key belongs to.
 
     Args:
@@ -58,10 +58,10 @@ class Conversations:
         files=("summary", "meta", "text", "attachments", "audio"),
     )
 
-    def __init__(self, http: Http, certain: bool = False) -> None:
+    def __init__(self, http: HttpClient, certain: bool = False) -> None:
         self._http = http
         self._certain = certain
-        self._conversations = Collection(
+        self._conversations = RestCollection(
             http, _PATH, Fields("conversations", "next_cursor"), records_of, record_of
         )
 
@@ -75,7 +75,7 @@ class Conversations:
                 search of them.
         """
         if query.words is not None:
-            return text_search.search(self._http, query)
+            return conversation_search.search(self._http, query)
         span = query.span
         # Whether these bounds are in or out isn't documented: asked for are those that give all of
         # the span either way, and what is too much of it is left out here.

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from histfs.core.item import NOTHING
 from histfs.core.names import Labelled
-from histfs.sources.elevenlabs.values import string_of
+from histfs.sources.elevenlabs.field_values import string_of
 
 _UNKNOWN = "?"
 

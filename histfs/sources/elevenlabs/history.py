@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 from histfs.core.errors import Missing, Rejected
 from histfs.core.item import Details, Record
-from histfs.core.source import SPAN, WORDS, Page, Query, Reading, Traits
+from histfs.core.source import SPAN, WORDS, ObjectParser, Page, Query, Traits
 from histfs.core.times import ALWAYS, LATEST
-from histfs.sources.elevenlabs.collection import DISORDER, Collection, Fields
+from histfs.sources.elevenlabs.history_objects import details_of, record_of, records_of
 from histfs.sources.elevenlabs.history_search import HistorySearch
-from histfs.sources.elevenlabs.http import Body, Http
-from histfs.sources.elevenlabs.items import details_of, record_of, records_of
+from histfs.sources.elevenlabs.http_client import Body, HttpClient
+from histfs.sources.elevenlabs.rest_collection import DISORDER, Fields, RestCollection
 
 #: The most items that one page may hold.
 PAGE_SIZE = 1000
@@ -27,7 +27,7 @@ READING = 1
 _PATH = "/v1/history"
 
 
-class History:
+class HistorySource:
     """The history of the account that a key belongs to.
 
     Args:
@@ -41,12 +41,12 @@ class History:
         disorder=DISORDER,
         views=("by-date", "by-voice", "by-source", "search"),
         # The catalog keeps the dates under which items stand.
-        reading=Reading(READING, partial(record_of, now=LATEST)),
+        reading=ObjectParser(READING, partial(record_of, now=LATEST)),
     )
 
-    def __init__(self, http: Http) -> None:
+    def __init__(self, http: HttpClient) -> None:
         self._http = http
-        self._items = Collection(
+        self._items = RestCollection(
             http,
             _PATH,
             Fields("history", "last_history_item_id", cursor_is_id=True),

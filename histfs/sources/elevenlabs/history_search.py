@@ -31,7 +31,7 @@ Ask = Callable[[Query, str | None], Page]
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _SearchPosition:
     """Where the next page of a search begins.
 
     Attributes:
@@ -66,10 +66,10 @@ class HistorySearch:
         """
         if query.after is not None:
             return self._page(query, _read(query.after))
-        within = _Place(sources=tuple(dict.fromkeys((*SOURCES, *query.sources))))
+        within = _SearchPosition(sources=tuple(dict.fromkeys((*SOURCES, *query.sources))))
         if not self._needs_source:
             try:
-                return self._page(query, _Place())
+                return self._page(query, _SearchPosition())
             except InvalidRequest as refused:
                 page = self._first_within(query, within, refused)
                 log.info("the server searches within a source only: each is asked from now on")
@@ -82,14 +82,14 @@ class HistorySearch:
             self._needs_source = bool(error.parameters) and "source" not in error.parameters
             raise
 
-    def _first_within(self, query: Query, within: _Place, refused: InvalidRequest) -> Page:
+    def _first_within(self, query: Query, within: _SearchPosition, refused: InvalidRequest) -> Page:
         """Return the first page within a source; where there is none, say why the plain one was."""
         try:
             return self._page(query, within)
         except InvalidRequest as error:
             raise refused from error
 
-    def _page(self, query: Query, place: _Place) -> Page:
+    def _page(self, query: Query, place: _SearchPosition) -> Page:
         """Ask for the page at a place; a source that the server doesn't know is passed over.
 
         Raises:
@@ -103,7 +103,7 @@ class HistorySearch:
             raise InvalidRequest("the server searches within a source, and there are items of none")
         while True:
             source, *rest = place.sources
-            following = _Place(None, tuple(rest), place.answered)
+            following = _SearchPosition(None, tuple(rest), place.answered)
             try:
                 page = self._ask(replace(query, after=place.after), source)
             except InvalidRequest as error:
@@ -117,26 +117,30 @@ class HistorySearch:
                 place = following
                 continue
             if page.cursor is not None:
-                return Page(page.records, _cursor(_Place(None, place.sources, True), page.cursor))
-            return Page(page.records, _write(_Place(None, tuple(rest), True)) if rest else None)
+                return Page(
+                    page.records, _cursor(_SearchPosition(None, place.sources, True), page.cursor)
+                )
+            return Page(
+                page.records, _write(_SearchPosition(None, tuple(rest), True)) if rest else None
+            )
 
 
-def _is_unknown(source: str, error: InvalidRequest, query: Query, place: _Place) -> bool:
+def _is_unknown(source: str, error: InvalidRequest, query: Query, place: _SearchPosition) -> bool:
     """Say whether a source was refused for its name, and no item can be missed without it."""
     named = error.parameters == {"source"} and place.after is None
     return named and source not in query.sources
 
 
-def _cursor(place: _Place, after: str | None) -> str | None:
+def _cursor(place: _SearchPosition, after: str | None) -> str | None:
     """Return the cursor of the page after one, from the server's."""
-    return None if after is None else _write(_Place(after, place.sources, place.answered))
+    return None if after is None else _write(_SearchPosition(after, place.sources, place.answered))
 
 
-def _write(place: _Place) -> str:
+def _write(place: _SearchPosition) -> str:
     return json.dumps([place.after, place.sources, place.answered])
 
 
-def _read(cursor: str) -> _Place:
+def _read(cursor: str) -> _SearchPosition:
     """Read a cursor that `_write` made.
 
     Raises:
@@ -144,6 +148,6 @@ def _read(cursor: str) -> _Place:
     """
     try:
         after, sources, answered = json.loads(cursor)
-        return _Place(after, None if sources is None else tuple(sources), bool(answered))
+        return _SearchPosition(after, None if sources is None else tuple(sources), bool(answered))
     except (ValueError, TypeError) as error:
         raise BadAnswer("the cursor is not one of a search") from error

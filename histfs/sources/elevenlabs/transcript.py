@@ -7,7 +7,7 @@ from typing import Any
 
 from histfs.core.attachments import named
 from histfs.core.item import Attachment
-from histfs.sources.elevenlabs.values import number_of, string_of
+from histfs.sources.elevenlabs.field_values import number_of, string_of
 
 _HOUR = 3600
 #: Longer than any conversation, in seconds.

@@ -103,8 +103,8 @@ def test_a_day_is_asked_for_whole_and_what_lies_above_it_for_its_newest_item(ind
     assert index.asked == [
         Asked("ensure", (day,)),
         Asked("ensure", (day,)),
-        Asked("settle", (month,)),
-        Asked("settle", (year,)),
+        Asked("ensure_newest", (month,)),
+        Asked("ensure_newest", (year,)),
     ]
 
 
@@ -120,7 +120,7 @@ def test_a_month_is_asked_for_by_its_days_and_a_year_by_its_months_without_a_gap
     where = (f"{year:04}",) if month is None else (f"{year:04}", f"{month:02}")
     view.prepare(where, index, NOW)
     ((method, spans),) = index.asked
-    assert method == "settle"
+    assert method == "ensure_newest"
     assert len(spans) == (12 if month is None else monthrange(year, month)[1])
     assert (spans[0].start, spans[-1].end) == view.span(where)
     assert all(before.end == after.start for before, after in pairwise(spans))
@@ -128,7 +128,7 @@ def test_a_month_is_asked_for_by_its_days_and_a_year_by_its_months_without_a_gap
 
 
 def years_asked_for(index: TableIndex) -> list[Span]:
-    assert {asked.method for asked in index.asked} == {"settle"}
+    assert {asked.method for asked in index.asked} == {"ensure_newest"}
     return [span for asked in index.asked for span in asked.spans]
 
 
@@ -162,11 +162,11 @@ def test_a_year_that_comes_while_years_are_looked_for_is_not_skipped(index):
 def test_no_items_cost_one_question():
     index = TableIndex()
     BERLIN.prepare((), index, NOW)
-    assert index.asked == [Asked("settle", (ALWAYS,))]
+    assert index.asked == [Asked("ensure_newest", (ALWAYS,))]
 
 
 @pytest.mark.parametrize(
-    ("where", "settled", "listable"),
+    ("where", "knows_newest", "listable"),
     [
         ("2024/05/17", True, True),
         ("2024/05/02", False, False),
@@ -178,22 +178,24 @@ def test_no_items_cost_one_question():
         ("", True, True),
     ],
 )
-def test_a_directory_is_listed_when_all_that_it_shows_is_known(index, where, settled, listable):
+def test_a_directory_is_listed_when_all_that_it_shows_is_known(
+    index, where, knows_newest, listable
+):
     # The evening of the second of May, when the items of that morning were there.
     index.unknown = Span(at(2024, 5, 2, 20), at(2024, 5, 2, 21))
     parts = tuple(filter(None, where.split("/")))
-    assert BERLIN.settled(parts, index) == settled
+    assert BERLIN.knows_newest(parts, index) == knows_newest
     assert BERLIN.listable(parts, index) == listable
 
 
 def test_years_are_not_listed_while_it_is_not_known_where_they_end(index):
     index.unknown = Span(at(2023, 3, 1), at(2023, 3, 2))
-    assert BERLIN.settled((), index)
+    assert BERLIN.knows_newest((), index)
     assert not BERLIN.listable((), index)
     assert not BERLIN.listable(("2023",), index)
 
 
 def test_a_day_is_known_by_its_newest_item_before_it_can_be_listed(index):
     index.unknown = Span(at(2024, 5, 2, 7), at(2024, 5, 2, 8))
-    assert BERLIN.settled(("2024", "05", "02"), index)
+    assert BERLIN.knows_newest(("2024", "05", "02"), index)
     assert not BERLIN.listable(("2024", "05", "02"), index)

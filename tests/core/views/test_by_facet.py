@@ -59,10 +59,10 @@ def test_the_voiceless_have_no_directory_while_there_are_none(view, index):
 def test_it_needs_the_whole_history(view, index, where):
     assert view.span(where) == ALWAYS
     assert view.listable(where, index)
-    assert view.settled(where, index)
+    assert view.knows_newest(where, index)
     index.unknown = Span(0, 1)
     assert not view.listable(where, index)
-    assert not view.settled(where, index)
+    assert not view.knows_newest(where, index)
     for ask in (view.prepare, view.seek):
         ask(where, index, Waiter(5))
     assert index.asked == [Asked("ensure", (ALWAYS,))] * 2

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from histfs.core.foreign import Calls
-from histfs.core.guard import guarded
+from histfs.core.plugin_calls import PluginCalls
+from histfs.core.plugin_isolation import isolated
 from histfs.core.views import (
     ByAgent,
     ByCall,
@@ -59,4 +59,4 @@ class TestSearch(ViewContract):
 class TestFenced(ViewContract):
     @pytest.fixture
     def make(self):
-        return lambda zone: guarded(ByDay(zone), View, Calls("the view by-day", 30))
+        return lambda zone: isolated(ByDay(zone), View, PluginCalls("the view by-day", 30))

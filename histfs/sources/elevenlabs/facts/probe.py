@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from histfs.sources.elevenlabs.facts import classes
-from histfs.sources.elevenlabs.facts.asking import (
+from histfs.sources.elevenlabs.facts.audio_facts import Audio
+from histfs.sources.elevenlabs.facts.classes import Value
+from histfs.sources.elevenlabs.facts.fact_requests import (
     CONVERSATIONS,
     Asker,
     Cannot,
@@ -13,13 +15,11 @@ from histfs.sources.elevenlabs.facts.asking import (
     facts_of,
     spread,
 )
-from histfs.sources.elevenlabs.facts.audio import Audio
-from histfs.sources.elevenlabs.facts.classes import Value
-from histfs.sources.elevenlabs.facts.lists import WORD, Lists
-from histfs.sources.elevenlabs.http import Http
+from histfs.sources.elevenlabs.facts.list_facts import WORD, Lists
+from histfs.sources.elevenlabs.http_client import HttpClient
 
 
-def probe(http: Http) -> Iterator[Fact]:
+def probe(http: HttpClient) -> Iterator[Fact]:
     """Find out facts about a server, with requests that change nothing.
 
     Args:

@@ -5,10 +5,10 @@ from recordings.files import WordsFile
 from recordings.source import Recordings, open_recordings
 from recordings.views import ByLength
 
-from histfs.core.account import Account
 from histfs.core.errors import HistfsError, Unreachable
 from histfs.core.secret import Secret
 from histfs.core.source import Query
+from histfs.core.source_context import SourceContext
 from histfs.testing import FileContract, SourceContract, ViewContract, everything
 
 
@@ -55,6 +55,6 @@ class TestWordsFile(FileContract):
 
 
 def test_without_a_folder_it_says_what_to_write():
-    account = Account("me", "https://api.example.com", Secret(""), timeout=30, connections=8)
+    account = SourceContext("me", "https://api.example.com", Secret(""), timeout=30, connections=8)
     with pytest.raises(HistfsError, match=r"\[sources.recordings\] folder"):
         open_recordings(account)

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from histfs.core.account import Account
 from histfs.core.errors import HistfsError, Missing, Unreachable
 from histfs.core.item import Details, Record
 from histfs.core.source import SPAN, Page, Query, Traits
+from histfs.core.source_context import SourceContext
 
 
-def open_recordings(account: Account) -> Recordings:
+def open_recordings(account: SourceContext) -> Recordings:
     """Return the recordings of the folder that the configuration file names."""
     folder = account.options.get("folder")
     if not isinstance(folder, str):

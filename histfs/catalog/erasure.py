@@ -1,0 +1,240 @@
+"""Erasing what is gone: within the transaction that takes an item out, and afterwards in the file.
+
+Within the transaction all rows about the item go, and its key is noted in `gone`: whoever holds the
+account's audio drops its clip (`unswept`, `swept`). The note outlives a crash in between.
+
+What is left then are traces in the file: SQLite overwrites deleted rows (``secure_delete``), but
+not the copies that it made when it moved them from page to page, and not the journal. `clean`
+removes these, at the cost of rewriting the file.
+
+Threads: the functions that take a connection work within a transaction of their caller; `clean`
+has a connection of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from histfs.catalog import details_table, directory_names, schema, undated_items
+from histfs.catalog.compression import Compressor, dictionary_of
+from histfs.core.attachments import MARK, key_prefix
+
+#: Seconds for which a key is noted as gone: a download may end, and put its clip in place, when the
+#: item is gone already.
+GONE_MEMORY = 86_400.0
+#: Bytes of a catalog that is rewritten without being asked to: it takes one to three seconds.
+SMALL = 128 << 20
+
+#: Has a row where traces of what is gone may be in the file.
+UNCLEAN = "SELECT value FROM notes WHERE name = 'unclean'"
+#: The dictionary of the raw objects, and what tells it from the one before.
+DICTIONARY = "SELECT value FROM notes WHERE name = 'dictionary'"
+STRUCTURE = "(SELECT value FROM notes WHERE name = 'structure')"
+
+#: Items whose dictionary is made anew whenever one of them is gone.
+_FEW = 5000
+#: Raw objects that a dictionary is made of, and that are packed anew at once.
+_SAMPLE, _BATCH = 100, 500
+#: Seconds to wait for others who use the file: `clean` is tried again.
+_PATIENCE = 0.2
+_AMONG = "IN (SELECT value FROM json_each(?))"
+
+
+def erase(db: sqlite3.Connection, keys: Collection[str], labels: Iterable[str], now: float) -> None:
+    """Take out what is kept of items beside their own rows.
+
+    Args:
+        db: within a transaction.
+        keys: of items that are gone.
+        labels: their lists of labels, as `items.labels` has them.
+        now: in seconds since the epoch.
+    """
+    drop_labels(db, labels)
+    if not keys:
+        return
+    details_table.drop(db, keys)
+    undated_items.drop(db, keys)
+    keys = [*keys, *attachments(db, keys)]
+    given = json.dumps(keys)
+    db.execute(f"DELETE FROM audio WHERE key {_AMONG}", (given,))
+    db.execute(f"DELETE FROM endings WHERE key {_AMONG}", (given,))
+    rows = [(key, now) for key in keys]
+    db.executemany("INSERT OR REPLACE INTO gone VALUES (?, ?, 0)", rows)
+    # FTS5 can take out the words of a row only with the text that it was indexed with, and keeps
+    # them in older segments all the same: the index is emptied, and the next search makes it anew.
+    emptied = db.execute("UPDATE numbers SET indexed = 0, rows = 0 WHERE rows > 0")
+    if emptied.rowcount:
+        db.execute("INSERT INTO words (words) VALUES ('delete-all')")
+    _mark_unclean(db)
+
+
+def attachments(db: sqlite3.Connection, keys: Iterable[str]) -> list[str]:
+    """Return the keys under which the audio store has the attachments of items."""
+    found = []
+    for key in keys:
+        prefix = key_prefix(key)
+        # The character behind the mark in the order of keys ends the range.
+        until = prefix[:-1] + chr(ord(MARK) + 1)
+        rows = db.execute("SELECT key FROM audio WHERE key >= ? AND key < ?", (prefix, until))
+        found += [part for (part,) in rows]
+    return found
+
+
+def there(db: sqlite3.Connection, keys: Collection[str]) -> set[str]:
+    """Return the keys that items have; where there are any keys, all items are looked at."""
+    if not keys:
+        return set()
+    rows = db.execute(f"SELECT key FROM items WHERE key {_AMONG}", (json.dumps(list(keys)),))
+    return {key for (key,) in rows}
+
+
+def drop_labels(db: sqlite3.Connection, labels: Iterable[str]) -> None:
+    """Take out the labels that no item has any more, and the names of their directories.
+
+    Args:
+        db: within a transaction.
+        labels: lists of those that items had, as `items.labels` has them.
+    """
+    some = sorted({label for each in labels for label in json.loads(each)})
+    if not some:
+        return
+    dropped = db.execute(
+        f"""
+        DELETE FROM labels WHERE label {_AMONG}
+            AND NOT EXISTS (SELECT 1 FROM placed WHERE placed.label = labels.label)
+        RETURNING kind, value, name
+        """,
+        (json.dumps(some),),
+    ).fetchall()
+    directory_names.drop(db, [(kind, value) for kind, value, _ in dropped])
+    words = {word for _, *row in dropped for word in row if word}
+    for (dictionary,) in db.execute(DICTIONARY).fetchall() if words else ():
+        if any(json.dumps(word).encode() in dictionary for word in words):
+            db.execute("INSERT OR REPLACE INTO notes VALUES ('obsolete', x'01')")
+            _mark_unclean(db)
+
+
+def listed(db: sqlite3.Connection, keys: Iterable[str]) -> None:
+    """Note that items are there, which may have been gone before."""
+    if db.execute("SELECT EXISTS (SELECT 1 FROM gone)").fetchone()[0]:
+        db.execute(f"DELETE FROM gone WHERE key {_AMONG}", (json.dumps(list(keys)),))
+
+
+def landed(db: sqlite3.Connection, key: str) -> bool:
+    """Note that a clip or an attachment of an item has come, and say whether the item is gone.
+
+    What comes too late is dropped like what was there before.
+
+    Args:
+        db: within a transaction.
+        key: under which the audio store has it.
+    """
+    late = db.execute(
+        "INSERT OR REPLACE INTO gone SELECT ?1, at, 0 FROM gone WHERE key IN (?1, ?2)"
+        " ORDER BY key = ?1 DESC LIMIT 1",
+        (key, key.partition(MARK)[0]),
+    )
+    return late.rowcount > 0
+
+
+def unswept(db: sqlite3.Connection) -> bool:
+    """Say whether the audio of an item that is gone is still to be dropped."""
+    return bool(db.execute("SELECT EXISTS (SELECT 1 FROM gone WHERE NOT swept)").fetchone()[0])
+
+
+def swept(db: sqlite3.Connection, keys: Iterable[str], now: float) -> None:
+    """Note that the audio of items that are gone was dropped, and forget those of long ago."""
+    db.executemany("UPDATE gone SET swept = 1 WHERE key = ?", [(key,) for key in keys])
+    db.execute("DELETE FROM gone WHERE swept AND at NOT BETWEEN ? AND ?", (now - GONE_MEMORY, now))
+
+
+def put_dictionary(db: sqlite3.Connection, dictionary: bytes) -> None:
+    """Keep the dictionary that all raw objects are packed with from now on."""
+    db.execute("INSERT OR REPLACE INTO notes VALUES ('dictionary', ?)", (dictionary,))
+    db.execute("INSERT OR REPLACE INTO notes VALUES ('structure', ?)", (os.urandom(8),))
+
+
+def clean(path: Path, largest: float = SMALL) -> bool:
+    """Remove the traces of what is gone from a catalog's file and from its journal.
+
+    Args:
+        path: the file.
+        largest: bytes of a file that is rewritten; in a larger one only what costs little is done.
+
+    Returns:
+        Whether all that was to be done is done; False when somebody else uses the file just now.
+
+    Raises:
+        sqlite3.Error, OSError: the file can't be written.
+    """
+    with contextlib.closing(schema.connect(path)) as db:
+        db.execute(f"PRAGMA busy_timeout = {int(_PATIENCE * 1000)}")
+        # A copy of a large file is not for the memory.
+        db.execute("PRAGMA temp_store = FILE")
+        try:
+            if path.stat().st_size <= largest:
+                _rewrite(db)
+            ((busy, _, _),) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error) or "busy" in str(error):
+                return False
+            raise
+        return not busy
+
+
+def _rewrite(db: sqlite3.Connection) -> None:
+    mark = _noted(db, "unclean")
+    if mark is None:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    _renew_dictionary(db)
+    db.execute("COMMIT")
+    db.execute("VACUUM")
+    # What is gone since then has put another mark there.
+    db.execute("DELETE FROM notes WHERE name = 'unclean' AND value = ?", (mark,))
+
+
+def _mark_unclean(db: sqlite3.Connection) -> None:
+    mark = f"{time.time_ns()} {os.urandom(4).hex()}".encode()
+    db.execute("INSERT OR REPLACE INTO notes VALUES ('unclean', ?)", (mark,))
+
+
+def _noted(db: sqlite3.Connection, name: str) -> bytes | None:
+    rows = db.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchall()
+    return rows[0][0] if rows else None
+
+
+def _renew_dictionary(db: sqlite3.Connection) -> None:
+    """Pack all raw objects anew, if something that is gone may stand in their dictionary.
+
+    Earlier versions made it of whole objects, without `STRUCTURE`. In one of now there is what most
+    of the first items had in common, such as their voice.
+    """
+    found = db.execute(f"SELECT value, {STRUCTURE} FROM ({DICTIONARY})").fetchall()
+    if not found:
+        return
+    (dictionary, structure), *_ = found
+    ((items,),) = db.execute("SELECT items FROM changes").fetchall()
+    if structure is not None and items > _FEW and not _noted(db, "obsolete"):
+        return
+    before = Compressor(dictionary)
+    sample = db.execute("SELECT raw FROM raws ORDER BY n DESC LIMIT ?", (_SAMPLE,))
+    renewed = dictionary_of([before.unpack(raw) for (raw,) in sample])
+    if structure is not None and renewed == dictionary:
+        return
+    put_dictionary(db, renewed)
+    db.execute("DELETE FROM notes WHERE name = 'obsolete'")
+    after, last = Compressor(renewed), 0
+    while rows := db.execute(
+        "SELECT n, raw FROM raws WHERE n > ? ORDER BY n LIMIT ?", (last, _BATCH)
+    ).fetchall():
+        numbers = [n for n, _ in rows]
+        packed = after.pack(before.unpack(raw) for _, raw in rows)
+        db.executemany("UPDATE raws SET raw = ? WHERE n = ?", zip(packed, numbers, strict=True))
+        last = numbers[-1]

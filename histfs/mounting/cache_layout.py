@@ -1,0 +1,167 @@
+"""Where what is known of an account is kept.
+
+CACHE/ACCOUNT/catalog.sqlite, scan.lock, audio/…      of the source in the root
+CACHE/ACCOUNT/sources/SOURCE/catalog.sqlite, …        of any other; its audio lies with the rest
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from histfs.audio.disk_cache import DiskCache
+from histfs.audio.shelf import split
+from histfs.catalog.catalog_store import CatalogStore
+from histfs.core.audio_store import Fingerprint
+from histfs.core.errors import CacheFailed
+from histfs.core.file_trust import distrust_directory, distrust_links
+from histfs.settings import Settings
+
+CATALOG = "catalog.sqlite"
+_SOURCES = "sources"
+
+log = logging.getLogger(__name__)
+
+
+def account_dir(settings: Settings) -> Path:
+    """Return the directory of an account's cache, made when it isn't there.
+
+    One that others can look into is closed.
+
+    Raises:
+        CacheFailed: it can't be made, or another user can change what is in it.
+    """
+    path = account_path(settings)
+    try:
+        refuse_strangers(settings.cache_dir, path)
+        settings.cache_dir.parent.mkdir(parents=True, exist_ok=True)
+        for directory in (settings.cache_dir, path):
+            directory.mkdir(mode=0o700, exist_ok=True)
+        refuse_strangers(settings.cache_dir, path)
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        raise CacheFailed(f"the cache {path} can't be made: {error.strerror}") from error
+    if mode & 0o077:
+        _close(path, mode)
+    return path
+
+
+def refuse_strangers(cache_dir: Path, home: Path) -> None:
+    """Refuse a cache that another user may have filled, or may lead elsewhere.
+
+    Args:
+        cache_dir: the directory of all accounts.
+        home: the directory of one of them. Neither needs to be there.
+
+    Raises:
+        CacheFailed: it is such a one.
+        OSError: it can't be looked at.
+    """
+    refused = distrust_links(home)
+    if refused is None and cache_dir.exists():
+        refused = distrust_directory(cache_dir)
+    if refused is None and home.exists():
+        # One that others can write is closed.
+        refused = distrust_directory(home, writers=False)
+    if refused is not None:
+        raise CacheFailed(f"the cache is not used: {refused}")
+
+
+def account_path(settings: Settings) -> Path:
+    """Return where the directory of an account's cache is, or would be.
+
+    Its name is a hash of the base URL and the key: another key may see another history.
+    """
+    account = f"{settings.base_url}\0{settings.key.reveal()}"
+    name = hashlib.blake2b(account.encode(), digest_size=12, person=b"histfs").hexdigest()
+    return settings.cache_dir / name
+
+
+def catalog_path(home: Path, source: str | None) -> Path:
+    """Return where the catalog of a source is, or would be."""
+    return (home if source is None else home / _SOURCES / source) / CATALOG
+
+
+def source_dir(home: Path, source: str | None) -> Path:
+    """Return the directory of a source's catalog, made when it isn't there.
+
+    Args:
+        home: from `account_dir`.
+        source: its name; None for the one in the root.
+
+    Raises:
+        CacheFailed: it can't be made.
+    """
+    if source is None:
+        return home
+    path = home / _SOURCES / source
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CacheFailed(f"the cache {path} can't be made: {error.strerror}") from error
+    return path
+
+
+@contextlib.contextmanager
+def opened_cache(
+    settings: Settings,
+) -> Iterator[tuple[DiskCache, Callable[[str], Fingerprint | None]]]:
+    """Lend the cache alone, which asks no server: the clips, and what is known of each by its key.
+
+    Args:
+        settings: which cache; how large it may be is for those to say who put clips into it.
+
+    Raises:
+        CacheFailed, NoSpace: it can't be used.
+    """
+    home = account_dir(settings)
+    with contextlib.ExitStack() as stack:
+        stores: dict[str | None, CatalogStore] = {}
+
+        def known(key: str) -> Fingerprint | None:
+            source, own = split(key)
+            if source not in stores:
+                path = catalog_path(home, source)
+                if not path.exists():
+                    return None
+                stores[source] = stack.enter_context(contextlib.closing(CatalogStore(path)))
+            return stores[source].fingerprint(own)
+
+        stores[None] = stack.enter_context(contextlib.closing(CatalogStore(home / CATALOG)))
+        yield DiskCache(home, sys.maxsize), known
+
+
+def catalogs_below(cache_dir: Path) -> list[tuple[Path, str | None]]:
+    """Return where catalogs are: their account's directory, and the source; None for the root's.
+
+    Raises:
+        CacheFailed: the directory can't be read, or another user can change what is in it.
+    """
+    try:
+        roots = [(path.parent, None) for path in sorted(cache_dir.glob(f"*/{CATALOG}"))]
+        others = sorted(cache_dir.glob(f"*/{_SOURCES}/*/{CATALOG}"))
+        for home in {*(home for home, _ in roots), *(path.parents[2] for path in others)}:
+            refuse_strangers(cache_dir, home)
+    except OSError as error:
+        raise CacheFailed(f"the cache {cache_dir} can't be read: {error.strerror}") from error
+    return [*roots, *((path.parents[2], path.parent.name) for path in others)]
+
+
+def unusable_below(cache_dir: Path) -> list[Path]:
+    """Return the catalogs that were set aside as they could not be used (`catalog.schema`)."""
+    return sorted(cache_dir.glob(f"**/{CATALOG}.*.unusable*"))
+
+
+def _close(path: Path, mode: int) -> None:
+    """Let nobody else into a directory, where its filesystem can do that."""
+    try:
+        path.chmod(0o700)
+    except OSError as error:
+        log.warning("others can read the cache %s: %s", path, error.strerror)
+    else:
+        log.warning("the cache %s was open to others (mode %04o): its mode is 0700 now", path, mode)

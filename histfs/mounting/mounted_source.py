@@ -1,0 +1,358 @@
+"""One source's items on this machine: its catalog, its audio, its views and files, put together."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from cachetools import TTLCache
+
+from histfs.audio.audio_cache import AudioCache
+from histfs.audio.disk_cache import DiskCache
+from histfs.audio.download_scheduler import DownloadScheduler
+from histfs.audio.read_ahead import Orders, ReadAhead
+from histfs.audio.shelf import Shelf
+from histfs.catalog.cached import CachedCatalog
+from histfs.catalog.catalog import Catalog
+from histfs.catalog.catalog_store import CatalogStore
+from histfs.catalog.circuit_breaker import CircuitBreaker
+from histfs.catalog.details_fetcher import DetailsFetcher
+from histfs.catalog.erasure_worker import ErasureWorker
+from histfs.catalog.refresher import Refresher
+from histfs.catalog.reparse import reparse
+from histfs.catalog.scanner import Scanner
+from histfs.catalog.search_service import SearchService
+from histfs.catalog.span_reader import SpanReader
+from histfs.catalog.text_index import FullTextIndex
+from histfs.core.archive import Archive, NoArchive
+from histfs.core.audio_store import Order
+from histfs.core.deletion import Deletions
+from histfs.core.file_context import FileContext
+from histfs.core.files import ItemFile
+from histfs.core.item import Item
+from histfs.core.limiter import Limiter
+from histfs.core.names import item_name
+from histfs.core.single_flight import SingleFlight
+from histfs.core.source import SPAN, Source
+from histfs.core.source_context import SourceContext
+from histfs.core.times import Span, Zone
+from histfs.core.tree import Listing, Tree
+from histfs.core.views import View
+from histfs.mounting.cache_layout import CATALOG, source_dir
+from histfs.mounting.plugin_factory import Tell, make, make_files, make_views
+from histfs.mounting.source_probe import SourceProbe
+from histfs.plugins import Plugin
+from histfs.settings import OptionError, Settings
+from histfs.sources.instrumented import InstrumentedSource
+from histfs.sources.rate_limited import RateLimitedSource
+from histfs.sources.retry_not_ready import RetryNotReady
+from histfs.sources.time_filter import TimeFilter
+from histfs.status import FailureStatus, OutageStatus, ScanStatus, SourceStatus, windows_of
+from histfs.trash import Trash, TrashArchive
+
+#: The source that stands in the root of an account; any other has a folder.
+ROOT = "history"
+#: Entries of directories that are kept rendered, at the most, some 400 bytes each. Directories with
+#: more than `histfs.core.large_listing.LARGE` entries are not kept.
+_LISTED = 50_000
+#: Spans, and single items, that are asked for at once; deletes; searches.
+_LISTS, _PROBES, _DELETES, _SEARCHES = 4, 4, 4, 2
+#: Clips that are fetched before they are asked for, for each connection; and the part of the cache
+#: that they may take.
+_AHEAD, _AHEAD_SHARE = 2, 4
+
+
+@dataclass(frozen=True, slots=True)
+class MountedSource:
+    """One source's items on this machine.
+
+    Attributes:
+        name: the source's.
+        source: where they come from.
+        store: what is known of them.
+        reader: reads from the source into the store.
+        scanner: reads the whole.
+        fetcher: fetches what the source doesn't list; None where it lists all there is.
+        catalog: the store as an index that keeps itself fresh.
+        audio: their audio.
+        views: the folders in which they are shown, their home first.
+        files: what is shown of each.
+        removal: deletes them.
+        contact: tells whether the source can be listed.
+        plugins: the source, the views and the files, as they were made.
+    """
+
+    name: str
+    source: InstrumentedSource
+    store: CatalogStore
+    reader: SpanReader
+    scanner: Scanner
+    fetcher: DetailsFetcher | None
+    catalog: CachedCatalog
+    audio: AudioCache
+    views: Sequence[View]
+    files: Sequence[ItemFile]
+    removal: Deletions
+    contact: SourceProbe
+    plugins: Sequence[object]
+
+    @property
+    def in_root(self) -> bool:
+        """Whether its views stand in the account's root."""
+        return self.name == ROOT
+
+    def status(self) -> SourceStatus:
+        """Say how it is; asks the server nothing."""
+        progress = self.scanner.progress()
+        outage, failures = self.reader.outage, []
+        if (error := self.source.last_error) is not None:
+            failures.append(FailureStatus(int(error.at), error.message))
+        if outage is not None:
+            # The source may have answered with what can't be believed.
+            failures.append(FailureStatus(int(outage.last), outage.message))
+        return SourceStatus(
+            items=self.store.total(),
+            windows=windows_of(self.store.windows().spans()),
+            scan=ScanStatus(progress.complete, progress.down_to, progress.state),
+            requests=self.source.requests,
+            last_error=max(failures, key=lambda failure: failure.at, default=None),
+            outage=OutageStatus(int(outage.since), outage.message) if outage else None,
+        )
+
+    def tree(self, settings: Settings, zone: Zone, born: int, above: tuple[str, ...]) -> Tree:
+        """Return what is shown of the items.
+
+        Args:
+            settings: how.
+            zone: for the times in names.
+            born: mtime of what has no other, in seconds since the epoch.
+            above: the folders in which it stands.
+        """
+        return Tree(
+            index=self.catalog,
+            removal=self.removal,
+            views=self.views,
+            files=self.files,
+            zone=zone,
+            links=settings.options.links,
+            listings=TTLCache(_LISTED, max(settings.listing_ttl, 1.0), getsizeof=_weight),
+            born=born,
+            above=above,
+            check=self.contact.check,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SharedResources:
+    """What the collections of one account share.
+
+    Attributes:
+        home: the account's directory in the cache.
+        disk: the audio of all of them.
+        limiter: lets the requests of all of them through.
+        patience: seconds for which a request may wait for that.
+        downloads: runs the downloads of all of them.
+        zone: of the mount.
+        tell: takes a line that says what is left out.
+    """
+
+    home: Path
+    disk: DiskCache
+    limiter: Limiter
+    patience: float
+    downloads: DownloadScheduler
+    zone: Zone
+    tell: Tell
+
+
+def open_source(
+    stack: contextlib.ExitStack, plugin: Plugin, settings: Settings, shared: SharedResources
+) -> MountedSource | None:
+    """Put the parts of a collection together.
+
+    Args:
+        stack: closes them.
+        plugin: its source.
+        settings: the account's.
+        shared: what it has in common with others.
+
+    Returns:
+        The collection; None when its source can't be made, or, where that isn't the one in the
+        root, when no view shows all of its items. The user is told.
+
+    Raises:
+        CacheFailed, NoSpace: the cache can't be used.
+        OptionError: nothing of the items would be shown.
+    """
+    account = _account(plugin, settings, shared)
+    made: Source | None = make(plugin, account, settings.timeout, shared.tell)
+    if made is None:
+        return None
+    source = InstrumentedSource(_adapted(made, settings, shared))
+    stack.callback(source.close)
+    name, traits = plugin.name, source.traits
+    try:
+        views = make_views(name, traits, settings, shared.zone, shared.tell)
+    except OptionError as error:
+        if name == ROOT:
+            raise
+        shared.tell(f"{plugin} is left out: {error}")
+        return None
+    where = source_dir(shared.home, None if name == ROOT else name)
+    store = CatalogStore(where / CATALOG)
+    stack.callback(store.close)
+    if traits.reading is not None:
+        reparse(store, traits.reading)
+    # Clips, and details, are read ahead in the orders of the views.
+    kinds = [view.facet for view in views if view.facet is not None and view.total]
+    orders = partial(_orders, store, kinds)
+
+    def pool(kind: str, threads: int) -> SingleFlight:
+        flights = SingleFlight(kind, threads)
+        stack.callback(flights.close)
+        return flights
+
+    lists = pool("list", _LISTS)
+    reader = SpanReader(source, store, CircuitBreaker(time.monotonic), time.time, traits.page_size)
+    scanner = Scanner(reader, where / "scan.lock", rescan=settings.rescan)
+    stack.callback(scanner.close)
+    ttl = settings.listing_ttl
+    refresher = Refresher(reader, scanner, flights=lists, probes=pool("probe", _PROBES), ttl=ttl)
+    fetcher = None
+    if traits.summaries:
+        fetcher = _fetcher(source, store, pool("details", settings.connections), settings, orders)
+    words = FullTextIndex(store, partial(_text_of, source, store))
+    searcher = SearchService(reader, refresher, words, flights=pool("search", _SEARCHES), ttl=ttl)
+    catalog = CachedCatalog(Catalog(store, refresher, source.describe, fetcher, searcher))
+    clips = shared.disk if name == ROOT else Shelf(shared.disk, name)
+    eraser = ErasureWorker(where / CATALOG, store.files, clips.drop)
+    stack.callback(eraser.close)
+    eraser.start()
+    store.erased = eraser.erased
+    audio = AudioCache(
+        source,
+        clips,
+        shared.downloads,
+        largest=settings.max_clip_size,
+        following=store.following,
+        ahead=_AHEAD * settings.connections,
+        room=settings.audio_cache_size // _AHEAD_SHARE,
+        orders=orders,
+        set_audio=catalog.set_audio,
+        set_ending=catalog.set_ending,
+        fingerprint=store.fingerprint,
+        invalidate=catalog.invalidate,
+        silent=lambda item: traits.summaries and _is_silent(catalog, item),
+        exact=settings.exact_sizes,
+    )
+    library = FileContext(traits, catalog, audio)
+    files, kept = make_files(traits, settings, library, shared.tell)
+    archive = _archive(settings, kept, shared, name)
+    removal = Deletions(source, catalog, archive, pool("delete", _DELETES))
+    contact = SourceProbe(reader, lists, time.monotonic)
+    return MountedSource(
+        name,
+        source,
+        store,
+        reader,
+        scanner,
+        fetcher,
+        catalog,
+        audio,
+        views,
+        files,
+        removal,
+        contact,
+        [made, *views, *files],
+    )
+
+
+def _fetcher(
+    source: Source, store: CatalogStore, flights: SingleFlight, settings: Settings, orders: Orders
+) -> DetailsFetcher:
+    """Make what fetches details that aren't listed, those that are likely to be next ahead."""
+    fetcher = DetailsFetcher(
+        source.get,
+        source.describe,
+        store,
+        flights=flights,
+        ttl=settings.listing_ttl,
+        invalidate=lambda item: store.invalidate(Span(item.date, item.date + 1)),
+        clock=time.time,
+    )
+    ahead = ReadAhead(store.following, fetcher.ahead, settings.connections, sys.maxsize, orders)
+    fetcher.used = ahead.used
+    return fetcher
+
+
+def _orders(store: CatalogStore, kinds: Sequence[str], item: Item) -> list[Order]:
+    """Return the orders in which an item may be used: one for each value that views show it by."""
+    facets = store.facets(item.key, item.date)
+    return [(kind, has.value) for kind in kinds for has in facets.get(kind, ())]
+
+
+def _is_silent(catalog: CachedCatalog, item: Item) -> bool:
+    """Say whether an item is known to have no audio, now and later."""
+    known = catalog.known(item)
+    return known is not None and known.silent
+
+
+def _text_of(source: Source, store: CatalogStore, key: str, raw: bytes) -> str:
+    """Return the words by which an item is found: as it was listed, and as it was fetched."""
+    fetched = store.fetched(key) if source.traits.summaries else None
+    raws = [raw] if fetched is None else [raw, fetched.raw]
+    described = (source.describe(each) for each in raws)
+    return "\n".join(filter(None, (each.words or each.text for each in described)))
+
+
+def _account(plugin: Plugin, settings: Settings, shared: SharedResources) -> SourceContext:
+    return SourceContext(
+        profile=settings.profile,
+        base_url=settings.base_url,
+        key=settings.key,
+        timeout=settings.timeout,
+        connections=settings.connections,
+        options=settings.source_options.get(plugin.name, {}),
+        state_maximum=shared.limiter.state_maximum,
+    )
+
+
+def _adapted(source: Source, settings: Settings, shared: SharedResources) -> Source:
+    """Return a source that can do all that the catalog and the audio store ask of it."""
+    # Inside: what waits until audio is ready takes no slot meanwhile.
+    patient = RetryNotReady(
+        RateLimitedSource(source, shared.limiter, shared.patience), settings.timeout
+    )
+    return patient if SPAN in source.traits.filters else TimeFilter(patient)
+
+
+def _archive(
+    settings: Settings, files: Sequence[ItemFile], shared: SharedResources, source: str
+) -> Archive:
+    """Make what keeps what is deleted."""
+
+    def name_of(item: Item) -> str:
+        return item_name(item.date, item.slug, item.key, shared.zone)
+
+    if settings.trash is None:
+        return NoArchive()
+    return TrashArchive(
+        Trash(settings.trash),
+        files,
+        name_of=name_of,
+        base_url=settings.base_url,
+        profile=settings.profile,
+        timeout=settings.timeout,
+        source=source,
+        account=shared.home.name,
+    )
+
+
+def _weight(listing: Listing) -> int:
+    """Weigh a listing by its entries; the largest count as what the cache can hold."""
+    return min(len(listing.entries), _LISTED)

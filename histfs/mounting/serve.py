@@ -1,0 +1,177 @@
+"""A mount: one or several accounts, served until it is unmounted."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from histfs.core.errors import HistfsError
+from histfs.core.filesystem import Filesystem, Subtree, UnionFilesystem
+from histfs.core.secret import Secret
+from histfs.core.times import ALWAYS
+from histfs.core.waiting import Waiter, WaitLimit
+from histfs.fuse import binding as fuse
+from histfs.fuse.crawlers import Crawlers
+from histfs.fuse.mount_replacement import mount_site
+from histfs.fuse.mountpoint import MountpointError, check_device, detach, holds_dead
+from histfs.fuse.operations import Operations
+from histfs.mounting.account_filesystem import AccountFilesystem, compose
+from histfs.mounting.plugin_factory import Tell
+from histfs.mounting.source_probe import CONFIRM, PATIENCE
+from histfs.settings import Settings, default_trash
+from histfs.simulator import Simulator, SimulatorSettings
+from histfs.trash import Trash
+
+#: Conversations of the sample history.
+_CALLS = 12
+
+log = logging.getLogger(__name__)
+
+
+def serve(
+    accounts: Sequence[Settings],
+    mountpoint: Path,
+    ready: Callable[[], None],
+    tell: Tell = log.warning,
+) -> None:
+    """Mount, and serve until the filesystem is unmounted or the process is told to end.
+
+    Args:
+        accounts: what to mount: one in the root, or several with a folder each. What concerns the
+            mount as a whole is the first one's.
+        mountpoint: where, an absolute path.
+        ready: called once the mount can be used.
+        tell: takes a line for the user about what is left out.
+
+    Raises:
+        HistfsError: it can't be mounted; the message says why.
+    """
+    settings = accounts[0]
+    options = settings.options
+    check_device()
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(mount_site(mountpoint, options.nonempty))
+        binding = fuse.load()
+        crawlers = Crawlers(settings.crawlers)
+        for account in accounts:
+            if account.trash is not None and not options.read_only:
+                Trash(account.trash).open()
+        filesystems = [stack.enter_context(compose(account, tell)) for account in accounts]
+        _contact(filesystems, tell)
+        tree = _tree(filesystems, mountpoint)
+        reconcilers = [] if options.read_only else [each.reconciler() for each in filesystems]
+        failed: list[MountpointError] = []
+
+        def started() -> None:
+            binding.mounted()
+            try:
+                place.attach()
+            except MountpointError as error:
+                failed.append(error)
+                return
+            for filesystem in filesystems:
+                for collection in filesystem.collections:
+                    collection.scanner.start()
+            for reconciler in filter(None, reconcilers):
+                reconciler.start()
+                stack.callback(reconciler.close)
+            log.info("mounted on %s with %s", mountpoint, binding)
+            if place.replaces:
+                tell(f"a histfs whose process had died was detached from {mountpoint}")
+            ready()
+
+        def may_fetch() -> bool:
+            return not crawlers.include(binding.caller())
+
+        limit = WaitLimit(fuse.MAX_WAITING)
+        operations = Operations(
+            tree,
+            waiter=lambda: Waiter(settings.timeout, binding.interrupted, may_fetch, limit),
+            read_only=options.read_only,
+            uid=options.uid,
+            gid=options.gid,
+            umask=options.umask,
+            ahead=not settings.exact_sizes,
+            started=started,
+            configure=binding.configure,
+            caller=binding.caller,
+        )
+        profiles = "+".join(account.profile for account in accounts)
+        named = {"fsname": f"elevenlabs:{profiles}", "subtype": "histfs"}
+        safe = {"nosuid": True, "nodev": True, "noexec": True, "default_permissions": True}
+        binding.run(
+            operations,
+            str(place.path),
+            debug=settings.debug,
+            last_step=place.prepare,
+            **{**named, **safe, "ro": options.read_only, **options.fuse},
+        )
+        if failed:
+            raise failed[0]
+        # libfuse unmounts with fusermount, which fails where there is no /etc/mtab (a chroot).
+        if holds_dead(mountpoint):
+            detach(mountpoint)
+        log.info("unmounted from %s", mountpoint)
+
+
+@contextlib.contextmanager
+def demo(settings: Settings, cache_dir: Path) -> Iterator[Settings]:
+    """Start the simulator, and lend the settings for a mount of its history.
+
+    Args:
+        settings: what else the mount is told.
+        cache_dir: where to cache; the simulator's items are the same only while it runs.
+    """
+    with Simulator(SimulatorSettings(conversations=_CALLS, newest=int(time.time()))) as simulator:
+        yield replace(
+            settings,
+            base_url=simulator.base_url,
+            key=Secret(simulator.api_key, "the sample history"),
+            cache_dir=cache_dir,
+            # What is deleted from a sample needn't outlive it.
+            trash=cache_dir / "trash" if settings.trash == default_trash() else settings.trash,
+            profile="demo",
+        )
+
+
+def _contact(filesystems: Sequence[AccountFilesystem], tell: Tell) -> None:
+    """See whether the servers and the keys are good.
+
+    Where all is known already the first listing will do: a mount at boot needn't wait for the
+    network. Of several accounts one that fails leaves the others their folders.
+
+    Raises:
+        SourceError, NoSpace, CacheFailed: the only account's first source can't be listed.
+    """
+    for filesystem in filesystems:
+        try:
+            if not filesystem.first.store.windows().cover(ALWAYS):
+                filesystem.first.contact.require()
+        except HistfsError as error:
+            if len(filesystems) == 1:
+                raise
+            tell(f"{filesystem.settings.profile}: {error}")
+        for collection in filesystem.collections[1:]:
+            collection.contact.meet(Waiter(PATIENCE + CONFIRM))
+
+
+def _tree(filesystems: Sequence[AccountFilesystem], mountpoint: Path) -> Filesystem:
+    """Make what a mount shows."""
+    born = int(time.time())
+
+    def status() -> bytes:
+        first, *others = (each.status(str(mountpoint), born) for each in filesystems)
+        return replace(first, others=others).to_file()
+
+    alone = filesystems[0]
+    if not alone.settings.folder:
+        return alone.tree(born, status=status)
+    folders = {
+        each.settings.folder: Subtree(each.tree(born, (each.settings.folder,)))
+        for each in filesystems
+    }
+    return UnionFilesystem(None, folders, born=born, status=status)

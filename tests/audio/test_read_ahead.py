@@ -1,0 +1,152 @@
+"""Which clips are fetched before they are asked for."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from histfs.audio.read_ahead import ReadAhead
+from histfs.core.errors import CacheFailed
+from tests.support.memory import MemorySource, record
+
+PLENTY = 1 << 30
+MOST = 16
+
+
+class World:
+    """Clips numbered by their dates, with two voices in turn, and what was fetched of them."""
+
+    def __init__(self, clips=200, room=PLENTY):
+        self.source = MemorySource(
+            record(f"{n:03}", n, voice="ab"[n % 2], voice_name="AB"[n % 2]) for n in range(clips)
+        )
+        self.items = [row.item for row in reversed(self.source.records())]
+        self.fetched = []
+        self.lookups = 0
+        self.allowed = True
+        self.ahead = ReadAhead(self.following, self.fetch, MOST, room, self.orders)
+
+    def following(self, item, order, number):
+        self.lookups += 1
+        return self.source.following(item, order, number)
+
+    def orders(self, item):
+        return [order for order in self.source.orders(item) if order[0] in ("voice", "source")]
+
+    def fetch(self, item):
+        self.fetched.append(item.date)
+
+    def use(self, *numbers):
+        """Use clips, and return which ones were fetched for it, of each."""
+        fetched = []
+        for number in numbers:
+            self.fetched = []
+            self.ahead.used(self.items[number], lambda: self.allowed)
+            fetched.append(self.fetched)
+        return fetched
+
+    def use_all(self, *numbers):
+        """The same, all together."""
+        return [number for fetched in self.use(*numbers) for number in fetched]
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def test_one_clip_fetches_no_other(world):
+    assert world.use(5, 5, 5) == [[], [], []]
+
+
+def test_clips_here_and_there_fetch_nothing(world):
+    assert not any(world.use(5, 100, 60, 150, 20, 190, 40))
+
+
+def test_the_one_after_fetches_two_and_the_next_twice_as_many(world):
+    assert world.use(5, 6, 7, 8) == [[], [7, 8], [9, 10, 11], [12, 13, 14, 15, 16]]
+
+
+def test_the_window_grows_no_further_than_it_may(world):
+    fetched = world.use_all(*range(5, 60))
+    assert max(fetched) == 59 + MOST
+    assert sorted(fetched) == list(range(7, 60 + MOST)), "each clip once"
+
+
+def test_a_run_looks_its_order_up_by_the_dozen(world):
+    world.use(*range(100))
+    assert world.lookups < 12
+
+
+def test_the_clips_of_one_voice_are_followed_by_those_of_that_voice(world):
+    assert world.use(4, 6, 8) == [[], [8, 10], [12, 14, 16]]
+
+
+def test_after_a_dialogue_the_clips_of_any_of_its_voices_may_be_next(world):
+    world.source.add(record("006", 6, voice=("b", "a")))
+    assert world.use(6, 10) == [[], [12, 14]]
+    assert world.use(106, 108) == [[], [110, 112]]
+    world.source.add(record("066", 66, voice=("b", "a")))
+    assert world.use(66, 69) == [[], [71, 73]]
+
+
+def test_of_a_dialogue_of_a_hundred_voices_few_orders_are_looked_up(world):
+    world.source.add(record("006", 6, voice=[f"v{n}" for n in range(100)]))
+    world.use(6, 7)
+    assert world.lookups < 40
+
+
+def test_another_voice_in_turn_makes_it_a_run_by_date(world):
+    world.use(4, 6)
+    assert any(number % 2 for number in world.use_all(7, 8, 9))
+
+
+def test_the_window_narrows_when_what_was_fetched_is_passed_over(world):
+    world.use(*range(5, 30))
+    spans = [len(fetched) for fetched in world.use(*range(30, 160, 10))]
+    assert sum(spans[-3:]) <= 3 * 4
+
+
+def test_who_reads_with_several_hands_is_followed_all_the_same(world):
+    """Four transfers at once use clips nearly in their order."""
+    order = list(range(5, 100))
+    shuffled = random.Random(0)
+    for start in range(0, len(order), 4):
+        part = order[start : start + 4]
+        shuffled.shuffle(part)
+        order[start : start + 4] = part
+    fetched = world.use_all(*order)
+    assert len(set(fetched)) > 80
+
+
+def test_two_programs_at_once_have_runs_of_their_own(world):
+    for step in range(10):
+        last = world.use(5 + step, 120 + step)
+    assert min(last[0]) > 15
+    assert min(last[1]) > 130
+
+
+def test_nothing_is_fetched_for_a_crawler(world):
+    world.allowed = False
+    assert not any(world.use(*range(5, 10)))
+
+
+def test_a_catalog_that_fails_fails_no_reader(world):
+    def fail(*_):
+        raise CacheFailed("the catalog can't be read")
+
+    world.ahead = ReadAhead(fail, fail, MOST, PLENTY)
+    assert not any(world.use(*range(5, 10)))
+
+
+def test_no_more_is_fetched_than_there_is_room_for():
+    world = World(room=3 * record("a", 0).item.estimate)
+    fetched = world.use(*range(5, 60))
+    assert max(map(len, fetched)) <= 3
+    assert all(max(some) <= 5 + n + 3 for n, some in enumerate(fetched) if some)
+
+
+def test_the_last_clip_is_followed_by_none(world):
+    world.use(*range(190, 199))
+    assert world.use(199) == [[]]

@@ -1,0 +1,106 @@
+"""What is told of a source's calls, and that they are handed on as they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from histfs.core.errors import BadAnswer, NoAttachment, NoSpace, ServerFailed, Unreachable
+from histfs.core.source import Query
+from histfs.sources.instrumented import InstrumentedSource, LastError
+from tests.support.memory import MemorySource, record
+
+NOW = 1_714_650_306.5
+
+
+class CutSource(MemorySource):
+    """A source whose audio breaks in the middle."""
+
+    def audio(self, item_id):
+        stream = super().audio(item_id)
+
+        class Cut:
+            length = 5
+            throttled = False
+
+            def __enter__(self):
+                stream.__enter__()
+                return self
+
+            def __exit__(self, *error):
+                return stream.__exit__(*error)
+
+            def chunks(self):
+                yield b"half"
+                raise BadAnswer("cut short")
+
+        return Cut()
+
+
+@pytest.fixture
+def source():
+    return MemorySource([record("a", 1), record("b", 2)], tells_length=True)
+
+
+@pytest.fixture
+def watched(source):
+    return InstrumentedSource(source, clock=lambda: NOW)
+
+
+def test_answers_are_the_sources(watched, source):
+    assert watched.list(Query()) == source.pages[-1]
+    assert watched.get("a") == source.records()[1]
+    with watched.audio("a") as stream:
+        assert (stream.length, b"".join(stream.chunks())) == (10, b"audio\0of a")
+    raw = source.records()[0].raw
+    assert watched.describe(raw) == source.describe(raw)
+    watched.delete("a")
+    assert [item.item.id for item in source.records()] == ["b"]
+
+
+def test_each_call_is_counted_by_its_kind_also_one_that_fails(watched, source):
+    assert set(watched.requests.values()) == {0}
+    source.fail("get", ServerFailed("500"))
+    for _ in range(2):
+        with pytest.raises(ServerFailed):
+            watched.get("a")
+    watched.list(Query())
+    with watched.audio("a"):
+        pass
+    source.traits = replace(source.traits, attachments=True)
+    with pytest.raises(NoAttachment), watched.attachment("a", "f1"):
+        pass
+    watched.delete("b")
+    assert watched.requests == {"list": 1, "get": 2, "audio": 1, "attachment": 1, "delete": 1}
+
+
+@pytest.mark.parametrize(
+    ("method", "argument"), [("list", Query()), ("get", "a"), ("audio", "a"), ("delete", "a")]
+)
+def test_the_last_error_is_remembered_with_its_time(watched, source, method, argument):
+    assert watched.last_error is None
+    source.fail(method, Unreachable("no network"))
+    with pytest.raises(Unreachable):
+        ask(watched, method, argument)
+    assert watched.last_error == LastError(NOW, "no network")
+
+
+def ask(watched, method, argument):
+    if method != "audio":
+        return getattr(watched, method)(argument)
+    with watched.audio(argument) as stream:
+        return stream
+
+
+def test_a_body_that_breaks_is_an_error_though_its_reader_asks_again():
+    watched = InstrumentedSource(CutSource([record("a", 1)]), clock=lambda: NOW)
+    with watched.audio("a") as stream, pytest.raises(BadAnswer):
+        list(stream.chunks())
+    assert watched.last_error == LastError(NOW, "cut short")
+
+
+def test_what_goes_wrong_with_the_reader_is_none_of_the_sources_errors(watched):
+    with pytest.raises(NoSpace), watched.audio("a"):
+        raise NoSpace("the disk is full")
+    assert watched.last_error is None

@@ -16,15 +16,15 @@ from typing import Any
 
 from histfs.core.index import Index
 from histfs.core.item import Item
-from histfs.core.views import ByRule
+from histfs.core.views import ByRule, View
 
 #: The environment variable that names the file with the fault that is in force.
 CONTROL_VARIABLE = "SOAK_VIEW_FAULT"
-#: The methods that can fail.
+#: The methods that can fail: those of every view, and the rule of this one.
 METHODS = (
-    "span", "prepare", "listable", "seek", "settled", "newest", "subdirectories", "items", "holds",
-    "home", "places", "linked", "directory",
-)  # fmt: skip
+    *(name for name, value in vars(View).items() if callable(value) and not name.startswith("_")),
+    "directory",
+)
 #: What a method can do: never return while the fault is in force, or raise.
 HANG = "hang"
 EXCEPTIONS: dict[str, type[BaseException]] = {

@@ -134,7 +134,7 @@ def test_items_that_an_answer_lacks_beside_deleted_ones_are_not_forgotten(world,
     def sample(missing, count):
         return [item for item in missing if item.id in gone][:count]
 
-    monkeypatch.setattr("histfs.catalog.reading.random.sample", sample)
+    monkeypatch.setattr("histfs.catalog.span_reader.random.sample", sample)
     lie(world, without_three)
     assert set(world.list()) >= set(names(*range(100))) - gone
     world.later()

@@ -17,7 +17,6 @@ from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_scheduler import DownloadScheduler
 from histfs.audio.read_ahead import Orders, ReadAhead
 from histfs.audio.shelf import Shelf
-from histfs.catalog.cached import CachedCatalog
 from histfs.catalog.catalog import Catalog
 from histfs.catalog.catalog_store import CatalogStore
 from histfs.catalog.circuit_breaker import CircuitBreaker
@@ -93,7 +92,7 @@ class MountedSource:
     reader: SpanReader
     scanner: Scanner
     fetcher: DetailsFetcher | None
-    catalog: CachedCatalog
+    catalog: Catalog
     audio: AudioCache
     views: Sequence[View]
     files: Sequence[ItemFile]
@@ -228,7 +227,7 @@ def open_source(
         fetcher = _fetcher(source, store, pool("details", settings.connections), settings, orders)
     words = FullTextIndex(store, partial(_text_of, source, store))
     searcher = SearchService(reader, refresher, words, flights=pool("search", _SEARCHES), ttl=ttl)
-    catalog = CachedCatalog(Catalog(store, refresher, source.describe, fetcher, searcher))
+    catalog = Catalog(store, refresher, source.describe, fetcher, searcher)
     clips = shared.disk if name == ROOT else Shelf(shared.disk, name)
     eraser = ErasureWorker(where / CATALOG, store.files, clips.drop)
     stack.callback(eraser.close)
@@ -296,7 +295,7 @@ def _orders(store: CatalogStore, kinds: Sequence[str], item: Item) -> list[Order
     return [(kind, has.value) for kind in kinds for has in facets.get(kind, ())]
 
 
-def _is_silent(catalog: CachedCatalog, item: Item) -> bool:
+def _is_silent(catalog: Catalog, item: Item) -> bool:
     """Say whether an item is known to have no audio, now and later."""
     known = catalog.known(item)
     return known is not None and known.silent

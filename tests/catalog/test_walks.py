@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from histfs.catalog.cached import CachedCatalog
 from histfs.catalog.catalog import Catalog
 from histfs.core.archive import NoArchive
 from histfs.core.deletion import Deletions
@@ -41,9 +40,7 @@ class Mount:
 
     def remount(self) -> None:
         self.world.remount()
-        catalog = CachedCatalog(
-            Catalog(self.world.store, self.world.refresher, self.world.source.describe)
-        )
+        catalog = Catalog(self.world.store, self.world.refresher, self.world.source.describe)
         zone = Zone("UTC")
         self.tree = Tree(
             index=catalog,

@@ -95,7 +95,7 @@ class Catalog:
     def complete(self, span: Span) -> bool:
         """Say whether all items of a span are known, fresh or not."""
         return self._answers.get(
-            ("complete", span), span, lambda: self._store.windows(span).cover(span)
+            ("complete", span), span, lambda: self._store.coverage(span).cover(span)
         )
 
     def knows_newest(self, span: Span) -> bool:

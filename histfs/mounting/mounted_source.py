@@ -116,7 +116,7 @@ class MountedSource:
             failures.append(FailureStatus(int(outage.last), outage.message))
         return SourceStatus(
             items=self.store.total(),
-            windows=windows_of(self.store.windows().spans()),
+            windows=windows_of(self.store.coverage().spans()),
             scan=ScanStatus(progress.complete, progress.down_to, progress.state),
             requests=self.source.requests,
             last_error=max(failures, key=lambda failure: failure.at, default=None),
@@ -232,7 +232,7 @@ def open_source(
     eraser = ErasureWorker(where / CATALOG, store.files, clips.drop)
     stack.callback(eraser.close)
     eraser.start()
-    store.erased = eraser.erased
+    store.on_erased = eraser.erased
     audio = AudioCache(
         source,
         clips,

@@ -29,7 +29,7 @@ def make(path, dropped, clock):
 
     def make(store):
         erasers.append(ErasureWorker(path, store.files, dropped.append, clock))
-        store.erased = erasers[-1].erased
+        store.on_erased = erasers[-1].erased
         return erasers[-1]
 
     yield make

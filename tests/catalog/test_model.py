@@ -111,7 +111,7 @@ class Catalogs(RuleBasedStateMachine):
         number = max(0, self.newest // 10 - back)
         for day in DAYS[number : number + days]:
             now = world.clock.now
-            stale = world.store.windows().asked(now - TTL, now).gaps(day) == [day]
+            stale = world.store.coverage().asked(now - TTL, now).gaps(day) == [day]
             shown = self._list(world, day)
             if shown is not None and not self.faulty and stale:
                 assert shown == self._there(day)

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from histfs.catalog import catalog_store as module
+from histfs.catalog import catalog_queries as module
 from histfs.core.times import ALWAYS
 from tests.support.memory import record
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from histfs.catalog.circuit_breaker import FAILURE_MEMORY, PATIENCE
+from histfs.catalog.circuit_breaker import FAILURE_MEMORY, WAIT_BUDGET
 from histfs.core.errors import (
     BadAnswer,
     DeadlineExceeded,
@@ -59,7 +59,7 @@ def test_a_failure_that_is_told_a_thousand_times_keeps_no_more_than_once(world):
         with pytest.raises(Unreachable) as caught:
             world.list(DAY)
         raised.append(depth(caught.value))
-        kept.append(depth(world.reader.health.failure()))
+        kept.append(depth(world.reader.breaker.failure()))
     assert max(raised[5:]) <= max(raised[:5])
     assert kept[0] == kept[-1]
 
@@ -439,7 +439,7 @@ def test_while_an_answer_is_overdue_what_is_known_waits_no_longer(large):
         with pytest.raises(Interrupted):
             large.refresher.ensure(Span(0, 5), Waiter(10, lambda: True))
         gate.wait_until_reached()
-        large.later(PATIENCE)
+        large.later(WAIT_BUDGET)
         assert large.requests(lambda: large.list(Span(50, 55), timeout=100)) == 0
 
 

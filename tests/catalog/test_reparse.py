@@ -77,7 +77,7 @@ def test_what_else_is_known_stays(store):
     after = store.find("i0001", 1)
     assert (after.size, after.revision, after.date) == (77, before.revision, before.date)
     assert store.raw("i0001", 1) == raw(1)
-    assert store.windows().spans() == [Span(1, 3)]
+    assert store.coverage().spans() == [Span(1, 3)]
 
 
 def test_facets_that_only_the_details_tell_stay_with_the_item(store):

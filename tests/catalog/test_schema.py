@@ -68,7 +68,7 @@ def test_a_file_of_another_version_is_set_aside_with_a_warning(open_store, path,
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     store = open_store()
     assert store.total() == 0
-    assert store.windows() == Coverage()
+    assert store.coverage() == Coverage()
     (aside,) = set_aside(path)
     (warning,) = caplog.messages
     assert str(path) in warning

@@ -203,7 +203,7 @@ def test_a_server_that_does_not_search_is_listed_whole_and_searched_here(request
     desk = request.getfixturevalue(kind)
     desk.source.error = error
     assert desk.search("hello") == names(*range(100))
-    assert desk.world.health.failure() is None
+    assert desk.world.breaker.failure() is None
 
 
 def test_a_server_that_has_no_search_is_asked_for_one_once(listing):

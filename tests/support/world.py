@@ -51,12 +51,12 @@ class World:
     def mount(self) -> None:
         """Begin with nothing in memory."""
         self.store = CatalogStore(self._path, self.clock)
-        self.health = CircuitBreaker(self.clock)
+        self.breaker = CircuitBreaker(self.clock)
         self.flights = [SingleFlight("list", 4), SingleFlight("probe", 4)]
         self.reader = SpanReader(
             self.source,
             self.store,
-            self.health,
+            self.breaker,
             self.clock,
             self.source.page_size,
             pause=lambda seconds: None,
@@ -111,7 +111,7 @@ class World:
 
     def covers(self, span: Span) -> bool:
         """Say whether a span is completely known."""
-        return self.store.windows().cover(span)
+        return self.store.coverage().cover(span)
 
     def requests(self, act: Callable[[], object]) -> int:
         """Return how many requests something costs."""

@@ -1,4 +1,4 @@
-"""What is read from the catalog's tables: the queries of `CatalogStore`.
+"""The queries on the catalog's tables, which `CatalogStore` inherits.
 
 Threads: any number at once; `ConnectionPool` guards the file. `_packer_lock` guards the compressor;
 no other lock is taken while it is held.
@@ -36,7 +36,7 @@ _FROM_START_TO_END = " WHERE date >= ? AND date < ? "
 
 
 class CatalogQueries:
-    """Reads the tables, in the words of the core.
+    """Reads the tables, and returns the classes of the core.
 
     Args:
         path: the SQLite file; created if missing.
@@ -126,7 +126,7 @@ class CatalogQueries:
         """Yield all items, newest first.
 
         Each batch is a statement of its own: a reader that takes hours does not keep the
-        write-ahead log from being reset. What comes or goes meanwhile may be missed.
+        write-ahead log from being reset. Items that are added or removed meanwhile may be missed.
         """
         place: tuple[int, str] = (ALWAYS.end, "")
         while rows := self.files.rows(
@@ -284,7 +284,7 @@ class CatalogQueries:
             return known[1].unpack(packed)
 
     def fingerprint(self, key: str) -> Fingerprint | None:
-        """Return what is known of an item's audio, whether the item is still known or not."""
+        """Return the exact size and the checksum of an item's audio, also of a removed item."""
         rows = self.files.rows("SELECT size, sha256 FROM audio WHERE key = ?", (key,))
         return next((Fingerprint(*row) for row in rows), None)
 

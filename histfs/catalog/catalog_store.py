@@ -1,4 +1,4 @@
-"""The catalog's SQLite file in the words of the core: items, sizes, coverage, and their changes.
+"""The catalog's SQLite file: items, audio sizes, coverage, and the log of their changes.
 
 Each method that writes is one transaction (`catalog_writes`). The file counts its changes; the
 changes of this process are remembered with their spans, so that an answer about another span needs
@@ -66,7 +66,7 @@ class CatalogStore(CatalogQueries):
         """Close the connections."""
         self.files.close()
 
-    # What has changed
+    # Versions
 
     @property
     def version(self) -> int:
@@ -82,7 +82,7 @@ class CatalogStore(CatalogQueries):
         return version if time.monotonic() - seen < _GLANCE else self.version
 
     def unchanged(self, span: Span, since: int) -> bool:
-        """Say whether what is known of a span is for certain what it was at an earlier version."""
+        """Say whether a span has certainly not changed since an earlier version."""
         version = self.recent_version
         if version == since:
             return True
@@ -99,29 +99,23 @@ class CatalogStore(CatalogQueries):
         self,
         span: Span,
         records: Sequence[Record],
-        asked: float | None = None,
+        requested_at: float | None = None,
         outdated: Span | None = None,
         *,
         seen: Set[tuple[int, str]] = frozenset(),
         undated: Set[str] | None = None,
     ) -> None:
-        """Store an answer that tells a span completely, in one transaction.
+        """Store an answer that is complete for a span, which is covered then.
 
-        Args:
-            span: the span, which is covered from then on.
-            records: the answer, newest first.
-            asked: when it was requested, in seconds since the epoch; None for now.
-            outdated: a span that is not covered any more, removed first.
-            seen: date and key of further items of the span, which are stored already.
-            undated: keys of all items without a possible date; None where the answer doesn't tell.
+        For the arguments see `catalog_writes.replace`; ``requested_at`` None stands for now.
         """
-        then = self._clock() if asked is None else asked
+        then = self._clock() if requested_at is None else requested_at
         self._write(
             lambda db, now: catalog_writes.replace(
                 db,
                 span,
                 records,
-                asked=then,
+                requested_at=then,
                 now=now,
                 outdated=outdated,
                 seen=seen,
@@ -133,22 +127,19 @@ class CatalogStore(CatalogQueries):
         self,
         span: Span,
         records: Sequence[Record],
-        asked: float,
+        requested_at: float,
         *,
         seen: Set[tuple[int, str]] = frozenset(),
         undated: Set[str] | None = None,
     ) -> list[Item]:
         """Return the known items that an answer lacks, and that `replace` would remove.
 
-        Args:
-            span: as in `replace`; so are the others.
-            records: those of the answer.
-            asked: when it was requested, in seconds since the epoch.
-            seen: date and key of further items that it holds.
-            undated: keys of all items without a possible date; None where it doesn't tell.
+        For the arguments see `catalog_writes.replace`.
         """
         listed = {record.item.key for record in records} | {key for _, key in seen}
-        newer = self.coverage(span).asked(math.nextafter(asked, math.inf), self._clock())
+        newer = self.coverage(span).requested_between(
+            math.nextafter(requested_at, math.inf), self._clock()
+        )
         missing = [
             item
             for item in self.items(span)
@@ -156,26 +147,26 @@ class CatalogStore(CatalogQueries):
         ]
         if missing or undated is not None:
             unchecked = "SELECT key, date FROM undated WHERE checked < ?"
-            shown = dict(self.files.rows(unchecked, (asked,)))
+            shown = dict(self.files.rows(unchecked, (requested_at,)))
             missing = [item for item in missing if item.key not in shown]
             gone = shown.keys() - undated if undated is not None else ()
             found = (self.find(key, shown[key]) for key in gone)
             missing += [item for item in found if item is not None]
         return missing
 
-    def add(self, records: Sequence[Record], asked: float | None = None) -> list[Listed]:
+    def add(self, records: Sequence[Record], requested_at: float | None = None) -> list[Listed]:
         """Store items that were found one by one; they cover no span.
 
         Args:
             records: in any order.
-            asked: when they were requested, in seconds since the epoch; None for now.
+            requested_at: when they were requested, in seconds since the epoch; None for now.
 
         Returns:
             Those that are there then, oldest first: not those that were deleted here lately, or
             that a later answer has shown to be gone.
         """
-        then = self._clock() if asked is None else asked
-        self._write(lambda db, now: catalog_writes.add(db, records, asked=then, now=now))
+        then = self._clock() if requested_at is None else requested_at
+        self._write(lambda db, now: catalog_writes.add(db, records, requested_at=then, now=now))
         placed = [
             (self.shown_date(record.item.key) if not record.dated else None, record.item)
             for record in records
@@ -184,23 +175,17 @@ class CatalogStore(CatalogQueries):
         found = (self.find(key, date) for date, key in places)
         return [Listed(item.date, item.key, item.slug) for item in found if item]
 
-    def store_details(self, item: Item, record: Record, asked: float) -> None:
+    def store_details(self, item: Item, record: Record, requested_at: float) -> None:
         """Keep all details of an item whose source listed only a summary.
 
-        Args:
-            item: as it was listed.
-            record: as it was fetched.
-            asked: when it was requested, in seconds since the epoch.
+        For the arguments see `catalog_writes.store_details`.
         """
-        self._write(lambda db, _: catalog_writes.store_details(db, item, record, asked))
+        self._write(lambda db, _: catalog_writes.store_details(db, item, record, requested_at))
 
     def rewrite(self, records: Sequence[tuple[int, Record]], progress: bytes) -> None:
         """Write items again whose source parses their objects differently now.
 
-        Args:
-            records: in the order of their dates; each with the number that its item had when it was
-                read: one that was written since then is left alone.
-            progress: how far all items are parsed again, for `histfs.catalog.reparse`.
+        For the arguments see `catalog_writes.rewrite`.
         """
         self._write(lambda db, _: catalog_writes.rewrite(db, records, progress))
 

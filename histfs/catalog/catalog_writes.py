@@ -27,47 +27,47 @@ def replace(
     span: Span,
     records: Sequence[Record],
     *,
-    asked: float,
+    requested_at: float,
     now: float,
     outdated: Span | None,
     seen: Set[tuple[int, str]] = frozenset(),
     undated: Set[str] | None = None,
 ) -> Span | None:
-    """Store an answer that tells a span completely; the span is covered then.
+    """Store an answer that is complete for a span, which is covered then.
 
     Where the catalog holds the answer to a later request, by this process or another, that one
     stands: of two answers the one that took longer may be the older one.
 
     Args:
         db: within a transaction.
-        span: the span that the answer tells completely.
+        span: the span for which the answer is complete.
         records: the answer, newest first; what is older than the span is stored, too.
-        asked: when it was requested, in seconds since the epoch.
+        requested_at: when it was requested, in seconds since the epoch.
         now: in seconds since the epoch.
         outdated: a span that is not covered any more, removed first.
         seen: date and key of further items of the span, which are stored already.
-        undated: keys of all items without a possible date; None where the answer doesn't tell.
+        undated: keys of all undated items; None where the answer need not hold all of them.
     """
     before = _coverage(db)
-    newer = before.asked(math.nextafter(asked, math.inf), now)
+    newer = before.requested_between(math.nextafter(requested_at, math.inf), now)
     parts = newer.gaps(span)
     deleted = _deleted(db, now)
-    records, misplaced = undated_items.placed(db, records, asked)
+    records, misplaced = undated_items.placed(db, records, requested_at)
     listed = {
         (record.item.date, record.item.key): record
         for record in records
         if record.item.key not in deleted
     }
     for known in newer:
-        # A newer answer tells nothing of an item that has no date of its own.
+        # A newer answer need not hold an item that has no date of its own.
         listed = {
             at: record
             for at, record in listed.items()
             if not (record.dated and known.span.holds(at[0]))
         }
     if undated is not None:
-        misplaced += undated_items.absent(db, undated, asked)
-        db.execute("INSERT OR REPLACE INTO notes VALUES ('whole_read', ?)", (b"%r" % asked,))
+        misplaced += undated_items.absent(db, undated, requested_at)
+        db.execute("INSERT OR REPLACE INTO notes VALUES ('whole_read', ?)", (b"%r" % requested_at,))
     found = item_rows.find(db, "date >= ? AND date < ?", span)
     rows = {(row.date, row.key): row for row in found}
     for at in (*listed, *misplaced):
@@ -98,7 +98,7 @@ def replace(
     for part in newer.gaps(outdated) if outdated else ():
         after = after.remove(part)
     for part in parts:
-        after = after.put(part, asked)
+        after = after.put(part, requested_at)
     _put_coverage(db, before, after)
     if not gone and not changed and before.spans() == after.spans():
         return None
@@ -106,9 +106,9 @@ def replace(
 
 
 def add(
-    db: sqlite3.Connection, records: Sequence[Record], *, asked: float, now: float
+    db: sqlite3.Connection, records: Sequence[Record], *, requested_at: float, now: float
 ) -> Span | None:
-    """Store items that an answer shows without telling all of any span.
+    """Store items of an answer that is complete for no span.
 
     The answer to a later request stands, as in `replace`. An item that is missing within the
     coverage shows that this is outdated: the span between its neighbours is then not covered.
@@ -116,13 +116,13 @@ def add(
     Args:
         db: within a transaction.
         records: in any order.
-        asked: when they were requested, in seconds since the epoch.
+        requested_at: when they were requested, in seconds since the epoch.
         now: in seconds since the epoch.
     """
     before = _coverage(db)
-    newer = before.asked(math.nextafter(asked, math.inf), now)
+    newer = before.requested_between(math.nextafter(requested_at, math.inf), now)
     deleted = _deleted(db, now)
-    records, misplaced = undated_items.placed(db, records, asked)
+    records, misplaced = undated_items.placed(db, records, requested_at)
     changed: dict[tuple[int, str], Record] = {}
     replaced: list[StoredRow] = []
     outdated: set[Span] = set()
@@ -168,7 +168,9 @@ def forget(db: sqlite3.Connection, key: str, date: int, now: float) -> Span | No
     return discard(db, key, date, now)
 
 
-def store_details(db: sqlite3.Connection, item: Item, record: Record, asked: float) -> Span | None:
+def store_details(
+    db: sqlite3.Connection, item: Item, record: Record, requested_at: float
+) -> Span | None:
     """Keep all details of an item whose source listed only a summary.
 
     Facets of kinds that were not listed are added to the item; its words are to be indexed again.
@@ -177,12 +179,12 @@ def store_details(db: sqlite3.Connection, item: Item, record: Record, asked: flo
         db: within a transaction.
         item: as it was listed.
         record: as it was fetched.
-        asked: when it was requested, in seconds since the epoch.
+        requested_at: when it was requested, in seconds since the epoch.
     """
     rows = item_rows.at(db, item.date, item.key)
     if not rows:
         return None
-    details_table.put(db, item, record, asked)
+    details_table.put(db, item, record, requested_at)
     item_rows.add_facets(db, item, rows[0], record)
     return Span(item.date, item.date + 1)
 
@@ -196,7 +198,7 @@ def rewrite(
         db: within a transaction.
         records: in the order of their dates; each with the number that its item had when it was
             read: one that was written since then is left alone.
-        progress: how far all items are parsed again.
+        progress: how far all items are parsed again, for `histfs.catalog.reparse`.
     """
     db.execute("INSERT OR REPLACE INTO notes VALUES ('reading', ?)", (progress,))
     rows, current = [], []
@@ -217,7 +219,7 @@ def invalidate(db: sqlite3.Connection, span: Span) -> Span | None:
     before = _coverage(db)
     after = before.remove(span)
     _put_coverage(db, before, after)
-    # The list need not tell of those without a possible date: they are requested by their ids.
+    # The list need not hold undated items: they are requested by their ids.
     db.execute("UPDATE undated SET checked = 0 WHERE date >= ? AND date < ?", span)
     return span if before.spans() != after.spans() else None
 

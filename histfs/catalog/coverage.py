@@ -1,7 +1,7 @@
 """Coverage: the set of spans that are completely known, and when each was requested. Pure.
 
 A covered span is half-open, in whole seconds. It has the moment of its request: an answer can't
-tell of anything later. Adjacent spans that were requested in the same second are merged, with the
+hold any later change. Adjacent spans that were requested in the same second are merged, with the
 earlier moment, so that a scan of a thousand pages leaves fewer.
 """
 
@@ -20,12 +20,12 @@ class CoveredSpan(NamedTuple):
     Attributes:
         start: in seconds since the epoch.
         end: exclusive.
-        asked: when it was requested from the server, in seconds since the epoch.
+        requested_at: when it was requested from the server, in seconds since the epoch.
     """
 
     start: int
     end: int
-    asked: float
+    requested_at: float
 
     @property
     def span(self) -> Span:
@@ -46,9 +46,9 @@ class Coverage:
             if span.start >= span.end:
                 continue
             last = self._spans[-1] if self._spans else None
-            if last and last.end == span.start and int(last.asked) == int(span.asked):
-                asked = min(last.asked, span.asked)
-                self._spans[-1] = CoveredSpan(last.start, span.end, asked)
+            if last and last.end == span.start and int(last.requested_at) == int(span.requested_at):
+                requested_at = min(last.requested_at, span.requested_at)
+                self._spans[-1] = CoveredSpan(last.start, span.end, requested_at)
             else:
                 self._spans.append(span)
 
@@ -64,30 +64,30 @@ class Coverage:
     def __repr__(self) -> str:
         return f"Coverage({self._spans!r})"
 
-    def put(self, span: Span, asked: float) -> Coverage:
+    def put(self, span: Span, requested_at: float) -> Coverage:
         """Return the coverage with a span; its part that was covered before is replaced."""
-        return Coverage([*self.remove(span), CoveredSpan(*span, asked)])
+        return Coverage([*self.remove(span), CoveredSpan(*span, requested_at)])
 
     def remove(self, span: Span) -> Coverage:
         """Return the coverage without a span."""
         rest: list[CoveredSpan] = []
         for known in self._spans:
-            rest.append(CoveredSpan(known.start, min(known.end, span.start), known.asked))
-            rest.append(CoveredSpan(max(known.start, span.end), known.end, known.asked))
+            rest.append(CoveredSpan(known.start, min(known.end, span.start), known.requested_at))
+            rest.append(CoveredSpan(max(known.start, span.end), known.end, known.requested_at))
         return Coverage(rest)
 
-    def asked(self, since: float, until: float) -> Coverage:
-        """Return what was requested from one moment to another.
+    def requested_between(self, since: float, until: float) -> Coverage:
+        """Return the spans that were requested from one moment to another.
 
         Args:
             since: in seconds since the epoch, inclusive.
             until: inclusive. Usually now: where the clock was set back by an hour, no answer must
                 count as fresh for an hour.
         """
-        return Coverage(known for known in self._spans if since <= known.asked <= until)
+        return Coverage(known for known in self._spans if since <= known.requested_at <= until)
 
     def spans(self) -> list[Span]:
-        """Return what is covered, whenever it was requested, as few spans as possible."""
+        """Return the covered spans, whenever they were requested, as few as possible."""
         merged: list[Span] = []
         for known in self._spans:
             if merged and merged[-1].end == known.start:

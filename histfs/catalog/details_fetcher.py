@@ -92,7 +92,7 @@ class DetailsFetcher:
         if fetched is None or fetched.revision != item.revision:
             return None
         details = self._describe(fetched.raw)
-        fresh = 0 <= self._clock() - fetched.asked < self._ttl
+        fresh = 0 <= self._clock() - fetched.requested_at < self._ttl
         return details if details.final or fresh else None
 
     def full(self, item: Item, waiter: Waiter) -> Details:
@@ -113,30 +113,30 @@ class DetailsFetcher:
         work = partial(self._current_or_fetched, item)
         return self._flights.result(("details", item.key), work, waiter)
 
-    def ahead(self, item: Item) -> None:
+    def prefetch(self, item: Item) -> None:
         """Prefetch the details of an item in the background, unless they are current."""
         if self.current(item) is None:
             self._flights.submit(("details", item.key), partial(self._prefetched, item))
 
     def fetch(self, item: Item) -> Details:
         """Fetch the details of an item in the calling thread."""
-        asked = self._clock()
+        requested_at = self._clock()
         try:
             record = self._get(item.id)
         except Missing:
             self._invalidate(item)
             raise
         details = self._describe(record.raw)
-        self._keep(item, record, asked)
+        self._keep(item, record, requested_at)
         return details
 
-    def _keep(self, item: Item, record: Record, asked: float) -> None:
+    def _keep(self, item: Item, record: Record, requested_at: float) -> None:
         """Store what was fetched; where the disk doesn't take it, keep it in memory."""
         try:
-            self._store.store_details(item, record, asked)
+            self._store.store_details(item, record, requested_at)
         except (NoSpace, CacheFailed) as error:
             log.warning("the details of %s are not kept: %s", item.key, error)
-            fetched = Fetched(item.revision, zlib.crc32(record.raw), asked, record.raw)
+            fetched = Fetched(item.revision, zlib.crc32(record.raw), requested_at, record.raw)
             with self._lock:
                 self._unstored[item.key] = fetched
         else:

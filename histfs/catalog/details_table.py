@@ -29,30 +29,30 @@ class Fetched(NamedTuple):
     Attributes:
         revision: the item's, as it was listed then.
         checksum: the CRC-32 of the raw object.
-        asked: when they were requested, in seconds since the epoch.
+        requested_at: when they were requested, in seconds since the epoch.
         raw: the object as it was sent.
     """
 
     revision: int
     checksum: int
-    asked: float
+    requested_at: float
     raw: bytes
 
 
 def unpacked(row: tuple[int, int, float, bytes]) -> Fetched:
     """Read a row of `FETCHED`; ValueError when it is damaged."""
-    revision, checksum, asked, packed = row
-    return Fetched(revision, checksum, asked, _packer.unpack(packed))
+    revision, checksum, requested_at, packed = row
+    return Fetched(revision, checksum, requested_at, _packer.unpack(packed))
 
 
-def put(db: sqlite3.Connection, item: Item, record: Record, asked: float) -> None:
+def put(db: sqlite3.Connection, item: Item, record: Record, requested_at: float) -> None:
     """Store the fetched details of an item."""
     (raw,) = _packer.pack([record.raw])
     facets = json.dumps(record.facets)
     checksum = zlib.crc32(record.raw)
     db.execute(
         "INSERT OR REPLACE INTO details VALUES (?, ?, ?, ?, ?, ?)",
-        (item.key, item.revision, checksum, asked, facets, raw),
+        (item.key, item.revision, checksum, requested_at, facets, raw),
     )
 
 

@@ -34,7 +34,7 @@ _NEW_LABEL = """
 
 
 class StoredRow(NamedTuple):
-    """What is stored of an item, as far as it matters when it is replaced."""
+    """The columns of an item that matter when it is replaced."""
 
     date: int
     key: str

@@ -1,12 +1,12 @@
-"""The pages of one span, newest first, and what each of them tells completely.
+"""The pages of one span, newest first, and for which part of it they are complete.
 
 No API promises the order of a list. Two models are tried, one after the other:
 
 ordered     An item is at most ``disorder`` seconds newer than any item before it. Then the pages so
-            far tell completely what is newer than their oldest date plus ``disorder``. The items
-            below that are carried over to the page that completes them.
+            far are complete above their oldest date plus ``disorder``. The items below that are
+            carried over to the next page.
 unordered   As soon as an item breaks that rule, no page before it was complete. The list is read
-            again from its first page, and its last page completes the whole span.
+            again from its first page, and is complete with its last page.
 
     ordered:    page 1                        [----------)  and some items below it
                 page 2            [-----------)
@@ -39,13 +39,13 @@ _EMPTY = 100
 
 @dataclass(frozen=True, slots=True)
 class SpanPage:
-    """What the pages so far tell.
+    """A page, and what is complete with it.
 
     Attributes:
-        span: what this page, with those before, tells completely; it may be empty.
+        span: the part of the span that this page completes; it may be empty.
         records: newest first: those of the span, and others that the page holds.
         rest: the part of the span below; empty after the last page.
-        retracted: a span that earlier pages told, and that is not complete after all.
+        retracted: a part that earlier pages had completed, and that is not complete after all.
         seen: date and key of each record of the pages before that are not in ``records``, where
             the span depends on them: an unordered list, once it has been read to its end.
         undated: keys of all records without a possible date, when the whole history has been read;
@@ -71,7 +71,7 @@ class Pager:
     """Reads a span from its end downwards.
 
     `fetch` returns the next page as the source sent it, which is all that a search needs. `next`
-    adds what the page tells of the span.
+    adds which part of the span it completes.
 
     Args:
         source: the source to request from.
@@ -108,7 +108,7 @@ class Pager:
         self._begin(self._first)
         self._last = self._first
         self._unfiltered = self._span == ALWAYS
-        # The start of what the pages so far tell, and the lowest date on them.
+        # The start of the complete part, and the lowest date so far.
         self._reached = self._span.end
         self._lowest = self._first.span.end
         self._carried: list[Record] = []
@@ -151,7 +151,7 @@ class Pager:
         return self._source.list(self._last)
 
     def next(self) -> SpanPage:
-        """Return the next page, and what the pages so far tell.
+        """Return the next page, and which part of the span it completes.
 
         Raises:
             As `fetch`.
@@ -203,7 +203,7 @@ class Pager:
         return True
 
     def _read_again(self, page: Page) -> SpanPage:
-        """Give up on the order after pages that told something: start from the first page again."""
+        """Give up on the order after pages that completed something: restart."""
         retracted = Span(self._reached, self._span.end)
         records = [*self._carried, *page.records]
         self._ordered = False

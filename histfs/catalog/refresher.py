@@ -1,8 +1,8 @@
-"""Fetches what the catalog does not know, and refreshes what is stale.
+"""Fetches unknown spans of the history, and refreshes stale ones.
 
-A directory needs its own span. What is unknown of it is requested; what is known but stale is
-requested again, with as much around it as one page holds, and replaced as a whole. So a walk costs
-a request for each thousand items, whatever the directories are.
+A directory needs its own span. Its unknown parts are requested; a stale part is requested again,
+with as much around it as one page holds, and replaced as a whole. So a walk costs a request for
+each thousand items, whatever the directories are.
 
     known        [----------- stale -----------)[- fresh -)
     a directory            [ day )
@@ -88,9 +88,9 @@ class Refresher:
     def ensure(self, span: Span, waiter: Waiter) -> None:
         """Ensure that a span is completely known and fresh.
 
-        What is known but stale is used when the source fails or is slow, though not when it refuses
-        the key; what is unknown is never shown in part. Of the whole history, where that is more
-        than a page holds, only the newest end has to be fresh.
+        A stale span is good enough when the source fails or is slow, though not when it refuses the
+        key; an unknown one is never shown in part. Of the whole history, where that is more than a
+        page holds, only the newest end has to be fresh.
 
         Raises:
             SourceError: it is unknown, and the source failed.
@@ -134,7 +134,7 @@ class Refresher:
 
     def asked_after(self, span: Span, moment: float) -> bool:
         """Say whether all of a span was requested after a moment, in seconds since the epoch."""
-        return self._store.coverage(span).asked(moment, self._clock()).cover(span)
+        return self._store.coverage(span).requested_between(moment, self._clock()).cover(span)
 
     def knows_newest(self, span: Span) -> bool:
         """Say whether the newest item of a span is known, fresh or not, or that it has none."""
@@ -144,7 +144,7 @@ class Refresher:
     def _wait_until(
         self, known: Callable[[], bool], request: Callable[[], Future[None]], waiter: Waiter
     ) -> None:
-        """Send a request and wait for the answer; for what is known already not for long."""
+        """Send a request and wait for its answer; not for long where a stale answer is known."""
         before = known()
         budget = self._breaker.wait_budget() if before else waiter.remaining()
         failure = self._breaker.failure()
@@ -169,7 +169,7 @@ class Refresher:
 
     def _is_fresh(self, span: Span) -> bool:
         now = self._clock()
-        return self._store.coverage(span).asked(now - self._ttl, now).cover(span)
+        return self._store.coverage(span).requested_between(now - self._ttl, now).cover(span)
 
     def _open(self, spans: Sequence[Span]) -> list[Span]:
         return [span for span in spans if not self.knows_newest(span)]
@@ -213,13 +213,13 @@ class Refresher:
             self._in_flight.pop(requested, None)
 
     def _around(self, span: Span) -> Span | None:
-        """Return what to request for a span: what isn't fresh of it, and a page's worth around it.
+        """Return the span to request: the stale parts of a span, and a page's worth around them.
 
         None when all of it is fresh. Called with `_lock` held.
         """
         now = self._clock()
         coverage = self._store.coverage()
-        fresh = coverage.asked(now - self._ttl, now)
+        fresh = coverage.requested_between(now - self._ttl, now)
         needed = fresh.gaps(span)
         if not needed:
             return None
@@ -280,7 +280,7 @@ class Refresher:
         page = read.next()
         while page.rest.end > max(down_to, requested.start):
             if not page.ordered and requested != needed:
-                # Only a list that is read to its end tells anything now: one as short as possible.
+                # The list has to be read to its end now: one as short as possible.
                 requested = needed
                 read = self._reader.read(requested)
             page = read.next()

@@ -58,7 +58,7 @@ def reparse(store: CatalogStore, parser: ObjectParser) -> int:
     """Parse all stored objects again, unless this version of the parser, or a newer one, has.
 
     Args:
-        store: what is known.
+        store: the objects and their items.
         parser: the source's.
 
     Returns:

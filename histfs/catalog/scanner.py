@@ -62,7 +62,7 @@ class Scanner:
     Args:
         reader: reads from the source into the store.
         lock_file: created if missing; its holder scans.
-        rescan: seconds after which what is known is read again; 0 for never.
+        rescan: seconds after which a known span is read again; 0 for never.
         idle: seconds without requests before a scan begins that no caller waits for.
     """
 
@@ -141,7 +141,7 @@ class Scanner:
 
         Args:
             prefetch: whether to request the page after it while this one is being stored.
-            oldest: what was requested before this moment, in seconds since the epoch, is read
+            oldest: spans requested before this moment, in seconds since the epoch, are read
                 again; None for `rescan` seconds ago.
 
         Returns:
@@ -184,13 +184,13 @@ class Scanner:
             return 0.0
 
     def _next(self, oldest: float | None) -> Span | None:
-        """Return what to read next: what isn't known, else what was requested too long ago."""
+        """Return the span to read next: an unknown one, else the one requested too long ago."""
         coverage = self._store.coverage()
         gaps = coverage.gaps(ALWAYS)
         now = self._reader.clock()
         if oldest is None:
             oldest = now - self._rescan if self._rescan else float("-inf")
-        old = [covered for covered in coverage if not oldest <= covered.asked <= now]
+        old = [covered for covered in coverage if not oldest <= covered.requested_at <= now]
         rest, read = self._current
         if read is not None and read.is_unfiltered and rest.start < rest.end:
             return rest
@@ -204,7 +204,7 @@ class Scanner:
             return None
         # The one that was requested first: where a scan takes longer than `rescan`, every part of
         # the history gets its turn.
-        start, end, _ = min(old, key=lambda covered: covered.asked)
+        start, end, _ = min(old, key=lambda covered: covered.requested_at)
         date = self._store.nth_newest(Span(start, end), self._reader.refresh_size)
         return Span(start if date is None else min(date + 1, end - 1), end)
 

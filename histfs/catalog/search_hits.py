@@ -87,12 +87,12 @@ class SearchHitResolver:
         """Request some items one by one, and store them."""
         if len(named) > _SINGLE:
             raise BadAnswer(f"the search names {len(named)} items that are in no list")
-        asked = self._reader.clock()
+        requested_at = self._reader.clock()
         records: list[Record] = []
         for item in named.values():
             with contextlib.suppress(Missing):
                 records.append(self._reader.source.get(item.id))
-        return self._store.add(records, asked)
+        return self._store.add(records, requested_at)
 
 
 def _without(named: Mapping[str, Named], found: Mapping[str, Listed]) -> dict[str, Named]:

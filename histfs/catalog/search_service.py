@@ -1,6 +1,6 @@
 """Finds items by their words: with the server's search where it has one, else with the index here.
 
-What the server finds is taken as it is, whatever the server takes for a match. Where the source
+The server's matches are taken as they are. Where the source
 lists summaries, the server searches the full texts, and the full-text index of the catalog has only
 the summaries and the fetched details: the result is the union.
 
@@ -51,14 +51,14 @@ log = logging.getLogger(__name__)
 
 
 class SearchService:
-    """Searches, and caches what was found.
+    """Searches, and caches the results.
 
     Args:
         reader: reads from the source into the store.
         refresher: reads the whole history, for a server that has no search.
         text_index: the catalog's own index.
         flights: run the requests, one for the same words at a time.
-        ttl: seconds for which what was found is fresh.
+        ttl: seconds for which results are fresh.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class SearchService:
 
         No further page is requested once there are more items than a search shows.
         """
-        asked = self._reader.clock()
+        requested_at = self._reader.clock()
         sources = tuple(value for value, *_ in self._reader.store.facet_values("source"))
         pager = Pager(self._reader.source, words=words, sources=sources)
         found: dict[str, Listed] = {}
@@ -176,7 +176,7 @@ class SearchService:
             with self._reader.breaker.request(kind=RequestKind.SEARCH, key=key):
                 page = pager.fetch()
             # Perhaps not in the order of time: the best matches may come first.
-            stored = self._reader.store.add(page.records, asked)
+            stored = self._reader.store.add(page.records, requested_at)
             found.update((item.key, item) for item in stored)
             named.update(dict.fromkeys(page.named))
             more, key = page.cursor is not None, None

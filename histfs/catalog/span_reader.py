@@ -224,18 +224,18 @@ class SpanRead:
         prefetched = self._prefetched
         if prefetched is not None and prefetched.done() and _is_transient(prefetched.exception()):
             prefetched = None
-        asked, page = prefetched.result() if prefetched else self._fetch()
+        requested_at, page = prefetched.result() if prefetched else self._fetch()
         if not page.ordered:
             # The last page tells of all of them: it is as old as the first one.
-            asked = self._since = asked if self._since is None else self._since
+            requested_at = self._since = requested_at if self._since is None else self._since
         # Before the next page is requested: this one may have to be requested again.
         with self._request():
-            self._confirm(page, asked)
+            self._confirm(page, requested_at)
         self._prefetched = prefetch.submit(self, self._fetch) if prefetch and page.more else None
         self._reader.store.replace(
             page.span,
             page.records,
-            asked,
+            requested_at,
             page.retracted or self._outdated,
             seen=page.seen,
             undated=page.undated,
@@ -244,7 +244,7 @@ class SpanRead:
         self._check_undated(page)
         return page
 
-    def _confirm(self, page: SpanPage, asked: float) -> None:
+    def _confirm(self, page: SpanPage, requested_at: float) -> None:
         """Make sure that known items which a page lacks are gone, before they are removed.
 
         A truncated page looks like a page after deletions. So a sample of the missing items is
@@ -258,7 +258,7 @@ class SpanRead:
         """
         reader = self._reader
         missing = reader.store.missing(
-            page.span, page.records, asked, seen=page.seen, undated=page.undated
+            page.span, page.records, requested_at, seen=page.seen, undated=page.undated
         )
         if not missing:
             return
@@ -310,10 +310,10 @@ class SpanRead:
 
     def _fetch(self) -> tuple[float, SpanPage]:
         """Return the next page, and when it was requested in seconds since the epoch."""
-        asked = self._reader.clock()
+        requested_at = self._reader.clock()
         key, self._request_key = self._request_key, None
         with self._request(key):
-            return asked, self._pager.next()
+            return requested_at, self._pager.next()
 
     @contextlib.contextmanager
     def _request(self, key: Hashable = None) -> Iterator[None]:

@@ -95,7 +95,7 @@ class FullTextIndex:
             waiter: the deadline of the call.
 
         Raises:
-            NotComplete: the index did not catch up with the history in time; what is done stays.
+            NotComplete: the index did not catch up with the history in time; the progress is kept.
             Interrupted: the calling process was interrupted; the same.
             NoSpace, CacheFailed: the index can't be read or written.
         """

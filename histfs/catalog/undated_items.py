@@ -29,14 +29,14 @@ _AMONG = "key IN (SELECT value FROM json_each(?))"
 
 
 def placed(
-    db: sqlite3.Connection, records: Sequence[Record], asked: float
+    db: sqlite3.Connection, records: Sequence[Record], requested_at: float
 ) -> tuple[Sequence[Record], list[Place]]:
     """Give each record without a possible date the date under which it is shown.
 
     Args:
         db: within a transaction.
         records: as the source gave them.
-        asked: when they were requested, in seconds since the epoch.
+        requested_at: when they were requested, in seconds since the epoch.
 
     Returns:
         The records; and the date and key of items that the catalog has under another date than
@@ -59,14 +59,16 @@ def placed(
     for record in records:
         if not record.dated:
             key = record.item.key
-            date = known[key] = known.get(key) or _neighbour_date(db, record.item.date, asked)
+            date = known[key] = known.get(key) or _neighbour_date(
+                db, record.item.date, requested_at
+            )
             record = replace(record, item=replace(record.item, date=date))  # noqa: PLW2901
             db.execute(
                 """
                 INSERT INTO undated VALUES (?1, ?2, ?3)
                 ON CONFLICT DO UPDATE SET checked = max(checked, ?3)
                 """,
-                (key, date, asked),
+                (key, date, requested_at),
             )
         result.append(record)
     places = {(record.item.date, record.item.key) for record in result}
@@ -79,15 +81,15 @@ def listed_elsewhere(db: sqlite3.Connection, keys: Iterable[str]) -> set[str]:
     return {key for (key,) in db.execute(f"SELECT key FROM undated WHERE {_AMONG}", (among,))}
 
 
-def absent(db: sqlite3.Connection, present: Set[str], asked: float) -> list[Place]:
+def absent(db: sqlite3.Connection, present: Set[str], requested_at: float) -> list[Place]:
     """Return the date and key of undated items that an unfiltered list lacks.
 
     Args:
         db: within a transaction.
         present: the keys of undated items that it has.
-        asked: when it was requested, in seconds since the epoch.
+        requested_at: when it was requested, in seconds since the epoch.
     """
-    rows = db.execute("SELECT date, key FROM undated WHERE checked < ?", (asked,)).fetchall()
+    rows = db.execute("SELECT date, key FROM undated WHERE checked < ?", (requested_at,)).fetchall()
     return [(date, key) for date, key in rows if key not in present]
 
 
@@ -116,14 +118,14 @@ def _places_of(db: sqlite3.Connection, keys: Sequence[str]) -> list[Place]:
     return [(date, key) for date, key in found]
 
 
-def _neighbour_date(db: sqlite3.Connection, date: int, asked: float) -> int:
+def _neighbour_date(db: sqlite3.Connection, date: int, requested_at: float) -> int:
     """Return the date of a neighbour in the list, else that of the oldest or the newest item."""
     if date not in (UNKNOWN_OLD, UNKNOWN_NEW):
         return date
     # Without items that an earlier version showed at their impossible dates.
-    possible = (UNKNOWN_OLD, asked + _CLOCK_ERROR)
+    possible = (UNKNOWN_OLD, requested_at + _CLOCK_ERROR)
     ((oldest, newest),) = db.execute(
         "SELECT min(date), max(date) FROM items WHERE date > ? AND date < ?", possible
     ).fetchall()
     nearest = oldest if date == UNKNOWN_OLD else newest
-    return int(asked) if nearest is None else int(nearest)
+    return int(requested_at) if nearest is None else int(nearest)

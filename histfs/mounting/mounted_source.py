@@ -284,7 +284,7 @@ def _fetcher(
         invalidate=lambda item: store.invalidate(Span(item.date, item.date + 1)),
         clock=time.time,
     )
-    ahead = ReadAhead(store.following, fetcher.ahead, settings.connections, sys.maxsize, orders)
+    ahead = ReadAhead(store.following, fetcher.prefetch, settings.connections, sys.maxsize, orders)
     fetcher.used = ahead.used
     return fetcher
 

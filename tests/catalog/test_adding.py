@@ -1,4 +1,4 @@
-"""What a server's search finds is stored without being taken for all there is."""
+"""What a server's search finds is stored, and covers no span."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_an_answer_that_was_asked_for_later_is_believed_more(store, clock):
     store.replace(ALWAYS, [record("b", 8, "after"), record("a", 5)])
     before = store.version
     late = [record("gone", 6), record("b", 8, "before")]
-    assert store.add(late, asked=clock.now - 1) == [Listed(8, "b", "after")]
+    assert store.add(late, requested_at=clock.now - 1) == [Listed(8, "b", "after")]
     assert keys(store) == ["a", "b"]
     assert store.version == before
 

@@ -19,7 +19,7 @@ class FakeStore:
     """A store, refresher and fetcher that counts its calls, and has one item.
 
     Attributes:
-        asked: how often each method was called.
+        calls: how often each method was called.
         changes: the spans that have changed since the version 0.
         during: called in the middle of a lookup.
     """
@@ -28,7 +28,7 @@ class FakeStore:
     ensure = ensure_newest = asked_after = None
 
     def __init__(self) -> None:
-        self.asked: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
         self.changes: list[Span] = []
         self.item = record("a", 50).item
         self.voice = "rachel-id"
@@ -41,7 +41,7 @@ class FakeStore:
         return len(self.changes)
 
     def unchanged(self, span, since):
-        self.asked["unchanged"] += 1
+        self.calls["unchanged"] += 1
         return all(c.end <= span.start or span.end <= c.start for c in self.changes[since:])
 
     def find(self, key, date):
@@ -74,7 +74,7 @@ class FakeStore:
         self.item = replace(self.item, ending=ending)
 
     def _answer(self, method, answer):
-        self.asked[method] += 1
+        self.calls[method] += 1
         self.during()
         return answer
 
@@ -104,7 +104,7 @@ def test_an_answer_is_looked_up_once(catalog, store):
         assert ask_all(catalog, store.item) == [store.item, 50, True, True, "rachel-id"]
         assert catalog.find("nobody", 50) is None
         assert catalog.newest(LATER) is None
-    assert store.asked == {"find": 2, "newest": 2, "coverage": 1, "knows_newest": 1, "facets": 1}
+    assert store.calls == {"find": 2, "newest": 2, "coverage": 1, "knows_newest": 1, "facets": 1}
 
 
 def test_a_change_makes_the_answers_about_its_span_be_looked_up_again(catalog, store):
@@ -117,12 +117,12 @@ def test_a_change_makes_the_answers_about_its_span_be_looked_up_again(catalog, s
 
 def test_a_change_elsewhere_makes_nothing_be_looked_up_again(catalog, store):
     ask_all(catalog, store.item)
-    asked = store.asked.copy()
+    calls = store.calls.copy()
     for start in (200, 201, 202):
         store.changes.append(Span(start, start + 10))
         ask_all(catalog, store.item)
-    del store.asked["unchanged"]
-    assert store.asked == asked
+    del store.calls["unchanged"]
+    assert store.calls == calls
 
 
 def test_a_change_elsewhere_is_looked_at_once(catalog, store):
@@ -130,7 +130,7 @@ def test_a_change_elsewhere_is_looked_at_once(catalog, store):
     store.changes.append(LATER)
     for _ in range(3):
         catalog.newest(DAY)
-    assert store.asked == {"newest": 1, "unchanged": 1}
+    assert store.calls == {"newest": 1, "unchanged": 1}
 
 
 def test_a_change_makes_an_answer_be_looked_up_again_once(catalog, store):
@@ -138,7 +138,7 @@ def test_a_change_makes_an_answer_be_looked_up_again_once(catalog, store):
     store.changes.append(DAY)
     for _ in range(3):
         catalog.newest(DAY)
-    assert store.asked["newest"] == 2
+    assert store.calls["newest"] == 2
 
 
 def test_a_change_in_the_span_is_not_forgotten_over_one_elsewhere(catalog, store):
@@ -172,7 +172,7 @@ def test_a_size_that_was_learnt_is_seen_at_once_and_costs_no_other_answer(catalo
     catalog.set_audio("a", 7, None)
     assert catalog.find("a", 50).size == 7
     catalog.newest(DAY)
-    assert store.asked["newest"] == 1
+    assert store.calls["newest"] == 1
 
 
 def test_an_ending_that_was_learnt_is_seen_at_once(catalog):
@@ -211,12 +211,12 @@ def test_what_changed_elsewhere_while_it_was_looked_up_is_kept(catalog, store):
     store.during = meanwhile
     for _ in range(3):
         assert catalog.newest(DAY) == 50
-    assert store.asked["newest"] == 1
+    assert store.calls["newest"] == 1
 
 
 def test_details_that_another_process_has_fetched_count_once_they_were_read(catalog, store):
     assert catalog.full_revision(store.item) is None
-    # Its change is noticed later.
+    # The change of another process is noticed later.
     store.checksum = 7
     assert catalog.full_revision(store.item) is None
     assert catalog.full(store.item, None) == 7

@@ -16,8 +16,8 @@ from tests.support.world import World, world_at
 @pytest.fixture
 def world(path) -> Iterator[World]:
     source = MemorySource([record("a", 1, "one"), record("b", 2, None, voice="adam")])
-    with world_at(path, source) as made:
-        yield made
+    with world_at(path, source) as world:
+        yield world
 
 
 @pytest.fixture

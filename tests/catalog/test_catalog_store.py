@@ -23,8 +23,8 @@ from histfs.core.times import ALWAYS, Span
 from tests.support.clock import Clock
 from tests.support.memory import record
 
-#: Seconds that no answer needs, and after which two of them don't pass for one.
-#: Answers that were asked for within one may pass for each other.
+#: Seconds that no request takes, and after which two answers are not merged.
+#: Answers that were requested within one may be merged.
 SECOND = 1.0
 LONG = 10 * SECOND
 
@@ -45,9 +45,9 @@ def text(store: CatalogStore, key: str, date: int) -> str:
     return json.loads(store.raw(key, date))["text"]
 
 
-def changed(store: CatalogStore, act) -> bool:
+def changed(store: CatalogStore, action) -> bool:
     before = store.version
-    act()
+    action()
     return store.version != before
 
 
@@ -62,7 +62,7 @@ def short_lived(clock: Clock | None = None) -> Iterator[CatalogStore]:
             store.close()
 
 
-# What is stored is found again
+# Stored items are found again
 
 
 def test_an_empty_store_knows_nothing(store):
@@ -261,17 +261,17 @@ def test_an_answer_that_can_not_be_kept_whole_leaves_all_as_it_was(store, monkey
 
 answers = st.lists(
     st.tuples(
-        # What it tells completely, and the second below it of which it tells something.
+        # The span that it tells completely; the page also holds items of the second below.
         st.tuples(st.integers(1, 8), st.integers(1, 8)).map(lambda edges: Span(*sorted(edges))),
-        # What it holds of that: the texts of items, by their dates and keys.
+        # The texts of its items, by their dates and keys.
         st.dictionaries(
             st.tuples(st.integers(0, 7), st.sampled_from("ab")),
             st.sampled_from(["one", "two"]),
             max_size=8,
         ),
-        # When it was asked for.
+        # When it was requested.
         st.integers(0, 6),
-        # What is outdated.
+        # The span that is outdated.
         st.none()
         | st.tuples(st.integers(0, 8), st.integers(0, 8)).map(lambda edges: Span(*sorted(edges))),
     ),
@@ -282,7 +282,7 @@ answers = st.lists(
 @settings(max_examples=60)
 @given(answers)
 def test_the_store_holds_of_each_second_what_the_last_one_asked_about_it_told(some):
-    """Against a model: for each second when it was asked about, and for each item its text."""
+    """Against a model: for each second when it was requested, and for each item its text."""
     clock = Clock()
     known: dict[int, float] = {}
     items: dict[tuple[int, str], str] = {}
@@ -312,15 +312,15 @@ def test_the_store_holds_of_each_second_what_the_last_one_asked_about_it_told(so
             assert listed == sorted(items)
             assert {(date, key): text(store, key, date) for date, key in listed} == items
             assert {
-                moment: window.asked
-                for window in store.coverage()
-                for moment in range(*window.span)
+                moment: covered.requested_at
+                for covered in store.coverage()
+                for moment in range(*covered.span)
             } == known
             assert having(store, "voice", "rachel-id") == keys(store)
             assert store.total() == len(items)
 
 
-# Which of two answers is believed
+# Of two answers the later one stands
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "in another process"])
@@ -332,7 +332,7 @@ def test_an_answer_that_took_longer_changes_nothing_where_a_later_one_is_known(
     put(open_store() if elsewhere else store, record("new", 5), span=Span(4, 7))
     clock.now += LONG
     late = [record("old", 5), record("below", 3), record("above", 8)]
-    put(store, *late, span=Span(4, 9), asked=begun)
+    put(store, *late, span=Span(4, 9), requested_at=begun)
     assert keys(store) == ["below", "new", "above"]
     assert {window.span for window in store.coverage()} == {Span(4, 7), Span(7, 9)}
 
@@ -341,7 +341,7 @@ def test_a_late_answer_does_not_make_a_later_one_outdated(store, clock):
     begun = clock.now
     clock.now += LONG
     put(store, record("a", 5), span=Span(4, 7))
-    put(store, span=Span(10, 12), asked=begun, outdated=Span(0, 12))
+    put(store, span=Span(10, 12), requested_at=begun, outdated=Span(0, 12))
     assert store.coverage().spans() == [Span(4, 7), Span(10, 12)]
 
 
@@ -353,7 +353,7 @@ def test_what_was_asked_for_in_the_future_of_a_clock_that_was_set_back_gives_way
     assert store.coverage() == Coverage([CoveredSpan(*ALWAYS, clock.now)])
 
 
-# What is known
+# Coverage
 
 
 def test_spans_that_were_stored_are_known(store):
@@ -372,12 +372,12 @@ def test_what_was_outdated_is_not_known_though_its_items_stay(store):
 
 
 def test_another_mount_knows_when_something_was_asked_about(store, open_store, clock):
-    put(store, span=Span(0, 5), asked=clock.now - 2 * LONG)
-    put(store, span=Span(5, 9), asked=clock.now - LONG)
+    put(store, span=Span(0, 5), requested_at=clock.now - 2 * LONG)
+    put(store, span=Span(5, 9), requested_at=clock.now - LONG)
     put(store, span=Span(9, 12))
     coverage = open_store().coverage()
     assert coverage == store.coverage()
-    assert coverage.asked(clock.now - LONG, clock.now).spans() == [Span(5, 12)]
+    assert coverage.requested_between(clock.now - LONG, clock.now).spans() == [Span(5, 12)]
 
 
 near_answers = st.lists(
@@ -403,7 +403,7 @@ def test_what_is_known_is_told_of_each_span_however_near_each_other_answers_came
                 put(store, span=Span(0, 0), outdated=span)
                 known -= set(range(*span))
             else:
-                put(store, span=span, asked=clock.now - LONG + asked)
+                put(store, span=span, requested_at=clock.now - LONG + asked)
                 known |= set(range(*span))
             assert [moment for w in store.coverage() for moment in range(*w.span)] == sorted(known)
         coverage = list(store.coverage())
@@ -527,7 +527,7 @@ def test_a_value_has_its_newest_name_in_whatever_order_items_come(order, one_pag
         assert [value.label for value in store.facet_values("voice")] == ["New"]
 
 
-# What has changed
+# Versions
 
 
 def test_the_version_changes_when_something_changed_and_only_then(store, clock):
@@ -612,7 +612,7 @@ def test_what_changed_too_long_ago_is_taken_for_changed(store):
     assert store.unchanged(Span(5, 6), store.version - 10)
 
 
-# What was deleted here
+# Deleted items
 
 
 def test_an_item_deleted_here_is_not_brought_back_by_a_page_that_was_on_its_way(
@@ -672,7 +672,7 @@ def test_a_deleted_item_leaves_what_is_known_of_its_time_known(store):
     assert store.coverage().cover(ALWAYS)
 
 
-# Several at once
+# Several threads at once
 
 
 def test_two_mounts_of_one_account_see_each_other(store, open_store):
@@ -760,7 +760,7 @@ def test_voices_that_are_the_same_to_sqlite_are_one(store):
 def test_facets_of_details_that_were_stored_one_by_one_are_read(store, path):
     row = record("a", 1)
     put(store, row)
-    store.store_details(row.item, row, asked=0)
+    store.store_details(row.item, row, requested_at=0)
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("""UPDATE details SET facets = '{"call": ["CA1", null]}'""")
     put(store, record("a", 1, state="changed"))
@@ -772,11 +772,11 @@ def test_items_that_are_read_in_batches_come_once_and_in_order(store, monkeypatc
     monkeypatch.setattr("histfs.catalog.catalog_queries._BATCH", batch)
     dates = [5, 5, 5, 6, 7, 7, 9]
     store.replace(ALWAYS, [record(f"k{n}", date) for n, date in enumerate(dates)][::-1])
-    whole = [(date, f"k{n}") for n, date in enumerate(dates)]
-    assert [item[:2] for item in store.between(ALWAYS)] == whole
-    assert [item[:2] for item in store.between(Span(5, 7))] == whole[:4]
-    assert [item[:2] for item in store.having("voice", "rachel-id")] == whole
-    assert [(item.date, item.key) for item in store.items(Span(6, 9))] == whole[3:6]
+    expected = [(date, f"k{n}") for n, date in enumerate(dates)]
+    assert [item[:2] for item in store.between(ALWAYS)] == expected
+    assert [item[:2] for item in store.between(Span(5, 7))] == expected[:4]
+    assert [item[:2] for item in store.having("voice", "rachel-id")] == expected
+    assert [(item.date, item.key) for item in store.items(Span(6, 9))] == expected[3:6]
 
 
 def test_a_reader_that_takes_its_time_keeps_nothing_in_the_journal(store, monkeypatch):

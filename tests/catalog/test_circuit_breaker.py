@@ -139,7 +139,7 @@ def test_a_clock_that_is_set_back_makes_nobody_wait_longer(breaker, clock):
         assert breaker.idle_time() == 0
 
 
-# What a failure concerns
+# Which requests a failure affects
 
 NOTHING: set[RequestKind] = set()
 LISTINGS, SEARCHES, BOTH = {RequestKind.LISTING}, {RequestKind.SEARCH}, set(RequestKind)

@@ -1,4 +1,4 @@
-"""Windows against a model: each moment has the time at which it was asked about, or none."""
+"""Coverage against a model: each moment has the time at which it was requested, or none."""
 
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from histfs.catalog.coverage import Coverage, CoveredSpan
 from histfs.core.times import ALWAYS, Span
 
-#: Answers that were asked for within one may pass for each other.
+#: Answers that were requested within one may be merged.
 SECOND = 1.0
 MOMENTS = range(9)
 
@@ -27,12 +27,12 @@ neighbours = st.lists(
 
 
 def steps(times):
-    """What is done to coverage, in its order; nothing that was asked is taken out."""
+    """Steps that build a coverage, in order; a span without a time is removed."""
     return st.lists(st.tuples(spans, st.none() | times), max_size=8)
 
 
-def made(some) -> tuple[Coverage, dict[int, float]]:
-    """Windows, and the model of them, after some steps."""
+def build(some) -> tuple[Coverage, dict[int, float]]:
+    """Return a coverage, and its model, after some steps."""
     coverage, model = Coverage(), {}
     for span, asked in some:
         if asked is None:
@@ -48,26 +48,26 @@ def within(moment: int, span: Span) -> bool:
     return span.start <= moment < span.end
 
 
-def seen(coverage: Coverage) -> dict[int, float]:
-    """When each moment was asked about."""
-    return {moment: window.asked for window in coverage for moment in range(*window.span)}
+def times(coverage: Coverage) -> dict[int, float]:
+    """Return when each moment was requested."""
+    return {moment: window.requested_at for window in coverage for moment in range(*window.span)}
 
 
 @given(steps(apart))
 def test_each_moment_is_known_since_it_was_asked_about_last(some):
-    coverage, model = made(some)
-    assert seen(coverage) == model
+    coverage, model = build(some)
+    assert times(coverage) == model
 
 
 @given(steps(near))
 def test_a_moment_is_known_or_not_whatever_passes_for_the_same_time(some):
-    coverage, model = made(some)
-    assert seen(coverage).keys() == model.keys()
+    coverage, model = build(some)
+    assert times(coverage).keys() == model.keys()
 
 
 @given(steps(near))
 def test_windows_are_disjoint_and_in_order(some):
-    coverage, _ = made(some)
+    coverage, _ = build(some)
     assert all(window.start < window.end for window in coverage)
     assert all(before.end <= after.start for before, after in pairwise(coverage))
 
@@ -75,14 +75,14 @@ def test_windows_are_disjoint_and_in_order(some):
 @given(neighbours)
 @example([(Span(0, 1), 0.0), (Span(2, 3), 0.75 * SECOND), (Span(1, 2), 1.5 * SECOND)])
 def test_windows_that_are_made_again_of_what_they_are_stay_as_they_are(some):
-    coverage, _ = made(some)
+    coverage, _ = build(some)
     assert Coverage(reversed(list(coverage))) == coverage
 
 
 @given(neighbours)
 def test_a_moment_never_gets_newer_and_older_only_by_what_passes_for_the_same_time(some):
-    coverage, model = made(some)
-    for moment, asked in seen(coverage).items():
+    coverage, model = build(some)
+    for moment, asked in times(coverage).items():
         assert model[moment] - SECOND <= asked <= model[moment]
 
 
@@ -96,13 +96,13 @@ def test_what_was_asked_page_after_page_becomes_a_few_windows():
 
 @given(steps(near), spans)
 def test_a_span_is_covered_when_each_of_its_moments_is(some, span):
-    coverage, model = made(some)
+    coverage, model = build(some)
     assert coverage.cover(span) == (set(range(*span)) <= model.keys())
 
 
 @given(steps(near), spans)
 def test_the_gaps_of_a_span_are_its_moments_that_are_not_known(some, span):
-    coverage, model = made(some)
+    coverage, model = build(some)
     gaps = coverage.gaps(span)
     found = [moment for gap in gaps for moment in range(*gap)]
     assert found == sorted(set(range(*span)) - model.keys())
@@ -111,7 +111,7 @@ def test_the_gaps_of_a_span_are_its_moments_that_are_not_known(some, span):
 
 @given(steps(near))
 def test_what_is_known_is_told_in_as_few_spans_as_can_be(some):
-    coverage, model = made(some)
+    coverage, model = build(some)
     kept = coverage.spans()
     assert [moment for span in kept for moment in range(*span)] == sorted(model)
     assert all(before.end < after.start for before, after in pairwise(kept))
@@ -119,21 +119,21 @@ def test_what_is_known_is_told_in_as_few_spans_as_can_be(some):
 
 @given(steps(apart), apart, apart)
 def test_windows_are_chosen_by_when_they_were_asked_about(some, since, until):
-    coverage, model = made(some)
+    coverage, model = build(some)
     chosen = {moment: asked for moment, asked in model.items() if since <= asked <= until}
-    assert seen(coverage.asked(since, until)) == chosen
+    assert times(coverage.requested_between(since, until)) == chosen
 
 
 def test_what_was_asked_about_in_the_future_is_not_fresh():
     now = 1000.0
     coverage = Coverage([CoveredSpan(0, 5, now), CoveredSpan(5, 9, now + 3600)])
     assert coverage.cover(Span(0, 9))
-    assert coverage.asked(now - 30, now).spans() == [Span(0, 5)]
+    assert coverage.requested_between(now - 30, now).spans() == [Span(0, 5)]
 
 
 @given(steps(apart), steps(apart))
 def test_windows_are_equal_when_their_moments_are(some, others):
-    (one, model), (other, other_model) = made(some), made(others)
+    (one, model), (other, other_model) = build(some), build(others)
     assert (one == other) == (model == other_model)
     assert one != other or hash(one) == hash(other)
 

@@ -21,7 +21,7 @@ def record(date: int, letter: str = "a"):
 
 
 class Script:
-    """A source that gives pages as they are told, whatever it is asked.
+    """A source that returns given pages, whatever the query.
 
     Attributes:
         queries: what it was asked.
@@ -53,7 +53,7 @@ def answers(*pages: Page, span: Span = SPAN) -> list[tuple[Span, list[str], Span
 
 
 def walk(pager: Pager, most: int = 1000) -> list[SpanPage]:
-    """All answers, down to the start."""
+    """Return all answers, down to the start."""
     found = [pager.next()]
     while found[-1].rest.start < found[-1].rest.end:
         found.append(pager.next())
@@ -62,7 +62,7 @@ def walk(pager: Pager, most: int = 1000) -> list[SpanPage]:
 
 
 def check(span: Span, found: Sequence[SpanPage], everything: Sequence[int]) -> None:
-    """Each answer goes on where the one before ended, and holds all items of its span."""
+    """Check that the answers are adjacent, and each holds all items of its span."""
     top = span.end
     for answer in found:
         assert answer.span.end == top

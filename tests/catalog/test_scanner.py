@@ -20,8 +20,8 @@ DAY = 86_400
 @pytest.fixture
 def world(path) -> Iterator[World]:
     """Ten items, three on a page, asked for again after a day."""
-    with world_at(path, MemorySource(numbered(range(10)), page_size=3), rescan=DAY) as made:
-        yield made
+    with world_at(path, MemorySource(numbered(range(10)), page_size=3), rescan=DAY) as world:
+        yield world
 
 
 def steps(world: World) -> int:
@@ -161,20 +161,20 @@ def test_a_scan_stands_back_for_who_asks_for_something_else(world):
         with pytest.raises(Interrupted):
             world.refresher.ensure(Span(0, 1), Waiter(10, lambda: True))
         gate.wait_until_reached()
-        whole = world.scanner.scan_all()
+        scan = world.scanner.scan_all()
         time.sleep(0.1)
         assert world.source.count("list") == 1
-    whole.result(10)
+    scan.result(10)
 
 
 def test_one_process_scans_and_the_other_one_uses_what_it_reads(world, path):
     with world_at(path, world.source, clock=world.clock) as other:
         with world.source.held("list", skip=1) as gate:
-            whole = world.scanner.scan_all()
+            scan = world.scanner.scan_all()
             gate.wait_until_reached()
             assert other.requests(other.scanner.step) == 0
             others = other.scanner.scan_all()
-        whole.result(10)
+        scan.result(10)
         others.result(10)
     assert world.source.count("list") == 4
 
@@ -202,10 +202,10 @@ def test_a_rescan_never_asks_when_it_is_not_to(path):
 
 def test_a_scan_that_is_closed_lets_go_of_who_waits(world):
     with world.source.held("list") as gate:
-        whole = world.scanner.scan_all()
+        scan = world.scanner.scan_all()
         gate.wait_until_reached()
         world.scanner.close()
         with pytest.raises(Interrupted):
-            Waiter(10).result(whole)
+            Waiter(10).result(scan)
         with pytest.raises(Interrupted):
             world.scanner.scan_all()

@@ -1,4 +1,4 @@
-"""Answers that lack items: what was deleted goes, and what the server still has stays."""
+"""Answers that lack items: deleted items are removed, those that the server has stay."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Lie = Callable[[Page], Page]
 
 
 class Liar(MemorySource):
-    """Answers truly, unless it is told what to make of its pages.
+    """Answers truly, unless the test sets how to falsify its pages.
 
     Attributes:
-        lie: what the next pages become; None for the truth.
-        lies: how many pages are still to be untrue.
+        lie: falsifies the next pages; None for true pages.
+        lies: how many pages are still to be falsified.
     """
 
     lie: Lie | None = None
@@ -79,7 +79,7 @@ def test_an_answer_that_contradicts_the_server_itself_is_a_failure_that_is_told(
 
 
 def test_an_answer_that_contradicts_the_next_one_is_a_failure(world):
-    # The server has lost its way: it doesn't find what it is asked for either.
+    # The server has lost its database: it has no item of an id either.
     lie(world, nothing)
     world.source.fail("get", Missing("not found"))
     assert world.list() == names(*range(100))

@@ -94,9 +94,7 @@ class Catalog:
 
     def complete(self, span: Span) -> bool:
         """Say whether all items of a span are known, fresh or not."""
-        return self._answers.get(
-            ("complete", span), span, lambda: self._store.coverage(span).cover(span)
-        )
+        return self._answers.get(("complete", span), span, lambda: self._store.covers(span))
 
     def knows_newest(self, span: Span) -> bool:
         """Say whether the newest item of a span is known, fresh or not, or that it has none."""

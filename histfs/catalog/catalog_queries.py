@@ -70,6 +70,10 @@ class CatalogQueries:
             )
         return Coverage(CoveredSpan(*row) for row in rows)
 
+    def covers(self, span: Span) -> bool:
+        """Say whether all items of a span are known, fresh or not."""
+        return self.coverage(span).covers(span)
+
     def newest(self, span: Span) -> int | None:
         """Return the date of the newest item of a span, None when it has none."""
         rows = self.files.rows("SELECT max(date) FROM items" + _FROM_START_TO_END, span)
@@ -258,7 +262,7 @@ class CatalogQueries:
         """Return the fetched details of an item; None before `store_details`."""
         rows = self.files.rows(details_table.FETCHED, (key,))
         with self._damage():
-            return next(map(details_table.unpacked, rows), None)
+            return next(map(details_table.parse_row, rows), None)
 
     def unpack(self, packed: bytes, structure: bytes | None) -> bytes | None:
         """Return a raw object from its row.
@@ -291,7 +295,7 @@ class CatalogQueries:
     def attachments_of(self, key: str) -> list[str]:
         """Return the keys under which the audio store has the attachments of an item."""
         with self.files.transaction() as db:
-            return erasure.attachments(db, [key])
+            return erasure.attachment_keys(db, [key])
 
     def _nth(self, span: Span, number: int, order: str) -> int | None:
         rows = self.files.rows(

@@ -143,7 +143,7 @@ class CatalogStore(CatalogQueries):
         missing = [
             item
             for item in self.items(span)
-            if item.key not in listed and not newer.cover(Span(item.date, item.date + 1))
+            if item.key not in listed and not newer.covers(Span(item.date, item.date + 1))
         ]
         if missing or undated is not None:
             unchecked = "SELECT key, date FROM undated WHERE checked < ?"
@@ -208,7 +208,7 @@ class CatalogStore(CatalogQueries):
         """Keep items that the server has, and whose lists it need not have them in."""
         places = [(item.date, item.key) for item in items]
         with self.files.transaction() as db:
-            undated_items.keep(db, places, self._clock())
+            undated_items.put(db, places, self._clock())
 
     def set_checked(self, key: str, moment: float) -> None:
         """Keep when the server last had an undated item."""
@@ -229,7 +229,7 @@ class CatalogStore(CatalogQueries):
 
         def change(db: Any, _: float) -> Span | None:  # noqa: ANN401 - as `_write` has it
             nonlocal found
-            found, renamed = directory_names.give(db, view, kind, nothing, rename=rename)
+            found, renamed = directory_names.assign(db, view, kind, nothing, rename=rename)
             # Other mounts are to look again.
             return ALWAYS if renamed else None
 
@@ -253,7 +253,7 @@ class CatalogStore(CatalogQueries):
                 size is still the same.
         """
         with self.files.transaction() as db:
-            late = erasure.landed(db, key)
+            late = erasure.mark_late_clip(db, key)
             if not late:
                 db.execute(_AUDIO, (key, size, sha256))
         if late:
@@ -283,7 +283,7 @@ class CatalogStore(CatalogQueries):
             if changed is not None:
                 db.execute("UPDATE changes SET version = version + 1")
             ((version,),) = db.execute("SELECT version FROM changes").fetchall()
-            erased = erasure.unswept(db)
+            erased = erasure.has_unswept(db)
         if changed is not None:
             with self._lock:
                 self._changes.append((version, changed))

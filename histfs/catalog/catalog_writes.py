@@ -52,7 +52,7 @@ def replace(
     newer = before.requested_between(math.nextafter(requested_at, math.inf), now)
     parts = newer.gaps(span)
     deleted = _deleted(db, now)
-    records, misplaced = undated_items.placed(db, records, requested_at)
+    records, misplaced = undated_items.assign_dates(db, records, requested_at)
     listed = {
         (record.item.date, record.item.key): record
         for record in records
@@ -83,7 +83,7 @@ def replace(
         for at in rows
         if at not in listed and at not in seen and any(part.holds(at[0]) for part in parts)
     ]
-    kept = undated_items.listed_elsewhere(db, (key for _, key in missing))
+    kept = undated_items.exempt(db, (key for _, key in missing))
     gone = {at for at in missing if at[1] not in kept}.union(misplaced) & rows.keys()
     written = {(record.item.date, record.item.key) for record in changed}
     removed = [rows[at] for at in gone | written & rows.keys()]
@@ -91,7 +91,7 @@ def replace(
     item_rows.insert(db, changed)
     vanished = {key for _, key in gone} - {key for _, key in listed}
     # One that has got another date is still there.
-    vanished -= erasure.there(db, vanished)
+    vanished -= erasure.existing(db, vanished)
     erasure.erase(db, vanished, (row.labels for row in removed), now)
 
     after = before
@@ -122,13 +122,13 @@ def add(
     before = _coverage(db)
     newer = before.requested_between(math.nextafter(requested_at, math.inf), now)
     deleted = _deleted(db, now)
-    records, misplaced = undated_items.placed(db, records, requested_at)
+    records, misplaced = undated_items.assign_dates(db, records, requested_at)
     changed: dict[tuple[int, str], Record] = {}
     replaced: list[StoredRow] = []
     outdated: set[Span] = set()
     for record in sorted(records, key=lambda record: -record.item.date):
         date, key = record.item.date, record.item.key
-        known = (date, key) in changed or newer.cover(Span(date, date + 1))
+        known = (date, key) in changed or newer.covers(Span(date, date + 1))
         if (known and record.dated) or key in deleted:
             continue
         rows = item_rows.at(db, date, key)

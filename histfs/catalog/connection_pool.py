@@ -37,7 +37,7 @@ class ConnectionPool:
         self._writing = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
-        with translated(path):
+        with mapped_errors(path):
             schema.prepare(path)
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
@@ -66,7 +66,7 @@ class ConnectionPool:
 
     @contextlib.contextmanager
     def _lend(self) -> Iterator[sqlite3.Connection]:
-        with translated(self._path):
+        with mapped_errors(self._path):
             with self._lock:
                 db = self._idle.pop() if self._idle else None
             db = db or schema.connect(self._path)
@@ -83,7 +83,7 @@ class ConnectionPool:
 
 
 @contextlib.contextmanager
-def translated(path: Path) -> Iterator[None]:
+def mapped_errors(path: Path) -> Iterator[None]:
     """Map the errors of SQLite and of the disk to those of the core.
 
     Args:

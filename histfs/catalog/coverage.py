@@ -96,7 +96,7 @@ class Coverage:
                 merged.append(known.span)
         return merged
 
-    def cover(self, span: Span) -> bool:
+    def covers(self, span: Span) -> bool:
         """Say whether every moment of a span is covered."""
         reached = span.start
         for known in self._spans[max(0, bisect_right(self._spans, (span.start,)) - 1) :]:

@@ -39,7 +39,7 @@ class Fetched(NamedTuple):
     raw: bytes
 
 
-def unpacked(row: tuple[int, int, float, bytes]) -> Fetched:
+def parse_row(row: tuple[int, int, float, bytes]) -> Fetched:
     """Read a row of `FETCHED`; ValueError when it is damaged."""
     revision, checksum, requested_at, packed = row
     return Fetched(revision, checksum, requested_at, _packer.unpack(packed))

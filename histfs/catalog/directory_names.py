@@ -53,7 +53,7 @@ def unnamed(
     ]
 
 
-def give(
+def assign(
     db: sqlite3.Connection, view: str, kind: str, nothing: str, *, rename: bool
 ) -> tuple[dict[str, FacetValue], bool]:
     """Give a name to each value that needs one.

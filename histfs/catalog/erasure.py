@@ -1,7 +1,7 @@
 """Erasure of deleted items: within the transaction that removes an item, and in the file later.
 
 The transaction deletes all rows about the item, and puts its key into the table `gone`: its clip is
-dropped from the audio cache then (`unswept`, `swept`), also after a crash in between.
+dropped from the audio cache then (`has_unswept`, `mark_swept`), also after a crash in between.
 
 Traces are left in the file: SQLite overwrites deleted rows (``secure_delete``), but not the copies
 that it made when it moved them from page to page, and not the journal. `clean` removes these, at
@@ -59,7 +59,7 @@ def erase(db: sqlite3.Connection, keys: Collection[str], labels: Iterable[str], 
         return
     details_table.drop(db, keys)
     undated_items.drop(db, keys)
-    keys = [*keys, *attachments(db, keys)]
+    keys = [*keys, *attachment_keys(db, keys)]
     given = json.dumps(keys)
     db.execute(f"DELETE FROM audio WHERE key {_AMONG}", (given,))
     db.execute(f"DELETE FROM endings WHERE key {_AMONG}", (given,))
@@ -73,7 +73,7 @@ def erase(db: sqlite3.Connection, keys: Collection[str], labels: Iterable[str], 
     _mark_unclean(db)
 
 
-def attachments(db: sqlite3.Connection, keys: Iterable[str]) -> list[str]:
+def attachment_keys(db: sqlite3.Connection, keys: Iterable[str]) -> list[str]:
     """Return the keys under which the audio store has the attachments of items."""
     found = []
     for key in keys:
@@ -85,7 +85,7 @@ def attachments(db: sqlite3.Connection, keys: Iterable[str]) -> list[str]:
     return found
 
 
-def there(db: sqlite3.Connection, keys: Collection[str]) -> set[str]:
+def existing(db: sqlite3.Connection, keys: Collection[str]) -> set[str]:
     """Return those of some keys that items have; scans the whole table unless there are none."""
     if not keys:
         return set()
@@ -119,20 +119,21 @@ def drop_labels(db: sqlite3.Connection, labels: Iterable[str]) -> None:
             _mark_unclean(db)
 
 
-def listed(db: sqlite3.Connection, keys: Iterable[str]) -> None:
+def mark_listed(db: sqlite3.Connection, keys: Iterable[str]) -> None:
     """Record that items exist, which may have been gone before."""
     if db.execute("SELECT EXISTS (SELECT 1 FROM gone)").fetchone()[0]:
         db.execute(f"DELETE FROM gone WHERE key {_AMONG}", (json.dumps(list(keys)),))
 
 
-def landed(db: sqlite3.Connection, key: str) -> bool:
-    """Say whether an item is gone whose clip or attachment was stored just now.
-
-    Such a clip is dropped like those that were there before.
+def mark_late_clip(db: sqlite3.Connection, key: str) -> bool:
+    """Have a clip or an attachment dropped if it was stored after its item was deleted.
 
     Args:
         db: within a transaction.
         key: under which the audio store has it.
+
+    Returns:
+        Whether it was.
     """
     late = db.execute(
         "INSERT OR REPLACE INTO gone SELECT ?1, at, 0 FROM gone WHERE key IN (?1, ?2)"
@@ -142,12 +143,12 @@ def landed(db: sqlite3.Connection, key: str) -> bool:
     return late.rowcount > 0
 
 
-def unswept(db: sqlite3.Connection) -> bool:
+def has_unswept(db: sqlite3.Connection) -> bool:
     """Say whether the audio of a deleted item is still to be dropped."""
     return bool(db.execute("SELECT EXISTS (SELECT 1 FROM gone WHERE NOT swept)").fetchone()[0])
 
 
-def swept(db: sqlite3.Connection, keys: Iterable[str], now: float) -> None:
+def mark_swept(db: sqlite3.Connection, keys: Iterable[str], now: float) -> None:
     """Record that the audio of deleted items was dropped, and forget old deletions."""
     db.executemany("UPDATE gone SET swept = 1 WHERE key = ?", [(key,) for key in keys])
     db.execute("DELETE FROM gone WHERE swept AND at NOT BETWEEN ? AND ?", (now - GONE_MEMORY, now))

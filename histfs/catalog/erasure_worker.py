@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from histfs.catalog import erasure
-from histfs.catalog.connection_pool import ConnectionPool, translated
+from histfs.catalog.connection_pool import ConnectionPool, mapped_errors
 from histfs.core.errors import CacheFailed, HistfsError
 
 #: Seconds without a deletion after which the file is cleaned; and until the next try.
@@ -115,7 +115,7 @@ class ErasureWorker:
             self._drop(key)
         if keys:
             with self._files.transaction() as db:
-                erasure.swept(db, keys, self._clock())
+                erasure.mark_swept(db, keys, self._clock())
 
     def _run(self) -> None:
         pause = _QUIET
@@ -149,7 +149,7 @@ class ErasureWorker:
 
     def _cleaned(self, largest: float) -> bool:
         try:
-            with translated(self._path):
+            with mapped_errors(self._path):
                 return erasure.clean(self._path, largest)
         except ValueError as error:
             raise CacheFailed(f"the catalog {self._path} is damaged: {error}") from error

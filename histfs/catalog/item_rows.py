@@ -75,7 +75,7 @@ def insert(db: sqlite3.Connection, records: Sequence[Record]) -> None:
     """Insert items, newest first, with the facets that their fetched details add."""
     if not records:
         return
-    erasure.listed(db, (record.item.key for record in records))
+    erasure.mark_listed(db, (record.item.key for record in records))
     fetched = details_table.facets_of(db, (record.item.key for record in records))
     # Oldest first: rows that come in their order fill the pages of the file.
     records = [

@@ -102,7 +102,7 @@ class Refresher:
             # A scan that was resumed is as old as where it began.
             self._wait_until(self._is_complete, self._scanner.scan_all, waiter)
         if not self._is_fresh(self._to_refresh(span)):
-            self._wait_until(lambda: self._covered(span), lambda: self._request(span), waiter)
+            self._wait_until(lambda: self._store.covers(span), lambda: self._request(span), waiter)
 
     def ensure_newest(self, spans: Sequence[Span], waiter: Waiter) -> None:
         """Ensure that the newest item of each of some spans is known, and whether it has one.
@@ -122,7 +122,10 @@ class Refresher:
             # They may be shown under any date.
             fetch = partial(self._submit, "undated", self._reader.fetch_undated)
             self._wait_until(self._reader.has_undated, fetch, waiter)
-        if self._covered(hull) and self._store.count(hull, self._page_size + 1) <= self._page_size:
+        if (
+            self._store.covers(hull)
+            and self._store.count(hull, self._page_size + 1) <= self._page_size
+        ):
             self.ensure(hull, waiter)
             return
         if hull.end > self._newest_end().start:
@@ -134,12 +137,12 @@ class Refresher:
 
     def asked_after(self, span: Span, moment: float) -> bool:
         """Say whether all of a span was requested after a moment, in seconds since the epoch."""
-        return self._store.coverage(span).requested_between(moment, self._clock()).cover(span)
+        return self._store.coverage(span).requested_between(moment, self._clock()).covers(span)
 
     def knows_newest(self, span: Span) -> bool:
         """Say whether the newest item of a span is known, fresh or not, or that it has none."""
         newest = self._store.newest(span)
-        return self._covered(Span(span.start if newest is None else newest + 1, span.end))
+        return self._store.covers(Span(span.start if newest is None else newest + 1, span.end))
 
     def _wait_until(
         self, known: Callable[[], bool], request: Callable[[], Future[None]], waiter: Waiter
@@ -162,14 +165,11 @@ class Refresher:
         raise NotComplete("the history is not completely known yet; reading it goes on")
 
     def _is_complete(self) -> bool:
-        return self._covered(ALWAYS) and self._reader.has_all_undated()
-
-    def _covered(self, span: Span) -> bool:
-        return self._store.coverage(span).cover(span)
+        return self._store.covers(ALWAYS) and self._reader.has_all_undated()
 
     def _is_fresh(self, span: Span) -> bool:
         now = self._clock()
-        return self._store.coverage(span).requested_between(now - self._ttl, now).cover(span)
+        return self._store.coverage(span).requested_between(now - self._ttl, now).covers(span)
 
     def _open(self, spans: Sequence[Span]) -> list[Span]:
         return [span for span in spans if not self.knows_newest(span)]
@@ -190,7 +190,7 @@ class Refresher:
 
     def _request(self, span: Span) -> Future[None]:
         """Request a span, or join a request that covers it."""
-        if span == ALWAYS and not self._covered(ALWAYS):
+        if span == ALWAYS and not self._store.covers(ALWAYS):
             return self._scanner.scan_all()
         span = self._to_refresh(span)
         with self._lock:
@@ -224,7 +224,7 @@ class Refresher:
         if not needed:
             return None
         span = Span(needed[0].start, needed[-1].end)
-        if not coverage.cover(span):
+        if not coverage.covers(span):
             return Span(span.start, self._extended_end(span, coverage))
         for other in (*fresh.spans(), *self._in_flight):
             coverage = coverage.remove(other)
@@ -249,7 +249,7 @@ class Refresher:
         """
         length = span.end - span.start
         walked = Span(span.start - length, span.start)
-        if not coverage.cover(walked):
+        if not coverage.covers(walked):
             return span.end
         page_size = self._page_size
         density = max(self._store.count(walked, page_size), page_size // _DAYS_AHEAD, 1)

@@ -160,7 +160,7 @@ class Scanner:
             reader = self._reader
             # An unfiltered list has them: they need not be requested by themselves.
             apart = not (reader.has_undated() or reader.needs_full_list(-math.inf))
-            if apart and self._store.coverage().cover(ALWAYS):
+            if apart and self._store.covers(ALWAYS):
                 # Last: among the others they may have had neighbours.
                 reader.fetch_undated()
                 return 0.0
@@ -257,7 +257,7 @@ class Scanner:
             awaited = self._awaited is not None
         # Also after a failure, or when the callers were killed: they are likely to come again.
         wanted = awaited or self._store.notes.full_scan_wanted
-        if wanted and self._store.coverage().cover(ALWAYS) and self._reader.has_all_undated():
+        if wanted and self._store.covers(ALWAYS) and self._reader.has_all_undated():
             self._end("idle", None)
             wanted = False
         if self._reader.breaker.is_busy() and self._courtesy < _COURTESY:

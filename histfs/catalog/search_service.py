@@ -111,7 +111,7 @@ class SearchService:
         traits, breaker = self._reader.source.traits, self._reader.breaker
         if not self._offered:
             return self._search_all(words, waiter)
-        complete = self._reader.store.coverage().cover(ALWAYS)
+        complete = self._reader.store.covers(ALWAYS)
         failure = breaker.failure(RequestKind.SEARCH) if complete else None
         overdue = complete and not breaker.wait_budget(RequestKind.SEARCH)
         if failure is None and not overdue:

@@ -28,7 +28,7 @@ _CLOCK_ERROR = 86_400.0
 _AMONG = "key IN (SELECT value FROM json_each(?))"
 
 
-def placed(
+def assign_dates(
     db: sqlite3.Connection, records: Sequence[Record], requested_at: float
 ) -> tuple[Sequence[Record], list[Place]]:
     """Give each record without a possible date the date under which it is shown.
@@ -75,7 +75,7 @@ def placed(
     return result, [place for place in misplaced if place not in places]
 
 
-def listed_elsewhere(db: sqlite3.Connection, keys: Iterable[str]) -> set[str]:
+def exempt(db: sqlite3.Connection, keys: Iterable[str]) -> set[str]:
     """Return those of some keys that a filtered list need not hold."""
     among = json.dumps(list(keys))
     return {key for (key,) in db.execute(f"SELECT key FROM undated WHERE {_AMONG}", (among,))}
@@ -93,7 +93,7 @@ def absent(db: sqlite3.Connection, present: Set[str], requested_at: float) -> li
     return [(date, key) for date, key in rows if key not in present]
 
 
-def keep(db: sqlite3.Connection, places: Iterable[Place], checked: float) -> None:
+def put(db: sqlite3.Connection, places: Iterable[Place], checked: float) -> None:
     """Record items that the server has, and does not list at their dates.
 
     Args:

@@ -61,7 +61,7 @@ def test_an_item_that_is_otherwise_by_now_is_stored_so_and_its_span_stays_known(
     changed = record("a", 5, "after")
     assert store.add([changed, changed]) == [Listed(5, "a", "after")]
     assert store.version != before
-    assert store.coverage().cover(ALWAYS)
+    assert store.covers(ALWAYS)
     assert store.total() == 2
 
 
@@ -71,7 +71,7 @@ def test_an_item_deleted_here_a_moment_ago_is_not_brought_back(store, clock):
     clock.now += 1
     assert store.add([record("a", 5)]) == []
     assert keys(store) == []
-    assert store.coverage().cover(ALWAYS)
+    assert store.covers(ALWAYS)
 
 
 def test_an_item_that_a_listing_no_longer_has_while_the_server_searches_is_not_found(tmp_path):

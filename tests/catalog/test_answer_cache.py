@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from histfs.catalog.catalog import Catalog
-from histfs.catalog.coverage import Coverage, CoveredSpan
 from histfs.catalog.details_table import Fetched
 from histfs.core.names import Labelled
 from histfs.core.times import Span
@@ -52,8 +51,8 @@ class FakeStore:
         inside = span.start <= self.item.date < span.end
         return self._answer("newest", self.item.date if inside else None)
 
-    def coverage(self, span):
-        return self._answer("coverage", Coverage([CoveredSpan(*span, 0.0)] * self.known))
+    def covers(self, span):
+        return self._answer("covers", self.known)
 
     def knows_newest(self, span):
         return self._answer("knows_newest", self.known)
@@ -104,7 +103,7 @@ def test_an_answer_is_looked_up_once(catalog, store):
         assert ask_all(catalog, store.item) == [store.item, 50, True, True, "rachel-id"]
         assert catalog.find("nobody", 50) is None
         assert catalog.newest(LATER) is None
-    assert store.calls == {"find": 2, "newest": 2, "coverage": 1, "knows_newest": 1, "facets": 1}
+    assert store.calls == {"find": 2, "newest": 2, "covers": 1, "knows_newest": 1, "facets": 1}
 
 
 def test_a_change_makes_the_answers_about_its_span_be_looked_up_again(catalog, store):

@@ -669,7 +669,7 @@ def test_who_forgets_one_item_remembers_the_others_that_were_deleted(store, cloc
 def test_a_deleted_item_leaves_what_is_known_of_its_time_known(store):
     put(store, record("a", 5))
     store.forget("a", 5)
-    assert store.coverage().cover(ALWAYS)
+    assert store.covers(ALWAYS)
 
 
 # Several threads at once
@@ -682,7 +682,7 @@ def test_two_mounts_of_one_account_see_each_other(store, open_store):
     store.set_audio("a", 77, None)
     assert keys(other) == ["a"]
     assert other.find("a", 5).size == 77
-    assert other.coverage().cover(ALWAYS)
+    assert other.covers(ALWAYS)
     assert other.version > version
     other.forget("a", 5)
     assert keys(store) == []

@@ -97,7 +97,7 @@ def test_what_was_asked_page_after_page_becomes_a_few_windows():
 @given(steps(near), spans)
 def test_a_span_is_covered_when_each_of_its_moments_is(some, span):
     coverage, model = build(some)
-    assert coverage.cover(span) == (set(range(*span)) <= model.keys())
+    assert coverage.covers(span) == (set(range(*span)) <= model.keys())
 
 
 @given(steps(near), spans)
@@ -127,7 +127,7 @@ def test_windows_are_chosen_by_when_they_were_asked_about(some, since, until):
 def test_what_was_asked_about_in_the_future_is_not_fresh():
     now = 1000.0
     coverage = Coverage([CoveredSpan(0, 5, now), CoveredSpan(5, 9, now + 3600)])
-    assert coverage.cover(Span(0, 9))
+    assert coverage.covers(Span(0, 9))
     assert coverage.requested_between(now - 30, now).spans() == [Span(0, 5)]
 
 
@@ -152,7 +152,7 @@ def test_windows_are_not_equal_to_anything_else(other):
 
 def test_all_time_is_known_when_its_parts_are():
     coverage = Coverage([CoveredSpan(ALWAYS.start, 7, 1.0), CoveredSpan(7, ALWAYS.end, 9.0)])
-    assert coverage.cover(ALWAYS)
+    assert coverage.covers(ALWAYS)
     assert coverage.spans() == [ALWAYS]
     assert coverage.gaps(ALWAYS) == []
     assert coverage.remove(Span(6, 7)).gaps(ALWAYS) == [Span(6, 7)]

@@ -111,7 +111,7 @@ class World:
 
     def covers(self, span: Span) -> bool:
         """Say whether a span is completely known."""
-        return self.store.coverage().cover(span)
+        return self.store.covers(span)
 
     def requests(self, action: Callable[[], object]) -> int:
         """Return how many list requests an action costs."""

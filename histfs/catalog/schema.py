@@ -166,7 +166,7 @@ def connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA temp_store = MEMORY")
         # Deleted rows are overwritten; FAST would leave free pages as they are.
         db.execute("PRAGMA secure_delete = ON")
-        # 4 MB. More makes no scan faster, and the journal never shrinks.
+        # 4 MB. More makes no scan faster, and the journal would keep its largest size for ever.
         db.execute("PRAGMA wal_autocheckpoint = 1000")
         db.execute("PRAGMA journal_size_limit = 4194304")
     except sqlite3.Error:

@@ -25,7 +25,6 @@ from hypothesis import strategies as st
 from urllib3.util import parse_url
 
 from histfs.audio.disk_cache import DiskCache
-from histfs.catalog.cached import CachedCatalog
 from histfs.catalog.catalog import Catalog
 from histfs.cli.trash import trash as trash_command
 from histfs.core.deletion import Deletions
@@ -208,7 +207,7 @@ def account(records: list[Record]) -> Iterator[Account]:
         source = Source(records)
         world = stack.enter_context(world_at(root / "catalog.sqlite", source))
         world.contact()
-        catalog = CachedCatalog(Catalog(world.store, world.refresher, source.describe))
+        catalog = Catalog(world.store, world.refresher, source.describe)
         library = FileContext(source.traits, catalog, Audio())
         files = [kind(library) for kind in (MetaFile, TextFile, AudioFile)]
         trash = Trash(root / "trash")

@@ -1,1 +1,1 @@
-"""The catalog: what is known on this machine of one account's history."""
+"""The catalog: the cache of one account's history on this machine."""

@@ -1,7 +1,7 @@
-"""Whether the source answers, so that those who can do without it don't wait again and again.
+"""A circuit breaker: after a failure, requests that would fail, too, are not sent for a while.
 
-A failure is remembered for some seconds, in which nothing that it concerns is asked again. Which
-failure concerns what:
+A failure is remembered for `FAILURE_MEMORY` seconds. Callers that can do without an answer then use
+what is known, and the others fail at once. Which failure affects which requests:
 
     ========================  =====================  ====================  =====================
     failure                   of a listing           of a background page  of a search
@@ -14,20 +14,20 @@ failure concerns what:
     Rejected, Missing (4xx)   that span              that page             that search
     ========================  =====================  ====================  =====================
 
-- A listing is a page of a span, or a probe for its newest item. A 4xx answers the one question that
-  was asked. What isn't JSON, such as a captive portal's page, or pages that can't be trusted, would
-  be so for the next listing, too; a search finds out for itself.
-- A page that the scan reads in the background may lie where nobody looks.
-- A search may be slow, broken or closed to a key while listings work. So a failed search stops
-  listings only where no connection can be made, or the account has used up its requests; what else
-  is wrong with the server or the key a listing finds out with one request.
+- A listing is a page of a span, or a probe for its newest item. A 4xx answers that one request. A
+  body that isn't JSON, such as a captive portal's page, or pages that contradict each other, would
+  fail the next listing, too; a search is sent all the same.
+- A page that the scan reads in the background may lie in a span that no caller lists.
+- A search may be slow, broken or refused to a key while listings work. So a failed search stops
+  listings only where no connection can be made, or the account has used up its requests; any other
+  fault of the server or the key shows at the cost of one listing.
 
-Other questions are not asked through here, as their failures concern nothing else: one item, its
-details, its audio or another file of it, and its deletion concern that item. The first contact with
-a source (`histfs.mounting.source_probe`) is a listing, and counts as one; the probe remembers its
-failure, too, for the folder of that source.
+Other requests do not pass the breaker, as their failures affect nothing else: one item, its
+details, its audio or another file of it, and its deletion. The first request to a source
+(`histfs.mounting.source_probe`) is a listing, and counts as one; the probe remembers its failure,
+too, for the folder of that source.
 
-Threads: any number at once; `_lock` guards all state.
+Threads: any number at once; `_lock` guards all state, and no other lock is taken while it is held.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from enum import Enum
+from typing import NamedTuple
 
 from cachetools import LRUCache
 
@@ -51,16 +52,16 @@ from histfs.core.errors import (
     again,
 )
 
-#: Seconds that a listing which is known, but not fresh, waits for news before it does without.
-PATIENCE = 5.0
-#: Seconds after a failure in which nothing is asked: what is known is shown, the rest fails.
+#: Seconds that a listing which is known, but stale, waits for a fresh one.
+WAIT_BUDGET = 5.0
+#: Seconds after a failure in which no request is sent: what is known is shown, the rest fails.
 FAILURE_MEMORY = 10.0
-#: Questions whose own failures are remembered, at the most.
-_QUESTIONS = 256
+#: Requests whose own failures are remembered, at the most.
+_REQUESTS = 256
 
 
 class RequestKind(Enum):
-    """The kinds of questions that one failure may concern together."""
+    """The kinds of requests that one failure may affect together."""
 
     LISTING = "listing"
     SEARCH = "search"
@@ -69,13 +70,30 @@ class RequestKind(Enum):
 _BOTH = (RequestKind.LISTING, RequestKind.SEARCH)
 
 
-def concerned(kind: RequestKind, error: Exception, background: bool) -> tuple[RequestKind, ...]:
-    """Return the kinds of questions that a failure concerns; empty for no other question.
+class _Failure(NamedTuple):
+    """A failure, and when it happened on the breaker's clock."""
+
+    at: float
+    error: Exception
+
+
+class _InFlight(NamedTuple):
+    """A request under way, and when it began on the breaker's clock."""
+
+    since: float
+    kind: RequestKind
+    background: bool
+
+
+def affected_kinds(
+    kind: RequestKind, error: Exception, background: bool
+) -> tuple[RequestKind, ...]:
+    """Return the kinds of requests that a failure affects; empty for no other request.
 
     Args:
-        kind: of the question that failed.
+        kind: of the request that failed.
         error: how it failed.
-        background: whether it was a page that nobody waits for.
+        background: whether it was a page that no caller waits for.
     """
     if kind is RequestKind.SEARCH:
         if isinstance(error, (Unreachable, RateLimited)) and not isinstance(error, TimedOut):
@@ -91,7 +109,7 @@ def concerned(kind: RequestKind, error: Exception, background: bool) -> tuple[Re
 
 
 class CircuitBreaker:
-    """Remembers what is being asked, and what failed.
+    """Knows which requests are under way, and which failed a moment ago.
 
     Args:
         clock: seconds; any origin.
@@ -100,107 +118,105 @@ class CircuitBreaker:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._asking: dict[object, tuple[float, RequestKind, bool]] = {}
-        self._failures: dict[RequestKind, tuple[float, Exception]] = {}
-        self._refused: LRUCache[Hashable, tuple[float, Exception]] = LRUCache(_QUESTIONS)
+        self._in_flight: dict[object, _InFlight] = {}
+        self._failures: dict[RequestKind, _Failure] = {}
+        self._own_failures: LRUCache[Hashable, _Failure] = LRUCache(_REQUESTS)
         self._used = clock()
 
     @contextlib.contextmanager
-    def asking(
+    def request(
         self,
         background: bool = False,
         *,
         kind: RequestKind = RequestKind.LISTING,
-        question: Hashable = None,
+        key: Hashable = None,
     ) -> Iterator[None]:
-        """Ask for something within the block.
+        """Send a request within the block, which counts it and records its failure.
 
         Args:
-            background: whether others come first. A page that fails there fails nobody else's.
-            kind: what is asked for.
-            question: identifies the question; None for one that won't be asked again as it is.
+            background: whether no caller waits for it. Its failure affects fewer other requests.
+            kind: the kind of request.
+            key: identifies the request; None for one that is not repeated as it is.
 
         Raises:
-            SourceError: the same question has failed a moment ago, and failed by itself.
+            SourceError: the same request failed a moment ago, for a reason of its own.
         """
         token = object()
         with self._lock:
-            refused = self._remembered(self._refused.get((kind, question)))
-            if refused is not None:
-                raise again(refused)
-            self._asking[token] = (self._clock(), kind, background)
+            earlier = self._current(self._own_failures.get((kind, key)))
+            if earlier is not None:
+                raise again(earlier)
+            self._in_flight[token] = _InFlight(self._clock(), kind, background)
         try:
             yield
         except Exception as error:
             with self._lock:
-                self._failed(kind, question, error, background)
+                self._record_failure(kind, key, error, background)
             raise
         else:
             with self._lock:
-                self._succeeded(kind)
+                self._record_success(kind)
         finally:
             with self._lock:
-                del self._asking[token]
+                del self._in_flight[token]
                 if not background:
                     self._used = self._clock()
 
     def failure(self, kind: RequestKind = RequestKind.LISTING) -> Exception | None:
-        """Return why questions of a kind are not to be asked for the moment; None when they are."""
+        """Return why requests of a kind are not to be sent for now; None when they are."""
         with self._lock:
-            return self._remembered(self._failures.get(kind))
+            return self._current(self._failures.get(kind))
 
-    def patience(self, kind: RequestKind = RequestKind.LISTING) -> float:
-        """Return the seconds that are worth waiting for news: none while an answer is overdue.
+    def wait_budget(self, kind: RequestKind = RequestKind.LISTING) -> float:
+        """Return the seconds that are worth waiting for an answer: 0 while one is overdue.
 
-        An overdue search says nothing of listings: searching may take the server long.
+        An overdue search says nothing about listings: the server may need long to search.
         """
         with self._lock:
             now = self._clock()
             waited = max(
                 (
-                    now - since
-                    for since, asked, background in self._asking.values()
-                    if not background and asked in (kind, RequestKind.LISTING)
+                    now - each.since
+                    for each in self._in_flight.values()
+                    if not each.background and each.kind in (kind, RequestKind.LISTING)
                 ),
                 default=0,
             )
-            return min(PATIENCE, max(0.0, PATIENCE - waited))
+            return min(WAIT_BUDGET, max(0.0, WAIT_BUDGET - waited))
 
-    def busy(self) -> bool:
-        """Say whether somebody waits for an answer."""
+    def is_busy(self) -> bool:
+        """Say whether a request is under way that a caller waits for."""
         with self._lock:
-            return not all(background for _, _, background in self._asking.values())
+            return not all(each.background for each in self._in_flight.values())
 
-    def quiet(self) -> float:
-        """Return the seconds since somebody has waited for an answer."""
+    def idle_time(self) -> float:
+        """Return the seconds since a caller last waited for a request."""
         with self._lock:
             return max(0.0, self._clock() - self._used)
 
-    def _remembered(self, failure: tuple[float, Exception] | None) -> Exception | None:
-        """Return the error of a failure that isn't too long ago; called with `_lock` held."""
+    # Called with `_lock` held
+
+    def _current(self, failure: _Failure | None) -> Exception | None:
+        """Return the error of a failure unless it is too old."""
         if failure is None:
             return None
-        since, error = failure
-        return error if 0 <= self._clock() - since < FAILURE_MEMORY else None
+        return failure.error if 0 <= self._clock() - failure.at < FAILURE_MEMORY else None
 
-    def _failed(
-        self, kind: RequestKind, question: Hashable, error: Exception, background: bool
+    def _record_failure(
+        self, kind: RequestKind, key: Hashable, error: Exception, background: bool
     ) -> None:
-        """Remember a failure for what it concerns; called with `_lock` held."""
-        failure = self._clock(), error
-        kinds = concerned(kind, error, background)
+        """Remember a failure for the requests that it affects."""
+        failure = _Failure(self._clock(), error)
+        kinds = affected_kinds(kind, error, background)
         self._failures.update(dict.fromkeys(kinds, failure))
-        if not kinds and not background and question is not None:
-            self._refused[kind, question] = failure
+        if not kinds and not background and key is not None:
+            self._own_failures[kind, key] = failure
 
-    def _succeeded(self, kind: RequestKind) -> None:
-        """Forget what the answer to a question disproves; called with `_lock` held.
-
-        That is what concerned this kind, and that the server can't be reached.
-        """
+    def _record_success(self, kind: RequestKind) -> None:
+        """Forget the failures that an answer disproves: those of its kind, and `Unreachable`."""
         disproved = self._failures.get(kind)
         self._failures = {
             other: failure
             for other, failure in self._failures.items()
-            if failure is not disproved and not isinstance(failure[1], Unreachable)
+            if failure is not disproved and not isinstance(failure.error, Unreachable)
         }

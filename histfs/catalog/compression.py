@@ -1,9 +1,9 @@
-"""How raw objects are stored: compressed one by one, against a dictionary of their structure.
+"""Compression of raw objects, each by itself, with a zstd dictionary of their common structure.
 
-One item's JSON is too short to compress well alone, and all items hold the same field names. The
-dictionary stands in the catalog file, beside what it was used for.
+One item's JSON is too short to compress well alone, and all items have the same field names. The
+dictionary is kept in the catalog file, beside the objects.
 
-Threads: any number at once; a packer has no state that changes, and a context is made per batch.
+Threads: any number at once; a `Compressor` is immutable, and has a zstd context for each batch.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-#: One of the fast levels (zstd(1)): an item is a tenth larger than with 1, and half as dear.
+#: One of the fast levels (zstd(1)): an item is a tenth larger than with 1, at half the time.
 _LEVEL = -1
 #: Bytes of a dictionary, at the most, and of what makes it worth having one.
 _LARGEST, _SMALLEST = 16_384, 8
-#: What JSON is made of: a string, and the colon that makes it a field name; a number or a word; a
-#: mark.
+#: A token of JSON: a string, with the colon that makes it a field name; a number or a word; a
+#: punctuation mark.
 _TOKEN = re.compile(rb'("(?:[^"\\]|\\.)*")(\s*:)?|([^][{},":\s]+)|([][{},])')
-#: What may be common to objects: field names, words of an API, numbers, single characters.
+#: Tokens that objects may have in common: field names, words of an API, numbers, characters.
 _WORD = re.compile(rb'"[\w./+-]{0,40}"|" "|[\w.+-]{1,8}')
 #: A string of one character; a number with a decimal point, such as an alignment's times.
 _LETTER = 3
@@ -33,7 +33,7 @@ _TIME = re.compile(rb"\d{1,2}\.\d{1,3}")
 
 
 class Compressor:
-    """Compresses objects and gives them back.
+    """Compresses and decompresses objects.
 
     Args:
         dictionary: from `dictionary_of`; empty for none.
@@ -50,7 +50,7 @@ class Compressor:
         return [context.compress(raw, context.FLUSH_FRAME) for raw in objects]
 
     def unpack(self, packed: bytes) -> bytes:
-        """Return an object as it was.
+        """Decompress an object.
 
         Raises:
             ValueError: it is damaged.
@@ -62,14 +62,17 @@ class Compressor:
 
 
 def dictionary_of(objects: Sequence[bytes]) -> bytes:
-    """Return a dictionary for objects like these: what they have in common, and nobody's data.
+    """Return a dictionary for objects like these, without personal data.
 
-    The dictionary outlives the objects that it was made of, so what only some of them hold must
-    not be in it. Field names, and values of one word, are kept if most of the objects have them.
+    The dictionary outlives the objects that it was made of, so it must not hold what only some of
+    them have. Field names, and values of one word, are kept if most of the objects have them.
     Lists, which may spell a text, become the sorted set of their common elements.
 
     Args:
-        objects: a page of them, in JSON; what isn't JSON is passed over.
+        objects: a page of them, in JSON; anything else is ignored.
+
+    Returns:
+        The dictionary; empty where there is too little in common.
     """
     counts = Counter(token for raw in objects for token in _tokens(raw))
     common = {token for token, count in counts.items() if 2 * count > len(objects)}
@@ -84,13 +87,13 @@ def dictionary_of(objects: Sequence[bytes]) -> bytes:
 
 
 def _tokens(raw: bytes) -> set[bytes]:
-    """Return the field names, strings and numbers of an object, but long texts."""
+    """Return the field names, short strings and numbers of an object."""
     found = (token[1] or token[3] for token in _TOKEN.finditer(raw))
     return {token for token in found if token and _WORD.fullmatch(token)}
 
 
 def _skeleton(raw: bytes, common: Set[bytes]) -> bytes:
-    """Return an object without its lists, and with empty strings for what is not common."""
+    """Return an object without its lists, and with empty strings for uncommon ones."""
     parts: list[bytes] = []
     depth = 0
     for token in _TOKEN.finditer(raw):

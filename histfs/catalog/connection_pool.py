@@ -1,7 +1,8 @@
-"""Connections to the catalog's file, lent for a statement or a transaction.
+"""A pool of connections to the catalog's file, lent for a statement or a transaction.
 
-Threads: any number at once. `_writing` lets one thread of this process write at a time; another
-process is held off by SQLite's own lock. `_lock` guards the pool.
+Threads: any number at once. `_writing` lets one thread of this process write at a time, and is held
+for a transaction; SQLite's own lock holds off other processes. `_lock` guards the list of idle
+connections; it may be taken while `_writing` is held, and no other lock while it is held.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from histfs.catalog import schema
 from histfs.core.errors import CacheFailed, NoSpace
 
-#: Connections that are kept for the next use, each with up to 2 MB of pages and three descriptors.
+#: Idle connections that are kept, each with up to 2 MB of pages and three descriptors.
 _IDLE = 8
 
 
@@ -24,10 +25,10 @@ class ConnectionPool:
     """A pool: FUSE's threads are too short-lived to have a connection each.
 
     Args:
-        path: the SQLite file; made when it isn't there.
+        path: the SQLite file; created if missing.
 
     Raises:
-        CacheFailed, NoSpace: the file can't be made or opened. So do all methods.
+        CacheFailed, NoSpace: the file can't be created or opened. So do all methods.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +37,7 @@ class ConnectionPool:
         self._writing = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
-        with translated(path):
+        with mapped_errors(path):
             schema.prepare(path)
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
@@ -49,14 +50,14 @@ class ConnectionPool:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection to write with; all of it is kept, or nothing."""
+        """Lend a connection for a write transaction; it rolls back if the block raises."""
         with self._writing, self._lend() as db:
             db.execute("BEGIN IMMEDIATE")
             yield db
             db.execute("COMMIT")
 
     def close(self) -> None:
-        """Close the connections: the idle ones now, the others once they are given back."""
+        """Close the connections: the idle ones now, the others when they are returned."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -65,14 +66,14 @@ class ConnectionPool:
 
     @contextlib.contextmanager
     def _lend(self) -> Iterator[sqlite3.Connection]:
-        with translated(self._path):
+        with mapped_errors(self._path):
             with self._lock:
                 db = self._idle.pop() if self._idle else None
             db = db or schema.connect(self._path)
             try:
                 yield db
             except BaseException:
-                db.close()  # and whatever it had begun is undone
+                db.close()  # which rolls back
                 raise
             with self._lock:
                 if not self._closed and len(self._idle) < _IDLE:
@@ -82,8 +83,8 @@ class ConnectionPool:
 
 
 @contextlib.contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors, and the disk's under it, into the core's.
+def mapped_errors(path: Path) -> Iterator[None]:
+    """Map the errors of SQLite and of the disk to those of the core.
 
     Args:
         path: the SQLite file.

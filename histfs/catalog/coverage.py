@@ -1,8 +1,8 @@
-"""Which spans of time are completely known, and since when. Pure.
+"""Coverage: the set of spans that are completely known, and when each was requested. Pure.
 
-A window is a half-open span of whole seconds with the moment at which the server was asked about
-it: an answer can't tell of anything later. Windows that touch and were asked in the same second
-are one, with the earlier moment, so that a scan of a thousand pages leaves fewer.
+A covered span is half-open, in whole seconds. It has the moment of its request: an answer can't
+hold any later change. Adjacent spans that were requested in the same second are merged, with the
+earlier moment, so that a scan of a thousand pages leaves fewer.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ class CoveredSpan(NamedTuple):
 
     Attributes:
         start: in seconds since the epoch.
-        end: the first second behind it.
-        asked: when the server was asked, in seconds since the epoch.
+        end: exclusive.
+        requested_at: when it was requested from the server, in seconds since the epoch.
     """
 
     start: int
     end: int
-    asked: float
+    requested_at: float
 
     @property
     def span(self) -> Span:
@@ -34,79 +34,79 @@ class CoveredSpan(NamedTuple):
 
 
 class Coverage:
-    """Disjoint windows in the order of time.
+    """An immutable set of disjoint covered spans, in the order of time.
 
     Args:
-        windows: disjoint, in any order.
+        spans: disjoint, in any order.
     """
 
-    def __init__(self, windows: Iterable[CoveredSpan] = ()) -> None:
-        self._windows: list[CoveredSpan] = []
-        for window in sorted(windows):
-            if window.start >= window.end:
+    def __init__(self, spans: Iterable[CoveredSpan] = ()) -> None:
+        self._spans: list[CoveredSpan] = []
+        for span in sorted(spans):
+            if span.start >= span.end:
                 continue
-            last = self._windows[-1] if self._windows else None
-            if last and last.end == window.start and int(last.asked) == int(window.asked):
-                asked = min(last.asked, window.asked)
-                self._windows[-1] = CoveredSpan(last.start, window.end, asked)
+            last = self._spans[-1] if self._spans else None
+            if last and last.end == span.start and int(last.requested_at) == int(span.requested_at):
+                requested_at = min(last.requested_at, span.requested_at)
+                self._spans[-1] = CoveredSpan(last.start, span.end, requested_at)
             else:
-                self._windows.append(window)
+                self._spans.append(span)
 
     def __iter__(self) -> Iterator[CoveredSpan]:
-        return iter(self._windows)
+        return iter(self._spans)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Coverage) and self._windows == other._windows
+        return isinstance(other, Coverage) and self._spans == other._spans
 
     def __hash__(self) -> int:
-        return hash(tuple(self._windows))
+        return hash(tuple(self._spans))
 
     def __repr__(self) -> str:
-        return f"Windows({self._windows!r})"
+        return f"Coverage({self._spans!r})"
 
-    def put(self, span: Span, asked: float) -> Coverage:
-        """Return the set with a span that was asked about; what was known of it before goes."""
-        return Coverage([*self.remove(span), CoveredSpan(*span, asked)])
+    def put(self, span: Span, requested_at: float) -> Coverage:
+        """Return the coverage with a span; its part that was covered before is replaced."""
+        return Coverage([*self.remove(span), CoveredSpan(*span, requested_at)])
 
     def remove(self, span: Span) -> Coverage:
-        """Return the set without a span."""
+        """Return the coverage without a span."""
         rest: list[CoveredSpan] = []
-        for known in self._windows:
-            rest.append(CoveredSpan(known.start, min(known.end, span.start), known.asked))
-            rest.append(CoveredSpan(max(known.start, span.end), known.end, known.asked))
+        for known in self._spans:
+            rest.append(CoveredSpan(known.start, min(known.end, span.start), known.requested_at))
+            rest.append(CoveredSpan(max(known.start, span.end), known.end, known.requested_at))
         return Coverage(rest)
 
-    def asked(self, since: float, until: float) -> Coverage:
-        """Return the windows that were asked about from one moment to another.
+    def requested_between(self, since: float, until: float) -> Coverage:
+        """Return the spans that were requested from one moment to another.
 
         Args:
             since: in seconds since the epoch, inclusive.
-            until: inclusive. Usually now: a clock that was set back must not make anything fresh
-                for an hour.
+            until: inclusive. Usually now: where the clock was set back by an hour, no answer must
+                count as fresh for an hour.
         """
-        return Coverage(known for known in self._windows if since <= known.asked <= until)
+        return Coverage(known for known in self._spans if since <= known.requested_at <= until)
 
     def spans(self) -> list[Span]:
-        """Return what is known, whenever it was asked about, as few spans as possible."""
+        """Return the covered spans, whenever they were requested, as few as possible."""
         merged: list[Span] = []
-        for known in self._windows:
+        for known in self._spans:
             if merged and merged[-1].end == known.start:
                 merged[-1] = Span(merged[-1].start, known.end)
             else:
                 merged.append(known.span)
         return merged
 
-    def cover(self, span: Span) -> bool:
-        """Say whether every moment of a span is known."""
+    def covers(self, span: Span) -> bool:
+        """Say whether every moment of a span is covered."""
         reached = span.start
-        for known in self._windows[max(0, bisect_right(self._windows, (span.start,)) - 1) :]:
+        for known in self._spans[max(0, bisect_right(self._spans, (span.start,)) - 1) :]:
             if reached >= span.end or known.start > reached:
                 break
             reached = max(reached, known.end)
         return reached >= span.end
 
     def gaps(self, span: Span) -> list[Span]:
-        """Return the parts of a span that are not known, oldest first."""
+        """Return the parts of a span that are not covered, oldest first."""
         gaps = []
         reached = span.start
         for known in self.spans():

@@ -1,7 +1,7 @@
 """The table of details that were fetched one by one (`histfs.catalog.details_fetcher`).
 
-They stand by the item's key, like the sizes of audio: the item's row is written anew whenever it is
-listed otherwise. What they tell of facets is added to those that were listed.
+They are stored by the item's key, like the sizes of audio: the item's own row is replaced whenever
+its listing changes. Their facets are added to those that were listed.
 
 Each function works within a transaction of its caller.
 """
@@ -28,41 +28,41 @@ class Fetched(NamedTuple):
 
     Attributes:
         revision: the item's, as it was listed then.
-        checksum: of the raw object.
-        asked: when they were asked for, in seconds since the epoch.
+        checksum: the CRC-32 of the raw object.
+        requested_at: when they were requested, in seconds since the epoch.
         raw: the object as it was sent.
     """
 
     revision: int
     checksum: int
-    asked: float
+    requested_at: float
     raw: bytes
 
 
-def unpacked(row: tuple[int, int, float, bytes]) -> Fetched:
+def parse_row(row: tuple[int, int, float, bytes]) -> Fetched:
     """Read a row of `FETCHED`; ValueError when it is damaged."""
-    revision, checksum, asked, packed = row
-    return Fetched(revision, checksum, asked, _packer.unpack(packed))
+    revision, checksum, requested_at, packed = row
+    return Fetched(revision, checksum, requested_at, _packer.unpack(packed))
 
 
-def put(db: sqlite3.Connection, item: Item, record: Record, asked: float) -> None:
-    """Keep what was fetched of an item."""
+def put(db: sqlite3.Connection, item: Item, record: Record, requested_at: float) -> None:
+    """Store the fetched details of an item."""
     (raw,) = _packer.pack([record.raw])
     facets = json.dumps(record.facets)
     checksum = zlib.crc32(record.raw)
     db.execute(
         "INSERT OR REPLACE INTO details VALUES (?, ?, ?, ?, ?, ?)",
-        (item.key, item.revision, checksum, asked, facets, raw),
+        (item.key, item.revision, checksum, requested_at, facets, raw),
     )
 
 
 def drop(db: sqlite3.Connection, keys: Iterable[str]) -> None:
-    """Forget what was fetched of items that are gone."""
+    """Delete the details of items that are gone."""
     db.execute(f"DELETE FROM details WHERE {_KEYS}", (json.dumps(list(keys)),))
 
 
 def facets_of(db: sqlite3.Connection, keys: Iterable[str]) -> Mapping[str, Facets]:
-    """Return the facets that the details of items tell, by key; few sources have any."""
+    """Return the facets that the details of items add, by key; few sources have any."""
     if not db.execute("SELECT EXISTS (SELECT 1 FROM details)").fetchone()[0]:
         return {}
     rows = db.execute(

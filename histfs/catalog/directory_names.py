@@ -1,13 +1,13 @@
 """The names of the directories that views have for values, such as ``Rachel`` for a voice.
 
 A backup of ``by-voice/Rachel`` must never be filled with the clips of another Rachel. So a name
-that was given is kept, with the value that it was given to, as long as the catalog's file lives.
+stays reserved for its value as long as the catalog's file exists.
 
-The names themselves are personal data, and go with the last item of their value. What stays is a
-keyed checksum of each, which is enough to see that a name was given, and to whom; `release`
-removes those of values without items, too.
+The names are personal data, and are deleted with the last item of their value. A keyed checksum of
+each name and its value stays, which is enough to keep the name reserved; `release` deletes those of
+values without items, too.
 
-Threads: the functions work within a transaction of their caller, or read.
+Each function works within a transaction of its caller.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from collections.abc import Iterable, Mapping
 from histfs.core.index import FacetValue
 from histfs.core.names import Labelled, choose_name, is_name_of
 
-#: The names of a view's directories; with its name and the facet.
+#: The names of a view's directories; takes the view's name and the facet.
 NAMES = "SELECT value, name FROM directories WHERE view = ? AND kind = ?"
-#: The values that a facet has.
+#: The values of a facet that items have; takes the facet.
 VALUES = """
     SELECT value, name,
            (SELECT min(date) FROM placed WHERE placed.label = labels.label) AS oldest,
@@ -37,13 +37,13 @@ _SALT = "SELECT value FROM notes WHERE name = 'salt'"
 def unnamed(
     values: Iterable[FacetValue], names: Mapping[str, str], nothing: str, *, rename: bool
 ) -> list[FacetValue]:
-    """Return the values that are to get a name.
+    """Return the values that need a name.
 
     Args:
         values: of a facet.
-        names: those that they have, by value.
+        names: the names of those that have one, by value.
         nothing: the name for the empty value.
-        rename: whether those are among them that have got another label since they were named.
+        rename: whether to include those whose label has changed since they were named.
     """
     return [
         value
@@ -53,20 +53,20 @@ def unnamed(
     ]
 
 
-def give(
+def assign(
     db: sqlite3.Connection, view: str, kind: str, nothing: str, *, rename: bool
 ) -> tuple[dict[str, FacetValue], bool]:
-    """Give a name to each value that is to get one.
+    """Give a name to each value that needs one.
 
     Args:
         db: within a transaction.
         view: the name of the view.
         kind: the facet.
         nothing: the name for the empty value.
-        rename: as of `unnamed`.
+        rename: as in `unnamed`.
 
     Returns:
-        The values by their names, and whether one has another name than before.
+        The values by their names, and whether a name has changed.
     """
     values = [FacetValue(*row) for row in db.execute(VALUES, (kind,))]
     names = dict(db.execute(NAMES, (view, kind)).fetchall())
@@ -95,7 +95,7 @@ def give(
 
 
 def drop(db: sqlite3.Connection, values: Iterable[tuple[str, str]]) -> None:
-    """Take out the names of values that no item has any more; they stay reserved.
+    """Delete the names of values that no item has any more; they stay reserved.
 
     Args:
         db: within a transaction.
@@ -105,7 +105,7 @@ def drop(db: sqlite3.Connection, values: Iterable[tuple[str, str]]) -> None:
 
 
 def release(db: sqlite3.Connection) -> None:
-    """Forget which names were given to values that no item has any more.
+    """Delete the reservations for values that no item has any more.
 
     Args:
         db: within a transaction.
@@ -121,7 +121,7 @@ def release(db: sqlite3.Connection) -> None:
 
 
 def _salt(db: sqlite3.Connection) -> bytes:
-    """Return the key of the checksums, another one in each file."""
+    """Return the key of the checksums, a different one in each file."""
     found = db.execute(_SALT).fetchone()
     if found is None:
         found = (os.urandom(16),)

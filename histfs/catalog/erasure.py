@@ -1,11 +1,11 @@
-"""Erasing what is gone: within the transaction that takes an item out, and afterwards in the file.
+"""Erasure of deleted items: within the transaction that removes an item, and in the file later.
 
-Within the transaction all rows about the item go, and its key is noted in `gone`: whoever holds the
-account's audio drops its clip (`unswept`, `swept`). The note outlives a crash in between.
+The transaction deletes all rows about the item, and puts its key into the table `gone`: its clip is
+dropped from the audio cache then (`has_unswept`, `mark_swept`), also after a crash in between.
 
-What is left then are traces in the file: SQLite overwrites deleted rows (``secure_delete``), but
-not the copies that it made when it moved them from page to page, and not the journal. `clean`
-removes these, at the cost of rewriting the file.
+Traces are left in the file: SQLite overwrites deleted rows (``secure_delete``), but not the copies
+that it made when it moved them from page to page, and not the journal. `clean` removes these, at
+the cost of rewriting the file.
 
 Threads: the functions that take a connection work within a transaction of their caller; `clean`
 has a connection of its own.
@@ -25,33 +25,32 @@ from histfs.catalog import details_table, directory_names, schema, undated_items
 from histfs.catalog.compression import Compressor, dictionary_of
 from histfs.core.attachments import MARK, key_prefix
 
-#: Seconds for which a key is noted as gone: a download may end, and put its clip in place, when the
-#: item is gone already.
+#: Seconds that a key stays in `gone`: a download may store its clip after its item was deleted.
 GONE_MEMORY = 86_400.0
-#: Bytes of a catalog that is rewritten without being asked to: it takes one to three seconds.
+#: Bytes of a catalog that is rewritten by itself: it takes one to three seconds.
 SMALL = 128 << 20
 
-#: Has a row where traces of what is gone may be in the file.
+#: Has a row where traces of deleted items may be in the file.
 UNCLEAN = "SELECT value FROM notes WHERE name = 'unclean'"
-#: The dictionary of the raw objects, and what tells it from the one before.
+#: The dictionary of the raw objects, and a random id of it.
 DICTIONARY = "SELECT value FROM notes WHERE name = 'dictionary'"
 STRUCTURE = "(SELECT value FROM notes WHERE name = 'structure')"
 
-#: Items whose dictionary is made anew whenever one of them is gone.
+#: Items up to which the dictionary is made anew with each deletion.
 _FEW = 5000
-#: Raw objects that a dictionary is made of, and that are packed anew at once.
+#: Raw objects that a dictionary is made of, and that are packed anew in one step.
 _SAMPLE, _BATCH = 100, 500
-#: Seconds to wait for others who use the file: `clean` is tried again.
-_PATIENCE = 0.2
+#: Seconds that `clean` waits for other users of the file; its caller tries again.
+_BUSY_TIMEOUT = 0.2
 _AMONG = "IN (SELECT value FROM json_each(?))"
 
 
 def erase(db: sqlite3.Connection, keys: Collection[str], labels: Iterable[str], now: float) -> None:
-    """Take out what is kept of items beside their own rows.
+    """Delete what is stored of items beside their own rows.
 
     Args:
         db: within a transaction.
-        keys: of items that are gone.
+        keys: those of deleted items.
         labels: their lists of labels, as `items.labels` has them.
         now: in seconds since the epoch.
     """
@@ -60,34 +59,34 @@ def erase(db: sqlite3.Connection, keys: Collection[str], labels: Iterable[str], 
         return
     details_table.drop(db, keys)
     undated_items.drop(db, keys)
-    keys = [*keys, *attachments(db, keys)]
+    keys = [*keys, *attachment_keys(db, keys)]
     given = json.dumps(keys)
     db.execute(f"DELETE FROM audio WHERE key {_AMONG}", (given,))
     db.execute(f"DELETE FROM endings WHERE key {_AMONG}", (given,))
     rows = [(key, now) for key in keys]
     db.executemany("INSERT OR REPLACE INTO gone VALUES (?, ?, 0)", rows)
-    # FTS5 can take out the words of a row only with the text that it was indexed with, and keeps
-    # them in older segments all the same: the index is emptied, and the next search makes it anew.
+    # FTS5 can delete the words of a row only with the text that was indexed, and even then keeps
+    # them in older segments: the index is emptied, and the next search builds it again.
     emptied = db.execute("UPDATE numbers SET indexed = 0, rows = 0 WHERE rows > 0")
     if emptied.rowcount:
         db.execute("INSERT INTO words (words) VALUES ('delete-all')")
     _mark_unclean(db)
 
 
-def attachments(db: sqlite3.Connection, keys: Iterable[str]) -> list[str]:
+def attachment_keys(db: sqlite3.Connection, keys: Iterable[str]) -> list[str]:
     """Return the keys under which the audio store has the attachments of items."""
     found = []
     for key in keys:
         prefix = key_prefix(key)
-        # The character behind the mark in the order of keys ends the range.
+        # The character after the mark ends the range of keys.
         until = prefix[:-1] + chr(ord(MARK) + 1)
         rows = db.execute("SELECT key FROM audio WHERE key >= ? AND key < ?", (prefix, until))
         found += [part for (part,) in rows]
     return found
 
 
-def there(db: sqlite3.Connection, keys: Collection[str]) -> set[str]:
-    """Return the keys that items have; where there are any keys, all items are looked at."""
+def existing(db: sqlite3.Connection, keys: Collection[str]) -> set[str]:
+    """Return those of some keys that items have; scans the whole table unless there are none."""
     if not keys:
         return set()
     rows = db.execute(f"SELECT key FROM items WHERE key {_AMONG}", (json.dumps(list(keys)),))
@@ -95,11 +94,11 @@ def there(db: sqlite3.Connection, keys: Collection[str]) -> set[str]:
 
 
 def drop_labels(db: sqlite3.Connection, labels: Iterable[str]) -> None:
-    """Take out the labels that no item has any more, and the names of their directories.
+    """Delete the labels that no item has any more, and the names of their directories.
 
     Args:
         db: within a transaction.
-        labels: lists of those that items had, as `items.labels` has them.
+        labels: lists of labels that items had, as `items.labels` has them.
     """
     some = sorted({label for each in labels for label in json.loads(each)})
     if not some:
@@ -120,20 +119,21 @@ def drop_labels(db: sqlite3.Connection, labels: Iterable[str]) -> None:
             _mark_unclean(db)
 
 
-def listed(db: sqlite3.Connection, keys: Iterable[str]) -> None:
-    """Note that items are there, which may have been gone before."""
+def mark_listed(db: sqlite3.Connection, keys: Iterable[str]) -> None:
+    """Record that items exist, which may have been gone before."""
     if db.execute("SELECT EXISTS (SELECT 1 FROM gone)").fetchone()[0]:
         db.execute(f"DELETE FROM gone WHERE key {_AMONG}", (json.dumps(list(keys)),))
 
 
-def landed(db: sqlite3.Connection, key: str) -> bool:
-    """Note that a clip or an attachment of an item has come, and say whether the item is gone.
-
-    What comes too late is dropped like what was there before.
+def mark_late_clip(db: sqlite3.Connection, key: str) -> bool:
+    """Have a clip or an attachment dropped if it was stored after its item was deleted.
 
     Args:
         db: within a transaction.
         key: under which the audio store has it.
+
+    Returns:
+        Whether it was.
     """
     late = db.execute(
         "INSERT OR REPLACE INTO gone SELECT ?1, at, 0 FROM gone WHERE key IN (?1, ?2)"
@@ -143,39 +143,39 @@ def landed(db: sqlite3.Connection, key: str) -> bool:
     return late.rowcount > 0
 
 
-def unswept(db: sqlite3.Connection) -> bool:
-    """Say whether the audio of an item that is gone is still to be dropped."""
+def has_unswept(db: sqlite3.Connection) -> bool:
+    """Say whether the audio of a deleted item is still to be dropped."""
     return bool(db.execute("SELECT EXISTS (SELECT 1 FROM gone WHERE NOT swept)").fetchone()[0])
 
 
-def swept(db: sqlite3.Connection, keys: Iterable[str], now: float) -> None:
-    """Note that the audio of items that are gone was dropped, and forget those of long ago."""
+def mark_swept(db: sqlite3.Connection, keys: Iterable[str], now: float) -> None:
+    """Record that the audio of deleted items was dropped, and forget old deletions."""
     db.executemany("UPDATE gone SET swept = 1 WHERE key = ?", [(key,) for key in keys])
     db.execute("DELETE FROM gone WHERE swept AND at NOT BETWEEN ? AND ?", (now - GONE_MEMORY, now))
 
 
 def put_dictionary(db: sqlite3.Connection, dictionary: bytes) -> None:
-    """Keep the dictionary that all raw objects are packed with from now on."""
+    """Store the dictionary that all raw objects are packed with from now on."""
     db.execute("INSERT OR REPLACE INTO notes VALUES ('dictionary', ?)", (dictionary,))
     db.execute("INSERT OR REPLACE INTO notes VALUES ('structure', ?)", (os.urandom(8),))
 
 
 def clean(path: Path, largest: float = SMALL) -> bool:
-    """Remove the traces of what is gone from a catalog's file and from its journal.
+    """Remove the traces of deleted items from a catalog's file and from its journal.
 
     Args:
         path: the file.
-        largest: bytes of a file that is rewritten; in a larger one only what costs little is done.
+        largest: bytes of a file that is rewritten; of a larger one only the journal is truncated.
 
     Returns:
-        Whether all that was to be done is done; False when somebody else uses the file just now.
+        Whether it is done; False when another process or thread is using the file.
 
     Raises:
         sqlite3.Error, OSError: the file can't be written.
     """
     with contextlib.closing(schema.connect(path)) as db:
-        db.execute(f"PRAGMA busy_timeout = {int(_PATIENCE * 1000)}")
-        # A copy of a large file is not for the memory.
+        db.execute(f"PRAGMA busy_timeout = {int(_BUSY_TIMEOUT * 1000)}")
+        # VACUUM copies the file, which may be too large for the memory.
         db.execute("PRAGMA temp_store = FILE")
         try:
             if path.stat().st_size <= largest:
@@ -196,7 +196,7 @@ def _rewrite(db: sqlite3.Connection) -> None:
     _renew_dictionary(db)
     db.execute("COMMIT")
     db.execute("VACUUM")
-    # What is gone since then has put another mark there.
+    # A deletion since then has put another mark there.
     db.execute("DELETE FROM notes WHERE name = 'unclean' AND value = ?", (mark,))
 
 
@@ -211,10 +211,10 @@ def _noted(db: sqlite3.Connection, name: str) -> bytes | None:
 
 
 def _renew_dictionary(db: sqlite3.Connection) -> None:
-    """Pack all raw objects anew, if something that is gone may stand in their dictionary.
+    """Pack all raw objects anew if their dictionary may hold data of deleted items.
 
-    Earlier versions made it of whole objects, without `STRUCTURE`. In one of now there is what most
-    of the first items had in common, such as their voice.
+    Earlier versions made it of complete objects, without `STRUCTURE`. Now it holds what most of the
+    first items had in common, such as their voice.
     """
     found = db.execute(f"SELECT value, {STRUCTURE} FROM ({DICTIONARY})").fetchall()
     if not found:

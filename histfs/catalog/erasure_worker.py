@@ -1,10 +1,11 @@
-"""What erases, beside the catalog's rows, all else that is kept of items that are gone.
+"""Erases what is kept of deleted items beside the catalog's rows.
 
-Their clips are dropped at once, by whoever finds that they are gone. The catalog's file is cleaned
-of traces a moment later, in a thread: one time for all the items that ``rm -r`` deletes.
+The thread that finds that items are gone drops their clips at once. A thread of its own cleans the
+catalog's file of traces a moment later: once for all the items that ``rm -r`` deletes.
 
-Threads: any number at once. `_changed` guards the thread and what it is told; dropping clips and
-cleaning are done without it, and do no harm when two do so at once. The thread ends by itself.
+Threads: any number at once. `_changed` guards the thread and its flags; it is held while the thread
+is started and while one row of the catalog is read. Clips are dropped, and the file is cleaned,
+without it: two threads may do so at once. The thread ends by itself.
 """
 
 from __future__ import annotations
@@ -17,28 +18,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 from histfs.catalog import erasure
-from histfs.catalog.connection_pool import ConnectionPool, translated
+from histfs.catalog.connection_pool import ConnectionPool, mapped_errors
 from histfs.core.errors import CacheFailed, HistfsError
 
-#: Seconds of quiet after which the file is cleaned, and after which that is tried again.
+#: Seconds without a deletion after which the file is cleaned; and until the next try.
 _QUIET, _AGAIN = 0.5, 2.0
-#: Tries, of which each fails only while somebody reads or writes.
+#: Tries; each fails only while the file is being read or written.
 _TRIES = 100
-#: The same for who waits until the file is clean; and seconds between these tries.
+#: The same for `clean`; and seconds between its tries.
 _TRIES_AT_ONCE, _PAUSE = 15, 1.0
-#: The part of the time that cleaning may take.
+#: The share of the time that cleaning may take.
 _SHARE = 0.02
 
 log = logging.getLogger(__name__)
 
 
 class ErasureWorker:
-    """Erases what is gone.
+    """Erases what is kept of deleted items.
 
     Args:
         path: the catalog's file.
         files: connections to it.
-        drop: drops the clip of an item, by its key; there may be none.
+        drop: drops the clip of an item from the audio cache, if there is one; takes the key.
         clock: seconds since the epoch.
     """
 
@@ -56,31 +57,31 @@ class ErasureWorker:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._unclean = False
-        self._told = False
+        self._signalled = False
         self._closed = False
 
     def start(self) -> None:
-        """Go on with what a process that has ended left undone.
+        """Finish what an earlier process left undone.
 
-        Clips are looked for again: one may have come when its item was gone already. A disk that
-        can't be written leaves that to the next time: what is there can be read all the same.
+        All clips of deleted items are dropped again: one may have been stored after its item was
+        deleted. Where the disk can't be written, this is left to the next start.
         """
         self._try_to_sweep("")
         with self._changed:
             self._unclean = bool(self._files.rows(erasure.UNCLEAN))
 
     def erased(self) -> None:
-        """Drop the clips of items that are gone, and clean the file soon."""
+        """Drop the clips of deleted items, and clean the file soon."""
         self._try_to_sweep("WHERE NOT swept")
         with self._changed:
-            self._unclean = self._told = True
+            self._unclean = self._signalled = True
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._run, name="erase", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Clean the file now, unless others use it."""
+        """Clean the file now, unless it is in use."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -94,7 +95,7 @@ class ErasureWorker:
         """Clean the file now, however large it is.
 
         Raises:
-            CacheFailed, NoSpace: it can't be written, or others use it all the time.
+            CacheFailed, NoSpace: it can't be written, or is in use all the time.
         """
         for _ in range(_TRIES_AT_ONCE):
             if self._cleaned(math.inf):
@@ -114,15 +115,15 @@ class ErasureWorker:
             self._drop(key)
         if keys:
             with self._files.transaction() as db:
-                erasure.swept(db, keys, self._clock())
+                erasure.mark_swept(db, keys, self._clock())
 
     def _run(self) -> None:
         pause = _QUIET
         for _ in range(_TRIES):
             with self._changed:
-                # Each further item that is gone begins the quiet anew.
-                while self._told and not self._closed:
-                    self._told = False
+                # Each further deletion starts the pause anew.
+                while self._signalled and not self._closed:
+                    self._signalled = False
                     self._changed.wait(pause)
                 if self._closed:
                     break
@@ -130,16 +131,16 @@ class ErasureWorker:
             done = self._clean()
             pause = _AGAIN + (time.monotonic() - began) / _SHARE
             with self._changed:
-                self._unclean = self._told or not done
+                self._unclean = self._signalled or not done
                 if not self._unclean:
                     self._thread = None
                     return
-                self._told = True
+                self._signalled = True
         with self._changed:
             self._thread = None
 
     def _clean(self) -> bool:
-        """Clean the file, and say whether it is done or can't be."""
+        """Clean the file; return whether it is done, or can't be done."""
         try:
             return self._cleaned(erasure.SMALL)
         except HistfsError as error:
@@ -148,7 +149,7 @@ class ErasureWorker:
 
     def _cleaned(self, largest: float) -> bool:
         try:
-            with translated(self._path):
+            with mapped_errors(self._path):
                 return erasure.clean(self._path, largest)
         except ValueError as error:
             raise CacheFailed(f"the catalog {self._path} is damaged: {error}") from error

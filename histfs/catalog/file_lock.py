@@ -1,4 +1,4 @@
-"""Lock files: what keeps the processes of one account out of each other's way (flock(2))."""
+"""Lock files between the processes of one account (flock(2))."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def locked(path: Path, wait: bool) -> Iterator[bool]:
-    """Hold a lock file within the block; a process that ends lets go of it, however it ends.
+    """Hold a lock file within the block; the kernel releases it when the process ends.
 
     Args:
-        path: made when it isn't there.
-        wait: whether to wait until nobody else holds it.
+        path: created if missing.
+        wait: whether to wait until no other process holds it.
 
     Returns:
         Whether it is held.

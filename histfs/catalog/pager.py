@@ -1,24 +1,26 @@
-"""Reading a span page by page, newest first: what each page tells completely.
+"""The pages of one span, newest first, and for which part of it they are complete.
 
 No API promises the order of a list. Two models are tried, one after the other:
 
 ordered     An item is at most ``disorder`` seconds newer than any item before it. Then the pages so
-            far tell completely what is newer than their oldest date plus ``disorder``. What they
-            hold below that is passed on to the page that tells it.
-unordered   As soon as an item breaks that rule, nothing that the pages told is complete. The list
-            is read again from its first page, and tells its span when its last page has come.
+            far are complete above their oldest date plus ``disorder``. The items below that are
+            carried over to the next page.
+unordered   As soon as an item breaks that rule, no page before it was complete. The list is read
+            again from its first page, and is complete with its last page.
 
     ordered:    page 1                        [----------)  and some items below it
                 page 2            [-----------)
 
-The server is asked for the span and ``disorder`` seconds on either side of it: its filter may take
-another moment for an item's time than the item's date.
+The request is for the span and ``disorder`` seconds on either side of it: the server's filter may
+use another time for an item than the item's date.
 
-Records without a possible date (`Record.dated`) say nothing of the order.
+Records without a possible date (`Record.dated`) say nothing about the order.
 
 Where a cursor may be a number of items to skip (`Traits.stable_cursors`), an ordered list is
-continued without one: by asking for what is at most ``disorder`` seconds newer than the oldest date
-so far. So consecutive pages overlap by the last item at least.
+continued without one: by a request for what is at most ``disorder`` seconds newer than the oldest
+date so far. So consecutive pages overlap by the last item at least.
+
+Threads: a `Pager` belongs to one thread at a time.
 """
 
 from __future__ import annotations
@@ -31,19 +33,19 @@ from histfs.core.item import Record
 from histfs.core.source import Page, Query, Source
 from histfs.core.times import ALWAYS, Span
 
-#: Empty pages in a row that are gone past: a server may look through its items bit by bit.
+#: Empty pages in a row that are accepted: a server may look through its items bit by bit.
 _EMPTY = 100
 
 
 @dataclass(frozen=True, slots=True)
 class SpanPage:
-    """What the pages so far tell.
+    """A page, and what is complete with it.
 
     Attributes:
-        span: what this page, with those before, tells completely; it may be empty.
+        span: the part of the span that this page completes; it may be empty.
         records: newest first: those of the span, and others that the page holds.
-        rest: what lies below; empty when this was the last page.
-        retracted: a span that earlier answers told, and that is not complete after all.
+        rest: the part of the span below; empty after the last page.
+        retracted: a part that earlier pages had completed, and that is not complete after all.
         seen: date and key of each record of the pages before that are not in ``records``, where
             the span depends on them: an unordered list, once it has been read to its end.
         undated: keys of all records without a possible date, when the whole history has been read;
@@ -61,41 +63,74 @@ class SpanPage:
 
     @property
     def more(self) -> bool:
-        """Whether something lies below."""
+        """Whether further pages follow."""
         return self.rest.start < self.rest.end
 
 
-class Pages:
-    """The pages of an answer, one after the other. For one thread.
+class Pager:
+    """Reads a span from its end downwards.
+
+    `fetch` returns the next page as the source sent it, which is all that a search needs. `next`
+    adds which part of the span it completes.
 
     Args:
-        source: where to ask.
-        query: what to ask for.
+        source: the source to request from.
+        span: the span to read.
+        limit: items on a page; None for as many as a page can hold.
+        words: only items that match these words (`Query.words`).
+        sources: as in `Query.sources`.
     """
 
-    def __init__(self, source: Source, query: Query) -> None:
+    def __init__(
+        self,
+        source: Source,
+        span: Span = ALWAYS,
+        limit: int | None = None,
+        *,
+        words: str | None = None,
+        sources: tuple[str, ...] = (),
+    ) -> None:
         self._source = source
+        self._span = span
+        self._disorder = source.traits.disorder
+        self._first = Query(span.widened(self._disorder), limit=limit, words=words, sources=sources)
+        self._ordered = True
+        self._restart()
+
+    def _begin(self, query: Query) -> None:
+        """Continue with the first page of a query."""
         self._query = query
-        self._asked = query
         self._cursors: set[str] = set()
         self._empty = 0
 
-    def again(self) -> Page:
-        """Ask for the last page once more.
+    def _restart(self) -> None:
+        """Continue with the first page of the span."""
+        self._begin(self._first)
+        self._last = self._first
+        self._unfiltered = self._span == ALWAYS
+        # The start of the complete part, and the lowest date so far.
+        self._reached = self._span.end
+        self._lowest = self._first.span.end
+        self._carried: list[Record] = []
+        self._previous: Set[str] = frozenset()
+        self._seen: set[tuple[int, str]] = set()
+        self._undated: set[str] = set()
+
+    @property
+    def is_unfiltered(self) -> bool:
+        """Whether no filter by time can leave out a record without a possible date."""
+        return self._unfiltered
+
+    def fetch(self) -> Page:
+        """Return the next page; the one without a cursor is the last.
+
+        After a failure the same page can be fetched again.
 
         Raises:
+            BadAnswer: the cursors go round in a circle, or lead from one empty page to the next.
             SourceError: the source failed.
         """
-        return self._source.list(self._asked)
-
-    def next(self) -> Page:
-        """Ask for the next page; the one without a cursor is the last.
-
-        Raises:
-            BadAnswer: the pages lead nowhere.
-            SourceError: the source failed.
-        """
-        self._asked = self._query
+        self._last = self._query
         page = self._source.list(self._query)
         if page.cursor is not None:
             if page.cursor in self._cursors:
@@ -107,92 +142,54 @@ class Pages:
             self._query = replace(self._query, after=page.cursor)
         return page
 
-
-class Pager:
-    """A span that is read from its end downwards. For one thread.
-
-    Args:
-        source: where to ask.
-        span: what to ask for.
-        limit: items on a page; None for as many as a page can hold.
-    """
-
-    def __init__(self, source: Source, span: Span, limit: int | None = None) -> None:
-        self._source = source
-        self._span = span
-        self._disorder = source.traits.disorder
-        self._query = Query(span.widened(self._disorder), limit=limit)
-        self._ordered = True
-        self._edge: list[Record] = []
-        self._previous: Set[str] = frozenset()
-        self._begin()
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether no filter by time can leave out a record without a possible date."""
-        return self._whole
-
-    def again(self) -> Page:
-        """Ask for the last page once more.
+    def refetch(self) -> Page:
+        """Return the last page once more, as the source sends it now.
 
         Raises:
             SourceError: the source failed.
         """
-        return self._last.again()
-
-    def _begin(self) -> None:
-        """Set out for the first page."""
-        self._pages = self._last = Pages(self._source, self._query)
-        self._whole = self._span == ALWAYS
-        self._told = self._span.end
-        self._low = self._query.span.end
-        self._edge = []
-        self._previous = frozenset()
-        self._seen: set[tuple[int, str]] = set()
-        self._undated: set[str] = set()
+        return self._source.list(self._last)
 
     def next(self) -> SpanPage:
-        """Ask for the next page.
+        """Return the next page, and which part of the span it completes.
 
         Raises:
-            BadAnswer: the pages lead nowhere.
-            SourceError: the source failed.
+            As `fetch`.
         """
-        self._last = self._pages
-        page = self._pages.next()
+        page = self.fetch()
         # A page may repeat items of the page before: an item was added, or deleted, in between.
         new = [record for record in page.records if record.item.key not in self._previous]
-        self._previous = {record.item.key for record in (*self._edge, *page.records)}
+        self._previous = {record.item.key for record in (*self._carried, *page.records)}
         self._undated.update(record.item.key for record in new if not record.dated)
         if self._ordered and not self._follow(new):
-            if self._told < self._span.end:
+            if self._reached < self._span.end:
                 return self._read_again(page)
             self._ordered = False
-        records = sorted([*self._edge, *new], key=lambda record: -record.item.date)
+        records = sorted([*self._carried, *new], key=lambda record: -record.item.date)
         last = page.cursor is None
-        top = self._told
+        top = self._reached
         seen: Set[tuple[int, str]] = frozenset()
         if self._ordered:
             # A server that ignores where the span starts must not make it longer.
-            bound = max(self._span.start, self._low + self._disorder + 1)
-            self._told = self._span.start if last else min(top, bound)
-            self._edge = [record for record in records if record.item.date < self._told]
+            bound = max(self._span.start, self._lowest + self._disorder + 1)
+            self._reached = self._span.start if last else min(top, bound)
+            self._carried = [record for record in records if record.item.date < self._reached]
             stable = self._source.traits.stable_cursors
-            if not (stable or last) and new and self._told < top:
-                span = Span(self._query.span.start, self._told)
-                self._pages = Pages(self._source, replace(self._query, span=span))
-                self._whole = False
+            if not (stable or last) and new and self._reached < top:
+                span = Span(self._first.span.start, self._reached)
+                self._begin(replace(self._first, span=span))
+                self._unfiltered = False
         else:
-            self._edge = []
+            self._carried = []
             self._seen.update((record.item.date, record.item.key) for record in records)
             if last:
-                self._told, seen = self._span.start, self._seen
+                self._reached, seen = self._span.start, self._seen
         return SpanPage(
-            Span(self._told, top),
+            Span(self._reached, top),
             records,
-            Span(self._span.start, self._told),
+            Span(self._span.start, self._reached),
             seen=seen,
-            undated=frozenset(self._undated) if last and self._whole else None,
+            undated=frozenset(self._undated) if last and self._unfiltered else None,
             ordered=self._ordered,
         )
 
@@ -200,16 +197,16 @@ class Pager:
         """Follow the order through a page; return whether it holds."""
         for record in records:
             if record.dated:
-                if record.item.date - self._low > self._disorder:
+                if record.item.date - self._lowest > self._disorder:
                     return False
-                self._low = min(self._low, record.item.date)
+                self._lowest = min(self._lowest, record.item.date)
         return True
 
     def _read_again(self, page: Page) -> SpanPage:
-        """Give up on the order after pages that told something: start from the first page again."""
-        retracted = Span(self._told, self._span.end)
-        records = [*self._edge, *page.records]
+        """Give up on the order after pages that completed something: restart."""
+        retracted = Span(self._reached, self._span.end)
+        records = [*self._carried, *page.records]
         self._ordered = False
-        self._begin()
-        nothing = Span(self._told, self._told)
+        self._restart()
+        nothing = Span(self._reached, self._reached)
         return SpanPage(nothing, records, self._span, retracted=retracted, ordered=False)

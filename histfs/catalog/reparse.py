@@ -1,11 +1,11 @@
-"""Reading stored objects anew, once, after a source has come to read them otherwise.
+"""Parses stored objects again, once, after an update of the source's parser.
 
 An object that has not changed at the server is never written again: its revision is the same. So
-what was read from it before an update of histfs, such as its name and its voices, would stay as it
-was. Its raw object is stored, too, and is read anew here, without asking the server.
+what an earlier version parsed from it, such as its name and its voices, would stay. Its raw object
+is stored, too, and is parsed again here, without a request.
 
-How far that is stands in the catalog's notes, in the same transaction as what was written: it goes
-on from there after an interruption, and two processes that do it at once do no harm.
+The progress is kept in the catalog's notes, in the same transaction as the items: after an
+interruption it is resumed from there, and two processes may do it at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from histfs.core.item import Record
 from histfs.core.source import ObjectParser
 from histfs.core.times import ALWAYS
 
-#: Items that are read in one transaction; others write in between.
+#: Items that are written in one transaction; others write in between.
 _BATCH = 500
 
 _NOTE = "SELECT value FROM notes WHERE name = 'reading'"
@@ -54,21 +54,21 @@ class _StoredItem(NamedTuple):
     structure: bytes | None
 
 
-def reparse(store: CatalogStore, reading: ObjectParser) -> int:
-    """Read all that is stored anew, unless that was done by this version of the reader, or a newer.
+def reparse(store: CatalogStore, parser: ObjectParser) -> int:
+    """Parse all stored objects again, unless this version of the parser, or a newer one, has.
 
     Args:
-        store: what is known.
-        reading: how the source reads objects.
+        store: the objects and their items.
+        parser: the source's.
 
     Returns:
-        The number of items of which something else is shown now.
+        The number of items that are shown differently now.
 
     Raises:
         CacheFailed, NoSpace: the catalog can't be read or written.
     """
     changed = 0
-    while (after := _place(store, reading.version)) is not None:
+    while (after := _place(store, parser.version)) is not None:
         rows = [_StoredItem(*row) for row in store.files.rows(_NEXT, (*after, _BATCH))]
         raws = [store.unpack(row.packed, row.structure) for row in rows]
         if None in raws:
@@ -81,20 +81,20 @@ def reparse(store: CatalogStore, reading: ObjectParser) -> int:
             (row.n, record)
             for row, raw in zip(rows, raws, strict=True)
             if raw is not None
-            and (record := _read(reading, row, raw)) is not None
+            and (record := _parse(parser, row, raw)) is not None
             and _differs(row, record, labels)
         ]
         place = (rows[-1].date, rows[-1].key) if len(rows) == _BATCH else None
-        progress = json.dumps({"version": reading.version, "after": place}).encode()
+        progress = json.dumps({"version": parser.version, "after": place}).encode()
         store.rewrite(records, progress)
         changed += len(records)
     if changed:
-        log.info("%d items were read anew, and are shown otherwise than before", changed)
+        log.info("%d items were parsed again, and are shown differently now", changed)
     return changed
 
 
 def _place(store: CatalogStore, version: int) -> tuple[int, str] | None:
-    """Return the place of the last item that was read anew; None when all were."""
+    """Return the place of the last item that was parsed again; None when all were."""
     rows = store.files.rows(_NOTE)
     note: dict[str, Any] = json.loads(rows[0][0]) if rows else {"version": 0}
     if note["version"] < version:
@@ -105,23 +105,23 @@ def _place(store: CatalogStore, version: int) -> tuple[int, str] | None:
     return date, key
 
 
-def _read(reading: ObjectParser, row: _StoredItem, raw: bytes) -> Record | None:
-    """Read an item anew; None when it can't be read, and stays as it is."""
+def _parse(parser: ObjectParser, row: _StoredItem, raw: bytes) -> Record | None:
+    """Parse an item again; None when it can't be parsed, and stays as it is."""
     try:
-        record = reading.read(raw)
-    except Exception as error:  # noqa: BLE001 - of a plugin's reader; one item must not stop all
-        log.warning("item %s can't be read anew: %s", row.key, error)
+        record = parser.read(raw)
+    except Exception as error:  # noqa: BLE001 - of a plugin's parser; one item must not stop all
+        log.warning("item %s can't be parsed again: %s", row.key, error)
         return None
-    # Its date may have been a neighbour's, which the object alone doesn't tell.
+    # Its date may be a neighbour's, which the object alone doesn't tell.
     return replace(record, item=replace(record.item, date=row.date, revision=row.revision))
 
 
 def _differs(row: _StoredItem, record: Record, labels: _Labels) -> bool:
-    """Say whether an item is stored otherwise than it is read now."""
+    """Say whether an item is parsed differently from how it is stored."""
     item = record.item
     if item.key != row.key:
-        return False  # it would be another item
-    # Facets that only its details tell are stored with it, too.
+        return False  # that would be another item
+    # Facets that its fetched details add are stored with it, too.
     stored = [has for label in json.loads(row.labels) if (has := labels[label])[0] in record.facets]
     read = [(kind, has.value) for kind, values in record.facets.items() for has in values]
     return stored != read or (row.slug, row.content_type, row.output_format, row.estimate) != (

@@ -1,25 +1,25 @@
 """The catalog's SQLite file: its tables, its version, and how it is opened.
 
-items    one row an item, what a listing shows; `key` is the id, or stands for it where that is odd
-raws     their raw objects, apart from them: a listing of 100,000 items must not read 100 MB
-audio    exact sizes and checksums, by key: they outlive the clip, and go with the item
-endings  the endings of audio files whose bytes say another than their items, by key like the sizes
+items    one row for each item, with what a listing shows; `key` is the id, or stands for an odd one
+raws     their raw objects, in a table apart: a listing of 100,000 items must not read 100 MB
+audio    exact sizes and checksums, by key: they outlive the clip, and are deleted with the item
+endings  the endings of audio files whose bytes contradict their items, by key like the sizes
 labels   the values of facets: voices, sources, models
 placed   which items have which label, by date; `items.labels` lists the same for one item
-windows  the spans of time that are completely known, and when they were asked about
+windows  the coverage: spans that are completely known, and when they were requested
 undated  items without a possible date, the date under which each is shown, and when the server
          last had it
 deleted  keys of items that were deleted here lately, and when
 notes    single values, such as the dictionary that the raw objects are compressed with
-details  all of an item whose source lists only a summary, by key, as it was fetched
-gone     keys of items that are gone, when that was found, and whether their clips were dropped
-changes  how often what is known has changed, and how many items there are
+details  all details of an item whose source lists only a summary, by key, as they were fetched
+gone     keys of deleted items, when they were found to be, and whether their clips were dropped
+changes  the number of changes (the version), and of items
 directories  the name of each value's directory in a view
 taken    checksums of all such names that were ever given, and of the values they were given to
-numbers  the highest `n` ever given to an item, and how far `text_index` has read
+numbers  the highest `n` ever given to an item, and how far `text_index` has indexed
 
-Nothing is in the order of keys, which is none: a page of a scan would touch a thousand places of an
-index on them. Who looks for an item knows its date.
+No table of items has an index on keys, which are in no order: a page of a scan would touch a
+thousand places of it. A lookup of an item knows its date.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pathlib import Path
 
 from histfs.catalog.file_lock import locked
 
-#: Another version of the tables is not read: the file is set aside and a new one begun.
+#: A file of another version is set aside, and a new one created.
 VERSION = 3
 
 #: Seconds to wait for another mount of the same account that is writing.
@@ -99,8 +99,8 @@ CREATE TABLE changes (
 INSERT INTO changes VALUES (0, 0);
 """
 
-# Those that came after the others are made where they are missing: another version would set aside
-# files whose audio sizes are known.
+# Later tables are created where they are missing: another version would set aside files with
+# known audio sizes.
 _ADDED = """
 CREATE TABLE IF NOT EXISTS numbers (
     given   INTEGER NOT NULL,
@@ -151,7 +151,7 @@ _NAMES = {
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a catalog file, made before by `prepare`.
+    """Open a catalog file that `prepare` has checked or created.
 
     Args:
         path: the file.
@@ -164,9 +164,9 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA temp_store = MEMORY")
-        # What is deleted is overwritten; FAST would leave whole pages that are free.
+        # Deleted rows are overwritten; FAST would leave free pages as they are.
         db.execute("PRAGMA secure_delete = ON")
-        # 4 MB. More makes no scan faster, and the journal would stay as large as it once was.
+        # 4 MB. More makes no scan faster, and the journal would keep its largest size for ever.
         db.execute("PRAGMA wal_autocheckpoint = 1000")
         db.execute("PRAGMA journal_size_limit = 4194304")
     except sqlite3.Error:
@@ -176,15 +176,15 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def prepare(path: Path) -> None:
-    """Make a catalog file, or see to it that the one there can be used.
+    """Create a catalog file, or check the existing one.
 
-    One that is broken, or of another version, is set aside with a warning: everything in it can be
-    asked for again.
+    One that is damaged, or of another version, is set aside with a warning: the server has
+    everything that is in it.
 
     Args:
         path: the file; its directory exists.
     """
-    # Others who start now would set aside what was only just begun.
+    # Another process that starts now would set aside a file that is half created.
     with locked(path.with_name(f"{path.name}.lock"), wait=True):
         try:
             if _mark(path).exists():
@@ -206,7 +206,7 @@ def prepare(path: Path) -> None:
 
 
 def examine(path: Path) -> str | None:
-    """Read a catalog file through, and say what is wrong with it; None when nothing is.
+    """Check a whole catalog file; return what is wrong with it, None when nothing is.
 
     Args:
         path: the file; it exists.
@@ -224,7 +224,8 @@ def examine(path: Path) -> str | None:
 def mark_damaged(path: Path) -> None:
     """Have a catalog file set aside the next time that it is opened.
 
-    Damage behind its first pages shows only when they are read, while others may be using it.
+    Damage behind its first pages shows only when they are read, while other threads and processes
+    may use the file.
     """
     with contextlib.suppress(OSError):
         _mark(path).touch(mode=0o600)
@@ -235,7 +236,7 @@ def _mark(path: Path) -> Path:
 
 
 def _check_or_create(path: Path) -> None:
-    # Made by hand first: SQLite would give it, and so its journal, the permissions of the umask.
+    # SQLite would create it, and then its journal, with the permissions of the umask.
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     with contextlib.closing(connect(path)) as db:
         db.execute("PRAGMA journal_mode = WAL")

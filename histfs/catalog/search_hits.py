@@ -1,13 +1,12 @@
-"""Makes items known that a search only names: from the catalog, else from a list, else one by one.
+"""Resolves the hits of a search that only names items: by the catalog, by lists, else one by one.
 
-What isn't known is listed a page at a time, from the newest such item downwards. Each page begins
-at one of them, so that there are never more pages than items that are not known, nor than pages of
-all items.
+Unknown items are listed a page at a time, from the newest one downwards. Each page begins at one of
+them, so that there are never more pages than unknown items, nor than pages of all items.
 
     named            x       x   x                  x
     pages   [----------------]   [------------------]
 
-Threads: a `HitResolver` is shared by any number; it has no state.
+Threads: any number at once share a `SearchHitResolver`; it has no state.
 """
 
 from __future__ import annotations
@@ -24,47 +23,47 @@ from histfs.core.names import key_of
 from histfs.core.source import Named
 from histfs.core.times import Span
 
-#: Items that are asked for one by one, at the most: lists have all others.
+#: Items that are requested one by one, at the most: lists have all others.
 _SINGLE = 50
 
 
-class HitResolver:
+class SearchHitResolver:
     """Finds the items that a search names.
 
     Args:
-        reader: asks the source, and has the store.
+        reader: reads from the source into the store.
     """
 
     def __init__(self, reader: SpanReader) -> None:
         self._reader = reader
         self._store = reader.store
 
-    def items(self, named: Iterable[Named]) -> list[Listed]:
-        """Return the items that are named, oldest first; what is gone meanwhile is left out.
+    def resolve(self, named: Iterable[Named]) -> list[Listed]:
+        """Return the items that are named, oldest first, without those that are gone meanwhile.
 
         Raises:
             BadAnswer: far more is named than there is.
             SourceError: the source failed.
-            NoSpace, CacheFailed: what was found can't be kept.
+            NoSpace, CacheFailed: what was found can't be stored.
         """
         wanted = {key_of(item.id): item for item in named}
-        listed = self._listed(wanted)
-        # One without a usable date stands under another one's.
-        listed |= self._anywhere(_without(wanted, listed))
-        unknown = _without(wanted, listed)
+        found = self._at_their_dates(wanted)
+        # An item without a possible date is shown under another one's.
+        found |= self._anywhere(_without(wanted, found))
+        unknown = _without(wanted, found)
         self._list(unknown)
-        listed |= self._listed(unknown)
-        return sorted([*listed.values(), *self._get(_without(unknown, listed))])
+        found |= self._at_their_dates(unknown)
+        return sorted([*found.values(), *self._get(_without(unknown, found))])
 
-    def _listed(self, named: Mapping[str, Named]) -> dict[str, Listed]:
-        """Return those of some items that are known under the dates that they are named with."""
+    def _at_their_dates(self, named: Mapping[str, Named]) -> dict[str, Listed]:
+        """Return the items that the catalog has under the dates that the search gives."""
         items = (
             self._store.find(key, item.date) for key, item in named.items() if item.date is not None
         )
         return {item.key: Listed(item.date, item.key, item.slug) for item in items if item}
 
     def _anywhere(self, named: Mapping[str, Named]) -> dict[str, Listed]:
-        """Return those of some items that are known under any date; reads all of the catalog."""
+        """Return the items that the catalog has under any date; scans the whole table."""
         if not named:
             return {}
         rows = self._store.files.rows(
@@ -74,27 +73,27 @@ class HitResolver:
         return {key: Listed(date, key, slug) for date, key, slug in rows}
 
     def _list(self, named: Mapping[str, Named]) -> None:
-        """List some items; there may be some that no list has."""
+        """Read lists around some items; there may be items that no list has."""
         dates = sorted({item.date for item in named.values() if item.date is not None})
         lowest, reached = dates[0] if dates else 0, None
         for date in reversed(dates):
             if reached is not None and date >= reached:
                 continue
-            reading = self._reader.read(Span(lowest, date + 1))
-            while (reached := reading.next().span.start) > date:
+            read = self._reader.read(Span(lowest, date + 1))
+            while (reached := read.next().span.start) > date:
                 pass
 
     def _get(self, named: Mapping[str, Named]) -> list[Listed]:
-        """Get some items one by one."""
+        """Request some items one by one, and store them."""
         if len(named) > _SINGLE:
             raise BadAnswer(f"the search names {len(named)} items that are in no list")
-        asked = self._reader.clock()
+        requested_at = self._reader.clock()
         records: list[Record] = []
         for item in named.values():
             with contextlib.suppress(Missing):
                 records.append(self._reader.source.get(item.id))
-        return self._store.add(records, asked)
+        return self._store.add(records, requested_at)
 
 
-def _without(named: Mapping[str, Named], listed: Mapping[str, Listed]) -> dict[str, Named]:
-    return {key: item for key, item in named.items() if key not in listed}
+def _without(named: Mapping[str, Named], found: Mapping[str, Listed]) -> dict[str, Named]:
+    return {key: item for key, item in named.items() if key not in found}

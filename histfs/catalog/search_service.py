@@ -1,14 +1,14 @@
-"""Finding items by their words: the server's search where it has one, else the catalog's own.
+"""Finds items by their words: with the server's search where it has one, else with the index here.
 
-What the server finds is believed as it is, whatever it takes for a match. Where the source lists
-summaries, the server looks through what was said, and the catalog's own index (`search`) through
-the summaries and the details that were fetched: the result is what either finds.
+The server's matches are taken as they are. Where the source
+lists summaries, the server searches the full texts, and the full-text index of the catalog has only
+the summaries and the fetched details: the result is the union.
 
-While the server can't be asked, a catalog that knows the whole history looks into its own index.
-For a server that answers, and doesn't search, the whole history is made known first.
+While the server fails, a catalog that is complete searches its own index. For a server that answers
+but has no search, the whole history is read first.
 
-Threads: any number at once; `_lock` guards what was found lately, `_offered` is only ever set to
-False.
+Threads: any number at once; `_lock` guards the two caches, and no other lock is taken while it is
+held. `_offered` is only ever set to False. The requests run in the threads of `SingleFlight`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from collections.abc import Hashable, Sequence
 from cachetools import TTLCache
 
 from histfs.catalog.circuit_breaker import RequestKind
-from histfs.catalog.pager import Pages
+from histfs.catalog.pager import Pager
 from histfs.catalog.refresher import Refresher
-from histfs.catalog.search_hits import HitResolver
+from histfs.catalog.search_hits import SearchHitResolver
 from histfs.catalog.span_reader import SpanReader
 from histfs.catalog.text_index import FullTextIndex
 from histfs.core.errors import (
@@ -36,61 +36,62 @@ from histfs.core.errors import (
 )
 from histfs.core.index import SEARCH_LIMIT, Listed
 from histfs.core.single_flight import SingleFlight
-from histfs.core.source import WORDS, Named, Query
+from histfs.core.source import WORDS, Named
 from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter
 
-#: Items that are kept of all searches together, at the most.
+#: Items in each cache, all searches together.
 _ITEMS = 100_000
-#: Seconds for which an answer that came after its call's time waits for the next call.
-_KEPT = 30.0
-#: The part of a call's time in which the server has to answer, where there is another way.
+#: Seconds for which an answer that came after its call's deadline waits for the next call.
+_LATE = 30.0
+#: The share of a call's time in which the server has to answer, where the index here can, too.
 _SHARE = 0.5
 
 log = logging.getLogger(__name__)
 
 
 class SearchService:
-    """Searches, and remembers what was found.
+    """Searches, and caches the results.
 
     Args:
-        reader: asks the source, and has the store.
-        refresher: makes the whole history known, for a server that can't search.
-        words: the catalog's own index.
-        flights: runs the requests; one flight for the same words.
-        ttl: seconds for which what was found is fresh.
+        reader: reads from the source into the store.
+        refresher: reads the whole history, for a server that has no search.
+        text_index: the catalog's own index.
+        flights: run the requests, one for the same words at a time.
+        ttl: seconds for which results are fresh.
     """
 
     def __init__(
         self,
         reader: SpanReader,
         refresher: Refresher,
-        words: FullTextIndex,
+        text_index: FullTextIndex,
         *,
         flights: SingleFlight,
         ttl: float,
     ) -> None:
         self._reader = reader
         self._refresher = refresher
-        self._words = words
+        self._text_index = text_index
         self._flights = flights
         self._lock = threading.Lock()
-        self._naming = HitResolver(reader)
+        self._resolver = SearchHitResolver(reader)
         self._offered = WORDS in reader.source.traits.filters
         self._found: TTLCache[str, Sequence[Listed]] = TTLCache(
             _ITEMS, max(ttl, 1.0), getsizeof=_weight
         )
-        # Kept apart: an answer that came after its call's time is there for the next one.
+        # The server's answers, which live longer: one that comes after the deadline of its call is
+        # there for the next call.
         self._answers: TTLCache[str, Sequence[Listed]] = TTLCache(
-            _ITEMS, max(ttl, _KEPT), getsizeof=_weight
+            _ITEMS, max(ttl, _LATE), getsizeof=_weight
         )
 
     def search(self, words: str, waiter: Waiter) -> None:
-        """Find the items that match words, and remember them.
+        """Find the items that match words, and cache them.
 
         Raises:
-            SourceError, NotComplete: whether there are others can't be told.
-            NoSpace, CacheFailed: what was found can't be kept.
+            SourceError, NotComplete: there may be matches that can't be found.
+            NoSpace, CacheFailed: what was found can't be stored.
             Interrupted, DeadlineExceeded: the wait ended first.
         """
         if self.found(words) is None:
@@ -107,16 +108,16 @@ class SearchService:
             return self._found.get(words)
 
     def _search(self, words: str, waiter: Waiter) -> Sequence[Listed]:
-        traits, health = self._reader.source.traits, self._reader.health
+        traits, breaker = self._reader.source.traits, self._reader.breaker
         if not self._offered:
             return self._search_all(words, waiter)
-        complete = self._reader.store.windows().cover(ALWAYS)
-        failure = health.failure(RequestKind.SEARCH) if complete else None
-        overdue = complete and not health.patience(RequestKind.SEARCH)
+        complete = self._reader.store.covers(ALWAYS)
+        failure = breaker.failure(RequestKind.SEARCH) if complete else None
+        overdue = complete and not breaker.wait_budget(RequestKind.SEARCH)
         if failure is None and not overdue:
             try:
-                time = waiter.remaining() * (_SHARE if complete else 1)
-                answer = self._answer(words, waiter.at_most(time))
+                timeout = waiter.remaining() * (_SHARE if complete else 1)
+                answer = self._answer(words, waiter.at_most(timeout))
             except Interrupted:
                 raise
             except NotOffered as error:
@@ -131,55 +132,55 @@ class SearchService:
             else:
                 if not traits.summaries:
                     return answer
-                here = self._words.find(words, waiter)
-                return list({item.key: item for item in (*answer, *here)}.values())
+                indexed = self._text_index.find(words, waiter)
+                return list({item.key: item for item in (*answer, *indexed)}.values())
         if isinstance(failure, (Rejected, KeyRefused)):
-            # Only this was refused, perhaps: a list tells.
+            # Perhaps only the search was refused: a list tells.
             log.info("%s: searching what is listed instead", failure)
             return self._search_all(words, waiter)
         if failure is not None and not complete:
             raise again(failure)
         log.info("%s: searching what is known instead", failure or "the server is slow")
-        return self._words.find(words, waiter)
+        return self._text_index.find(words, waiter)
 
     def _search_all(self, words: str, waiter: Waiter) -> Sequence[Listed]:
-        """Search the whole history here."""
+        """Read the whole history, and search it here."""
         self._refresher.ensure(ALWAYS, waiter)
-        return self._words.find(words, waiter)
+        return self._text_index.find(words, waiter)
 
     def _answer(self, words: str, waiter: Waiter) -> Sequence[Listed]:
-        """Return what the server finds, or has found for a call that had no more time."""
+        """Return what the server finds, or has found after the deadline of an earlier call."""
         with self._lock:
             answer = self._answers.pop(words, None)
         if answer is not None:
             return answer
-        flight = self._flights.submit(("search", words), lambda: self._ask(words))
+        flight = self._flights.submit(("search", words), lambda: self._request(words))
         answer = waiter.result(flight)
         with self._lock:
             self._answers.pop(words, None)
         return answer
 
-    def _ask(self, words: str) -> Sequence[Listed]:
+    def _request(self, words: str) -> Sequence[Listed]:
         """Let the server search, and store what it finds.
 
-        No further page is asked for once there are more items than a search shows.
+        No further page is requested once there are more items than a search shows.
         """
-        asked = self._reader.clock()
+        requested_at = self._reader.clock()
         sources = tuple(value for value, *_ in self._reader.store.facet_values("source"))
-        pages = Pages(self._reader.source, Query(words=words, sources=sources))
+        pager = Pager(self._reader.source, words=words, sources=sources)
         found: dict[str, Listed] = {}
         named: dict[Named, None] = {}
-        question: Hashable = words
+        key: Hashable = words
         more = True
         while more and max(len(found), len(named)) <= SEARCH_LIMIT:
-            with self._reader.health.asking(kind=RequestKind.SEARCH, question=question):
-                page = pages.next()
-            # Not in the order of time, perhaps: the best matches may come first.
-            stored = self._reader.store.add(page.records, asked)
+            with self._reader.breaker.request(kind=RequestKind.SEARCH, key=key):
+                page = pager.fetch()
+            # Perhaps not in the order of time: the best matches may come first.
+            stored = self._reader.store.add(page.records, requested_at)
             found.update((item.key, item) for item in stored)
             named.update(dict.fromkeys(page.named))
-            more, question = page.cursor is not None, None
-        answer = [*found.values(), *self._naming.items(named)] if named else list(found.values())
+            more, key = page.cursor is not None, None
+        answer = [*found.values(), *self._resolver.resolve(named)] if named else [*found.values()]
         with self._lock:
             self._answers[words] = answer
         return answer

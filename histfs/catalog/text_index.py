@@ -1,21 +1,22 @@
-"""Searching the texts of the items: an index of their words, made when somebody searches.
+"""A full-text index of the items' texts (FTS5), built lazily by searches.
 
-To index while the history is read would cost a scan half of its speed, for a search that may never
-come. So a search first catches up with what has come since the last one, a batch at a time, and
-goes on from there the next time when its own time is over.
+To index during a scan would halve the scan's speed, for a search that may never come. So a search
+first indexes the items that are new since the last one, a batch at a time; when its time is over,
+the next search resumes there.
 
-The index knows items by their number, `items.n`: an item whose text may be another gets another
-number (`writing`), and none is given twice. What is gone is only left out of the results; its words
-go when most of the index has become such waste.
+The index has items by their number, `items.n`: an item whose text may have changed gets a new
+number (`item_rows`), and none is given twice. Removed items are only left out of the results; when
+they are most of the index, it is emptied.
 
-A word of a search is the beginning of a word of the text, whatever the case and the accents; an
-item that has all of them is found. Languages that are written without spaces between words are
-indexed character by character: any run of characters of the text is found.
+A word of a search matches the beginning of a word of the text, whatever the case and the accents;
+an item that matches all of them is found. Languages that are written without spaces between words
+are indexed character by character: any run of characters of the text is found.
 
-When an item is gone for good the index is emptied (`erasing`), and the next search makes it anew.
+When an item is deleted the index is emptied (`erasure`), and the next search builds it again.
 
-Threads: any number at once; `_indexing` lets one of this process index. Another process may do so,
-too: whoever stores a batch second throws it away.
+Threads: any number at once. `_indexing` lets one thread of this process index; it is held during
+its transactions, and waits for it end with the waiter. Another process may index, too: the batch
+that is stored second is discarded.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ import unicodedata
 from collections.abc import Callable
 
 from histfs.catalog.catalog_store import CatalogStore
-from histfs.catalog.catalog_writes import put_rows
 from histfs.catalog.erasure import STRUCTURE
+from histfs.catalog.item_rows import put_rows
 from histfs.core.errors import DeadlineExceeded, NotComplete, SourceError
 from histfs.core.index import SEARCH_LIMIT, Listed
 from histfs.core.waiting import POLL_INTERVAL, Waiter
 
 #: Items that are indexed in one transaction: others write in between, and each may be a transcript.
 _BATCH = 250
-#: Rows of items that are gone which are no waste worth mentioning.
+#: Rows of removed items that are tolerated in any case.
 _FEW = 10_000
 
 _TABLES = (
-    # Neither the texts are kept a second time, nor their lengths, which ranking would need.
+    # Without a second copy of the texts, and without their lengths, which ranking would need.
     """
     CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(
         text, content='', columnsize=0, tokenize='unicode61 remove_diacritics 2'
@@ -46,7 +47,7 @@ _TABLES = (
     """,
     "CREATE INDEX IF NOT EXISTS items_by_number ON items (n)",
 )
-# With how far the index is, of the same moment: another process may have begun it anew.
+# With the progress of the same moment: another process may have emptied the index.
 # The newest ones are chosen by the index on numbers alone; a million may match.
 _FOUND = """
     SELECT indexed, date, key,
@@ -73,8 +74,8 @@ class FullTextIndex:
 
     Args:
         store: the items.
-        text_of: returns the text of an item that is to be found by its words, from its key and its
-            raw object; asks nobody, and doesn't write to the store.
+        text_of: returns the text that is indexed for an item, from its key and its raw object;
+            sends no request, and doesn't write to the store.
     """
 
     def __init__(self, store: CatalogStore, text_of: Callable[[str, bytes], str]) -> None:
@@ -82,7 +83,7 @@ class FullTextIndex:
         self._files = store.files
         self._text_of = text_of
         self._indexing = threading.Lock()
-        self._made = False
+        self._created = False
 
     def find(self, words: str, waiter: Waiter) -> list[Listed]:
         """Return the newest items whose text has all of some words, oldest first.
@@ -91,17 +92,17 @@ class FullTextIndex:
 
         Args:
             words: what a person types; nothing in it is an operator.
-            waiter: the patience of the call.
+            waiter: the deadline of the call.
 
         Raises:
-            NotComplete: the index was not caught up with the history in time; what is done stays.
+            NotComplete: the index did not catch up with the history in time; the progress is kept.
             Interrupted: the calling process was interrupted; the same.
             NoSpace, CacheFailed: the index can't be read or written.
         """
         query = _query(words)
         if not query:
             return []
-        self._make()
+        self._create()
         ((newest,),) = self._files.rows("SELECT coalesce(max(n), 0) FROM raws")
         while True:
             rows = self._files.rows(_FOUND, (query, SEARCH_LIMIT + 1))
@@ -114,12 +115,12 @@ class FullTextIndex:
                     "the words of the history are still being indexed: search again to go on"
                 ) from error
 
-    def _make(self) -> None:
-        if not self._made:
+    def _create(self) -> None:
+        if not self._created:
             with self._files.transaction() as db:
                 for statement in _TABLES:
                     db.execute(statement)
-            self._made = True
+            self._created = True
 
     def _catch_up(self, newest: int, waiter: Waiter) -> None:
         """Index all items up to a number."""
@@ -135,7 +136,7 @@ class FullTextIndex:
             self._indexing.release()
 
     def _index_some(self) -> int:
-        """Index the next items; return the number up to which all are indexed."""
+        """Index the next batch; return the number up to which all are indexed."""
         ((since, last),) = self._files.rows(
             "SELECT indexed, (SELECT coalesce(max(n), 0) FROM raws) FROM numbers"
         )
@@ -143,17 +144,17 @@ class FullTextIndex:
         upto = batch[-1][0] if batch else max(since, last)
         raws = [self._store.unpack(raw, structure) for _, _, raw, structure in batch]
         if None in raws:
-            return int(since)  # all were packed anew meanwhile
+            return int(since)  # all were packed anew meanwhile: read again
         texts = {
             n: _indexed(self._text(key, raw))
             for (n, key, _, _), raw in zip(batch, raws, strict=True)
             if raw is not None
         }
         with self._files.transaction() as db:
-            # What is gone by now must leave no words: the index may have been emptied of them.
+            # What was removed meanwhile must leave no words: the index may have been emptied.
             there = db.execute("SELECT n FROM raws WHERE n > ? AND n <= ?", (since, upto))
             rows = [(n, texts[n]) for (n,) in there if n in texts]
-            # Where another process was faster, its batch is as good.
+            # Where another process was faster, its batch stands.
             done = db.execute(
                 "UPDATE numbers SET indexed = ?, rows = rows + ? WHERE indexed = ?",
                 (upto, len(rows), since),
@@ -166,10 +167,10 @@ class FullTextIndex:
         try:
             return self._text_of(key, raw)
         except SourceError:
-            return ""  # an object that its source can't make sense of hides no other one
+            return ""  # an object that its source can't parse hides no other one
 
     def _tidy(self) -> None:
-        """Begin anew when most of the index is about items that are gone."""
+        """Empty the index when most of it is about removed items."""
         with self._files.transaction() as db:
             done = db.execute(
                 """
@@ -183,9 +184,8 @@ class FullTextIndex:
 
 
 def _query(words: str) -> str:
-    """Return what finds the texts that have all of some words, in FTS5's language."""
-    # In quotes nothing but another quote means anything; what splits into several words within
-    # them has to stand in the text like that.
+    """Return an FTS5 query for the texts that have all of some words."""
+    # In quotes no character but a quote has a meaning; quoted words match as a phrase.
     return " ".join(f'"{_spaced(word)}"*' for word in dict.fromkeys(_folded(words).split()))
 
 
@@ -194,7 +194,7 @@ def _indexed(text: str) -> str:
 
 
 def _folded(text: str) -> str:
-    """Return a text without what makes no difference; FTS5 itself drops the accents."""
+    """Normalise a text: case, compatibility forms, quotes; FTS5 itself drops the accents."""
     if not text.isascii():
         # SQLite has no text with lone surrogates.
         text = unicodedata.normalize("NFKC", text).encode("utf-8", "replace").decode()
@@ -203,5 +203,5 @@ def _folded(text: str) -> str:
 
 
 def _spaced(text: str) -> str:
-    """Return a text with spaces between characters that are words of their own."""
+    """Put spaces around characters that are words of their own."""
     return text if text.isascii() else _UNSPACED.sub(r" \1 ", text)

@@ -1,13 +1,12 @@
-"""The table of items that lists of their time need not hold, and of the date of each.
+"""The table of undated items: those that a list of their time need not hold, and their dates.
 
-Some items have a date that can't be (0, milliseconds, the year 2100) or none. The list shows them
-among others, and each gets the date of a neighbour the first time that it is seen. The table keeps
-that date: the item must have one path, whatever its neighbours are in another answer.
+Some items have an impossible date (0, milliseconds, the year 2100) or none. The list has them among
+others, and each gets the date of a neighbour the first time that it is seen. The table keeps that
+date: the item must have one path, whatever its neighbours are in the next answer.
 
-What a server takes for the time of such an item when it filters is unknown, so an answer to a
-filtered question need not hold it. It is gone when a list of the whole history lacks it, or when
-the server has no item of its id. The same holds of an item that the server has, by its id, and does
-not list among those of its date.
+Which time a server's filter uses for such an item is unknown, so a filtered list need not hold it.
+It is gone when an unfiltered list lacks it, or when the server has no item of its id. The table
+also keeps dated items that the server has, by their ids, and does not list at their dates.
 
 Each function works within a transaction of its caller.
 """
@@ -23,25 +22,25 @@ from histfs.core.item import UNKNOWN_NEW, UNKNOWN_OLD, Record
 
 Place = tuple[int, str]
 
-#: Seconds by which an item may come from the future.
+#: Seconds by which an item may lie in the future.
 _CLOCK_ERROR = 86_400.0
 
 _AMONG = "key IN (SELECT value FROM json_each(?))"
 
 
-def placed(
-    db: sqlite3.Connection, records: Sequence[Record], asked: float
+def assign_dates(
+    db: sqlite3.Connection, records: Sequence[Record], requested_at: float
 ) -> tuple[Sequence[Record], list[Place]]:
     """Give each record without a possible date the date under which it is shown.
 
     Args:
         db: within a transaction.
         records: as the source gave them.
-        asked: when they were asked for, in seconds since the epoch.
+        requested_at: when they were requested, in seconds since the epoch.
 
     Returns:
-        The records; and the date and key of items that stand in the catalog under another date
-        than the one that they have now.
+        The records; and the date and key of items that the catalog has under another date than
+        the one that they have now.
     """
     any_known = db.execute("SELECT EXISTS (SELECT 1 FROM undated)").fetchone()[0]
     if not any_known and all(record.dated for record in records):
@@ -50,50 +49,52 @@ def placed(
     known: dict[str, int] = dict(
         db.execute(f"SELECT key, date FROM undated WHERE {_AMONG}", (json.dumps([*keys]),))
     )
-    # A date that came later is better than a neighbour's.
-    found_out = [key for key in known if keys[key]]
-    misplaced = [(known[key], key) for key in found_out]
-    drop(db, found_out)
+    # A date of its own replaces a neighbour's.
+    now_dated = [key for key in known if keys[key]]
+    misplaced = [(known[key], key) for key in now_dated]
+    drop(db, now_dated)
     new = [key for key, dated in keys.items() if not dated and key not in known]
-    misplaced += _standing(db, new)
+    misplaced += _places_of(db, new)
     result = []
     for record in records:
         if not record.dated:
             key = record.item.key
-            date = known[key] = known.get(key) or _neighbouring(db, record.item.date, asked)
+            date = known[key] = known.get(key) or _neighbour_date(
+                db, record.item.date, requested_at
+            )
             record = replace(record, item=replace(record.item, date=date))  # noqa: PLW2901
             db.execute(
                 """
                 INSERT INTO undated VALUES (?1, ?2, ?3)
                 ON CONFLICT DO UPDATE SET checked = max(checked, ?3)
                 """,
-                (key, date, asked),
+                (key, date, requested_at),
             )
         result.append(record)
     places = {(record.item.date, record.item.key) for record in result}
     return result, [place for place in misplaced if place not in places]
 
 
-def listed_elsewhere(db: sqlite3.Connection, keys: Iterable[str]) -> set[str]:
-    """Return which keys are of items that an answer to a filtered question need not hold."""
+def exempt(db: sqlite3.Connection, keys: Iterable[str]) -> set[str]:
+    """Return those of some keys that a filtered list need not hold."""
     among = json.dumps(list(keys))
     return {key for (key,) in db.execute(f"SELECT key FROM undated WHERE {_AMONG}", (among,))}
 
 
-def absent(db: sqlite3.Connection, present: Set[str], asked: float) -> list[Place]:
-    """Return the date and key of items that a list of the whole history lacks.
+def absent(db: sqlite3.Connection, present: Set[str], requested_at: float) -> list[Place]:
+    """Return the date and key of undated items that an unfiltered list lacks.
 
     Args:
         db: within a transaction.
-        present: the keys of items without a possible date that it has.
-        asked: when it was asked for, in seconds since the epoch.
+        present: the keys of undated items that it has.
+        requested_at: when it was requested, in seconds since the epoch.
     """
-    rows = db.execute("SELECT date, key FROM undated WHERE checked < ?", (asked,)).fetchall()
+    rows = db.execute("SELECT date, key FROM undated WHERE checked < ?", (requested_at,)).fetchall()
     return [(date, key) for date, key in rows if key not in present]
 
 
-def keep(db: sqlite3.Connection, places: Iterable[Place], checked: float) -> None:
-    """Note items that the server has, and does not list among those of their date.
+def put(db: sqlite3.Connection, places: Iterable[Place], checked: float) -> None:
+    """Record items that the server has, and does not list at their dates.
 
     Args:
         db: within a transaction.
@@ -105,26 +106,26 @@ def keep(db: sqlite3.Connection, places: Iterable[Place], checked: float) -> Non
 
 
 def drop(db: sqlite3.Connection, keys: Iterable[str]) -> None:
-    """Forget items that are gone, or whose date is known now."""
+    """Delete items that are gone, or whose date is known now."""
     db.execute(f"DELETE FROM undated WHERE {_AMONG}", (json.dumps(list(keys)),))
 
 
-def _standing(db: sqlite3.Connection, keys: Sequence[str]) -> list[Place]:
-    """Return where items stand that an earlier version showed under their impossible dates."""
+def _places_of(db: sqlite3.Connection, keys: Sequence[str]) -> list[Place]:
+    """Return the places of items that an earlier version showed under impossible dates."""
     if not keys:
         return []
     found = db.execute(f"SELECT date, key FROM items WHERE {_AMONG}", (json.dumps(keys),))
     return [(date, key) for date, key in found]
 
 
-def _neighbouring(db: sqlite3.Connection, date: int, asked: float) -> int:
-    """Return the date of a neighbour in the list, else one of the oldest or the newest item."""
+def _neighbour_date(db: sqlite3.Connection, date: int, requested_at: float) -> int:
+    """Return the date of a neighbour in the list, else that of the oldest or the newest item."""
     if date not in (UNKNOWN_OLD, UNKNOWN_NEW):
         return date
-    # Not an item that an earlier version showed at its impossible date.
-    possible = (UNKNOWN_OLD, asked + _CLOCK_ERROR)
+    # Without items that an earlier version showed at their impossible dates.
+    possible = (UNKNOWN_OLD, requested_at + _CLOCK_ERROR)
     ((oldest, newest),) = db.execute(
         "SELECT min(date), max(date) FROM items WHERE date > ? AND date < ?", possible
     ).fetchall()
     nearest = oldest if date == UNKNOWN_OLD else newest
-    return int(asked) if nearest is None else int(nearest)
+    return int(requested_at) if nearest is None else int(nearest)

@@ -17,7 +17,6 @@ from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_scheduler import DownloadScheduler
 from histfs.audio.read_ahead import Orders, ReadAhead
 from histfs.audio.shelf import Shelf
-from histfs.catalog.cached import CachedCatalog
 from histfs.catalog.catalog import Catalog
 from histfs.catalog.catalog_store import CatalogStore
 from histfs.catalog.circuit_breaker import CircuitBreaker
@@ -93,7 +92,7 @@ class MountedSource:
     reader: SpanReader
     scanner: Scanner
     fetcher: DetailsFetcher | None
-    catalog: CachedCatalog
+    catalog: Catalog
     audio: AudioCache
     views: Sequence[View]
     files: Sequence[ItemFile]
@@ -117,7 +116,7 @@ class MountedSource:
             failures.append(FailureStatus(int(outage.last), outage.message))
         return SourceStatus(
             items=self.store.total(),
-            windows=windows_of(self.store.windows().spans()),
+            windows=windows_of(self.store.coverage().spans()),
             scan=ScanStatus(progress.complete, progress.down_to, progress.state),
             requests=self.source.requests,
             last_error=max(failures, key=lambda failure: failure.at, default=None),
@@ -228,12 +227,12 @@ def open_source(
         fetcher = _fetcher(source, store, pool("details", settings.connections), settings, orders)
     words = FullTextIndex(store, partial(_text_of, source, store))
     searcher = SearchService(reader, refresher, words, flights=pool("search", _SEARCHES), ttl=ttl)
-    catalog = CachedCatalog(Catalog(store, refresher, source.describe, fetcher, searcher))
+    catalog = Catalog(store, refresher, source.describe, fetcher, searcher)
     clips = shared.disk if name == ROOT else Shelf(shared.disk, name)
     eraser = ErasureWorker(where / CATALOG, store.files, clips.drop)
     stack.callback(eraser.close)
     eraser.start()
-    store.erased = eraser.erased
+    store.on_erased = eraser.erased
     audio = AudioCache(
         source,
         clips,
@@ -285,7 +284,7 @@ def _fetcher(
         invalidate=lambda item: store.invalidate(Span(item.date, item.date + 1)),
         clock=time.time,
     )
-    ahead = ReadAhead(store.following, fetcher.ahead, settings.connections, sys.maxsize, orders)
+    ahead = ReadAhead(store.following, fetcher.prefetch, settings.connections, sys.maxsize, orders)
     fetcher.used = ahead.used
     return fetcher
 
@@ -296,7 +295,7 @@ def _orders(store: CatalogStore, kinds: Sequence[str], item: Item) -> list[Order
     return [(kind, has.value) for kind in kinds for has in facets.get(kind, ())]
 
 
-def _is_silent(catalog: CachedCatalog, item: Item) -> bool:
+def _is_silent(catalog: Catalog, item: Item) -> bool:
     """Say whether an item is known to have no audio, now and later."""
     known = catalog.known(item)
     return known is not None and known.silent

@@ -161,7 +161,7 @@ def catalog_locations(cache_dir: Path) -> Iterator[list[CatalogLocation]]:
             path = catalog_path(home, source)
             store = stack.enter_context(contextlib.closing(CatalogStore(path)))
             eraser = ErasureWorker(path, store.files, clips.drop)
-            store.erased = eraser.erased
+            store.on_erased = eraser.erased
             stack.callback(eraser.close)
             places.append(CatalogLocation(source or ROOT, path, store, clips, eraser))
         yield places

@@ -149,7 +149,7 @@ def _contact(filesystems: Sequence[AccountFilesystem], tell: Tell) -> None:
     """
     for filesystem in filesystems:
         try:
-            if not filesystem.first.store.windows().cover(ALWAYS):
+            if not filesystem.first.store.covers(ALWAYS):
                 filesystem.first.contact.require()
         except HistfsError as error:
             if len(filesystems) == 1:

@@ -153,15 +153,15 @@ class SourceProbe:
             try:
                 self._reader.read(ALWAYS).next()
             except NotOffered:
-                if self._lasts() or store.said_absent:
+                if self._lasts() or store.notes.list_absent:
                     raise
                 self._sleep(CONFIRM)
                 # Another question: the failure of the same one would be remembered.
-                self._reader.read(ALWAYS, limit=self._reader.page).next()
+                self._reader.read(ALWAYS, limit=self._reader.page_size).next()
         except NotOffered as error:
             if self._lasts():
                 raise BadAnswer(f"the server has had this list before, but: {error}") from error
-            store.said_absent = True
+            store.notes.list_absent = True
             raise
         self._hidden = False
         self._last()
@@ -174,7 +174,7 @@ class SourceProbe:
     def _lasts(self) -> bool:
         """Say whether the folder is shown for good."""
         if not self._lasting:
-            self._lasting = self._reader.store.folder_shown or self._known()
+            self._lasting = self._reader.store.notes.folder_shown or self._known()
         return self._lasting
 
     def _last(self) -> None:
@@ -182,9 +182,9 @@ class SourceProbe:
         if not self._lasting:
             self._lasting = True
             try:
-                self._reader.store.folder_shown = True
+                self._reader.store.notes.folder_shown = True
             except (NoSpace, CacheFailed) as error:
                 log.warning("that a folder was shown can't be kept: %s", error)
 
     def _known(self) -> bool:
-        return bool(self._reader.store.windows().spans())
+        return bool(self._reader.store.coverage().spans())

@@ -21,7 +21,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def open_store(path: Path, clock: Clock) -> Iterator[Callable[[], CatalogStore]]:
-    """Opens the catalog, as another mount would when it is called again."""
+    """Opens the catalog; a second call opens it as another mount would."""
     stores: list[CatalogStore] = []
 
     def make() -> CatalogStore:

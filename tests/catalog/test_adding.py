@@ -1,4 +1,4 @@
-"""What a server's search finds is stored without being taken for all there is."""
+"""What a server's search finds is stored, and covers no span."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_what_is_found_is_stored_and_no_span_is_known_by_it(store):
     assert keys(store) == ["old", "new"]
     assert store.raw("new", 9) == rows[0].raw
     assert store.total() == 2
-    assert store.windows().spans() == []
+    assert store.coverage().spans() == []
 
 
 def test_the_next_answer_about_the_span_settles_what_was_found(store):
@@ -38,16 +38,16 @@ def test_an_item_that_was_not_known_puts_in_doubt_what_lies_between_its_neighbou
     store.replace(ALWAYS, numbered([80, 50, 30, 10]))
     clock.now += 1
     store.add(numbered([40, 30]))
-    assert store.windows().gaps(ALWAYS) == [Span(30, 50)]
+    assert store.coverage().gaps(ALWAYS) == [Span(30, 50)]
     store.add(numbered([95, 90]))
-    assert store.windows().gaps(ALWAYS) == [Span(30, 50), Span(80, ALWAYS.end)]
+    assert store.coverage().gaps(ALWAYS) == [Span(30, 50), Span(80, ALWAYS.end)]
 
 
 def test_an_answer_that_was_asked_for_later_is_believed_more(store, clock):
     store.replace(ALWAYS, [record("b", 8, "after"), record("a", 5)])
     before = store.version
     late = [record("gone", 6), record("b", 8, "before")]
-    assert store.add(late, asked=clock.now - 1) == [Listed(8, "b", "after")]
+    assert store.add(late, requested_at=clock.now - 1) == [Listed(8, "b", "after")]
     assert keys(store) == ["a", "b"]
     assert store.version == before
 
@@ -61,7 +61,7 @@ def test_an_item_that_is_otherwise_by_now_is_stored_so_and_its_span_stays_known(
     changed = record("a", 5, "after")
     assert store.add([changed, changed]) == [Listed(5, "a", "after")]
     assert store.version != before
-    assert store.windows().cover(ALWAYS)
+    assert store.covers(ALWAYS)
     assert store.total() == 2
 
 
@@ -71,7 +71,7 @@ def test_an_item_deleted_here_a_moment_ago_is_not_brought_back(store, clock):
     clock.now += 1
     assert store.add([record("a", 5)]) == []
     assert keys(store) == []
-    assert store.windows().cover(ALWAYS)
+    assert store.covers(ALWAYS)
 
 
 def test_an_item_that_a_listing_no_longer_has_while_the_server_searches_is_not_found(tmp_path):
@@ -106,7 +106,7 @@ def test_while_a_search_is_overdue_the_next_one_does_without_the_server(tmp_path
                 "search", lambda: searcher.search("spoken", Waiter(10))
             )
             gate.wait_until_reached()
-            world.reader.health.patience = lambda kind: 0.0
+            world.reader.breaker.wait_budget = lambda kind: 0.0
             asked = source.count("list")
             searcher.search("spok", Waiter(10))
             assert [listed.key for listed in searcher.found("spok")] == ["a"]

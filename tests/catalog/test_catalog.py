@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from histfs.catalog.cached import CachedCatalog
 from histfs.catalog.catalog import Catalog
 from histfs.core.errors import NoSuchPath, Unreachable
 from histfs.core.index import Index
@@ -17,14 +16,13 @@ from tests.support.world import World, world_at
 @pytest.fixture
 def world(path) -> Iterator[World]:
     source = MemorySource([record("a", 1, "one"), record("b", 2, None, voice="adam")])
-    with world_at(path, source) as made:
-        yield made
+    with world_at(path, source) as world:
+        yield world
 
 
-@pytest.fixture(params=[lambda catalog: catalog, CachedCatalog], ids=["as it is", "cached"])
-def catalog(world, request) -> Index:
-    wrap: Callable[[Catalog], Index] = request.param
-    return wrap(Catalog(world.store, world.refresher, world.source.describe))
+@pytest.fixture
+def catalog(world) -> Index:
+    return Catalog(world.store, world.refresher, world.source.describe)
 
 
 def keys(listed) -> list[str]:

@@ -23,8 +23,8 @@ from histfs.core.times import ALWAYS, Span
 from tests.support.clock import Clock
 from tests.support.memory import record
 
-#: Seconds that no answer needs, and after which two of them don't pass for one.
-#: Answers that were asked for within one may pass for each other.
+#: Seconds that no request takes, and after which two answers are not merged.
+#: Answers that were requested within one may be merged.
 SECOND = 1.0
 LONG = 10 * SECOND
 
@@ -45,9 +45,9 @@ def text(store: CatalogStore, key: str, date: int) -> str:
     return json.loads(store.raw(key, date))["text"]
 
 
-def changed(store: CatalogStore, act) -> bool:
+def changed(store: CatalogStore, action) -> bool:
     before = store.version
-    act()
+    action()
     return store.version != before
 
 
@@ -62,11 +62,11 @@ def short_lived(clock: Clock | None = None) -> Iterator[CatalogStore]:
             store.close()
 
 
-# What is stored is found again
+# Stored items are found again
 
 
 def test_an_empty_store_knows_nothing(store):
-    assert store.windows() == Coverage()
+    assert store.coverage() == Coverage()
     assert keys(store) == []
     assert store.newest(ALWAYS) is None
     assert store.find("a", 5) is None
@@ -121,8 +121,8 @@ def test_items_are_counted_from_both_ends_of_a_span(dates, span):
         for number in range(len(dates) + 1):
             assert store.count(span, number) == min(number, len(inside))
             wanted = dict(enumerate(inside)).get(number)
-            assert store.counted_up(span, number) == wanted
-            assert store.counted_down(span, number) == dict(enumerate(inside[::-1])).get(number)
+            assert store.nth_oldest(span, number) == wanted
+            assert store.nth_newest(span, number) == dict(enumerate(inside[::-1])).get(number)
         assert store.total() == len(dates)
 
 
@@ -245,33 +245,33 @@ def test_nothing_is_left_behind_in_the_file_of_an_item_that_goes(store, path):
 
 def test_an_answer_that_can_not_be_kept_whole_leaves_all_as_it_was(store, monkeypatch):
     put(store, record("a", 5), span=Span(0, 9))
-    before = store.windows()
+    before = store.coverage()
 
     def full(*_):
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch, pytest.raises(NoSpace):
-        patch.setattr(catalog_writes, "_put_windows", full)
+        patch.setattr(catalog_writes, "_put_coverage", full)
         put(store, record("b", 6))
     assert keys(store) == ["a"]
-    assert store.windows() == before
+    assert store.coverage() == before
     put(store, record("b", 6))
     assert keys(store) == ["b"]
 
 
 answers = st.lists(
     st.tuples(
-        # What it tells completely, and the second below it of which it tells something.
+        # The span that it tells completely; the page also holds items of the second below.
         st.tuples(st.integers(1, 8), st.integers(1, 8)).map(lambda edges: Span(*sorted(edges))),
-        # What it holds of that: the texts of items, by their dates and keys.
+        # The texts of its items, by their dates and keys.
         st.dictionaries(
             st.tuples(st.integers(0, 7), st.sampled_from("ab")),
             st.sampled_from(["one", "two"]),
             max_size=8,
         ),
-        # When it was asked for.
+        # When it was requested.
         st.integers(0, 6),
-        # What is outdated.
+        # The span that is outdated.
         st.none()
         | st.tuples(st.integers(0, 8), st.integers(0, 8)).map(lambda edges: Span(*sorted(edges))),
     ),
@@ -282,7 +282,7 @@ answers = st.lists(
 @settings(max_examples=60)
 @given(answers)
 def test_the_store_holds_of_each_second_what_the_last_one_asked_about_it_told(some):
-    """Against a model: for each second when it was asked about, and for each item its text."""
+    """Against a model: for each second when it was requested, and for each item its text."""
     clock = Clock()
     known: dict[int, float] = {}
     items: dict[tuple[int, str], str] = {}
@@ -312,13 +312,15 @@ def test_the_store_holds_of_each_second_what_the_last_one_asked_about_it_told(so
             assert listed == sorted(items)
             assert {(date, key): text(store, key, date) for date, key in listed} == items
             assert {
-                moment: window.asked for window in store.windows() for moment in range(*window.span)
+                moment: covered.requested_at
+                for covered in store.coverage()
+                for moment in range(*covered.span)
             } == known
             assert having(store, "voice", "rachel-id") == keys(store)
             assert store.total() == len(items)
 
 
-# Which of two answers is believed
+# Of two answers the later one stands
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "in another process"])
@@ -330,17 +332,17 @@ def test_an_answer_that_took_longer_changes_nothing_where_a_later_one_is_known(
     put(open_store() if elsewhere else store, record("new", 5), span=Span(4, 7))
     clock.now += LONG
     late = [record("old", 5), record("below", 3), record("above", 8)]
-    put(store, *late, span=Span(4, 9), asked=begun)
+    put(store, *late, span=Span(4, 9), requested_at=begun)
     assert keys(store) == ["below", "new", "above"]
-    assert {window.span for window in store.windows()} == {Span(4, 7), Span(7, 9)}
+    assert {window.span for window in store.coverage()} == {Span(4, 7), Span(7, 9)}
 
 
 def test_a_late_answer_does_not_make_a_later_one_outdated(store, clock):
     begun = clock.now
     clock.now += LONG
     put(store, record("a", 5), span=Span(4, 7))
-    put(store, span=Span(10, 12), asked=begun, outdated=Span(0, 12))
-    assert store.windows().spans() == [Span(4, 7), Span(10, 12)]
+    put(store, span=Span(10, 12), requested_at=begun, outdated=Span(0, 12))
+    assert store.coverage().spans() == [Span(4, 7), Span(10, 12)]
 
 
 def test_what_was_asked_for_in_the_future_of_a_clock_that_was_set_back_gives_way(store, clock):
@@ -348,34 +350,34 @@ def test_what_was_asked_for_in_the_future_of_a_clock_that_was_set_back_gives_way
     clock.now -= 3600
     put(store, record("b", 5))
     assert keys(store) == ["b"]
-    assert store.windows() == Coverage([CoveredSpan(*ALWAYS, clock.now)])
+    assert store.coverage() == Coverage([CoveredSpan(*ALWAYS, clock.now)])
 
 
-# What is known
+# Coverage
 
 
 def test_spans_that_were_stored_are_known(store):
     put(store, span=Span(0, 5))
     put(store, span=Span(5, 9))
-    assert store.windows().spans() == [Span(0, 9)]
+    assert store.coverage().spans() == [Span(0, 9)]
     put(store, span=Span(20, 30), outdated=Span(7, 25))
-    assert store.windows().spans() == [Span(0, 7), Span(20, 30)]
+    assert store.coverage().spans() == [Span(0, 7), Span(20, 30)]
 
 
 def test_what_was_outdated_is_not_known_though_its_items_stay(store):
     put(store, record("a", 5), span=Span(0, 9))
     put(store, span=Span(8, 9), outdated=Span(4, 9))
     assert keys(store) == ["a"]
-    assert store.windows().spans() == [Span(0, 4), Span(8, 9)]
+    assert store.coverage().spans() == [Span(0, 4), Span(8, 9)]
 
 
 def test_another_mount_knows_when_something_was_asked_about(store, open_store, clock):
-    put(store, span=Span(0, 5), asked=clock.now - 2 * LONG)
-    put(store, span=Span(5, 9), asked=clock.now - LONG)
+    put(store, span=Span(0, 5), requested_at=clock.now - 2 * LONG)
+    put(store, span=Span(5, 9), requested_at=clock.now - LONG)
     put(store, span=Span(9, 12))
-    windows = open_store().windows()
-    assert windows == store.windows()
-    assert windows.asked(clock.now - LONG, clock.now).spans() == [Span(5, 12)]
+    coverage = open_store().coverage()
+    assert coverage == store.coverage()
+    assert coverage.requested_between(clock.now - LONG, clock.now).spans() == [Span(5, 12)]
 
 
 near_answers = st.lists(
@@ -401,22 +403,24 @@ def test_what_is_known_is_told_of_each_span_however_near_each_other_answers_came
                 put(store, span=Span(0, 0), outdated=span)
                 known -= set(range(*span))
             else:
-                put(store, span=span, asked=clock.now - LONG + asked)
+                put(store, span=span, requested_at=clock.now - LONG + asked)
                 known |= set(range(*span))
-            assert [moment for w in store.windows() for moment in range(*w.span)] == sorted(known)
-        windows = list(store.windows())
+            assert [moment for w in store.coverage() for moment in range(*w.span)] == sorted(known)
+        coverage = list(store.coverage())
         for span in [Span(start, end) for end in range(10) for start in range(end)]:
-            reaching = [w for w in windows if w.start < span.end and span.start < w.end]
-            assert list(store.windows(span)) == reaching
-        assert list(store.windows(ALWAYS)) == windows
+            reaching = [
+                each for each in coverage if each.start < span.end and span.start < each.end
+            ]
+            assert list(store.coverage(span)) == reaching
+        assert list(store.coverage(ALWAYS)) == coverage
 
 
 def test_whether_the_whole_history_is_wanted_is_known_to_all(store, open_store):
     other = open_store()
-    assert not other.wanted
+    assert not other.notes.full_scan_wanted
     for wanted in (True, True, False, False):
-        store.wanted = wanted
-        assert store.wanted is other.wanted is wanted
+        store.notes.full_scan_wanted = wanted
+        assert store.notes.full_scan_wanted is other.notes.full_scan_wanted is wanted
 
 
 # Sizes
@@ -523,7 +527,7 @@ def test_a_value_has_its_newest_name_in_whatever_order_items_come(order, one_pag
         assert [value.label for value in store.facet_values("voice")] == ["New"]
 
 
-# What has changed
+# Versions
 
 
 def test_the_version_changes_when_something_changed_and_only_then(store, clock):
@@ -608,7 +612,7 @@ def test_what_changed_too_long_ago_is_taken_for_changed(store):
     assert store.unchanged(Span(5, 6), store.version - 10)
 
 
-# What was deleted here
+# Deleted items
 
 
 def test_an_item_deleted_here_is_not_brought_back_by_a_page_that_was_on_its_way(
@@ -632,14 +636,14 @@ def test_a_deletion_stands_that_another_process_stores_while_a_page_waits_for_th
 ):
     put(store, record("a", 5), record("b", 6))
     other = open_store()
-    transaction = store._files.transaction
+    transaction = store.files.transaction
 
     def after_the_deletion():
         clock.now += 0.01
         other.forget("a", 5)
         return transaction()
 
-    monkeypatch.setattr(store._files, "transaction", after_the_deletion)
+    monkeypatch.setattr(store.files, "transaction", after_the_deletion)
     put(store, record("a", 5), record("b", 6))
     assert keys(store) == ["b"]
 
@@ -665,10 +669,10 @@ def test_who_forgets_one_item_remembers_the_others_that_were_deleted(store, cloc
 def test_a_deleted_item_leaves_what_is_known_of_its_time_known(store):
     put(store, record("a", 5))
     store.forget("a", 5)
-    assert store.windows().cover(ALWAYS)
+    assert store.covers(ALWAYS)
 
 
-# Several at once
+# Several threads at once
 
 
 def test_two_mounts_of_one_account_see_each_other(store, open_store):
@@ -678,7 +682,7 @@ def test_two_mounts_of_one_account_see_each_other(store, open_store):
     store.set_audio("a", 77, None)
     assert keys(other) == ["a"]
     assert other.find("a", 5).size == 77
-    assert other.windows().cover(ALWAYS)
+    assert other.covers(ALWAYS)
     assert other.version > version
     other.forget("a", 5)
     assert keys(store) == []
@@ -694,7 +698,7 @@ def test_many_write_at_once_and_nothing_is_lost(store, open_store):
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(write, range(40))) == [[f"{number}"] for number in range(40)]
-    assert store.windows().spans() == [Span(0, 400)]
+    assert store.coverage().spans() == [Span(0, 400)]
     assert store.version == 40
     assert sum(len(having(store, "voice", f"v{n}")) for n in range(3)) == store.total() == 40
 
@@ -756,7 +760,7 @@ def test_voices_that_are_the_same_to_sqlite_are_one(store):
 def test_facets_of_details_that_were_stored_one_by_one_are_read(store, path):
     row = record("a", 1)
     put(store, row)
-    store.store_details(row.item, row, asked=0)
+    store.store_details(row.item, row, requested_at=0)
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("""UPDATE details SET facets = '{"call": ["CA1", null]}'""")
     put(store, record("a", 1, state="changed"))
@@ -765,18 +769,18 @@ def test_facets_of_details_that_were_stored_one_by_one_are_read(store, path):
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 100])
 def test_items_that_are_read_in_batches_come_once_and_in_order(store, monkeypatch, batch):
-    monkeypatch.setattr("histfs.catalog.catalog_store._BATCH", batch)
+    monkeypatch.setattr("histfs.catalog.catalog_queries._BATCH", batch)
     dates = [5, 5, 5, 6, 7, 7, 9]
     store.replace(ALWAYS, [record(f"k{n}", date) for n, date in enumerate(dates)][::-1])
-    whole = [(date, f"k{n}") for n, date in enumerate(dates)]
-    assert [item[:2] for item in store.between(ALWAYS)] == whole
-    assert [item[:2] for item in store.between(Span(5, 7))] == whole[:4]
-    assert [item[:2] for item in store.having("voice", "rachel-id")] == whole
-    assert [(item.date, item.key) for item in store.items(Span(6, 9))] == whole[3:6]
+    expected = [(date, f"k{n}") for n, date in enumerate(dates)]
+    assert [item[:2] for item in store.between(ALWAYS)] == expected
+    assert [item[:2] for item in store.between(Span(5, 7))] == expected[:4]
+    assert [item[:2] for item in store.having("voice", "rachel-id")] == expected
+    assert [(item.date, item.key) for item in store.items(Span(6, 9))] == expected[3:6]
 
 
 def test_a_reader_that_takes_its_time_keeps_nothing_in_the_journal(store, monkeypatch):
-    monkeypatch.setattr("histfs.catalog.catalog_store._BATCH", 2)
+    monkeypatch.setattr("histfs.catalog.catalog_queries._BATCH", 2)
     store.replace(ALWAYS, [record(f"k{n}", n) for n in reversed(range(9))])
     for read in (store.between(ALWAYS), store.items(ALWAYS), store.having("voice", "rachel-id")):
         next(read)

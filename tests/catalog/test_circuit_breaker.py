@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from histfs.catalog.circuit_breaker import FAILURE_MEMORY, PATIENCE, CircuitBreaker, RequestKind
+from histfs.catalog.circuit_breaker import FAILURE_MEMORY, WAIT_BUDGET, CircuitBreaker, RequestKind
 from histfs.core.errors import (
     BadAnswer,
     InvalidRequest,
@@ -26,120 +26,120 @@ from tests.support.world import names, numbered, world_at
 
 
 @pytest.fixture
-def health(clock: Clock) -> CircuitBreaker:
+def breaker(clock: Clock) -> CircuitBreaker:
     return CircuitBreaker(clock)
 
 
-def fail(health: CircuitBreaker, error: Exception) -> None:
-    with suppress(type(error)), health.asking():
+def fail(breaker: CircuitBreaker, error: Exception) -> None:
+    with suppress(type(error)), breaker.request():
         raise error
 
 
-def test_news_are_waited_for_until_what_is_asked_for_is_overdue(health, clock):
-    assert health.patience() == PATIENCE
-    with health.asking():
-        assert health.patience() == PATIENCE
+def test_news_are_waited_for_until_what_is_asked_for_is_overdue(breaker, clock):
+    assert breaker.wait_budget() == WAIT_BUDGET
+    with breaker.request():
+        assert breaker.wait_budget() == WAIT_BUDGET
         clock.now += 2
-        assert health.patience() == PATIENCE - 2
-        clock.now += PATIENCE
-        assert health.patience() == 0
-    assert health.patience() == PATIENCE
+        assert breaker.wait_budget() == WAIT_BUDGET - 2
+        clock.now += WAIT_BUDGET
+        assert breaker.wait_budget() == 0
+    assert breaker.wait_budget() == WAIT_BUDGET
 
 
-def test_what_is_overdue_longest_counts_but_not_in_the_background(health, clock):
-    with health.asking(background=True):
+def test_what_is_overdue_longest_counts_but_not_in_the_background(breaker, clock):
+    with breaker.request(background=True):
         clock.now += 2
-        with health.asking():
+        with breaker.request():
             clock.now += 1
-            with health.asking():
+            with breaker.request():
                 clock.now += 1
-                assert health.patience() == PATIENCE - 2
-    assert health.patience() == PATIENCE
+                assert breaker.wait_budget() == WAIT_BUDGET - 2
+    assert breaker.wait_budget() == WAIT_BUDGET
 
 
 @pytest.mark.parametrize(
     ("error", "remembered"), [(Unreachable("x"), True), (ServerFailed("x"), False)]
 )
-def test_what_fails_in_the_background_fails_others_when_it_would_anyhow(health, error, remembered):
-    with pytest.raises(type(error)), health.asking(background=True):
+def test_what_fails_in_the_background_fails_others_when_it_would_anyhow(breaker, error, remembered):
+    with pytest.raises(type(error)), breaker.request(background=True):
         raise error
-    assert (health.failure() is not None) == remembered
+    assert (breaker.failure() is not None) == remembered
 
 
-def test_a_failure_is_told_to_who_asked_and_remembered_for_a_while(health, clock):
-    assert health.failure() is None
+def test_a_failure_is_told_to_who_asked_and_remembered_for_a_while(breaker, clock):
+    assert breaker.failure() is None
     error = Unreachable("down")
-    with pytest.raises(Unreachable), health.asking():
+    with pytest.raises(Unreachable), breaker.request():
         raise error
-    assert health.failure() is error
+    assert breaker.failure() is error
     clock.now += FAILURE_MEMORY - 0.1
-    assert health.failure() is error
+    assert breaker.failure() is error
     clock.now += 0.2
-    assert health.failure() is None
+    assert breaker.failure() is None
 
 
-def test_the_last_failure_is_the_one_that_is_told(health):
-    fail(health, Unreachable("down"))
+def test_the_last_failure_is_the_one_that_is_told(breaker):
+    fail(breaker, Unreachable("down"))
     error = KeyRefused("gone")
-    fail(health, error)
-    assert health.failure() is error
+    fail(breaker, error)
+    assert breaker.failure() is error
 
 
-def test_a_success_ends_a_failure(health):
-    fail(health, Unreachable("down"))
-    with health.asking():
-        assert health.failure() is not None
-    assert health.failure() is None
+def test_a_success_ends_a_failure(breaker):
+    fail(breaker, Unreachable("down"))
+    with breaker.request():
+        assert breaker.failure() is not None
+    assert breaker.failure() is None
 
 
-def test_what_failed_is_not_being_asked_for_any_more(health, clock):
-    fail(health, Unreachable("down"))
-    clock.now += 2 * PATIENCE
-    assert health.patience() == PATIENCE
-    assert health.quiet() == 2 * PATIENCE
+def test_what_failed_is_not_being_asked_for_any_more(breaker, clock):
+    fail(breaker, Unreachable("down"))
+    clock.now += 2 * WAIT_BUDGET
+    assert breaker.wait_budget() == WAIT_BUDGET
+    assert breaker.idle_time() == 2 * WAIT_BUDGET
 
 
-def test_an_interrupt_is_no_failure(health):
-    with pytest.raises(KeyboardInterrupt), health.asking():
+def test_an_interrupt_is_no_failure(breaker):
+    with pytest.raises(KeyboardInterrupt), breaker.request():
         raise KeyboardInterrupt
-    assert health.failure() is None
-    assert health.patience() == PATIENCE
+    assert breaker.failure() is None
+    assert breaker.wait_budget() == WAIT_BUDGET
 
 
-def test_it_is_busy_while_somebody_waits_and_quiet_after_that(health, clock):
+def test_it_is_busy_while_somebody_waits_and_quiet_after_that(breaker, clock):
     clock.now += 3
-    assert not health.busy()
-    assert health.quiet() == 3
-    with health.asking():
+    assert not breaker.is_busy()
+    assert breaker.idle_time() == 3
+    with breaker.request():
         clock.now += 5
-        with health.asking(background=True):
-            assert health.busy()
-        assert health.busy()
-    assert not health.busy()
-    assert health.quiet() == 0
+        with breaker.request(background=True):
+            assert breaker.is_busy()
+        assert breaker.is_busy()
+    assert not breaker.is_busy()
+    assert breaker.idle_time() == 0
     clock.now += 2
-    assert health.quiet() == 2
+    assert breaker.idle_time() == 2
 
 
-def test_who_asks_in_the_background_disturbs_nobody(health, clock):
+def test_who_asks_in_the_background_disturbs_nobody(breaker, clock):
     clock.now += 3
-    with health.asking(background=True):
+    with breaker.request(background=True):
         clock.now += 1
-        assert not health.busy()
-        assert health.quiet() == 4
-    assert health.quiet() == 4
+        assert not breaker.is_busy()
+        assert breaker.idle_time() == 4
+    assert breaker.idle_time() == 4
 
 
-def test_a_clock_that_is_set_back_makes_nobody_wait_longer(health, clock):
-    fail(health, Unreachable("down"))
-    with health.asking(background=True):
+def test_a_clock_that_is_set_back_makes_nobody_wait_longer(breaker, clock):
+    fail(breaker, Unreachable("down"))
+    with breaker.request(background=True):
         clock.now -= 3600
-        assert health.failure() is None
-        assert health.patience() == PATIENCE
-        assert health.quiet() == 0
+        assert breaker.failure() is None
+        assert breaker.wait_budget() == WAIT_BUDGET
+        assert breaker.idle_time() == 0
 
 
-# What a failure concerns
+# Which requests a failure affects
 
 NOTHING: set[RequestKind] = set()
 LISTINGS, SEARCHES, BOTH = {RequestKind.LISTING}, {RequestKind.SEARCH}, set(RequestKind)
@@ -167,10 +167,10 @@ def test_a_failure_concerns_what_the_table_says(
     clock, error, of_a_listing, of_a_background_page, of_a_search
 ):
     def told(**how):
-        health = CircuitBreaker(clock)
-        with suppress(type(error)), health.asking(**how):
+        breaker = CircuitBreaker(clock)
+        with suppress(type(error)), breaker.request(**how):
             raise error
-        return {kind for kind in RequestKind if health.failure(kind) is not None}
+        return {kind for kind in RequestKind if breaker.failure(kind) is not None}
 
     assert told() == of_a_listing
     assert told(background=True) == of_a_background_page
@@ -178,9 +178,9 @@ def test_a_failure_concerns_what_the_table_says(
 
 
 @pytest.mark.parametrize("kind", list(RequestKind))
-def test_an_answer_that_refuses_one_question_is_remembered_for_that_one(health, clock, kind):
+def test_an_answer_that_refuses_one_question_is_remembered_for_that_one(breaker, clock, kind):
     def ask(question):
-        with health.asking(kind=kind, question=question):
+        with breaker.request(kind=kind, key=question):
             asked.append(question)
             if question == "bad":
                 raise Rejected("400")
@@ -198,29 +198,29 @@ def test_an_answer_that_refuses_one_question_is_remembered_for_that_one(health, 
     assert asked[-1] == "bad"
 
 
-def test_a_listing_that_comes_shows_that_the_server_is_there_for_searches_too(health):
-    with suppress(Unreachable), health.asking(kind=RequestKind.SEARCH):
+def test_a_listing_that_comes_shows_that_the_server_is_there_for_searches_too(breaker):
+    with suppress(Unreachable), breaker.request(kind=RequestKind.SEARCH):
         raise Unreachable("down")
-    with health.asking():
+    with breaker.request():
         pass
-    assert health.failure(RequestKind.SEARCH) is None
+    assert breaker.failure(RequestKind.SEARCH) is None
 
 
-def test_a_search_that_comes_does_not_make_up_for_listings_that_are_no_answer(health):
-    fail(health, BadAnswer("<html>"))
-    with health.asking(kind=RequestKind.SEARCH):
+def test_a_search_that_comes_does_not_make_up_for_listings_that_are_no_answer(breaker):
+    fail(breaker, BadAnswer("<html>"))
+    with breaker.request(kind=RequestKind.SEARCH):
         pass
-    assert isinstance(health.failure(), BadAnswer)
+    assert isinstance(breaker.failure(), BadAnswer)
 
 
-def test_a_search_that_takes_long_makes_no_listing_do_without_news(health, clock):
-    with health.asking(kind=RequestKind.SEARCH):
-        clock.now += 2 * PATIENCE
-        assert health.patience() == PATIENCE
-        assert health.patience(RequestKind.SEARCH) == 0
-    with health.asking():
-        clock.now += 2 * PATIENCE
-        assert health.patience(RequestKind.SEARCH) == 0
+def test_a_search_that_takes_long_makes_no_listing_do_without_news(breaker, clock):
+    with breaker.request(kind=RequestKind.SEARCH):
+        clock.now += 2 * WAIT_BUDGET
+        assert breaker.wait_budget() == WAIT_BUDGET
+        assert breaker.wait_budget(RequestKind.SEARCH) == 0
+    with breaker.request():
+        clock.now += 2 * WAIT_BUDGET
+        assert breaker.wait_budget(RequestKind.SEARCH) == 0
 
 
 def test_a_span_that_is_refused_refuses_no_other_one(path):

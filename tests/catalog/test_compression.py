@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from histfs.catalog.compression import Compressor, dictionary_of
 from tests.support.memory import record
 
-#: What an API tells of every item beside what `record` has.
+#: Fields that an API has for every item, beside those of `record`.
 SETTINGS = {
     "model_id": "eleven_multilingual_v2",
     "character_count_change_from": 0,

@@ -1,4 +1,4 @@
-"""Windows against a model: each moment has the time at which it was asked about, or none."""
+"""Coverage against a model: each moment has the time at which it was requested, or none."""
 
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from histfs.catalog.coverage import Coverage, CoveredSpan
 from histfs.core.times import ALWAYS, Span
 
-#: Answers that were asked for within one may pass for each other.
+#: Answers that were requested within one may be merged.
 SECOND = 1.0
 MOMENTS = range(9)
 
@@ -27,83 +27,83 @@ neighbours = st.lists(
 
 
 def steps(times):
-    """What is done to windows, in its order; nothing that was asked is taken out."""
+    """Steps that build a coverage, in order; a span without a time is removed."""
     return st.lists(st.tuples(spans, st.none() | times), max_size=8)
 
 
-def made(some) -> tuple[Coverage, dict[int, float]]:
-    """Windows, and the model of them, after some steps."""
-    windows, model = Coverage(), {}
+def build(some) -> tuple[Coverage, dict[int, float]]:
+    """Return a coverage, and its model, after some steps."""
+    coverage, model = Coverage(), {}
     for span, asked in some:
         if asked is None:
-            windows = windows.remove(span)
+            coverage = coverage.remove(span)
             model = {moment: at for moment, at in model.items() if not within(moment, span)}
         else:
-            windows = windows.put(span, asked)
+            coverage = coverage.put(span, asked)
             model |= dict.fromkeys(range(*span), asked)
-    return windows, model
+    return coverage, model
 
 
 def within(moment: int, span: Span) -> bool:
     return span.start <= moment < span.end
 
 
-def seen(windows: Coverage) -> dict[int, float]:
-    """When each moment was asked about."""
-    return {moment: window.asked for window in windows for moment in range(*window.span)}
+def times(coverage: Coverage) -> dict[int, float]:
+    """Return when each moment was requested."""
+    return {moment: window.requested_at for window in coverage for moment in range(*window.span)}
 
 
 @given(steps(apart))
 def test_each_moment_is_known_since_it_was_asked_about_last(some):
-    windows, model = made(some)
-    assert seen(windows) == model
+    coverage, model = build(some)
+    assert times(coverage) == model
 
 
 @given(steps(near))
 def test_a_moment_is_known_or_not_whatever_passes_for_the_same_time(some):
-    windows, model = made(some)
-    assert seen(windows).keys() == model.keys()
+    coverage, model = build(some)
+    assert times(coverage).keys() == model.keys()
 
 
 @given(steps(near))
 def test_windows_are_disjoint_and_in_order(some):
-    windows, _ = made(some)
-    assert all(window.start < window.end for window in windows)
-    assert all(before.end <= after.start for before, after in pairwise(windows))
+    coverage, _ = build(some)
+    assert all(window.start < window.end for window in coverage)
+    assert all(before.end <= after.start for before, after in pairwise(coverage))
 
 
 @given(neighbours)
 @example([(Span(0, 1), 0.0), (Span(2, 3), 0.75 * SECOND), (Span(1, 2), 1.5 * SECOND)])
 def test_windows_that_are_made_again_of_what_they_are_stay_as_they_are(some):
-    windows, _ = made(some)
-    assert Coverage(reversed(list(windows))) == windows
+    coverage, _ = build(some)
+    assert Coverage(reversed(list(coverage))) == coverage
 
 
 @given(neighbours)
 def test_a_moment_never_gets_newer_and_older_only_by_what_passes_for_the_same_time(some):
-    windows, model = made(some)
-    for moment, asked in seen(windows).items():
+    coverage, model = build(some)
+    for moment, asked in times(coverage).items():
         assert model[moment] - SECOND <= asked <= model[moment]
 
 
 def test_what_was_asked_page_after_page_becomes_a_few_windows():
-    windows = Coverage()
+    coverage = Coverage()
     for page in range(40):
-        windows = windows.put(Span(100 - page, 101 - page), 1000 + SECOND * page / 4)
-    assert windows.spans() == [Span(61, 101)]
-    assert len(list(windows)) <= 12
+        coverage = coverage.put(Span(100 - page, 101 - page), 1000 + SECOND * page / 4)
+    assert coverage.spans() == [Span(61, 101)]
+    assert len(list(coverage)) <= 12
 
 
 @given(steps(near), spans)
 def test_a_span_is_covered_when_each_of_its_moments_is(some, span):
-    windows, model = made(some)
-    assert windows.cover(span) == (set(range(*span)) <= model.keys())
+    coverage, model = build(some)
+    assert coverage.covers(span) == (set(range(*span)) <= model.keys())
 
 
 @given(steps(near), spans)
 def test_the_gaps_of_a_span_are_its_moments_that_are_not_known(some, span):
-    windows, model = made(some)
-    gaps = windows.gaps(span)
+    coverage, model = build(some)
+    gaps = coverage.gaps(span)
     found = [moment for gap in gaps for moment in range(*gap)]
     assert found == sorted(set(range(*span)) - model.keys())
     assert all(before.end < after.start for before, after in pairwise(gaps))
@@ -111,38 +111,38 @@ def test_the_gaps_of_a_span_are_its_moments_that_are_not_known(some, span):
 
 @given(steps(near))
 def test_what_is_known_is_told_in_as_few_spans_as_can_be(some):
-    windows, model = made(some)
-    kept = windows.spans()
+    coverage, model = build(some)
+    kept = coverage.spans()
     assert [moment for span in kept for moment in range(*span)] == sorted(model)
     assert all(before.end < after.start for before, after in pairwise(kept))
 
 
 @given(steps(apart), apart, apart)
 def test_windows_are_chosen_by_when_they_were_asked_about(some, since, until):
-    windows, model = made(some)
+    coverage, model = build(some)
     chosen = {moment: asked for moment, asked in model.items() if since <= asked <= until}
-    assert seen(windows.asked(since, until)) == chosen
+    assert times(coverage.requested_between(since, until)) == chosen
 
 
 def test_what_was_asked_about_in_the_future_is_not_fresh():
     now = 1000.0
-    windows = Coverage([CoveredSpan(0, 5, now), CoveredSpan(5, 9, now + 3600)])
-    assert windows.cover(Span(0, 9))
-    assert windows.asked(now - 30, now).spans() == [Span(0, 5)]
+    coverage = Coverage([CoveredSpan(0, 5, now), CoveredSpan(5, 9, now + 3600)])
+    assert coverage.covers(Span(0, 9))
+    assert coverage.requested_between(now - 30, now).spans() == [Span(0, 5)]
 
 
 @given(steps(apart), steps(apart))
 def test_windows_are_equal_when_their_moments_are(some, others):
-    (one, model), (other, other_model) = made(some), made(others)
+    (one, model), (other, other_model) = build(some), build(others)
     assert (one == other) == (model == other_model)
     assert one != other or hash(one) == hash(other)
 
 
 def test_what_is_put_into_a_set_leaves_the_set_itself_as_it_was():
-    windows = Coverage([CoveredSpan(0, 5, 7.0)])
-    windows.put(Span(3, 9), 8.0)
-    windows.remove(Span(1, 2))
-    assert list(windows) == [CoveredSpan(0, 5, 7.0)]
+    coverage = Coverage([CoveredSpan(0, 5, 7.0)])
+    coverage.put(Span(3, 9), 8.0)
+    coverage.remove(Span(1, 2))
+    assert list(coverage) == [CoveredSpan(0, 5, 7.0)]
 
 
 @pytest.mark.parametrize("other", [None, 3, [CoveredSpan(0, 5, 7.0)]])
@@ -151,8 +151,8 @@ def test_windows_are_not_equal_to_anything_else(other):
 
 
 def test_all_time_is_known_when_its_parts_are():
-    windows = Coverage([CoveredSpan(ALWAYS.start, 7, 1.0), CoveredSpan(7, ALWAYS.end, 9.0)])
-    assert windows.cover(ALWAYS)
-    assert windows.spans() == [ALWAYS]
-    assert windows.gaps(ALWAYS) == []
-    assert windows.remove(Span(6, 7)).gaps(ALWAYS) == [Span(6, 7)]
+    coverage = Coverage([CoveredSpan(ALWAYS.start, 7, 1.0), CoveredSpan(7, ALWAYS.end, 9.0)])
+    assert coverage.covers(ALWAYS)
+    assert coverage.spans() == [ALWAYS]
+    assert coverage.gaps(ALWAYS) == []
+    assert coverage.remove(Span(6, 7)).gaps(ALWAYS) == [Span(6, 7)]

@@ -22,7 +22,7 @@ CALL = {"call": (Labelled("CA1", None),)}
 
 
 class World:
-    """A source that lists less of its one item than it gives for it."""
+    """A source that lists only a summary of its one item."""
 
     def __init__(self, path):
         self.path = path
@@ -68,8 +68,8 @@ class World:
         fields = json.loads(raw)
         return Details(raw, fields["text"], fields["final"])
 
-    def text(self, **patience):
-        return self.fetcher.full(self.item, Waiter(10, **patience)).text
+    def text(self, **options):
+        return self.fetcher.full(self.item, Waiter(10, **options)).text
 
     def known(self):
         details = self.fetcher.known(self.item)

@@ -102,7 +102,7 @@ def test_a_voice_that_is_renamed_has_its_new_name_after_the_next_mount_and_keeps
     assert shown(running, store) == after
     put(store, FIRST, SECOND, renamed, spoken("d", 4, "third-rachel"))
     assert set(mounted(store)) == {"Ruth", "Rachel (other-ra)", "Rachel (third-ra)"}
-    # The voice gets its old name back, and nobody else.
+    # The voice gets its old name back, and no other voice does.
     put(store, FIRST, SECOND, renamed, spoken("e", 5, "first-rachel", "Rachel"))
     assert mounted(store) == {"Rachel": ["a", "c", "e"], "Rachel (other-ra)": ["b"]}
 
@@ -111,7 +111,7 @@ def test_each_view_has_names_of_its_own(store):
     put(store, FIRST, SECOND)
     assert mounted(store, ByVoiceToo) == {"Rachel (first-ra)": ["a"], "Rachel (other-ra)": ["b"]}
     assert mounted(store) == {"Rachel": ["a"], "Rachel (other-ra)": ["b"]}
-    # Without a write, and so without a wait, when all have a name.
+    # Without a write, and so without a wait for the lock, when all have a name.
     with closing(sqlite3.connect(store._path)) as db:
         db.execute("BEGIN IMMEDIATE")
         assert set(mounted(store)) == {"Rachel", "Rachel (other-ra)"}

@@ -23,7 +23,7 @@ from tests.support.world import World, world_at
 #: Noon of a day, and the seconds by which lists are out of order in these tests.
 NOON = 990_014_400
 DISORDER = 60
-#: What no filter by time takes.
+#: A date that no filter by time matches.
 NULL = -(10**30)
 #: None, 0, before the epoch, a day of 1970, milliseconds, the year 2100.
 IMPOSSIBLE = [NULL, 0, -1, 86_400, NOON * 1000, 4_102_444_800]
@@ -34,22 +34,22 @@ times = st.one_of(
 ).map(lambda seconds: NOON - seconds)
 shifts = st.integers(-DISORDER // 2, DISORDER // 2)
 page_sizes = st.integers(2, 7)
-#: What a server sorts by, and what its filter takes for an item's time.
+#: The field by which a server sorts, and the one by which it filters.
 orders = st.sampled_from([("time", "time"), ("time", "date"), ("date", "date")])
 
 
 @st.composite
 def histories(draw) -> list[Entry]:
     """Entries whose dates differ from their times by half of the disorder, some by anything."""
-    made = draw(st.lists(st.tuples(times, shifts), max_size=25))
-    odd = draw(st.lists(st.sampled_from(IMPOSSIBLE), max_size=min(3, len(made))))
-    dates = [time + shift for time, shift in made]
-    places = draw(st.permutations(range(len(made))))
+    drawn = draw(st.lists(st.tuples(times, shifts), max_size=25))
+    odd = draw(st.lists(st.sampled_from(IMPOSSIBLE), max_size=min(3, len(drawn))))
+    dates = [time + shift for time, shift in drawn]
+    places = draw(st.permutations(range(len(drawn))))
     for place, date in zip(places, odd, strict=False):
         dates[place] = date
     return [
         Entry(f"i{n:02}", time, date)
-        for n, ((time, _), date) in enumerate(zip(made, dates, strict=True))
+        for n, ((time, _), date) in enumerate(zip(drawn, dates, strict=True))
     ]
 
 
@@ -100,7 +100,7 @@ def test_a_walk_and_a_scan_show_every_item_once(entries, size, order, walk_first
             for entry in entries:
                 if entry.date not in IMPOSSIBLE:
                     assert dates[entry.id] == entry.date
-            # From run to run, whichever listing is asked for again.
+            # The same after a remount, whichever listing is requested again.
             world.remount()
             world.later()
             walk(world)

@@ -24,12 +24,12 @@ def dropped():
 
 @pytest.fixture
 def make(path, dropped, clock):
-    """Make an eraser of a store, as each mount has one."""
+    """Return an eraser of a store, as each mount has one."""
     erasers = []
 
     def make(store):
         erasers.append(ErasureWorker(path, store.files, dropped.append, clock))
-        store.erased = erasers[-1].erased
+        store.on_erased = erasers[-1].erased
         return erasers[-1]
 
     yield make
@@ -60,7 +60,7 @@ def test_the_clip_of_an_item_that_is_gone_is_dropped_and_no_other(store, make, d
 
 def test_what_a_killed_process_left_is_dropped_by_the_next_one(store, open_store, make, dropped):
     put(store, record("a", 1), record("b", 2))
-    store.forget("a", 1)  # nobody drops its clip
+    store.forget("a", 1)  # its clip is not dropped
     make(open_store()).start()
     assert dropped == ["a"]
 

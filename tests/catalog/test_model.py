@@ -1,4 +1,4 @@
-"""Whatever happens to the history and to the server: what is listed is so, or the call fails."""
+"""Whatever happens to the history and to the server: a listing is right, or the call fails."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Catalogs(RuleBasedStateMachine):
             self.stack.enter_context(world_at(path, self.source, clock=clock, rescan=1000))
             for _ in range(2)
         ]
-        self.made = 0
+        self.added = 0
         self.newest = 0
         self.listed: set[str] = set()
         self.faulty = False
@@ -52,7 +52,7 @@ class Catalogs(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.stack.close()
 
-    # What happens elsewhere
+    # Events elsewhere
 
     @initialize(dates=st.lists(st.integers(0, 150), max_size=30))
     def begin(self, dates: list[int]) -> None:
@@ -91,7 +91,7 @@ class Catalogs(RuleBasedStateMachine):
         self.faulty = False
         self.worlds[0].later(FAILURE_MEMORY + 1)
 
-    # What is done with the mounts
+    # Calls on the mounts
 
     @rule(mount=mounts)
     def remount(self, mount: int) -> None:
@@ -102,7 +102,7 @@ class Catalogs(RuleBasedStateMachine):
         for left in reversed(range(count)):
             try:
                 # A page that is prefetched keeps other mounts from scanning until the next step.
-                self.worlds[mount].scanner.step(hurry=left > 0)
+                self.worlds[mount].scanner.step(prefetch=left > 0)
             except ServerFailed:
                 assert self.faulty
 
@@ -112,7 +112,7 @@ class Catalogs(RuleBasedStateMachine):
         number = max(0, self.newest // 10 - back)
         for day in DAYS[number : number + days]:
             now = world.clock.now
-            stale = world.store.windows().asked(now - TTL, now).gaps(day) == [day]
+            stale = world.store.coverage().requested_between(now - TTL, now).gaps(day) == [day]
             shown = self._list(world, day)
             if shown is not None and not self.faulty and stale:
                 assert shown == self._there(day)
@@ -166,8 +166,8 @@ class Catalogs(RuleBasedStateMachine):
 
     def _add(self, date: int) -> None:
         self.newest = max(self.newest, date)
-        self.made += 1
-        self.source.add(record(f"n{self.made:03}", self.newest))
+        self.added += 1
+        self.source.add(record(f"n{self.added:03}", self.newest))
 
     def _dates(self) -> list[tuple[str, int]]:
         return [(row.item.key, row.item.date) for row in self.source.records()]

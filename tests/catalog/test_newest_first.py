@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from histfs.catalog import catalog_store as module
+from histfs.catalog import catalog_queries as module
 from histfs.core.times import ALWAYS
 from tests.support.memory import record
 
@@ -55,4 +55,4 @@ def test_nothing_is_held_open_between_two_batches(store, path):
     store.set_audio("a", 1, None)
     with closing(module.ConnectionPool(path)) as other:
         checkpoint = other.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-    assert checkpoint[0][0] == 0  # nobody reads: all of the journal could be put in its place
+    assert checkpoint[0][0] == 0  # no reader is open: the whole journal was checkpointed

@@ -21,7 +21,7 @@ def record(date: int, letter: str = "a"):
 
 
 class Script:
-    """A source that gives pages as they are told, whatever it is asked.
+    """A source that returns given pages, whatever the query.
 
     Attributes:
         queries: what it was asked.
@@ -48,21 +48,21 @@ def keys(answer: SpanPage) -> list[str]:
 
 
 def answers(*pages: Page, span: Span = SPAN) -> list[tuple[Span, list[str], Span]]:
-    paging = Pager(Script(*pages), span)
-    return [(each.span, keys(each), each.rest) for each in (paging.next() for _ in pages)]
+    pager = Pager(Script(*pages), span)
+    return [(each.span, keys(each), each.rest) for each in (pager.next() for _ in pages)]
 
 
-def walk(paging: Pager, most: int = 1000) -> list[SpanPage]:
-    """All answers, down to the start."""
-    found = [paging.next()]
+def walk(pager: Pager, most: int = 1000) -> list[SpanPage]:
+    """Return all answers, down to the start."""
+    found = [pager.next()]
     while found[-1].rest.start < found[-1].rest.end:
-        found.append(paging.next())
+        found.append(pager.next())
         assert len(found) <= most
     return found
 
 
 def check(span: Span, found: Sequence[SpanPage], everything: Sequence[int]) -> None:
-    """Each answer goes on where the one before ended, and holds all items of its span."""
+    """Check that the answers are adjacent, and each holds all items of its span."""
     top = span.end
     for answer in found:
         assert answer.span.end == top
@@ -174,11 +174,11 @@ def test_each_page_is_asked_for_with_the_cursor_of_the_one_before():
     ids=["a cursor again", "a cursor from before", "nothing again"],
 )
 def test_pages_that_lead_nowhere_are_told_as_such(pages):
-    paging = Pager(Script(*pages), SPAN)
+    pager = Pager(Script(*pages), SPAN)
     for _ in pages[:-1]:
-        paging.next()
+        pager.next()
     with pytest.raises(BadAnswer):
-        paging.next()
+        pager.next()
 
 
 # Lists that are not in the order of time
@@ -186,8 +186,8 @@ def test_pages_that_lead_nowhere_are_told_as_such(pages):
 
 def test_within_its_disorder_a_list_tells_what_no_later_page_can_add_to():
     script = Script(page(60, 50, 55, cursor="1"), page(58, 30), disorder=10)
-    paging = Pager(script, SPAN)
-    first, last = paging.next(), paging.next()
+    pager = Pager(script, SPAN)
+    first, last = pager.next(), pager.next()
     assert (first.span, first.rest) == (Span(61, 100), Span(0, 61))
     assert (last.span, keys(last)) == (Span(0, 61), ["60a", "58a", "55a", "50a", "30a"])
 
@@ -201,11 +201,11 @@ def test_a_list_is_asked_for_as_far_beyond_the_span_as_the_disorder_reaches():
 
 def test_as_soon_as_the_order_is_worse_nothing_is_told_before_the_last_page():
     pages = [page(9, 7, cursor="1"), page("8b", 5, cursor="2"), page(3)]
-    paging = Pager(Script(*pages[:2], *pages), SPAN)
-    assert paging.next().span == Span(8, 100)
-    broken = paging.next()
+    pager = Pager(Script(*pages[:2], *pages), SPAN)
+    assert pager.next().span == Span(8, 100)
+    broken = pager.next()
     assert (broken.span, broken.rest, broken.retracted) == (Span(100, 100), SPAN, Span(8, 100))
-    found = [paging.next() for _ in pages]
+    found = [pager.next() for _ in pages]
     assert [(each.span, each.rest) for each in found] == [
         (Span(100, 100), SPAN), (Span(100, 100), SPAN), (SPAN, Span(0, 0)),
     ]  # fmt: skip
@@ -227,11 +227,11 @@ def test_a_page_that_repeats_items_of_the_page_before_is_in_order():
 
 def test_a_page_that_failed_can_be_asked_for_again():
     source = MemorySource([record(date) for date in range(9)], page_size=4)
-    paging = Pager(source, SPAN)
-    paging.next()
+    pager = Pager(source, SPAN)
+    pager.next()
     source.fail("list", ServerFailed("500"))
     with pytest.raises(ServerFailed):
-        paging.next()
+        pager.next()
     source.recover()
-    answer = paging.next()
+    answer = pager.next()
     assert (answer.span, keys(answer)) == (Span(2, 6), ["5a", "4a", "3a", "2a", "1a"])

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from histfs.catalog.circuit_breaker import FAILURE_MEMORY, PATIENCE
+from histfs.catalog.circuit_breaker import FAILURE_MEMORY, WAIT_BUDGET
 from histfs.core.errors import (
     BadAnswer,
     DeadlineExceeded,
@@ -31,15 +31,15 @@ DAY = Span(4, 6)
 @pytest.fixture
 def world(path) -> Iterator[World]:
     """Ten items, three on a page."""
-    with world_at(path, MemorySource(numbered(range(10)), page_size=3)) as made:
-        yield made
+    with world_at(path, MemorySource(numbered(range(10)), page_size=3)) as world:
+        yield world
 
 
 @pytest.fixture
 def large(path) -> Iterator[World]:
     """A hundred items, ten on a page."""
-    with world_at(path, MemorySource(numbered(range(100)), page_size=10)) as made:
-        yield made
+    with world_at(path, MemorySource(numbered(range(100)), page_size=10)) as world:
+        yield world
 
 
 def depth(error: BaseException) -> int:
@@ -49,7 +49,7 @@ def depth(error: BaseException) -> int:
     return len(frames) + (depth(before) if before else 0)
 
 
-# What isn't known
+# Unknown spans
 
 
 def test_a_failure_that_is_told_a_thousand_times_keeps_no_more_than_once(world):
@@ -59,7 +59,7 @@ def test_a_failure_that_is_told_a_thousand_times_keeps_no_more_than_once(world):
         with pytest.raises(Unreachable) as caught:
             world.list(DAY)
         raised.append(depth(caught.value))
-        kept.append(depth(world.reader.health.failure()))
+        kept.append(depth(world.reader.breaker.failure()))
     assert max(raised[5:]) <= max(raised[:5])
     assert kept[0] == kept[-1]
 
@@ -123,13 +123,13 @@ def test_a_failure_in_the_middle_of_a_span_shows_none_of_it(world):
     world.source.fail("list", ServerFailed("500"), skip=1)
     with pytest.raises(ServerFailed):
         world.list(Span(0, 9))
-    # What came is known all the same.
+    # The pages that came are known all the same.
     assert world.list(Span(7, 9)) == names(7, 8)
     with pytest.raises(ServerFailed):
         world.list(Span(6, 9))
 
 
-# What is stale
+# Stale spans
 
 
 def test_what_is_fresh_is_not_asked_for(world):
@@ -161,7 +161,7 @@ def test_a_stale_span_is_asked_for_with_as_much_as_a_page_holds(large):
     large.later()
     large.list(Span(20, 22))
     assert large.source.calls[-1].argument == Query(Span(20, 30))
-    # What is fresh is left out: there is room on the page for what is older.
+    # The fresh part is left out: there is room on the page for older items.
     large.list(Span(16, 18))
     assert large.source.calls[-1].argument == Query(Span(10, 20))
 
@@ -397,7 +397,7 @@ def test_a_day_inside_a_probed_span_is_still_asked_for(large):
     assert large.list(Span(36, 40)) == names(36, 37, 38, 39)
 
 
-# A source that can't be had, or is slow
+# A source that fails, or is slow
 
 
 def test_what_is_not_known_fails_with_the_source(world):
@@ -439,7 +439,7 @@ def test_while_an_answer_is_overdue_what_is_known_waits_no_longer(large):
         with pytest.raises(Interrupted):
             large.refresher.ensure(Span(0, 5), Waiter(10, lambda: True))
         gate.wait_until_reached()
-        large.later(PATIENCE)
+        large.later(WAIT_BUDGET)
         assert large.requests(lambda: large.list(Span(50, 55), timeout=100)) == 0
 
 
@@ -489,7 +489,7 @@ def test_with_the_network_gone_a_walk_asks_once(world):
 
 
 class Scripted(MemorySource):
-    """Gives the pages that it was told to."""
+    """Returns given pages."""
 
     def __init__(self, *script: Page) -> None:
         super().__init__()
@@ -533,10 +533,10 @@ def test_what_was_fetched_just_now_is_not_asked_for_again_however_slow_it_came(w
     assert world.requests(lambda: world.list(DAY)) == 1
 
 
-def slowly(world: World, act: Callable[..., None]) -> Callable[..., None]:
+def slowly(world: World, action: Callable[..., None]) -> Callable[..., None]:
     def late(*arguments: object, **more: object) -> None:
         world.later()
-        act(*arguments, **more)
+        action(*arguments, **more)
 
     return late
 

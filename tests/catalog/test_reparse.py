@@ -1,4 +1,4 @@
-"""A catalog whose items were read by an older version."""
+"""A catalog whose items were parsed by an older version."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def raw(n: int, **fields: object) -> bytes:
 
 
 def old(content: bytes, date: int | None = None) -> Record:
-    """Read an object as an older version did."""
+    """Parse an object as an older version did."""
     fields = json.loads(content)
     date = fields["date"] if date is None else date
     return Record.of(
@@ -32,7 +32,7 @@ def old(content: bytes, date: int | None = None) -> Record:
 
 
 def new(content: bytes) -> Record:
-    """Read an object as this version does."""
+    """Parse an object as this version does."""
     fields = json.loads(content)
     return Record.of(
         fields["id"], fields["date"], content, title=fields["words"], facets={"voice": BOTH}
@@ -77,14 +77,14 @@ def test_what_else_is_known_stays(store):
     after = store.find("i0001", 1)
     assert (after.size, after.revision, after.date) == (77, before.revision, before.date)
     assert store.raw("i0001", 1) == raw(1)
-    assert store.windows().spans() == [Span(1, 3)]
+    assert store.coverage().spans() == [Span(1, 3)]
 
 
 def test_facets_that_only_the_details_tell_stay_with_the_item(store):
     fill(store, [1])
     item = store.find("i0001", 1)
-    whole = Record.of(item.id, 1, b"{}", facets={"call": Labelled("CA1", None)})
-    store.store_details(item, whole, asked=0)
+    full = Record.of(item.id, 1, b"{}", facets={"call": Labelled("CA1", None)})
+    store.store_details(item, full, requested_at=0)
     assert reparse(store, ObjectParser(1, new)) == 1
     assert store.facets("i0001", 1) == {"voice": BOTH, "call": (Labelled("CA1", None),)}
 

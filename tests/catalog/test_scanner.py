@@ -20,8 +20,8 @@ DAY = 86_400
 @pytest.fixture
 def world(path) -> Iterator[World]:
     """Ten items, three on a page, asked for again after a day."""
-    with world_at(path, MemorySource(numbered(range(10)), page_size=3), rescan=DAY) as made:
-        yield made
+    with world_at(path, MemorySource(numbered(range(10)), page_size=3), rescan=DAY) as world:
+        yield world
 
 
 def steps(world: World) -> int:
@@ -42,7 +42,7 @@ def test_the_history_is_read_newest_first_a_page_a_step(world):
 
 
 def test_whoever_needs_the_whole_gets_it(world):
-    world.scanner.whole().result(10)
+    world.scanner.scan_all().result(10)
     assert world.covers(ALWAYS)
     assert world.source.count("list") == 4
 
@@ -88,7 +88,7 @@ def test_a_scan_that_somebody_waited_for_goes_on_by_itself_after_a_remount(world
     world.remount()
     world.scanner.start()
     assert eventually(lambda: world.covers(ALWAYS))
-    assert eventually(lambda: not world.store.wanted)
+    assert eventually(lambda: not world.store.notes.full_scan_wanted)
 
 
 def test_a_scan_that_nobody_waits_for_begins_when_it_has_been_quiet(path):
@@ -126,7 +126,7 @@ def test_a_scan_that_failed_goes_on_though_nobody_comes_again(path, monkeypatch)
 def test_a_page_that_nobody_waits_for_fails_nobody(world):
     world.source.fail("list", ServerFailed("500"))
     with pytest.raises(ServerFailed):
-        world.scanner.step(hurry=False)
+        world.scanner.step(prefetch=False)
     world.source.recover()
     assert world.list(Span(0, 2)) == names(0, 1)
 
@@ -161,20 +161,20 @@ def test_a_scan_stands_back_for_who_asks_for_something_else(world):
         with pytest.raises(Interrupted):
             world.refresher.ensure(Span(0, 1), Waiter(10, lambda: True))
         gate.wait_until_reached()
-        whole = world.scanner.whole()
+        scan = world.scanner.scan_all()
         time.sleep(0.1)
         assert world.source.count("list") == 1
-    whole.result(10)
+    scan.result(10)
 
 
 def test_one_process_scans_and_the_other_one_uses_what_it_reads(world, path):
     with world_at(path, world.source, clock=world.clock) as other:
         with world.source.held("list", skip=1) as gate:
-            whole = world.scanner.whole()
+            scan = world.scanner.scan_all()
             gate.wait_until_reached()
             assert other.requests(other.scanner.step) == 0
-            others = other.scanner.whole()
-        whole.result(10)
+            others = other.scanner.scan_all()
+        scan.result(10)
         others.result(10)
     assert world.source.count("list") == 4
 
@@ -202,10 +202,10 @@ def test_a_rescan_never_asks_when_it_is_not_to(path):
 
 def test_a_scan_that_is_closed_lets_go_of_who_waits(world):
     with world.source.held("list") as gate:
-        whole = world.scanner.whole()
+        scan = world.scanner.scan_all()
         gate.wait_until_reached()
         world.scanner.close()
         with pytest.raises(Interrupted):
-            Waiter(10).result(whole)
+            Waiter(10).result(scan)
         with pytest.raises(Interrupted):
-            world.scanner.whole()
+            world.scanner.scan_all()

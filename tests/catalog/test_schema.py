@@ -68,7 +68,7 @@ def test_a_file_of_another_version_is_set_aside_with_a_warning(open_store, path,
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     store = open_store()
     assert store.total() == 0
-    assert store.windows() == Coverage()
+    assert store.coverage() == Coverage()
     (aside,) = set_aside(path)
     (warning,) = caplog.messages
     assert str(path) in warning
@@ -78,7 +78,7 @@ def test_a_file_of_another_version_is_set_aside_with_a_warning(open_store, path,
 
 
 def test_a_file_of_the_first_version_is_set_aside(open_store, path):
-    """As it was before the windows had times and the raw objects were packed."""
+    """The schema before the covered spans had times and the raw objects were packed."""
     with closing(sqlite3.connect(path)) as db:
         db.executescript("""
             PRAGMA journal_mode = WAL;

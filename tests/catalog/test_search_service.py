@@ -1,4 +1,4 @@
-"""What the server's search finds, what the catalog adds, and what is done without the server."""
+"""Searches by the server, by the catalog's own index, and without the server."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Desk:
         return [item.key for item in found]
 
     def lists(self) -> list[Span]:
-        """The spans of the lists that were asked for."""
+        """The spans of the lists that were requested."""
         return [call.argument.span for call in self.source.calls if call.method == "list"]
 
 
@@ -116,7 +116,7 @@ def says(desk, words, *dates):
     desk.source.said.update(dict.fromkeys(names(*dates), words))
 
 
-# A search that names
+# A search that only names items
 
 
 def test_what_is_named_is_listed_with_no_more_pages_than_items(desk):
@@ -194,7 +194,7 @@ def test_what_comes_too_late_for_a_call_is_there_for_the_next_one(desk):
     assert len(desk.source.searches) == 1
 
 
-# A server that doesn't search
+# A server without a search
 
 
 @pytest.mark.parametrize("error", [InvalidRequest("400"), NotOffered("404"), KeyRefused("403")])
@@ -203,7 +203,7 @@ def test_a_server_that_does_not_search_is_listed_whole_and_searched_here(request
     desk = request.getfixturevalue(kind)
     desk.source.error = error
     assert desk.search("hello") == names(*range(100))
-    assert desk.world.health.failure() is None
+    assert desk.world.breaker.failure() is None
 
 
 def test_a_server_that_has_no_search_is_asked_for_one_once(listing):
@@ -235,7 +235,7 @@ def test_the_server_is_told_which_sources_the_catalog_knows(listing):
     assert listing.source.searches[0].sources == ("TTS",)
 
 
-# What a failed search is to others
+# Which requests a failed search affects
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_a_refused_search_is_not_repeated_for_a_while_and_refuses_no_other(listi
     assert listing.search("other") == names(3)
 
 
-# Too much that is found
+# Too many results
 
 
 @pytest.mark.parametrize("naming", [True, False])

@@ -34,7 +34,7 @@ def found(store: CatalogStore, words: str, timeout: float = 10) -> list[str]:
     return [listed.key for listed in index.find(words, Waiter(timeout))]
 
 
-# What words find
+# Which words match
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_what_is_found_comes_oldest_first(store):
     assert [item.key for item in listed] == ["b", "c", "a"]
 
 
-# What the index follows
+# Changes that the index follows
 
 
 def test_what_came_went_or_changed_since_the_last_search_is_found_so(store, open_store):

@@ -1,4 +1,4 @@
-"""Answers that lack items: what was deleted goes, and what the server still has stays."""
+"""Answers that lack items: deleted items are removed, those that the server has stay."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from histfs.core.errors import Missing, ServerFailed
+from histfs.core.errors import InvalidRequest, Missing, ServerFailed
 from histfs.core.source import Page, Query
 from histfs.core.times import ALWAYS, Span
 from tests.support.memory import MemorySource, record
@@ -17,11 +17,11 @@ Lie = Callable[[Page], Page]
 
 
 class Liar(MemorySource):
-    """Answers truly, unless it is told what to make of its pages.
+    """Answers truly, unless the test sets how to falsify its pages.
 
     Attributes:
-        lie: what the next pages become; None for the truth.
-        lies: how many pages are still to be untrue.
+        lie: falsifies the next pages; None for true pages.
+        lies: how many pages are still to be falsified.
     """
 
     lie: Lie | None = None
@@ -79,7 +79,7 @@ def test_an_answer_that_contradicts_the_server_itself_is_a_failure_that_is_told(
 
 
 def test_an_answer_that_contradicts_the_next_one_is_a_failure(world):
-    # The server has lost its way: it doesn't find what it is asked for either.
+    # The server has lost its database: it has no item of an id either.
     lie(world, nothing)
     world.source.fail("get", Missing("not found"))
     assert world.list() == names(*range(100))
@@ -110,11 +110,20 @@ def test_an_item_that_one_page_of_a_long_list_lacks_is_there_when_the_last_page_
         assert world.known() == names(*range(40))
 
 
-def test_an_item_that_was_deleted_elsewhere_costs_one_question(world):
+@pytest.mark.parametrize("error", [Missing("not found"), InvalidRequest("HTTP 400")])
+def test_by_id_answers_of_a_server_that_knows_not_even_what_it_lists_prove_nothing(world, error):
+    lie(world, without_three)
+    world.source.fail("get", error)
+    assert world.list() == names(*range(100))
+    assert "different items" in world.reader.outage.message
+
+
+def test_an_item_that_was_deleted_elsewhere_costs_two_questions(world):
     world.source.discard("0042")
     assert world.requests(world.list) == 1
     assert world.known() == names(*range(42), *range(43, 100))
-    assert world.source.count("get") == 1
+    # For the item, and for one that is listed: does the server know any by its id?
+    assert world.source.count("get") == 2
 
 
 @pytest.mark.parametrize("left", [0, 1, 40])

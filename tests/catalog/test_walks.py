@@ -1,4 +1,4 @@
-"""What a walk through the tree costs, in requests for lists."""
+"""The cost of a walk through the tree, in list requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from histfs.catalog.cached import CachedCatalog
 from histfs.catalog.catalog import Catalog
 from histfs.core.archive import NoArchive
 from histfs.core.deletion import Deletions
@@ -27,12 +26,12 @@ from tests.support.world import World, world_at
 DAY = 86_400
 #: 2026-02-03T06:00:00Z.
 NEWEST = 1_770_098_400
-#: Five pages of items; what is said of requests holds for 5,000 items with pages of 1,000.
+#: Five pages of items; the counts hold for 5,000 items with pages of 1,000, too.
 PAGE, ITEMS = 200, 1000
 
 
 class Mount:
-    """A tree on a catalog that knows nothing at first, as a mount makes it."""
+    """A tree on a catalog that is empty at first, as a mount makes it."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -41,9 +40,7 @@ class Mount:
 
     def remount(self) -> None:
         self.world.remount()
-        catalog = CachedCatalog(
-            Catalog(self.world.store, self.world.refresher, self.world.source.describe)
-        )
+        catalog = Catalog(self.world.store, self.world.refresher, self.world.source.describe)
         zone = Zone("UTC")
         self.tree = Tree(
             index=catalog,
@@ -62,7 +59,7 @@ class Mount:
         return [entry.name for entry in self.tree.listdir(path, Waiter(10))]
 
     def find(self, path: str = "by-date") -> list[str]:
-        """Return the paths of all items below a directory, as find(1) comes by them."""
+        """Return the paths of all items below a directory, as find(1) visits them."""
         found = []
         for name, kind, *_ in self.tree.listdir(path, Waiter(10)):
             below = f"{path}/{name}"
@@ -71,8 +68,8 @@ class Mount:
             found += [below] if is_item else self.find(below)
         return found
 
-    def cost(self, act: Callable[[], object]) -> int:
-        return self.world.requests(act)
+    def cost(self, action: Callable[[], object]) -> int:
+        return self.world.requests(action)
 
 
 def spread(count: int, days: float, newest: int = NEWEST) -> list[Record]:

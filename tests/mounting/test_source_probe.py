@@ -130,4 +130,4 @@ def test_a_list_that_was_had_before_can_not_be_said_to_be_absent(world):
 def test_who_is_interrupted_decides_nothing(world):
     with world.source.held("list"), pytest.raises(Interrupted):
         world.contact.shown(Waiter(5, interrupted=lambda: True))
-    assert not world.store.folder_shown
+    assert not world.store.notes.folder_shown

@@ -1,4 +1,4 @@
-"""A catalog that is kept fresh from a source in memory, with a clock that the test turns."""
+"""A catalog that is refreshed from a source in memory, with a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ TTL = 30.0
 
 
 class World:
-    """A refresher and a scanner, what they ask, where they keep what they learn, and their clock.
+    """A refresher and a scanner, with their source, store and clock.
 
     Args:
         path: the catalog file.
-        source: where items are listed; its page size is the one that the refresher reckons with.
-        clock: shared by those who share a file.
+        source: lists the items; its page size is the one that the refresher expects.
+        clock: shared by the worlds that share a file.
         rescan: seconds.
         idle: seconds of quiet before the scanner begins by itself.
     """
@@ -49,14 +49,14 @@ class World:
         self.mount()
 
     def mount(self) -> None:
-        """Begin with nothing in memory."""
+        """Create all parts, with nothing in memory."""
         self.store = CatalogStore(self._path, self.clock)
-        self.health = CircuitBreaker(self.clock)
+        self.breaker = CircuitBreaker(self.clock)
         self.flights = [SingleFlight("list", 4), SingleFlight("probe", 4)]
         self.reader = SpanReader(
             self.source,
             self.store,
-            self.health,
+            self.breaker,
             self.clock,
             self.source.page_size,
             pause=lambda seconds: None,
@@ -73,10 +73,10 @@ class World:
         )
 
     def unmount(self) -> None:
-        """Let go of all that is in memory, once nobody writes any more."""
+        """Close all parts, once no thread writes any more."""
         self.scanner.close()
         for number, flights in enumerate(self.flights):
-            # One piece of work for each thread is only begun when all that came before has ended.
+            # One task for each thread begins only when all earlier tasks have ended.
             for end in [flights.submit(("end", number, n), lambda: None) for n in range(4)]:
                 end.result(10)
             flights.close()
@@ -88,41 +88,41 @@ class World:
         self.mount()
 
     def contact(self) -> None:
-        """Ask for the newest page, as a mount does when it doesn't know all."""
+        """Read the newest page, as a mount does when the catalog is not complete."""
         self.reader.read(ALWAYS).next()
 
     def later(self, seconds: float = TTL + 1) -> None:
-        """Let time go by; what was fresh is stale."""
+        """Let time pass; what was fresh is stale."""
         self.clock.now += seconds
 
     def list(self, span: Span = ALWAYS, timeout: float = 10) -> list[str]:
-        """List as a directory does: only when the refresher has agreed."""
+        """List as a directory does: after the refresher has ensured the span."""
         self.refresher.ensure(span, Waiter(timeout))
         return self.known(span)
 
     def known(self, span: Span = ALWAYS) -> list[str]:
-        """Return what is stored of a span, whether it is all or not."""
+        """Return what is stored of a span, complete or not."""
         return [item.key for item in self.store.between(span)]
 
     def ensure_newest(self, *spans: Span) -> list[int | None]:
-        """Return the dates of the newest items of spans, as years and months ask for them."""
+        """Return the dates of the newest items of spans, as years and months need them."""
         self.refresher.ensure_newest(spans, Waiter(10))
         return [self.store.newest(span) for span in spans]
 
     def covers(self, span: Span) -> bool:
         """Say whether a span is completely known."""
-        return self.store.windows().cover(span)
+        return self.store.covers(span)
 
-    def requests(self, act: Callable[[], object]) -> int:
-        """Return how many requests something costs."""
+    def requests(self, action: Callable[[], object]) -> int:
+        """Return how many list requests an action costs."""
         before = self.source.count("list")
-        act()
+        action()
         return self.source.count("list") - before
 
 
 @contextmanager
 def world_at(path: Path, source: MemorySource, **arguments: object) -> Iterator[World]:
-    """Lend a world that leaves no thread behind."""
+    """Yield a world, and end its threads."""
     world = World(path, source, **arguments)
     try:
         yield world
@@ -132,10 +132,10 @@ def world_at(path: Path, source: MemorySource, **arguments: object) -> Iterator[
 
 
 def numbered(dates: Sequence[int]) -> list[Record]:
-    """Make items that are called by their dates."""
+    """Return items that are named by their dates."""
     return [record(f"{date:04}", date) for date in dates]
 
 
 def names(*dates: int) -> list[str]:
-    """Return what `numbered` items of these dates are called."""
+    """Return the names of `numbered` items of these dates."""
     return [f"{date:04}" for date in dates]

@@ -108,7 +108,7 @@ def _place(store: CatalogStore, version: int) -> tuple[int, str] | None:
 def _read(reading: ObjectParser, row: _StoredItem, raw: bytes) -> Record | None:
     """Read an item anew; None when it can't be read, and stays as it is."""
     try:
-        record = reading.read(raw)
+        record = reading.parse(raw)
     except Exception as error:  # noqa: BLE001 - of a plugin's reader; one item must not stop all
         log.warning("item %s can't be read anew: %s", row.key, error)
         return None

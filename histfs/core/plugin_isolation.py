@@ -174,15 +174,15 @@ class _IsolatedSource(_Isolated):
         super().__init__(plugin, calls)
         traits = self._run("traits", lambda: cast(Source, plugin).traits)
         self._traits = cast(Traits, self._expect(Traits, "traits", traits))
-        reading = self._traits.reading
-        if reading is not None:
-            read = reading.read
+        parser = self._traits.parser
+        if parser is not None:
+            parse = parser.parse
 
-            def isolated_reader(raw: bytes) -> Record:
-                return self._run("reading.read", lambda: read(raw))
+            def isolated_parse(raw: bytes) -> Record:
+                return self._run("parser.parse", lambda: parse(raw))
 
             self._traits = replace(
-                self._traits, reading=ObjectParser(reading.version, isolated_reader)
+                self._traits, parser=ObjectParser(parser.version, isolated_parse)
             )
 
     @property

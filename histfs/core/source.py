@@ -21,16 +21,16 @@ SPAN, WORDS = "span", "words"
 
 
 class ObjectParser(NamedTuple):
-    """How a source reads raw objects, so that those in a catalog can be read anew.
+    """Parses the raw objects that a catalog has stored, when the parsing has changed.
 
     Attributes:
-        version: from 1 on; a greater one than before makes every catalog read its objects anew,
-            once. Raise it when something else is read from an object that has not changed.
-        read: reads an object as it was listed; asks nobody. Of its date the catalog's is kept.
+        version: from 1 on. A greater version than before makes every catalog parse its objects
+            anew, once. Raise it when the same object gives another record.
+        parse: parses an object as it was listed; sends no request. The catalog keeps its own date.
     """
 
     version: int
-    read: Callable[[bytes], Record]
+    parse: Callable[[bytes], Record]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Traits:
             `AttachmentSource` then.
         views: the views that show its items when nobody has chosen others.
         files: the same for the files of an item.
-        reading: how objects are read; None for a source that has never read them otherwise.
+        parser: parses raw objects anew; None for a source whose parsing has never changed.
     """
 
     facets: frozenset[str] = frozenset()
@@ -64,7 +64,7 @@ class Traits:
     attachments: bool = False
     views: tuple[str, ...] = ("by-date",)
     files: tuple[str, ...] = ("meta", "text", "audio")
-    reading: ObjectParser | None = None
+    parser: ObjectParser | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,7 +267,7 @@ class Ranked(ByDay):
 class Hasty(ByDay):
     """Lists what is known so far."""
 
-    def listable(self, at, index):
+    def complete(self, at, index):
         return True
 
 

@@ -60,11 +60,11 @@ class Contents:
 
     def complete(self) -> bool:
         """Say whether all that the directory shows is known."""
-        return self.view.listable(self.at, self.index)
+        return self.view.complete(self.at, self.index)
 
-    def prepare(self, waiter: Waiter) -> None:
+    def ensure(self, waiter: Waiter) -> None:
         """See to it that all that the directory shows is known."""
-        self.view.prepare(self.at, self.index, waiter)
+        self.view.ensure(self.at, self.index, waiter)
 
 
 class LargeListing:
@@ -142,7 +142,7 @@ class LargeListing:
         if position and not contents.index.unchanged(contents.span, self._opened):
             raise NotComplete("the directory has changed: it has to be read from its start again")
         if not contents.complete():
-            contents.prepare(waiter)
+            contents.ensure(waiter)
         self._opened = self._since = contents.index.version
         self._rest, self._broken = contents.items(), False
         self._position, self._before, self._entries = 0, 0, []
@@ -166,7 +166,7 @@ class LargeListing:
             if same and contents.complete():
                 break
             if not contents.complete():
-                contents.prepare(waiter)
+                contents.ensure(waiter)
         else:
             raise NotComplete("the directory changes faster than it can be listed")
         self._broken = False

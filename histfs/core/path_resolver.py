@@ -286,7 +286,7 @@ class PathResolver:
     def _more(self, view: Search, parts: Path, waiter: Waiter) -> MoreNode:
         """Return the file which says that there is more, where that is so."""
         at = parts[1:2]
-        view.prepare(at, self._index, waiter)
+        view.ensure(at, self._index, waiter)
         if not view.more(at, self._index):
             raise NoSuchPath("/".join(parts))
         if len(parts) > 1 + view.depth + 1:
@@ -339,7 +339,7 @@ class PathResolver:
         if newest is None:
             newest = self._removal.emptied(parts)
         if newest is None:
-            view.seek(at, self._index, waiter)
+            view.ensure_newest(at, self._index, waiter)
             newest = view.newest(at, self._index)
         if newest is None:
             raise NoSuchPath("/".join(parts))
@@ -350,12 +350,12 @@ class PathResolver:
         dates = self._dates(view, at, name)
         if not (view.aliased or dates):
             raise NoSuchPath("/".join(parts))
-        if view.whole and not view.listable(at, self._index):
-            view.prepare(at, self._index, waiter)
+        if view.whole and not view.complete(at, self._index):
+            view.ensure(at, self._index, waiter)
         item = self._find(view, at, name, dates)
         if item is None:
             # It may have come since the last refresh.
-            view.prepare(at, self._index, waiter)
+            view.ensure(at, self._index, waiter)
             item = self._find(view, at, name, dates)
         if item is None:
             raise NoSuchPath("/".join(parts))

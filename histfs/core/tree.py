@@ -332,7 +332,7 @@ class Tree:
         span = node.view.span(node.at)
         if span is None:
             raise NoSuchPath("/".join(node.path))
-        node.view.prepare(node.at, self._index, waiter)
+        node.view.ensure(node.at, self._index, waiter)
         for _ in range(_READINGS):
             version = self._index.version
             with self._lock:
@@ -341,15 +341,15 @@ class Tree:
                 return kept.entries
             entries = self._read_view(node, span, version)
             # What was read while it changed may hold a part of what there was at any time.
-            listable = node.view.listable(node.at, self._index)
+            complete = node.view.complete(node.at, self._index)
             same = version == self._index.version or self._index.unchanged(span, version)
-            if listable and same:
+            if complete and same:
                 if isinstance(entries, LargeListing):
                     return entries
                 with self._lock:
                     self._listings[node.path] = Listing(version, entries)
                 return entries
-            node.view.prepare(node.at, self._index, waiter)
+            node.view.ensure(node.at, self._index, waiter)
         raise NotComplete(f"{'/'.join(node.path)} changes faster than it can be listed")
 
     def _read_view(
@@ -412,8 +412,8 @@ class Tree:
 
     def _target(self, node: ItemDirectory, waiter: Waiter) -> str:
         item = node.item
-        if self._home.whole and not self._home.listable((), self._index):
-            self._home.prepare((), self._index, waiter)
+        if self._home.whole and not self._home.complete((), self._index):
+            self._home.ensure((), self._index, waiter)
         name = item_name(item.date, item.slug, item.key, self._zone)
         home = (*(self._home.home(item, self._index) or ()), name)
         up = [".."] * (len(node.path) - 2)

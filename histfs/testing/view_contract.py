@@ -255,15 +255,15 @@ class ViewContract:
         """A part of a directory would have a backup delete the rest."""
         for at in _listings(shown, fresh()):
             view, index = fresh(), _unknown(records, describe)
-            assert not view.listable(at, index)
-            view.prepare(at, index, Waiter(5))
-            assert view.listable(at, index)
+            assert not view.complete(at, index)
+            view.ensure(at, index, Waiter(5))
+            assert view.complete(at, index)
             if at in shown.names:
                 assert list(view.subdirectories(at, index)) == shown.names[at]
             else:
                 assert _items(view, at, index) == shown.items[at]
             view, index = fresh(), _unknown(records, describe)
-            view.seek(at, index, Waiter(5))
+            view.ensure_newest(at, index, Waiter(5))
             assert view.knows_newest(at, index)
 
     def test_a_source_that_fails_makes_a_listing_fail(
@@ -278,7 +278,7 @@ class ViewContract:
             view, index = fresh(), _unknown(records, describe)
             index.error = Unreachable("no network")
             with pytest.raises(SourceError):
-                view.prepare(at, index, Waiter(5))
+                view.ensure(at, index, Waiter(5))
 
     def test_several_threads_see_what_one_sees(
         self,
@@ -314,7 +314,7 @@ def walk(view: View, index: MemoryIndex, unlisted: Sequence[At] = ()) -> Shown:
         names.update({at: list(view.subdirectories(at, index)) for at in level})
         level = [(*at, name) for at in level for name in names[at]]
     for at in unlisted:
-        view.prepare(at, index, Waiter(5))
+        view.ensure(at, index, Waiter(5))
     return Shown(names, {at: _items(view, at, index) for at in [*level, *unlisted]})
 
 

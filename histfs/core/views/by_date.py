@@ -59,23 +59,23 @@ class ByDate:
             return None
         return None
 
-    def prepare(self, at: At, index: Index, waiter: Waiter) -> None:
+    def ensure(self, at: At, index: Index, waiter: Waiter) -> None:
         """Wait for the items of a day; above that, for what tells which directories there are."""
         if len(at) == self.depth:
-            self.seek(at, index, waiter)
+            self.ensure_newest(at, index, waiter)
         elif at:
             index.ensure_newest(self._parts(at), waiter)
         else:
             for years in self._hops(at, index):
                 index.ensure_newest([years], waiter)
 
-    def listable(self, at: At, index: Index) -> bool:
+    def complete(self, at: At, index: Index) -> bool:
         """Say whether all items of a day are known, or which directories there are above that."""
         if len(at) == self.depth:
             return index.complete(self._existing(at))
         return all(map(index.knows_newest, self._parts(at) if at else self._hops(at, index)))
 
-    def seek(self, at: At, index: Index, waiter: Waiter) -> None:
+    def ensure_newest(self, at: At, index: Index, waiter: Waiter) -> None:
         """Wait for the newest item of a year or a month, or for all items of a day.
 
         Who looks for a day is likely to list it.

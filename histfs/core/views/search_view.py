@@ -33,12 +33,12 @@ class Search(WholeHistoryView):
     listed = False
     total = False
 
-    def prepare(self, at: At, index: Index, waiter: Waiter) -> None:
+    def ensure(self, at: At, index: Index, waiter: Waiter) -> None:
         """Search."""
         if at:
             index.search(at[0], waiter)
 
-    def listable(self, at: At, index: Index) -> bool:
+    def complete(self, at: At, index: Index) -> bool:
         """Say whether these words were searched for a moment ago."""
         return not at or index.found(at[0]) is not None
 

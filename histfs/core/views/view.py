@@ -21,7 +21,7 @@ class View(Protocol):
     Most items stand in one directory of a view, a dialogue in one for each of its voices. One of
     them is its home in this view, where its directory stands; the others hold links to that.
 
-    `prepare` and `seek` may wait for the network. The other methods ask the index for what it
+    `ensure` and `ensure_newest` may wait for the network. The other methods ask the index for what it
     knows. `WholeHistoryView` has all of this for a view that needs the whole history.
     """
 
@@ -56,21 +56,21 @@ class View(Protocol):
     def span(self, at: At) -> Span | None:
         """Return the span of time on which a directory depends; None when there can't be it."""
 
-    def prepare(self, at: At, index: Index, waiter: Waiter) -> None:
+    def ensure(self, at: At, index: Index, waiter: Waiter) -> None:
         """See to it that all that a directory shows is known and fresh.
 
         Raises:
             SourceError, NotComplete, Interrupted: as `Index.ensure`.
         """
 
-    def listable(self, at: At, index: Index) -> bool:
+    def complete(self, at: At, index: Index) -> bool:
         """Say whether all that a directory shows is known, fresh or not."""
 
-    def seek(self, at: At, index: Index, waiter: Waiter) -> None:
+    def ensure_newest(self, at: At, index: Index, waiter: Waiter) -> None:
         """See to it that it is known whether there is a directory, and its newest item.
 
         Raises:
-            As `prepare`.
+            As `ensure`.
         """
 
     def knows_newest(self, at: At, index: Index) -> bool:
@@ -126,21 +126,21 @@ class WholeHistoryView(ABC):
         """Return all time: which directories there are, and what they hold, needs all of it."""
         return ALWAYS
 
-    def prepare(self, at: At, index: Index, waiter: Waiter) -> None:
+    def ensure(self, at: At, index: Index, waiter: Waiter) -> None:
         """Wait for the whole history."""
         index.ensure(ALWAYS, waiter)
 
-    def listable(self, at: At, index: Index) -> bool:
+    def complete(self, at: At, index: Index) -> bool:
         """Say whether the whole history is known."""
         return index.complete(ALWAYS)
 
-    def seek(self, at: At, index: Index, waiter: Waiter) -> None:
+    def ensure_newest(self, at: At, index: Index, waiter: Waiter) -> None:
         """Wait for the whole history."""
-        self.prepare(at, index, waiter)
+        self.ensure(at, index, waiter)
 
     def knows_newest(self, at: At, index: Index) -> bool:
         """Say whether the whole history is known."""
-        return self.listable(at, index)
+        return self.complete(at, index)
 
     @abstractmethod
     def newest(self, at: At, index: Index) -> int | None:

@@ -135,7 +135,7 @@ class MountedSource:
         """
         return Tree(
             index=self.catalog,
-            removal=self.removal,
+            deletions=self.removal,
             views=self.views,
             files=self.files,
             zone=zone,

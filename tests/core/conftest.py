@@ -42,7 +42,7 @@ class World:
         library = FileContext(self.source.traits, self.index, self.audio)
         tree = Tree(
             index=self.index,
-            removal=Deletions(self.source, self.index, self.archive, self.flights, self.clock),
+            deletions=Deletions(self.source, self.index, self.archive, self.flights, self.clock),
             views=[view(self.zone) for view in self.views],
             files=[kind(library) for kind in (MetaFile, TextFile, AudioFile)],
             zone=self.zone,

@@ -8,7 +8,8 @@ import pytest
 
 from histfs.core.deletion import Deletions
 from histfs.core.errors import NoSuchPath
-from histfs.core.path_resolver import ItemDirectory, PathResolver
+from histfs.core.path_nodes import ItemDirectory
+from histfs.core.path_resolver import PathResolver
 from histfs.core.single_flight import SingleFlight
 from histfs.core.times import Zone
 from histfs.core.views import ByDate, ByVoice
@@ -50,13 +51,13 @@ class World:
     def __post_init__(self) -> None:
         zone = Zone("UTC")
         self.view = CountedByDate(zone)
-        self.removal = Deletions(
+        self.deletions = Deletions(
             MemorySource([record("hello", HELLO)]), self.index, FakeArchive(), self.flights,
             self.clock,
         )  # fmt: skip
         self.resolver = PathResolver(
             index=self.index,
-            removal=self.removal,
+            deletions=self.deletions,
             views=[self.view, ByVoice(zone)],
             files=[],
             zone=zone,
@@ -106,7 +107,7 @@ def test_an_item_that_has_changed_is(world):
 def test_no_link_leads_to_what_was_deleted_though_the_catalog_could_not_be_written(world):
     item = world.item(LINK)
     world.index.forget = lambda item: None
-    world.removal.delete(item, (), "", [], Waiter(5))
+    world.deletions.delete(item, (), "", [], Waiter(5))
     world.clock.now += A_WHILE
     with pytest.raises(NoSuchPath):
         world.item(LINK)

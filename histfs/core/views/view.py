@@ -16,13 +16,14 @@ At = tuple[str, ...]
 
 
 class View(Protocol):
-    """Under which directories items are shown.
+    """Decides in which directories items are shown.
 
-    Most items stand in one directory of a view, a dialogue in one for each of its voices. One of
-    them is its home in this view, where its directory stands; the others hold links to that.
+    Most items stand in one directory of a view, a dialogue in one for each of its voices. The first
+    is its home in this view, where its directory stands; the others hold links to it.
 
-    `ensure` and `ensure_newest` may wait for the network. The other methods ask the index for what it
-    knows. `WholeHistoryView` has all of this for a view that needs the whole history.
+    Only `ensure` and `ensure_newest` may wait for the network; the other methods answer from what
+    the index knows. Any number of threads call a view at once. `WholeHistoryView` implements most
+    of this for a view that needs the whole history.
     """
 
     @property

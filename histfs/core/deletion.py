@@ -300,7 +300,7 @@ class Deletions:
         now = self._wall_clock()
 
         def listed() -> bool:
-            return is_listed(self._index, item.key, item.date, after=now, doubted=item)
+            return is_listed(self._index, item.key, item.date, after=now, stale=item)
 
         return gather(self._source, item.id, listed, missing).verdict
 

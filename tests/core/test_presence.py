@@ -132,7 +132,7 @@ def test_a_list_that_was_on_its_way_before_is_not_believed(early):
     found = None
     with suppress(NotComplete):
         found = is_listed(
-            index, "one", MOMENT, after=99.5, doubted=item, clock=lambda: 100.25,
+            index, "one", MOMENT, after=99.5, stale=item, clock=lambda: 100.25,
             sleep=slept.append,
         )  # fmt: skip
     assert found is (True if early < 3 else None)

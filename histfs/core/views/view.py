@@ -11,7 +11,7 @@ from histfs.core.item import Item
 from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.waiting import Waiter
 
-#: A directory of a view: the names on the way to it, below the view's own folder.
+#: A directory of a view: the names in its path below the view's folder.
 At = tuple[str, ...]
 
 
@@ -32,33 +32,33 @@ class View(Protocol):
 
     @property
     def depth(self) -> int:
-        """How many levels of directories lie between the view's folder and the items."""
+        """The number of levels of directories between the view's folder and the items."""
 
     @property
     def facet(self) -> str | None:
-        """The facet without which a source has nothing to show here; None when any has."""
+        """The facet that a source must have for this view; None if any source can be shown."""
 
     @property
     def whole(self) -> bool:
-        """Whether any of its directories needs the whole history."""
+        """Whether its directories depend on the whole history."""
 
     @property
     def listed(self) -> bool:
-        """Whether the root lists the view's folder; it is there in any case."""
+        """Whether the root lists the view's folder; the folder exists in any case."""
 
     @property
     def total(self) -> bool:
-        """Whether every item stands in a directory, so that the view can be where items live."""
+        """Whether every item stands in a directory, so that the view can hold the homes."""
 
     @property
     def aliased(self) -> bool:
-        """Whether items have other names here than their own: those of `aliases`."""
+        """Whether items have the names of `aliases` here instead of their own."""
 
     def span(self, at: At) -> Span | None:
-        """Return the span of time on which a directory depends; None when there can't be it."""
+        """Return the span of time on which a directory depends; None if it can't exist."""
 
     def ensure(self, at: At, index: Index, waiter: Waiter) -> None:
-        """See to it that all that a directory shows is known and fresh.
+        """Ensure that all that a directory shows is known and fresh.
 
         Raises:
             SourceError, NotComplete, Interrupted: as `Index.ensure`.
@@ -68,20 +68,20 @@ class View(Protocol):
         """Say whether all that a directory shows is known, fresh or not."""
 
     def ensure_newest(self, at: At, index: Index, waiter: Waiter) -> None:
-        """See to it that it is known whether there is a directory, and its newest item.
+        """Ensure that `newest` is known for a directory, and so whether the directory exists.
 
         Raises:
             As `ensure`.
         """
 
     def knows_newest(self, at: At, index: Index) -> bool:
-        """Say whether `newest` is known for certain, though the directory may not be."""
+        """Say whether `newest` is known, fresh or not; the contents may be unknown."""
 
     def newest(self, at: At, index: Index) -> int | None:
-        """Return the date of the newest item below a directory; None when there is no such one."""
+        """Return the date of the newest item below a directory; None if it doesn't exist."""
 
     def subdirectories(self, at: At, index: Index) -> Sequence[str]:
-        """Return the names in a directory that lies above the items."""
+        """Return the names in a directory above the lowest level."""
 
     def items(self, at: At, index: Index) -> Iterator[Listed]:
         """Yield the items in a directory at the lowest level, oldest first."""
@@ -90,19 +90,19 @@ class View(Protocol):
         """Say whether an item is shown in a directory."""
 
     def home(self, item: Item, index: Index) -> At | None:
-        """Return the first of an item's `places`; None when it has none."""
+        """Return the first of an item's `places`; None if it has none."""
 
     def places(self, item: Item, index: Index) -> Sequence[At]:
-        """Return the directories in which an item is shown, always in the same order.
+        """Return the directories that show an item, always in the same order.
 
-        None where it is shown nowhere, and where it may be shown anywhere, as by a search.
+        Empty if none does, or if any may, as in a search.
         """
 
     def linked(self, at: At, index: Index) -> Set[str]:
-        """Return the keys of the items in a directory whose home is another one of this view."""
+        """Return the keys of the items in a directory whose home is another directory."""
 
     def aliases(self, at: At, index: Index) -> Iterator[tuple[str, Listed]]:
-        """Yield the items in a directory with their names there; only where it is `aliased`."""
+        """Yield the items in a directory with their names there, if the view is `aliased`."""
 
 
 class WholeHistoryView(ABC):
@@ -124,7 +124,7 @@ class WholeHistoryView(ABC):
         self.zone = zone
 
     def span(self, at: At) -> Span | None:
-        """Return all time: which directories there are, and what they hold, needs all of it."""
+        """Return all time."""
         return ALWAYS
 
     def ensure(self, at: At, index: Index, waiter: Waiter) -> None:
@@ -145,7 +145,7 @@ class WholeHistoryView(ABC):
 
     @abstractmethod
     def newest(self, at: At, index: Index) -> int | None:
-        """Return the date of the newest item below a directory; None when there is no such one."""
+        """Return the date of the newest item below a directory; None if it doesn't exist."""
 
     @abstractmethod
     def subdirectories(self, at: At, index: Index) -> Sequence[str]:
@@ -161,17 +161,17 @@ class WholeHistoryView(ABC):
 
     @abstractmethod
     def home(self, item: Item, index: Index) -> At | None:
-        """Return the directory in which an item is shown; the first where it is in several."""
+        """Return the directory that shows an item, or the first one; None if none does."""
 
     def places(self, item: Item, index: Index) -> Sequence[At]:
-        """Return the directories in which an item is shown: its home, unless you say otherwise."""
+        """Return the item's home alone; override it if several directories show an item."""
         home = self.home(item, index)
         return () if home is None else (home,)
 
     def linked(self, at: At, index: Index) -> Set[str]:
-        """Return nothing: items stand in one directory, unless you say otherwise."""
+        """Return nothing; override it if several directories show an item."""
         return frozenset()
 
     def aliases(self, at: At, index: Index) -> Iterator[tuple[str, Listed]]:
-        """Yield nothing: items have their own names here."""
+        """Yield nothing: items have their own names."""
         return iter(())

@@ -140,7 +140,7 @@ class ByDate:
         spans = (self.span((*at, f"{number:02}")) for number in range(1, 32))
         return [span for span in spans if span is not None]
 
-    def _hops(self, at: At, index: Index) -> Iterator[Span]:
+    def _populated(self, at: At, index: Index) -> Iterator[Span]:
         """Yield the span of a directory, then again what precedes the newest item's subdirectory.
 
         The caller ensures the newest item of each span before it takes the next one. So the walk

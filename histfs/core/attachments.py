@@ -104,8 +104,8 @@ def _split(attachment: Attachment) -> tuple[str, str]:
     stem, dot, extension = attachment.name.rpartition(".")
     if dot and component(stem) and _EXTENSION.match(extension):
         return component(stem), f".{extension}"
-    whole = component(attachment.name)
-    return (whole, "") if whole else (_UNNAMED, _EXTENSIONS.get(attachment.content_type, ""))
+    name = component(attachment.name)
+    return (name, "") if name else (_UNNAMED, _EXTENSIONS.get(attachment.content_type, ""))
 
 
 def _joined(stem: str, end: str) -> str:

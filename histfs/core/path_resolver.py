@@ -297,7 +297,7 @@ class PathResolver:
         dates = self._dates(view, at, name)
         if not (view.aliased or dates):
             raise NoSuchPath("/".join(parts))
-        if view.whole and not view.complete(at, self._index):
+        if view.whole_history and not view.complete(at, self._index):
             view.ensure(at, self._index, waiter)
         item = self._find(view, at, name, dates)
         if item is None:

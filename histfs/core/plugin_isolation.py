@@ -318,7 +318,7 @@ class _IsolatedStream:
 class _IsolatedView(_Isolated):
     """The same for a view: the names that it gives are names."""
 
-    constants = ("name", "depth", "facet", "whole", "listed", "total", "aliased")
+    constants = ("name", "depth", "facet", "whole_history", "listed", "total", "aliased")
 
     def subdirectories(self, at: At, index: Index) -> Sequence[str]:
         """Return the names in a directory."""

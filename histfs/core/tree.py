@@ -290,7 +290,7 @@ class Tree:
     def _places(self, item: Item) -> list[Path]:
         """Return the directories that hold an item or a link to it, as far as they are known."""
         complete = self._index.complete(ALWAYS)
-        views = (view for view in self._views.values() if complete or not view.whole)
+        views = (view for view in self._views.values() if complete or not view.whole_history)
         return [(view.name, *at) for view in views for at in self._places_in(view, item)]
 
     def _places_in(self, view: View, item: Item) -> Sequence[Path]:
@@ -384,7 +384,7 @@ class Tree:
 
     def _target(self, node: ItemDirectory, waiter: Waiter) -> str:
         item = node.item
-        if self._home.whole and not self._home.complete((), self._index):
+        if self._home.whole_history and not self._home.complete((), self._index):
             self._home.ensure((), self._index, waiter)
         name = item_name(item.date, item.slug, item.key, self._zone)
         home = (*(self._home.home(item, self._index) or ()), name)

@@ -101,7 +101,7 @@ class ViewContract:
         assert isinstance(view.depth, int)
         assert view.depth >= 0
         assert view.facet is None or (isinstance(view.facet, str) and view.facet)
-        for trait in (view.whole, view.listed, view.total, view.aliased):
+        for trait in (view.whole_history, view.listed, view.total, view.aliased):
             assert isinstance(trait, bool)
 
     def test_names_are_names(self, shown: Shown) -> None:

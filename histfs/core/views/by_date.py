@@ -31,7 +31,7 @@ class ByDate:
     name = "by-date"
     depth = 3
     facet = None
-    whole = False
+    whole_history = False
     listed = True
     total = True
     aliased = False

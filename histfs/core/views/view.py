@@ -39,7 +39,7 @@ class View(Protocol):
         """The facet that a source must have for this view; None if any source can be shown."""
 
     @property
-    def whole(self) -> bool:
+    def whole_history(self) -> bool:
         """Whether its directories depend on the whole history."""
 
     @property
@@ -115,7 +115,7 @@ class WholeHistoryView(ABC):
     name: str
     depth = 1
     facet: str | None = None
-    whole = True
+    whole_history = True
     listed = True
     total = True
     aliased = False

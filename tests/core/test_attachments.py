@@ -1,4 +1,4 @@
-"""How attachments are named, and what the audio store knows them by."""
+"""The file names of attachments, and their items in the audio store."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ things = st.lists(st.builds(Labelled, values, labels), unique_by=lambda thing: t
 
 
 def named(things, nothing="(no voice)", given=()):
-    """Name things as an index does: each name stands for one of them. Return values by name."""
+    """Return values by name, each name used once, as the index chooses them."""
     names = dict(given)
     for thing in things:
 

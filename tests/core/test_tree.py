@@ -39,7 +39,7 @@ def at(*parts: int) -> int:
 YEARS = {year: Span(at(year, 1, 1), at(year + 1, 1, 1)) for year in (2022, 2024)}
 MAY = Span(at(2024, 5, 1), at(2024, 6, 1))
 SECOND_OF_MAY = Span(at(2024, 5, 2), at(2024, 5, 3))
-WHOLE = Asked("ensure", (ALWAYS,))
+WHOLE_HISTORY = Asked("ensure", (ALWAYS,))
 
 
 @pytest.fixture
@@ -356,8 +356,8 @@ def test_a_stat_of_what_is_not_known_waits_for_it_and_fails_with_it(make_world, 
         (DAY, Asked("ensure", (SECOND_OF_MAY,))),
         (HOME, Asked("ensure", (SECOND_OF_MAY,))),
         (f"{HOME}/text.txt", Asked("ensure", (SECOND_OF_MAY,))),
-        ("/by-voice/Rachel", WHOLE),
-        (LINK, WHOLE),
+        ("/by-voice/Rachel", WHOLE_HISTORY),
+        (LINK, WHOLE_HISTORY),
     ],
 )
 def test_what_is_not_known_yet_is_asked_for_and_found(make_world, records, path, asked):
@@ -385,7 +385,7 @@ def test_the_name_of_a_voice_is_not_told_before_the_whole_history_is_known(world
             world.stat(path)
     else:
         assert world.stat(path).mtime == OLD - 1
-    assert world.index.asked[0] == WHOLE
+    assert world.index.asked[0] == WHOLE_HISTORY
 
 
 @pytest.mark.parametrize("path", ["/by-date/2024", "/by-date/2024/05", DAY])
@@ -433,7 +433,7 @@ def test_the_years_are_asked_for_from_one_that_has_items_to_the_next_one(world):
 @pytest.mark.parametrize("path", ["/by-voice", "/by-voice/Rachel"])
 def test_other_views_ask_for_the_whole_history(world, path):
     world.names(path)
-    assert world.index.asked == [WHOLE]
+    assert world.index.asked == [WHOLE_HISTORY]
 
 
 def test_a_listing_shows_what_came_and_what_went(world):
@@ -445,7 +445,7 @@ def test_a_listing_shows_what_came_and_what_went(world):
     assert world.names("/by-voice/Rachel")[-1].endswith("_new")
 
 
-def test_a_listing_is_read_once_and_given_as_it_is_until_something_in_its_span_changes(world):
+def test_a_listing_is_read_once_and_cached_until_something_in_its_span_changes(world):
     first = world.tree.listdir(DAY, Waiter(5))
     reads = world.index.reads
     world.index.add(record("far", OLD + 1))
@@ -463,7 +463,7 @@ def test_any_change_may_change_what_another_view_shows(world):
     assert len(world.names("/by-voice/Rachel")) == before + 1
 
 
-def test_a_listing_that_was_kept_is_still_asked_for_news(world):
+def test_a_cached_listing_is_still_refreshed(world):
     world.names(DAY)
     world.index.arriving = [record("new", BYE + 1)]
     assert len(world.names(DAY)) == 3

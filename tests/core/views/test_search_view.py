@@ -1,4 +1,4 @@
-"""What the contract doesn't say: nothing is searched for but what somebody looks for."""
+"""Beyond the contract: the index searches only for words that are looked up."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ _EXTENSIONS = {
 }
 
 
-def named(attachments: Iterable[Attachment]) -> dict[str, Attachment]:
+def unique_names(attachments: Iterable[Attachment]) -> dict[str, Attachment]:
     """Return the attachments of an item by safe file names, which differ even if case is ignored.
 
     Of several with the same name the first keeps it, and the others get the end of their id as a

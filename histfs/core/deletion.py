@@ -159,13 +159,13 @@ class Deletions:
             SourceError: the source did not delete it.
             Interrupted, DeadlineExceeded: the wait ended first.
         """
-        listed = list(directories)
+        paths = list(directories)
         try:
             missing = self._prepare(item, files, waiter)
         except HistfsError:
             self._unhide(item)
             raise
-        delete = partial(self._delete, item, name, listed, missing)
+        delete = partial(self._delete, item, name, paths, missing)
         waiter.result(self._flights.submit(("delete", item.key), delete))
 
     def tombstone(self, key: str) -> Tombstone | None:

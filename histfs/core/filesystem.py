@@ -146,11 +146,11 @@ class Subtree(NamedTuple):
 
     Attributes:
         tree: the contents of the folder.
-        shown: says whether the folder exists; may wait for the network.
+        is_available: says whether the folder exists; may wait for the network.
     """
 
     tree: Filesystem
-    shown: Callable[[Waiter], bool] = lambda _: True
+    is_available: Callable[[Waiter], bool] = lambda _: True
 
 
 class UnionFilesystem:
@@ -196,7 +196,7 @@ class UnionFilesystem:
         folders = [
             DirEntry(name, stat.S_IFDIR, subtree.tree.stat("/", waiter).inode)
             for name, subtree in self._folders.items()
-            if subtree.shown(waiter)
+            if subtree.is_available(waiter)
         ]
         return [*listing, *folders]
 
@@ -234,7 +234,7 @@ class UnionFilesystem:
         """Return the tree that holds a path, and the path in that tree."""
         first, _, rest = path.lstrip("/").partition("/")
         subtree = self._folders.get(first)
-        if subtree is not None and subtree.shown(waiter):
+        if subtree is not None and subtree.is_available(waiter):
             return subtree.tree, f"/{rest}"
         if first == STATUS_NAME or self._root is None:
             return self._own, path

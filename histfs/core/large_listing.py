@@ -88,7 +88,7 @@ class LargeListing:
         self._opened = self._since = version
         # `_entries` holds the last two parts, `_before` entries in the first of them, from
         # `_position` on: the kernel asks again for what did not fit into its buffer.
-        self._position, self._before, self._entries = 0, 0, self._rendered(first)
+        self._position, self._before, self._entries = 0, 0, self._render(first)
         self._last = first[-1]
         self._ordered = _is_ordered(first)
         # Whether `_rest` has yielded items that are not in `_entries`.
@@ -105,7 +105,7 @@ class LargeListing:
             SourceError, NotComplete: the listing can't be completed any more.
             Interrupted, DeadlineExceeded: the wait ended first.
         """
-        with self._held(waiter):
+        with self._locked(waiter):
             if position < self._position:
                 self._rewind(position, waiter)
             while position >= self._position + len(self._entries):
@@ -125,7 +125,7 @@ class LargeListing:
             position += len(part)
 
     @contextmanager
-    def _held(self, waiter: Waiter) -> Iterator[None]:
+    def _locked(self, waiter: Waiter) -> Iterator[None]:
         while not self._lock.acquire(timeout=POLL_INTERVAL):
             waiter.check()
         try:
@@ -176,7 +176,7 @@ class LargeListing:
         kept = self._entries[self._before :]
         self._position += self._before
         self._before = len(kept)
-        self._entries = [*kept, *self._rendered(items)]
+        self._entries = [*kept, *self._render(items)]
         self._last, self._ordered = items[-1], ordered
         return True
 
@@ -196,7 +196,7 @@ class LargeListing:
         last = self._last[:2]
         self._rest = itertools.dropwhile(lambda item: item[:2] <= last, self._contents.items())
 
-    def _rendered(self, items: Sequence[Listed]) -> list[DirEntry]:
+    def _render(self, items: Sequence[Listed]) -> list[DirEntry]:
         return list(map(self._contents.entry, items))
 
 

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping
 from functools import lru_cache
 
-from histfs.core.attachments import named, part_of
+from histfs.core.attachments import part_of, unique_names
 from histfs.core.errors import CacheFailed, NoAttachment, NoSpace, SourceError
 from histfs.core.file_context import FileContext
 from histfs.core.files.item_file import ItemFile, ItemFolder
@@ -59,7 +59,7 @@ class AttachmentsFolder(ItemFolder):
             return _NONE
         return {
             name: AttachmentFile(self._context, attachment, name)
-            for name, attachment in named(known.attachments).items()
+            for name, attachment in unique_names(known.attachments).items()
         }
 
 

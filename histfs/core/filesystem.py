@@ -247,66 +247,60 @@ class _EmptyRoot:
     def __init__(
         self, status: Callable[[], bytes] | None, born: int, above: tuple[str, ...]
     ) -> None:
-        self._status = status
+        self._has_status = status is not None
+        self._render = status or bytes
         self._born = born
         self._inode = inode_of("directory", *above) if above else ROOT_INODE
 
     def stat(self, path: str, waiter: Waiter) -> Attributes:
-        if not path.strip("/"):
+        if self._is_root(path):
             return directory(self._inode, self._born)
-        return self._file_attributes(len(self._content(path)))
+        return self._file_attributes(len(self._render()))
 
     def stat_files(self, path: str, waiter: Waiter) -> Mapping[str, Attributes]:
         return {}
 
     def listdir(self, path: str, waiter: Waiter) -> Sequence[DirEntry]:
-        if path.strip("/"):
-            self._content(path)
-            raise NotADirectory(path)
-        return []
+        if self._is_root(path):
+            return []
+        raise NotADirectory(path)
 
     def readlink(self, path: str, waiter: Waiter) -> str:
-        if path.strip("/"):
-            self._content(path)
+        self._is_root(path)
         raise NotALink(path)
 
     def item(self, path: str, waiter: Waiter) -> tuple[Item, Facets] | None:
-        if path.strip("/"):
-            self._content(path)
+        self._is_root(path)
         return None
 
     def open(self, path: str, waiter: Waiter) -> tuple[Attributes, OpenFile]:
-        if not path.strip("/"):
+        if self._is_root(path):
             raise IsADirectory(path)
-        file = BytesFile(self._content(path))
+        file = BytesFile(self._render())
         return self._file_attributes(file.size), file
 
     def unlink(self, path: str, waiter: Waiter) -> None:
-        if path.strip("/"):
-            self._content(path)
+        self._is_root(path)
         raise NotPermitted(path)
 
     def rmdir(self, path: str, waiter: Waiter) -> None:
-        if path.strip("/"):
-            self._content(path)
-            raise NotADirectory(path)
-        raise NotPermitted(path)
+        raise NotPermitted(path) if self._is_root(path) else NotADirectory(path)
 
     def delete(self, path: str, waiter: Waiter) -> None:
-        if not path.strip("/"):
-            raise IsADirectory(path)
-        self.unlink(path, waiter)
+        raise IsADirectory(path) if self._is_root(path) else NotPermitted(path)
 
-    def _content(self, path: str) -> bytes:
-        """Return the bytes of the status file; raise if the path is not its path."""
-        first, *rest = filter(None, path.split("/"))
-        if len(first.encode("utf-8", "surrogateescape")) > NAME_MAX:
+    def _is_root(self, path: str) -> bool:
+        """Say whether a path is the root, or else the status file; raise if it is neither."""
+        parts = list(filter(None, path.split("/")))
+        if not parts:
+            return True
+        if len(parts[0].encode("utf-8", "surrogateescape")) > NAME_MAX:
             raise NameTooLong(path)
-        if first != STATUS_NAME or self._status is None:
+        if parts[0] != STATUS_NAME or not self._has_status:
             raise NoSuchPath(path)
-        if rest:
+        if parts[1:]:
             raise NotADirectory(path)
-        return self._status()
+        return False
 
     def _file_attributes(self, size: int) -> Attributes:
         return Attributes(stat.S_IFREG, inode_of("status"), 1, size, self._born)

@@ -166,23 +166,23 @@ class Labelled(NamedTuple):
     label: str | None
 
 
-def choose_name(thing: Labelled, nothing: str, usable: Callable[[str], bool]) -> str:
+def choose_name(labelled: Labelled, nothing: str, usable: Callable[[str], bool]) -> str:
     """Choose the name of a value's directory.
 
     It is the value's label if that name is usable, else the label with the start of the value, or
     with all of it, as a suffix.
 
     Args:
-        thing: the value.
+        labelled: the value.
         nothing: the name for the empty value, such as ``(no voice)``; no other value gets it.
         usable: says whether a name may be used for the value.
     """
-    return next(name for name in _candidates(thing, nothing) if usable(name))
+    return next(name for name in _candidates(labelled, nothing) if usable(name))
 
 
-def is_name_of(name: str, thing: Labelled, nothing: str) -> bool:
+def is_name_of(name: str, labelled: Labelled, nothing: str) -> bool:
     """Say whether `choose_name` may choose a name for a value."""
-    return name in itertools.islice(_candidates(thing, nothing), _CANDIDATES)
+    return name in itertools.islice(_candidates(labelled, nothing), _CANDIDATES)
 
 
 def component(label: str) -> str:
@@ -201,16 +201,16 @@ def is_component(name: object) -> bool:
         return False
 
 
-def _candidates(thing: Labelled, nothing: str) -> Iterator[str]:
+def _candidates(labelled: Labelled, nothing: str) -> Iterator[str]:
     """Yield names for a value's directory, the preferred one first."""
-    key = key_of(thing.value) if thing.value else "2"
+    key = key_of(labelled.value) if labelled.value else "2"
     plain = nothing
-    if thing.value:
-        plain = component(thing.label or thing.value) or (
+    if labelled.value:
+        plain = component(labelled.label or labelled.value) or (
             f"({key})" if key.startswith("-") else key
         )
     # `nothing` is reserved: a voice with the label "(no voice)" must not take it.
-    if plain != nothing or not thing.value:
+    if plain != nothing or not labelled.value:
         yield plain
     yield suffixed(plain, key[:8])
     yield suffixed(plain, key)

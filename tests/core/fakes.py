@@ -14,7 +14,7 @@ from histfs.testing import MemoryAudio, MemoryIndex
 from tests.support.memory import MemorySource
 
 
-class Asked(NamedTuple):
+class IndexCall(NamedTuple):
     """One call of the index that may cost a request: the method's name and the spans."""
 
     method: str
@@ -34,7 +34,7 @@ class TableIndex(MemoryIndex):
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
         super().__init__(records, MemorySource().describe)
-        self.asked: list[Asked] = []
+        self.asked: list[IndexCall] = []
         self.reads = 0
         self.on_complete = lambda: None
         self.on_asked = lambda: None
@@ -45,7 +45,7 @@ class TableIndex(MemoryIndex):
         return super().complete(span)
 
     def _ask(self, method: str, *spans: Span) -> None:
-        self.asked.append(Asked(method, spans))
+        self.asked.append(IndexCall(method, spans))
         super()._ask(method, *spans)
         self.on_asked()
 

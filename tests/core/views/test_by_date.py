@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from histfs.core.times import ALWAYS, LATEST, Span, Zone
 from histfs.core.views import ByDate
 from histfs.core.waiting import Waiter
-from tests.core.fakes import Asked, TableIndex
+from tests.core.fakes import IndexCall, TableIndex
 from tests.support.memory import record
 
 BERLIN = ByDate(Zone("Europe/Berlin"))
@@ -101,10 +101,10 @@ def test_a_day_is_asked_for_whole_and_what_lies_above_it_for_its_newest_item(ind
     BERLIN.ensure_newest(("2024", "05"), index, NOW)
     BERLIN.ensure_newest(("2024",), index, NOW)
     assert index.asked == [
-        Asked("ensure", (day,)),
-        Asked("ensure", (day,)),
-        Asked("ensure_newest", (month,)),
-        Asked("ensure_newest", (year,)),
+        IndexCall("ensure", (day,)),
+        IndexCall("ensure", (day,)),
+        IndexCall("ensure_newest", (month,)),
+        IndexCall("ensure_newest", (year,)),
     ]
 
 
@@ -162,7 +162,7 @@ def test_a_year_that_comes_while_years_are_looked_for_is_not_skipped(index):
 def test_no_items_cost_one_question():
     index = TableIndex()
     BERLIN.ensure((), index, NOW)
-    assert index.asked == [Asked("ensure_newest", (ALWAYS,))]
+    assert index.asked == [IndexCall("ensure_newest", (ALWAYS,))]
 
 
 @pytest.mark.parametrize(

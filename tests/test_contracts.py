@@ -267,14 +267,14 @@ class Ranked(ByDay):
 class Hasty(ByDay):
     """Lists what is known so far."""
 
-    def listable(self, at, index):
+    def complete(self, at, index):
         return True
 
 
 class Trusting(ByDay):
     """Takes a failure for the end."""
 
-    def prepare(self, at, index, waiter):
+    def ensure(self, at, index, waiter):
         index.complete(ALWAYS)
 
 

@@ -223,7 +223,7 @@ def account(records: list[Record]) -> Iterator[Account]:
         stack.callback(deletes.close)
         tree = Tree(
             index=catalog,
-            removal=Deletions(source, catalog, archive, deletes),
+            deletions=Deletions(source, catalog, archive, deletes),
             views=[
                 ByDate(UTC),
                 ByVoice(UTC),

@@ -108,7 +108,7 @@ def _place(store: CatalogStore, version: int) -> tuple[int, str] | None:
 def _parse(parser: ObjectParser, row: _StoredItem, raw: bytes) -> Record | None:
     """Parse an item again; None when it can't be parsed, and stays as it is."""
     try:
-        record = parser.read(raw)
+        record = parser.parse(raw)
     except Exception as error:  # noqa: BLE001 - of a plugin's parser; one item must not stop all
         log.warning("item %s can't be parsed again: %s", row.key, error)
         return None

@@ -19,7 +19,7 @@ from histfs.catalog.details_fetcher import DetailsFetcher
 from histfs.cli.exit_codes import warn
 from histfs.cli.options import account_options, account_settings, trash_option
 from histfs.cli.progress import Display, counted, displayed
-from histfs.core.attachments import named, part_of
+from histfs.core.attachments import part_of, unique_names
 from histfs.core.errors import (
     OF_ALL,
     KeyRefused,
@@ -377,7 +377,9 @@ def _attached(collection: MountedSource) -> Mapping[str, Sequence[Item]]:
     for item in collection.store.newest_first():
         known = fetcher.known(item)
         if known is not None and known.attachments:
-            found[item.key] = [part_of(item, each) for each in named(known.attachments).values()]
+            found[item.key] = [
+                part_of(item, each) for each in unique_names(known.attachments).values()
+            ]
     return found
 
 

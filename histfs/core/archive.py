@@ -1,4 +1,4 @@
-"""The `Archive` protocol: where a complete copy of an item is put before the item is deleted."""
+"""The `Archive` protocol: keeps a complete copy of each item before the item is deleted."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ class Copy(Protocol):
     """The copy of an item that is about to be deleted."""
 
     def deleted(self) -> None:
-        """Note that the item is deleted; the copy is the last one."""
+        """Record that the item is deleted."""
 
     def discard(self) -> None:
         """Remove the copy: the item was not deleted."""
 
     def undecided(self) -> str:
-        """Keep the copy though it is not known whether the item is deleted.
+        """Record that it is not known whether the item is deleted; keep the copy.
 
         Returns:
-            Where the copy is, in words for a log; empty where there is none.
+            Where the copy is, for a log message; empty if there is none.
         """
 
 
@@ -29,36 +29,36 @@ class Archive(Protocol):
     """Keeps copies of items."""
 
     def prepare(self, item: Item, waiter: Waiter) -> None:
-        """Fetch all that a copy of an item needs, and see to it that it is sound.
+        """Fetch all that a copy of an item needs, and verify it.
 
         Raises:
-            HistfsError: it can't be had.
+            HistfsError: a part of it can't be had.
         """
 
     def keep(self, item: Item) -> Copy:
-        """Copy an item; when this returns the copy is complete, also after a loss of power.
+        """Copy an item; when this returns, the copy is complete and durable.
 
         Raises:
-            HistfsError: it can't be copied, or the copy can't be kept.
+            HistfsError: the item can't be copied, or the copy can't be stored.
         """
 
 
 class NoArchive:
-    """Keeps nothing: what is deleted is lost. Implements `Archive` and `Copy`."""
+    """Keeps no copies. Implements `Archive` and `Copy`."""
 
     def prepare(self, item: Item, waiter: Waiter) -> None:
-        """Nothing to fetch."""
+        """Do nothing."""
 
     def keep(self, item: Item) -> Copy:
-        """Nothing to copy."""
+        """Do nothing."""
         return self
 
     def deleted(self) -> None:
-        """Nothing to note."""
+        """Do nothing."""
 
     def discard(self) -> None:
-        """Nothing to remove."""
+        """Do nothing."""
 
     def undecided(self) -> str:
-        """Nothing to keep."""
+        """Return that there is no copy."""
         return ""

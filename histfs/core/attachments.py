@@ -1,7 +1,7 @@
-"""Attachments: the names of their files, and what the audio store knows them by. Pure.
+"""Attachments: the names of their files, and their items in the audio store. Pure functions.
 
 The store keeps an attachment as it keeps a clip: under a key, with an exact size and a SHA-256. So
-an attachment is described to the store by an `Item` of its own, made by `part_of`.
+`part_of` describes an attachment to the store by an `Item` of its own.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from dataclasses import replace
 from histfs.core.item import Attachment, Item
 from histfs.core.names import NAME_MAX, component, cut, key_of
 
-#: Stands between an item's key and an attachment's in the store; no item's key has it.
+#: Separates an item's key from an attachment's in the store; no item's key contains it.
 MARK = "+"
-#: Bytes that are shown before an attachment was fetched; no field of the API tells its size.
+#: The size in bytes that is shown before the attachment was fetched; the API does not tell it.
 ESTIMATE = 100_000
-#: Characters of each half of a key in the store, so that it is a file name on the disk.
+#: The greatest lengths of the two halves of a key in the store, which is a file name on the disk.
 _ITEM_KEY_MAX, _FILE_KEY_MAX = 150, 64
-#: An extension that is kept whole when a long name is cut.
+#: An extension that stays when a long name is cut.
 _EXTENSION = re.compile(r"[A-Za-z0-9]{1,16}\Z")
 _UNNAMED = "attachment"
-#: Extensions for files that have no name. A table of the system's may be another one tomorrow.
+#: Extensions for files without a name. The table of mimetypes may differ from system to system.
 _EXTENSIONS = {
     "application/pdf": ".pdf",
     "application/json": ".json",
@@ -38,12 +38,11 @@ _EXTENSIONS = {
 }
 
 
-def named(attachments: Iterable[Attachment]) -> dict[str, Attachment]:
-    """Give each attachment of an item a safe file name that no other has, whatever the case.
+def unique_names(attachments: Iterable[Attachment]) -> dict[str, Attachment]:
+    """Return the attachments of an item by safe file names, which differ even if case is ignored.
 
-    Of several with one name the first keeps it, and the others get the end of their id behind it:
-    what comes later in a conversation changes no name. An attachment that comes twice, by its id,
-    is shown once.
+    Of several with the same name the first keeps it, and the others get the end of their id as a
+    suffix: a later attachment of the conversation changes no name. Each id is shown once.
 
     Args:
         attachments: in the order in which they were sent.
@@ -53,17 +52,17 @@ def named(attachments: Iterable[Attachment]) -> dict[str, Attachment]:
     for attachment in attachments:
         if attachment.id not in ids:
             ids.add(attachment.id)
-            name = next(name for name in _choices(attachment) if name.casefold() not in taken)
+            name = next(name for name in _candidates(attachment) if name.casefold() not in taken)
             taken.add(name.casefold())
             names[name] = attachment
     return names
 
 
 def part_of(item: Item, attachment: Attachment) -> Item:
-    """Return what the audio store knows an attachment by.
+    """Return the item by which the audio store knows an attachment.
 
     Args:
-        item: the item that has the attachment.
+        item: the item to which the attachment belongs.
         attachment: the attachment.
     """
     key = key_prefix(item.key) + _bounded(key_of(attachment.id), _FILE_KEY_MAX)
@@ -79,38 +78,38 @@ def part_of(item: Item, attachment: Attachment) -> Item:
 
 
 def key_prefix(key: str) -> str:
-    """Return what the keys of an item's attachments begin with in the store, and no other does."""
+    """Return the prefix of the keys of an item's attachments in the store, and of no other key."""
     return _bounded(key, _ITEM_KEY_MAX) + MARK
 
 
 def is_binary(content_type: str) -> bool:
-    """Say whether files of a media type never begin as a web page, or as JSON, does."""
+    """Say whether files of a media type never begin like a web page or JSON."""
     kind, _, subtype = content_type.partition("/")
     return subtype == "pdf" or (kind in ("image", "audio", "video") and "xml" not in subtype)
 
 
-def _choices(attachment: Attachment) -> Iterator[str]:
-    """Yield names for an attachment, the one that is wanted most first."""
+def _candidates(attachment: Attachment) -> Iterator[str]:
+    """Yield names for an attachment, the preferred one first."""
     stem, extension = _split(attachment)
     key = key_of(attachment.id)
     yield _joined(stem, extension)
     for suffix in (key[-8:], key):
         yield _joined(stem, f" ({suffix}){extension}")
-    # Another one has just this name.
+    # The original name of another attachment is the same.
     yield from (_joined(stem, f" ({key[-8:]} {n}){extension}") for n in itertools.count(2))
 
 
 def _split(attachment: Attachment) -> tuple[str, str]:
-    """Return a safe stem of a name, and its extension with the dot, or nothing."""
+    """Return a safe stem of a name, and its extension with the dot, which may be empty."""
     stem, dot, extension = attachment.name.rpartition(".")
     if dot and component(stem) and _EXTENSION.match(extension):
         return component(stem), f".{extension}"
-    whole = component(attachment.name)
-    return (whole, "") if whole else (_UNNAMED, _EXTENSIONS.get(attachment.content_type, ""))
+    name = component(attachment.name)
+    return (name, "") if name else (_UNNAMED, _EXTENSIONS.get(attachment.content_type, ""))
 
 
 def _joined(stem: str, end: str) -> str:
-    """Return a name of at most 255 bytes; its end, which a key makes 250 long at most, is whole."""
+    """Return a name of at most 255 bytes; only the stem is cut, as the end has at most 250."""
     return cut(stem, NAME_MAX - len(end.encode())).rstrip(". ") + end
 
 

@@ -1,12 +1,12 @@
-"""Audio formats: what the API declares of a clip, and what the clip's first bytes tell.
+"""Audio formats: what the API declares for a clip, and what the clip's first bytes prove.
 
 All functions are pure. The API declares a format twice: ``output_format`` says how a clip was
-generated, ``content_type`` is often ``audio/mpeg`` whatever the clip is. The first bytes decide
-whether the answer is audio at all, and which ending its name gets.
+generated, ``content_type`` is often ``audio/mpeg`` for any clip. The first bytes decide whether the
+answer is audio at all, and which ending its name gets.
 
 Raw formats (PCM, u-law, A-law) have no signature, and any bytes may occur in them: silence in A-law
-is ``UUUU…`` in ASCII. For these only the unmistakable counts: a signature of four bytes or more,
-a page, JSON, or words.
+is ``UUUU…`` in ASCII. They are refused only for strong evidence: a signature of four bytes or more,
+a web page, JSON, or words.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-#: Bytes that suffice for every decision; a shorter clip is looked at as a whole.
+#: Bytes that suffice for every decision; a shorter clip is examined as a whole.
 WINDOW = 512
-#: Bytes in which every signature was seen.
-_ENOUGH = 64
-#: A longer text than that has more than `_MONOTONE` different characters; silence has not.
+#: Bytes that hold every signature.
+_SIGNATURE = 64
+#: Silence may look like text: of this length, with fewer different characters than this.
 _MONOTONE_LENGTH, _MONOTONE = 64, 8
-#: The parts of a text that are ASCII: in UTF-16, and in an unknown 8-bit encoding.
+#: The least share of ASCII in a text: in UTF-16, and in an unknown 8-bit encoding.
 _ASCII_IN_UTF16, _ASCII_IN_8_BIT = 0.9, 0.85
 
 _BY_OUTPUT_FORMAT = {
@@ -57,11 +57,11 @@ _RAW = frozenset({"pcm", "ulaw", "alaw"})
 
 
 class Container(NamedTuple):
-    """A container format that a signature tells.
+    """A container format that has a signature.
 
     Attributes:
         endings: the endings of names that fit it, the usual one first.
-        strong: whether the signature is long enough not to occur in raw audio by chance.
+        strong: whether the signature is too long to occur in raw audio by chance.
     """
 
     endings: tuple[str, ...]
@@ -76,7 +76,7 @@ _SIGNATURES = [
         (rb"OggS\x00", _OGG),
         (rb"(?:RIFF|RIFX|RF64).{4}WAVE", Container(("wav",))),
         (rb"fLaC", Container(("flac",))),
-        # The tag may stand before other formats, too.
+        # The tag may precede other formats, too.
         (rb"ID3[\x02-\x04][^\xff].[\x00-\x7f]{4}", Container(("mp3", "aac", "flac"))),
         (rb"\x00.{3}ftyp[ -~]{4}", Container(("m4a", "mp4"))),
         (rb"\x1aE\xdf\xa3", Container(("webm",))),
@@ -86,7 +86,7 @@ _SIGNATURES = [
             Container(("aac",), False),
         ),
         # MPEG audio: a sync word of 11 bits, layer III or II, a bit rate and a sampling frequency.
-        # Layer I is left out: nothing makes it, and the byte order mark of UTF-16 looks like it.
+        # Layer I is left out: it is not in use, and the byte order mark of UTF-16 looks like it.
         (
             rb"\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd][\x10-\x1b\x20-\x2b\x30-\x3b\x40-\x4b\x50-\x5b"
             rb"\x60-\x6b\x70-\x7b\x80-\x8b\x90-\x9b\xa0-\xab\xb0-\xbb\xc0-\xcb\xd0-\xdb\xe0-\xeb]",
@@ -106,9 +106,9 @@ ENDINGS = frozenset(
 
 _GZIP = re.compile(rb"\x1f\x8b\x08[\x00-\x1f].{4}[\x00\x02\x04][\x00-\x0d\xff]", re.DOTALL)
 _ZIP = re.compile(rb"PK\x03\x04[\x0a-\x3f]\x00")
-#: With what a signature, or a compressed file, begins.
+#: The first bytes of all signatures, and of compressed files.
 _BEGINNINGS = frozenset({b"O", b"R", b"f", b"I", b"\0", b"\x1a", b"\xff", b"\x1f", b"P"})
-#: How a page begins, or an error of an API's, whatever comes after it.
+#: The beginning of a web page, or of an API's error.
 _PAGE = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<!doctype|<html|<head|<body|<\?xml|"
     rb'\{\s*"(?:detail|error|message|status)")',
@@ -117,18 +117,18 @@ _PAGE = re.compile(
 _MARKUP = re.compile(r"<[!?/a-z]", re.IGNORECASE)
 _JSON = re.compile(r'\{\s*"|\[\s*(?:["\[{-]|\d|true|false|null)')
 _WORDS = re.compile(r"[a-z]{2,}[,.:;!?]? [a-z]{2,}", re.IGNORECASE)
-#: What no text of one byte a character has; the other pattern is of what no text has.
+#: Bytes that no text in an 8-bit encoding has, and characters that no text has.
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _CONTROL = re.compile(r"[^\t\n\v\f\r\x1b\x20-\x7e\x85\xa0-\U0010ffff]")
 
 
-@lru_cache(maxsize=256)  # an account has a handful of pairs, and each stat asks for one
+@lru_cache(maxsize=256)  # an account has a handful of pairs, and each stat needs one
 def declared_ending(content_type: str, output_format: str) -> str:
-    """Return the ending, without a dot, that the API's fields call for.
+    """Return the ending, without a dot, by the API's fields.
 
     Args:
         content_type: a media type without parameters, lower case; may be empty.
-        output_format: the API's name of a format (``pcm_16000``); may be empty. It comes first.
+        output_format: the API's name of a format (``pcm_16000``); may be empty. Takes precedence.
     """
     family = output_format.partition("_")[0].lower()
     return _BY_OUTPUT_FORMAT.get(family) or _BY_CONTENT_TYPE.get(content_type) or "bin"
@@ -140,7 +140,7 @@ def is_raw(content_type: str, output_format: str) -> bool:
 
 
 def sniff(head: bytes) -> Container | None:
-    """Return the container that the first bytes of a clip tell; None where they tell none."""
+    """Return the container whose signature a clip begins with; None if there is none."""
     found = (container for pattern, container in _SIGNATURES if pattern.match(head))
     return next(found, None)
 
@@ -148,11 +148,11 @@ def sniff(head: bytes) -> Container | None:
 def right_ending(head: bytes, content_type: str, output_format: str) -> str:
     """Return the ending, without a dot, for a clip whose first bytes are known.
 
-    It is the declared one unless a signature says otherwise. In a raw format two bytes look like
-    an MPEG frame by chance, so that a weak signature says nothing there.
+    It is the declared one unless a signature contradicts it. A weak signature does not contradict a
+    raw format, in which two bytes may look like an MPEG frame by chance.
 
     Args:
-        head: the first bytes, `WINDOW` of them or more, or the whole clip.
+        head: the first bytes, `WINDOW` of them or more, or the complete clip.
         content_type: see `declared_ending`.
         output_format: see `declared_ending`.
     """
@@ -165,28 +165,28 @@ def right_ending(head: bytes, content_type: str, output_format: str) -> str:
 def is_decided(head: bytes) -> bool:
     """Say whether more bytes can change neither `refusal` nor `right_ending`.
 
-    A clip whose beginning is decided at its first piece is not held back.
+    A download passes its bytes on from then on.
 
     Args:
-        head: the first bytes, as far as they have come.
+        head: the first bytes that have arrived.
     """
     if len(head) >= WINDOW:
         return True
     found = sniff(head)
     if found is not None and found.strong and found is not _OGG:
         return True
-    begun = head[:1] in _BEGINNINGS and len(head) < _ENOUGH
-    return not (begun or _is_utf16(head)) and _BINARY.search(head) is not None
+    partial = head[:1] in _BEGINNINGS and len(head) < _SIGNATURE
+    return not (partial or _is_utf16(head)) and _BINARY.search(head) is not None
 
 
 def refusal(head: bytes, *, whole: bool, raw: bool) -> str | None:
-    """Return what an answer is in place of audio, in words; None where it may be audio.
+    """Return why an answer is not audio, such as ``a web page``; None if it may be audio.
 
     Args:
-        head: the first bytes; no more than `WINDOW` of them are looked at.
-        whole: whether these are all of the answer's bytes.
-        raw: whether the clip is declared to be raw, or its format is not known: any bytes may be
-            audio then, unless they are a page, JSON, packed, or words.
+        head: the first bytes; at most `WINDOW` of them are examined.
+        whole: whether these are all bytes of the answer.
+        raw: whether the declared format is raw, or not known: any bytes may be audio then, except
+            a web page, JSON, a compressed file, or words.
     """
     whole = whole and len(head) <= WINDOW
     head = head[:WINDOW]
@@ -225,7 +225,7 @@ def _is_json(text: str, *, whole: bool) -> bool:
 
 
 def _as_text(head: bytes, *, whole: bool) -> str | None:
-    """Return bytes as the text that they are; None where they are none, or there are none."""
+    """Decode bytes as text; None if they are not text, or empty."""
     if not head:
         return None
     if _is_utf16(head):
@@ -235,31 +235,31 @@ def _as_text(head: bytes, *, whole: bool) -> str | None:
         text = head.decode()
     except UnicodeDecodeError as error:
         if not whole and error.reason == "unexpected end of data":
-            text = head[: error.start].decode()  # the window has cut a character
-        elif _ascii_part(text := head.decode("latin-1")) < _ASCII_IN_8_BIT:
+            text = head[: error.start].decode()  # the window cuts a character
+        elif _ascii_share(text := head.decode("latin-1")) < _ASCII_IN_8_BIT:
             return None
     return None if _CONTROL.search(text) else text
 
 
 def _is_utf16(head: bytes) -> bool:
-    """Say whether bytes can be a text only if that is in UTF-16."""
+    """Say whether bytes can be text in no other encoding than UTF-16."""
     return head.startswith((b"\xff\xfe", b"\xfe\xff")) or 0 in head[:2]
 
 
 def _as_utf16(head: bytes) -> str | None:
-    """Return bytes as the text that they are in UTF-16."""
+    """Decode bytes as text in UTF-16; None if they are not text."""
     little = head.startswith(b"\xff\xfe") or head[1:2] == b"\0"
     decoded = head[: len(head) & ~1].decode("utf-16-le" if little else "utf-16-be", "replace")
     text = decoded.removeprefix("\ufeff")
-    if not text or _CONTROL.search(text) or _ascii_part(text) < _ASCII_IN_UTF16:
+    if not text or _CONTROL.search(text) or _ascii_share(text) < _ASCII_IN_UTF16:
         return None
     if text == decoded:
-        # Without a byte order mark: quiet PCM looks like letters.
+        # Without a byte order mark, quiet PCM looks like letters.
         start = text.lstrip()
         if not (_MARKUP.match(start) or _JSON.match(start) or _WORDS.search(text)):
             return None
     return text
 
 
-def _ascii_part(text: str) -> float:
+def _ascii_share(text: str) -> float:
     return sum(char.isascii() for char in text) / len(text)

@@ -1,4 +1,4 @@
-"""The `AudioStore` protocol, what the tree asks of the cache of audio; and what tells a clip."""
+"""The `AudioStore` protocol: the cache of audio, as item files use it. Any number of threads."""
 
 from __future__ import annotations
 
@@ -11,50 +11,49 @@ from histfs.core.waiting import Waiter
 
 
 class Fingerprint(NamedTuple):
-    """What is known of a clip once it was here.
+    """The size and the checksum of a clip that was downloaded once.
 
     Attributes:
         size: in bytes.
-        sha256: of the whole clip; None where only its size is known.
+        sha256: of the complete clip; None if only its size is known.
     """
 
     size: int
     sha256: bytes | None
 
 
-#: An order of items: by date among those that have a value of a facet, given by its kind and value,
-#: or among all of them.
+#: An order of items by date: of those with a value of a facet (its kind, its value), or of all.
 Order = tuple[str, str] | None
 
-#: Gives the items that come after one in an order, and how many at the most.
+#: Returns the items that follow one in an order, at most a given number.
 Following = Callable[[Item, Order, int], Sequence[Item]]
 
 
 class AudioStore(Protocol):
-    """The audio of items, fetched when it is needed and kept for as long as there is room."""
+    """The audio of items, downloaded on demand, and evicted when the cache is full."""
 
     def size(self, item: Item, waiter: Waiter) -> int:
-        """Return the size in bytes that stat shows: exact where it is known, else an estimate.
+        """Return the size in bytes that stat shows: exact if it is known, else an estimate.
 
         Raises:
-            SourceError: the store promises exact sizes, and the audio can't be had.
+            SourceError: the store promises exact sizes, and the audio can't be downloaded.
         """
 
     def ending(self, item: Item) -> str:
         """Return the ending, without a dot, of the name of an item's audio.
 
-        The bytes that have come once tell it, before that what the item says of its format.
+        The clip's first bytes decide it; before they are known, the item's declared format does.
         """
 
     def ensure(self, item: Item, waiter: Waiter) -> None:
-        """Have the whole of an item's audio here, as it came from the server.
+        """Ensure that an item's complete audio is in the cache, and undamaged.
 
         Raises:
             As `open`.
         """
 
     def secure(self, item: Item, waiter: Waiter) -> None:
-        """Fetch what those who have the audio open have yet to read: it is about to be deleted.
+        """Download what open files of an item have not read yet: the item is about to be deleted.
 
         Raises:
             As `open`.
@@ -64,8 +63,8 @@ class AudioStore(Protocol):
         """Open the audio of an item; its exact size is known afterwards.
 
         Raises:
-            NotForCrawlers: it isn't here, and may not be fetched for who calls.
-            SourceError: the size is not known and the audio can't be had.
-            NoSpace, CacheFailed: it can't be kept.
+            NotForCrawlers: it must be downloaded, and the caller may not cause that.
+            SourceError: the size is not known, and the audio can't be downloaded.
+            NoSpace, CacheFailed: it can't be stored.
             Interrupted, DeadlineExceeded: the wait ended first.
         """

@@ -1,17 +1,18 @@
-"""What unlink does: an item is deleted, once, or one of its files is hidden in this mount.
+"""Deletion: unlink deletes an item, once, or hides one of its files in this mount.
 
-Before an item is deleted a complete copy of it is put into an archive. What waits for the network,
-to have all that is to be copied, is done in the thread of the call, which can be interrupted; the
-copy and the DELETE belong together and are made by a worker.
+A complete copy of an item is put into an archive before its DELETE is sent. The thread of the call,
+which can be interrupted, fetches what the copy needs. One worker job then makes the copy and sends
+the DELETE.
 
-``rm -r ITEM`` is several calls: it reads the directory, unlinks each file, removes the directory.
-The call that unlinks the audio deletes the item, and what comes after it must still find the rest.
-So a tombstone of a deleted item is kept for `TOMBSTONE_TTL` seconds: no directory lists the item,
-but its paths resolve, and its other files can be read: `rsync --remove-source-files` unlinks the
-audio before it has sent them. The same holds for directories that lost their last item.
+``rm -r ITEM`` is several calls: readdir, an unlink for each file, rmdir. The unlink of the audio
+deletes the item, and the later calls must still find the rest. So a deleted item leaves a tombstone
+for `TOMBSTONE_TTL` seconds: no directory lists the item, but its paths resolve, and its other files
+can be read (`rsync --remove-source-files` may unlink the audio before it has sent them). A
+directory that lost its last item leaves a tombstone, too.
 
-Threads: `_lock` guards all state; whether there is any at all is seen without it. The DELETE is
-sent by a worker thread, with no lock held.
+Threads: `_lock` guards `_hidden`, `_tombstones` and `_directory_tombstones`; whether one of them is
+empty is read without it. The lock is not held while the index, the archive or the source is called.
+The DELETE is sent by a worker thread.
 """
 
 from __future__ import annotations
@@ -49,39 +50,51 @@ from histfs.core.single_flight import SingleFlight
 from histfs.core.source import Source
 from histfs.core.waiting import Waiter
 
-#: Seconds for which a deleted item's paths go on resolving.
+#: Seconds for which the paths of a deleted item go on resolving.
 TOMBSTONE_TTL = 120.0
 
-#: Answers with a 4xx status: the server works on the request no more. After any other failure it
-#: may still delete the item, though it has it when it is asked.
+#: Answers with a 4xx status: the server has finished with the request. After any other failure it
+#: may delete the item later, even if it still has the item when asked.
 _ANSWERED = (KeyRefused, Missing, NotReady, RateLimited, Rejected)
 _NOTHING: frozenset[str] = frozenset()
 
 log = logging.getLogger(__name__)
 
 
-class _Tombstone(NamedTuple):
-    """An item that was deleted in this mount.
+class Tombstone(NamedTuple):
+    """What is left of an item that was deleted in this mount.
 
     Attributes:
-        at: when, on the monotonic clock.
+        created: when, in seconds of the monotonic clock.
         item: the item.
         directories: the directories that held it; see `Deletions.delete`.
     """
 
-    at: float
+    created: float
     item: Item
     directories: Sequence[tuple[str, ...]]
 
 
+class DirectoryTombstone(NamedTuple):
+    """What is left of a directory whose last item was deleted in this mount.
+
+    Attributes:
+        created: when, in seconds of the monotonic clock.
+        mtime: of the directory, in seconds since the epoch.
+    """
+
+    created: float
+    mtime: int
+
+
 class Deletions:
-    """Deletes items and remembers what is hidden.
+    """Deletes items, and keeps their tombstones and the names of hidden files.
 
     Args:
         source: sends the DELETE.
-        index: forgets what was deleted.
-        archive: keeps a copy of each item that is deleted.
-        flights: runs the DELETE; one flight for an item, whoever asks.
+        index: drops deleted items.
+        archive: keeps a copy of each deleted item.
+        flights: runs the DELETE, one job for each item however many callers wait for it.
         clock: seconds, monotonic.
         wall_clock: seconds since the epoch.
     """
@@ -104,8 +117,8 @@ class Deletions:
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
         self._hidden: dict[str, set[str]] = {}
-        self._deleted: dict[str, _Tombstone] = {}
-        self._emptied: dict[tuple[str, ...], tuple[float, int]] = {}
+        self._tombstones: dict[str, Tombstone] = {}
+        self._directory_tombstones: dict[tuple[str, ...], DirectoryTombstone] = {}
 
     def hide(self, item: Item, name: str) -> None:
         """Hide one file of an item, by its lasting name, in this mount."""
@@ -115,7 +128,7 @@ class Deletions:
     def hidden(self, item: Item) -> frozenset[str]:
         """Return the lasting names of an item's files that are hidden."""
         if not self._hidden:
-            return _NOTHING  # asked with each stat, and nearly always so
+            return _NOTHING  # the fast path: each stat asks
         with self._lock:
             return frozenset(self._hidden.get(item.key, ()))
 
@@ -129,76 +142,67 @@ class Deletions:
     ) -> None:
         """Copy an item to the archive, then delete it at the source, with one request.
 
-        When it fails the item is whole again: what was hidden of it is shown.
+        If that fails, the item's hidden files are shown again.
 
         Args:
-            item: what to delete.
-            files: those that may have to be read after the item is gone: the one whose unlinking
-                asked for it, and what stands in the item's folders.
-            name: the lasting name of the file whose unlinking asked for it; empty when it was the
-                directory's.
-            directories: paths of the directories that hold the item or a link to it, from the
-                root; of those in one view its home comes first.
-            waiter: for how long to wait; the request goes on when it gives up.
+            item: the item to delete.
+            files: files that may be read after the item is deleted: the one whose unlink deletes
+                the item, and those in the item's folders.
+            name: the lasting name of the file whose unlink deletes the item; empty for a rmdir.
+            directories: paths, from the root, of the directories that hold the item or a link to
+                it; within one view its home comes first.
+            waiter: limits the wait; the request goes on after it.
 
         Raises:
-            NotArchived: it can't be copied; nothing was sent.
-            DeleteUnconfirmed: whether it is deleted is not known; the archive keeps the copy.
+            NotArchived: the item can't be copied; nothing was sent.
+            DeleteUnconfirmed: whether the item is deleted is not known; the archive keeps the copy.
             SourceError: the source did not delete it.
             Interrupted, DeadlineExceeded: the wait ended first.
         """
-        held = list(directories)
+        paths = list(directories)
         try:
             missing = self._prepare(item, files, waiter)
         except HistfsError:
-            self._show(item)
+            self._unhide(item)
             raise
-        delete = partial(self._delete, item, name, held, missing)
+        delete = partial(self._delete, item, name, paths, missing)
         waiter.result(self._flights.submit(("delete", item.key), delete))
 
-    def tombstone(self, key: str) -> Item | None:
-        """Return the item with a key that was deleted in this mount a short while ago."""
-        if not self._deleted:
+    def tombstone(self, key: str) -> Tombstone | None:
+        """Return the tombstone of an item; None when there is none, or it has expired."""
+        if not self._tombstones:
             return None
         with self._lock:
             self._expire()
-            found = self._deleted.get(key)
-            return None if found is None else found.item
+            return self._tombstones.get(key)
 
-    def held(self, key: str) -> Sequence[tuple[str, ...]]:
-        """Return the directories that held an item that was deleted a short while ago."""
+    def drop_tombstone(self, item: Item) -> None:
+        """Drop an item's tombstone, and with it the item's paths (rmdir)."""
         with self._lock:
-            found = self._deleted.get(key)
-            return () if found is None else found.directories
-
-    def remove(self, item: Item) -> None:
-        """Let a deleted item's directory go (rmdir)."""
-        with self._lock:
-            self._deleted.pop(item.key, None)
+            self._tombstones.pop(item.key, None)
             self._hidden.pop(item.key, None)
 
-    def emptied(self, path: tuple[str, ...]) -> int | None:
-        """Return the mtime of a directory that lost its last item a short while ago."""
-        if not self._emptied:
+    def directory_tombstone(self, path: tuple[str, ...]) -> DirectoryTombstone | None:
+        """Return the tombstone of a directory; None when there is none, or it has expired."""
+        if not self._directory_tombstones:
             return None
         with self._lock:
             self._expire()
-            found = self._emptied.get(path)
-            return None if found is None else found[1]
+            return self._directory_tombstones.get(path)
 
-    def remove_emptied(self, path: tuple[str, ...]) -> None:
-        """Let an emptied directory go (rmdir)."""
+    def drop_directory_tombstone(self, path: tuple[str, ...]) -> None:
+        """Drop a directory's tombstone, and with it the directory (rmdir)."""
         with self._lock:
-            self._emptied.pop(path, None)
+            self._directory_tombstones.pop(path, None)
 
     def _prepare(self, item: Item, files: Iterable[ItemFile], waiter: Waiter) -> Missing | None:
-        """Have on this machine what will be needed of an item that is about to be deleted.
+        """Fetch what the copy, and open files, need of an item that is about to be deleted.
 
         Returns:
             Why a part of it can't be copied; None when all of it can.
         """
         for file in files:
-            with contextlib.suppress(Missing, NoAudio):  # where there is none nobody loses any
+            with contextlib.suppress(Missing, NoAudio):  # there are no bytes to lose
                 file.before_delete(item, waiter)
         try:
             self._archive.prepare(item, waiter)
@@ -213,25 +217,25 @@ class Deletions:
     def _delete(
         self, item: Item, name: str, directories: list[tuple[str, ...]], missing: Missing | None
     ) -> None:
-        """Delete an item.
+        """Delete an item, in a worker thread.
 
         Args:
-            item: what to delete.
-            name: the file whose unlinking asked for it.
+            item: see `delete`.
+            name: see `delete`.
             directories: see `delete`.
             missing: from `_prepare`.
         """
         if self.tombstone(item.key) is not None:
-            return  # somebody else was faster
+            return  # another call has deleted it
         try:
             if missing is None:
                 self._archive_and_delete(item)
-            elif self._verdict(item, missing=True) is not Verdict.GONE:
+            elif self._verify(item, missing=True) is not Verdict.GONE:
                 raise _not_archived(item, missing) from missing
         except BaseException:
-            self._show(item)
+            self._unhide(item)
             raise
-        self._gone(item, name, directories)
+        self._create_tombstones(item, name, directories)
 
     def _archive_and_delete(self, item: Item) -> None:
         try:
@@ -241,28 +245,28 @@ class Deletions:
         try:
             self._source.delete(item.id)
         except HistfsError as error:
-            self._conclude(item, copy, error)
+            self._resolve_failure(item, copy, error)
         except BaseException:
             copy.undecided()
             raise
         else:
             copy.deleted()
 
-    def _conclude(self, item: Item, copy: Copy, error: HistfsError) -> None:
-        """Find out what became of an item whose DELETE was not answered with success.
+    def _resolve_failure(self, item: Item, copy: Copy, error: HistfsError) -> None:
+        """Find out whether an item is deleted whose DELETE did not succeed.
 
-        The copy goes only where the server has done with the request, and has the item.
+        The copy is discarded only if the server has finished with the request and has the item.
 
         Args:
-            item: what was to be deleted.
+            item: the item.
             copy: of the item.
-            error: what the DELETE was answered with.
+            error: how the DELETE failed.
 
         Raises:
-            DeleteUnconfirmed: whether it is deleted is not known.
-            HistfsError: it is not deleted.
+            DeleteUnconfirmed: whether the item is deleted is not known.
+            HistfsError: the item is not deleted.
         """
-        verdict = self._verdict(item, missing=isinstance(error, Missing))
+        verdict = self._verify(item, missing=isinstance(error, Missing))
         if verdict is Verdict.GONE:
             log.info("item %s is deleted, though its DELETE failed: %s", item.key, error)
             copy.deleted()
@@ -282,37 +286,38 @@ class Deletions:
                 f"whether item {item.key} is deleted is not known: {error}"
             ) from error
         if isinstance(error, (Missing, NoAudio)):
-            # `rm -f` takes their errno for success.
+            # `rm -f` takes their errno (ENOENT) for success.
             raise BadAnswer(f"the server has item {item.key}, but: {error}") from error
         raise error
 
-    def _verdict(self, item: Item, *, missing: bool) -> Verdict:
+    def _verify(self, item: Item, *, missing: bool) -> Verdict:
         """Ask the server whether it has an item, by its id and by a new list.
 
         Args:
             item: the item.
-            missing: whether the server has just answered with 404 to another request for it.
+            missing: whether the server has just answered another request for the item with 404.
         """
         now = self._wall_clock()
 
         def listed() -> bool:
-            return is_listed(self._index, item.key, item.date, after=now, doubted=item)
+            return is_listed(self._index, item.key, item.date, after=now, stale=item)
 
         return gather(self._source, item.id, listed, missing).verdict
 
-    def _show(self, item: Item) -> None:
+    def _unhide(self, item: Item) -> None:
         with self._lock:
             self._hidden.pop(item.key, None)
 
-    def _gone(self, item: Item, name: str, directories: list[tuple[str, ...]]) -> None:
+    def _create_tombstones(self, item: Item, name: str, directories: list[tuple[str, ...]]) -> None:
+        """Create the tombstones of a deleted item, and drop the item from the index."""
         now = self._clock()
         with self._lock:
             self._hidden.setdefault(item.key, set()).add(name)
-            self._deleted[item.key] = _Tombstone(now, item, directories)
+            self._tombstones[item.key] = Tombstone(now, item, directories)
             for path in directories:
                 for depth in range(2, len(path) + 1):
-                    self._emptied.pop(path[:depth], None)
-                    self._emptied[path[:depth]] = (now, item.date)
+                    self._directory_tombstones.pop(path[:depth], None)
+                    self._directory_tombstones[path[:depth]] = DirectoryTombstone(now, item.date)
         log.info("deleted item %s", item.key)
         try:
             self._index.forget(item)
@@ -320,19 +325,19 @@ class Deletions:
             log.warning("item %s is deleted, but still in the catalog: %s", item.key, error)
 
     def _expire(self) -> None:
-        """Drop what lingers for too long; the oldest come first in both dicts."""
+        """Drop expired tombstones; both dicts are in the order of creation."""
         limit = self._clock() - TOMBSTONE_TTL
-        while self._deleted:
-            key = next(iter(self._deleted))
-            if self._deleted[key].at > limit:
+        while self._tombstones:
+            key = next(iter(self._tombstones))
+            if self._tombstones[key].created > limit:
                 break
-            del self._deleted[key]
+            del self._tombstones[key]
             self._hidden.pop(key, None)
-        while self._emptied:
-            path = next(iter(self._emptied))
-            if self._emptied[path][0] > limit:
+        while self._directory_tombstones:
+            path = next(iter(self._directory_tombstones))
+            if self._directory_tombstones[path].created > limit:
                 break
-            del self._emptied[path]
+            del self._directory_tombstones[path]
 
 
 def _not_archived(item: Item, error: HistfsError) -> NotArchived:

@@ -1,4 +1,4 @@
-"""What the files of a source's items are made of."""
+"""The context of item files: what their constructors get."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class FileContext:
     """The items of one source, and their audio.
 
     Attributes:
-        traits: what the source is like.
+        traits: of the source.
         index: the items.
         audio: their audio.
     """

@@ -1,10 +1,13 @@
-"""The whole filesystem: the trees of several sources, each in a folder or in the root.
+"""The `Filesystem` protocol, on which each face of histfs stands, and the union of several trees.
 
-A forest is a tree itself, so that the accounts of several profiles stand side by side in one.
+    /.histfs                        the status file of the mount; not listed
+    /FOLDER/…                       the tree in a folder
+    /…                              the tree in the root, if there is one
 
-    /.histfs                        what the mount says of itself; not listed
-    /FOLDER/…                       another tree
-    /…                              the tree that stands in the root, if there is one
+A union is a filesystem itself: the accounts of several profiles, each a union of the trees of its
+sources, stand side by side in one.
+
+Threads: any number at once; nothing here changes after it is made.
 """
 
 from __future__ import annotations
@@ -41,44 +44,100 @@ STATUS_NAME = ".histfs"
 
 
 class Filesystem(Protocol):
-    """What a filesystem is asked about paths; they begin with ``/``, at the folder."""
+    """A filesystem that is addressed by paths: what FUSE, and any other face, stands on.
+
+    Paths begin with ``/`` at the root; repeated slashes, and one at the end, don't count. ``.`` and
+    ``..`` are names like any other, and nothing has them. Names are `str`; bytes that are not UTF-8
+    are surrogates, as `os.fsdecode` makes them. Links are not followed: a path that goes on below a
+    link raises `NotADirectory`; `resolve_links` follows links for a face without a kernel.
+
+    Errors: every method may raise, besides what it names itself, and raises nothing but,
+
+    - `NoSuchPath`, `NameTooLong`: nothing has this path; `NotADirectory`: the path, or one above
+      it, is a file or a link;
+    - `SourceError`, `NotComplete`: the answer is not known, and can't be had now. A listing, or a
+      file, is complete or fails: a part is never returned as the whole;
+    - `NotForCrawlers`: the answer would need a download, which the caller may not cause;
+    - `NoSpace`, `CacheFailed`: the cache's disk failed;
+    - `DeadlineExceeded`, `Interrupted`, `TooManyWaiting`: the waiter ended the call.
+
+    All are `HistfsError`; `errors.errno_of` gives the errno of each.
+
+    Threads: any number of threads call any method at once, on one path, too. So do readers of one
+    `OpenFile`, or of one `LargeListing`. A `Waiter` belongs to one call.
+
+    Waiting: a call waits for the network, within its waiter, only if the answer is not on this
+    machine. `stat`, `stat_files`, `listdir`, `readlink` and `item` may wait for lists of items, and
+    for an item's details, but download no audio, unless exact sizes are promised. `open` may
+    download a file whose size is not known yet, `OpenFile.read` what is not in the cache. `unlink`,
+    `rmdir` and `delete` may download what the archive lacks, and wait for the DELETE; they alone
+    change anything at the source, and the DELETE goes on after a wait that has ended early.
+
+    Attributes: a size may be an estimate until the file was opened. Inodes are the same in every
+    process. Owner, permissions, and whether anything may be removed at all, are the face's matter.
+    """
 
     def stat(self, path: str, waiter: Waiter) -> Attributes:
-        """Return the attributes of a path.
-
-        Raises:
-            NoSuchPath, NotADirectory, NameTooLong: nothing has this path. So do all methods.
-            SourceError, NotComplete: whether anything has it can't be told. So do all methods.
-        """
+        """Return the attributes of a path; of a link its own."""
 
     def stat_files(self, path: str, waiter: Waiter) -> Mapping[str, Attributes]:
-        """Return the attributes of an item's files by name, as far as they can be told."""
+        """Return the attributes of an item's files by name, without those that fail.
+
+        Empty if the path is not the directory, or a folder, of an item. For a face that is about
+        to stat all of them.
+        """
 
     def listdir(self, path: str, waiter: Waiter) -> Sequence[DirEntry] | LargeListing:
-        """Return all entries of a directory, without ``.`` and ``..``."""
+        """Return all entries of a directory, without ``.`` and ``..``.
+
+        A directory with more entries than `large_listing.LARGE` is read in parts, each with a
+        waiter of its own.
+        """
 
     def readlink(self, path: str, waiter: Waiter) -> str:
-        """Return the target of a link, relative to the directory that holds it."""
-
-    def item(self, path: str, waiter: Waiter) -> tuple[Item, Facets] | None:
-        """Return whose directory, link or file a path is, as far as it is known; None for none."""
-
-    def open(self, path: str, waiter: Waiter) -> tuple[Attributes, OpenFile]:
-        """Open a file for reading, and tell what it is."""
-
-    def unlink(self, path: str, waiter: Waiter) -> None:
-        """Unlink a file."""
-
-    def rmdir(self, path: str, waiter: Waiter) -> None:
-        """Remove a directory."""
-
-    def delete(self, path: str, waiter: Waiter) -> None:
-        """Delete the item whose directory, or audio, a path is, as `unlink` of its audio does.
+        """Return the target of a link, relative to the directory that holds it.
 
         Raises:
-            IsADirectory: it is a directory above items.
-            NotPermitted: it is a link, or a file without which the item can be.
-            NotArchived, SourceError: it can't be copied first, or the source did not delete it.
+            NotALink: the path is no link.
+        """
+
+    def item(self, path: str, waiter: Waiter) -> tuple[Item, Facets] | None:
+        """Return the item to which a path belongs, with its facets; None where there is none."""
+
+    def open(self, path: str, waiter: Waiter) -> tuple[Attributes, OpenFile]:
+        """Open a file for reading, and return its attributes, with the exact size.
+
+        The file can be read to its end even if its item is deleted meanwhile. The caller closes it.
+
+        Raises:
+            IsADirectory: the path is a directory, or a link to one.
+        """
+
+    def unlink(self, path: str, waiter: Waiter) -> None:
+        """Unlink a file: the audio deletes its item, any other file is hidden in this filesystem.
+
+        Raises:
+            NotPermitted: the path is no file of an item.
+            NotArchived: the item can't be copied first; nothing was sent.
+            DeleteUnconfirmed: whether the item is deleted is not known; the copy is kept.
+        """
+
+    def rmdir(self, path: str, waiter: Waiter) -> None:
+        """Remove a directory whose contents were removed here; may delete an item without audio.
+
+        Raises:
+            DirectoryNotEmpty: there is something in it.
+            NotPermitted: it is the root.
+            NotArchived, DeleteUnconfirmed: as `unlink`.
+        """
+
+    def delete(self, path: str, waiter: Waiter) -> None:
+        """Delete the item whose directory, or audio, a path is, and its directory at once.
+
+        Raises:
+            IsADirectory: the path is a directory above items.
+            NotPermitted: the path is a link, or a file whose unlink deletes nothing.
+            NotArchived, DeleteUnconfirmed: as `unlink`.
         """
 
 
@@ -86,24 +145,23 @@ class Subtree(NamedTuple):
     """A tree in a folder.
 
     Attributes:
-        tree: what the folder holds.
-        shown: says whether there is such a folder at all; may have to ask.
+        tree: the contents of the folder.
+        is_available: says whether the folder exists; may wait for the network.
     """
 
     tree: Filesystem
-    shown: Callable[[Waiter], bool] = lambda _: True
+    is_available: Callable[[Waiter], bool] = lambda _: True
 
 
 class UnionFilesystem:
     """Several trees as one. Implements `Filesystem`.
 
     Args:
-        root: stands in the root; None for nothing.
-        folders: the other trees by the name of their folder, in the order in which these are
-            listed.
-        born: mtime of what has no other, in seconds since the epoch.
-        status: renders what the mount says of itself; None when this isn't the mount's root.
-        above: the names of the folders in which the root stands.
+        root: the tree in the root; None for an empty root.
+        folders: the other trees by the name of their folder, in the order of the listing.
+        born: mtime of nodes without a time of their own, in seconds since the epoch.
+        status: renders the status file; None if this is not the root of the mount.
+        above: the names of the folders in which the root stands; they make its inodes unique.
     """
 
     def __init__(
@@ -121,134 +179,128 @@ class UnionFilesystem:
 
     def stat(self, path: str, waiter: Waiter) -> Attributes:
         """Return the attributes of a path."""
-        tree, rest = self._tree(path, waiter)
+        tree, rest = self._route(path, waiter)
         return tree.stat(rest, waiter)
 
     def stat_files(self, path: str, waiter: Waiter) -> Mapping[str, Attributes]:
-        """Return the attributes of an item's files by name, as far as they can be told."""
-        tree, rest = self._tree(path, waiter)
+        """Return the attributes of an item's files by name, without those that fail."""
+        tree, rest = self._route(path, waiter)
         return tree.stat_files(rest, waiter)
 
     def listdir(self, path: str, waiter: Waiter) -> Sequence[DirEntry] | LargeListing:
-        """Return all entries of a directory: in the root the folders come last."""
-        tree, rest = self._tree(path, waiter)
+        """Return all entries of a directory; in the root the folders come last."""
+        tree, rest = self._route(path, waiter)
         listing = tree.listdir(rest, waiter)
         if path.strip("/") or isinstance(listing, LargeListing):
             return listing
         folders = [
-            DirEntry(name, stat.S_IFDIR, grafted.tree.stat("/", waiter).inode)
-            for name, grafted in self._folders.items()
-            if grafted.shown(waiter)
+            DirEntry(name, stat.S_IFDIR, subtree.tree.stat("/", waiter).inode)
+            for name, subtree in self._folders.items()
+            if subtree.is_available(waiter)
         ]
         return [*listing, *folders]
 
     def readlink(self, path: str, waiter: Waiter) -> str:
         """Return the target of a link, relative to the directory that holds it."""
-        tree, rest = self._tree(path, waiter)
+        tree, rest = self._route(path, waiter)
         return tree.readlink(rest, waiter)
 
     def item(self, path: str, waiter: Waiter) -> tuple[Item, Facets] | None:
-        """Return whose directory, link or file a path is, as far as it is known; None for none."""
-        tree, rest = self._tree(path, waiter)
+        """Return the item to which a path belongs, with its facets; None where there is none."""
+        tree, rest = self._route(path, waiter)
         return tree.item(rest, waiter)
 
     def open(self, path: str, waiter: Waiter) -> tuple[Attributes, OpenFile]:
-        """Open a file for reading, and tell what it is."""
-        tree, rest = self._tree(path, waiter)
+        """Open a file for reading, and return its attributes."""
+        tree, rest = self._route(path, waiter)
         return tree.open(rest, waiter)
 
     def unlink(self, path: str, waiter: Waiter) -> None:
         """Unlink a file."""
-        tree, rest = self._tree(path, waiter)
+        tree, rest = self._route(path, waiter)
         tree.unlink(rest, waiter)
 
     def rmdir(self, path: str, waiter: Waiter) -> None:
         """Remove a directory."""
-        tree, rest = self._tree(path, waiter)
+        tree, rest = self._route(path, waiter)
         tree.rmdir(rest, waiter)
 
     def delete(self, path: str, waiter: Waiter) -> None:
         """Delete the item whose directory, or audio, a path is."""
-        tree, rest = self._tree(path, waiter)
+        tree, rest = self._route(path, waiter)
         tree.delete(rest, waiter)
 
-    def _tree(self, path: str, waiter: Waiter) -> tuple[Filesystem, str]:
-        """Return the tree in which a path lies, and what the path is there."""
+    def _route(self, path: str, waiter: Waiter) -> tuple[Filesystem, str]:
+        """Return the tree that holds a path, and the path in that tree."""
         first, _, rest = path.lstrip("/").partition("/")
-        grafted = self._folders.get(first)
-        if grafted is not None and grafted.shown(waiter):
-            return grafted.tree, f"/{rest}"
+        subtree = self._folders.get(first)
+        if subtree is not None and subtree.is_available(waiter):
+            return subtree.tree, f"/{rest}"
         if first == STATUS_NAME or self._root is None:
             return self._own, path
         return self._root, path
 
 
 class _EmptyRoot:
-    """A root that holds nothing but what the mount says of itself. Implements `Filesystem`."""
+    """A root that holds nothing but the status file. Implements `Filesystem`."""
 
     def __init__(
         self, status: Callable[[], bytes] | None, born: int, above: tuple[str, ...]
     ) -> None:
-        self._status = status
+        self._has_status = status is not None
+        self._render = status or bytes
         self._born = born
         self._inode = inode_of("directory", *above) if above else ROOT_INODE
 
     def stat(self, path: str, waiter: Waiter) -> Attributes:
-        if not path.strip("/"):
+        if self._is_root(path):
             return directory(self._inode, self._born)
-        return self._file_attributes(len(self._content(path)))
+        return self._file_attributes(len(self._render()))
 
     def stat_files(self, path: str, waiter: Waiter) -> Mapping[str, Attributes]:
         return {}
 
     def listdir(self, path: str, waiter: Waiter) -> Sequence[DirEntry]:
-        if path.strip("/"):
-            self._content(path)
-            raise NotADirectory(path)
-        return []
+        if self._is_root(path):
+            return []
+        raise NotADirectory(path)
 
     def readlink(self, path: str, waiter: Waiter) -> str:
-        if path.strip("/"):
-            self._content(path)
+        self._is_root(path)
         raise NotALink(path)
 
     def item(self, path: str, waiter: Waiter) -> tuple[Item, Facets] | None:
-        if path.strip("/"):
-            self._content(path)
+        self._is_root(path)
         return None
 
     def open(self, path: str, waiter: Waiter) -> tuple[Attributes, OpenFile]:
-        if not path.strip("/"):
+        if self._is_root(path):
             raise IsADirectory(path)
-        file = BytesFile(self._content(path))
+        file = BytesFile(self._render())
         return self._file_attributes(file.size), file
 
     def unlink(self, path: str, waiter: Waiter) -> None:
-        if path.strip("/"):
-            self._content(path)
+        self._is_root(path)
         raise NotPermitted(path)
 
     def rmdir(self, path: str, waiter: Waiter) -> None:
-        if path.strip("/"):
-            self._content(path)
-            raise NotADirectory(path)
-        raise NotPermitted(path)
+        raise NotPermitted(path) if self._is_root(path) else NotADirectory(path)
 
     def delete(self, path: str, waiter: Waiter) -> None:
-        if not path.strip("/"):
-            raise IsADirectory(path)
-        self.unlink(path, waiter)
+        raise IsADirectory(path) if self._is_root(path) else NotPermitted(path)
 
-    def _content(self, path: str) -> bytes:
-        """Return the status, if that is where a path leads."""
-        first, *rest = filter(None, path.split("/"))
-        if len(first.encode("utf-8", "surrogateescape")) > NAME_MAX:
+    def _is_root(self, path: str) -> bool:
+        """Say whether a path is the root, or else the status file; raise if it is neither."""
+        parts = list(filter(None, path.split("/")))
+        if not parts:
+            return True
+        if len(parts[0].encode("utf-8", "surrogateescape")) > NAME_MAX:
             raise NameTooLong(path)
-        if first != STATUS_NAME or self._status is None:
+        if parts[0] != STATUS_NAME or not self._has_status:
             raise NoSuchPath(path)
-        if rest:
+        if parts[1:]:
             raise NotADirectory(path)
-        return self._status()
+        return False
 
     def _file_attributes(self, size: int) -> Attributes:
         return Attributes(stat.S_IFREG, inode_of("status"), 1, size, self._born)
@@ -257,15 +309,15 @@ class _EmptyRoot:
 def resolve_links(
     tree: Filesystem, path: str, waiter: Waiter, *, last: bool = False
 ) -> tuple[str, Attributes]:
-    """Return a path without the links on its way, and what is there.
+    """Return a path without the links in it, and its attributes.
 
-    A mount is never asked for others: the kernel follows links itself.
+    For a face without a kernel, which follows links itself.
 
     Args:
         tree: holds the path.
         path: from the root.
-        waiter: the patience of the call.
-        last: whether the last name of the path is followed, too.
+        waiter: limits the waits.
+        last: whether the last component is followed, too.
 
     Raises:
         As `Filesystem.stat`.
@@ -282,14 +334,14 @@ def resolve_links(
 
 
 def _through_link(tree: Filesystem, path: str, waiter: Waiter) -> str:
-    """Return where a path leads through the link on its way; `NotADirectory` if there is none."""
-    above, below = posixpath.split(path.rstrip("/"))
-    while above.strip("/"):
+    """Return a path with the last link in it replaced; `NotADirectory` if there is none."""
+    parent, rest = posixpath.split(path.rstrip("/"))
+    while parent.strip("/"):
         try:
-            return _joined(above, tree.readlink(above, waiter), below)
+            return _joined(parent, tree.readlink(parent, waiter), rest)
         except (NotALink, NotADirectory):
-            above, name = posixpath.split(above)
-            below = f"{name}/{below}"
+            parent, name = posixpath.split(parent)
+            rest = f"{name}/{rest}"
     raise NotADirectory(path)
 
 

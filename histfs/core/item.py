@@ -1,4 +1,4 @@
-"""Items: what histfs knows of one recording."""
+"""Items: the data that histfs keeps of one recording. Immutable values."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from histfs.core.names import Labelled, key_of, slug_of
 from histfs.core.size_estimate import audio_bytes
 from histfs.core.times import EARLIEST, LATEST
 
-#: Dates of a record without a possible date and without a neighbour that has one: the catalog
-#: takes that of the oldest, or of the newest item it knows.
+#: Dates of a record that has no valid date, and no neighbour in the list with one: the catalog
+#: replaces them by the date of the oldest, or of the newest item it knows.
 UNKNOWN_OLD, UNKNOWN_NEW = EARLIEST, LATEST
 
-#: The facets of an item: for each kind ("voice", "source", "model", …) its values, each one once.
-#: Most items have one value of a kind, a dialogue has several voices; the first one is the item's
-#: primary value. A kind that the item lacks has one value, which is empty; one that only its full
-#: details tell isn't there before they are known, and until then no view by it shows the item.
+#: The facets of an item: for each kind ("voice", "source", "model", …) its distinct values. Most
+#: items have one value of a kind, a dialogue has several voices; the first is the primary value. A
+#: kind that the item lacks has one empty value. A kind that only the full details tell is absent
+#: before they are known, and until then no view by it shows the item.
 Facets = Mapping[str, tuple[Labelled, ...]]
 
-#: What an item has of a kind that it lacks.
+#: The values of a kind that an item lacks.
 NOTHING = (Labelled("", None),)
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What listings, names and attributes need of a recording.
+    """The fields of a recording that listings, names and attributes need.
 
     Attributes:
-        id: the API's own id, which may hold anything.
+        id: the API's own id, any text.
         key: the id in a form that is safe in paths and URLs (`names.key_of`).
-        date: when it was made, in seconds since the epoch (``date_unix``).
+        date: when it was created, in seconds since the epoch (``date_unix``).
         slug: the readable part of its name (`names.slug_of`).
         content_type: the media type of its audio, lower case, without parameters; may be empty.
         output_format: the API's name of the format, such as ``mp3_44100_128``; may be empty.
-        estimate: a guess at the bytes of its audio, never 0.
+        estimate: the estimated size of its audio in bytes, never 0.
         revision: a checksum of the raw object: another revision, another ``meta.json``.
-        size: the exact bytes of its audio, None while they are not known; what a source says of it
-            is passed over: the clip itself tells.
-        attachment: the id of one attachment, where this stands for that instead of for the audio
+        size: the exact size of its audio in bytes; None while it is not known. Only the clip itself
+            tells it: a value from a source is ignored.
+        attachment: the id of an attachment, if this item stands for that instead of for the audio
             (`attachments.part_of`); None for the item itself.
-        ending: the ending of its audio's name, as the clip's first bytes told; None while they are
-            not known, or don't contradict the two formats. Passed over like ``size``.
+        ending: the ending of its audio's name, by the clip's first bytes; None while they are not
+            known, or agree with the two formats. A value from a source is ignored.
     """
 
     id: str
@@ -60,11 +60,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that somebody sent in a conversation.
+    """A file that was sent in a conversation.
 
     Attributes:
         id: the API's own id of the file; unique within its item.
-        name: the file's original name, unchecked: it may be empty, or hold anything.
+        name: the file's original name, unchecked: any text, also an empty one.
         content_type: its media type, lower case, without parameters; may be empty.
     """
 
@@ -75,18 +75,18 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """The whole of a recording but its audio.
+    """All data of a recording but its audio.
 
     Attributes:
-        raw: the API's own object in JSON, every field in the order in which it came, indented by
-            two spaces, in UTF-8.
-        text: what was spoken; None when the API gives none.
-        words: the same without the names of the speakers, for a search to look through; None where
-            the text has no such names.
-        final: whether it is what it will be: a conversation that goes on isn't.
-        has_audio: whether there is audio, now or later; None where that isn't said.
-        callers: user ids and telephone numbers of the people who called, as the API gives them.
-        attachments: the files that were sent, in the order in which they were.
+        raw: the API's own object in JSON, every field in its original order, indented by two
+            spaces, in UTF-8.
+        text: the spoken text; None if the API gives none.
+        words: the text without the names of the speakers, for the full-text index; None if the
+            text has no such names.
+        final: whether the object will not change any more; False for a conversation that goes on.
+        has_audio: whether there is audio, now or later; None if the object doesn't say.
+        callers: user ids and telephone numbers of the callers, as the API gives them.
+        attachments: the files that were sent, in that order.
     """
 
     raw: bytes
@@ -99,7 +99,7 @@ class Details:
 
     @property
     def silent(self) -> bool:
-        """Whether there is no audio for certain, now and later."""
+        """Whether there is certainly no audio, now and later."""
         return self.final and self.has_audio is False
 
 
@@ -108,12 +108,12 @@ class Record:
     """One recording as a source lists it.
 
     Attributes:
-        item: what listings need of it.
+        item: the fields that listings need.
         facets: its values of each kind.
         raw: the API's own object, in JSON as it was sent.
-        dated: whether the source gave a possible date. Where it did not, ``item.date`` is the date
-            of a neighbour in the list, or `UNKNOWN_OLD` or `UNKNOWN_NEW`; the catalog keeps the
-            first date under which it shows such an item.
+        dated: whether the source gave a valid date. If not, ``item.date`` is the date of a
+            neighbour in the list, or `UNKNOWN_OLD` or `UNKNOWN_NEW`; the catalog keeps the first
+            date under which it shows such an item.
     """
 
     item: Item
@@ -135,19 +135,19 @@ class Record:
         estimate: int | None = None,
         dated: bool = True,
     ) -> Record:
-        """Make a record from what a source knows; the rest of the item follows from that.
+        """Create a record from what a source knows; derive the other fields of the item.
 
         Args:
-            item_id: any text that no other item of the source has.
-            date: in seconds since the epoch, from 0 on.
-            raw: all that is known of it, an object in JSON.
-            title: a readable name, such as its text; its first words are shown.
-            facets: what it has of each kind that the source's `Traits` name: one value, or several
-                of which the first is the primary one; an empty value, or none, where it lacks it.
+            item_id: any text, unique within the source.
+            date: in seconds since the epoch, 0 or later.
+            raw: the source's own object, in JSON.
+            title: a readable name, such as the spoken text; its first words are shown.
+            facets: for each kind that the source's `Traits` name, one value, or several with the
+                primary one first; an empty value, or none, for a kind that the item lacks.
             content_type: the media type of its audio, lower case, without parameters.
-            output_format: what else may tell the ending of its audio, such as ``mp3_44100_128``.
-            estimate: the bytes of its audio, as far as they can be told; None when they can't.
-            dated: False where the source gave no possible date; see `Record`.
+            output_format: another hint at the ending of its audio, such as ``mp3_44100_128``.
+            estimate: the estimated size of its audio in bytes; None to derive it from the others.
+            dated: False if the source gave no valid date; see `Record`.
         """
         if estimate is None:
             estimate = audio_bytes(content_type, output_format, None, len(title))
@@ -161,12 +161,12 @@ class Record:
             estimate=max(estimate, 1),
             revision=zlib.crc32(raw),
         )
-        has = {kind: _values(given) for kind, given in facets.items()} if facets else {}
-        return cls(item, has, raw, dated)
+        own = {kind: _values(given) for kind, given in facets.items()} if facets else {}
+        return cls(item, own, raw, dated)
 
 
 def _values(given: Labelled | Iterable[Labelled]) -> tuple[Labelled, ...]:
-    """Return the values that an item has of one kind, as `Facets` has them."""
+    """Return the values of one kind in the form of `Facets`."""
     if isinstance(given, Labelled):
         return (given,)
     values = tuple(given)

@@ -1,4 +1,4 @@
-"""What a path can be: attributes, directory entries, open files, and how inodes are made."""
+"""Attributes, directory entries and open files, and the derivation of inode numbers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import NamedTuple, Protocol
 from histfs.core.waiting import Waiter
 
 ROOT_INODE = 1
-#: Items and file names whose part of an inode is remembered.
-_REMEMBERED = 16_384
+#: Items and file names whose part of an inode is cached.
+_PARTS = 16_384
 
 
 class Attributes(NamedTuple):
-    """What stat(2) tells of a node, less what depends on the mount (owner, permissions).
+    """The result of stat(2), without what depends on the mount (owner, permissions).
 
     Attributes:
         kind: S_IFDIR, S_IFREG or S_IFLNK.
@@ -40,7 +40,7 @@ class DirEntry(NamedTuple):
         name: of the entry.
         kind: as in `Attributes`.
         inode: as in `Attributes`.
-        attributes: all of them, where whoever made the listing knows them.
+        attributes: all of them, if the listing knows them without further cost.
     """
 
     name: str
@@ -50,7 +50,7 @@ class DirEntry(NamedTuple):
 
 
 class OpenFile(Protocol):
-    """A file that somebody has open; goes on working when the file is unlinked."""
+    """A file that is open, and stays readable after it is unlinked; any thread may read it."""
 
     @property
     def size(self) -> int:
@@ -60,7 +60,7 @@ class OpenFile(Protocol):
         """Return the bytes at an offset, fewer than ``size`` only at the end of the file."""
 
     def close(self) -> None:
-        """The last user has closed it."""
+        """Release the file's resources; called once, after the last read."""
 
 
 class BytesFile:
@@ -79,18 +79,18 @@ class BytesFile:
         return len(self._content)
 
     def read(self, offset: int, size: int, waiter: Waiter) -> bytes:
-        """Return a piece of the bytes; nothing to wait for."""
+        """Return the bytes at an offset; waits for nothing."""
         return self._content[offset : offset + size]
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to release."""
 
 
 def inode_of(*names: str) -> int:
-    """Return the inode of what the names identify.
+    """Return the inode of the node that the names identify.
 
-    Derived, not counted, so that programs that compare inodes (restic, borg, tar -g) find the same
-    ones after a remount: 63 bits of BLAKE2b, never 0 (no inode) nor 1 (the root).
+    It is a hash of them, 63 bits of BLAKE2b, so that programs that compare inodes (restic, borg,
+    ``tar -g``) find the same ones after a remount. Never 0 (no inode) nor 1 (the root).
 
     Args:
         names: identify the node, the first one its kind.
@@ -100,29 +100,30 @@ def inode_of(*names: str) -> int:
 
 
 def inodes_of(*names: str) -> Callable[[str], int]:
-    """Return a function that makes `inode_of` of these names and one more: for many of a kind."""
-    begun = hashlib.blake2b(
+    """Return a function that computes `inode_of` of these names and one more, at less cost."""
+    prefix = hashlib.blake2b(
         "".join(f"{name}\0" for name in names).encode("utf-8", "replace"), digest_size=8
     )
 
     def inode(name: str) -> int:
-        digest = begun.copy()
+        digest = prefix.copy()
         digest.update(name.encode("utf-8", "replace"))
         return max(int.from_bytes(digest.digest(), "big") >> 1, 2)
 
     return inode
 
 
-_part_of = lru_cache(_REMEMBERED)(inode_of)
+_part_of = lru_cache(_PARTS)(inode_of)
 
 
 def file_inode(item: tuple[str, ...], name: str) -> int:
-    """Return the inode of an item's file, made as `inode_of` makes others.
+    """Return the inode of an item's file.
 
-    A walk asks for it twice, and for each file of an item: so it is put together of two parts.
+    It combines a hash of the item and one of the name, each of which is cached: a walk needs the
+    inode of each file twice.
 
     Args:
-        item: what identifies the item.
+        item: the names that identify the item.
         name: of the file.
     """
     return max(_part_of("file", *item) ^ _part_of("name", name), 2)
@@ -131,6 +132,6 @@ def file_inode(item: tuple[str, ...], name: str) -> int:
 def directory(inode: int, mtime: int) -> Attributes:
     """Return the attributes of a directory.
 
-    The link count is 1, which tells find(1) and fts(3) not to count subdirectories by it.
+    A link count of 1 tells find(1) and fts(3) that it does not count the subdirectories.
     """
     return Attributes(stat.S_IFDIR, inode, 1, 4096, mtime)

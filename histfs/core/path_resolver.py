@@ -1,21 +1,20 @@
-"""Paths: what each of them stands for.
+"""The path resolver: finds the node of a path.
 
     /                               the views
     /VIEW/…                         a view's directories, `View.depth` levels of them
-    /VIEW/…/ITEM                    an item's directory in the first view, elsewhere a link to it;
-                                    a link, too, where the first view shows it once more
+    /VIEW/…/ITEM                    an item's directory in the first view; a link to it in the
+                                    other views, and in further directories of the first view
     /VIEW/…/ITEM/FILE               an item file
     /VIEW/…/ITEM/FOLDER/FILE        a file in one of an item's folders
 
-The audio's ending may turn out to be another once it is fetched. Directories list the new name
-then; the former one still leads to the file, so that a program that lists first and opens later
-finds it.
+The audio's ending may change when the audio is fetched. Directories then list the new name; the old
+name still resolves, for programs that list first and open later.
 
-A walk asks for the same directory again and again, once for each file in it, and the next walk
-does: what a path stood for is kept for as long as nothing has changed that it depends on. The size
-of an item's audio may become known meanwhile: `AudioStore` remembers those.
+A walk resolves the same directory for each file in it, so nodes of directories are cached. An entry
+is valid while the index is unchanged in the span on which the entry depends. The size of an item's
+audio may become known meanwhile: `AudioStore` keeps that.
 
-Threads: any number at once; `GenerationalCache` guards itself, and there is no other state.
+Threads: any number at once; the cache of nodes is the only state, and guards itself.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from histfs.core.deletion import Deletions
@@ -33,100 +31,51 @@ from histfs.core.generational_cache import GenerationalCache
 from histfs.core.index import Index
 from histfs.core.item import Item
 from histfs.core.names import NAME_MAX, item_name, key_in, moments_in
+from histfs.core.path_nodes import (
+    Directory,
+    ItemDirectory,
+    ItemFileNode,
+    ItemFolderNode,
+    MoreNode,
+    Node,
+    Path,
+    Root,
+)
 from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.views import MORE_NAME, Search, View
 from histfs.core.waiting import Waiter
 
-#: Paths of which it is remembered what they stand for, less than 1 KB each; up to twice as many.
+#: Paths in a generation of the cache of nodes, less than 1 KB each; it holds two generations.
 PATHS = 8192
-#: Seconds for which that is so of a directory. Whether there is one may depend on more than the
-#: index: a search is forgotten after a while.
-_MEMORY = 1.0
-
-Path = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Root:
-    """The root."""
-
-
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """A directory of a view, and the date of its newest item; None while there are no items."""
-
-    view: View
-    path: Path
-    newest: int | None
-
-    @property
-    def at(self) -> Path:
-        """The directory as the view names it."""
-        return self.path[1:]
-
-
-@dataclass(frozen=True, slots=True)
-class ItemDirectory:
-    """An item's directory, or the link that stands for it in another view."""
-
-    item: Item
-    path: Path
-    is_link: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ItemFileNode:
-    """One file of an item.
-
-    Attributes:
-        item: the item.
-        file: the file.
-        name: its path in the item's directory, with its lasting name, which may not be the listed
-            one; see `PathResolver.lasting_name`.
-    """
-
-    item: Item
-    file: ItemFile
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class ItemFolderNode:
-    """A folder in an item's directory, its name there, and its whole path."""
-
-    item: Item
-    folder: ItemFolder
-    name: str
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class MoreNode:
-    """The file which says that a search found more items than are shown, and its path."""
-
-    path: Path
-
-
-Node = Root | Directory | ItemDirectory | ItemFolderNode | ItemFileNode | MoreNode
+#: Seconds for which the node of a view's directory is valid. It may depend on more than the index:
+#: the hits of a search are dropped after a while.
+_DIRECTORY_TTL = 1.0
 
 
 class _CachedNode(NamedTuple):
-    """What a path stood for, when, and what of the index, as it was then, that depends on."""
+    """A node in the cache.
+
+    Attributes:
+        node: the node.
+        created: when it was resolved, in seconds of the monotonic clock.
+        span: of the index, on which it depends.
+        version: of the index, at which it was known to be valid.
+    """
 
     node: Directory | ItemDirectory
-    at: float
+    created: float
     span: Span
     version: int
 
 
 class PathResolver:
-    """Finds what paths stand for.
+    """Finds the nodes of paths.
 
     Args:
         index: the items.
-        removal: knows what was deleted or hidden in this mount.
+        deletions: knows the tombstones and the hidden files of this mount.
         views: the folders under the root; the first is where items have their home.
-        files: what an item's directory holds, in the order in which it is listed.
+        files: the files of an item's directory, in the order in which it lists them.
         zone: for the times in names.
         links: whether the other views hold links to an item's home, or real directories.
         clock: seconds, monotonic.
@@ -136,7 +85,7 @@ class PathResolver:
         self,
         *,
         index: Index,
-        removal: Deletions,
+        deletions: Deletions,
         views: Sequence[View],
         files: Sequence[ItemFile],
         zone: Zone,
@@ -144,34 +93,34 @@ class PathResolver:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._index = index
-        self._removal = removal
+        self._deletions = deletions
         self._views = {view.name: view for view in views}
         self._home = views[0]
         self._files = files
         self._zone = zone
         self._links = links
         self._clock = clock
-        self._known = GenerationalCache[str, _CachedNode](math.inf, most=PATHS)
+        self._nodes = GenerationalCache[str, _CachedNode](math.inf, most=PATHS)
 
     def resolve(self, path: str, waiter: Waiter) -> Node:
-        """Return what a path stands for.
+        """Return the node of a path.
 
         Args:
             path: from the root, which is ``/`` or empty.
-            waiter: the patience of the call; waited is only for what isn't known.
+            waiter: limits the wait for what is not known yet.
 
         Raises:
             NoSuchPath, NotADirectory, NameTooLong: nothing has this path.
-            SourceError, NotComplete: whether anything has it can't be told.
+            SourceError, NotComplete: whether anything has this path is not known.
         """
-        node = self._remembered(path)
+        node = self._cached(path)
         if node is not None:
             return node
-        # Mostly a file of an item whose directory was asked for just now.
-        above, _, name = path.rpartition("/")
-        found = self._file_in(self._remembered(above), name)
-        if found is not None:
-            return found
+        # The common case: a file of an item whose directory was resolved a moment ago.
+        parent, _, name = path.rpartition("/")
+        child = self._child(self._cached(parent), name)
+        if child is not None:
+            return child
         parts = tuple(filter(None, path.split("/")))
         if not parts:
             return Root()
@@ -182,151 +131,149 @@ class PathResolver:
             raise NoSuchPath(path)
         bottom = 1 + view.depth
         if isinstance(view, Search) and parts[bottom : bottom + 1] == (MORE_NAME,):
-            return self._more(view, parts, waiter)
-        node = self._directory(view, parts[: bottom + 1], waiter)
+            return self._resolve_more(view, parts, waiter)
+        node = self._resolve_cached(view, parts[: bottom + 1], waiter)
         if len(parts) <= bottom + 1:
             return node
         if not isinstance(node, ItemDirectory) or node.is_link:
             raise NotADirectory(path)
         name, *rest = parts[bottom + 1 :]
-        found = self._file_in(node, name) or self._folder_in(node, name, waiter)
-        if found is None:
+        child = self._child(node, name) or self._unknown_folder(node, name, waiter)
+        if child is None:
             raise NoSuchPath(path)
-        return self._below(found, rest, path)
+        return self._descend(child, rest, path)
 
     def links(self, view: View) -> bool:
-        """Say whether a view shows links alone: one that doesn't show every item always does."""
+        """Say whether a view holds links alone; a view that doesn't show every item always does."""
         return view is not self._home and (self._links or not view.total)
 
     def linked(self, view: View, at: Path) -> Set[str]:
-        """Return the keys of the items that are links in a directory, of a view that has others."""
+        """Return the keys of the items that are links in a directory of the home view."""
         if self._links and view is self._home:
             return view.linked(at, self._index)
         return frozenset()
 
-    def files_of(self, item: Item) -> dict[str, ItemFile]:
-        """Return the files that an item shows, by name."""
-        hidden = self._removal.hidden(item)
-        named = by_name(self._files, item)
+    def children(self, item: Item, path: Path = ()) -> dict[str, ItemFileNode | ItemFolderNode]:
+        """Return the files and folders that an item's directory shows, by their listed names.
+
+        Args:
+            item: the item.
+            path: of its directory, for the paths of the folders.
+        """
+        named = self._files_of(item).items()
+        return {name: self._node(item, path, name, file) for name, file in named}
+
+    def members(self, folder: ItemFolderNode) -> dict[str, ItemFileNode]:
+        """Return the files that a folder of an item shows, by their names in the folder."""
+        item, hidden = folder.item, self._deletions.hidden(folder.item)
+        nodes = {
+            name: ItemFileNode(item, file, f"{folder.name}/{name}")
+            for name, file in folder.folder.members(item).items()
+        }
+        return {name: node for name, node in nodes.items() if node.name not in hidden}
+
+    def _files_of(self, item: Item) -> dict[str, ItemFile]:
+        """Return the files and folders of an item that are not hidden, by their listed names."""
+        named, hidden = by_name(self._files, item), self._deletions.hidden(item)
         if not hidden:
             return named
         return {
             name: file
             for name, file in named.items()
-            if self.lasting_name(item, file, name) not in hidden
+            if _lasting_name(item, name, file) not in hidden
         }
 
-    def lasting_name(self, item: Item, file: ItemFile, name: str) -> str:
-        """Return a name of a file that stays the same when its listed name changes.
+    def _node(
+        self, item: Item, path: Path, name: str, file: ItemFile
+    ) -> ItemFileNode | ItemFolderNode:
+        if isinstance(file, ItemFolder):
+            return ItemFolderNode(item, file, name, (*path, name))
+        return ItemFileNode(item, file, _lasting_name(item, name, file))
 
-        Inodes are made of it, and by it a file is hidden: the audio may get another ending at any
-        time, also while its item is being deleted.
-
-        Args:
-            item: whose file.
-            file: the file.
-            name: its listed name.
-        """
-        return file.lasting_name(item) if isinstance(file, AudioFile) else name
-
-    def members_of(self, node: ItemFolderNode) -> dict[str, ItemFileNode]:
-        """Return the files that a folder of an item shows, by their names in the folder."""
-        hidden = self._removal.hidden(node.item)
-        members = node.folder.members(node.item)
-        nodes = {
-            name: ItemFileNode(node.item, file, f"{node.name}/{name}")
-            for name, file in members.items()
-        }
-        return {name: each for name, each in nodes.items() if each.name not in hidden}
-
-    def _file_in(self, node: Node | None, name: str) -> ItemFolderNode | ItemFileNode | None:
-        """Return a file of an item, if it is its directory, and there is such a file."""
+    def _child(self, node: Node | None, name: str) -> ItemFolderNode | ItemFileNode | None:
+        """Return a file or folder of an item's directory, by its listed or its lasting name."""
         if not isinstance(node, ItemDirectory) or node.is_link:
             return None
-        item = node.item
-        files = self.files_of(item)
+        item, files = node.item, self._files_of(node.item)
         file = files.get(name)
-        if isinstance(file, ItemFolder):
-            return ItemFolderNode(item, file, name, (*node.path, name))
-        if file is not None:
-            return ItemFileNode(item, file, self.lasting_name(item, file, name))
-        lasting = ((self.lasting_name(item, file, listed), file) for listed, file in files.items())
-        file = next((file for known, file in lasting if known == name), None)
-        return None if file is None else ItemFileNode(item, file, name)
+        if file is None:
+            lasting = ((_lasting_name(item, listed, file), file) for listed, file in files.items())
+            file = next((file for known, file in lasting if known == name), None)
+        return None if file is None else self._node(item, node.path, name, file)
 
-    def _folder_in(
+    def _unknown_folder(
         self, node: ItemDirectory, name: str, waiter: Waiter
     ) -> ItemFolderNode | ItemFileNode | None:
-        """Return a folder of an item of which it wasn't known yet whether there is one.
+        """Return a folder of an item of which it is not known yet whether it exists.
 
-        No listing shows it before that is known; but who asks for it by its name wants to know.
+        A listing shows the folder only once that is known; a lookup of its name finds it out.
         """
         item = node.item
         for file in self._files:
             if isinstance(file, ItemFolder) and file.name == name:
                 unknown = self._index.full_revision(item) is None
-                if unknown and self._removal.tombstone(item.key) is None:
+                if unknown and self._deletions.tombstone(item.key) is None:
                     file.ensure_members(item, waiter)
-                    return self._file_in(node, name)
+                    return self._child(node, name)
         return None
 
-    def _below(
-        self, found: ItemFolderNode | ItemFileNode, rest: Sequence[str], path: str
+    def _descend(
+        self, node: ItemFolderNode | ItemFileNode, rest: Sequence[str], path: str
     ) -> ItemFolderNode | ItemFileNode:
-        """Return what the rest of a path leads to from something in an item's directory."""
+        """Return the node that the rest of a path leads to from an item's file or folder."""
         if not rest:
-            return found
-        if isinstance(found, ItemFileNode):
+            return node
+        if isinstance(node, ItemFileNode):
             raise NotADirectory(path)
-        member = self.members_of(found).get(rest[0])
+        member = self.members(node).get(rest[0])
         if member is None:
             raise NoSuchPath(path)
-        return self._below(member, rest[1:], path)
+        return self._descend(member, rest[1:], path)
 
-    def _more(self, view: Search, parts: Path, waiter: Waiter) -> MoreNode:
-        """Return the file which says that there is more, where that is so."""
+    def _resolve_more(self, view: Search, parts: Path, waiter: Waiter) -> MoreNode:
         at = parts[1:2]
-        view.prepare(at, self._index, waiter)
+        view.ensure(at, self._index, waiter)
         if not view.more(at, self._index):
             raise NoSuchPath("/".join(parts))
         if len(parts) > 1 + view.depth + 1:
             raise NotADirectory("/".join(parts))
         return MoreNode(parts)
 
-    def _directory(self, view: View, parts: Path, waiter: Waiter) -> Directory | ItemDirectory:
-        """Return the directory of a view, or of an item, that has a path."""
+    def _resolve_cached(self, view: View, parts: Path, waiter: Waiter) -> Directory | ItemDirectory:
+        """Return the node of a view's directory, or of an item's; cache it."""
         path = "/" + "/".join(parts)
-        remembered = self._remembered(path)
-        if remembered is not None:
-            return remembered
+        cached = self._cached(path)
+        if cached is not None:
+            return cached
         version = self._index.recent_version
         node: Directory | ItemDirectory
         if len(parts) <= 1 + view.depth:
             node = self._resolve_directory(view, parts, waiter)
-            at, lingers = node.at, self._removal.emptied(parts) is not None
+            at, deleted = node.at, self._deletions.directory_tombstone(parts) is not None
         else:
             node = self._resolve_item(view, parts, waiter)
-            at, lingers = parts[1:-1], self._removal.tombstone(node.item.key) is not None
+            at, deleted = parts[1:-1], self._deletions.tombstone(node.item.key) is not None
         span = view.span(at)
-        # What lingers ends with the time.
-        if span is not None and not lingers:
-            self._known.put(path, _CachedNode(node, self._clock(), span, version))
+        # A tombstone expires, with no change of the index.
+        if span is not None and not deleted:
+            self._nodes.put(path, _CachedNode(node, self._clock(), span, version))
         return node
 
-    def _remembered(self, path: str) -> Directory | ItemDirectory | None:
-        """Return what a path stood for when it was resolved, if it still does."""
-        known = self._known.get(path)
-        if known is None:
+    def _cached(self, path: str) -> Directory | ItemDirectory | None:
+        """Return the node of a path from the cache, if it is still valid."""
+        cached = self._nodes.get(path)
+        if cached is None:
             return None
         version = self._index.recent_version
-        if version != known.version:
-            if not self._index.unchanged(known.span, known.version):
+        if version != cached.version:
+            if not self._index.unchanged(cached.span, cached.version):
                 return None
-            self._known.put(path, known._replace(version=version))
-        if isinstance(known.node, Directory):
-            return known.node if self._clock() - known.at < _MEMORY else None
-        # The catalog has what was deleted still, if it could not be written.
-        return known.node if self._removal.tombstone(known.node.item.key) is None else None
+            self._nodes.put(path, cached._replace(version=version))
+        if isinstance(cached.node, Directory):
+            return cached.node if self._clock() - cached.created < _DIRECTORY_TTL else None
+        # A deleted item is still in the index if the catalog could not be written.
+        deleted = self._deletions.tombstone(cached.node.item.key) is not None
+        return None if deleted else cached.node
 
     def _resolve_directory(self, view: View, parts: Path, waiter: Waiter) -> Directory:
         at = parts[1:]
@@ -336,10 +283,10 @@ class PathResolver:
         if not at:
             return Directory(view, parts, self._index.newest(ALWAYS))
         newest = view.newest(at, self._index) if view.knows_newest(at, self._index) else None
+        if newest is None and (tombstone := self._deletions.directory_tombstone(parts)):
+            newest = tombstone.mtime
         if newest is None:
-            newest = self._removal.emptied(parts)
-        if newest is None:
-            view.seek(at, self._index, waiter)
+            view.ensure_newest(at, self._index, waiter)
             newest = view.newest(at, self._index)
         if newest is None:
             raise NoSuchPath("/".join(parts))
@@ -350,18 +297,18 @@ class PathResolver:
         dates = self._dates(view, at, name)
         if not (view.aliased or dates):
             raise NoSuchPath("/".join(parts))
-        if view.whole and not view.listable(at, self._index):
-            view.prepare(at, self._index, waiter)
+        if view.whole_history and not view.complete(at, self._index):
+            view.ensure(at, self._index, waiter)
         item = self._find(view, at, name, dates)
         if item is None:
-            # It may have come since the last refresh.
-            view.prepare(at, self._index, waiter)
+            # It may be newer than the last refresh.
+            view.ensure(at, self._index, waiter)
             item = self._find(view, at, name, dates)
         if item is None:
             raise NoSuchPath("/".join(parts))
-        if self._removal.tombstone(item.key) is not None:
-            # What was deleted lingers so that `rm -r` finds the rest of it. No link leads there.
-            if self.links(view) or not self._stood(item, parts[:-1]):
+        if self._deletions.tombstone(item.key) is not None:
+            # `rm -r` must find the rest of a deleted item in its directory. Links are gone.
+            if self.links(view) or not self._was_home(item, parts[:-1]):
                 raise NoSuchPath("/".join(parts))
             return ItemDirectory(item, parts, is_link=False)
         if not view.holds(at, item, self._index):
@@ -369,34 +316,41 @@ class PathResolver:
         elsewhere = self._links and view is self._home and view.home(item, self._index) != at
         return ItemDirectory(item, parts, self.links(view) or elsewhere)
 
-    def _stood(self, item: Item, directory: Path) -> bool:
-        """Say whether a deleted item's own directory, not a link to it, was in a directory."""
-        held = self._removal.held(item.key) if self._links else ()
-        home = next((path for path in held if path[0] == self._home.name), directory)
-        return directory == home
+    def _was_home(self, item: Item, directory: Path) -> bool:
+        """Say whether a directory held a deleted item's own directory, not a link to it."""
+        tombstone = self._deletions.tombstone(item.key) if self._links else None
+        held = tombstone.directories if tombstone else ()
+        return directory == next((path for path in held if path[0] == self._home.name), directory)
 
     def _find(self, view: View, at: Path, name: str, dates: Sequence[int]) -> Item | None:
-        """Find the item that may have a name in a directory, and the dates that this stands for."""
+        """Find the item with a name in a directory, among the dates that the name stands for."""
         if view.aliased:
             aliases = view.aliases(at, self._index)
             listed = next((listed for alias, listed in aliases if alias == name), None)
             return listed and self._index.find(listed.key, listed.date)
         key = key_in(name) or ""
         found = (self._index.find(key, date) for date in dates)
-        item = next(filter(None, found), None) or self._removal.tombstone(key)
+        item = next(filter(None, found), None)
+        if item is None and (tombstone := self._deletions.tombstone(key)):
+            item = tombstone.item
         own = item and item_name(item.date, item.slug, item.key, self._zone)
         return item if own == name else None
 
     def _dates(self, view: View, at: Path, name: str) -> list[int]:
-        """Return the dates that an item with this name may have; none where it is no item's."""
+        """Return the dates that an item with this name may have; none if no item is called so."""
         span = view.span(at)
         if span is None or key_in(name) is None:
             return []
         return [date for date in moments_in(name, self._zone) if span.holds(date)]
 
 
+def _lasting_name(item: Item, listed: str, file: ItemFile) -> str:
+    """Return the lasting name of a file; see `ItemFileNode`."""
+    return file.lasting_name(item) if isinstance(file, AudioFile) else listed
+
+
 def _may_be_long(path: str) -> bool:
-    """Say whether a component may be too long; most paths are short as a whole."""
+    """Say whether a component may exceed `NAME_MAX`; most paths are shorter as a whole."""
     return len(path) > NAME_MAX or not path.isascii()
 
 

@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 #: What waits for the network on purpose. Anything else may take half of the time of a call: what
 #: the call is for needs some of it, too, such as a delete that asks every view where the item is.
-_WAITING = frozenset({"prepare", "seek", "open", "read", "before_archive", "before_delete"})
+_WAITING = frozenset({"ensure", "ensure_newest", "open", "read", "before_archive", "before_delete"})
 #: Calls of a source have no waiter. One may connect, send and read within the timeout each.
 _SOURCE_SHARE = 2.0
 #: Seconds that closing may take: it may be that the filesystem is being unmounted.
@@ -174,15 +174,15 @@ class _IsolatedSource(_Isolated):
         super().__init__(plugin, calls)
         traits = self._run("traits", lambda: cast(Source, plugin).traits)
         self._traits = cast(Traits, self._expect(Traits, "traits", traits))
-        reading = self._traits.reading
-        if reading is not None:
-            read = reading.read
+        parser = self._traits.parser
+        if parser is not None:
+            parse = parser.parse
 
-            def isolated_reader(raw: bytes) -> Record:
-                return self._run("reading.read", lambda: read(raw))
+            def isolated_parse(raw: bytes) -> Record:
+                return self._run("parser.parse", lambda: parse(raw))
 
             self._traits = replace(
-                self._traits, reading=ObjectParser(reading.version, isolated_reader)
+                self._traits, parser=ObjectParser(parser.version, isolated_parse)
             )
 
     @property
@@ -318,7 +318,7 @@ class _IsolatedStream:
 class _IsolatedView(_Isolated):
     """The same for a view: the names that it gives are names."""
 
-    constants = ("name", "depth", "facet", "whole", "listed", "total", "aliased")
+    constants = ("name", "depth", "facet", "whole_history", "listed", "total", "aliased")
 
     def subdirectories(self, at: At, index: Index) -> Sequence[str]:
         """Return the names in a directory."""

@@ -1,17 +1,17 @@
-"""Whether the server still has an item, where the answer to its DELETE does not settle that.
+"""Finds out whether the server still has an item when the answer to its DELETE leaves that open.
 
-A single answer is not believed: an error status may follow a delete that was done, a proxy answers
-404 to every address, a list may be out of date. So the item is asked for by its id, and then looked
-for in a list that was asked for after the DELETE:
+A single answer proves nothing: an error status may follow a successful delete, a proxy answers 404
+to every address, a list may be stale. So two answers are combined: a GET of the item, and a list
+that was requested after the DELETE.
 
     GET of the item    list         verdict
     =================  ===========  ==========================================
-    has it             shows it     `Verdict.THERE`
+    has it             has it       `Verdict.THERE`
     404                lacks it     `Verdict.GONE`
     fails              lacks it     `Verdict.GONE` if the DELETE got a 404, too
     anything else                   `Verdict.UNKNOWN`
 
-Threads: no state of its own; any number at once.
+Threads: any number at once; there is no state.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from histfs.core.source import Source
 from histfs.core.times import Span
 from histfs.core.waiting import Waiter
 
-#: Seconds in which a list has to say whether an item is there.
-CONFIRMING = 30.0
-#: Lists that are asked for, at the most, until one is newer than the DELETE.
-_LISTS = 3
+#: Seconds within which a list must be had.
+CONFIRM_TIMEOUT = 30.0
+#: Attempts to get a list that is new enough.
+_ATTEMPTS = 3
 
 log = logging.getLogger(__name__)
 
 
 class Verdict(Enum):
-    """What the answers say together."""
+    """What the answers prove together."""
 
     THERE = "there"
     GONE = "gone"
@@ -46,13 +46,13 @@ class Verdict(Enum):
 
 
 class Evidence(NamedTuple):
-    """What the server answered about one item.
+    """The server's answers about one item.
 
     Attributes:
-        got: whether it can be had by its id; None where that request failed.
-        listed: whether a list shows it; None where no list could be had, or would settle nothing.
+        got: whether the GET returned it; None if the GET failed in another way than 404.
+        listed: whether a list has it; None if no list could be had, or none would prove anything.
         missing: whether another request for the item was answered with 404.
-        error: why the request by its id failed; None where it didn't.
+        error: how the GET failed; None if it didn't.
     """
 
     got: bool | None
@@ -62,7 +62,7 @@ class Evidence(NamedTuple):
 
     @property
     def verdict(self) -> Verdict:
-        """What the answers say together."""
+        """What the answers prove together."""
         if self.got and self.listed:
             return Verdict.THERE
         absent = self.got is False or (self.got is None and self.missing)
@@ -72,12 +72,12 @@ class Evidence(NamedTuple):
 def gather(
     source: Source, item_id: str, listed: Callable[[], bool], missing: bool = False
 ) -> Evidence:
-    """Ask the server about an item; a request that fails leaves its part of the evidence open.
+    """Ask the server about an item; an answer that fails is None in the evidence.
 
     Args:
-        source: has the item, or had it.
+        source: the item's source.
         item_id: the API's own id.
-        listed: says whether a list shows the item; may raise `HistfsError`.
+        listed: says whether a list has the item; may raise `HistfsError`.
         missing: whether another request for the item was answered with 404.
     """
     got: bool | None = None
@@ -88,14 +88,14 @@ def gather(
     except Missing:
         got = False
     except HistfsError as error:
-        log.info("whether item %s is there can't be asked: %s", item_id, error)
+        log.info("item %s can't be requested: %s", item_id, error)
         failure = error
         if not missing:
-            return Evidence(None, None, error=error)  # no list would settle it
+            return Evidence(None, None, error=error)  # no list would prove anything
     try:
         return Evidence(got, listed(), missing, failure)
     except HistfsError as error:
-        log.info("whether item %s is listed can't be told: %s", item_id, error)
+        log.info("whether item %s is listed is not known: %s", item_id, error)
         return Evidence(got, None, missing, failure)
 
 
@@ -105,35 +105,35 @@ def is_listed(
     date: int,
     *,
     after: float,
-    doubted: Item | None = None,
+    stale: Item | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Say whether the source lists an item.
+    """Say whether a new list of the source has an item.
 
     Args:
-        index: asks for the list.
+        index: requests the list.
         key: the item's key.
-        date: when it was made, in seconds since the epoch.
-        after: the list must have been asked for after this moment, in seconds since the epoch.
-        doubted: the item, to have its time asked for again; None where a fresh listing will do.
+        date: the item's date, in seconds since the epoch.
+        after: the list must have been requested after this moment, in seconds since the epoch.
+        stale: the item, to request its time again; None if a fresh listing will do.
         clock: seconds since the epoch.
-        sleep: waits for so many seconds.
+        sleep: sleeps for a number of seconds.
 
     Raises:
         HistfsError: the list can't be had.
     """
-    span, waiter = Span(date, date + 1), Waiter(CONFIRMING)
-    for attempt in range(_LISTS):
+    span, waiter = Span(date, date + 1), Waiter(CONFIRM_TIMEOUT)
+    for attempt in range(_ATTEMPTS):
         if attempt:
-            # Windows that were asked for in the same second are merged, and the older time stands.
+            # Coverage of the same second is merged, with the older time: wait for the next second.
             sleep(1 - clock() % 1)
-        if doubted is not None:
-            index.invalidate(doubted)
+        if stale is not None:
+            index.invalidate(stale)
         index.ensure(span, waiter)
-        # The answer may be one that was on its way before.
+        # A single flight may have shared an answer that was requested before.
         if index.asked_after(span, after):
             return index.find(key, date) is not None
-        if doubted is None:
+        if stale is None:
             break
     raise NotComplete("no list is new enough to tell")

@@ -1,7 +1,7 @@
-"""How many bytes a clip will have, before anybody has fetched it.
+"""Estimates the size of a clip before it was downloaded. Pure functions.
 
-No field of the API gives the size. A guess that is not 0 keeps programs that look before they open
-(rsync, tar, cp) from taking the file for an empty one; `open` then finds the exact size.
+No field of the API gives the size. An estimate that is not 0 keeps programs that stat before they
+open (rsync, tar, cp) from taking the file for an empty one; `open` then finds the exact size.
 """
 
 from __future__ import annotations
@@ -10,30 +10,27 @@ import functools
 import math
 import re
 
-#: What a second of a recorded conversation takes, as seen.
+#: Bytes in a second of a recorded conversation, as measured.
 _CALL_RATE = 15_200
-#: The API's default format, mp3_44100_128: 128 kbit/s.
+#: Bytes in a second of the API's default format, mp3_44100_128: 128 kbit/s.
 _DEFAULT_RATE = 16_000
 _WAV_HEADER = 44
 #: Characters spoken in a second: 1,000 characters are about a minute.
 _SPEED = 16.0
-#: Longer than any clip; keeps an absurd duration from becoming an absurd size.
+#: Longer than any clip: an invalid duration must not become a huge size.
 _MAX_SECONDS = 86_400.0
 
 
 def audio_bytes(
     content_type: str, output_format: str, seconds: float | None, characters: int
 ) -> int:
-    """Guess the size of a clip.
+    """Return the estimated size of a clip in bytes, at least 1.
 
     Args:
-        content_type: media type of the audio, lower case, may be empty.
-        output_format: the API's name of a format (``mp3_44100_128``), may be empty.
-        seconds: how long the clip is, None when that isn't known.
-        characters: how long its text is.
-
-    Returns:
-        Bytes, at least 1.
+        content_type: media type of the audio, lower case; may be empty.
+        output_format: the API's name of a format (``mp3_44100_128``); may be empty.
+        seconds: the duration; None if it is not known.
+        characters: the length of the text.
     """
     if seconds is None or not 0 < seconds < _MAX_SECONDS:
         seconds = min(max(characters / _SPEED, 1.0), _MAX_SECONDS)
@@ -42,20 +39,17 @@ def audio_bytes(
 
 
 def call_bytes(seconds: float | None) -> int:
-    """Guess the size of the recording of a conversation.
+    """Return the estimated size of a recorded conversation in bytes, at least a second's.
 
     Args:
-        seconds: how long the conversation lasts, None when that isn't known.
-
-    Returns:
-        Bytes, at least a second's.
+        seconds: the duration; None if it is not known.
     """
     return math.ceil(min(max(seconds or 0.0, 1.0), _MAX_SECONDS) * _CALL_RATE)
 
 
 @functools.lru_cache(maxsize=64)  # an account has a handful
 def _rate(content_type: str, output_format: str) -> tuple[int, int]:
-    """Return the bytes in a second and in the header."""
+    """Return the bytes in a second, and those of the header."""
     match = re.fullmatch(r"([a-z0-9]+)_(\d{1,6})(?:_(\d{1,6}))?", output_format.lower(), re.ASCII)
     if match is None:
         return (88_200, _WAV_HEADER) if "wav" in content_type else (_DEFAULT_RATE, 0)

@@ -1,8 +1,8 @@
-"""The `Source` protocol: where items come from.
+"""The `Source` protocol: lists, gets and deletes items, and streams their audio.
 
-A source knows one remote API and nothing of files. Its calls block on the network and are made by
-worker threads only; each ends by itself within its own timeouts. Caches, limits and faults wrap a
-source with another one.
+A source knows one remote API and nothing of files. Its calls block on the network, within their own
+timeouts, and only worker threads make them. Limits, retries and faults wrap a source with another
+source.
 """
 
 from __future__ import annotations
@@ -16,43 +16,43 @@ from histfs.core.errors import NotOffered
 from histfs.core.item import Details, Record
 from histfs.core.times import ALWAYS, Span
 
-#: What a server may be able to filter a list by.
+#: The filters of lists that a server may offer: by time, and by words.
 SPAN, WORDS = "span", "words"
 
 
 class ObjectParser(NamedTuple):
-    """How a source reads raw objects, so that those in a catalog can be read anew.
+    """Parses the raw objects that a catalog has stored, when the parsing has changed.
 
     Attributes:
-        version: from 1 on; a greater one than before makes every catalog read its objects anew,
-            once. Raise it when something else is read from an object that has not changed.
-        read: reads an object as it was listed; asks nobody. Of its date the catalog's is kept.
+        version: from 1 on. A greater version than before makes every catalog parse its objects
+            anew, once. Raise it when the same object gives another record.
+        parse: parses an object as it was listed; sends no request. The catalog keeps its own date.
     """
 
     version: int
-    read: Callable[[bytes], Record]
+    parse: Callable[[bytes], Record]
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a source is like, known without asking it.
+    """The properties of a source, which are constant and cost no request.
 
     Attributes:
         facets: the kinds of facets that its items can have, such as ``voice``.
-        filters: what its server filters a list by, of `SPAN` and `WORDS`; what it can't, histfs
-            does.
-        page_size: items on a page, at the most.
-        disorder: seconds by which the order of a list, and what its filter by time takes for an
-            item's time, may differ from the items' dates. Listings are exact within it; where the
-            order is worse a list is read to its end.
-        stable_cursors: whether a cursor stands for a place between two items. Where it may be a
-            number of items to skip, an item that is deleted between two pages would hide another.
+        filters: by what its server filters a list, of `SPAN` and `WORDS`; histfs filters by the
+            rest.
+        page_size: the greatest number of items on a page.
+        disorder: seconds by which the order of a list, and the times by which its server filters,
+            may differ from the items' dates. Listings are exact within it; if the order is worse,
+            a list is read to its end.
+        stable_cursors: whether a cursor marks a position between two items. If it may be a number
+            of items to skip, an item that is deleted between two pages would hide another.
         summaries: whether it lists less of an item than `Source.get` returns.
         attachments: whether its items can have attachments (`Details.attachments`); it is an
             `AttachmentSource` then.
-        views: the views that show its items when nobody has chosen others.
-        files: the same for the files of an item.
-        reading: how objects are read; None for a source that has never read them otherwise.
+        views: the views that show its items unless the user chooses others.
+        files: the files of its items unless the user chooses others.
+        parser: parses raw objects anew; None for a source whose parsing has never changed.
     """
 
     facets: frozenset[str] = frozenset()
@@ -64,21 +64,21 @@ class Traits:
     attachments: bool = False
     views: tuple[str, ...] = ("by-date",)
     files: tuple[str, ...] = ("meta", "text", "audio")
-    reading: ObjectParser | None = None
+    parser: ObjectParser | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which items to list, newest first but for the `Traits.disorder` of the source.
+    """The items to list, newest first within the `Traits.disorder` of the source.
 
     Attributes:
         span: only items of this span of time.
-        after: the cursor of the page before; None for the first page.
-        limit: how many items at the most; None for as many as one page can hold.
-        words: only items that match these words; None for all. Only for a source that has the
-            filter `WORDS`.
-        sources: the values of the facet ``source`` that known items have, for a server that finds
-            words within one of them at a time; it changes nothing of what is asked for.
+        after: the cursor of the previous page; None for the first page.
+        limit: the greatest number of items; None for as many as one page can hold.
+        words: only items that match these words; None for all. Only for a source with the filter
+            `WORDS`.
+        sources: the values of the facet ``source`` that known items have: a hint for a server that
+            searches within one of them at a time. It does not restrict the query.
     """
 
     span: Span = ALWAYS
@@ -89,11 +89,11 @@ class Query:
 
 
 class Named(NamedTuple):
-    """An item that a search names, and of which it tells nothing else.
+    """A hit of a search of which only the id, and perhaps the date, is known.
 
     Attributes:
         id: the item's id.
-        date: when it was made, in seconds since the epoch; None where that isn't told.
+        date: in seconds since the epoch; None if the search doesn't tell it.
     """
 
     id: str
@@ -105,10 +105,9 @@ class Page:
     """One page of a listing.
 
     Attributes:
-        records: newest first, as far as the source keeps the order of time; what words find, in
-            any order.
-        cursor: what `Query.after` takes to get the next page; None on the last one.
-        named: what words find where the server only names the items; some may be named again.
+        records: newest first, within the `Traits.disorder`; the hits of a search in any order.
+        cursor: the `Query.after` of the next page; None on the last page.
+        named: the hits of a search whose server only names the items; may have duplicates.
     """
 
     records: Sequence[Record]
@@ -117,82 +116,91 @@ class Page:
 
 
 class AudioStream(Protocol):
-    """An answer with audio, or an attachment, in it, while it is being read."""
+    """The body of a response, audio or an attachment, while it is being read."""
 
     @property
     def length(self) -> int | None:
-        """The exact number of bytes to come, None when the server does not say."""
+        """The exact number of bytes to come; None if the server does not say."""
 
     @property
     def throttled(self) -> bool:
-        """Whether the server refused the source (429) before, and it tried again by itself."""
+        """Whether the server refused the request (429) at first, and the source retried it."""
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the bytes as they come; end only when the body was whole.
+        """Yield the bytes as they come; end only if the body was complete.
 
         Raises:
-            BadAnswer: the body was cut short or is damaged.
-            Unreachable: the connection broke or stood still for too long.
+            BadAnswer: the body is truncated or damaged.
+            Unreachable: the connection broke, or stalled for too long.
         """
 
 
 class Source(Protocol):
     """Lists, gets and deletes items, and opens their audio. Any number of threads call it at once.
 
-    All calls raise `SourceError` where they fail: `Unreachable` when who is asked isn't there. What
-    can't be listed is never an empty page: the items would be taken for deleted.
+    A call that fails raises `SourceError`; `Unreachable` if the server does not answer. A list that
+    fails is never an empty page: its items would be taken for deleted.
     """
 
     @property
     def traits(self) -> Traits:
-        """What it is like; always the same."""
+        """The properties of the source; constant."""
 
     def list(self, query: Query) -> Page:
         """Return one page of items."""
 
     def get(self, item_id: str) -> Record:
-        """Return one item with all that there is of it; `Missing` when there is none."""
+        """Return one item with its full details.
+
+        Raises:
+            Missing: there is no such item.
+        """
 
     def delete(self, item_id: str) -> None:
-        """Delete one item, with one request; `Missing` when there is none.
+        """Delete one item, with one request; return only if the answer confirms it.
 
-        Returns only when the answer says that the item is deleted. Whoever calls finds out what any
-        failure means for the item: it may be deleted all the same.
+        After a failure the item may be deleted all the same: the caller finds that out.
+
+        Raises:
+            Missing: there is no such item.
         """
 
     def audio(self, item_id: str) -> AbstractContextManager[AudioStream]:
         """Open the audio of an item.
 
-        `NotReady` while it is being made, `NoAudio` when there is none, `Missing` when there is no
-        such item.
+        Raises:
+            NotReady: the server is still generating it.
+            NoAudio: the item has none.
+            Missing: there is no such item.
         """
 
     def describe(self, raw: bytes) -> Details:
-        """Read the details out of an item's raw object, in JSON, listed or got; asks nobody."""
+        """Parse the details from an item's raw JSON object, listed or got; sends no request."""
 
     def close(self) -> None:
-        """Let go of the connections; calls under way may fail."""
+        """Close the connections; calls in progress may fail."""
 
 
 class AttachmentSource(Source, Protocol):
-    """A source whose items can have attachments, as its traits say."""
+    """A source whose items can have attachments (`Traits.attachments`)."""
 
     def attachment(self, item_id: str, attachment_id: str) -> AbstractContextManager[AudioStream]:
         """Open an attachment of an item.
 
-        `NoAttachment` when the server says for certain that the item is there, and the attachment
-        is not any more: the item may then be deleted without a copy of it. `Missing` when there is
-        no such item.
+        Raises:
+            NoAttachment: the server confirms that it has the item, but not the attachment. The item
+                may then be deleted without a copy of the attachment.
+            Missing: there is no such item.
         """
 
 
 def attachment_of(
     source: Source, item_id: str, attachment_id: str
 ) -> AbstractContextManager[AudioStream]:
-    """Open an attachment of an item, of whatever source.
+    """Open an attachment of an item of any source.
 
     Raises:
-        NotOffered: the source has none.
+        NotOffered: the items of the source have no attachments.
         SourceError: as `AttachmentSource.attachment`.
     """
     if not source.traits.attachments:

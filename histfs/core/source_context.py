@@ -1,4 +1,4 @@
-"""What a source is given when it is made."""
+"""The context of a source: what its constructor gets."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 from histfs.core.secret import Secret
 
 
-def _unheard(number: int) -> None:
-    """Take no notice of a limit: for a source outside of a mount."""
+def _ignore(number: int) -> None:
+    """Ignore a limit: for a source outside of a mount."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceContext:
-    """Whose items they are.
+    """An account, and how to reach its API.
 
     Attributes:
         profile: the account's name on this machine.
         base_url: scheme and host of the API.
         key: the API key.
         timeout: seconds after which any request ends.
-        connections: requests at once, a listing that is waited for not included.
+        connections: concurrent requests, not counting a listing that a call waits for.
         options: the source's own table of the configuration file.
-        state_maximum: takes the number of requests that the server allows at once, where it says
-            so. The source itself needs no limit: its calls are let through one by one.
+        state_maximum: takes the number of concurrent requests that the server allows, if it says
+            so. The source itself needs no limit: histfs limits its calls.
     """
 
     profile: str
@@ -34,4 +34,4 @@ class SourceContext:
     timeout: float
     connections: int
     options: Mapping[str, Any] = field(default_factory=dict)
-    state_maximum: Callable[[int], None] = _unheard
+    state_maximum: Callable[[int], None] = _ignore

@@ -1,4 +1,7 @@
-"""Moments, spans of time, and the zone in which days begin."""
+"""Moments, spans of time, and time zones. A moment is an int of seconds since the epoch.
+
+Threads: any number at once; the cache of hours guards itself.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-#: The moments that an item may have: those of Unix time that are a date in every zone, in seconds.
+#: The first and the last moment of an item: Unix time that is a valid `date` in every zone.
 EARLIEST = 0
 LATEST = 253_402_041_600
-#: Hours whose local time is remembered.
+#: Hours whose local time is cached.
 _HOURS = 1024
 _TWO_DIGITS = [f"{number:02}" for number in range(60)]
 
@@ -30,12 +33,12 @@ class Span(NamedTuple):
         return self.start <= moment < self.end
 
     def widened(self, seconds: int) -> Span:
-        """Return this span with some seconds more at each end that is a moment."""
+        """Return this span, extended by some seconds at each end that is not open."""
         start = self.start if self.start <= ALWAYS.start else self.start - seconds
         return Span(start, self.end if self.end >= ALWAYS.end else self.end + seconds)
 
 
-#: The span that holds every moment there is.
+#: The span of all time; its ends are open.
 ALWAYS = Span(-(2**62), 2**62)
 
 
@@ -46,8 +49,8 @@ class Zone:
         name: an IANA name such as ``Europe/Berlin``; None for the machine's zone.
 
     Raises:
-        ZoneInfoNotFoundError: (a KeyError) the zone is not known here.
-        ValueError: that is not a zone's name.
+        ZoneInfoNotFoundError: (a KeyError) this machine doesn't know the zone.
+        ValueError: the name is not a valid one.
     """
 
     def __init__(self, name: str | None = None) -> None:
@@ -55,19 +58,19 @@ class Zone:
         self._hours = lru_cache(_HOURS)(self._hour)
 
     def local(self, moment: int) -> datetime:
-        """Return the local date and time of a moment, pulled into what a date can show."""
+        """Return the local date and time of a moment, clipped to `EARLIEST` and `LATEST`."""
         return datetime.fromtimestamp(min(max(moment, EARLIEST), LATEST), self._zone)
 
     def stamp(self, moment: int) -> str:
         """Return the local time as ``2024-05-02T11-45-06``, which sorts and is safe in a name."""
         hour, rest = divmod(moment, 3600)
-        whole = self._hours(hour)
-        if whole is None:
+        prefix = self._hours(hour)
+        if prefix is None:
             return self.local(moment).isoformat()[:19].replace(":", "-")
-        return f"{whole}{_TWO_DIGITS[rest // 60]}-{_TWO_DIGITS[rest % 60]}"
+        return f"{prefix}{_TWO_DIGITS[rest // 60]}-{_TWO_DIGITS[rest % 60]}"
 
     def moments(self, stamp: str) -> list[int]:
-        """Return the moments that have a stamp: mostly one, two where clocks were set back."""
+        """Return the moments of a stamp: mostly one, two in the hour when clocks are set back."""
         try:
             local = datetime.fromisoformat(stamp[:10] + "T" + stamp[11:].replace("-", ":"))
             both = {int(local.replace(tzinfo=self._zone, fold=fold).timestamp()) for fold in (0, 1)}
@@ -85,7 +88,7 @@ class Zone:
         return Span(self._start(year, month, 1), self._start(*after, 1))
 
     def day(self, year: int, month: int, day: int) -> Span:
-        """Return the span of a local day; ValueError when the calendar has no such day."""
+        """Return the span of a local day; ValueError if the calendar has no such day."""
         first = datetime(year, month, day)
         if first.date() == date.max:
             return Span(self._start(year, month, day), ALWAYS.end)
@@ -93,14 +96,14 @@ class Zone:
         return Span(self._start(year, month, day), self._start(after.year, after.month, after.day))
 
     def _hour(self, number: int) -> str | None:
-        """Return what the stamps of an hour begin with: a listing has many of one hour.
+        """Return the common prefix of the stamps of an hour; a listing has many in one hour.
 
         Args:
             number: of the hour since the epoch.
 
         Returns:
-            None where the hour is not one of local time: it begins at another minute, or clocks are
-            set in it, or no date can show it.
+            None if the stamps have none: local hours begin at another minute, clocks change within
+            the hour, or `local` clips it.
         """
         first, last = self.local(number * 3600), self.local(number * 3600 + 3599)
         if first.minute or first.second or (last.minute, last.second) != (59, 59):

@@ -1,8 +1,10 @@
-"""The tree of one source: resolves a path to a node and answers what is asked about it.
+"""The tree of one source: answers filesystem calls by path, without FUSE, network or SQL.
 
-No FUSE, no network and no SQL here: the driver calls it, `Index` and `AudioStore` answer it.
+`PathResolver` finds the node of a path; the tree turns nodes into attributes, listings and open
+files, and decides what unlink and rmdir do.
 
-Threads: any number at once. `_lock` guards the cache of listings, the one state of its own.
+Threads: any number at once. `_lock` guards `_listings`, the cache of listings, and nothing is
+called while it is held; there is no other state.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import contextlib
 import itertools
 import stat
 import threading
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import NamedTuple
 
 from histfs.core.deletion import Deletions
@@ -26,7 +28,7 @@ from histfs.core.errors import (
     NotPermitted,
     PluginFailed,
 )
-from histfs.core.files import ItemFile, ItemFolder
+from histfs.core.files import ItemFile
 from histfs.core.index import Index, Listed
 from histfs.core.item import Facets, Item
 from histfs.core.large_listing import LARGE, Contents, LargeListing
@@ -42,75 +44,69 @@ from histfs.core.nodes import (
     inode_of,
     inodes_of,
 )
-from histfs.core.path_resolver import (
+from histfs.core.path_nodes import (
     Directory,
     ItemDirectory,
     ItemFileNode,
     ItemFolderNode,
     MoreNode,
+    Node,
     Path,
-    PathResolver,
     Root,
 )
+from histfs.core.path_resolver import PathResolver
 from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.views import MORE_NAME, MORE_TEXT, Search, View
 from histfs.core.waiting import Waiter
 
-#: How often a directory is read that changes while it is read.
-_READINGS = 10
+#: Attempts to read a directory that changes while it is read.
+_ATTEMPTS = 10
 
 
 class Listing(NamedTuple):
-    """The entries of a directory, and the version of the index of which they are."""
+    """The entries of a directory, and the version of the index that they were read from."""
 
     version: int
     entries: Sequence[DirEntry]
 
 
-Listings = MutableMapping[Path, Listing]
-
-
 class Tree:
-    """The items of one source, seen through their paths. Implements `core.forest.Folder`.
+    """The items of one source as a filesystem. Implements `Filesystem`.
 
     Args:
         index: the items.
-        removal: deletes them.
+        deletions: deletes items.
         views: the folders under the root; the first is where items have their home.
-        files: what an item's directory holds, in the order in which it is listed.
+        files: the files of an item's directory, in the order in which it lists them.
         zone: for the times in names.
         links: whether the other views hold links to an item's home, or real directories.
         listings: a bounded cache of listings, by path.
         born: mtime of the root while there are no items, in seconds since the epoch.
-        above: the names of the folders in which the root stands; they make its inodes its own.
-        check: raises why nothing of the source can be listed; does nothing where it can.
+        above: the names of the folders in which the root stands; they make its inodes unique.
+        check: raises the error that keeps the source from being listed, if there is one.
     """
 
     def __init__(
         self,
         *,
         index: Index,
-        removal: Deletions,
+        deletions: Deletions,
         views: Sequence[View],
         files: Sequence[ItemFile],
         zone: Zone,
         links: bool,
-        listings: Listings,
+        listings: MutableMapping[Path, Listing],
         born: int,
         above: Path = (),
         check: Callable[[Waiter], None] = lambda _: None,
     ) -> None:
         self._index = index
-        self._removal = removal
+        self._deletions = deletions
         self._resolver = PathResolver(
-            index=index, removal=removal, views=views, files=files, zone=zone, links=links
+            index=index, deletions=deletions, views=views, files=files, zone=zone, links=links
         )
-        self._resolve = self._resolver.resolve
-        self._files_of = self._resolver.files_of
-        self._lasting_name = self._resolver.lasting_name
         self._views = {view.name: view for view in views}
         self._home = views[0]
-        self._real = [view for view in views if not self._resolver.links(view)]
         self._links = links
         self._zone = zone
         self._listings = listings
@@ -121,7 +117,7 @@ class Tree:
 
     def stat(self, path: str, waiter: Waiter) -> Attributes:
         """Return the attributes of a path."""
-        node = self._resolve(path, waiter)
+        node = self._resolver.resolve(path, waiter)
         match node:
             case Root():
                 return directory(self._inode_of("directory"), self._newest_of_all())
@@ -129,10 +125,13 @@ class Tree:
                 newest = self._born if node.newest is None else node.newest
                 return directory(self._inode_of("directory", *node.path), newest)
             case ItemDirectory():
-                if node.is_link:
-                    size = len(self._target(node, waiter).encode())
-                    return Attributes(stat.S_IFLNK, self._inode(node), 1, size, node.item.date)
-                return directory(self._inode(node), node.item.date)
+                # An item has another inode in each directory that shows it.
+                kind = "link" if node.is_link else "item"
+                inode = self._inode_of(kind, *node.path[:-1], node.item.key)
+                if not node.is_link:
+                    return directory(inode, node.item.date)
+                size = len(self._target(node, waiter).encode())
+                return Attributes(stat.S_IFLNK, inode, 1, size, node.item.date)
             case ItemFolderNode():
                 return directory(self._inode_of("folder", *node.path), node.item.date)
             case ItemFileNode():
@@ -141,74 +140,46 @@ class Tree:
                 return self._more_attributes(node)
 
     def stat_files(self, path: str, waiter: Waiter) -> dict[str, Attributes]:
-        """Return the attributes of an item's files by name, as far as they can be told."""
-        node = self._resolve(path, waiter)
-        files: dict[str, ItemFileNode] = {}
-        if isinstance(node, ItemDirectory) and not node.is_link:
-            for name, file in self._files_of(node.item).items():
-                if not isinstance(file, ItemFolder):
-                    lasting = self._lasting_name(node.item, file, name)
-                    files[name] = ItemFileNode(node.item, file, lasting)
-        elif isinstance(node, ItemFolderNode):
-            files = self._resolver.members_of(node)
+        """Return the attributes of an item's files by name, without those that fail."""
         found: dict[str, Attributes] = {}
-        for name, each in files.items():
-            with contextlib.suppress(HistfsError):
-                found[name] = self._stat_file(each, waiter)
+        for name, child in self._children(self._resolver.resolve(path, waiter)).items():
+            if isinstance(child, ItemFileNode):
+                with contextlib.suppress(HistfsError):
+                    found[name] = self._stat_file(child, waiter)
         return found
 
     def listdir(self, path: str, waiter: Waiter) -> Sequence[DirEntry] | LargeListing:
-        """Return all entries of a directory, without ``.`` and ``..``.
-
-        Raises:
-            SourceError, NotComplete: the whole can't be told; a part never is.
-        """
-        node = self._resolve(path, waiter)
+        """Return all entries of a directory, without ``.`` and ``..``."""
+        node = self._resolver.resolve(path, waiter)
         match node:
             case Root():
                 self._check(waiter)
-                return [
-                    self._entry_of((view.name,)) for view in self._views.values() if view.listed
-                ]
+                views = (view.name for view in self._views.values() if view.listed)
+                return [self._directory_entry((name,)) for name in views]
             case Directory():
                 return self._list_view(node, waiter)
-            case ItemDirectory(is_link=False):
-                item = node.item
-                named = (
-                    (name, file, self._lasting_name(item, file, name))
-                    for name, file in self._files_of(item).items()
-                )
-                return [
-                    DirEntry(name, stat.S_IFDIR, self._inode_of("folder", *node.path, name))
-                    if isinstance(file, ItemFolder)
-                    else DirEntry(name, stat.S_IFREG, self._file_inode(item, lasting))
-                    for name, file, lasting in named
-                ]
-            case ItemFolderNode():
-                return [
-                    DirEntry(name, stat.S_IFREG, self._file_inode(node.item, member.name))
-                    for name, member in self._resolver.members_of(node).items()
-                ]
+            case ItemDirectory(is_link=False) | ItemFolderNode():
+                return [self._child_entry(*child) for child in self._children(node).items()]
             case _:
                 raise NotADirectory(path)
 
     def readlink(self, path: str, waiter: Waiter) -> str:
         """Return the target of a link, relative to the directory that holds it."""
-        node = self._resolve(path, waiter)
+        node = self._resolver.resolve(path, waiter)
         if isinstance(node, ItemDirectory) and node.is_link:
             return self._target(node, waiter)
         raise NotALink(path)
 
     def item(self, path: str, waiter: Waiter) -> tuple[Item, Facets] | None:
-        """Return whose directory, link or file a path is, as far as it is known; None for none."""
-        node = self._resolve(path, waiter)
+        """Return the item to which a path belongs, with its facets; None where there is none."""
+        node = self._resolver.resolve(path, waiter)
         if not isinstance(node, ItemDirectory | ItemFolderNode | ItemFileNode):
             return None
         return node.item, self._index.facets(node.item)
 
     def open(self, path: str, waiter: Waiter) -> tuple[Attributes, OpenFile]:
-        """Open a file for reading, and tell what it is."""
-        node = self._resolve(path, waiter)
+        """Open a file for reading, and return its attributes."""
+        node = self._resolver.resolve(path, waiter)
         if isinstance(node, MoreNode):
             return self._more_attributes(node), BytesFile(MORE_TEXT)
         if not isinstance(node, ItemFileNode):
@@ -217,85 +188,89 @@ class Tree:
         return self._file_attributes(node, file.size), file
 
     def unlink(self, path: str, waiter: Waiter) -> None:
-        """Unlink a file: the audio takes the item with it, any other is hidden in this mount."""
-        node = self._resolve(path, waiter)
+        """Unlink a file: the audio deletes the item, any other file is hidden in this mount."""
+        node = self._resolver.resolve(path, waiter)
         if not isinstance(node, ItemFileNode):
-            # A view's link stays for as long as the item does; directories are for rmdir.
+            # A view's link stays as long as its item; directories are for rmdir.
             raise NotPermitted(path)
-        if node.file.deletes and self._removal.tombstone(node.item.key) is None:
-            files = [node.file, *self._attached(node.item)]
-            places = self._places(node.item)
-            self._removal.delete(node.item, files, node.name, places, waiter)
+        item = node.item
+        if node.file.deletes and self._deletions.tombstone(item.key) is None:
+            files = [node.file, *self._folder_files(item)]
+            self._deletions.delete(item, files, node.name, self._places(item), waiter)
         else:
-            self._removal.hide(node.item, node.name)
+            self._deletions.hide(item, node.name)
 
     def rmdir(self, path: str, waiter: Waiter) -> None:
-        """Remove a directory: only one whose item, or whose last item, was deleted here."""
-        node = self._resolve(path, waiter)
+        """Remove the directory of an item, or of a view, whose contents were deleted here."""
+        node = self._resolver.resolve(path, waiter)
         match node:
-            case ItemDirectory(is_link=False):
-                lingers = self._removal.tombstone(node.item.key) is not None
-                left = self._files_of(node.item).values()
-                # A folder may have shown up after `rm -r` read the directory, when the details were
-                # fetched for the copy: what is left of a deleted item is its files alone.
-                kept = any(not (lingers and isinstance(file, ItemFolder)) for file in left)
-                if kept or not (lingers or self._removal.hidden(node.item)):
+            case ItemDirectory(is_link=False, item=item):
+                deleted = self._deletions.tombstone(item.key) is not None
+                children = self._resolver.children(item).values()
+                # A folder of a deleted item may have appeared after `rm -r` had read the directory:
+                # the details were fetched for the copy. Only files count then.
+                kept = any(not (deleted and isinstance(c, ItemFolderNode)) for c in children)
+                if kept or not (deleted or self._deletions.hidden(item)):
                     raise DirectoryNotEmpty(path)
-                if not lingers:
-                    # All its files were unlinked, and none was one that deletes: it has no audio.
-                    self._removal.delete(node.item, (), "", self._places(node.item), waiter)
-                self._removal.remove(node.item)
+                if not deleted:
+                    # All files were unlinked, and none of them deleted the item: it has no audio.
+                    self._deletions.delete(item, (), "", self._places(item), waiter)
+                self._deletions.drop_tombstone(item)
             case ItemFolderNode():
-                if self._resolver.members_of(node):
+                if self._resolver.members(node):
                     raise DirectoryNotEmpty(path)
-                self._removal.hide(node.item, node.name)
+                self._deletions.hide(node.item, node.name)
             case Directory():
                 if node.view.newest(node.at, self._index) is not None or not node.at:
                     raise DirectoryNotEmpty(path)
-                self._removal.remove_emptied(node.path)
+                self._deletions.drop_directory_tombstone(node.path)
             case Root():
                 raise NotPermitted(path)
             case _:
                 raise NotADirectory(path)
 
     def delete(self, path: str, waiter: Waiter) -> None:
-        """Delete the item whose directory, or audio, a path is; nothing of it lingers."""
-        node = self._resolve(path, waiter)
+        """Delete the item whose directory, or audio, a path is; leaves no tombstone of the item."""
+        node = self._resolver.resolve(path, waiter)
         match node:
             case Root() | Directory():
                 raise IsADirectory(path)
-            case ItemFolderNode():
+            case ItemFolderNode() | MoreNode() | ItemDirectory(is_link=True):
                 raise NotPermitted(path)
             case ItemFileNode(file=file) if not file.deletes:
                 raise NotPermitted(path)
-            case ItemDirectory(is_link=True) | MoreNode():
-                raise NotPermitted(path)
         item = node.item
-        if self._removal.tombstone(item.key) is not None:
+        if self._deletions.tombstone(item.key) is not None:
             raise NoSuchPath(path)
-        # An item without audio goes with its directory.
-        deleting = [(name, file) for name, file in self._files_of(item).items() if file.deletes]
-        files = [file for _, file in deleting[:1]]
-        lasting = self._lasting_name(item, files[0], deleting[0][0]) if deleting else ""
-        self._removal.delete(item, files, lasting, self._places(item), waiter)
-        self._removal.remove(item)
+        children = self._resolver.children(item).values()
+        audio = (c for c in children if isinstance(c, ItemFileNode) and c.file.deletes)
+        # An item without audio is deleted with its directory.
+        files, name = next((([child.file], child.name) for child in audio), ([], ""))
+        self._deletions.delete(item, files, name, self._places(item), waiter)
+        self._deletions.drop_tombstone(item)
 
-    def _attached(self, item: Item) -> list[ItemFile]:
-        """Return the files in an item's folders that were not unlinked."""
-        nodes = [
-            member
-            for name, file in self._files_of(item).items()
-            if isinstance(file, ItemFolder)
-            for member in self._resolver.members_of(ItemFolderNode(item, file, name, ())).values()
-        ]
-        return [node.file for node in nodes]
+    def _children(self, node: Node) -> Mapping[str, ItemFileNode | ItemFolderNode]:
+        """Return what the directory, or the folder, of an item holds; nothing for other nodes."""
+        match node:
+            case ItemDirectory(is_link=False):
+                return self._resolver.children(node.item, node.path)
+            case ItemFolderNode():
+                return self._resolver.members(node)
+            case _:
+                return {}
+
+    def _folder_files(self, item: Item) -> list[ItemFile]:
+        """Return the files in an item's folders that are not hidden."""
+        children = self._resolver.children(item).values()
+        folders = (child for child in children if isinstance(child, ItemFolderNode))
+        return [node.file for each in folders for node in self._resolver.members(each).values()]
 
     def _stat_file(self, node: ItemFileNode, waiter: Waiter) -> Attributes:
         try:
             size = node.file.size(node.item, waiter)
         except NoSuchPath:
-            # What lingers is there to be unlinked, also where its details are gone.
-            if self._removal.tombstone(node.item.key) is None:
+            # `rm -r` stats the files of a deleted item, whose details may be gone.
+            if self._deletions.tombstone(node.item.key) is None:
                 raise
             size = 0
         return self._file_attributes(node, size)
@@ -305,72 +280,69 @@ class Tree:
         return Attributes(stat.S_IFREG, inode, self._link_count(node.item), size, node.item.date)
 
     def _link_count(self, item: Item) -> int:
-        """Return the number of directories, not links, in which an item's files can be reached."""
+        """Return the number of real directories in which an item's files stand."""
         if self._links:
             return 1
-        # At least one for each view: what was just deleted has no places any more.
-        return sum(max(len(self._places_in(view, item)), 1) for view in self._real)
+        # At least one for each view: a deleted item has no places any more.
+        real = (view for view in self._views.values() if not self._resolver.links(view))
+        return sum(max(len(self._places_in(view, item)), 1) for view in real)
 
     def _places(self, item: Item) -> list[Path]:
-        """Return the directories that hold an item or a link to it, as far as they can be told."""
+        """Return the directories that hold an item or a link to it, as far as they are known."""
         complete = self._index.complete(ALWAYS)
-        views = (view for view in self._views.values() if complete or not view.whole)
+        views = (view for view in self._views.values() if complete or not view.whole_history)
         return [(view.name, *at) for view in views for at in self._places_in(view, item)]
 
     def _places_in(self, view: View, item: Item) -> Sequence[Path]:
-        """Return the directories of a view that hold an item; none where the view fails.
+        """Return the directories of a view that hold an item; none if the view's plugin fails.
 
-        A view that fails must not keep an item of another view from being read or deleted.
+        A fault of one view must not fail a call on an item in another view.
         """
         with contextlib.suppress(PluginFailed):
             return view.places(item, self._index)
         return ()
 
-    # Listing
-
     def _list_view(self, node: Directory, waiter: Waiter) -> Sequence[DirEntry] | LargeListing:
-        span = node.view.span(node.at)
+        view, at = node.view, node.at
+        span = view.span(at)
         if span is None:
             raise NoSuchPath("/".join(node.path))
-        node.view.prepare(node.at, self._index, waiter)
-        for _ in range(_READINGS):
+        view.ensure(at, self._index, waiter)
+        for _ in range(_ATTEMPTS):
             version = self._index.version
             with self._lock:
-                kept = self._listings.get(node.path)
-            if kept is not None and self._index.unchanged(span, kept.version):
-                return kept.entries
+                cached = self._listings.get(node.path)
+            if cached is not None and self._index.unchanged(span, cached.version):
+                return cached.entries
             entries = self._read_view(node, span, version)
-            # What was read while it changed may hold a part of what there was at any time.
-            listable = node.view.listable(node.at, self._index)
+            # A listing read during a change may mix two states, and be complete in neither.
+            complete = view.complete(at, self._index)
             same = version == self._index.version or self._index.unchanged(span, version)
-            if listable and same:
-                if isinstance(entries, LargeListing):
-                    return entries
-                with self._lock:
-                    self._listings[node.path] = Listing(version, entries)
+            if complete and same:
+                if not isinstance(entries, LargeListing):
+                    with self._lock:
+                        self._listings[node.path] = Listing(version, entries)
                 return entries
-            node.view.prepare(node.at, self._index, waiter)
+            view.ensure(at, self._index, waiter)
         raise NotComplete(f"{'/'.join(node.path)} changes faster than it can be listed")
 
     def _read_view(
         self, node: Directory, span: Span, version: int
     ) -> Sequence[DirEntry] | LargeListing:
-        """Read a directory; of a large one only the beginning.
+        """Read a directory of a view; of a large one only the beginning.
 
         Args:
             node: the directory.
-            span: on which it depends.
-            version: of the index before anything is read.
+            span: of the index, on which it depends.
+            version: of the index, before anything is read.
         """
         view, at = node.view, node.at
         if len(at) < view.depth:
             names = view.subdirectories(at, self._index)
-            return [self._entry_of((*node.path, name)) for name in names]
+            return [self._directory_entry((*node.path, name)) for name in names]
         only_links, linked = self._resolver.links(view), self._resolver.linked(view, at)
-
-        link_inode, item_inode = (
-            inodes_of(kind, *self._above, *node.path) for kind in ("link", "item")
-        )
+        link_inode = inodes_of("link", *self._above, *node.path)
+        item_inode = inodes_of("item", *self._above, *node.path)
 
         def entry(item: Listed, name: str | None = None) -> DirEntry:
             name = name or item_name(item.date, item.slug, item.key, self._zone)
@@ -383,26 +355,26 @@ class Tree:
             return [entry(item, name) for name, item in view.aliases(at, self._index)]
         rest = view.items(at, self._index)
         first = list(itertools.islice(rest, LARGE + 1))
-        if len(first) <= LARGE:
-            entries = list(map(entry, first))
-            if isinstance(view, Search) and view.more(at, self._index):
-                path = (*node.path, MORE_NAME)
-                entries.append(DirEntry(MORE_NAME, stat.S_IFREG, self._inode_of("more", *path)))
-            return entries
-        contents = Contents(view, at, self._index, span, entry)
-        return LargeListing(contents, first, rest, version)
+        if len(first) > LARGE:
+            contents = Contents(view, at, self._index, span, entry)
+            return LargeListing(contents, first, rest, version)
+        entries = list(map(entry, first))
+        if isinstance(view, Search) and view.more(at, self._index):
+            inode = self._inode_of("more", *node.path, MORE_NAME)
+            entries.append(DirEntry(MORE_NAME, stat.S_IFREG, inode))
+        return entries
 
     def _more_attributes(self, node: MoreNode) -> Attributes:
         inode = self._inode_of("more", *node.path)
         return Attributes(stat.S_IFREG, inode, 1, len(MORE_TEXT), self._newest_of_all())
 
-    def _entry_of(self, path: Path) -> DirEntry:
-        return DirEntry(path[-1], stat.S_IFDIR, self._inode_of("directory", *path))
+    def _child_entry(self, name: str, child: ItemFileNode | ItemFolderNode) -> DirEntry:
+        if isinstance(child, ItemFolderNode):
+            return DirEntry(name, stat.S_IFDIR, self._inode_of("folder", *child.path))
+        return DirEntry(name, stat.S_IFREG, self._file_inode(child.item, child.name))
 
-    def _inode(self, node: ItemDirectory) -> int:
-        # An item may stand in several directories of a view, each time with an inode of its own.
-        above = node.path[:-1]
-        return self._inode_of("link" if node.is_link else "item", *above, node.item.key)
+    def _directory_entry(self, path: Path) -> DirEntry:
+        return DirEntry(path[-1], stat.S_IFDIR, self._inode_of("directory", *path))
 
     def _inode_of(self, kind: str, *names: str) -> int:
         return inode_of(kind, *self._above, *names) if self._above or names else ROOT_INODE
@@ -412,8 +384,8 @@ class Tree:
 
     def _target(self, node: ItemDirectory, waiter: Waiter) -> str:
         item = node.item
-        if self._home.whole and not self._home.listable((), self._index):
-            self._home.prepare((), self._index, waiter)
+        if self._home.whole_history and not self._home.complete((), self._index):
+            self._home.ensure((), self._index, waiter)
         name = item_name(item.date, item.slug, item.key, self._zone)
         home = (*(self._home.home(item, self._index) or ()), name)
         up = [".."] * (len(node.path) - 2)

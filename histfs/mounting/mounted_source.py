@@ -134,7 +134,7 @@ class MountedSource:
         """
         return Tree(
             index=self.catalog,
-            removal=self.removal,
+            deletions=self.removal,
             views=self.views,
             files=self.files,
             zone=zone,
@@ -205,8 +205,8 @@ def open_source(
     where = source_dir(shared.home, None if name == ROOT else name)
     store = CatalogStore(where / CATALOG)
     stack.callback(store.close)
-    if traits.reading is not None:
-        reparse(store, traits.reading)
+    if traits.parser is not None:
+        reparse(store, traits.parser)
     # Clips, and details, are read ahead in the orders of the views.
     kinds = [view.facet for view in views if view.facet is not None and view.total]
     orders = partial(_orders, store, kinds)

@@ -1,6 +1,6 @@
-"""For authors of plugins: the contracts that histfs holds a plugin to, and what it is tried with.
+"""Contract tests for authors of plugins, with an index, an audio store and items in memory.
 
-A test class inherits a contract and says what is to be tested:
+A test class inherits a contract and overrides its fixtures:
 
     class TestByLength(ViewContract):
         @pytest.fixture

@@ -1,4 +1,4 @@
-"""What histfs relies on of an item file."""
+"""The contract of an item file: what histfs relies on."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ from histfs.testing.memory_audio import MemoryAudio
 from histfs.testing.memory_index import MemoryIndex
 from histfs.testing.sample_items import describe_sample, sample_records
 
-#: Bytes in a read, so that most files take several.
+#: Bytes in a read: most files take several reads.
 _PIECE = 7
 _OFFLINE = Unreachable("no network")
 
 
 class FileContract:
-    """Inherit it, and give a fixture `make`.
+    """Inherit it, and override the fixture `make`.
 
-    The items are samples. Where a file needs those of a source, give `records`
-    (``everything(source)``) and `describe` (``source.describe``), too; and `clips` where it reads
-    the audio.
+    The items are samples. For a file that needs the items of another source, override `records`
+    (``everything(source)``) and `describe` (``source.describe``), too; for a file that reads the
+    audio, `clips`.
     """
 
     @pytest.fixture
     def make(self) -> Callable[[FileContext], ItemFile]:
-        """Return what makes the file that is tested, as the entry point does."""
-        raise NotImplementedError("give a fixture `make`")
+        """Return the constructor of the file, as the entry point names it."""
+        raise NotImplementedError("override the fixture `make`")
 
     @pytest.fixture
     def records(self) -> list[Record]:
-        """Return the items that have the file."""
+        """Return the records of the items."""
         return sample_records()
 
     @pytest.fixture
     def describe(self) -> Callable[[bytes], Details]:
-        """Return what reads the details of these items."""
+        """Return the function that parses the details of these items."""
         return describe_sample
 
     @pytest.fixture
     def clips(self) -> Mapping[str, bytes]:
-        """Return the audio of items, by their ids; any other item's is ``audio of ID``."""
+        """Return the audio of items by their ids; ``audio of ID`` for any other item."""
         return {}
 
     @pytest.fixture
@@ -59,7 +59,7 @@ class FileContract:
         describe: Callable[[bytes], Details],
         clips: Mapping[str, bytes],
     ) -> FileContext:
-        """Return what the file is made of, by a source whose list tells all."""
+        """Return the file's context for a source that lists all there is."""
         return FileContext(Traits(), MemoryIndex(records, describe), MemoryAudio(clips))
 
     @pytest.fixture
@@ -69,7 +69,7 @@ class FileContract:
         describe: Callable[[bytes], Details],
         clips: Mapping[str, bytes],
     ) -> FileContext:
-        """Return the same by a source that lists summaries: no details have been fetched."""
+        """Return the file's context for a source that lists summaries; no details are fetched."""
         raw = {record.item.key: record.raw for record in records}
 
         def fetch(item: Item) -> Details:
@@ -81,10 +81,10 @@ class FileContract:
     def test_the_name_is_one_and_stays(
         self, make: Callable[[FileContext], ItemFile], library: FileContext
     ) -> None:
-        """Of at most 255 bytes, without a slash, not hidden; or None."""
+        """It has at most 255 bytes, no slash, and is not hidden; or it is None."""
         file, again = make(library), make(library)
         names = {item.key: file.filename(item) for item in _items(library)}
-        assert any(names.values()), "no item has the file: give other `records`"
+        assert any(names.values()), "no item has the file: override `records`"
         for name in filter(None, names.values()):
             assert is_component(name)
             assert not name.startswith(".")
@@ -95,7 +95,7 @@ class FileContract:
     def test_the_size_is_what_is_read_once_the_file_was_open(
         self, make: Callable[[FileContext], ItemFile], listing: str, request: pytest.FixtureRequest
     ) -> None:
-        """Programs that copy take exactly as many bytes as fstat(2) tells."""
+        """Programs that copy a file read exactly as many bytes as fstat(2) returns."""
         library: FileContext = request.getfixturevalue(listing)
         file = make(library)
         for item in _having(file, library):
@@ -106,7 +106,7 @@ class FileContract:
     def test_looking_asks_nobody(
         self, make: Callable[[FileContext], ItemFile], listing: str, request: pytest.FixtureRequest
     ) -> None:
-        """The size before is exact or an estimate, and 0 only where the file is empty."""
+        """The size before the first open is exact or estimated; 0 only if the file is empty."""
         library: FileContext = request.getfixturevalue(listing)
         _disconnect(library)
         file = make(library)
@@ -118,7 +118,7 @@ class FileContract:
     def test_bytes_are_the_same_each_time_and_in_pieces(
         self, make: Callable[[FileContext], ItemFile], library: FileContext
     ) -> None:
-        """A read may begin anywhere, and ends at the end."""
+        """A read may start at any offset, and ends at the end of the file."""
         file, again = make(library), make(library)
         for item in _having(file, library):
             opened = file.open(item, Waiter(5))
@@ -136,7 +136,7 @@ class FileContract:
     def test_an_item_that_changed_has_its_new_bytes(
         self, make: Callable[[FileContext], ItemFile], library: FileContext
     ) -> None:
-        """The revision tells that it has; nothing of the old one is kept."""
+        """Another revision means another item; nothing that is cached outlives it."""
         file = make(library)
         one, *others = (_record(library, item) for item in _having(file, library))
         for other in others:
@@ -153,7 +153,7 @@ class FileContract:
     def test_an_open_file_outlives_its_item(
         self, make: Callable[[FileContext], ItemFile], library: FileContext
     ) -> None:
-        """What is open when the item is deleted is read to its end."""
+        """A file that is open when its item is deleted can be read to its end."""
         file = make(library)
         for item in _having(file, library):
             content = _content(file.open(item, Waiter(5)))
@@ -167,13 +167,13 @@ class FileContract:
     def test_without_its_details_a_file_fails_as_it_should(
         self, make: Callable[[FileContext], ItemFile], library: FileContext
     ) -> None:
-        """An item may be deleted elsewhere while somebody looks at it."""
+        """An item may be deleted elsewhere during a call; the error must be a `HistfsError`."""
         file = make(library)
         for item in _having(file, library):
             _index(library).discard(item.key)
-            for act in (file.size, file.open, file.before_archive, file.before_delete):
+            for method in (file.size, file.open, file.before_archive, file.before_delete):
                 try:
-                    act(item, Waiter(5))
+                    method(item, Waiter(5))
                 except HistfsError:
                     continue
 
@@ -181,7 +181,7 @@ class FileContract:
     def test_what_is_to_be_archived_is_here(
         self, make: Callable[[FileContext], ItemFile], listing: str, request: pytest.FixtureRequest
     ) -> None:
-        """The copy that the trash keeps is made without the network."""
+        """The trash copies the file without the network."""
         library: FileContext = request.getfixturevalue(listing)
         file = make(library)
         for item in _having(file, library):
@@ -211,7 +211,7 @@ def _having(file: ItemFile, library: FileContext) -> list[Item]:
 
 
 def _disconnect(library: FileContext, error: Exception | None = _OFFLINE) -> None:
-    """Let whatever asks the network fail; None connects it again."""
+    """Make all calls that need the network fail; None connects it again."""
     assert isinstance(library.audio, MemoryAudio)
     _index(library).error = library.audio.error = error
 

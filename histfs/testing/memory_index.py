@@ -16,22 +16,23 @@ from histfs.testing.sample_items import describe_sample
 
 
 class MemoryIndex:
-    """Implements `histfs.core.index.Index`. All is known, unless you say otherwise.
+    """Implements `histfs.core.index.Index`. All items are known, except those of `unknown`.
 
-    Threads: `_naming` guards the names of directories; the rest is for one thread at a time to
-    change.
+    Threads: any number may read; one at a time may change it. `_naming` guards the names of
+    directories.
 
     Args:
         records: the items, in any order.
-        describe: reads the details out of a raw object (`Source.describe`).
-        fetch: gives all details of an item, for a source that lists summaries; None for one whose
-            list tells all.
+        describe: parses the details from a raw object (`Source.describe`).
+        fetch: returns the full details of an item, for a source that lists summaries; None for a
+            source that lists all there is.
 
     Attributes:
         rows: the records by the keys of their items.
-        unknown: a span of which nothing is known until anything is asked for; None for no such one.
-        arriving: records that become known then.
-        error: what asking raises; None where it works.
+        unknown: a span whose items are unknown until the next call that may cost a request; None
+            for no span.
+        arriving: records that become known by that call.
+        error: the error that such calls raise; None if they succeed.
     """
 
     def __init__(
@@ -55,15 +56,15 @@ class MemoryIndex:
         self._taken: dict[tuple[str, str], dict[str, str]] = {}
         self.add(*records)
 
-    # What a test does
+    # For tests
 
     def add(self, *records: Record) -> None:
-        """Put items in, or others in their place."""
+        """Add or replace items."""
         self.rows.update({record.item.key: record for record in records})
         self._changes += [_second(record.item) for record in records]
 
     def discard(self, key: str) -> None:
-        """Take an item out, as if it had been deleted elsewhere."""
+        """Remove an item, as if it had been deleted elsewhere."""
         self._changes.append(_second(self.rows.pop(key).item))
 
     # The protocol
@@ -75,11 +76,11 @@ class MemoryIndex:
 
     @property
     def recent_version(self) -> int:
-        """The same."""
+        """The number of changes."""
         return self.version
 
     def unchanged(self, span: Span, since: int) -> bool:
-        """Say whether a span is what it was."""
+        """Say whether no item of a span has changed since a version."""
         return not any(_overlap(span, changed) for changed in self._changes[since:])
 
     def ensure(self, span: Span, waiter: Waiter) -> None:
@@ -91,7 +92,7 @@ class MemoryIndex:
         self._ask("ensure_newest", *spans)
 
     def asked_after(self, span: Span, moment: float) -> bool:
-        """Say whether nothing of a span is unknown: each answer is as new as can be."""
+        """Say whether nothing of a span is unknown: nothing here is ever stale."""
         return self.complete(span)
 
     def complete(self, span: Span) -> bool:
@@ -117,7 +118,7 @@ class MemoryIndex:
         return iter(self._items(span))
 
     def facet_values(self, kind: str) -> Sequence[FacetValue]:
-        """Return the values that a facet has, in the order of their oldest items."""
+        """Return the values of a facet, in the order of their oldest items."""
         found: dict[str, FacetValue] = {}
         for item in self._items():
             for value, label in self.facets(item).get(kind, ()):
@@ -134,10 +135,10 @@ class MemoryIndex:
             taken = self._taken.setdefault((view, kind), {})
             found = {}
             for value in self.facet_values(kind):
-                thing = Labelled(value.value, value.label)
+                labelled = Labelled(value.value, value.label)
                 name = before.get(value.value)
-                if name is None or (rename and not is_name_of(name, thing, nothing)):
-                    name = choose_name(thing, nothing, _usable(taken, value.value))
+                if name is None or (rename and not is_name_of(name, labelled, nothing)):
+                    name = choose_name(labelled, nothing, _usable(taken, value.value))
                     taken[name] = value.value
                     self._changes += [ALWAYS] * (value.value in before)
                 found[name] = value
@@ -149,7 +150,7 @@ class MemoryIndex:
         return self._list([item for item in self._items() if value in self._values(item, kind)])
 
     def secondary(self, kind: str, value: str) -> Set[str]:
-        """Return the keys of the items that have a value of a facet, but not as the first one."""
+        """Return the keys of the items that have a value of a facet, but not as their first."""
         return {item.key for item in self._items() if value in self._values(item, kind)[1:]}
 
     def find(self, key: str, date: int) -> Item | None:
@@ -169,18 +170,18 @@ class MemoryIndex:
         return self._describe(record.raw)
 
     def known(self, item: Item) -> Details | None:
-        """Return all details of an item, as far as they were fetched."""
+        """Return the full details of an item; None if they were never fetched."""
         return self.details(item) if self._fetch is None else self._fetched.get(item.key)
 
     def full_revision(self, item: Item) -> int | None:
-        """Return a checksum of what `known` gives."""
+        """Return a checksum of what `known` returns; None if that is None."""
         if self._fetch is None:
             return item.revision
         known = self.known(item)
         return None if known is None else zlib.crc32(known.raw)
 
     def full(self, item: Item, waiter: Waiter) -> Details:
-        """Return all details of an item, fetched where they aren't known."""
+        """Return the full details of an item; fetch them if they are unknown."""
         listed = self.details(item)
         if self._fetch is None:
             return listed
@@ -202,14 +203,14 @@ class MemoryIndex:
         self._found[words] = list(self._list(found))[-SEARCH_LIMIT - 1 :]
 
     def found(self, words: str) -> Sequence[Listed] | None:
-        """Return what a search found."""
+        """Return the hits of a search; None if there was none."""
         return self._found.get(words)
 
     def invalidate(self, item: Item) -> None:
-        """Nothing to do: whoever asks makes everything known."""
+        """Do nothing: nothing here is ever stale."""
 
     def forget(self, item: Item) -> None:
-        """Take a deleted item out; its details can be had still."""
+        """Remove a deleted item; its details stay readable."""
         if item.key in self.rows:
             self._forgotten[item.key] = self.rows[item.key]
             self.discard(item.key)
@@ -222,7 +223,7 @@ class MemoryIndex:
         self.arriving, self.unknown = [], None
 
     def _values(self, item: Item, kind: str) -> list[str]:
-        return [has.value for has in self.facets(item).get(kind, ())]
+        return [labelled.value for labelled in self.facets(item).get(kind, ())]
 
     def _items(self, span: Span | None = None) -> list[Item]:
         items = [record.item for record in self.rows.values()]

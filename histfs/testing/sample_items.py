@@ -1,4 +1,4 @@
-"""Items to try a view or a file with: what a history holds, and what it may hold."""
+"""Sample items for tests of views and files: ordinary ones, and edge cases."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ _LONG = "a very long sentence that goes on and on " * 100
 def sample(
     item_id: str, date: int, text: str | None = "Hello world", **facets: str | Sequence[str]
 ) -> Record:
-    """Make an item.
+    """Return a sample record.
 
     Args:
-        item_id: its id.
+        item_id: the item's id.
         date: in seconds since the epoch.
-        text: what was spoken.
-        **facets: what it has of each kind, once or several times: the value, or the value and
-            after a ``=`` its label.
+        text: the spoken text.
+        **facets: for each kind one value, or several: ``VALUE`` or ``VALUE=LABEL``.
     """
-    has = {
+    own = {
         kind: [_labelled(each) for each in ([given] if isinstance(given, str) else given)]
         for kind, given in facets.items()
     }
@@ -34,22 +33,22 @@ def sample(
         date,
         json.dumps(fields).encode(),
         title=text or "",
-        facets=has,
+        facets=own,
         content_type="audio/mpeg",
     )
 
 
 def describe_sample(raw: bytes) -> Details:
-    """Read the details out of a sample's raw object, as `Source.describe` does."""
+    """Parse the details from a sample's raw object, as `Source.describe` does."""
     fields = json.loads(raw)
     return Details(json.dumps(fields, indent=2).encode(), fields["text"], has_audio=True)
 
 
 def sample_records() -> list[Record]:
-    """Return some thirty items, in no order: of several years, and with all that makes trouble.
+    """Return some thirty items of several years, in no order, with edge cases of each field.
 
-    Their facets are those of the built-in sources: voice, source, model, agent, outcome, and of
-    some the call. Some have several voices.
+    They have the facets of the built-in sources: voice, source, model, agent, outcome, and some a
+    call. Some have several voices.
     """
     given: list[tuple[str, int, str | None, str | Sequence[str], str | None]] = [
         ("a1", _at(2024, 5, 2, 11, 45), "Hello world", "r1=Rachel", "call-1"),

@@ -1,4 +1,4 @@
-"""What histfs relies on of a view."""
+"""The contract of a view: what histfs relies on."""
 
 from __future__ import annotations
 
@@ -25,56 +25,57 @@ _NOWHERE = "no such directory"
 
 
 class Shown(NamedTuple):
-    """What a view shows.
+    """All directories of a view.
 
     Attributes:
-        names: those in each directory that lies above the items.
-        items: those in each directory at the lowest level: their names, and their keys.
+        names: the names in each directory above the lowest level.
+        items: the names and the keys of the items in each directory at the lowest level.
     """
 
     names: dict[At, list[str]]
     items: dict[At, list[tuple[str, str]]]
 
     def keys(self) -> Counter[str]:
-        """Return how often each item is shown."""
+        """Return the number of times that each item is shown."""
         return Counter(key for items in self.items.values() for _, key in items)
 
 
 class ViewContract:
-    """Inherit it, and give a fixture `make`.
+    """Inherit it, and override the fixture `make`.
 
-    The items are samples, with the facets of the built-in sources. Where a view needs those of a
-    source, give `records` (``everything(source)``) and `describe` (``source.describe``), too.
+    The items are samples, with the facets of the built-in sources. For a view that needs the items
+    of another source, override `records` (``everything(source)``) and `describe`
+    (``source.describe``), too.
     """
 
     @pytest.fixture
     def make(self) -> Callable[[Zone], View]:
-        """Return what makes the view that is tested, as the entry point does."""
-        raise NotImplementedError("give a fixture `make`")
+        """Return the constructor of the view, as the entry point names it."""
+        raise NotImplementedError("override the fixture `make`")
 
     @pytest.fixture
     def records(self) -> list[Record]:
-        """Return the items that the view is to show."""
+        """Return the records of the items."""
         return sample_records()
 
     @pytest.fixture
     def describe(self) -> Callable[[bytes], Details]:
-        """Return what reads the details of these items."""
+        """Return the function that parses the details of these items."""
         return describe_sample
 
     @pytest.fixture
     def unlisted(self) -> Sequence[At]:
-        """Return directories that are there though they aren't listed, such as a search's."""
+        """Return directories that exist though they are not listed, such as a search's."""
         return ()
 
     @pytest.fixture
     def zone(self) -> Zone:
-        """Return the zone in which the view is shown."""
+        """Return the time zone of the view."""
         return Zone("Europe/Berlin")
 
     @pytest.fixture
     def fresh(self, make: Callable[[Zone], View], zone: Zone) -> Callable[[], View]:
-        """Return what makes a view as another mount would."""
+        """Return a function that creates a view, as another mount would."""
         return lambda: make(zone)
 
     @pytest.fixture
@@ -84,28 +85,28 @@ class ViewContract:
 
     @pytest.fixture
     def index(self, records: list[Record], describe: Callable[[bytes], Details]) -> MemoryIndex:
-        """Return an index that has all items."""
+        """Return an index with all items."""
         return MemoryIndex(records, describe)
 
     @pytest.fixture
     def shown(self, view: View, index: MemoryIndex, unlisted: Sequence[At]) -> Shown:
-        """Return what the view shows of them."""
+        """Return all directories of the view."""
         shown = walk(view, index, unlisted)
-        assert shown.keys(), "the view shows nothing: give it other `records`"
+        assert shown.keys(), "the view shows nothing: override `records`"
         return shown
 
     def test_the_view_says_what_it_is(self, view: View) -> None:
-        """Its name is that of a folder, which a file manager doesn't hide."""
+        """Its properties have the right types; its name is a folder's, and not a hidden one."""
         assert is_component(view.name)
         assert not view.name.startswith(".")
         assert isinstance(view.depth, int)
         assert view.depth >= 0
         assert view.facet is None or (isinstance(view.facet, str) and view.facet)
-        for trait in (view.whole, view.listed, view.total, view.aliased):
+        for trait in (view.whole_history, view.listed, view.total, view.aliased):
             assert isinstance(trait, bool)
 
     def test_names_are_names(self, shown: Shown) -> None:
-        """Of at most 255 bytes, without a slash; none hidden, none twice."""
+        """They have at most 255 bytes and no slash; none is hidden, none occurs twice."""
         entries = [*shown.names.values(), *([n for n, _ in i] for i in shown.items.values())]
         for names in entries:
             assert [name for name in names if not is_component(name)] == []
@@ -113,7 +114,7 @@ class ViewContract:
             assert [name for name, count in Counter(names).items() if count > 1] == []
 
     def test_an_item_stands_once_in_a_directory(self, shown: Shown) -> None:
-        """In several directories perhaps, but in each of them once."""
+        """It may stand in several directories, in each of them once."""
         for items in shown.items.values():
             counts = Counter(key for _, key in items)
             assert [key for key, count in counts.items() if count > 1] == []
@@ -121,7 +122,7 @@ class ViewContract:
     def test_a_total_view_shows_every_item(
         self, view: View, index: MemoryIndex, shown: Shown
     ) -> None:
-        """It may be chosen for where items have their home."""
+        """Such a view may hold the homes of items."""
         assert shown.keys().keys() <= index.rows.keys()
         if view.total:
             assert shown.keys().keys() == index.rows.keys()
@@ -129,7 +130,7 @@ class ViewContract:
     def test_what_is_listed_is_found_and_nothing_else(
         self, view: View, index: MemoryIndex, shown: Shown, unlisted: Sequence[At]
     ) -> None:
-        """A path is looked up without listing the directory."""
+        """A lookup of a path does not list the directory."""
         for record in index.rows.values():
             listed = []
             for at, items in shown.items.items():
@@ -141,7 +142,7 @@ class ViewContract:
     def test_an_item_has_one_home(
         self, view: View, index: MemoryIndex, shown: Shown, unlisted: Sequence[At]
     ) -> None:
-        """It is the first of its places, in every mount; in the others a link leads there."""
+        """It is the first of its places, in every mount; the others hold links to it."""
         linked = {at: view.linked(at, index) for at in shown.items}
         for record in index.rows.values():
             places = view.places(record.item, index)
@@ -151,7 +152,7 @@ class ViewContract:
                 assert (record.item.key in linked[at]) == (at != home), (at, record.item.key)
 
     def test_items_come_oldest_first(self, view: View, index: MemoryIndex, shown: Shown) -> None:
-        """A listing is in the order of time."""
+        """A listing is in the order of dates."""
         for at in shown.items:
             dates = [listed.date for listed in view.items(at, index)]
             assert dates == sorted(dates)
@@ -159,7 +160,7 @@ class ViewContract:
     def test_a_directory_is_as_new_as_its_newest_item(
         self, view: View, index: MemoryIndex, shown: Shown
     ) -> None:
-        """Its time of change is that item's, whatever lies in between."""
+        """Its mtime is the date of the newest item below it, on any level."""
         for at in [*shown.names, *shown.items]:
             below = [
                 index.rows[key].item.date
@@ -173,7 +174,7 @@ class ViewContract:
     def test_there_is_no_directory_but_those_that_are_listed(
         self, view: View, index: MemoryIndex, shown: Shown
     ) -> None:
-        """Else every path would lead somewhere."""
+        """Otherwise every path would resolve."""
         if not view.listed:
             return
         some = next(iter(index.rows.values())).item
@@ -186,7 +187,7 @@ class ViewContract:
     def test_the_span_of_a_directory_holds_its_items(
         self, view: View, index: MemoryIndex, shown: Shown
     ) -> None:
-        """What has changed outside of it is taken to change nothing of the directory."""
+        """Caches rely on it: a change outside of the span does not change the directory."""
         for at, items in shown.items.items():
             for depth in range(len(at) + 1):
                 span = view.span(at[:depth])
@@ -201,7 +202,7 @@ class ViewContract:
         shown: Shown,
         unlisted: Sequence[At],
     ) -> None:
-        """Names don't depend on what was asked before."""
+        """Names don't depend on earlier calls."""
         again = fresh()
         for record in index.rows.values():
             again.home(record.item, index)
@@ -215,7 +216,7 @@ class ViewContract:
         shown: Shown,
         unlisted: Sequence[At],
     ) -> None:
-        """They come newest first, or a day at a time."""
+        """Items may become known newest first, or a day at a time."""
         for seed in range(3):
             mixed = random.Random(seed).sample(records, len(records))
             assert walk(fresh(), MemoryIndex(mixed, describe), unlisted) == shown
@@ -223,7 +224,7 @@ class ViewContract:
     def test_an_item_that_goes_leaves_the_others_where_they_are(
         self, view: View, index: MemoryIndex, shown: Shown, unlisted: Sequence[At]
     ) -> None:
-        """A directory goes with its last item; what comes back stands where it stood."""
+        """A directory vanishes with its last item; an item that returns stands where it stood."""
         if unlisted:
             return
         for key, record in list(index.rows.items()):
@@ -238,7 +239,7 @@ class ViewContract:
             assert walk(view, index) == shown
 
     def test_without_items_there_is_nothing(self, view: View) -> None:
-        """Not even a directory."""
+        """There are not even directories."""
         index = MemoryIndex()
         if view.listed:
             assert view.newest((), index) is None
@@ -252,18 +253,18 @@ class ViewContract:
         describe: Callable[[bytes], Details],
         shown: Shown,
     ) -> None:
-        """A part of a directory would have a backup delete the rest."""
+        """A backup would delete what a partial listing lacks."""
         for at in _listings(shown, fresh()):
             view, index = fresh(), _unknown(records, describe)
-            assert not view.listable(at, index)
-            view.prepare(at, index, Waiter(5))
-            assert view.listable(at, index)
+            assert not view.complete(at, index)
+            view.ensure(at, index, Waiter(5))
+            assert view.complete(at, index)
             if at in shown.names:
                 assert list(view.subdirectories(at, index)) == shown.names[at]
             else:
                 assert _items(view, at, index) == shown.items[at]
             view, index = fresh(), _unknown(records, describe)
-            view.seek(at, index, Waiter(5))
+            view.ensure_newest(at, index, Waiter(5))
             assert view.knows_newest(at, index)
 
     def test_a_source_that_fails_makes_a_listing_fail(
@@ -273,12 +274,12 @@ class ViewContract:
         describe: Callable[[bytes], Details],
         shown: Shown,
     ) -> None:
-        """And not empty."""
+        """The listing must not be empty instead."""
         for at in _listings(shown, fresh()):
             view, index = fresh(), _unknown(records, describe)
             index.error = Unreachable("no network")
             with pytest.raises(SourceError):
-                view.prepare(at, index, Waiter(5))
+                view.ensure(at, index, Waiter(5))
 
     def test_several_threads_see_what_one_sees(
         self,
@@ -287,7 +288,7 @@ class ViewContract:
         shown: Shown,
         unlisted: Sequence[At],
     ) -> None:
-        """A mount has one view for all who look."""
+        """All threads of a mount share one view."""
         view = fresh()
         with ThreadPoolExecutor(_THREADS) as pool:
             looks = pool.map(lambda _: walk(view, index, unlisted), range(_THREADS))
@@ -295,31 +296,31 @@ class ViewContract:
 
 
 def _listings(shown: Shown, view: View) -> list[At]:
-    """Return the directories that need to be known: a folder that isn't listed needs nothing."""
+    """Return the directories whose contents must be known: all but an unlisted folder."""
     return [at for at in [*shown.names, *shown.items] if at or view.listed]
 
 
 def _unknown(records: list[Record], describe: Callable[[bytes], Details]) -> MemoryIndex:
-    """Return an index that knows nothing before it asks."""
+    """Return an index that knows nothing before a call that may cost a request."""
     index = MemoryIndex((), describe)
     index.unknown, index.arriving = ALWAYS, list(records)
     return index
 
 
 def walk(view: View, index: MemoryIndex, unlisted: Sequence[At] = ()) -> Shown:
-    """Walk through a view."""
+    """Return all directories of a view."""
     names: dict[At, list[str]] = {}
     level: list[At] = [()]
     for _ in range(view.depth):
         names.update({at: list(view.subdirectories(at, index)) for at in level})
         level = [(*at, name) for at in level for name in names[at]]
     for at in unlisted:
-        view.prepare(at, index, Waiter(5))
+        view.ensure(at, index, Waiter(5))
     return Shown(names, {at: _items(view, at, index) for at in [*level, *unlisted]})
 
 
 def _items(view: View, at: At, index: MemoryIndex) -> list[tuple[str, str]]:
-    """Return the names of the items in a directory, and their keys."""
+    """Return the names and the keys of the items in a directory."""
     if view.aliased:
         return sorted((name, listed.key) for name, listed in view.aliases(at, index))
     zone = Zone("UTC")

@@ -59,8 +59,8 @@ def walk(world: World) -> dict[str, list[str]]:
     view, found = ByDate(Zone("UTC")), {}
 
     def look(at: tuple[str, ...]) -> None:
-        view.prepare(at, index, Waiter(10))
-        assert view.listable(at, index)
+        view.ensure(at, index, Waiter(10))
+        assert view.complete(at, index)
         if len(at) == view.depth:
             found["/".join(at)] = [listed.key for listed in view.items(at, index)]
         else:

@@ -44,7 +44,7 @@ class Mount:
         zone = Zone("UTC")
         self.tree = Tree(
             index=catalog,
-            removal=Deletions(self.world.source, catalog, NoArchive(), self.deletes),
+            deletions=Deletions(self.world.source, catalog, NoArchive(), self.deletes),
             views=[ByDate(zone), ByVoice(zone)],
             files=[TextFile(FileContext(self.world.source.traits, catalog, FakeAudio()))],
             zone=zone,

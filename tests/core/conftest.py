@@ -26,7 +26,7 @@ STATUS = b"fine\n"
 
 @dataclass
 class World:
-    """A tree and what it stands on."""
+    """A tree with its index, source, audio store and archive in memory."""
 
     index: TableIndex
     source: MemorySource
@@ -39,12 +39,12 @@ class World:
     archive: FakeArchive = field(default_factory=FakeArchive)
 
     def __post_init__(self) -> None:
-        library = FileContext(self.source.traits, self.index, self.audio)
+        context = FileContext(self.source.traits, self.index, self.audio)
         tree = Tree(
             index=self.index,
-            removal=Deletions(self.source, self.index, self.archive, self.flights, self.clock),
+            deletions=Deletions(self.source, self.index, self.archive, self.flights, self.clock),
             views=[view(self.zone) for view in self.views],
-            files=[kind(library) for kind in (MetaFile, TextFile, AudioFile)],
+            files=[kind(context) for kind in (MetaFile, TextFile, AudioFile)],
             zone=self.zone,
             links=self.links,
             listings={},

@@ -1,4 +1,4 @@
-"""An index and an audio store in memory, to see the tree and the views without the rest."""
+"""An index, an audio store and an archive in memory, to test the tree and the views alone."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from histfs.testing import MemoryAudio, MemoryIndex
 from tests.support.memory import MemorySource
 
 
-class Asked(NamedTuple):
-    """One question that may cost a request: the method's name and what it was asked of."""
+class IndexCall(NamedTuple):
+    """One call of the index that may cost a request: the method's name and the spans."""
 
     method: str
     spans: tuple[Span, ...]
 
 
 class TableIndex(MemoryIndex):
-    """An index in memory that tells what it was asked.
+    """An index in memory that records its calls.
 
     Attributes:
-        asked: the questions that may cost a request.
-        reads: how often items were listed.
-        on_complete: called when somebody asks what is complete.
-        on_asked: called when a span was asked for, with success.
+        asked: the calls that may cost a request.
+        reads: the number of times that items were listed.
+        on_complete: called by `complete`.
+        on_asked: called when a call that may cost a request has succeeded.
         on_read: called while items are listed.
     """
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
         super().__init__(records, MemorySource().describe)
-        self.asked: list[Asked] = []
+        self.asked: list[IndexCall] = []
         self.reads = 0
         self.on_complete = lambda: None
         self.on_asked = lambda: None
@@ -45,7 +45,7 @@ class TableIndex(MemoryIndex):
         return super().complete(span)
 
     def _ask(self, method: str, *spans: Span) -> None:
-        self.asked.append(Asked(method, spans))
+        self.asked.append(IndexCall(method, spans))
         super()._ask(method, *spans)
         self.on_asked()
 
@@ -57,11 +57,11 @@ class TableIndex(MemoryIndex):
 
 
 class FakeAudio(MemoryAudio):
-    """Audio that is always there.
+    """An audio store whose clips are always cached.
 
     Attributes:
         opened: the keys of the clips that were opened.
-        clips: their bytes by the id of the item, where they are not ``audio of ID``.
+        clips: their bytes by the id of the item; ``audio of ID`` for any other.
     """
 
     def __init__(self) -> None:
@@ -75,11 +75,11 @@ class FakeAudio(MemoryAudio):
 
 
 class FakeArchive:
-    """An archive that tells what was asked of it.
+    """An archive that records its calls.
 
     Attributes:
-        calls: what was asked, of which item, in order.
-        errors: what a call raises, by its name.
+        calls: the method and the item's key of each call, in order.
+        errors: the error that a method raises, by its name.
     """
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class FakeArchive:
 
 
 class FakeCopy(NamedTuple):
-    """A copy in such an archive."""
+    """A copy in a `FakeArchive`."""
 
     archive: FakeArchive
     item: Item

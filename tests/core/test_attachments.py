@@ -1,4 +1,4 @@
-"""How attachments are named, and what the audio store knows them by."""
+"""The file names of attachments, and their items in the audio store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from histfs.core.attachments import key_prefix, named, part_of
+from histfs.core.attachments import key_prefix, part_of, unique_names
 from histfs.core.item import Attachment
 from histfs.core.names import NAME_MAX, is_component, key_of
 from tests.support.memory import record
@@ -21,13 +21,13 @@ attachments = st.lists(
 
 
 def names(*given_names, kind=""):
-    found = named(Attachment(f"file_{n}", name, kind) for n, name in enumerate(given_names))
+    found = unique_names(Attachment(f"file_{n}", name, kind) for n, name in enumerate(given_names))
     return list(found)
 
 
 @given(attachments)
 def test_every_attachment_has_a_safe_name_of_its_own(given_attachments):
-    found = named(given_attachments)
+    found = unique_names(given_attachments)
     assert [each.id for each in found.values()] == list(
         dict.fromkeys(each.id for each in given_attachments)
     )
@@ -41,9 +41,9 @@ def test_every_attachment_has_a_safe_name_of_its_own(given_attachments):
 
 @given(attachments)
 def test_what_is_sent_later_changes_no_name(given_attachments):
-    found = list(named(given_attachments))
+    found = list(unique_names(given_attachments))
     for count in range(len(given_attachments)):
-        earlier = list(named(given_attachments[:count]))
+        earlier = list(unique_names(given_attachments[:count]))
         assert earlier == found[: len(earlier)]
 
 

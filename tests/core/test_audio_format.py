@@ -1,4 +1,4 @@
-"""What a clip is called, and what is taken for one, by its declared format and its first bytes."""
+"""The ending of a clip, and the refusal of answers, by declared format and first bytes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def refused(body: bytes, *, raw: bool = False) -> str | None:
     return refusal(body[:WINDOW], whole=len(body) <= WINDOW, raw=raw)
 
 
-# Names
+# Endings
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_every_ending_is_one_of_those_that_are_known(head, content_type, output_
     assert right_ending(head, content_type, output_format) in ENDINGS
 
 
-# What is audio
+# Refusals
 
 
 @pytest.mark.parametrize("raw", [False, True])
@@ -191,7 +191,7 @@ def test_json_is_never_audio(value):
         assert refused(body)
 
 
-# How much has to come
+# Decisions on a prefix
 
 
 @pytest.mark.parametrize("head", STRONG)

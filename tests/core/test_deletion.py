@@ -192,7 +192,7 @@ def test_an_item_whose_files_are_hidden_is_still_an_item(world):
     assert world.read(AUDIO) == b"audio of one"
 
 
-def test_after_a_delete_that_failed_the_item_is_whole_where_it_was(world):
+def test_after_a_failed_delete_the_item_is_complete_where_it_was(world):
     world.source.fail("delete", MissingPermission("speech_history_write"))
     world.unlink(f"{HOME}/meta.json")
     world.unlink(f"{HOME}/text.txt")
@@ -232,7 +232,7 @@ def test_a_deleted_item_is_listed_nowhere_but_the_rest_of_it_is_there_to_be_remo
         world.rmdir(HOME)
 
 
-def test_an_item_is_whole_when_who_has_it_open_could_not_read_on(world):
+def test_an_item_stays_complete_when_its_open_files_could_not_be_read_on(world):
     def fail(item, waiter):
         raise Unreachable("down")
 
@@ -244,7 +244,7 @@ def test_an_item_is_whole_when_who_has_it_open_could_not_read_on(world):
     assert world.source.count("delete") == 0
 
 
-def test_what_lingers_of_an_item_is_what_it_was(world):
+def test_the_other_files_of_a_deleted_item_stay_as_they_were(world):
     def seen():
         paths = (f"{HOME}/meta.json", f"{HOME}/text.txt")
         return [(world.stat(path), world.read(path)) for path in paths]
@@ -254,7 +254,7 @@ def test_what_lingers_of_an_item_is_what_it_was(world):
     assert seen() == before
 
 
-def test_what_lingers_can_be_unlinked_where_its_details_are_gone(world):
+def test_the_files_of_a_deleted_item_can_be_unlinked_though_its_details_are_gone(world):
     world.index.forget = lambda item: world.index.discard(item.key)
     world.unlink(AUDIO)
     for name in world.names(HOME):
@@ -265,7 +265,7 @@ def test_what_lingers_can_be_unlinked_where_its_details_are_gone(world):
     assert_gone(world, HOME)
 
 
-def test_what_lingers_does_so_where_it_was_alone(world):
+def test_a_tombstone_resolves_at_the_items_own_path_alone(world):
     world.unlink(AUDIO)
     for path in (HOME.replace("02/2024", "03/2024"), HOME.replace("11-45-06", "11-45-07")):
         assert_gone(world, path)
@@ -280,7 +280,7 @@ def test_the_link_to_a_deleted_item_is_gone_at_once(world):
         world.unlink(link)
 
 
-def test_what_lingers_is_let_go_of_after_a_while(world):
+def test_a_tombstone_expires(world):
     world.unlink(AUDIO)
     world.clock.now += TOMBSTONE_TTL - 1
     assert world.names(HOME) == ["meta.json", "text.txt"]
@@ -297,7 +297,7 @@ def test_an_emptied_directory_stays_until_it_is_removed(world):
     assert_gone(world, "/by-date/2024/05/03")
 
 
-def test_an_emptied_directory_is_let_go_of_after_a_while(world):
+def test_the_tombstone_of_an_emptied_directory_expires(world):
     rm_r(world, THIRD)
     world.clock.now += TOMBSTONE_TTL + 1
     assert_gone(world, "/by-date/2024/05/03", "/by-voice/Adam")
@@ -358,7 +358,7 @@ def test_an_unlink_that_another_one_overtook_sends_nothing(world):
     assert world.source.calls == [Call("delete", "one")]
 
 
-def test_a_delete_goes_on_when_the_one_who_waits_gives_up(world):
+def test_a_delete_goes_on_when_its_caller_stops_waiting(world):
     with world.source.held("delete") as gate:
         with pytest.raises(DeadlineExceeded):
             world.tree.unlink(AUDIO, Waiter(0.01))
@@ -417,7 +417,7 @@ def test_what_can_not_be_copied_is_not_deleted(world, call, error):
 
 
 @pytest.mark.parametrize("error", [Interrupted, DeadlineExceeded])
-def test_who_does_not_wait_for_the_copy_deletes_nothing(world, error):
+def test_a_caller_that_does_not_wait_for_the_copy_deletes_nothing(world, error):
     world.archive.errors["prepare"] = error("why")
     with pytest.raises(error):
         world.unlink(AUDIO)

@@ -1,4 +1,4 @@
-"""Each built-in file keeps the contract that those of other packages are held to."""
+"""Each built-in file keeps the contract of item files that plugins keep."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class TestBuiltIn(FileContract):
 class TestAttachment(FileContract):
     @pytest.fixture
     def make(self):
-        return lambda library: AttachmentFile(library, Attachment("f/1", "a.pdf"), "a.pdf")
+        return lambda context: AttachmentFile(context, Attachment("f/1", "a.pdf"), "a.pdf")
 
 
 class TestFenced(FileContract):
     @pytest.fixture
     def make(self):
-        return lambda library: isolated(
-            TextFile(library), ItemFile, PluginCalls("the file text", 30)
+        return lambda context: isolated(
+            TextFile(context), ItemFile, PluginCalls("the file text", 30)
         )

@@ -21,7 +21,7 @@ objects = st.recursive(
 )
 
 
-def library(records=()) -> FileContext:
+def context_of(records=()) -> FileContext:
     return FileContext(Traits(), TableIndex(records), FakeAudio())
 
 
@@ -35,12 +35,12 @@ def content(file, item) -> bytes:
 
 def text_of(text: str | None) -> bytes:
     row = record("id", 0, text)
-    return content(TextFile(library([row])), row.item)
+    return content(TextFile(context_of([row])), row.item)
 
 
 def meta_of(**fields: object) -> bytes:
     row = record("id", 0, **fields)
-    return content(MetaFile(library([row])), row.item)
+    return content(MetaFile(context_of([row])), row.item)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_the_meta_file_holds_every_field_whatever_it_is(value):
 @pytest.mark.parametrize("kind", [TextFile, MetaFile])
 def test_the_size_is_the_number_of_bytes_that_are_read(kind, text):
     row = record("id", 0, text)
-    file = kind(library([row]))
+    file = kind(context_of([row]))
     assert file.size(row.item, NOW) == file.open(row.item, NOW).size == len(content(file, row.item))
 
 
@@ -97,9 +97,9 @@ def test_the_audio_file_is_what_the_audio_store_gives():
 
 
 def test_unlinking_the_audio_alone_deletes_the_item():
-    assert AudioFile(library()).deletes
-    assert not TextFile(library()).deletes
-    assert not MetaFile(library()).deletes
+    assert AudioFile(context_of()).deletes
+    assert not TextFile(context_of()).deletes
+    assert not MetaFile(context_of()).deletes
 
 
 def test_of_two_files_with_one_name_the_first_is_shown_unless_the_other_one_deletes():
@@ -109,7 +109,7 @@ def test_of_two_files_with_one_name_the_first_is_shown_unless_the_other_one_dele
     class Again(TextFile):
         """The same name as the text's."""
 
-    there = library([record("id", 0)])
+    there = context_of([record("id", 0)])
     other, text, again, audio = (kind(there) for kind in (Other, TextFile, Again, AudioFile))
     found = by_name([other, text, again, audio], record("id", 0).item)
     assert found == {"audio.mp3": audio, "text.txt": text}

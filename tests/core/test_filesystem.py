@@ -1,4 +1,4 @@
-"""What is asked of a tree that no kernel stands before: links to follow, and items behind paths."""
+"""The filesystem for a face without a kernel: following links, and the items of paths."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def test_links_are_followed_as_the_kernel_does(world, path, last, leads_to):
         (f"/by-voice/Adam/{NAME}/text.txt", NoSuchPath),
     ],
 )
-def test_what_leads_nowhere_is_told_as_the_kernel_does(world, path, error):
+def test_a_path_that_leads_nowhere_raises_the_error_of_the_kernel(world, path, error):
     with pytest.raises(error):
         resolve_links(world.tree, path, Waiter(5))
 
 
 @pytest.mark.parametrize("path", [HOME, LINK, f"{HOME}/text.txt", f"{HOME}/audio.mp3"])
-def test_of_an_items_paths_it_is_told_whose_they_are(world, path):
+def test_the_paths_of_an_item_return_the_item(world, path):
     item, facets = world.tree.item(path, Waiter(5))
     assert (item.id, item.date) == ("hello", HELLO)
     assert facets["voice"] == (("rachel-id", "Rachel"),)
@@ -69,7 +69,7 @@ def test_other_paths_are_no_items(world, path):
     assert world.tree.item(path, Waiter(5)) is None
 
 
-def test_whether_a_folder_is_there_is_asked_of_who_knows_with_the_patience_of_the_call(world):
+def test_whether_a_folder_exists_is_asked_with_the_waiter_of_the_call(world):
     asked = []
     waiter = Waiter(5)
 
@@ -77,11 +77,11 @@ def test_whether_a_folder_is_there_is_asked_of_who_knows_with_the_patience_of_th
         asked.append(by)
         return len(asked) > 1
 
-    forest = UnionFilesystem(None, {"calls": Subtree(world.tree, shown)}, born=BORN)
+    union = UnionFilesystem(None, {"calls": Subtree(world.tree, shown)}, born=BORN)
     with pytest.raises(NoSuchPath):
-        forest.item("/calls/by-date", waiter)
-    assert forest.stat("/calls/by-date", waiter).kind == stat.S_IFDIR
+        union.item("/calls/by-date", waiter)
+    assert union.stat("/calls/by-date", waiter).kind == stat.S_IFDIR
     assert asked == [waiter, waiter]
     with pytest.raises(NoSuchPath):
-        forest.stat("/other", waiter)
-    assert len(asked) == 2, "nobody looks for that folder"
+        union.stat("/other", waiter)
+    assert len(asked) == 2, "another folder was looked up"

@@ -47,7 +47,7 @@ def numbers(*of: int) -> list[str]:
     return [f"{n:02}" for n in of]
 
 
-def test_the_entries_are_those_of_a_listing_that_is_kept_whole(world, monkeypatch):
+def test_the_entries_are_those_of_a_listing_that_is_cached(world, monkeypatch):
     paths = [VOICE, "/by-date/2024/05/02"]
     large = [list(world.tree.listdir(path, Waiter(5)).entries(lambda: Waiter(5))) for path in paths]
     monkeypatch.setattr(tree, "LARGE", 30)
@@ -80,14 +80,14 @@ def test_what_comes_and_goes_meanwhile_moves_no_other_entry(world, opened):
     assert len(after) == len(set(after))
 
 
-def test_an_item_that_was_in_doubt_while_a_part_was_read_is_waited_for(world, opened):
+def test_an_item_that_was_unknown_while_a_part_was_read_is_waited_for(world, opened):
     lost = world.index.rows["item15"]
     world.index.discard("item15")
     world.index.unknown, world.index.arriving = ALWAYS, [lost]
     assert rest(opened, 0) == numbers(*range(30))
 
 
-def test_what_cannot_be_known_fails_and_who_tries_again_misses_nothing(world, opened):
+def test_a_part_that_is_not_known_fails_and_a_retry_misses_nothing(world, opened):
     lost = world.index.rows["item15"]
     world.index.discard("item15")
     world.index.unknown, world.index.error = ALWAYS, Unreachable("no network")

@@ -140,41 +140,43 @@ labels = st.one_of(
     st.text(min_size=250, max_size=310),
 )
 values = st.one_of(st.sampled_from(["abcdefgh", "abcdefghij", "-", "--x", "..", ""]), anything)
-things = st.lists(st.builds(Labelled, values, labels), unique_by=lambda thing: thing.value)
+labelled_values = st.lists(
+    st.builds(Labelled, values, labels), unique_by=lambda labelled: labelled.value
+)
 
 
-def named(things, nothing="(no voice)", given=()):
-    """Name things as an index does: each name stands for one of them. Return values by name."""
+def chosen_names(labelled_values, nothing="(no voice)", given=()):
+    """Return values by name, each name used once, as the index chooses them."""
     names = dict(given)
-    for thing in things:
+    for labelled in labelled_values:
 
-        def usable(name, value=thing.value):
+        def usable(name, value=labelled.value):
             return names.get(name, value) == value
 
-        names[choose_name(thing, nothing, usable)] = thing.value
+        names[choose_name(labelled, nothing, usable)] = labelled.value
     return names
 
 
-@given(things)
+@given(labelled_values)
 @example([Labelled("-", None)])
 @example([Labelled("-x", " ")])
 def test_every_directory_has_a_safe_name(known):
-    for name in named(known):
+    for name in chosen_names(known):
         assert_safe(name)
 
 
-@given(things)
+@given(labelled_values)
 @example(
     [Labelled("v1", "Rachel"), Labelled("v2", "Rachel (v3)"), Labelled("v3", "Rachel")]
 )  # fmt: skip
 def test_every_thing_has_one_directory_of_its_own(known):
-    assert sorted(named(known).values()) == sorted(thing.value for thing in known)
+    assert sorted(chosen_names(known).values()) == sorted(labelled.value for labelled in known)
 
 
-@given(things)
+@given(labelled_values)
 def test_a_thing_is_called_by_its_name_whatever_others_are_called(known):
-    names = {value: name for name, value in named(known).items()}
-    assert all(is_name_of(names[thing.value], thing, "(no voice)") for thing in known)
+    names = {value: name for name, value in chosen_names(known).items()}
+    assert all(is_name_of(names[labelled.value], labelled, "(no voice)") for labelled in known)
 
 
 def test_a_thing_with_another_label_is_not_called_by_its_name():
@@ -184,24 +186,24 @@ def test_a_thing_with_another_label_is_not_called_by_its_name():
 
 def test_of_two_voices_with_one_name_the_second_has_its_id_behind_it():
     voices = [Labelled("21m00Tcm4TlvDq8ikWAM", "Rachel"), Labelled("VR6AewLTigWG4xSO", "Rachel")]
-    assert named(voices) == {
+    assert chosen_names(voices) == {
         "Rachel": "21m00Tcm4TlvDq8ikWAM",
         "Rachel (VR6AewLT)": "VR6AewLTigWG4xSO",
     }
 
 
 def test_a_voice_that_is_called_like_the_voiceless_does_not_push_them_aside():
-    names = named([Labelled("abc", "(no voice)"), Labelled("", None)])
+    names = chosen_names([Labelled("abc", "(no voice)"), Labelled("", None)])
     assert names == {"(no voice)": "", "(no voice) (abc)": "abc"}
 
 
 def test_the_voiceless_have_a_directory_though_its_name_is_taken():
     given = {"(no voice)": "abc"}
-    assert named([Labelled("", None)], given=given) == {**given, "(no voice) (2)": ""}
+    assert chosen_names([Labelled("", None)], given=given) == {**given, "(no voice) (2)": ""}
 
 
 def test_what_has_no_label_is_named_by_its_value():
-    names = named([Labelled("TTS", None), Labelled("a/b", "\x00\u202e")], "(no source)")
+    names = chosen_names([Labelled("TTS", None), Labelled("a/b", "\x00\u202e")], "(no source)")
     assert names == {"TTS": "TTS", "a%2Fb": "a/b"}
 
 

@@ -1,4 +1,4 @@
-"""What is remembered of paths; what they stand for is seen in `test_tree`."""
+"""The cache of the path resolver; `test_tree` tests which node a path has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 
 from histfs.core.deletion import Deletions
 from histfs.core.errors import NoSuchPath
-from histfs.core.path_resolver import ItemDirectory, PathResolver
+from histfs.core.path_nodes import ItemDirectory
+from histfs.core.path_resolver import PathResolver
 from histfs.core.single_flight import SingleFlight
 from histfs.core.times import Zone
 from histfs.core.views import ByDate, ByVoice
@@ -21,12 +22,12 @@ HELLO = 1_714_650_306
 NAME = "2024-05-02T11-45-06_hello-world_hello"
 HOME = f"/by-date/2024/05/02/{NAME}"
 LINK = f"/by-voice/Rachel/{NAME}"
-#: Longer than anything is taken for granted.
+#: Longer than the TTL of a directory's node.
 A_WHILE = 3
 
 
 class CountedByDate(ByDate):
-    """The view by date, which tells how often items and directories were resolved."""
+    """The view by date, which counts how often items and directories were resolved."""
 
     resolved = 0
 
@@ -41,7 +42,7 @@ class CountedByDate(ByDate):
 
 @dataclass
 class World:
-    """A resolver and what it stands on."""
+    """A resolver with its index and its deletions in memory."""
 
     flights: SingleFlight
     index: TableIndex = field(default_factory=lambda: TableIndex([record("hello", HELLO)]))
@@ -50,13 +51,13 @@ class World:
     def __post_init__(self) -> None:
         zone = Zone("UTC")
         self.view = CountedByDate(zone)
-        self.removal = Deletions(
+        self.deletions = Deletions(
             MemorySource([record("hello", HELLO)]), self.index, FakeArchive(), self.flights,
             self.clock,
         )  # fmt: skip
         self.resolver = PathResolver(
             index=self.index,
-            removal=self.removal,
+            deletions=self.deletions,
             views=[self.view, ByVoice(zone)],
             files=[],
             zone=zone,
@@ -77,7 +78,7 @@ def world():
     flights.close()
 
 
-def test_an_item_that_has_not_changed_is_not_resolved_again(world):
+def test_an_item_that_has_not_changed_is_resolved_once(world):
     world.item()
     world.index.add(record("far", 5))
     world.clock.now += A_WHILE
@@ -85,7 +86,9 @@ def test_an_item_that_has_not_changed_is_not_resolved_again(world):
     assert world.view.resolved == 1
 
 
-def test_a_directory_is_after_a_moment_as_it_may_depend_on_more_than_the_index(world):
+def test_a_directory_is_resolved_again_as_it_may_depend_on_more_than_the_index(
+    world,
+):
     for _ in range(2):
         world.resolver.resolve("/by-date/2024", Waiter(5))
     assert world.view.resolved == 1
@@ -94,7 +97,7 @@ def test_a_directory_is_after_a_moment_as_it_may_depend_on_more_than_the_index(w
     assert world.view.resolved == 2
 
 
-def test_an_item_that_has_changed_is(world):
+def test_an_item_that_has_changed_is_resolved_again(world):
     world.item()
     world.index.discard("hello")
     with pytest.raises(NoSuchPath):
@@ -106,7 +109,7 @@ def test_an_item_that_has_changed_is(world):
 def test_no_link_leads_to_what_was_deleted_though_the_catalog_could_not_be_written(world):
     item = world.item(LINK)
     world.index.forget = lambda item: None
-    world.removal.delete(item, (), "", [], Waiter(5))
+    world.deletions.delete(item, (), "", [], Waiter(5))
     world.clock.now += A_WHILE
     with pytest.raises(NoSuchPath):
         world.item(LINK)

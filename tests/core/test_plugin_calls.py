@@ -146,7 +146,7 @@ def test_a_wait_for_a_plugin_can_be_interrupted_and_the_plugin_hears_of_it():
     begun = time.monotonic()
     looks = iter([False, True])
     with served(Waiter(60, lambda: next(looks, True))), pytest.raises(Interrupted):
-        calls.run("prepare", waits, 60)
+        calls.run("ensure", waits, 60)
     assert heard.wait(5)
     assert time.monotonic() - begun < 5
     assert calls.left_out is None
@@ -161,7 +161,7 @@ def test_one_that_waits_for_as_long_as_it_may_is_not_left_out():
             waiter.until(made, lambda: False)
 
     with served(Waiter(30)), pytest.raises(DeadlineExceeded):
-        calls.run("prepare", waits, 1)
+        calls.run("ensure", waits, 1)
     assert calls.left_out is None
 
 

@@ -1,4 +1,4 @@
-"""What a failed DELETE means for the item and its copy, whatever the server answers then."""
+"""The outcome of a failed DELETE for the item and its copy, for every combination of answers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HONEST, FAILS, LIES = "honest", "fails", "lies"
 
 
 def deletes(world, error: HistfsError, done: bool, get: str, listing: str) -> None:
-    """Have a DELETE fail, after it was done or not; then GET and lists answer as they are told."""
+    """Make a DELETE fail, done or not; GET and lists then are honest, fail or lie."""
     source, index = world.source, world.index
     records = source.records()
 
@@ -79,7 +79,7 @@ def test_no_answer_to_a_delete_loses_an_item(make_world, error, done, get, listi
         if done:
             assert (raised, state) == (None, "deleted")
         else:
-            # A server that gave no answer may be at it still.
+            # A server that has not answered may still be working on the request.
             assert state == ("undecided" if error in LOST.values() else "discard")
             kind = BadAnswer if isinstance(error, Missing) else type(error)
             assert type(raised) is kind
@@ -111,10 +111,10 @@ def test_a_server_that_can_not_be_asked_is_not_asked_for_lists(make_world):
 
 
 class LateIndex(TableIndex):
-    """An index whose first lists were asked for too early.
+    """An index whose first lists were requested too early.
 
     Attributes:
-        early: how many of them.
+        early: the number of these lists.
     """
 
     early = 1
@@ -125,14 +125,14 @@ class LateIndex(TableIndex):
 
 
 @pytest.mark.parametrize("early", [0, 1, 2, 3])
-def test_a_list_that_was_on_its_way_before_is_not_believed(early):
+def test_a_list_that_was_requested_before_is_not_believed(early):
     index, slept = LateIndex([record("one", MOMENT)]), []
     index.early = early
     item = index.rows["one"].item
     found = None
     with suppress(NotComplete):
         found = is_listed(
-            index, "one", MOMENT, after=99.5, doubted=item, clock=lambda: 100.25,
+            index, "one", MOMENT, after=99.5, stale=item, clock=lambda: 100.25,
             sleep=slept.append,
         )  # fmt: skip
     assert found is (True if early < 3 else None)

@@ -1,4 +1,4 @@
-"""A search that finds too much says so by a file beside the links."""
+"""A search with too many hits shows a file beside the links which says so."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_link_that_is_not_listed_does_not_resolve(world):
 
 
 def test_the_file_is_nothing_but_read(world):
-    for act, error in [
+    for call, error in [
         (world.unlink, NotPermitted),
         (world.rmdir, NotADirectory),
         (lambda path: world.tree.delete(path, Waiter(5)), NotPermitted),
@@ -52,7 +52,7 @@ def test_the_file_is_nothing_but_read(world):
         (lambda path: world.stat(f"{path}/x"), NotADirectory),
     ]:
         with pytest.raises(error):
-            act(MORE)
+            call(MORE)
     assert world.tree.item(MORE, Waiter(5)) is None
     assert world.tree.stat_files(MORE, Waiter(5)) == {}
 

@@ -1,4 +1,4 @@
-"""What the tree shows of an item that has several voices."""
+"""An item with several voices in the tree."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def either(make_world, records, views, request) -> World:
 
 @pytest.fixture
 def by_voice(make_world, records) -> World:
-    """Items live under the voice that begins to speak."""
+    """Items have their home under the first voice."""
     return make_world(*records, views=BY_VOICE)
 
 
@@ -137,7 +137,7 @@ def test_a_directory_of_links_is_not_empty(by_voice):
         by_voice.rmdir("/by-voice/Ann")
 
 
-def test_what_lingers_is_let_go_of_after_a_while(by_voice):
+def test_a_tombstone_expires(by_voice):
     by_voice.unlink(f"{BEN}/audio.mp3")
     by_voice.clock.now += TOMBSTONE_TTL + 1
     with pytest.raises(NoSuchPath):

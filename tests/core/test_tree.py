@@ -19,7 +19,7 @@ from histfs.core.nodes import ROOT_INODE
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
 from tests.core.conftest import BORN, STATUS, World
-from tests.core.fakes import Asked
+from tests.core.fakes import IndexCall
 from tests.support.memory import record
 
 HELLO, BYE, MUTE, OLD = 1_714_650_306, 1_714_650_400, 1_714_736_706, 1_672_531_199
@@ -39,7 +39,7 @@ def at(*parts: int) -> int:
 YEARS = {year: Span(at(year, 1, 1), at(year + 1, 1, 1)) for year in (2022, 2024)}
 MAY = Span(at(2024, 5, 1), at(2024, 6, 1))
 SECOND_OF_MAY = Span(at(2024, 5, 2), at(2024, 5, 3))
-WHOLE = Asked("ensure", (ALWAYS,))
+WHOLE_HISTORY = IndexCall("ensure", (ALWAYS,))
 
 
 @pytest.fixture
@@ -351,13 +351,13 @@ def test_a_stat_of_what_is_not_known_waits_for_it_and_fails_with_it(make_world, 
 @pytest.mark.parametrize(
     ("path", "asked"),
     [
-        ("/by-date/2024", Asked("ensure_newest", (YEARS[2024],))),
-        ("/by-date/2024/05", Asked("ensure_newest", (MAY,))),
-        (DAY, Asked("ensure", (SECOND_OF_MAY,))),
-        (HOME, Asked("ensure", (SECOND_OF_MAY,))),
-        (f"{HOME}/text.txt", Asked("ensure", (SECOND_OF_MAY,))),
-        ("/by-voice/Rachel", WHOLE),
-        (LINK, WHOLE),
+        ("/by-date/2024", IndexCall("ensure_newest", (YEARS[2024],))),
+        ("/by-date/2024/05", IndexCall("ensure_newest", (MAY,))),
+        (DAY, IndexCall("ensure", (SECOND_OF_MAY,))),
+        (HOME, IndexCall("ensure", (SECOND_OF_MAY,))),
+        (f"{HOME}/text.txt", IndexCall("ensure", (SECOND_OF_MAY,))),
+        ("/by-voice/Rachel", WHOLE_HISTORY),
+        (LINK, WHOLE_HISTORY),
     ],
 )
 def test_what_is_not_known_yet_is_asked_for_and_found(make_world, records, path, asked):
@@ -385,7 +385,7 @@ def test_the_name_of_a_voice_is_not_told_before_the_whole_history_is_known(world
             world.stat(path)
     else:
         assert world.stat(path).mtime == OLD - 1
-    assert world.index.asked[0] == WHOLE
+    assert world.index.asked[0] == WHOLE_HISTORY
 
 
 @pytest.mark.parametrize("path", ["/by-date/2024", "/by-date/2024/05", DAY])
@@ -411,7 +411,7 @@ def test_what_was_not_there_may_have_come_and_is_asked_for(world, path, date):
 
 def test_a_day_is_all_that_is_asked_for_to_list_it(world):
     world.names(DAY)
-    assert world.index.asked == [Asked("ensure", (SECOND_OF_MAY,))]
+    assert world.index.asked == [IndexCall("ensure", (SECOND_OF_MAY,))]
 
 
 def test_a_month_asks_for_the_newest_item_of_each_day_and_a_year_of_each_month(world):
@@ -427,13 +427,13 @@ def test_a_month_asks_for_the_newest_item_of_each_day_and_a_year_of_each_month(w
 def test_the_years_are_asked_for_from_one_that_has_items_to_the_next_one(world):
     world.names("/by-date")
     before = [Span(ALWAYS.start, YEARS[year].start) for year in (2024, 2022)]
-    assert world.index.asked == [Asked("ensure_newest", (span,)) for span in (ALWAYS, *before)]
+    assert world.index.asked == [IndexCall("ensure_newest", (span,)) for span in (ALWAYS, *before)]
 
 
 @pytest.mark.parametrize("path", ["/by-voice", "/by-voice/Rachel"])
 def test_other_views_ask_for_the_whole_history(world, path):
     world.names(path)
-    assert world.index.asked == [WHOLE]
+    assert world.index.asked == [WHOLE_HISTORY]
 
 
 def test_a_listing_shows_what_came_and_what_went(world):
@@ -445,7 +445,7 @@ def test_a_listing_shows_what_came_and_what_went(world):
     assert world.names("/by-voice/Rachel")[-1].endswith("_new")
 
 
-def test_a_listing_is_read_once_and_given_as_it_is_until_something_in_its_span_changes(world):
+def test_a_listing_is_read_once_and_cached_until_something_in_its_span_changes(world):
     first = world.tree.listdir(DAY, Waiter(5))
     reads = world.index.reads
     world.index.add(record("far", OLD + 1))
@@ -463,7 +463,7 @@ def test_any_change_may_change_what_another_view_shows(world):
     assert len(world.names("/by-voice/Rachel")) == before + 1
 
 
-def test_a_listing_that_was_kept_is_still_asked_for_news(world):
+def test_a_cached_listing_is_still_refreshed(world):
     world.names(DAY)
     world.index.arriving = [record("new", BYE + 1)]
     assert len(world.names(DAY)) == 3

@@ -98,7 +98,7 @@ def timed(call, *arguments):
 @pytest.mark.parametrize(
     ("where", "point", "directory"),
     [
-        ("prepare", "Hangs", "by-hang"),
+        ("ensure", "Hangs", "by-hang"),
         ("", "Half", "by-hang/all"),
     ],
     ids=["at once", "in the middle"],
@@ -150,7 +150,7 @@ def test_a_process_that_waits_for_a_view_can_be_interrupted(simulator, tmp_path,
         tmp_path,
         "hanging",
         {"histfs.views": {"by-hang": "hanging:Hangs"}},
-        VIEW.format(where="prepare"),
+        VIEW.format(where="ensure"),
     )
     with mounted(simulator, tmp_path, binding, "--timeout", 60, env=env) as mount:
         line = ["ls", mount.path / "by-hang"]

@@ -1,7 +1,9 @@
-"""``files/``: what was sent in a conversation, such as documents and pictures.
+"""``files/``: the attachments of a conversation, such as documents and pictures.
 
-Whether there are any is told by the details of an item. Where a source lists summaries the folder
-is shown once they were fetched, so that a listing of an item's directory asks nobody.
+The details of an item name its attachments. Where a source lists summaries, the folder appears once
+the details were fetched: listing an item's directory costs no request.
+
+Threads: any number at once; the cache of members guards itself, and there is no other state.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import logging
 from collections.abc import Mapping
 from functools import lru_cache
 
-from histfs.core.attachments import named, part_of
+from histfs.core.attachments import part_of, unique_names
 from histfs.core.errors import CacheFailed, NoAttachment, NoSpace, SourceError
 from histfs.core.file_context import FileContext
 from histfs.core.files.item_file import ItemFile, ItemFolder
@@ -18,8 +20,8 @@ from histfs.core.item import Attachment, Item
 from histfs.core.nodes import OpenFile
 from histfs.core.waiting import Waiter
 
-#: Items of which it is remembered which attachments they have.
-_KNOWN = 16_384
+#: Items whose attachments are cached.
+_MEMBERS = 16_384
 _NONE: Mapping[str, ItemFile] = {}
 
 log = logging.getLogger(__name__)
@@ -29,35 +31,35 @@ class AttachmentsFolder(ItemFolder):
     """The folder of an item's attachments.
 
     Args:
-        library: has the details and the attachments.
+        context: has the details and the attachments.
     """
 
     name = "files"
 
-    def __init__(self, library: FileContext) -> None:
-        self._library = library
-        self._index = library.index
-        self._offered = library.traits.attachments
-        self._members = lru_cache(_KNOWN)(self._look)
+    def __init__(self, context: FileContext) -> None:
+        self._context = context
+        self._index = context.index
+        self._has_attachments = context.traits.attachments
+        self._members = lru_cache(_MEMBERS)(self._load)
 
     def ensure_members(self, item: Item, waiter: Waiter) -> None:
-        """Fetch the item's details, unless they are here."""
-        if self._offered:
+        """Fetch the item's details, unless they are stored."""
+        if self._has_attachments:
             self._index.full(item, waiter)
 
     def members(self, item: Item) -> Mapping[str, ItemFile]:
-        """Return the attachments that the details tell of, as far as these were fetched."""
-        if not self._offered:
+        """Return the attachments that the stored details name."""
+        if not self._has_attachments:
             return _NONE
         return self._members(item, self._index.full_revision(item))
 
-    def _look(self, item: Item, revision: int | None) -> Mapping[str, ItemFile]:
+    def _load(self, item: Item, revision: int | None) -> Mapping[str, ItemFile]:
         known = None if revision is None else self._index.known(item)
         if known is None or not known.attachments:
             return _NONE
         return {
-            name: AttachmentFile(self._library, attachment, name)
-            for name, attachment in named(known.attachments).items()
+            name: AttachmentFile(self._context, attachment, name)
+            for name, attachment in unique_names(known.attachments).items()
         }
 
 
@@ -65,27 +67,26 @@ class AttachmentFile:
     """One attachment; unlinking it alone hides it in this mount. Implements `ItemFile`.
 
     Args:
-        library: where it comes from.
-        attachment: which one.
-        name: its name in the folder.
+        context: has the attachment.
+        attachment: the attachment.
+        name: the file's name in the folder.
     """
 
     deletes = False
 
-    def __init__(self, library: FileContext, attachment: Attachment, name: str) -> None:
-        self._store = library.audio
+    def __init__(self, context: FileContext, attachment: Attachment, name: str) -> None:
+        self._store = context.audio
         self._attachment = attachment
         self._name = name
 
     def before_archive(self, item: Item, waiter: Waiter) -> None:
-        """Fetch it, unless it is here and is what it was when it came."""
+        """Fetch the attachment, unless the cache has it undamaged."""
         self._store.ensure(part_of(item, self._attachment), waiter)
 
     def before_delete(self, item: Item, waiter: Waiter) -> None:
-        """Fetch it: rsync may have removed the audio before it reads the attachments.
+        """Fetch the attachment: rsync may remove the audio before it reads the attachments.
 
-        Where that fails nothing is said here: whether the item may be deleted without a copy is
-        for the archive to decide.
+        A failure is only logged: the archive decides whether the item may be deleted without it.
         """
         part = part_of(item, self._attachment)
         try:
@@ -95,18 +96,18 @@ class AttachmentFile:
             log.warning("%s of %s is not here to be read later: %s", self._name, item.key, error)
 
     def filename(self, item: Item) -> str | None:
-        """Return its name in the folder."""
+        """Return the name in the folder."""
         return self._name
 
     def size(self, item: Item, waiter: Waiter) -> int:
-        """Return the exact size once it is known, before that, or without a file, an estimate."""
+        """Return the exact size if it is known, else an estimate."""
         part = part_of(item, self._attachment)
         try:
             return self._store.size(part, waiter)
         except NoAttachment:
-            # With exact sizes the store has just asked. rm(1) has to see what it unlinks.
+            # The server has it no more (exact sizes ask). `rm` must see the file to unlink it.
             return part.estimate
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
-        """Open it; fetches it if its exact size is not known."""
+        """Open the attachment; fetch it if its exact size is not known."""
         return self._store.open(part_of(item, self._attachment), waiter)

@@ -1,4 +1,7 @@
-"""``audio.mp3``, or with the ending of whatever format the item's audio has."""
+"""The audio file: ``audio.`` and the extension of the audio's format.
+
+Threads: any number at once; the cache guards itself, and there is no other state.
+"""
 
 from __future__ import annotations
 
@@ -11,32 +14,32 @@ from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
 from histfs.core.waiting import Waiter
 
-#: Items of which it is remembered whether they have audio.
-_KNOWN = 16_384
+#: Items of which it is cached whether they have audio.
+_ITEMS = 16_384
 
 
 class AudioFile:
     """The item's audio; unlinking it deletes the item.
 
     Args:
-        library: where audio comes from.
+        context: has the audio.
     """
 
     deletes = True
 
-    def __init__(self, library: FileContext) -> None:
-        self._store = library.audio
-        self._index = library.index
-        # A source whose list tells all lists no item without audio.
-        self._silent = library.traits.summaries
-        self._has_audio = lru_cache(_KNOWN)(self._look)
+    def __init__(self, context: FileContext) -> None:
+        self._store = context.audio
+        self._index = context.index
+        # Only a source that lists summaries has items without audio.
+        self._may_be_silent = context.traits.summaries
+        self._has_audio = lru_cache(_ITEMS)(self._load)
 
     def before_archive(self, item: Item, waiter: Waiter) -> None:
-        """Fetch the audio, unless it is here and is what it was when it came."""
+        """Fetch the audio, unless the cache has it undamaged."""
         self._store.ensure(item, waiter)
 
     def before_delete(self, item: Item, waiter: Waiter) -> None:
-        """Fetch the audio for those who have it open and have not read it."""
+        """Fetch what those who have the audio open have not read yet."""
         self._store.secure(item, waiter)
 
     def filename(self, item: Item) -> str | None:
@@ -44,7 +47,7 @@ class AudioFile:
 
         None where the item is known to have no audio.
         """
-        if self._silent and not self._has_audio(item, self._index.full_revision(item)):
+        if self._may_be_silent and not self._has_audio(item, self._index.full_revision(item)):
             return None
         return f"audio.{self._store.ending(item)}"
 
@@ -61,14 +64,14 @@ class AudioFile:
         try:
             return self._store.open(item, waiter)
         except NoAudio:
-            # What says so stands in the details: from now on the file isn't shown.
+            # The details say so: once they are stored, the file is not listed any more.
             self._index.full(item, waiter)
             raise
 
-    def _look(self, item: Item, revision: int | None) -> bool:
-        """Say whether an item may have audio, as far as it was listed and its details are known."""
+    def _load(self, item: Item, revision: int | None) -> bool:
+        """Say whether an item may have audio, by its listed object and its stored details."""
         if self._index.details(item).has_audio is False:
             return False
         known = None if revision is None else self._index.known(item)
-        # What an item that goes on had not, it may have by now.
+        # A conversation that was not finished when it was fetched may have audio by now.
         return known is None or not known.silent

@@ -1,44 +1,44 @@
-"""The `ItemFile` protocol, and the base of those whose bytes come from an item's details."""
+"""The `ItemFile` protocol: one file, or one folder, in each item's directory."""
 
 from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Protocol
 
 from histfs.core.errors import IsADirectory, NoAttachment
-from histfs.core.file_context import FileContext
-from histfs.core.item import Details, Item
-from histfs.core.nodes import BytesFile, OpenFile
+from histfs.core.item import Item
+from histfs.core.nodes import OpenFile
 from histfs.core.waiting import Waiter
 
-#: How many sizes are remembered, so that stat after stat of a file renders it once.
-_SIZES = 16_384
-#: Bytes that are shown before there are details to render; a program that opens the file learns
-#: better. Never 0, which some take for the end of the file.
+#: The size in bytes that a file shows before its bytes can be known; an open file shows the exact
+#: size. Never 0, which some programs take for the end of the file.
 ESTIMATE = 4096
 
 
 class ItemFile(Protocol):
-    """One file that every item exposes."""
+    """One file of every item.
+
+    `before_archive`, `before_delete` and `open` may wait for the network. The other methods answer
+    from what this machine knows. Any number of threads call a file at once.
+    """
 
     @property
     def deletes(self) -> bool:
         """Whether unlinking the file deletes the item, or only hides the file in this mount."""
 
     def before_archive(self, item: Item, waiter: Waiter) -> None:
-        """Have all of the file's bytes on this machine, and sound."""
+        """Ensure that all of the file's bytes are on this machine, and undamaged."""
 
     def before_delete(self, item: Item, waiter: Waiter) -> None:
-        """See to it that who has the file open can read on when the item is deleted."""
+        """Ensure that those who have the file open can read on after the item is deleted."""
 
     def filename(self, item: Item) -> str | None:
-        """Return the file's name in the item's directory, None when this item has no such file."""
+        """Return the name in the item's directory; None if this item has no such file."""
 
     def size(self, item: Item, waiter: Waiter) -> int:
-        """Return the size in bytes, without asking the network where that is possible."""
+        """Return the size in bytes; waits for the network only if exact sizes are promised."""
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open the file."""
@@ -56,7 +56,7 @@ class ItemFolder(ABC):
 
     @abstractmethod
     def ensure_members(self, item: Item, waiter: Waiter) -> None:
-        """Find out what the directory holds, where that isn't known yet; may ask the network.
+        """Ensure that the directory's files are known; may wait for the network.
 
         Raises:
             As `Index.full`.
@@ -64,21 +64,21 @@ class ItemFolder(ABC):
 
     @abstractmethod
     def members(self, item: Item) -> Mapping[str, ItemFile]:
-        """Return its files by their names, as far as they are known; empty where there are none."""
+        """Return the files by name, as far as they are known; empty if there are none."""
 
     def filename(self, item: Item) -> str | None:
-        """Return the directory's name, None while this item is not known to have one."""
+        """Return the directory's name; None while it is not known that the item has one."""
         return self.name if self.members(item) else None
 
     def before_archive(self, item: Item, waiter: Waiter) -> None:
-        """Have all of its files on this machine, apart from those that are gone for certain."""
+        """Ensure that all files are on this machine, except those that the server has no more."""
         self.ensure_members(item, waiter)
         for file in self.members(item).values():
             with contextlib.suppress(NoAttachment):
                 file.before_archive(item, waiter)
 
     def before_delete(self, item: Item, waiter: Waiter) -> None:  # noqa: B027
-        """Nothing to do: each of its files sees to itself."""
+        """Do nothing: each of the files has its own call."""
 
     def size(self, item: Item, waiter: Waiter) -> int:
         """Refuse: a directory has no size."""
@@ -90,7 +90,7 @@ class ItemFolder(ABC):
 
 
 def flattened(named: Mapping[str, ItemFile], item: Item) -> dict[str, ItemFile]:
-    """Return an item's files by their paths in its directory, with those in its folders."""
+    """Return an item's files, and those in its folders, by their paths in its directory."""
     flat: dict[str, ItemFile] = {}
     for name, file in named.items():
         if isinstance(file, ItemFolder):
@@ -102,9 +102,9 @@ def flattened(named: Mapping[str, ItemFile], item: Item) -> dict[str, ItemFile]:
 
 
 def by_name(files: Iterable[ItemFile], item: Item) -> dict[str, ItemFile]:
-    """Return the files that an item has by their names, in their order.
+    """Return the files that an item has by name, in the given order.
 
-    Of several with one name it is the first, or the one that deletes the item.
+    Of several files with the same name the one that deletes the item counts, else the first.
     """
     named: dict[str, ItemFile] = {}
     for file in files:
@@ -112,51 +112,3 @@ def by_name(files: Iterable[ItemFile], item: Item) -> dict[str, ItemFile]:
         if name is not None and (name not in named or file.deletes):
             named[name] = file
     return named
-
-
-class Rendered(ABC):
-    """The base of an item file that is made from the item's details.
-
-    They are fetched when the file is opened, where the source lists less than all of them.
-
-    Args:
-        library: has the details.
-
-    Attributes:
-        name: the file's name, the same for every item.
-    """
-
-    name: str
-    deletes = False
-
-    def __init__(self, library: FileContext) -> None:
-        self._index = library.index
-        self._measured = lru_cache(_SIZES)(self._measure)
-
-    @abstractmethod
-    def render(self, details: Details) -> bytes:
-        """Return the file's bytes."""
-
-    def before_archive(self, item: Item, waiter: Waiter) -> None:
-        """Fetch the details, unless they are here."""
-        self._index.full(item, waiter)
-
-    def before_delete(self, item: Item, waiter: Waiter) -> None:  # noqa: B027
-        """Nothing to do: an open file has all of its bytes."""
-
-    def filename(self, item: Item) -> str | None:
-        """Return the file's name."""
-        return self.name
-
-    def size(self, item: Item, waiter: Waiter) -> int:
-        """Return the size of what `render` gives; an estimate while that can't be told."""
-        revision = self._index.full_revision(item)
-        return ESTIMATE if revision is None else self._measured(item, revision)
-
-    def open(self, item: Item, waiter: Waiter) -> OpenFile:
-        """Open what `render` gives, as it is now."""
-        return BytesFile(self.render(self._index.full(item, waiter)))
-
-    def _measure(self, item: Item, revision: int) -> int:
-        details = self._index.known(item)
-        return ESTIMATE if details is None else len(self.render(details))

@@ -1,4 +1,4 @@
-"""Views: the folders under the root, each a rule that says where an item is shown."""
+"""Views: the folders under the root, each of which decides where it shows an item."""
 
 from histfs.core.views.by_call import ByCall
 from histfs.core.views.by_date import ByDate

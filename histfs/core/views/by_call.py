@@ -1,4 +1,4 @@
-"""``by-call/CALL_ID``: a link for each id of a phone call, that of the carrier and that of SIP."""
+"""``by-call/CALL_ID``: a link for each id of a phone call, the carrier's and that of SIP."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from histfs.core.views.view import At
 
 
 class ByCall(ByFacet):
-    """Conversations by their call id, as far as it is known: the server lists them without it.
+    """Conversations by their call id, once it is known: the server lists them without it.
 
-    Where two conversations have one call id, the second has its key behind the id.
+    If two conversations have the same call id, the second one's name ends with its key.
     """
 
     name, facet, nothing = "by-call", "call", "(no call)"
@@ -24,11 +24,11 @@ class ByCall(ByFacet):
 
     def items(self, at: At, index: Index) -> Iterator[Listed]:
         """Yield the conversations whose call id is known."""
-        # A call that SIP carries may have two ids.
+        # A call over SIP may have two ids.
         return iter(sorted({listed for _, listed in self.aliases(at, index)}))
 
     def places(self, item: Item, index: Index) -> Sequence[At]:
-        """Return the view's folder, where the item has a call id."""
+        """Return the view's folder, if the item has a call id."""
         return [()] if self.facet in index.facets(item) else ()
 
     def linked(self, at: At, index: Index) -> Set[str]:
@@ -36,7 +36,7 @@ class ByCall(ByFacet):
         return frozenset()
 
     def aliases(self, at: At, index: Index) -> Iterator[tuple[str, Listed]]:
-        """Yield the conversations whose call id is known, with that id, safe in a path."""
+        """Yield the conversations whose call id is known, named by that id, safe in a path."""
         for name, value in self._values(index).items():
             for number, listed in enumerate(index.having(self.facet, value.value)):
                 yield suffixed(name, listed.key) if number else name, listed

@@ -1,4 +1,9 @@
-"""``by-date/YYYY/MM/DD``: where every item has its home."""
+"""``by-date/YYYY/MM/DD``: every item in the directory of its local day.
+
+A directory depends on its own span of time alone, so that a listing of one day costs no scan.
+
+Threads: any number at once; the cache of spans guards itself, and there is no other state.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +17,12 @@ from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.views.view import At
 from histfs.core.waiting import Waiter
 
-#: Spans that are remembered, more than ten years of days.
+#: Spans in the cache: more than ten years of days.
 _SPANS = 4096
 
 
 class ByDate:
-    """Items by the local day on which they were made.
+    """Items by the local day on which they were created.
 
     Args:
         zone: the zone in which days begin.
@@ -26,7 +31,7 @@ class ByDate:
     name = "by-date"
     depth = 3
     facet = None
-    whole = False
+    whole_history = False
     listed = True
     total = True
     aliased = False
@@ -36,7 +41,7 @@ class ByDate:
         self._spans = lru_cache(_SPANS)(self._span)
 
     def span(self, at: At) -> Span | None:
-        """Return the span of a year, a month or a day; None when the calendar has no such one."""
+        """Return the span of a year, a month or a day; None if the calendar doesn't have it."""
         return self._spans(at)
 
     def _span(self, at: At) -> Span | None:
@@ -59,26 +64,26 @@ class ByDate:
             return None
         return None
 
-    def prepare(self, at: At, index: Index, waiter: Waiter) -> None:
-        """Wait for the items of a day; above that, for what tells which directories there are."""
+    def ensure(self, at: At, index: Index, waiter: Waiter) -> None:
+        """Wait for the items of a day; above days, for what decides which directories exist."""
         if len(at) == self.depth:
-            self.seek(at, index, waiter)
+            self.ensure_newest(at, index, waiter)
         elif at:
             index.ensure_newest(self._parts(at), waiter)
         else:
-            for years in self._hops(at, index):
+            for years in self._populated(at, index):
                 index.ensure_newest([years], waiter)
 
-    def listable(self, at: At, index: Index) -> bool:
-        """Say whether all items of a day are known, or which directories there are above that."""
+    def complete(self, at: At, index: Index) -> bool:
+        """Say whether all items of a day are known; above days, which directories exist."""
         if len(at) == self.depth:
             return index.complete(self._existing(at))
-        return all(map(index.knows_newest, self._parts(at) if at else self._hops(at, index)))
+        return all(map(index.knows_newest, self._parts(at) if at else self._populated(at, index)))
 
-    def seek(self, at: At, index: Index, waiter: Waiter) -> None:
+    def ensure_newest(self, at: At, index: Index, waiter: Waiter) -> None:
         """Wait for the newest item of a year or a month, or for all items of a day.
 
-        Who looks for a day is likely to list it.
+        A program that looks up a day is likely to list it next.
         """
         if len(at) == self.depth:
             index.ensure(self._existing(at), waiter)
@@ -90,13 +95,13 @@ class ByDate:
         return index.knows_newest(self._existing(at))
 
     def newest(self, at: At, index: Index) -> int | None:
-        """Return the date of the newest item in a year, a month or a day."""
+        """Return the date of the newest item of a year, a month or a day."""
         span = self.span(at)
         return None if span is None else index.newest(span)
 
     def subdirectories(self, at: At, index: Index) -> Sequence[str]:
         """Return the years, the months of a year or the days of a month that have items."""
-        newest = (index.newest(span) for span in self._hops(at, index))
+        newest = (index.newest(span) for span in self._populated(at, index))
         return sorted(self._at(date)[len(at)] for date in newest if date is not None)
 
     def items(self, at: At, index: Index) -> Iterator[Listed]:
@@ -104,15 +109,15 @@ class ByDate:
         return index.between(self._existing(at))
 
     def holds(self, at: At, item: Item, index: Index) -> bool:
-        """Say whether an item is of a day."""
+        """Say whether a day is the item's."""
         return self._at(item.date) == at
 
     def home(self, item: Item, index: Index) -> At:
-        """Return year, month and day of an item."""
+        """Return the year, month and day of an item."""
         return self._at(item.date)
 
     def places(self, item: Item, index: Index) -> Sequence[At]:
-        """Return the same: an item is of one day."""
+        """Return the year, month and day of an item."""
         return (self._at(item.date),)
 
     def linked(self, at: At, index: Index) -> Set[str]:
@@ -120,11 +125,11 @@ class ByDate:
         return frozenset()
 
     def aliases(self, at: At, index: Index) -> Iterator[tuple[str, Listed]]:
-        """Yield nothing: items have their own names here."""
+        """Yield nothing: items have their own names."""
         return iter(())
 
     def _existing(self, at: At) -> Span:
-        """Return the span of a directory that the calendar has."""
+        """Return the span of a directory; `NoSuchPath` if the calendar doesn't have it."""
         span = self.span(at)
         if span is None:
             raise NoSuchPath("/".join(at))
@@ -135,11 +140,11 @@ class ByDate:
         spans = (self.span((*at, f"{number:02}")) for number in range(1, 32))
         return [span for span in spans if span is not None]
 
-    def _hops(self, at: At, index: Index) -> Iterator[Span]:
-        """Yield the span of a directory, then what of it lies before the newest item's part of it.
+    def _populated(self, at: At, index: Index) -> Iterator[Span]:
+        """Yield the span of a directory, then again what precedes the newest item's subdirectory.
 
-        The newest item of each is known before the next one is asked for. So years without items
-        cost nothing.
+        The caller ensures the newest item of each span before it takes the next one. So the walk
+        skips subdirectories without items, and they cost no request.
         """
         span = self._existing(at)
         while True:

@@ -1,12 +1,13 @@
-"""Items by something that they have in common, such as their voice: ``by-voice/VOICE``.
+"""Views by a facet, such as ``by-voice/VOICE``: items that share a value share a directory.
 
-An item that has several values, such as a dialogue of two voices, is shown under each of them.
+An item with several values, such as a dialogue of two voices, stands in the directory of each.
 
-A name that stood for one voice never comes to stand for another one, whatever is deleted: ``rm -r
-Rachel``, said twice, must not empty the second Rachel, and a backup's ``by-voice/Rachel`` must not
-be filled with her clips. The index keeps the names for that (`Index.named_values`).
+A directory's name is never reused for another value, whatever is deleted: a second ``rm -r Rachel``
+must not delete the clips of another voice of that name, and a backup must not mix the two. The
+index stores the names (`Index.named_values`).
 
-Threads: `_lock` guards the index's last answer.
+Threads: `_lock` guards `_cached`, the values at one version of the index; the index is not called
+while it is held.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class ByFacet(WholeHistoryView):
     Attributes:
         name: the view's folder, such as ``by-voice``.
         facet: the facet, such as ``voice``.
-        nothing: the directory of the items that have none, such as ``(no voice)``.
+        nothing: the directory of the items without a value, such as ``(no voice)``.
     """
 
     facet: str
@@ -35,10 +36,10 @@ class ByFacet(WholeHistoryView):
     def __init__(self, zone: Zone) -> None:
         super().__init__(zone)
         self._lock = threading.Lock()
-        self._known: tuple[int, Mapping[str, FacetValue]] | None = None
+        self._cached: tuple[int, Mapping[str, FacetValue]] | None = None
 
     def newest(self, at: At, index: Index) -> int | None:
-        """Return the date of the newest item that has the value, or of all items."""
+        """Return the date of the newest item with the value, or of all items."""
         values = self._values(index)
         if not at:
             return max((value.newest for value in values.values()), default=None)
@@ -46,11 +47,11 @@ class ByFacet(WholeHistoryView):
         return None if value is None else value.newest
 
     def subdirectories(self, at: At, index: Index) -> Sequence[str]:
-        """Return a name for each value."""
+        """Return the name of each value."""
         return sorted(self._values(index))
 
     def items(self, at: At, index: Index) -> Iterator[Listed]:
-        """Yield the items that have the value."""
+        """Yield the items with the value, oldest first."""
         value = self._values(index).get(at[0])
         return iter(()) if value is None else index.having(self.facet, value.value)
 
@@ -59,13 +60,13 @@ class ByFacet(WholeHistoryView):
         return next(iter(self.places(item, index)), None)
 
     def places(self, item: Item, index: Index) -> Sequence[At]:
-        """Return the directories of the values that the item has."""
-        has = index.facets(item).get(self.facet, ())
-        names = {known.value: name for name, known in self._values(index).items()} if has else {}
-        return [(names[value],) for value, _ in has if value in names]
+        """Return the directories of the item's values."""
+        own = index.facets(item).get(self.facet, ())
+        names = {known.value: name for name, known in self._values(index).items()} if own else {}
+        return [(names[value],) for value, _ in own if value in names]
 
     def linked(self, at: At, index: Index) -> Set[str]:
-        """Return the items that have the value, but another one before it."""
+        """Return the keys of the items that have the value, but not as their first."""
         value = self._values(index).get(at[0])
         return frozenset() if value is None else index.secondary(self.facet, value.value)
 
@@ -73,14 +74,14 @@ class ByFacet(WholeHistoryView):
         """Return the values by their directory names."""
         version = index.version
         with self._lock:
-            if self._known is not None and self._known[0] == version:
-                return self._known[1]
-            # The directory of a value that is renamed stays as it is until the next mount.
-            first = self._known is None
-        found = index.named_values(self.name, self.facet, self.nothing, rename=first)
+            if self._cached is not None and self._cached[0] == version:
+                return self._cached[1]
+            # A value that is renamed at the source keeps its directory until the next mount.
+            first = self._cached is None
+        values = index.named_values(self.name, self.facet, self.nothing, rename=first)
         with self._lock:
-            self._known = (version, found)
-        return found
+            self._cached = (version, values)
+        return values
 
 
 class ByVoice(ByFacet):
@@ -90,7 +91,7 @@ class ByVoice(ByFacet):
 
 
 class BySource(ByFacet):
-    """``by-source/SOURCE``: by what made it, such as ``TTS``."""
+    """``by-source/SOURCE``: by the product that generated the clip, such as ``TTS``."""
 
     name, facet, nothing = "by-source", "source", "(no source)"
 
@@ -102,12 +103,12 @@ class ByModel(ByFacet):
 
 
 class ByAgent(ByFacet):
-    """``by-agent/AGENT``: conversations by who talked for you."""
+    """``by-agent/AGENT``: conversations by their agent."""
 
     name, facet, nothing = "by-agent", "agent", "(no agent)"
 
 
 class ByOutcome(ByFacet):
-    """``by-outcome/OUTCOME``: conversations by how they went: success, failure or unknown."""
+    """``by-outcome/OUTCOME``: conversations by success, failure or unknown."""
 
     name, facet, nothing = "by-outcome", "outcome", "(no outcome)"

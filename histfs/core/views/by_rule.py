@@ -1,9 +1,10 @@
-"""Items by a rule: a view that is one function from an item to the name of its directory.
+"""Views by a rule: one function maps an item to the name of its directory.
 
-The rule is asked again only for the months in which something has changed, and what is kept of a
-month is which directories it has, not its items.
+The directories of each month are cached, not its items; the rule runs again only for the months in
+which the index has changed.
 
-Threads: `_lock` guards what is known of the months.
+Threads: `_lock` guards `_months`, the cache; the index and the rule are not called while it is
+held.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from histfs.core.views.view import At, WholeHistoryView
 
 
 class _Month(NamedTuple):
-    """What is known of a month.
+    """The directories of a month.
 
     Attributes:
-        version: the index's, when the directories were these.
-        newest: the date of the newest item of each directory.
+        version: of the index, for which they are valid.
+        newest: the date of the newest item, by the name of the directory.
     """
 
     version: int
@@ -33,7 +34,7 @@ class _Month(NamedTuple):
 
 
 class ByRule(WholeHistoryView):
-    """A view whose `directory` says where an item is shown."""
+    """A view whose method `directory` decides where an item is shown."""
 
     def __init__(self, zone: Zone) -> None:
         super().__init__(zone)
@@ -42,59 +43,59 @@ class ByRule(WholeHistoryView):
 
     @abstractmethod
     def directory(self, item: Item, index: Index) -> str | None:
-        """Return the name of the directory in which an item is shown; None for none.
+        """Return the name of the directory that shows an item; None if none does.
 
         Args:
             item: the item.
-            index: has its `facets` and its `details`, which cost more than the item itself.
+            index: has its `facets` and its `details`, each of which costs a query.
         """
 
     def newest(self, at: At, index: Index) -> int | None:
         """Return the date of the newest item of a directory, or of all items."""
         if not at:
             return index.newest(ALWAYS)
-        dates = (month.newest.get(at[0]) for month in self._read(index).values())
+        dates = (month.newest.get(at[0]) for month in self._update(index).values())
         return max((date for date in dates if date is not None), default=None)
 
     def subdirectories(self, at: At, index: Index) -> Sequence[str]:
-        """Return every name that the rule gives."""
-        return sorted({name for month in self._read(index).values() for name in month.newest})
+        """Return every name that the rule returns."""
+        return sorted({name for month in self._update(index).values() for name in month.newest})
 
     def items(self, at: At, index: Index) -> Iterator[Listed]:
-        """Yield the items for which the rule gives a name, oldest first."""
-        months = [span for span, month in self._read(index).items() if at[0] in month.newest]
+        """Yield the items for which the rule returns a name, oldest first."""
+        months = [span for span, month in self._update(index).items() if at[0] in month.newest]
         for span in sorted(months):
             for item in index.items(span):
                 if self.home(item, index) == at:
                     yield Listed(item.date, item.key, item.slug)
 
     def home(self, item: Item, index: Index) -> At | None:
-        """Return what the rule gives."""
+        """Return the directory that the rule names."""
         name = component(self.directory(item, index) or "")
         return (name,) if name else None
 
-    def _read(self, index: Index) -> dict[Span, _Month]:
-        """Return all months that have items."""
+    def _update(self, index: Index) -> dict[Span, _Month]:
+        """Bring the cache up to date, and return all months that have items, newest first."""
         version = index.version
-        found = {}
+        months = {}
         rest = ALWAYS
         while (newest := index.newest(rest)) is not None:
             local = self.zone.local(newest)
             span = self.zone.month(local.year, local.month)
-            # What is dated out of the calendar's reach is shown at its end.
+            # `Zone.local` clips dates that no calendar can show: their month must hold them.
             span = Span(min(span.start, newest), max(min(span.end, rest.end), newest + 1))
-            found[span] = self._read_month(span, index, version)
+            months[span] = self._update_month(span, index, version)
             rest = Span(ALWAYS.start, span.start)
         with self._lock:
-            self._months = found
-        return found
+            self._months = months
+        return months
 
-    def _read_month(self, span: Span, index: Index, version: int) -> _Month:
+    def _update_month(self, span: Span, index: Index, version: int) -> _Month:
         with self._lock:
-            known = self._months.get(span)
-        if known is not None and index.unchanged(span, known.version):
-            # It is what it is now, too: an index forgets what changed long ago.
-            return known._replace(version=version)
+            cached = self._months.get(span)
+        if cached is not None and index.unchanged(span, cached.version):
+            # Valid now, too; the index can't tell for ever what changed since an old version.
+            return cached._replace(version=version)
         newest: dict[str, int] = {}
         for item in index.items(span):
             for name in self.home(item, index) or ():
@@ -108,5 +109,5 @@ class ByDay(ByRule):
     name = "by-day"
 
     def directory(self, item: Item, index: Index) -> str:
-        """Return the local day on which the item was made."""
+        """Return the local day on which the item was created."""
         return self.zone.stamp(item.date)[:10]

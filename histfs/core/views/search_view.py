@@ -1,10 +1,9 @@
-"""``search/WORDS``: the items whose text has some words; not listed, there when looked up.
+"""``search/WORDS``: the items whose text matches some words.
 
-No program that walks through the mount comes here: a directory for each of all words that there
-could be has no end.
+Any words have a directory, but none is listed: a program that walks the mount must not search.
 
-A search shows `SEARCH_LIMIT` items at the most. Where it finds more a file beside their links says
-so in its name: such a listing must not look like a complete one.
+A search shows at most `SEARCH_LIMIT` items. If it finds more, a file beside their links says so in
+its name: the listing must not look complete. Stateless; the index keeps the hits.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from histfs.core.times import ALWAYS
 from histfs.core.views.view import At, WholeHistoryView
 from histfs.core.waiting import Waiter
 
-#: The file that says so, and what is in it.
+#: The name and the contents of the file which says that there are more items.
 MORE_NAME = f"MORE-THAN-{SEARCH_LIMIT}-MATCHES"
 MORE_TEXT = f"""\
 More than {SEARCH_LIMIT:,} items match. Only {SEARCH_LIMIT:,} of them are shown here.
@@ -27,23 +26,23 @@ Add words to the search to find fewer, or look under by-date, which shows all it
 
 
 class Search(WholeHistoryView):
-    """What a search finds; who finds it is the index's matter."""
+    """The items that the index finds for some words."""
 
     name = "search"
     listed = False
     total = False
 
-    def prepare(self, at: At, index: Index, waiter: Waiter) -> None:
-        """Search."""
+    def ensure(self, at: At, index: Index, waiter: Waiter) -> None:
+        """Search for the words."""
         if at:
             index.search(at[0], waiter)
 
-    def listable(self, at: At, index: Index) -> bool:
-        """Say whether these words were searched for a moment ago."""
+    def complete(self, at: At, index: Index) -> bool:
+        """Say whether the index has the hits for these words."""
         return not at or index.found(at[0]) is not None
 
     def newest(self, at: At, index: Index) -> int | None:
-        """Return the date of the newest item that was found, or of all where there is none."""
+        """Return the date of the newest hit; of the newest item if there is no hit."""
         found = index.found(at[0]) if at else None
         return found[-1].date if found else index.newest(ALWAYS) or 0
 
@@ -52,24 +51,25 @@ class Search(WholeHistoryView):
         return ()
 
     def items(self, at: At, index: Index) -> Iterator[Listed]:
-        """Yield the newest items of those that were found, oldest first."""
+        """Yield the hits that are shown, oldest first."""
         return iter(_shown(at, index))
 
     def holds(self, at: At, item: Item, index: Index) -> bool:
-        """Say whether an item was found, and is shown."""
+        """Say whether an item is a hit that is shown."""
         shown = _shown(at, index)
-        place = bisect.bisect_left(shown, (item.date, item.key))
-        return place < len(shown) and shown[place].key == item.key
+        position = bisect.bisect_left(shown, (item.date, item.key))
+        return position < len(shown) and shown[position].key == item.key
 
     def home(self, item: Item, index: Index) -> At | None:
-        """Return nothing: an item is found with many words."""
+        """Return nothing: many searches find an item."""
         return None
 
     def more(self, at: At, index: Index) -> bool:
-        """Say whether a search found more items than are shown."""
+        """Say whether a search has more hits than are shown."""
         found = index.found(at[0]) if at else None
         return found is not None and len(found) > SEARCH_LIMIT
 
 
 def _shown(at: At, index: Index) -> Sequence[Listed]:
+    """Return the hits that are shown: the newest ones."""
     return (index.found(at[0]) or ())[-SEARCH_LIMIT:]

@@ -11,18 +11,19 @@ from histfs.core.item import Item
 from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.waiting import Waiter
 
-#: A directory of a view: the names on the way to it, below the view's own folder.
+#: A directory of a view: the names in its path below the view's folder.
 At = tuple[str, ...]
 
 
 class View(Protocol):
-    """Under which directories items are shown.
+    """Decides in which directories items are shown.
 
-    Most items stand in one directory of a view, a dialogue in one for each of its voices. One of
-    them is its home in this view, where its directory stands; the others hold links to that.
+    Most items stand in one directory of a view, a dialogue in one for each of its voices. The first
+    is its home in this view, where its directory stands; the others hold links to it.
 
-    `prepare` and `seek` may wait for the network. The other methods ask the index for what it
-    knows. `WholeHistoryView` has all of this for a view that needs the whole history.
+    Only `ensure` and `ensure_newest` may wait for the network; the other methods answer from what
+    the index knows. Any number of threads call a view at once. `WholeHistoryView` implements most
+    of this for a view that needs the whole history.
     """
 
     @property
@@ -31,56 +32,56 @@ class View(Protocol):
 
     @property
     def depth(self) -> int:
-        """How many levels of directories lie between the view's folder and the items."""
+        """The number of levels of directories between the view's folder and the items."""
 
     @property
     def facet(self) -> str | None:
-        """The facet without which a source has nothing to show here; None when any has."""
+        """The facet that a source must have for this view; None if any source can be shown."""
 
     @property
-    def whole(self) -> bool:
-        """Whether any of its directories needs the whole history."""
+    def whole_history(self) -> bool:
+        """Whether its directories depend on the whole history."""
 
     @property
     def listed(self) -> bool:
-        """Whether the root lists the view's folder; it is there in any case."""
+        """Whether the root lists the view's folder; the folder exists in any case."""
 
     @property
     def total(self) -> bool:
-        """Whether every item stands in a directory, so that the view can be where items live."""
+        """Whether every item stands in a directory, so that the view can hold the homes."""
 
     @property
     def aliased(self) -> bool:
-        """Whether items have other names here than their own: those of `aliases`."""
+        """Whether items have the names of `aliases` here instead of their own."""
 
     def span(self, at: At) -> Span | None:
-        """Return the span of time on which a directory depends; None when there can't be it."""
+        """Return the span of time on which a directory depends; None if it can't exist."""
 
-    def prepare(self, at: At, index: Index, waiter: Waiter) -> None:
-        """See to it that all that a directory shows is known and fresh.
+    def ensure(self, at: At, index: Index, waiter: Waiter) -> None:
+        """Ensure that all that a directory shows is known and fresh.
 
         Raises:
             SourceError, NotComplete, Interrupted: as `Index.ensure`.
         """
 
-    def listable(self, at: At, index: Index) -> bool:
+    def complete(self, at: At, index: Index) -> bool:
         """Say whether all that a directory shows is known, fresh or not."""
 
-    def seek(self, at: At, index: Index, waiter: Waiter) -> None:
-        """See to it that it is known whether there is a directory, and its newest item.
+    def ensure_newest(self, at: At, index: Index, waiter: Waiter) -> None:
+        """Ensure that `newest` is known for a directory, and so whether the directory exists.
 
         Raises:
-            As `prepare`.
+            As `ensure`.
         """
 
     def knows_newest(self, at: At, index: Index) -> bool:
-        """Say whether `newest` is known for certain, though the directory may not be."""
+        """Say whether `newest` is known, fresh or not; the contents may be unknown."""
 
     def newest(self, at: At, index: Index) -> int | None:
-        """Return the date of the newest item below a directory; None when there is no such one."""
+        """Return the date of the newest item below a directory; None if it doesn't exist."""
 
     def subdirectories(self, at: At, index: Index) -> Sequence[str]:
-        """Return the names in a directory that lies above the items."""
+        """Return the names in a directory above the lowest level."""
 
     def items(self, at: At, index: Index) -> Iterator[Listed]:
         """Yield the items in a directory at the lowest level, oldest first."""
@@ -89,19 +90,19 @@ class View(Protocol):
         """Say whether an item is shown in a directory."""
 
     def home(self, item: Item, index: Index) -> At | None:
-        """Return the first of an item's `places`; None when it has none."""
+        """Return the first of an item's `places`; None if it has none."""
 
     def places(self, item: Item, index: Index) -> Sequence[At]:
-        """Return the directories in which an item is shown, always in the same order.
+        """Return the directories that show an item, always in the same order.
 
-        None where it is shown nowhere, and where it may be shown anywhere, as by a search.
+        Empty if none does, or if any may, as in a search.
         """
 
     def linked(self, at: At, index: Index) -> Set[str]:
-        """Return the keys of the items in a directory whose home is another one of this view."""
+        """Return the keys of the items in a directory whose home is another directory."""
 
     def aliases(self, at: At, index: Index) -> Iterator[tuple[str, Listed]]:
-        """Yield the items in a directory with their names there; only where it is `aliased`."""
+        """Yield the items in a directory with their names there, if the view is `aliased`."""
 
 
 class WholeHistoryView(ABC):
@@ -114,7 +115,7 @@ class WholeHistoryView(ABC):
     name: str
     depth = 1
     facet: str | None = None
-    whole = True
+    whole_history = True
     listed = True
     total = True
     aliased = False
@@ -123,28 +124,28 @@ class WholeHistoryView(ABC):
         self.zone = zone
 
     def span(self, at: At) -> Span | None:
-        """Return all time: which directories there are, and what they hold, needs all of it."""
+        """Return all time."""
         return ALWAYS
 
-    def prepare(self, at: At, index: Index, waiter: Waiter) -> None:
+    def ensure(self, at: At, index: Index, waiter: Waiter) -> None:
         """Wait for the whole history."""
         index.ensure(ALWAYS, waiter)
 
-    def listable(self, at: At, index: Index) -> bool:
+    def complete(self, at: At, index: Index) -> bool:
         """Say whether the whole history is known."""
         return index.complete(ALWAYS)
 
-    def seek(self, at: At, index: Index, waiter: Waiter) -> None:
+    def ensure_newest(self, at: At, index: Index, waiter: Waiter) -> None:
         """Wait for the whole history."""
-        self.prepare(at, index, waiter)
+        self.ensure(at, index, waiter)
 
     def knows_newest(self, at: At, index: Index) -> bool:
         """Say whether the whole history is known."""
-        return self.listable(at, index)
+        return self.complete(at, index)
 
     @abstractmethod
     def newest(self, at: At, index: Index) -> int | None:
-        """Return the date of the newest item below a directory; None when there is no such one."""
+        """Return the date of the newest item below a directory; None if it doesn't exist."""
 
     @abstractmethod
     def subdirectories(self, at: At, index: Index) -> Sequence[str]:
@@ -160,17 +161,17 @@ class WholeHistoryView(ABC):
 
     @abstractmethod
     def home(self, item: Item, index: Index) -> At | None:
-        """Return the directory in which an item is shown; the first where it is in several."""
+        """Return the directory that shows an item, or the first one; None if none does."""
 
     def places(self, item: Item, index: Index) -> Sequence[At]:
-        """Return the directories in which an item is shown: its home, unless you say otherwise."""
+        """Return the item's home alone; override it if several directories show an item."""
         home = self.home(item, index)
         return () if home is None else (home,)
 
     def linked(self, at: At, index: Index) -> Set[str]:
-        """Return nothing: items stand in one directory, unless you say otherwise."""
+        """Return nothing; override it if several directories show an item."""
         return frozenset()
 
     def aliases(self, at: At, index: Index) -> Iterator[tuple[str, Listed]]:
-        """Yield nothing: items have their own names here."""
+        """Yield nothing: items have their own names."""
         return iter(())

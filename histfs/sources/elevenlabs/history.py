@@ -41,7 +41,7 @@ class HistorySource:
         disorder=DISORDER,
         views=("by-date", "by-voice", "by-source", "search"),
         # The catalog keeps the dates under which items stand.
-        reading=ObjectParser(READING, partial(record_of, now=LATEST)),
+        parser=ObjectParser(READING, partial(record_of, now=LATEST)),
     )
 
     def __init__(self, http: HttpClient) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from histfs.core.attachments import named
+from histfs.core.attachments import unique_names
 from histfs.core.item import Attachment
 from histfs.sources.elevenlabs.field_values import number_of, string_of
 
@@ -31,7 +31,9 @@ def transcript_of(turns: object) -> str | None:
     """
     if not isinstance(turns, list):
         return None
-    names = {attachment.id: name for name, attachment in named(attachments_of(turns)).items()}
+    names = {
+        attachment.id: name for name, attachment in unique_names(attachments_of(turns)).items()
+    }
     return "\n".join(_lines(names, (turn for turn in turns if isinstance(turn, Mapping))))
 
 

@@ -1,4 +1,4 @@
-"""What the contract doesn't say: how conversations are called, and that not all are shown."""
+"""Beyond the contract: the names of conversations; only those with a known id are shown."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from histfs.core.times import ALWAYS, LATEST, Span, Zone
 from histfs.core.views import ByDate
 from histfs.core.waiting import Waiter
-from tests.core.fakes import Asked, TableIndex
+from tests.core.fakes import IndexCall, TableIndex
 from tests.support.memory import record
 
 BERLIN = ByDate(Zone("Europe/Berlin"))
@@ -96,15 +96,15 @@ def test_walking_down_finds_every_item_once_and_in_its_home(zone, dates):
 
 def test_a_day_is_asked_for_whole_and_what_lies_above_it_for_its_newest_item(index):
     day, month, year = (BERLIN.span(("2024", "05", "02")[:depth]) for depth in (3, 2, 1))
-    BERLIN.seek(("2024", "05", "02"), index, NOW)
-    BERLIN.prepare(("2024", "05", "02"), index, NOW)
-    BERLIN.seek(("2024", "05"), index, NOW)
-    BERLIN.seek(("2024",), index, NOW)
+    BERLIN.ensure_newest(("2024", "05", "02"), index, NOW)
+    BERLIN.ensure(("2024", "05", "02"), index, NOW)
+    BERLIN.ensure_newest(("2024", "05"), index, NOW)
+    BERLIN.ensure_newest(("2024",), index, NOW)
     assert index.asked == [
-        Asked("ensure", (day,)),
-        Asked("ensure", (day,)),
-        Asked("ensure_newest", (month,)),
-        Asked("ensure_newest", (year,)),
+        IndexCall("ensure", (day,)),
+        IndexCall("ensure", (day,)),
+        IndexCall("ensure_newest", (month,)),
+        IndexCall("ensure_newest", (year,)),
     ]
 
 
@@ -118,7 +118,7 @@ def test_a_day_is_asked_for_whole_and_what_lies_above_it_for_its_newest_item(ind
 def test_a_month_is_asked_for_by_its_days_and_a_year_by_its_months_without_a_gap(zone, year, month):
     view, index = ByDate(Zone(zone)), TableIndex()
     where = (f"{year:04}",) if month is None else (f"{year:04}", f"{month:02}")
-    view.prepare(where, index, NOW)
+    view.ensure(where, index, NOW)
     ((method, spans),) = index.asked
     assert method == "ensure_newest"
     assert len(spans) == (12 if month is None else monthrange(year, month)[1])
@@ -137,7 +137,7 @@ def before(year: str) -> Span:
 
 
 def test_years_are_found_one_after_the_other_and_those_without_items_cost_nothing(index):
-    BERLIN.prepare((), index, NOW)
+    BERLIN.ensure((), index, NOW)
     assert years_asked_for(index) == [ALWAYS, before("2024"), before("2023"), before("2022")]
 
 
@@ -147,26 +147,26 @@ def test_a_year_that_turns_out_to_be_emptied_is_skipped(index):
             index.discard("b")
 
     index.on_asked = meanwhile
-    BERLIN.prepare((), index, NOW)
+    BERLIN.ensure((), index, NOW)
     assert years_asked_for(index) == [ALWAYS, before("2024"), before("2022")]
     assert BERLIN.subdirectories((), index) == ["2022", "2024"]
 
 
 def test_a_year_that_comes_while_years_are_looked_for_is_not_skipped(index):
     index.arriving = [record("new", at(2023, 7, 1))]
-    BERLIN.prepare((), index, NOW)
+    BERLIN.ensure((), index, NOW)
     assert before("2023") in years_asked_for(index)
     assert BERLIN.subdirectories((), index) == ["2022", "2023", "2024"]
 
 
 def test_no_items_cost_one_question():
     index = TableIndex()
-    BERLIN.prepare((), index, NOW)
-    assert index.asked == [Asked("ensure_newest", (ALWAYS,))]
+    BERLIN.ensure((), index, NOW)
+    assert index.asked == [IndexCall("ensure_newest", (ALWAYS,))]
 
 
 @pytest.mark.parametrize(
-    ("where", "knows_newest", "listable"),
+    ("where", "knows_newest", "complete"),
     [
         ("2024/05/17", True, True),
         ("2024/05/02", False, False),
@@ -179,23 +179,23 @@ def test_no_items_cost_one_question():
     ],
 )
 def test_a_directory_is_listed_when_all_that_it_shows_is_known(
-    index, where, knows_newest, listable
+    index, where, knows_newest, complete
 ):
     # The evening of the second of May, when the items of that morning were there.
     index.unknown = Span(at(2024, 5, 2, 20), at(2024, 5, 2, 21))
     parts = tuple(filter(None, where.split("/")))
     assert BERLIN.knows_newest(parts, index) == knows_newest
-    assert BERLIN.listable(parts, index) == listable
+    assert BERLIN.complete(parts, index) == complete
 
 
 def test_years_are_not_listed_while_it_is_not_known_where_they_end(index):
     index.unknown = Span(at(2023, 3, 1), at(2023, 3, 2))
     assert BERLIN.knows_newest((), index)
-    assert not BERLIN.listable((), index)
-    assert not BERLIN.listable(("2023",), index)
+    assert not BERLIN.complete((), index)
+    assert not BERLIN.complete(("2023",), index)
 
 
 def test_a_day_is_known_by_its_newest_item_before_it_can_be_listed(index):
     index.unknown = Span(at(2024, 5, 2, 7), at(2024, 5, 2, 8))
     assert BERLIN.knows_newest(("2024", "05", "02"), index)
-    assert not BERLIN.listable(("2024", "05", "02"), index)
+    assert not BERLIN.complete(("2024", "05", "02"), index)

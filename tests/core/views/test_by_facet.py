@@ -3,7 +3,7 @@ import pytest
 from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.views import ByFacet, ByVoice
 from histfs.core.waiting import Waiter
-from tests.core.fakes import Asked, TableIndex
+from tests.core.fakes import IndexCall, TableIndex
 from tests.support.memory import record
 
 UTC = Zone("UTC")
@@ -58,14 +58,14 @@ def test_the_voiceless_have_no_directory_while_there_are_none(view, index):
 @pytest.mark.parametrize("where", [(), ("Rachel",), ("Nobody",)])
 def test_it_needs_the_whole_history(view, index, where):
     assert view.span(where) == ALWAYS
-    assert view.listable(where, index)
+    assert view.complete(where, index)
     assert view.knows_newest(where, index)
     index.unknown = Span(0, 1)
-    assert not view.listable(where, index)
+    assert not view.complete(where, index)
     assert not view.knows_newest(where, index)
-    for ask in (view.prepare, view.seek):
+    for ask in (view.ensure, view.ensure_newest):
         ask(where, index, Waiter(5))
-    assert index.asked == [Asked("ensure", (ALWAYS,))] * 2
+    assert index.asked == [IndexCall("ensure", (ALWAYS,))] * 2
 
 
 def test_a_name_never_comes_to_stand_for_another_value(view, index):

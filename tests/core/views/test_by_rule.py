@@ -1,4 +1,4 @@
-"""What the contract doesn't say: the rule is asked again only where something has changed."""
+"""Beyond the contract: the rule runs again only for months that have changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def at(*parts: int) -> int:
 
 
 class ByFirstWord(ByRule):
-    """Remembers of which items it was asked."""
+    """Records the items for which the rule runs."""
 
     name = "by-first-word"
 
@@ -86,8 +86,10 @@ def test_listing_a_directory_asks_only_of_the_months_that_have_it(view, index):
     assert asked(view, lambda: list(view.items(("nobody",), index))) == []
 
 
-def test_what_changed_long_ago_is_not_read_again_when_an_index_has_forgotten_it(view, index):
-    """As a catalog does, which remembers the last few hundred changes."""
+def test_a_month_that_changed_long_ago_is_not_read_again_when_the_index_has_forgotten_the_change(
+    view, index
+):
+    """The catalog knows the last few hundred changes."""
     forgetful = index.unchanged
     index.unchanged = lambda span, since: index.version - since <= 2 and forgetful(span, since)
     view.subdirectories((), index)

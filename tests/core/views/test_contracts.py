@@ -1,4 +1,4 @@
-"""Each built-in view keeps the contract that those of other packages are held to."""
+"""Each built-in view keeps the contract of views that plugins keep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the contract doesn't say: nothing is searched for but what somebody looks for."""
+"""Beyond the contract: the index searches only for words that are looked up."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def index():
 
 
 def test_looking_at_the_folder_searches_for_nothing(view, index):
-    view.prepare((), index, Waiter(5))
-    view.seek((), index, Waiter(5))
-    assert view.listable((), index)
+    view.ensure((), index, Waiter(5))
+    view.ensure_newest((), index, Waiter(5))
+    assert view.complete((), index)
     assert view.subdirectories((), index) == ()
     assert index.asked == []
 
 
 def test_a_directory_is_there_for_whatever_words_and_holds_what_was_found(view, index):
-    assert not view.listable(FOX, index)
-    view.prepare(FOX, index, Waiter(5))
-    assert view.listable(FOX, index)
+    assert not view.complete(FOX, index)
+    view.ensure(FOX, index, Waiter(5))
+    assert view.complete(FOX, index)
     assert [listed.key for listed in view.items(FOX, index)] == ["a", "c"]
     assert [view.holds(FOX, row.item, index) for row in index.rows.values()] == [True, False, True]
     assert view.newest(FOX, index) == 2
@@ -44,7 +44,7 @@ def test_a_directory_is_there_for_whatever_words_and_holds_what_was_found(view, 
 
 def test_words_that_nothing_has_make_an_empty_directory_that_is_as_new_as_the_history(view, index):
     nothing = ("unheard of",)
-    view.prepare(nothing, index, Waiter(5))
+    view.ensure(nothing, index, Waiter(5))
     assert list(view.items(nothing, index)) == []
     assert view.newest(nothing, index) == 2
 
@@ -52,25 +52,25 @@ def test_words_that_nothing_has_make_an_empty_directory_that_is_as_new_as_the_hi
 def test_a_search_that_fails_is_no_empty_directory(view, index):
     index.error = Unreachable("no network")
     with pytest.raises(Unreachable):
-        view.prepare(FOX, index, Waiter(5))
-    assert not view.listable(FOX, index)
+        view.ensure(FOX, index, Waiter(5))
+    assert not view.complete(FOX, index)
 
 
 def test_a_found_item_may_be_the_oldest_there_can_be(view):
     index = TableIndex([record("a", 0, "quick fox"), record("b", 5, "else")])
-    view.prepare(FOX, index, Waiter(5))
+    view.ensure(FOX, index, Waiter(5))
     assert view.newest(FOX, index) == 0
 
 
 def test_of_too_many_the_newest_are_shown_and_that_there_are_more(view, monkeypatch):
     monkeypatch.setattr(search_view, "SEARCH_LIMIT", 2)
     index = TableIndex(record(f"fox{n}", n, "quick fox") for n in range(3))
-    view.prepare(FOX, index, Waiter(5))
+    view.ensure(FOX, index, Waiter(5))
     assert [listed.key for listed in view.items(FOX, index)] == ["fox1", "fox2"]
     rows = index.rows.values()
     assert [view.holds(FOX, row.item, index) for row in rows] == [False, True, True]
     assert view.more(FOX, index)
     index.discard("fox0")
-    view.prepare(FOX, index, Waiter(5))
+    view.ensure(FOX, index, Waiter(5))
     assert len(list(view.items(FOX, index))) == 2
     assert not view.more(FOX, index)

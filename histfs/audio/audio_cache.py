@@ -60,7 +60,7 @@ class AudioCache:
         orders: gives the orders in which a clip may be read; see `ReadAhead`.
         set_audio: keeps the exact size of a clip, and its SHA-256 where it is known, by key, for
             ever.
-        set_ending: keeps the ending of a clip's name, by key, for ever.
+        set_extension: keeps the extension of a clip's name, by key, for ever.
         fingerprint: tells what a clip was when it came, by key.
         doubt: is told of an item that seems to be deleted elsewhere.
         silent: says whether an item is known to have no audio; it isn't fetched ahead.
@@ -79,7 +79,7 @@ class AudioCache:
         room: int,
         orders: Orders = by_date_alone,
         set_audio: Callable[[str, int, bytes | None], None],
-        set_ending: Callable[[str, str], None],
+        set_extension: Callable[[str, str], None],
         fingerprint: Callable[[str], Fingerprint | None],
         invalidate: Callable[[Item], None],
         silent: Callable[[Item], bool] = lambda _: False,
@@ -91,7 +91,7 @@ class AudioCache:
         self._largest = largest
         self._ahead = ReadAhead(following, self._fetch_ahead, ahead, room, orders)
         self._set_audio = set_audio
-        self._endings = FileExtensions(set_ending)
+        self._extensions = FileExtensions(set_extension)
         self._fingerprint = fingerprint
         self._invalidate = invalidate
         self._silent = silent
@@ -124,9 +124,9 @@ class AudioCache:
                 return file.size
         return next(known for known in (size, announced, item.estimate) if known is not None)
 
-    def ending(self, item: Item) -> str:
-        """Return the ending of a clip's name: once the clip has begun to come, by its bytes."""
-        return self._endings.of(item)
+    def extension(self, item: Item) -> str:
+        """Return the extension of a clip's name: once the clip has begun to come, by its bytes."""
+        return self._extensions.of(item)
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open a clip: from disk, or on its way, or to be fetched when it is first read.
@@ -149,7 +149,7 @@ class AudioCache:
                 found = os.fstat(content.number).st_size
                 if size is None:
                     self._learn(item.key, found, None)
-                self._endings.keep(item.key)
+                self._extensions.keep(item.key)
                 return self._handle(item, found, content)
             try:
                 return self._handle(item, self._told(item, content.wait_for_size(waiter)), content)
@@ -325,7 +325,7 @@ class AudioCache:
             self._source,
             self.disk,
             most=self._largest,
-            recognized=lambda head: self._endings.found(item, head),
+            recognized=lambda head: self._extensions.found(item, head),
             landed=lambda size, sha256: self._landed(item, size, sha256),
             left=self._schedule.leave,
             ended=lambda ended: self._ended(item, ended),
@@ -388,7 +388,7 @@ class AudioCache:
         refused = _refusal(item, head, size)
         if refused is None and self._fits(item, size):
             if head and item.attachment is None:
-                self._endings.found(item, head)
+                self._extensions.found(item, head)
             return found
         why = f"not audio but {refused}" if refused else "damaged"
         log.warning("the cached audio of %s is %s: fetching it again", item.key, why)
@@ -424,7 +424,7 @@ class AudioCache:
         if item.size not in (None, size):
             log.warning("the audio of %s has %d bytes, not %d", item.key, size, item.size)
         self._learn(item.key, size, sha256)
-        self._endings.keep(item.key)
+        self._extensions.keep(item.key)
 
     def _learn(self, key: str, size: int, sha256: bytes | None) -> None:
         """Keep what was learnt; the catalog's disk may be full, and the clip is good all the same.

@@ -1,4 +1,4 @@
-"""The endings of clips' names, as their first bytes tell.
+"""The extensions of clips' names, as their first bytes tell.
 
 Threads: any number at once. What was found guards itself, and `_lock` guards what is yet to be
 kept. The catalog is written with no lock held.
@@ -11,13 +11,13 @@ import math
 import threading
 from collections.abc import Callable
 
-from histfs.core.audio_format import ENDINGS, declared_ending, right_ending
+from histfs.core.audio_format import EXTENSIONS, actual_extension, declared_extension
 from histfs.core.errors import HistfsError
 from histfs.core.generational_cache import GenerationalCache
 from histfs.core.item import Item
 from histfs.core.path_resolver import PATHS
 
-#: Endings that wait for their clip to be whole, at the most; what is forgotten is found again.
+#: Extensions that wait for their clip to be whole, at the most; what is forgotten is found again.
 _UNKEPT = 2 * PATHS
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class FileExtensions:
     """What the names of clips end in.
 
     Args:
-        keep: keeps the ending of a clip, by the item's key, for ever.
+        keep: keeps the extension of a clip, by the item's key, for ever.
     """
 
     def __init__(self, keep: Callable[[str, str], None]) -> None:
@@ -38,18 +38,18 @@ class FileExtensions:
         self._unkept: set[str] = set()
 
     def of(self, item: Item) -> str:
-        """Return the ending of a clip's name, without a dot."""
-        found = self._found.get(item.key) or item.ending
+        """Return the extension of a clip's name, without a dot."""
+        found = self._found.get(item.key) or item.extension
         # A damaged catalog may hold anything, a slash for one.
-        if found in ENDINGS:
+        if found in EXTENSIONS:
             return found
-        return declared_ending(item.content_type, item.output_format)
+        return declared_extension(item.content_type, item.output_format)
 
     def found(self, item: Item, head: bytes) -> None:
         """Note the first bytes of a clip; its name is right from now on."""
-        ending = right_ending(head, item.content_type, item.output_format)
-        if ending != self.of(item):
-            self._found.put(item.key, ending)
+        extension = actual_extension(head, item.content_type, item.output_format)
+        if extension != self.of(item):
+            self._found.put(item.key, extension)
             with self._lock:
                 # Downloads that broke never come to be kept.
                 if len(self._unkept) >= _UNKEPT:
@@ -62,9 +62,9 @@ class FileExtensions:
             if key not in self._unkept:
                 return
             self._unkept.discard(key)
-        ending = self._found.get(key)
+        extension = self._found.get(key)
         try:
-            if ending is not None:
-                self._keep(key, ending)
+            if extension is not None:
+                self._keep(key, extension)
         except HistfsError as error:
-            log.warning("the ending of the audio of %s can't be kept: %s", key, error)
+            log.warning("the extension of the audio of %s can't be kept: %s", key, error)

@@ -162,10 +162,10 @@ class CachedCatalog:
         self._catalog.set_audio(key, size, sha256)
         self._learn(key, lambda item: replace(item, size=size))
 
-    def set_ending(self, key: str, ending: str) -> None:
-        """Keep the ending of an item's audio file, as its bytes tell."""
-        self._catalog.set_ending(key, ending)
-        self._learn(key, lambda item: replace(item, ending=ending))
+    def set_extension(self, key: str, extension: str) -> None:
+        """Keep the extension of an item's audio file, as its bytes tell."""
+        self._catalog.set_extension(key, extension)
+        self._learn(key, lambda item: replace(item, extension=extension))
 
     def _learn(self, key: str, learnt: Callable[[Item], Item]) -> None:
         """Change an item that is kept; that it has changed is no change of the index."""

@@ -210,6 +210,6 @@ class Catalog:
         """Keep the exact size of an item's audio, in bytes, and its SHA-256 where it is known."""
         self._store.set_audio(key, size, sha256)
 
-    def set_ending(self, key: str, ending: str) -> None:
-        """Keep the ending of an item's audio file, as its bytes tell."""
-        self._store.set_ending(key, ending)
+    def set_extension(self, key: str, extension: str) -> None:
+        """Keep the extension of an item's audio file, as its bytes tell."""
+        self._store.set_extension(key, extension)

@@ -40,8 +40,8 @@ class AudioStore(Protocol):
             SourceError: the store promises exact sizes, and the audio can't be had.
         """
 
-    def ending(self, item: Item) -> str:
-        """Return the ending, without a dot, of the name of an item's audio.
+    def extension(self, item: Item) -> str:
+        """Return the extension, without a dot, of the name of an item's audio.
 
         The bytes that have come once tell it, before that what the item says of its format.
         """

@@ -41,8 +41,8 @@ class Item:
             is passed over: the clip itself tells.
         attachment: the id of one attachment, where this stands for that instead of for the audio
             (`attachments.part_of`); None for the item itself.
-        ending: the ending of its audio's name, as the clip's first bytes told; None while they are
-            not known, or don't contradict the two formats. Passed over like ``size``.
+        extension: of its audio's name, by the clip's first bytes; None while they are not known, or
+            don't contradict the two formats. Passed over like ``size``.
     """
 
     id: str
@@ -54,7 +54,7 @@ class Item:
     estimate: int
     revision: int
     size: int | None = None
-    ending: str | None = None
+    extension: str | None = None
     attachment: str | None = None
 
 
@@ -145,7 +145,7 @@ class Record:
             facets: what it has of each kind that the source's `Traits` name: one value, or several
                 of which the first is the primary one; an empty value, or none, where it lacks it.
             content_type: the media type of its audio, lower case, without parameters.
-            output_format: what else may tell the ending of its audio, such as ``mp3_44100_128``.
+            output_format: what else may tell the extension of its audio, such as ``mp3_44100_128``.
             estimate: the bytes of its audio, as far as they can be told; None when they can't.
             dated: False where the source gave no possible date; see `Record`.
         """

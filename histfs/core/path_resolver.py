@@ -7,7 +7,7 @@
     /VIEW/…/ITEM/FILE               an item file
     /VIEW/…/ITEM/FOLDER/FILE        a file in one of an item's folders
 
-The audio's ending may turn out to be another once it is fetched. Directories list the new name
+The audio's extension may turn out to be another once it is fetched. Directories list the new name
 then; the former one still leads to the file, so that a program that lists first and opens later
 finds it.
 
@@ -219,8 +219,8 @@ class PathResolver:
     def lasting_name(self, item: Item, file: ItemFile, name: str) -> str:
         """Return a name of a file that stays the same when its listed name changes.
 
-        Inodes are made of it, and by it a file is hidden: the audio may get another ending at any
-        time, also while its item is being deleted.
+        Inodes are made of it, and by it a file is hidden: the extension of the audio may change at
+        any time, also while its item is being deleted.
 
         Args:
             item: whose file.

@@ -244,7 +244,7 @@ def open_source(
         room=settings.audio_cache_size // _AHEAD_SHARE,
         orders=orders,
         set_audio=catalog.set_audio,
-        set_ending=catalog.set_ending,
+        set_extension=catalog.set_extension,
         fingerprint=store.fingerprint,
         invalidate=catalog.invalidate,
         silent=lambda item: traits.summaries and _is_silent(catalog, item),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from histfs.core.audio_format import right_ending
+from histfs.core.audio_format import actual_extension
 from histfs.core.item import Item
 from histfs.core.nodes import BytesFile, OpenFile
 from histfs.core.waiting import Waiter
@@ -30,10 +30,10 @@ class MemoryAudio:
         """Return the exact size once the audio was fetched, before that the estimate."""
         return len(self._here[item.key]) if item.key in self._here else item.estimate
 
-    def ending(self, item: Item) -> str:
-        """Return the ending by what was fetched, before that by what the item says."""
+    def extension(self, item: Item) -> str:
+        """Return the extension by what was fetched, before that by what the item says."""
         head = self._here.get(item.key, b"")
-        return right_ending(head, item.content_type, item.output_format)
+        return actual_extension(head, item.content_type, item.output_format)
 
     def ensure(self, item: Item, waiter: Waiter) -> None:
         """Fetch the audio."""

@@ -77,7 +77,7 @@ def read(clock: Clock, item: str, file: str, ranges: Sequence[Sequence[float]]) 
     Args:
         clock: times the calls.
         item: its directory.
-        file: the file's name without its ending.
+        file: the file's name without its extension.
         ranges: where each part begins and how long it is, as parts of the size that fstat tells.
     """
     with clock("listing"):

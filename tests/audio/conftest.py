@@ -32,7 +32,7 @@ class World:
         sizes: what the store has asked the catalog to keep.
         checksums: the same, SHA-256.
         doubted: keys of the items that it has told the catalog to ask for again.
-        endings: the same as ``sizes``, of the names.
+        extensions: the same as ``sizes``, of the names.
     """
 
     source: MemorySource
@@ -41,7 +41,7 @@ class World:
     sizes: dict[str, int] = field(default_factory=dict)
     checksums: dict[str, bytes | None] = field(default_factory=dict)
     doubted: list[str] = field(default_factory=list)
-    endings: dict[str, str] = field(default_factory=dict)
+    extensions: dict[str, str] = field(default_factory=dict)
 
     def item(self, item_id: str = "a", size: int | None = None, date: int = DATE) -> Item:
         """Return an item as the catalog would; with ``size`` it is known, by default as kept."""
@@ -93,7 +93,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
         source = MemorySource() if source is None else source
         sizes: dict[str, int] = {}
         checksums: dict[str, bytes | None] = {}
-        endings: dict[str, str] = {}
+        extensions: dict[str, str] = {}
         doubted: list[str] = []
 
         def set_audio(key: str, size: int, sha256: bytes | None) -> None:
@@ -109,7 +109,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
             ahead=ahead,
             room=cap,
             set_audio=set_audio,
-            set_ending=endings.__setitem__,
+            set_extension=extensions.__setitem__,
             fingerprint=lambda key: (
                 Fingerprint(sizes[key], checksums[key]) if key in sizes else None
             ),
@@ -117,7 +117,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
             silent=silent,
             exact=exact,
         )
-        return World(source, disk, store, sizes, checksums, doubted, endings)
+        return World(source, disk, store, sizes, checksums, doubted, extensions)
 
     yield make
     for pool in pools:

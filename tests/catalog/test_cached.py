@@ -68,8 +68,8 @@ class FakeCatalog:
     def set_audio(self, key, size, sha256):
         self.item = replace(self.item, size=size)
 
-    def set_ending(self, key, ending):
-        self.item = replace(self.item, ending=ending)
+    def set_extension(self, key, extension):
+        self.item = replace(self.item, extension=extension)
 
     def _answer(self, method, answer):
         self.asked[method] += 1
@@ -173,11 +173,11 @@ def test_a_size_that_was_learnt_is_seen_at_once_and_costs_no_other_answer(cached
     assert catalog.asked["newest"] == 1
 
 
-def test_an_ending_that_was_learnt_is_seen_at_once(cached):
+def test_an_extension_that_was_learnt_is_seen_at_once(cached):
     cached.find("a", 50)
     cached.set_audio("a", 7, None)
-    cached.set_ending("a", "opus")
-    assert (cached.find("a", 50).size, cached.find("a", 50).ending) == (7, "opus")
+    cached.set_extension("a", "opus")
+    assert (cached.find("a", 50).size, cached.find("a", 50).extension) == (7, "opus")
 
 
 def test_a_size_that_is_learnt_while_its_item_is_looked_up_is_seen_after_that(cached, catalog):

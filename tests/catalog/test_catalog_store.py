@@ -449,14 +449,14 @@ def test_a_checksum_is_kept_for_as_long_as_the_size_is_the_same(store):
         assert store.fingerprint("a") == (size, kept)
 
 
-def test_an_ending_is_kept_as_the_size_is(store, open_store):
+def test_an_extension_is_kept_as_the_size_is(store, open_store):
     put(store, record("a", 5))
-    assert store.find("a", 5).ending is None
-    store.set_ending("a", "opus")
-    store.set_ending("a", "ogg")
+    assert store.find("a", 5).extension is None
+    store.set_extension("a", "opus")
+    store.set_extension("a", "ogg")
     put(open_store(), record("a", 5, "changed"))
-    assert open_store().find("a", 5).ending == "ogg"
-    assert [item.ending for item in open_store().items(ALWAYS)] == ["ogg"]
+    assert open_store().find("a", 5).extension == "ogg"
+    assert [item.extension for item in open_store().items(ALWAYS)] == ["ogg"]
 
 
 # Facets

@@ -1,10 +1,10 @@
-"""``audio.mp3``, or with the ending of whatever format the item's audio has."""
+"""``audio.mp3``, or with the extension of whatever format the item's audio has."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from histfs.core.audio_format import declared_ending
+from histfs.core.audio_format import declared_extension
 from histfs.core.errors import NoAudio
 from histfs.core.file_context import FileContext
 from histfs.core.item import Item
@@ -40,17 +40,17 @@ class AudioFile:
         self._store.secure(item, waiter)
 
     def filename(self, item: Item) -> str | None:
-        """Return ``audio.`` and the ending that its first bytes, or else its fields, call for.
+        """Return ``audio.`` and the extension that its first bytes, or else its fields, call for.
 
         None where the item is known to have no audio.
         """
         if self._silent and not self._has_audio(item, self._index.full_revision(item)):
             return None
-        return f"audio.{self._store.ending(item)}"
+        return f"audio.{self._store.extension(item)}"
 
     def lasting_name(self, item: Item) -> str:
         """Return the name by the item's fields alone, which it may have until it is fetched."""
-        return f"audio.{declared_ending(item.content_type, item.output_format)}"
+        return f"audio.{declared_extension(item.content_type, item.output_format)}"
 
     def size(self, item: Item, waiter: Waiter) -> int:
         """Return the exact size once it is known, before that an estimate."""

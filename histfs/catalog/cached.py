@@ -157,11 +157,6 @@ class CachedCatalog:
         """Have an item's time asked for again, as it may not be there any more."""
         self._catalog.invalidate(item)
 
-    def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
-        """Keep the exact size of an item's audio, in bytes, and its SHA-256 where it is known."""
-        self._catalog.set_audio(key, size, sha256)
-        self._learn(key, lambda item: replace(item, size=size))
-
     def set_extension(self, key: str, extension: str) -> None:
         """Keep the extension of an item's audio file, as its bytes tell."""
         self._catalog.set_extension(key, extension)

@@ -56,7 +56,7 @@ class Catalog:
         self._searcher = searcher
         self._details = cached(
             LRUCache[tuple[str, int, int], Details](_DETAILS, lambda details: len(details.raw)),
-            # Not the size, which an item gets on the way.
+            # Not the extension, which an item gets on the way.
             key=lambda item: (item.key, item.date, item.revision),
             lock=threading.Lock(),
         )(self._read_details)
@@ -205,10 +205,6 @@ class Catalog:
         says of every item that it doesn't know it.
         """
         self._store.invalidate(Span(item.date, item.date + 1))
-
-    def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
-        """Keep the exact size of an item's audio, in bytes, and its SHA-256 where it is known."""
-        self._store.set_audio(key, size, sha256)
 
     def set_extension(self, key: str, extension: str) -> None:
         """Keep the extension of an item's audio file, as its bytes tell."""

@@ -21,11 +21,12 @@ from histfs.catalog.compression import Compressor
 from histfs.catalog.connection_pool import ConnectionPool
 from histfs.catalog.coverage import Coverage, CoveredSpan
 from histfs.catalog.details_table import Fetched
-from histfs.core.audio_store import Fingerprint, Order
+from histfs.core.audio_store import Order
 from histfs.core.errors import CacheFailed
 from histfs.core.index import FacetValue, Listed
 from histfs.core.item import Facets, Item, Record
 from histfs.core.names import Labelled
+from histfs.core.sizes import Fingerprint
 from histfs.core.times import ALWAYS, Span
 
 #: Seconds for which the version that was seen last is taken for the one that is.
@@ -37,13 +38,24 @@ _CHANGES = 256
 
 _ITEM = """
     SELECT i.key, i.id, i.date, i.slug, i.content_type, i.output_format, i.estimate, i.revision,
-           a.size, e.ending
-    FROM items AS i LEFT JOIN audio AS a ON a.key = i.key LEFT JOIN endings AS e ON e.key = i.key
+           e.ending
+    FROM items AS i LEFT JOIN endings AS e ON e.key = i.key
 """
 _AUDIO = """
     INSERT INTO audio VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET
         size = excluded.size,
         sha256 = coalesce(excluded.sha256, iif(excluded.size = audio.size, audio.sha256, NULL))
+"""
+_SIZES_NEAR = """
+    SELECT ?2, (SELECT size FROM audio WHERE key = ?2)
+    UNION ALL SELECT * FROM (
+        SELECT i.key, a.size FROM items AS i LEFT JOIN audio AS a ON a.key = i.key
+        WHERE (i.date, i.key) > (?1, ?2) ORDER BY i.date, i.key LIMIT ?3
+    )
+    UNION ALL SELECT * FROM (
+        SELECT i.key, a.size FROM items AS i LEFT JOIN audio AS a ON a.key = i.key
+        WHERE (i.date, i.key) < (?1, ?2) ORDER BY i.date DESC, i.key DESC LIMIT ?3
+    )
 """
 _FROM_START_TO_END = " WHERE date >= ? AND date < ? "
 
@@ -338,6 +350,10 @@ class CatalogStore:
         """Return what is known of an item's audio, whether the item is still known or not."""
         rows = self._files.rows("SELECT size, sha256 FROM audio WHERE key = ?", (key,))
         return next((Fingerprint(*row) for row in rows), None)
+
+    def sizes_near(self, item: Item, number: int) -> list[tuple[str, int | None]]:
+        """Return the sizes of an item's clip and of the clips next to it (`SizeTable`)."""
+        return self._files.rows(_SIZES_NEAR, (item.date, item.key, number))
 
     def attachments_of(self, key: str) -> list[str]:
         """Return the keys under which the audio store has the attachments of an item."""

@@ -65,9 +65,6 @@ class FakeCatalog:
         self.asked["full"] += 1
         return self.fetched
 
-    def set_audio(self, key, size, sha256):
-        self.item = replace(self.item, size=size)
-
     def set_extension(self, key, extension):
         self.item = replace(self.item, extension=extension)
 
@@ -164,30 +161,23 @@ def test_a_key_is_found_at_its_own_date_whichever_was_asked_for_before(cached, c
         assert cached.find("a", 60) == catalog.item
 
 
-def test_a_size_that_was_learnt_is_seen_at_once_and_costs_no_other_answer(cached, catalog):
-    assert cached.find("a", 50).size is None
+def test_an_extension_that_was_learnt_is_seen_at_once_and_costs_no_other_answer(cached, catalog):
+    assert cached.find("a", 50).extension is None
     cached.newest(DAY)
-    cached.set_audio("a", 7, None)
-    assert cached.find("a", 50).size == 7
+    cached.set_extension("a", "opus")
+    assert cached.find("a", 50).extension == "opus"
     cached.newest(DAY)
     assert catalog.asked["newest"] == 1
 
 
-def test_an_extension_that_was_learnt_is_seen_at_once(cached):
-    cached.find("a", 50)
-    cached.set_audio("a", 7, None)
-    cached.set_extension("a", "opus")
-    assert (cached.find("a", 50).size, cached.find("a", 50).extension) == (7, "opus")
-
-
-def test_a_size_that_is_learnt_while_its_item_is_looked_up_is_seen_after_that(cached, catalog):
+def test_an_extension_that_is_learnt_while_its_item_is_looked_up_is_seen_after(cached, catalog):
     def meanwhile():
         catalog.during = lambda: None
-        cached.set_audio("a", 7, None)
+        cached.set_extension("a", "opus")
 
     catalog.during = meanwhile
     cached.find("a", 50)
-    assert cached.find("a", 50).size == 7
+    assert cached.find("a", 50).extension == "opus"
 
 
 def test_what_changed_while_it_was_looked_up_is_looked_up_again(cached, catalog):

@@ -1,26 +1,14 @@
-"""The `AudioStore` protocol, what the tree asks of the cache of audio; and what tells a clip."""
+"""The `AudioStore` protocol: what the tree asks of the cache of audio."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
+from histfs.core.sizes import FileSize
 from histfs.core.waiting import Waiter
-
-
-class Fingerprint(NamedTuple):
-    """What is known of a clip once it was here.
-
-    Attributes:
-        size: in bytes.
-        sha256: of the whole clip; None where only its size is known.
-    """
-
-    size: int
-    sha256: bytes | None
-
 
 #: An order of items: by date among those that have a value of a facet, given by its kind and value,
 #: or among all of them.
@@ -33,8 +21,8 @@ Following = Callable[[Item, Order, int], Sequence[Item]]
 class AudioStore(Protocol):
     """The audio of items, fetched when it is needed and kept for as long as there is room."""
 
-    def size(self, item: Item, waiter: Waiter) -> int:
-        """Return the size in bytes that stat shows: exact where it is known, else an estimate.
+    def size(self, item: Item, waiter: Waiter) -> FileSize:
+        """Return the size that stat shows: exact where it is known, else an estimate.
 
         Raises:
             SourceError: the store promises exact sizes, and the audio can't be had.

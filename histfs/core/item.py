@@ -37,12 +37,10 @@ class Item:
         output_format: the API's name of the format, such as ``mp3_44100_128``; may be empty.
         estimate: a guess at the bytes of its audio, never 0.
         revision: a checksum of the raw object: another revision, another ``meta.json``.
-        size: the exact bytes of its audio, None while they are not known; what a source says of it
-            is passed over: the clip itself tells.
         attachment: the id of one attachment, where this stands for that instead of for the audio
             (`attachments.part_of`); None for the item itself.
         extension: of its audio's name, by the clip's first bytes; None while they are not known, or
-            don't contradict the two formats. Passed over like ``size``.
+            don't contradict the two formats. What a source says of it is ignored.
     """
 
     id: str
@@ -53,7 +51,6 @@ class Item:
     output_format: str
     estimate: int
     revision: int
-    size: int | None = None
     extension: str | None = None
     attachment: str | None = None
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from histfs.core.audio_format import actual_extension
 from histfs.core.item import Item
 from histfs.core.nodes import BytesFile, OpenFile
+from histfs.core.sizes import FileSize
 from histfs.core.waiting import Waiter
 
 
@@ -26,9 +27,10 @@ class MemoryAudio:
         self._clips = {} if clips is None else clips
         self._here: dict[str, bytes] = {}
 
-    def size(self, item: Item, waiter: Waiter) -> int:
+    def size(self, item: Item, waiter: Waiter) -> FileSize:
         """Return the exact size once the audio was fetched, before that the estimate."""
-        return len(self._here[item.key]) if item.key in self._here else item.estimate
+        content = self._here.get(item.key)
+        return FileSize(item.estimate, False) if content is None else FileSize(len(content), True)
 
     def extension(self, item: Item) -> str:
         """Return the extension by what was fetched, before that by what the item says."""

@@ -92,7 +92,7 @@ def test_an_abandoned_download_that_makes_progress_goes_on(make_world, soon):
 def test_what_is_fetched_ahead_and_drips_ends(make_world, soon):
     source = DrippingSource()
     world = make_world(source)
-    world.store.content(world.item(), wanted=False)
+    world.store.content(world.item(), on_demand=False)
     eventually(lambda: source.count("audio") == 1)
     eventually(lambda: source.open == 0 and not world.unfinished())
 

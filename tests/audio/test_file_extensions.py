@@ -129,7 +129,7 @@ def test_an_answer_that_only_says_it_is_audio_is_an_error_and_asked_for_again(wo
     world.source.clips["a"] = page
     with pytest.raises(BadAnswer, match="not audio but"):
         world.store.open(item, waiter())
-    assert world.store.kept(item) is None
+    assert world.store.cached_size(item) is None
     assert (world.sizes, world.extensions) == ({}, {})
     world.source.clips["a"] = MPEG
     assert world.read(item) == MPEG
@@ -159,8 +159,8 @@ def cached_page(make_world, page):
 def test_a_page_in_the_cache_is_fetched_anew_when_it_is_opened(make_world, page):
     world = cached_page(make_world, page)
     item = world.item()
-    assert item.size == len(page)
-    assert world.store.kept(item) is None
+    assert world.size(item) == len(page)
+    assert world.store.cached_size(item) is None
     assert world.read(item) == MPEG
     assert world.sizes == {"a": len(MPEG)}
 

@@ -91,4 +91,3 @@ def test_the_store_keeps_each_under_a_key_that_no_item_has(item_id, one, other):
     assert len(f"{'s' * 20}:{first.key}".encode()) <= NAME_MAX
     assert (first.id, first.date, first.attachment) == (item_id, 7, one)
     assert first.estimate > 0
-    assert first.size is None

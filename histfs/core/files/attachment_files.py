@@ -13,9 +13,10 @@ from functools import lru_cache
 from histfs.core.attachments import named, part_of
 from histfs.core.errors import CacheFailed, NoAttachment, NoSpace, SourceError
 from histfs.core.file_context import FileContext
-from histfs.core.files.item_file import ItemFile, ItemFolder
+from histfs.core.files.item_file import ItemFile, ItemFolder, KnownSizeFile
 from histfs.core.item import Attachment, Item
 from histfs.core.nodes import OpenFile
+from histfs.core.sizes import FileSize
 from histfs.core.waiting import Waiter
 
 #: Items of which it is remembered which attachments they have.
@@ -61,7 +62,7 @@ class AttachmentsFolder(ItemFolder):
         }
 
 
-class AttachmentFile:
+class AttachmentFile(KnownSizeFile):
     """One attachment; unlinking it alone hides it in this mount. Implements `ItemFile`.
 
     Args:
@@ -98,14 +99,14 @@ class AttachmentFile:
         """Return its name in the folder."""
         return self._name
 
-    def size(self, item: Item, waiter: Waiter) -> int:
+    def known_size(self, item: Item, waiter: Waiter) -> FileSize:
         """Return the exact size once it is known, before that, or without a file, an estimate."""
         part = part_of(item, self._attachment)
         try:
             return self._store.size(part, waiter)
         except NoAttachment:
             # With exact sizes the store has just asked. rm(1) has to see what it unlinks.
-            return part.estimate
+            return FileSize(part.estimate, is_exact=False)
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open it; fetches it if its exact size is not known."""

@@ -7,15 +7,17 @@ from functools import lru_cache
 from histfs.core.audio_format import declared_extension
 from histfs.core.errors import NoAudio
 from histfs.core.file_context import FileContext
+from histfs.core.files.item_file import KnownSizeFile
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
+from histfs.core.sizes import FileSize
 from histfs.core.waiting import Waiter
 
 #: Items of which it is remembered whether they have audio.
 _KNOWN = 16_384
 
 
-class AudioFile:
+class AudioFile(KnownSizeFile):
     """The item's audio; unlinking it deletes the item.
 
     Args:
@@ -52,7 +54,7 @@ class AudioFile:
         """Return the name by the item's fields alone, which it may have until it is fetched."""
         return f"audio.{declared_extension(item.content_type, item.output_format)}"
 
-    def size(self, item: Item, waiter: Waiter) -> int:
+    def known_size(self, item: Item, waiter: Waiter) -> FileSize:
         """Return the exact size once it is known, before that an estimate."""
         return self._store.size(item, waiter)
 

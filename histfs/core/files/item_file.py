@@ -12,6 +12,7 @@ from histfs.core.errors import IsADirectory, NoAttachment
 from histfs.core.file_context import FileContext
 from histfs.core.item import Details, Item
 from histfs.core.nodes import BytesFile, OpenFile
+from histfs.core.sizes import FileSize
 from histfs.core.waiting import Waiter
 
 #: How many sizes are remembered, so that stat after stat of a file renders it once.
@@ -19,6 +20,7 @@ _SIZES = 16_384
 #: Bytes that are shown before there are details to render; a program that opens the file learns
 #: better. Never 0, which some take for the end of the file.
 ESTIMATE = 4096
+_ESTIMATED = FileSize(ESTIMATE, is_exact=False)
 
 
 class ItemFile(Protocol):
@@ -42,6 +44,18 @@ class ItemFile(Protocol):
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open the file."""
+
+
+class KnownSizeFile(ABC):
+    """The base of an item file that tells whether its size is exact."""
+
+    @abstractmethod
+    def known_size(self, item: Item, waiter: Waiter) -> FileSize:
+        """Return the size, exact or estimated, as `ItemFile.size` does."""
+
+    def size(self, item: Item, waiter: Waiter) -> int:
+        """Return the size in bytes, exact or estimated."""
+        return self.known_size(item, waiter).size
 
 
 class ItemFolder(ABC):
@@ -114,7 +128,7 @@ def by_name(files: Iterable[ItemFile], item: Item) -> dict[str, ItemFile]:
     return named
 
 
-class Rendered(ABC):
+class Rendered(KnownSizeFile):
     """The base of an item file that is made from the item's details.
 
     They are fetched when the file is opened, where the source lists less than all of them.
@@ -141,22 +155,22 @@ class Rendered(ABC):
         """Fetch the details, unless they are here."""
         self._index.full(item, waiter)
 
-    def before_delete(self, item: Item, waiter: Waiter) -> None:  # noqa: B027
+    def before_delete(self, item: Item, waiter: Waiter) -> None:
         """Nothing to do: an open file has all of its bytes."""
 
     def filename(self, item: Item) -> str | None:
         """Return the file's name."""
         return self.name
 
-    def size(self, item: Item, waiter: Waiter) -> int:
+    def known_size(self, item: Item, waiter: Waiter) -> FileSize:
         """Return the size of what `render` gives; an estimate while that can't be told."""
         revision = self._index.full_revision(item)
-        return ESTIMATE if revision is None else self._measured(item, revision)
+        return _ESTIMATED if revision is None else self._measured(item, revision)
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open what `render` gives, as it is now."""
         return BytesFile(self.render(self._index.full(item, waiter)))
 
-    def _measure(self, item: Item, revision: int) -> int:
+    def _measure(self, item: Item, revision: int) -> FileSize:
         details = self._index.known(item)
-        return ESTIMATE if details is None else len(self.render(details))
+        return _ESTIMATED if details is None else FileSize(len(self.render(details)), is_exact=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from histfs.core.files.item_file import Rendered
 from histfs.core.item import Details, Item
 from histfs.core.nodes import BytesFile, OpenFile
+from histfs.core.sizes import FileSize
 from histfs.core.waiting import Waiter
 
 
@@ -20,7 +21,7 @@ class SummaryFile(Rendered):
     def before_archive(self, item: Item, waiter: Waiter) -> None:
         """Nothing to do: it is here."""
 
-    def size(self, item: Item, waiter: Waiter) -> int:
+    def known_size(self, item: Item, waiter: Waiter) -> FileSize:
         """Return the exact size."""
         return self._measured(item, item.revision)
 
@@ -28,5 +29,5 @@ class SummaryFile(Rendered):
         """Open it as it is now."""
         return BytesFile(self.render(self._index.details(item)))
 
-    def _measure(self, item: Item, revision: int) -> int:
-        return len(self.render(self._index.details(item)))
+    def _measure(self, item: Item, revision: int) -> FileSize:
+        return FileSize(len(self.render(self._index.details(item))), is_exact=True)

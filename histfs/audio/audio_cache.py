@@ -146,7 +146,7 @@ class AudioCache:
                 found = os.fstat(content.number).st_size
                 if size is None:
                     self.sizes.learn(item.key, found, None)
-                self._extensions.keep(item.key)
+                self._extensions.store(item.key)
                 return self._opened(item, found, content)
             try:
                 return self._opened(item, content.wait_for_size(waiter), content)
@@ -277,7 +277,7 @@ class AudioCache:
             self._source,
             self.disk,
             max_size=self._max_clip_size,
-            on_head=lambda head: self._extensions.found(item, head),
+            on_head=lambda head: self._extensions.detect(item, head),
             on_size=lambda size: self.sizes.announce(item.key, size),
             on_stored=lambda size, sha256: self._stored(item, size, sha256),
             on_abandoned=self._scheduler.abandon,
@@ -307,7 +307,7 @@ class AudioCache:
         refused = _refusal(item, head, size)
         if refused is None and self._fits(item, size):
             if head and item.attachment is None:
-                self._extensions.found(item, head)
+                self._extensions.detect(item, head)
             return found
         why = f"not audio but {refused}" if refused else "damaged"
         log.warning("the cached audio of %s is %s: fetching it again", item.key, why)
@@ -344,7 +344,7 @@ class AudioCache:
         before = self.sizes.learn(item.key, size, sha256)
         if before not in (None, size):
             log.warning("the audio of %s has %d bytes, not %d", item.key, size, before)
-        self._extensions.keep(item.key)
+        self._extensions.store(item.key)
 
 
 def _refusal(item: Item, head: bytes, size: int) -> str | None:

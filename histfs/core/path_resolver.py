@@ -12,8 +12,8 @@ then; the former one still leads to the file, so that a program that lists first
 finds it.
 
 A walk asks for the same directory again and again, once for each file in it, and the next walk
-does: what a path stood for is kept for as long as nothing has changed that it depends on. The size
-of an item's audio may become known meanwhile: `AudioStore` remembers those.
+does: what a path stood for is kept for as long as nothing has changed that it depends on. An item
+carries no size of its audio, which may become known meanwhile.
 
 Threads: any number at once; `GenerationalCache` guards itself, and there is no other state.
 """

@@ -95,7 +95,7 @@ def test_an_extension_that_can_not_be_kept_is_right_all_the_same(make_world, cap
     def full(key, extension):
         raise CacheFailed("the disk is full")
 
-    world.store._extensions._keep = full
+    world.store._extensions._store = full
     world.source.clips["a"] = OPUS
     assert world.read(world.item()) == OPUS
     assert world.store.extension(world.item()) == "opus"
@@ -184,15 +184,15 @@ def test_an_item_whose_audio_is_but_a_page_can_not_be_archived(make_world, page)
 @pytest.mark.parametrize("page", PAGES)
 def test_verifying_removes_pages(make_world, page):
     world = cached_page(make_world, page)
-    (verdict,) = verify(world.disk, lambda key: None)
-    assert verdict.kind is CheckOutcome.DAMAGED
-    assert verdict.why.startswith("it is not audio but ")
+    (result,) = verify(world.disk, lambda key: None)
+    assert result.kind is CheckOutcome.DAMAGED
+    assert result.why.startswith("it is not audio but ")
     assert world.kept() == set()
 
 
 def test_downloads_that_break_again_and_again_take_bounded_memory(monkeypatch):
-    monkeypatch.setattr(file_extensions, "_UNKEPT", 10)
-    found = file_extensions.FileExtensions(lambda *_: None)
+    monkeypatch.setattr(file_extensions, "_UNSTORED", 10)
+    extensions = file_extensions.FileExtensions(lambda *_: None)
     for number in range(100):
-        found.found(record(f"item{number}", 1).item, OPUS)
-    assert len(found._unkept) <= 10
+        extensions.detect(record(f"item{number}", 1).item, OPUS)
+    assert len(extensions._unstored) <= 10

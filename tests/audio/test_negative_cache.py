@@ -94,7 +94,7 @@ def test_nothing_that_is_missing_is_fetched_ahead(make_world):
 
 
 def test_the_memory_of_missing_clips_has_a_bound(monkeypatch, world):
-    monkeypatch.setattr(negative_cache, "_MOST", 5)
+    monkeypatch.setattr(negative_cache, "_ENTRIES", 5)
     item = world.item()
     memory = NegativeCache(Clock())
     for n in range(50):

@@ -136,8 +136,8 @@ def test_a_clip_that_is_replaced_while_it_is_verified_is_looked_at_again(world):
             world.read(world.item())
         return tell(key)
 
-    (verdict,) = verify(world.disk, meanwhile)
-    assert verdict.kind is CheckOutcome.SOUND
+    (result,) = verify(world.disk, meanwhile)
+    assert result.kind is CheckOutcome.SOUND
     assert world.kept() == {"a"}
 
 
@@ -151,7 +151,7 @@ def test_a_clip_that_goes_while_it_is_verified_is_passed_over(world):
         world.disk.remove(second)
         return tell(key)
 
-    assert [verdict.name for verdict in verify(world.disk, meanwhile)] == [first]
+    assert [result.name for result in verify(world.disk, meanwhile)] == [first]
 
 
 def test_a_file_that_the_disk_does_not_give_is_damaged(world, monkeypatch):

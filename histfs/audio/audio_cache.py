@@ -154,7 +154,7 @@ class AudioCache:
                 content = None
         return self._opened(item, size, None)
 
-    def ensure(self, item: Item, waiter: Waiter) -> None:
+    def ensure_verified(self, item: Item, waiter: Waiter) -> None:
         """Have the complete clip on the disk, with the bytes that first came from the server.
 
         Raises:
@@ -167,7 +167,7 @@ class AudioCache:
         self.note_use(item, waiter)
         self._last_copy.ensure(item, running, waiter)
 
-    def secure(self, item: Item, waiter: Waiter) -> None:
+    def fetch_for_open_files(self, item: Item, waiter: Waiter) -> None:
         """Download what clients that have a clip open have yet to read: it will be deleted."""
         for clip in self._open_clips.of(item.key):
             clip.fetch_all(waiter)

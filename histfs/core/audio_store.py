@@ -19,30 +19,30 @@ Following = Callable[[Item, Order, int], Sequence[Item]]
 
 
 class AudioStore(Protocol):
-    """The audio of items, fetched when it is needed and kept for as long as there is room."""
+    """The audio of items: downloaded when it is needed, and cached while there is room."""
 
     def size(self, item: Item, waiter: Waiter) -> FileSize:
         """Return the size that stat shows: exact where it is known, else an estimate.
 
         Raises:
-            SourceError: the store promises exact sizes, and the audio can't be had.
+            SourceError: the store promises exact sizes, and the audio can't be fetched.
         """
 
     def extension(self, item: Item) -> str:
         """Return the extension, without a dot, of the name of an item's audio.
 
-        The bytes that have come once tell it, before that what the item says of its format.
+        It is detected from the first bytes; before a download the item's format declares it.
         """
 
-    def ensure(self, item: Item, waiter: Waiter) -> None:
-        """Have the whole of an item's audio here, as it came from the server.
+    def ensure_verified(self, item: Item, waiter: Waiter) -> None:
+        """Have an item's complete audio here, verified to be what first came from the server.
 
         Raises:
-            As `open`.
+            As `open`; BadAnswer where the server sends other bytes by now.
         """
 
-    def secure(self, item: Item, waiter: Waiter) -> None:
-        """Fetch what those who have the audio open have yet to read: it is about to be deleted.
+    def fetch_for_open_files(self, item: Item, waiter: Waiter) -> None:
+        """Fetch the audio for its open files, which have yet to read it: it will be deleted.
 
         Raises:
             As `open`.
@@ -52,8 +52,8 @@ class AudioStore(Protocol):
         """Open the audio of an item; its exact size is known afterwards.
 
         Raises:
-            NotForCrawlers: it isn't here, and may not be fetched for who calls.
-            SourceError: the size is not known and the audio can't be had.
+            NotForCrawlers: it isn't here, and may not be fetched for this caller.
+            SourceError: the size is not known and the audio can't be fetched.
             NoSpace, CacheFailed: it can't be kept.
             Interrupted, DeadlineExceeded: the wait ended first.
         """

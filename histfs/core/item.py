@@ -95,7 +95,7 @@ class Details:
     attachments: tuple[Attachment, ...] = ()
 
     @property
-    def silent(self) -> bool:
+    def lacks_audio(self) -> bool:
         """Whether there is no audio for certain, now and later."""
         return self.final and self.has_audio is False
 

@@ -305,7 +305,7 @@ def _orders(store: CatalogStore, kinds: Sequence[str], item: Item) -> list[Order
 def _has_no_audio(catalog: CachedCatalog, item: Item) -> bool:
     """Say whether an item is known to have no audio, now and later."""
     known = catalog.known(item)
-    return known is not None and known.silent
+    return known is not None and known.lacks_audio
 
 
 def _text_of(source: Source, store: CatalogStore, key: str, raw: bytes) -> str:

@@ -37,7 +37,7 @@ class MemoryAudio:
         head = self._here.get(item.key, b"")
         return actual_extension(head, item.content_type, item.output_format)
 
-    def ensure(self, item: Item, waiter: Waiter) -> None:
+    def ensure_verified(self, item: Item, waiter: Waiter) -> None:
         """Fetch the audio."""
         if item.key not in self._here:
             if self.error is not None:
@@ -46,10 +46,10 @@ class MemoryAudio:
             made = f"audio of {own_id}".encode("utf-8", "surrogatepass")
             self._here[item.key] = self._clips.get(own_id, made)
 
-    def secure(self, item: Item, waiter: Waiter) -> None:
-        """Nothing to do: who has it open has all of it."""
+    def fetch_for_open_files(self, item: Item, waiter: Waiter) -> None:
+        """Nothing to do: an open file has all of its bytes."""
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open the audio."""
-        self.ensure(item, waiter)
+        self.ensure_verified(item, waiter)
         return BytesFile(self._here[item.key])

@@ -575,31 +575,31 @@ def test_what_was_given_up_before_it_began_is_begun_for_who_comes_then(make_worl
 
 def test_a_clip_that_was_damaged_on_the_disk_is_fetched_again_before_it_is_the_last_copy(world):
     item = world.item(size=10)
-    world.store.ensure(item, waiter())
-    world.store.ensure(item, waiter())
+    world.store.ensure_verified(item, waiter())
+    world.store.ensure_verified(item, waiter())
     assert world.source.count("audio") == 1
     (place,) = (world.store.disk.root / "audio").glob("*/*")
     sound = place.read_bytes()
     place.write_bytes(sound[::-1])
-    world.store.ensure(item, waiter())
+    world.store.ensure_verified(item, waiter())
     assert place.read_bytes() == sound
     assert world.source.count("audio") == 2
 
 
 def test_a_clip_that_is_something_else_by_now_is_not_taken_for_a_copy_of_what_it_was(world):
     item = world.item(size=10)
-    world.store.ensure(item, waiter())
+    world.store.ensure_verified(item, waiter())
     world.store.disk.remove(item.key)
     world.source.clips[item.id] = b"\1" * 10
     for _ in range(2):
         with pytest.raises(BadAnswer, match="not what it was"):
-            world.store.ensure(item, waiter())
+            world.store.ensure_verified(item, waiter())
 
 
 def test_a_clip_about_to_be_deleted_is_fetched_for_who_has_it_open(world):
     item = world.item(size=10)
     file = world.store.open(item, waiter())
-    world.store.secure(item, waiter())
+    world.store.fetch_for_open_files(item, waiter())
     world.source.discard(item.id)
     world.store.disk.remove(item.key)
     assert len(file.read(0, 10, waiter())) == 10
@@ -609,7 +609,7 @@ def test_a_clip_about_to_be_deleted_is_fetched_for_who_has_it_open(world):
 def test_a_clip_that_nobody_has_open_is_not_fetched_before_it_is_deleted(world):
     item = world.item(size=10)
     world.store.open(item, waiter()).close()
-    world.store.secure(item, waiter())
+    world.store.fetch_for_open_files(item, waiter())
     assert world.source.count("audio") == 0
 
 

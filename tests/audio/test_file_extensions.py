@@ -168,7 +168,7 @@ def test_a_page_in_the_cache_is_fetched_anew_when_it_is_opened(make_world, page)
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_in_the_cache_is_no_copy_of_what_is_about_to_be_deleted(make_world, page):
     world = cached_page(make_world, page)
-    world.store.ensure(world.item(), waiter())
+    world.store.ensure_verified(world.item(), waiter())
     assert path_of(world).read_bytes() == MPEG
 
 
@@ -177,7 +177,7 @@ def test_an_item_whose_audio_is_but_a_page_can_not_be_archived(make_world, page)
     world = cached_page(make_world, page)
     world.source.fail("audio", Unreachable("no network"))
     with pytest.raises(Unreachable):
-        world.store.ensure(world.item(), waiter())
+        world.store.ensure_verified(world.item(), waiter())
     assert world.kept() == set()
 
 

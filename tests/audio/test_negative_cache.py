@@ -76,7 +76,7 @@ def test_before_an_item_is_deleted_its_clip_is_asked_for_in_any_case(world, cloc
     world.source.fail("audio", Missing("404"))
     fails(world, item)
     world.source.recover()
-    world.store.ensure(item, Waiter(5))
+    world.store.ensure_verified(item, Waiter(5))
     assert world.kept() == {"a"}
     assert world.read(item)
 

@@ -172,6 +172,16 @@ def test_a_stat_tells_the_size_that_is_read(world):
         assert world.stat(f"{HOME}/{name}").size == len(world.read(f"{HOME}/{name}"))
 
 
+def test_attributes_say_whether_their_size_is_exact(world):
+    audio = f"{HOME}/audio.mp3"
+    exact = [world.stat(f"{HOME}/{name}").size_is_exact for name in ("text.txt", "meta.json")]
+    assert (exact, world.stat(audio).size_is_exact) == ([True, True], False)
+    opened, file = world.tree.open(audio, Waiter(5))
+    assert (opened.size, opened.size_is_exact) == (file.size, True)
+    assert world.stat(audio) == opened
+    assert world.stat(HOME).size_is_exact
+
+
 def test_a_file_is_opened_with_what_a_stat_tells_of_it(world):
     attributes, _ = world.tree.open(f"{HOME}/text.txt", Waiter(5))
     assert attributes == world.stat(f"{HOME}/text.txt")

@@ -80,7 +80,7 @@ class AttachmentFile(KnownSizeFile):
 
     def before_archive(self, item: Item, waiter: Waiter) -> None:
         """Fetch it, unless it is here and is what it was when it came."""
-        self._store.ensure(part_of(item, self._attachment), waiter)
+        self._store.ensure_verified(part_of(item, self._attachment), waiter)
 
     def before_delete(self, item: Item, waiter: Waiter) -> None:
         """Fetch it: rsync may have removed the audio before it reads the attachments.
@@ -90,8 +90,8 @@ class AttachmentFile(KnownSizeFile):
         """
         part = part_of(item, self._attachment)
         try:
-            self._store.secure(part, waiter)
-            self._store.ensure(part, waiter)
+            self._store.fetch_for_open_files(part, waiter)
+            self._store.ensure_verified(part, waiter)
         except (SourceError, NoSpace, CacheFailed) as error:
             log.warning("%s of %s is not here to be read later: %s", self._name, item.key, error)
 

@@ -35,11 +35,11 @@ class AudioFile(KnownSizeFile):
 
     def before_archive(self, item: Item, waiter: Waiter) -> None:
         """Fetch the audio, unless it is here and is what it was when it came."""
-        self._store.ensure(item, waiter)
+        self._store.ensure_verified(item, waiter)
 
     def before_delete(self, item: Item, waiter: Waiter) -> None:
         """Fetch the audio for those who have it open and have not read it."""
-        self._store.secure(item, waiter)
+        self._store.fetch_for_open_files(item, waiter)
 
     def filename(self, item: Item) -> str | None:
         """Return ``audio.`` and the extension that its first bytes, or else its fields, call for.
@@ -73,4 +73,4 @@ class AudioFile(KnownSizeFile):
             return False
         known = None if revision is None else self._index.known(item)
         # What an item that goes on had not, it may have by now.
-        return known is None or not known.silent
+        return known is None or not known.lacks_audio

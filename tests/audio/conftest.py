@@ -194,7 +194,7 @@ class StepSource(MemorySource):
     def chunks(self) -> Iterator[bytes]:
         for piece in self._tries[min(self.count("audio"), len(self._tries)) - 1]:
             if not self._steps.acquire(timeout=PATIENCE):
-                raise AssertionError("nobody let the next piece come")
+                raise AssertionError("the test did not release the next piece")
             if isinstance(piece, Exception):
                 raise piece
             yield piece

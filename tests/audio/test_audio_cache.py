@@ -50,7 +50,7 @@ def open_files():
 
 
 def unasked():
-    raise AssertionError("who calls was asked for")
+    raise AssertionError("the caller was looked up")
 
 
 # Fetching
@@ -489,7 +489,7 @@ def test_a_clip_is_on_the_disk_before_it_gets_its_name(world, monkeypatch):
 
 @pytest.mark.parametrize("size", [None, 10], ids=["when it is opened", "when it is read"])
 def test_a_clip_that_is_open_stays_whatever_else_is_read(make_world, size):
-    """Whoever has fetched it has it open, too."""
+    """The reader that downloaded it has it open, too."""
     world = make_world(cap=10)
     files = [world.store.open(world.item("a", size), waiter())]
     assert files[0].read(0, 10, waiter()) == b"audio\0of a"
@@ -651,7 +651,7 @@ def test_what_is_known_to_have_no_audio_is_not_fetched_ahead(make_world):
 
 
 def test_a_reader_goes_before_what_is_fetched_ahead(make_world):
-    """Two connections are taken by clips that nobody has asked for yet; one of them makes room."""
+    """Prefetches take both connections; one of them is preempted."""
     world = make_world(ahead=8, connections=2)
     items = [world.item(f"{number:02}", date=number) for number in range(20)]
     world.read(items[0])

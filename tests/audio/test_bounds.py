@@ -1,4 +1,4 @@
-"""Downloads that nobody waits for end, and none is larger than the user allows."""
+"""Downloads without a waiting reader end, and none exceeds the limit of the user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.patience import eventually
 
 
 class DrippingSource(MemorySource):
-    """A source whose audio comes a few bytes at a time, for as long as somebody takes them.
+    """A source whose audio comes a few bytes at a time, for as long as they are read.
 
     Args:
         size: bytes that come at once.
@@ -63,7 +63,7 @@ class _Dripping:
 
 @pytest.fixture
 def soon(monkeypatch):
-    """Let downloads that nobody waits for be judged soon."""
+    """Shorten the window in which abandoned downloads are measured."""
     monkeypatch.setattr(download, "_WINDOW", 0.2)
 
 

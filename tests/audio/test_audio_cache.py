@@ -406,6 +406,17 @@ def test_the_size_of_a_clip_that_is_on_disk_is_learnt_without_fetching(make_worl
     assert (world.sizes, world.fetched) == ({"a": 10}, 0)
 
 
+def test_a_clip_that_another_mount_downloaded_has_its_exact_size_once_it_is_opened(make_world):
+    other = make_world()
+    world = make_world(other.source)
+    item = world.item()
+    assert world.store.size(item, waiter()) == (item.estimate, False)
+    other.read(item)
+    assert world.store.open(item, waiter()).size == 10
+    assert world.store.size(item, waiter()) == (10, True)
+    assert other.fetched == 1
+
+
 def test_fetching_has_the_whole_clip_on_disk(make_world):
     source = StepSource([b"\1irst", b"second"], length=11)
     source.go(2)

@@ -64,8 +64,8 @@ class SizeRegistry:
         """
         exact = self.exact(item)
         if exact is not None:
-            return FileSize(exact, is_exact=True)
-        return FileSize(self._announced.get(item.key) or item.estimate, is_exact=False)
+            return FileSize(exact, True)
+        return FileSize(self._announced.get(item.key) or item.estimate, False)
 
     def exact(self, item: Item) -> int | None:
         """Return the exact size in bytes; None while it isn't known."""
@@ -112,9 +112,9 @@ class SizeRegistry:
     def _look_up(self, item: Item) -> int:
         if item.attachment is not None:
             found = self._table.fingerprint(item.key)
-            rows = [(item.key, found and found.size)]
+            sizes = {item.key: _UNKNOWN if found is None else found.size}
         else:
-            rows = [*self._table.sizes_near(item, _NEIGHBOURS)]
-        for key, size in rows:
-            self._read.put(key, size or _UNKNOWN)
-        return dict(rows).get(item.key) or _UNKNOWN
+            near = self._table.sizes_near(item, _NEIGHBOURS)
+            sizes = {key: size or _UNKNOWN for key, size in near}
+        self._read.put_all(sizes)
+        return sizes[item.key]

@@ -2,7 +2,7 @@
 
 The catalog's `audio` table keeps exact sizes and checksums for ever. This registry caches sizes in
 memory, because every stat(2) asks for one. A miss reads the sizes of the neighbours by date, too: a
-walk of 10,000 items costs about 100 queries.
+walk of 10,000 items costs some 160 queries.
 
 What this process learnt takes precedence over the table. Another process of the account may write
 to the table at any time; its sizes are seen after `_FRESH` to twice `_FRESH` seconds, or when the

@@ -1,1 +1,1 @@
-"""The audio store: a bounded cache on disk, and the downloads that fill it."""
+"""The audio cache: clips on disk, bounded, and the downloads that fill it."""

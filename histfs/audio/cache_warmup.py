@@ -1,9 +1,10 @@
-"""Filling the cache ahead of its use: the newest clips, as many as fit.
+"""Warming the cache: the newest clips are downloaded, as many as fit.
 
-What is in the cache gets times of use in the order of its dates first, so that what has to make
-room is the oldest, and never a clip that is to be kept.
+Cached clips get times of last use in the order of their dates first, so that the oldest are evicted
+and never a newer one.
 
-Threads: `SingleFlight` of its own fetch; all else, and all state, is of the thread that iterates.
+Threads: workers fetch the clips; `SingleFlight` is their pool of daemon threads, and `AudioCache`
+sees to it that each clip is downloaded once. All state is of the iterating thread.
 """
 
 from __future__ import annotations
@@ -24,22 +25,22 @@ from histfs.core.item import Item
 from histfs.core.single_flight import SingleFlight
 from histfs.core.waiting import Waiter
 
-#: Failures in a row that concern no single clip, after which the rest would fail, too.
-_HOPELESS = 20
-#: Nanoseconds between the times of use of two clips.
+#: Consecutive failures of the server or the network after which the run ends.
+_MAX_FAILURES = 20
+#: Nanoseconds between the times of last use of two clips.
 _STEP = 1000
 
 log = logging.getLogger(__name__)
 
 
 class WarmedClip(NamedTuple):
-    """What became of one clip.
+    """The result for one clip.
 
     Attributes:
-        item: whose it is.
+        item: whose clip.
         size: its bytes in the cache; None when it isn't there.
-        fetched: whether it was fetched just now.
-        error: why it could not be had.
+        fetched: whether it was downloaded just now.
+        error: why the download failed.
     """
 
     item: Item
@@ -48,8 +49,8 @@ class WarmedClip(NamedTuple):
     error: SourceError | None = None
 
 
-class _ClipInFlight(NamedTuple):
-    """A clip on its way, and the bytes that it is thought to have."""
+class _Fetch(NamedTuple):
+    """A clip that is being fetched, and its expected bytes."""
 
     item: Item
     expected: int
@@ -59,15 +60,15 @@ class CacheWarmup:
     """One run through all clips.
 
     Args:
-        audio: the cache; fetches.
-        items: gives all items, newest first, each time that it is called; the attachments of one,
-            as the store knows them, follow it.
+        audio: the cache.
+        items: returns all items, newest first, at each call; the attachments of an item, as the
+            cache knows them, follow it.
         cap: bytes that the cache may hold.
         threads: how many clips are fetched at once.
 
     Attributes:
-        full: whether it ended because the next clip would not fit.
-        taken: bytes of the clips that are in the cache, or on their way into it.
+        full: whether the run ended because the next clip would not fit.
+        taken: bytes of the clips that are cached, and expected bytes of those being fetched.
     """
 
     def __init__(
@@ -80,32 +81,32 @@ class CacheWarmup:
         self._threads = threads
         self._now = time.time_ns()
         self.taken = 0
-        self._failed_in_a_row = 0
-        self._in_flight: dict[Future[int], _ClipInFlight] = {}
-        self._landed: SimpleQueue[Future[int]] = SimpleQueue()
+        self._failures_in_a_row = 0
+        self._in_flight: dict[Future[int], _Fetch] = {}
+        self._done: SimpleQueue[Future[int]] = SimpleQueue()
 
     def run(self) -> Iterator[WarmedClip]:
-        """Yield what became of each clip, those that were fetched as they come.
+        """Yield the result for each clip, in the order in which the fetches end.
 
         Raises:
-            NoSpace, CacheFailed: the disk is full, so that a newer clip would have to go for the
-                next one; or it failed.
-            SourceError: not one clip failed, but the server, or the way to it.
+            NoSpace, CacheFailed: the disk is full, so that the next clip would evict a newer one;
+                or it failed.
+            SourceError: the server or the network fails, not a single clip.
         """
         for place, item in enumerate(self._items()):
-            self._rank(place, item)
+            self._set_last_used(place, item)
         with contextlib.closing(SingleFlight("fill", self._threads)) as flights:
             for place, item in enumerate(self._items()):
-                size = self._audio.kept(item)
-                expected = size or item.size or item.estimate
-                # What is on its way may turn out to be smaller than it was thought to be.
+                size = self._audio.cached_size(item)
+                expected = size or self._audio.sizes.size(item).size
+                # A clip that is being fetched may be smaller than expected.
                 while self._in_flight and (
-                    self._too_large(expected) or (size is None and self._busy)
+                    self._exceeds_cap(expected) or (size is None and self._all_workers_busy)
                 ):
-                    yield self._land()
-                if self._audio.disk.evicted_newest > self._moment(place):
+                    yield self._next_result()
+                if self._audio.disk.evicted_newest > self._last_used(place):
                     raise NoSpace(f"no space left for more clips in {self._audio.disk.root}")
-                if self._too_large(expected):
+                if self._exceeds_cap(expected):
                     self.full = True
                     break
                 self.taken += expected
@@ -114,52 +115,52 @@ class CacheWarmup:
                 else:
                     yield WarmedClip(item, size)
             while self._in_flight:
-                yield self._land()
+                yield self._next_result()
 
     @property
-    def _busy(self) -> bool:
+    def _all_workers_busy(self) -> bool:
         return len(self._in_flight) >= self._threads
 
-    def _too_large(self, size: int) -> bool:
+    def _exceeds_cap(self, size: int) -> bool:
         return self.taken + size > self._cap
 
     def _start(self, flights: SingleFlight, place: int, item: Item, expected: int) -> None:
         future = flights.submit(object(), partial(self._fetch, place, item))
-        self._in_flight[future] = _ClipInFlight(item, expected)
-        future.add_done_callback(self._landed.put)
+        self._in_flight[future] = _Fetch(item, expected)
+        future.add_done_callback(self._done.put)
 
     def _fetch(self, place: int, item: Item) -> int:
-        # A download ends by itself, within the timeouts of the source.
+        # A download ends within the timeouts of the source.
         size = self._audio.fetch(item, Waiter(math.inf))
-        self._rank(place, item)
+        self._set_last_used(place, item)
         return size
 
-    def _land(self) -> WarmedClip:
-        """Wait for the next clip that has come, or has failed."""
-        future = self._landed.get()
+    def _next_result(self) -> WarmedClip:
+        """Wait for the next fetch that ends."""
+        future = self._done.get()
         item, expected = self._in_flight.pop(future)
         self.taken -= expected
         try:
             size = future.result()
         except SourceError as error:
-            self._failed(item, error)
+            self._note_failure(item, error)
             return WarmedClip(item, error=error)
         self.taken += size
-        self._failed_in_a_row = 0
+        self._failures_in_a_row = 0
         return WarmedClip(item, size, fetched=True)
 
-    def _failed(self, item: Item, error: SourceError) -> None:
+    def _note_failure(self, item: Item, error: SourceError) -> None:
         if isinstance(error, (Missing, NoAudio, NoAttachment)):
             log.info("there is no audio of %s: %s", item.key, error)
             return
         log.warning("the audio of %s can't be fetched: %s", item.key, error)
-        self._failed_in_a_row = self._failed_in_a_row + 1 if isinstance(error, OF_ALL) else 0
-        if self._failed_in_a_row >= _HOPELESS:
+        self._failures_in_a_row = self._failures_in_a_row + 1 if isinstance(error, OF_ALL) else 0
+        if self._failures_in_a_row >= _MAX_FAILURES:
             raise error
 
-    def _rank(self, place: int, item: Item) -> None:
-        self._audio.disk.rank(item.key, self._moment(place))
+    def _set_last_used(self, place: int, item: Item) -> None:
+        self._audio.disk.set_last_used(item.key, self._last_used(place))
 
-    def _moment(self, place: int) -> int:
-        """Return when the clip at a place is said to have been used."""
+    def _last_used(self, place: int) -> int:
+        """Return the time of last use that the clip at a place in the list gets."""
         return self._now - place * _STEP

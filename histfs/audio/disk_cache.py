@@ -1,17 +1,19 @@
-"""Audio on disk: whole files by key, and files in the making.
+"""The disk cache of audio: complete files by key, and partial files of downloads.
 
-    ROOT/audio/7f/KEY       a whole clip; its mtime is when it was last opened
-    ROOT/incoming/….part    a clip on its way
+    ROOT/audio/7f/KEY           a complete clip; its mtime is when it was last opened
+    ROOT/audio/7f/SOURCE:KEY    the same, of a source with a namespace
+    ROOT/incoming/….part        a running download
 
-`histfs.audio.disk_quota` says how several processes share such a directory, and its cap.
+`histfs.audio.disk_quota` says how several processes share such a directory and its cap.
 
-Threads: any number at once, without a lock of its own: the files are only ever made whole, by
-rename(2), and removed.
+Threads: any number at once, without a lock of its own: rename(2) puts complete files in place, and
+they are never changed, only removed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import os
 from collections.abc import Iterator
@@ -24,8 +26,10 @@ from histfs.audio.partial_file import MemorySpill, PartialFile
 
 #: Bytes of clips in memory, for which there is no room on the disk.
 _IN_MEMORY = 256 << 20
-#: Paths that are remembered: one clip is looked for several times.
+#: Paths that are cached: one clip is looked up several times.
 _PATHS = 1024
+#: Stands between a source's name and a key; neither of them contains it.
+_MARK = ":"
 
 
 class DiskCache:
@@ -33,7 +37,7 @@ class DiskCache:
 
     Args:
         root: the directory; made, with mode 0700, when it isn't there.
-        cap: bytes that all clips, whole or on their way, may take together; see `DiskQuota`.
+        cap: bytes that all files, complete or partial, may take together; see `DiskQuota`.
 
     Raises:
         CacheFailed, NoSpace: the directory can't be used.
@@ -41,6 +45,7 @@ class DiskCache:
 
     def __init__(self, root: Path, cap: int) -> None:
         self.root = root
+        self._prefix = ""
         self._audio = root / "audio"
         self._incoming = root / "incoming"
         self._path = lru_cache(_PATHS)(self._place)
@@ -51,29 +56,36 @@ class DiskCache:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._quota.start()
 
+    def namespace(self, source: str) -> DiskCache:
+        """Return a view of this cache with the clips of one source, whose keys others may use."""
+        view = copy.copy(self)
+        view._prefix = f"{source}{_MARK}"
+        view._path = lru_cache(_PATHS)(view._place)
+        return view
+
     def open(self, key: str) -> Descriptor | None:
-        """Open a clip, which thereby stays until it is closed; None when it isn't here."""
+        """Open a clip, which is not evicted until it is closed; None when it isn't here."""
         with translated("can't be read", self._audio):
             try:
                 found = Descriptor(os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC))
             except FileNotFoundError:
                 return None
             hold(found.number)
-            # A read-only cache still serves; it merely forgets what was used last.
+            # A read-only cache still serves clips, without their times of last use.
             with contextlib.suppress(OSError):
                 touch(found.number)
             return found
 
     def size(self, key: str) -> int | None:
-        """Return the size of a clip, which is not used thereby; None when it isn't here."""
+        """Return the size of a clip in bytes; None when it isn't here. No use of it is noted."""
         with translated("can't be read", self._audio):
             try:
                 return self._path(key).stat().st_size
             except FileNotFoundError:
                 return None
 
-    def rank(self, key: str, moment: int) -> None:
-        """Say when a clip was used last, if it is here.
+    def set_last_used(self, key: str, moment: int) -> None:
+        """Set the time of last use of a clip, if it is here.
 
         Args:
             key: the item's key.
@@ -81,7 +93,7 @@ class DiskCache:
         """
         with contextlib.suppress(OSError):
             os.utime(self._path(key), ns=(moment, moment))
-            self._quota.ranked(moment)
+            self._quota.note_last_used(moment)
 
     def count(self) -> int:
         """Return the number of clips."""
@@ -90,27 +102,27 @@ class DiskCache:
 
     @property
     def used(self) -> int:
-        """The bytes that all clips take, whole or on their way, whoever has put them here."""
+        """The bytes that all files take, complete or partial, of all processes."""
         with translated("can't be read", self._audio):
             return self._quota.used
 
     @property
     def full(self) -> bool:
-        """Whether the last clip that came could not be kept, as the disk takes none."""
+        """Whether the last download could not be kept, as the disk is full or takes no files."""
         return self._memory.in_use
 
     @property
     def evicted_newest(self) -> int:
-        """When the newest of those clips was used that had to go as the disk was full.
+        """The latest time of last use among the clips that were evicted because the disk was full.
 
-        In nanoseconds since the epoch; 0 when there are none.
+        In nanoseconds since the epoch; 0 while there are none.
         """
         return self._quota.evicted_newest
 
     def entries(self) -> Iterator[Path]:
-        """Yield all that lies where clips are, a directory at a time; not all of it may be a clip.
+        """Yield all files where clips are, a directory at a time; not every one need be a clip.
 
-        What comes or goes meanwhile may be missed.
+        Files that are added or removed meanwhile may be missed.
         """
         with translated("can't be read", self._audio):
             for directory in sorted(self._audio.iterdir()):
@@ -122,46 +134,53 @@ class DiskCache:
                     pass
 
     def key_at(self, path: Path) -> str | None:
-        """Return the key of the clip whose place a path from `entries` is; None where none is."""
+        """Return the key of the clip to which a path from `entries` belongs; None for others."""
         key = path.name
         return key if key.isascii() and path == self._path(key) else None
 
-    def look(self, key: str) -> Descriptor | None:
-        """Open whatever is in a clip's place, which is not used thereby; None when nothing is.
+    def peek(self, key: str) -> Descriptor | None:
+        """Open whatever is in a clip's place; None when nothing is. No use of it is noted.
 
         Raises:
             OSError: it can't be opened.
         """
         try:
-            # What is no file must not hold this up: a FIFO waits for a writer.
+            # An open(2) of a FIFO would wait for a writer.
             return Descriptor(os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
         except FileNotFoundError:
             return None
 
-    def holds(self, key: str, file: Descriptor) -> bool:
-        """Say whether a file from `look` is still the one in a clip's place."""
+    def is_current(self, key: str, file: Descriptor) -> bool:
+        """Say whether a file from `peek` is still the one in a clip's place."""
         try:
             return os.path.samestat(self._path(key).stat(), os.fstat(file.number))
         except FileNotFoundError:
             return False
 
     def create(self) -> PartialFile:
-        """Make an empty file for a clip on its way."""
+        """Make an empty file for a download."""
         return PartialFile(self._incoming, self._quota, self._memory)
 
     def keep(self, part: PartialFile, key: str) -> bool:
-        """Put a clip that is whole in its place.
+        """Put a complete clip in its place.
 
         Returns:
-            Whether it is there; else only those who have it open can read it.
+            Whether it is there; else only its open handles can read it.
         """
         part.keep(self._path(key))
         return part.on_disk
 
-    def drop(self, key: str) -> None:
-        """Remove a clip, also one that somebody has open."""
+    def remove(self, key: str) -> None:
+        """Remove a clip, also one that is open."""
         with translated("can't be written", self._audio):
             self._quota.remove(self._path(key))
 
     def _place(self, key: str) -> Path:
-        return self._audio / hashlib.sha256(key.encode()).hexdigest()[:2] / key
+        name = self._prefix + key
+        return self._audio / hashlib.sha256(name.encode()).hexdigest()[:2] / name
+
+
+def split_key(name: str) -> tuple[str | None, str]:
+    """Return the source and the item's key of a key of the whole cache; None for no namespace."""
+    source, mark, key = name.rpartition(_MARK)
+    return (source if mark else None), key

@@ -1,17 +1,17 @@
-"""The cap on what a cache takes, which all processes that share the cache keep together.
+"""The quota of a disk cache, which all processes that share the cache enforce together.
 
     ROOT/used               the bytes of all files below, 8 bytes; empty when they must be counted
-    ROOT/audio/7f/KEY       a whole clip; its mtime is when it was last used
-    ROOT/incoming/….part    a clip on its way, as large as what is set aside for it
+    ROOT/audio/7f/KEY       a complete clip; its mtime is when it was last used
+    ROOT/incoming/….part    a running download, as large as the space allocated for it
 
-Whoever has one of these files open holds a shared lock (flock) on it, which the kernel takes back
-from a process that was killed; a file is evicted, or cleaned away, by who gets an exclusive one.
-A file grows, moves and goes, and `used` changes with it, in one step under the lock of `used`: no
-two processes take the same room.
+A process holds a shared lock (flock) on each of these files that it has open; the kernel releases
+the locks of a killed process. A file is evicted, or cleaned up, under an exclusive lock. A file and
+the count in `used` change in one step under the lock of `used`: no two processes allocate the same
+bytes.
 
 Threads: any number at once, in any number of processes. `_lock`, and then the lock of `used`, guard
-all state. They are held as long as it takes to look at all files: at the start, and now and then
-when clips are evicted.
+all state. While they are held only locks of single files are taken, without waiting. They are held
+for a scan of all files at the start, and now and then when clips are evicted.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from typing import NamedTuple
 
 from histfs.audio.file_descriptors import FULL, REFUSING, Descriptor
 
-#: How many clips are looked up at once as the next ones to go, and for how many seconds they are
-#: taken for the oldest; one that was used meanwhile stays all the same.
+#: How many eviction candidates a scan finds, and for how many seconds they are taken for the least
+#: recently used; a candidate that was used meanwhile stays.
 _CANDIDATES = 1024
-_TRUSTED = 60.0
+_CANDIDATES_TTL = 60.0
 
 _NUMBER = struct.Struct("<Q")
 
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 
 class _CachedClip(NamedTuple):
-    """A clip when it was looked at: nanoseconds since the epoch, bytes, path."""
+    """A clip when it was scanned: nanoseconds since the epoch, bytes, path."""
 
     used: int
     size: int
@@ -66,14 +66,14 @@ class DiskQuota:
 
     Args:
         root: the directory of the cache; ``audio`` and ``incoming`` are there.
-        cap: bytes. It is exceeded only by what is open or on its way. No clip makes all others go
-            before it is known to be worth it: one that is on its way counts up to half of the cap,
-            and then again when it is whole. One that is larger than the cap doesn't count at all:
-            it is the first to go as soon as it is not in use.
+        cap: bytes. Only open clips and running downloads exceed it. No unfinished download evicts
+            everything else: one that is larger than half of the cap does not count until it is
+            complete. A clip that is larger than the cap never counts, and is removed as soon as it
+            is not in use.
 
     Attributes:
-        squeezed: when the newest of those clips was used that had to go as the disk was full, in
-            nanoseconds since the epoch; 0 while there are none.
+        evicted_newest: the latest time of last use among the clips that were evicted because the
+            disk was full, in nanoseconds since the epoch; 0 while there are none.
     """
 
     def __init__(self, root: Path, cap: int) -> None:
@@ -85,121 +85,127 @@ class DiskQuota:
         # Clips larger than the cap, by their paths.
         self._oversized: set[str] = set()
         self._lock = threading.Lock()
-        # The last is the first to go.
-        self._oldest: list[_CachedClip] = []
-        self._walked = -math.inf
-        self._horizon = 0
+        # The next one to evict is the last.
+        self._candidates: list[_CachedClip] = []
+        self._scanned_at = -math.inf
+        self._newest_candidate = 0
 
     def start(self) -> None:
-        """Remove what killed processes left behind, count all files, and enforce the cap."""
-        with self._counted() as count:
-            count.used = self._walk()
+        """Remove the partial files of killed processes, count all files, and enforce the cap."""
+        with self._locked_count() as count:
+            count.used = self._scan()
             self._make_room(count, 0)
 
     @property
     def used(self) -> int:
-        """The bytes of all files, as they are now; nothing is waited for."""
+        """The bytes of all files now; read without a lock where the count is there."""
         oversized = sum(_size(Path(path)) for path in list(self._oversized))
         with contextlib.suppress(OSError):
-            kept = _unpacked(self._ledger.read_bytes())
-            if kept is not None:
-                return kept + oversized
-        with self._counted() as count:
+            recorded = _unpacked(self._ledger.read_bytes())
+            if recorded is not None:
+                return recorded + oversized
+        with self._locked_count() as count:
             return count.used + oversized
 
     def resize(self, file: Descriptor, size: int) -> None:
-        """Set aside so many bytes for a file in all, for which others have to make room.
+        """Allocate bytes for a file, evicting clips where they exceed the cap; or truncate it.
 
         Args:
-            file: which grows, or is cut.
-            size: in bytes.
+            file: a partial file.
+            size: all of its bytes.
         """
-        with self._counted() as count:
+        with self._locked_count() as count:
             before = os.fstat(file.number).st_size
             try:
                 if size > before:
-                    self._make_room(count, self._of_part(size) - self._of_part(before))
+                    self._make_room(
+                        count, self._counted_partial(size) - self._counted_partial(before)
+                    )
                     _allocate(file.number, before, size)
                 else:
                     os.ftruncate(file.number, size)
             finally:
                 after = os.fstat(file.number).st_size
-                count.used += self._of_part(after) - self._of_part(before)
+                count.used += self._counted_partial(after) - self._counted_partial(before)
 
     def move(self, source: Path, target: Path) -> None:
-        """Put a file in the place of another, if there is one."""
-        with self._counted() as count:
+        """Put a partial file in a clip's place, where there may be another file."""
+        with self._locked_count() as count:
             replaced, size = _size(target), _size(source)
             source.rename(target)
-            count.used += self._of_clip(size) - self._of_part(size) - self._of_clip(replaced)
+            count.used += (
+                self._counted_clip(size)
+                - self._counted_partial(size)
+                - self._counted_clip(replaced)
+            )
             if size > self._cap:
                 self._oversized.add(str(target))
-            # What was open while it came may be closed by now.
+            # Clips that were open during the download may be closed by now.
             self._make_room(count, 0)
 
     def remove(self, path: Path) -> None:
-        """Remove a file, whoever has it open; it may be gone."""
-        with self._counted() as count:
+        """Remove a file, also one that is open; it may be gone."""
+        with self._locked_count() as count:
             size = _size(path)
             path.unlink(missing_ok=True)
             is_part = path.parent == self._incoming
-            count.used -= self._of_part(size) if is_part else self._of_clip(size)
+            count.used -= self._counted_partial(size) if is_part else self._counted_clip(size)
 
-    def with_room(self, size: int, act: Callable[[], None]) -> None:
-        """Do something, and once more when the disk was full and clips could make room.
+    def with_room(self, size: int, action: Callable[[], None]) -> None:
+        """Run an action, and once more where the disk was full and clips could be evicted.
 
         Args:
-            size: the bytes that it takes; 0 where it is worth no other clip.
-            act: what to do; it can be done twice.
+            size: the bytes that it takes; 0 where nothing is to be evicted for it.
+            action: it may run twice.
         """
         try:
-            act()
+            action()
         except OSError as error:
-            if error.errno not in FULL or not size or not self._squeeze(size):
+            if error.errno not in FULL or not size or not self._evict_for_full_disk(size):
                 raise
-            act()
+            action()
 
     def counts(self, size: int) -> bool:
-        """Say whether a part of so many bytes makes others go."""
-        return self._of_part(size) == size
+        """Say whether a partial file of so many bytes counts against the cap."""
+        return self._counted_partial(size) == size
 
-    def ranked(self, moment: int) -> None:
-        """Note that a clip is now said to have been used at a moment, nanoseconds since the epoch.
+    def note_last_used(self, moment: int) -> None:
+        """Note that a clip's time of last use was set, in nanoseconds since the epoch.
 
-        It may have become older than those that would be the next to go.
+        The clip may be less recently used than the candidates, which are then looked up again.
         """
-        if moment < self._horizon:
-            self._walked = -math.inf
+        if moment < self._newest_candidate:
+            self._scanned_at = -math.inf
 
     @contextlib.contextmanager
-    def _counted(self) -> Iterator[_ByteCount]:
-        """Lend the count, and lock out all others; what becomes of it is kept."""
+    def _locked_count(self) -> Iterator[_ByteCount]:
+        """Lend the count under its lock, and write it back."""
         with self._lock, contextlib.ExitStack() as stack:
             number = self._open_ledger()
             if number is None:
-                yield _ByteCount(self._walk())
+                yield _ByteCount(self._scan())
                 return
-            # Not a `Descriptor`: the traceback of an error would hold it, and the lock with it.
+            # No `Descriptor`: the traceback of an error would keep it open, and the lock held.
             stack.callback(os.close, number)
             fcntl.flock(number, fcntl.LOCK_EX)
-            kept = _unpacked(os.pread(number, _NUMBER.size + 1, 0))
-            count = _ByteCount(self._walk() if kept is None else kept)
+            recorded = _unpacked(os.pread(number, _NUMBER.size + 1, 0))
+            count = _ByteCount(self._scan() if recorded is None else recorded)
             try:
                 yield count
             finally:
-                if count.used != kept:
+                if count.used != recorded:
                     _write(number, _NUMBER.pack(max(0, count.used)))
 
-    def _of_part(self, size: int) -> int:
-        """Return how many bytes count of a clip on its way."""
+    def _counted_partial(self, size: int) -> int:
+        """Return how many bytes of a partial file count."""
         return size if size <= self._cap // 2 else 0
 
-    def _of_clip(self, size: int) -> int:
-        """Return how many bytes count of a whole clip."""
+    def _counted_clip(self, size: int) -> int:
+        """Return how many bytes of a complete clip count."""
         return size if size <= self._cap else 0
 
     def _open_ledger(self) -> int | None:
-        """Open the count; None where no file can be made, and so none will grow either."""
+        """Open the count; None where the disk takes no files, so that none will grow either."""
         try:
             return os.open(self._ledger, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -208,25 +214,25 @@ class DiskQuota:
             raise
 
     def _make_room(self, count: _ByteCount, size: int) -> None:
-        """Evict clips until so many bytes fit under the cap, or nothing is left to evict.
+        """Evict clips until more bytes fit under the cap, or nothing is left to evict.
 
         Args:
             count: the bytes of all files.
-            size: bytes that are to come; less than none where they count no longer.
+            size: the bytes to add; negative where bytes stop counting.
         """
-        self._oversized = {path for path in self._oversized if _is_kept(path)}
+        self._oversized = {path for path in self._oversized if _remains(path)}
         if count.used + size > self._cap:
             for _ in self._evicted(count):
                 if count.used + size <= self._cap:
                     break
 
-    def _squeeze(self, size: int) -> bool:
-        """Evict clips of so many bytes, and say whether any were found.
+    def _evict_for_full_disk(self, size: int) -> bool:
+        """Evict clips of so many bytes, and say whether any were evicted.
 
-        Where all clips together are not that large, none need go.
+        Where all clips together are smaller, none are.
         """
         freed = 0
-        with self._counted() as count:
+        with self._locked_count() as count:
             for clip in self._evicted(count) if size <= count.used else ():
                 if clip is not None:
                     freed += clip.size
@@ -236,32 +242,34 @@ class DiskQuota:
         return freed > 0
 
     def _evicted(self, count: _ByteCount) -> Iterator[_CachedClip | None]:
-        """Evict clips, those that were not used for longest first, and yield each.
+        """Evict clips, the least recently used first, and yield each.
 
-        After a look at all files, when the count is another, None is yielded.
+        After a scan, which corrects the count, None is yielded.
         """
         found = True
         while found:
-            walked = not self._oldest or time.monotonic() - self._walked > _TRUSTED
-            if walked:
-                count.used = self._walk()
+            rescanned = (
+                not self._candidates or time.monotonic() - self._scanned_at > _CANDIDATES_TTL
+            )
+            if rescanned:
+                count.used = self._scan()
                 yield None
-            found = not walked
-            while self._oldest:
-                clip = self._oldest.pop()
+            found = not rescanned
+            while self._candidates:
+                clip = self._candidates.pop()
                 size = _remove_unused(clip.path, clip.used)
                 if size is not None:
                     found = True
-                    count.used -= self._of_clip(size)
+                    count.used -= self._counted_clip(size)
                     yield clip
 
-    def _walk(self) -> int:
-        """Look at all files: clean up, find the clips that go next, and return the bytes of all."""
+    def _scan(self) -> int:
+        """Scan all files: clean up, find the eviction candidates, and return the counted bytes."""
         used = 0
         for part in self._incoming.glob("*.part"):
             size = _size(part)
             if _remove_unused(part) is None:
-                used += self._of_part(size)
+                used += self._counted_partial(size)
             else:
                 log.info("removed the rest of an unfinished download")
 
@@ -274,9 +282,9 @@ class DiskQuota:
                 used += clip.size
                 yield clip
 
-        self._oldest = heapq.nsmallest(_CANDIDATES, clips())[::-1]
-        self._horizon = self._oldest[0].used if self._oldest else 0
-        self._walked = time.monotonic()
+        self._candidates = heapq.nsmallest(_CANDIDATES, clips())[::-1]
+        self._newest_candidate = self._candidates[0].used if self._candidates else 0
+        self._scanned_at = time.monotonic()
         return used
 
     def _clips(self) -> Iterator[_CachedClip]:
@@ -293,20 +301,20 @@ class DiskQuota:
 
 
 def hold(number: int) -> None:
-    """Keep an open file from being evicted, until it is closed.
+    """Keep an open file from being evicted until it is closed.
 
-    One that is being evicted at this moment can still be read.
+    A file that is being evicted at this moment can still be read.
     """
     with contextlib.suppress(OSError):
         fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def _remove_unused(path: Path | str, used: int | None = None) -> int | None:
-    """Remove a file that nobody has open.
+    """Remove a file that is not open anywhere.
 
     Args:
         path: the file; it may be gone.
-        used: when it was last used; one that was used since stays.
+        used: its time of last use; a file that was used since then stays.
 
     Returns:
         Its size in bytes; None when it stays, or was gone.
@@ -328,13 +336,13 @@ def _remove_unused(path: Path | str, used: int | None = None) -> int | None:
         os.close(number)
 
 
-def _is_kept(path: str) -> bool:
-    """Remove a clip that nobody has open, and say whether it is still there."""
+def _remains(path: str) -> bool:
+    """Remove a clip unless it is open, and say whether it is still there."""
     return _remove_unused(path) is None and os.path.lexists(path)
 
 
 def _allocate(number: int, start: int, end: int) -> None:
-    """Make a file larger; the room is really set aside where the filesystem can do that."""
+    """Make a file larger, and allocate its blocks where the filesystem can do that."""
     try:
         os.posix_fallocate(number, start, end - start)
     except OSError as error:
@@ -348,7 +356,7 @@ def _unpacked(content: bytes) -> int | None:
 
 
 def _write(number: int, content: bytes) -> None:
-    """Write a small file; where that fails it is left empty."""
+    """Write the count; where that fails leave the file empty."""
     try:
         os.pwrite(number, content, 0)
     except OSError:

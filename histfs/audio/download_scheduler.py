@@ -1,16 +1,14 @@
-"""Which downloads run: those that somebody waits for first, and no more than the server takes.
+"""The scheduler of downloads: those on demand run before prefetches, within the server's limit.
 
-What is fetched ahead of its use runs where nobody waits for a place. When somebody comes to wait
-and there is none, the download that was begun last, of those that nobody waits for, makes room.
+A prefetch runs only while no demanded download is queued. When a reader needs a slot and there is
+none, the prefetch that began last is preempted. The limiter of the account says how many downloads
+may run at once.
 
-How many run at once is what the limiter of the account allows for all of its requests.
-
-Threads: any number of callers; a thread of its own for each download that runs, which then waits
-for the next one: a backup that keeps up with its downloads would start one for each clip. There are
-at most twice as many as downloads may run: one that everybody has left may take a while to end, and
-must neither keep others from starting nor pile up. They are daemons: one that hangs must not keep
-the process of an unmounted filesystem alive. `_lock` guards all state, and is not held while a
-download runs.
+Threads: any number of callers, and one worker thread for each running download. A worker is reused
+for the next download. There are at most twice as many workers as downloads may run: an abandoned
+download may take a while to end, and must neither block others nor pile up. Workers are daemons: a
+download that hangs must not keep the process of an unmounted filesystem alive. `_lock` guards all
+state, and is not held while a download runs; the limiter's lock is taken while it is held.
 """
 
 from __future__ import annotations
@@ -27,141 +25,141 @@ log = logging.getLogger(__name__)
 
 
 class Job(Protocol):
-    """A download, as far as it is scheduled."""
+    """What the scheduler needs of a download."""
 
     def run(self) -> None:
-        """Fetch; raises nothing."""
+        """Download; raises nothing."""
 
-    def stop(self) -> None:
-        """Come to an end soon: nobody waits, and another one needs the place."""
+    def preempt(self) -> None:
+        """End soon, unless a reader waits: another download needs the slot."""
 
     def cancel(self) -> None:
-        """The filesystem goes away, and this won't run."""
+        """Fail without having run: the filesystem is being unmounted."""
 
 
 class DownloadScheduler:
     """Runs downloads.
 
     Args:
-        allowed: says how many may run at once, as things are; called with `_lock` held.
+        allowed: returns how many may run at once now; called with `_lock` held.
     """
 
     def __init__(self, allowed: Callable[[], int]) -> None:
         self._allowed = allowed
         self._lock = threading.Lock()
-        # Dicts are ordered: the first one is the next one.
-        self._wanted: dict[Job, None] = {}
-        self._ahead: dict[Job, None] = {}
+        # FIFO queues: dicts keep the order of insertion.
+        self._demanded: dict[Job, None] = {}
+        self._prefetches: dict[Job, None] = {}
         self._running: dict[Job, bool] = {}
-        # Those of them that everybody has left.
-        self._left: set[Job] = set()
-        # Threads that wait for a download, and those that they are handed; None has one end.
+        # Those of the running ones without a waiting reader that are not counted as active.
+        self._abandoned: set[Job] = set()
+        # Workers that wait for a download, and the queue that they read; None ends a worker.
         self._idle = 0
-        self._handed: SimpleQueue[Job | None] = SimpleQueue()
+        self._handoff: SimpleQueue[Job | None] = SimpleQueue()
         self._closed = False
 
-    def add(self, job: Job, wanted: bool) -> None:
-        """Take a download.
+    def add(self, job: Job, on_demand: bool) -> None:
+        """Queue a download.
 
         Args:
-            job: runs as soon as there is a place for it.
-            wanted: whether somebody waits for it.
+            job: runs as soon as there is a slot for it.
+            on_demand: whether a reader waits for it.
 
         Raises:
-            Interrupted: the schedule is closed.
+            Interrupted: the scheduler is closed.
         """
         with self._lock:
             if self._closed:
                 raise Interrupted("the filesystem is being unmounted")
-            (self._wanted if wanted else self._ahead)[job] = None
+            (self._demanded if on_demand else self._prefetches)[job] = None
             self._start()
 
-    def want(self, job: Job) -> None:
-        """Note that somebody waits for a download from now on."""
+    def promote(self, job: Job) -> None:
+        """Note that a reader waits for a download from now on."""
         with self._lock:
-            if job in self._ahead:
-                del self._ahead[job]
-                self._wanted[job] = None
+            if job in self._prefetches:
+                del self._prefetches[job]
+                self._demanded[job] = None
                 self._start()
             elif job in self._running:
                 self._running[job] = True
-                self._left.discard(job)
+                self._abandoned.discard(job)
 
-    def leave(self, job: Job) -> None:
-        """Note that the last one who waited for a download has given up.
+    def abandon(self, job: Job) -> None:
+        """Note that the last waiting reader of a download has given up.
 
-        One that runs may hang until its own timeout, and must not keep others from starting: as
-        many of these as may run are not counted.
+        The download may hang until its own timeout, and must not keep others from starting: up to
+        the limit, abandoned downloads are not counted as active.
         """
         with self._lock:
             if job in self._running:
                 self._running[job] = False
-                self._left.add(job)
+                self._abandoned.add(job)
             self._start()
 
     def close(self) -> None:
-        """Take no more, and start none."""
+        """Take no more downloads, and start none."""
         with self._lock:
             self._closed = True
-            waiting = [*self._wanted, *self._ahead]
-            self._wanted.clear()
-            self._ahead.clear()
+            waiting = [*self._demanded, *self._prefetches]
+            self._demanded.clear()
+            self._prefetches.clear()
             for _ in range(self._idle):
-                self._handed.put(None)
+                self._handoff.put(None)
             self._idle = 0
         for job in waiting:
             job.cancel()
 
     def _start(self) -> None:
-        """Start what there is a place for; called with `_lock` held."""
+        """Start the downloads that there are slots for; called with `_lock` held."""
         while (job := self._next()) is not None:
-            self._handed.put(job)
+            self._handoff.put(job)
             if self._idle:
                 self._idle -= 1
             else:
                 threading.Thread(target=self._work, name="download", daemon=True).start()
 
     def _next(self) -> Job | None:
-        """Take the next download, if there is one and a place for it; called with `_lock` held."""
-        waiting = self._wanted or self._ahead
+        """Take the next download, if there is one and a slot for it; called with `_lock` held."""
+        waiting = self._demanded or self._prefetches
         if not waiting:
             return None
         allowed = self._allowed()
-        if self._wanted and self._counted(allowed) >= allowed:
-            self._make_room()
-        if self._counted(allowed) >= allowed:
+        if self._demanded and self._count_active(allowed) >= allowed:
+            self._preempt()
+        if self._count_active(allowed) >= allowed:
             return None
         job = next(iter(waiting))
         del waiting[job]
-        self._running[job] = waiting is self._wanted
+        self._running[job] = waiting is self._demanded
         return job
 
-    def _counted(self, allowed: int) -> int:
-        """Return how many downloads run, as far as they count; called with `_lock` held."""
-        return len(self._running) - min(len(self._left), allowed)
+    def _count_active(self, allowed: int) -> int:
+        """Return the number of active downloads; called with `_lock` held."""
+        return len(self._running) - min(len(self._abandoned), allowed)
 
-    def _make_room(self) -> None:
-        """Stop the youngest download that nobody waits for; called with `_lock` held."""
+    def _preempt(self) -> None:
+        """Preempt the youngest prefetch; called with `_lock` held."""
         for job in reversed(self._running):
-            if not self._running[job] and job not in self._left:
-                self._left.add(job)
-                job.stop()
+            if not self._running[job] and job not in self._abandoned:
+                self._abandoned.add(job)
+                job.preempt()
                 return
 
     def _work(self) -> None:
-        while (job := self._handed.get()) is not None:
+        while (job := self._handoff.get()) is not None:
             try:
                 job.run()
             except BaseException:
-                # It takes a place for as long as it is among those that run.
+                # It must leave the running ones, or it would keep its slot.
                 log.exception("a download failed unexpectedly")
             with self._lock:
                 self._running.pop(job, None)
-                self._left.discard(job)
+                self._abandoned.discard(job)
                 if self._closed or self._idle >= max(1, self._allowed()):
                     self._start()
                     return
                 self._idle += 1
                 self._start()
-            # Who waits for the next one must not keep the file of this one open.
+            # A worker that waits for the next job must not keep this one's file open.
             del job

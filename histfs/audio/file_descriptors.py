@@ -1,6 +1,6 @@
-"""Open files, and the errors of the disk that they are on.
+"""File descriptors, and the translation of the disk's errors.
 
-Threads: nothing here has state that changes.
+Threads: no state that changes.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 
 from histfs.core.errors import CacheFailed, NoSpace
 
-#: The errors of a disk that is full, or of a user who has used up his share.
+#: The errors of a full disk, or of an exhausted disk quota.
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-#: The errors of a disk that takes no files, or no more.
+#: The errors of a disk that takes no files, or no more of them.
 REFUSING = FULL | {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 class Descriptor:
-    """A file descriptor that is closed when the last one who holds this object lets go of it.
+    """A file descriptor that is closed with the last reference to this object.
 
     Args:
         number: an open descriptor, owned from here on.
@@ -37,14 +37,14 @@ class Descriptor:
 
 
 def touch(number: int) -> None:
-    """Note that a clip is used now; the kernel's own time is too coarse to tell two clips apart."""
+    """Note that a clip is used now; the kernel's own clock is too coarse to order two uses."""
     now = time.time_ns()
     os.utime(number, ns=(now, now))
 
 
 @contextlib.contextmanager
 def translated(what: str, path: Path) -> Iterator[None]:
-    """Turn the disk's errors into the core's."""
+    """Translate the disk's errors into domain exceptions."""
     try:
         yield
     except OSError as error:

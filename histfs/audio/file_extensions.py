@@ -1,7 +1,7 @@
-"""The endings of clips' names, as their first bytes tell.
+"""The extensions of clips' names, detected from their first bytes.
 
-Threads: any number at once. What was found guards itself, and `_lock` guards what is yet to be
-kept. The catalog is written with no lock held.
+Threads: any number at once. The cache guards itself, and `_lock` guards the set of keys that are
+not stored yet. The catalog is written with no lock held.
 """
 
 from __future__ import annotations
@@ -11,60 +11,60 @@ import math
 import threading
 from collections.abc import Callable
 
-from histfs.core.audio_format import ENDINGS, declared_ending, right_ending
+from histfs.core.audio_format import EXTENSIONS, actual_extension, declared_extension
 from histfs.core.errors import HistfsError
 from histfs.core.generational_cache import GenerationalCache
 from histfs.core.item import Item
 from histfs.core.path_resolver import PATHS
 
-#: Endings that wait for their clip to be whole, at the most; what is forgotten is found again.
-_UNKEPT = 2 * PATHS
+#: Extensions that wait for their download to end, at most; a dropped one is detected again.
+_UNSTORED = 2 * PATHS
 
 log = logging.getLogger(__name__)
 
 
 class FileExtensions:
-    """What the names of clips end in.
+    """Knows the extensions of clips' names.
 
     Args:
-        keep: keeps the ending of a clip, by the item's key, for ever.
+        store: keeps the extension of a clip, by the item's key, for ever.
     """
 
-    def __init__(self, keep: Callable[[str, str], None]) -> None:
-        self._keep = keep
-        # The tree remembers items from before: of as many it is known here what was found since.
-        self._found = GenerationalCache[str, str](math.inf, most=2 * PATHS)
+    def __init__(self, store: Callable[[str, str], None]) -> None:
+        self._store = store
+        # The path resolver caches items without a new extension: it is kept here for as many.
+        self._detected = GenerationalCache[str, str](math.inf, most=2 * PATHS)
         self._lock = threading.Lock()
-        self._unkept: set[str] = set()
+        self._unstored: set[str] = set()
 
     def of(self, item: Item) -> str:
-        """Return the ending of a clip's name, without a dot."""
-        found = self._found.get(item.key) or item.ending
-        # A damaged catalog may hold anything, a slash for one.
-        if found in ENDINGS:
-            return found
-        return declared_ending(item.content_type, item.output_format)
+        """Return the extension of a clip's name, without a dot."""
+        extension = self._detected.get(item.key) or item.extension
+        # A damaged catalog may hold anything, such as a slash.
+        if extension in EXTENSIONS:
+            return extension
+        return declared_extension(item.content_type, item.output_format)
 
-    def found(self, item: Item, head: bytes) -> None:
-        """Note the first bytes of a clip; its name is right from now on."""
-        ending = right_ending(head, item.content_type, item.output_format)
-        if ending != self.of(item):
-            self._found.put(item.key, ending)
+    def detect(self, item: Item, head: bytes) -> None:
+        """Detect the extension from the first bytes of a clip; its name has it from now on."""
+        extension = actual_extension(head, item.content_type, item.output_format)
+        if extension != self.of(item):
+            self._detected.put(item.key, extension)
             with self._lock:
-                # Downloads that broke never come to be kept.
-                if len(self._unkept) >= _UNKEPT:
-                    self._unkept.clear()
-                self._unkept.add(item.key)
+                # Of a download that breaks it is never stored.
+                if len(self._unstored) >= _UNSTORED:
+                    self._unstored.clear()
+                self._unstored.add(item.key)
 
-    def keep(self, key: str) -> None:
-        """Keep what was found, if anything was; where that fails it is found again."""
+    def store(self, key: str) -> None:
+        """Store a detected extension, if there is one; where that fails it is detected again."""
         with self._lock:
-            if key not in self._unkept:
+            if key not in self._unstored:
                 return
-            self._unkept.discard(key)
-        ending = self._found.get(key)
+            self._unstored.discard(key)
+        extension = self._detected.get(key)
         try:
-            if ending is not None:
-                self._keep(key, ending)
+            if extension is not None:
+                self._store(key, extension)
         except HistfsError as error:
-            log.warning("the ending of the audio of %s can't be kept: %s", key, error)
+            log.warning("the extension of the audio of %s can't be kept: %s", key, error)

@@ -1,7 +1,7 @@
-"""Clips that the server said a moment ago it does not have: it is not asked again at once.
+"""The negative cache: clips that the server refused a moment ago are not requested again at once.
 
-A program that goes through a library whose audio is missing would otherwise send two requests with
-each open: for the audio, and whether the item is still there.
+A program that reads a library whose audio is missing would otherwise send two requests with each
+open: for the audio, and whether the item is still there.
 
 Threads: any number at once; `_lock` guards all state.
 """
@@ -17,16 +17,16 @@ from cachetools import TTLCache
 from histfs.core.errors import Missing, NoAttachment, NoAudio, NotReady, again
 from histfs.core.item import Item
 
-#: Seconds for which such an answer is believed.
+#: Seconds for which a refusal is believed.
 SECONDS = 5.0
-#: Answers that are remembered, at the most.
-_MOST = 10_000
-#: Answers about one clip. Any other failure may be gone with the next request.
+#: Refusals that are kept at most.
+_ENTRIES = 10_000
+#: Refusals of one clip. Any other failure may be gone with the next request.
 _KINDS = (Missing, NoAudio, NoAttachment, NotReady)
 
 
 class NegativeCache:
-    """Remembers why clips can't be had.
+    """Keeps the errors with which the server refused clips.
 
     Args:
         clock: seconds, monotonic.
@@ -34,17 +34,17 @@ class NegativeCache:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock = threading.Lock()
-        # A changed item may have audio: its revision is a part of the key.
+        # The revision is part of the key: a changed item may have audio.
         self._refused: TTLCache[tuple[str, int], BaseException] = TTLCache(
-            _MOST, SECONDS, timer=clock
+            _ENTRIES, SECONDS, timer=clock
         )
 
     def note(self, item: Item, error: BaseException | None) -> None:
-        """Remember how fetching a clip ended.
+        """Note how a download ended.
 
         Args:
             item: whose clip.
-            error: why it failed; None when it didn't.
+            error: why it failed; None for a success.
         """
         with self._lock:
             if isinstance(error, _KINDS):
@@ -53,15 +53,15 @@ class NegativeCache:
                 self._refused.pop((item.key, item.revision), None)
 
     def include(self, item: Item) -> bool:
-        """Say whether the server has just said that it has no such clip."""
+        """Say whether the server has just refused a clip."""
         with self._lock:
             return (item.key, item.revision) in self._refused
 
     def check(self, item: Item) -> None:
-        """Fail as the last request for a clip did, if that was a moment ago.
+        """Fail as the last request for a clip did, if the server refused it a moment ago.
 
         Raises:
-            Missing, NoAudio, NoAttachment, NotReady: the server had no such clip.
+            Missing, NoAudio, NoAttachment, NotReady: it did.
         """
         with self._lock:
             error = self._refused.get((item.key, item.revision))

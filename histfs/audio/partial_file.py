@@ -1,9 +1,9 @@
-"""A clip on its way: in a file, or in memory where the disk is full or takes no files.
+"""The partial file of a download: on disk, or in memory where the disk is full or takes no files.
 
-What is in memory can be read by those who have it open; nobody finds it later.
+A clip in memory can be read through its open handles, and is gone when they are closed.
 
-Threads: one thread writes a `PartialFile`; any thread may read what is written, through `file`.
-`MemorySpill._lock` guards its counts.
+Threads: one thread writes a `PartialFile`; any thread may read the written bytes through `file`.
+`MemorySpill._lock` guards its counts; no other lock is taken while it is held.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from histfs.core.errors import NoSpace
 
 #: Bytes that are copied at once.
 _CHUNK = 1 << 20
-#: Seconds in which it is said once that clips are not kept.
-_QUIET = 600.0
-#: Bytes that are set aside at once: a length that a server announces may be untrue.
+#: Seconds between two warnings that clips are not kept.
+_WARNING_INTERVAL = 600.0
+#: Bytes that are allocated at once: the length that a server announces may be wrong.
 _STEP = 64 << 20
 
 log = logging.getLogger(__name__)
 
 
 class MemorySpill:
-    """Clips in memory, for as long as somebody has them open.
+    """Clips in memory, for as long as they are open.
 
     Args:
         cap: bytes that they may take together.
 
     Attributes:
-        in_use: whether the last clip that came is here, and not on the disk.
+        in_use: whether the last download is here, and not on the disk.
     """
 
     def __init__(self, cap: int) -> None:
@@ -49,29 +49,29 @@ class MemorySpill:
         self._cap = cap
         self._lock = threading.Lock()
         self._used = 0
-        self._said = -math.inf
+        self._warned_at = -math.inf
         # A destructor may run at any moment, even in a thread that holds `_lock`.
         self._closed: SimpleQueue[int] = SimpleQueue()
 
     def begin(self) -> bool:
-        """Note that the disk takes nothing, and return whether that is worth saying."""
+        """Note that the disk takes nothing, and return whether to log a warning."""
         self.in_use = True
         now = time.monotonic()
         with self._lock:
-            quiet = now - self._said < _QUIET
-            if not quiet:
-                self._said = now
-        return not quiet
+            due = now - self._warned_at >= _WARNING_INTERVAL
+            if due:
+                self._warned_at = now
+        return due
 
     def create(self) -> _InMemory:
         """Make an empty file."""
         return _InMemory(os.memfd_create("histfs", os.MFD_CLOEXEC), self._closed)
 
     def resize(self, file: _InMemory, size: int) -> None:
-        """Make a file larger, or cut it.
+        """Make a file larger, or truncate it.
 
         Raises:
-            NoSpace: all would be larger than the cap.
+            NoSpace: all files together would exceed the cap.
         """
         with self._lock:
             while not self._closed.empty():
@@ -99,20 +99,20 @@ class _InMemory(Descriptor):
 
 
 class PartialFile:
-    """A clip on its way.
+    """The file of a running download.
 
     Args:
-        incoming: where its file is made.
-        quota: what its bytes are counted by.
-        memory: where it goes when it can't be on the disk.
+        incoming: the directory of partial files.
+        quota: counts its bytes.
+        memory: takes the clip when the disk doesn't.
 
     Raises:
         CacheFailed, NoSpace: the disk failed, or there is no room in memory either. So do all
             methods.
 
     Attributes:
-        file: what has been written; from the moment on when the disk is full another one, which
-            begins with the same bytes.
+        file: the written bytes; replaced by a file in memory with the same bytes when the disk is
+            full.
     """
 
     file: Descriptor
@@ -125,7 +125,7 @@ class PartialFile:
         self._in_memory: _InMemory | None = None
         self._reserved = self._written = self._expected = 0
         with self._translated():
-            self._made_on_disk(self._create, 1)
+            self._run_on_disk(self._create, 1)
 
     @property
     def on_disk(self) -> bool:
@@ -133,11 +133,11 @@ class PartialFile:
         return self._in_memory is None
 
     def reserve(self, size: int) -> None:
-        """Set aside so many bytes in all, or those that come first; what has been written stays."""
+        """Allocate bytes for a length in advance, up to a limit; written bytes stay."""
         self._expected = size
         size = max(min(size, _STEP), self._written)
         with self._translated():
-            self._make(lambda: self._resize(size), size - self._reserved)
+            self._run(lambda: self._resize(size), size - self._reserved)
 
     def write(self, data: bytes | memoryview, offset: int) -> None:
         """Write bytes at an offset, at which at least as many have been written."""
@@ -152,11 +152,11 @@ class PartialFile:
                 rest, position = rest[written:], position + written
 
         with self._translated():
-            self._make(put, len(data))
+            self._run(put, len(data))
         self._written = max(self._written, offset + len(data))
 
     def keep(self, place: Path) -> None:
-        """Put what has been written in its place, as a whole clip that is used now."""
+        """Put the file in its place as a complete clip, which counts as used now."""
 
         def put() -> None:
             if self._path is not None:
@@ -168,37 +168,37 @@ class PartialFile:
             if self._reserved != self._written:
                 self._resize(self._written)
             if self._path is not None:
-                # After a power cut the size alone would look right: what was set aside and did not
-                # get to the disk reads as zeros. Not tried again: what the first try could not
-                # write the second doesn't know of.
+                # After a power failure the size alone would look right: allocated bytes that did
+                # not reach the disk read as zeros. Not retried: a second fsync does not report what
+                # the first could not write.
                 os.fsync(self.file.number)
                 touch(self.file.number)
-            self._make(put, 1)
+            self._run(put, 1)
         self._memory.in_use = not self.on_disk
 
     def discard(self) -> None:
-        """Remove the file, unless it was kept; where that fails it is a leftover.
+        """Remove the file, unless it was kept; where that fails the next scan removes it.
 
-        It is let go of here: the error that ended it holds this object by its traceback, and until
-        the garbage collector comes by, the descriptor and the disk's blocks would stay.
+        The descriptor is released here: the traceback of the error that ended the download holds
+        this object, and would keep the disk's blocks until the next garbage collection.
         """
         self._remove()
         del self.file
         self._in_memory = None
 
-    def _make(self, act: Callable[[], None], size: int) -> None:
-        """Do something that takes bytes of the disk, or of memory once the disk takes none."""
-        if not self.on_disk or not self._made_on_disk(act, size):
-            act()
+    def _run(self, action: Callable[[], None], size: int) -> None:
+        """Run an action that takes bytes on disk, or in memory once the disk takes none."""
+        if not self.on_disk or not self._run_on_disk(action, size):
+            action()
 
-    def _made_on_disk(self, act: Callable[[], None], size: int) -> bool:
-        """Do something that takes bytes of the disk; else go on in memory, and return False."""
+    def _run_on_disk(self, action: Callable[[], None], size: int) -> bool:
+        """Run an action that takes bytes on disk; else move to memory, and return False."""
         try:
-            self._quota.with_room(size if self._quota.counts(self._reserved) else 0, act)
+            self._quota.with_room(size if self._quota.counts(self._reserved) else 0, action)
         except OSError as error:
             if error.errno not in REFUSING:
                 raise
-            self._move(error)
+            self._move_to_memory(error)
             return False
         return True
 
@@ -207,7 +207,7 @@ class PartialFile:
             number, path = tempfile.mkstemp(suffix=".part", dir=self._incoming)
             self.file, self._path = Descriptor(number), Path(path)
             fcntl.flock(number, fcntl.LOCK_SH)
-            # Another mount that looks around just now may have taken it for a leftover.
+            # The scan of another mount may have removed it as a leftover before it was locked.
             if os.fstat(number).st_nlink:
                 return
 
@@ -229,8 +229,8 @@ class PartialFile:
             self._memory.resize(self._in_memory, size)
         self._reserved = size
 
-    def _move(self, error: OSError) -> None:
-        """Go on in memory."""
+    def _move_to_memory(self, error: OSError) -> None:
+        """Move the written bytes to memory."""
         if self._memory.begin():
             log.warning("audio is read without being kept: %s: %s", self._incoming, error.strerror)
         copy = self._memory.create()

@@ -1,13 +1,11 @@
-"""Read-ahead: clips are fetched before they are asked for, when they are used in their order.
+"""Read-ahead: when a client reads clips in view order, the next ones are prefetched.
 
-Orders are those of the views: by date, and by date among the clips of one voice, say. Who
-uses the next clip of an order, or one a few places on, has begun a run. Then the ones that follow
-are fetched: two at first, twice as many each time that one of the next is used, half as many when
-one was fetched and passed over. Somebody who opens one clip, or clips here and there, costs nothing
-that he didn't ask for.
+An order is that of a view: by date, or by date among the clips of one voice, say. A sequence begins
+when the next clip of an order is read, or one a few places on. The window starts at 2, doubles on a
+hit, and halves on a miss. Random access prefetches nothing.
 
-Threads: any number at once. `_lock` guards the runs, and is held while the catalog is asked for
-what follows; nothing is fetched under it.
+Threads: any number at once. `_lock` guards the sequences. It is held while the catalog is asked for
+the clips that follow and for their sizes; nothing is fetched under it.
 """
 
 from __future__ import annotations
@@ -22,13 +20,13 @@ from histfs.core.audio_store import Following, Order
 from histfs.core.errors import HistfsError
 from histfs.core.item import Item
 
-#: Places after the last clip in which the next one may be: some are skipped, or are out of turn.
+#: Places after the last clip in which a hit may be: clips are skipped, or read out of order.
 _NEAR = 4
-#: Runs that are followed at once: two programs, or one that reads in two places.
-_RUNS = 8
+#: Sequences that are followed at once: of several programs, or of one that reads in two places.
+_SEQUENCES = 8
 #: Clips whose order is looked up at once.
 _BATCH = 32
-#: Orders that a run may be of: a dialogue has one for each of its voices, perhaps a hundred.
+#: Orders that a sequence may be of: a dialogue has one for each of its voices, perhaps a hundred.
 _ORDERS = 8
 
 log = logging.getLogger(__name__)
@@ -46,7 +44,7 @@ class _Order:
 
     Args:
         first: the clip.
-        following: gives those after a clip.
+        following: returns those after a clip.
     """
 
     def __init__(self, first: Item, following: Callable[[Item, int], Sequence[Item]]) -> None:
@@ -56,7 +54,7 @@ class _Order:
         self._ended = False
 
     def place(self, item: Item) -> int | None:
-        """Return the number of a clip in this order, None when it isn't near."""
+        """Return the number of a clip in this order; None where it isn't near."""
         return self._places.get(item.key)
 
     def upto(self, number: int) -> list[_Position]:
@@ -70,7 +68,7 @@ class _Order:
                 self._items.append(_Position(item, place))
         return [place for place in self._items if place.number <= number]
 
-    def pass_by(self, number: int) -> None:
+    def forget_before(self, number: int) -> None:
         """Forget the places before a number."""
         while self._items[0].number < number and len(self._items) > 1:
             del self._places[self._items.popleft().item.key]
@@ -80,110 +78,115 @@ class _Sequence:
     """Clips that are used one after another, in one of several orders.
 
     Args:
-        courses: the orders that it may be, the narrowest first.
+        orders: those that it may be of, the narrowest first.
+        size_of: returns the size of a clip in bytes, exact or estimated.
     """
 
-    def __init__(self, courses: Sequence[_Order]) -> None:
-        self._courses = courses
+    def __init__(self, orders: Sequence[_Order], size_of: Callable[[Item], int]) -> None:
+        self._orders = orders
+        self._size_of = size_of
         self._last = 0
         self._window = 0
         self._unused: dict[str, _Position] = {}
 
-    def used(self, item: Item, most: int, room: int) -> list[Item] | None:
-        """Go on with a clip, and return what is to be fetched; None when it is none of this run.
+    def used(self, item: Item, max_clips: int, max_bytes: int) -> list[Item] | None:
+        """Continue with a clip.
 
         Args:
             item: the clip.
-            most: clips that may be fetched ahead.
-            room: bytes that they may have together.
+            max_clips: clips that may be prefetched.
+            max_bytes: bytes that they may have together.
+
+        Returns:
+            The clips to prefetch; None where the clip does not continue this sequence.
         """
         reach = self._last + self._window + _NEAR
-        for course in self._courses:
-            course.upto(reach)
-        going_on = [c for c in self._courses if (number := c.place(item)) and number <= reach]
-        if going_on:
-            self._courses = going_on
-        number = self._courses[0].place(item)
+        for order in self._orders:
+            order.upto(reach)
+        continued = [o for o in self._orders if (number := o.place(item)) and number <= reach]
+        if continued:
+            self._orders = continued
+        number = self._orders[0].place(item)
         if number is None or number > reach:
             return None
         self._unused.pop(item.key, None)
         if number > self._last:
             self._last = number
-            self._window = min(max(2, 2 * self._window), most)
-            self._look_back()
-        return self._new(room)
+            self._window = min(max(2, 2 * self._window), max_clips)
+            self._drop_missed()
+        return self._new(max_bytes)
 
-    def _new(self, room: int) -> list[Item]:
-        """Return what is in the window, and is yet to be fetched."""
-        room -= sum(_size(place.item) for place in self._unused.values())
+    def _new(self, max_bytes: int) -> list[Item]:
+        """Return the clips in the window that were not prefetched yet."""
+        room = max_bytes - sum(self._size_of(place.item) for place in self._unused.values())
         new = []
-        for place in self._courses[0].upto(self._last + self._window):
+        for place in self._orders[0].upto(self._last + self._window):
             if place.number > self._last and place.item.key not in self._unused:
-                room -= _size(place.item)
+                room -= self._size_of(place.item)
                 if room < 0:
                     break
                 self._unused[place.item.key] = place
                 new.append(place.item)
         return new
 
-    def _look_back(self) -> None:
-        """Narrow the window for what was fetched and is left behind."""
+    def _drop_missed(self) -> None:
+        """Halve the window for each clip that was prefetched and passed over."""
         behind = self._last - _NEAR
         for place in [place for place in self._unused.values() if place.number < behind]:
             del self._unused[place.item.key]
             self._window //= 2
-        self._courses[0].pass_by(behind)
+        self._orders[0].forget_before(behind)
 
 
-def _size(item: Item) -> int:
-    return item.size or item.estimate
-
-
-#: Gives the orders, but that by date, in which a clip may be used.
+#: Returns the orders in which a clip may be read, but for that by date.
 Orders = Callable[[Item], Sequence[Order]]
 
 
 def by_date_alone(item: Item) -> Sequence[Order]:
-    """Return no order: clips are used by date."""
+    """Return no order: clips are read by date."""
     return ()
 
 
 class ReadAhead:
-    """Sees clips being used, and says which ones to fetch.
+    """Prefetches the clips that are likely to be read next.
 
     Args:
-        following: gives the clips that come after one in an order.
-        fetch: fetches a clip in the background unless it is here.
-        most: clips that are fetched ahead at the most.
-        room: bytes that they may have together.
-        orders: gives the orders in which a clip may be used, the narrowest first; by date comes
-            last, and is not among them.
+        following: returns the clips that come after one in an order.
+        fetch: fetches a clip in the background unless it is cached.
+        size_of: returns the size of a clip in bytes, exact or estimated.
+        max_clips: clips that are prefetched at most.
+        max_bytes: bytes that they may have together.
+        orders: returns the orders in which a clip may be read, the narrowest first; the order by
+            date is always the last, and not among them.
     """
 
     def __init__(
         self,
         following: Following,
         fetch: Callable[[Item], None],
-        most: int,
-        room: int,
+        *,
+        size_of: Callable[[Item], int],
+        max_clips: int,
+        max_bytes: int,
         orders: Orders = by_date_alone,
     ) -> None:
         self._following = following
         self._fetch = fetch
-        self._most = most
-        self._room = room
+        self._size_of = size_of
+        self._max_clips = max_clips
+        self._max_bytes = max_bytes
         self._orders = orders
         self._lock = threading.Lock()
-        self._runs: deque[_Sequence] = deque(maxlen=_RUNS)
+        self._sequences: deque[_Sequence] = deque(maxlen=_SEQUENCES)
 
     def used(self, item: Item, may_fetch: Callable[[], bool]) -> None:
-        """Note that somebody begins to read a clip; what is likely to be next is fetched.
+        """Note that a client begins to read a clip, and prefetch the next ones.
 
-        Raises nothing: where the catalog or the cache fails, nothing is fetched ahead.
+        Raises nothing: where the catalog or the cache fails, nothing is prefetched.
 
         Args:
             item: the clip.
-            may_fetch: says whether it is somebody to fetch for; asked when there is something.
+            may_fetch: says whether the client is no crawler; called only before a prefetch.
         """
         try:
             with self._lock:
@@ -192,20 +195,21 @@ class ReadAhead:
                 for each in items:
                     self._fetch(each)
         except HistfsError as error:
-            # Whoever reads a clip must not fail for another one.
-            log.info("nothing is fetched ahead of %s: %s", item.key, error)
+            # The read of a clip must not fail because of another clip.
+            log.info("nothing is prefetched after %s: %s", item.key, error)
 
     def _next(self, item: Item) -> list[Item]:
-        for run in self._runs:
-            found = run.used(item, self._most, self._room)
+        for sequence in self._sequences:
+            found = sequence.used(item, self._max_clips, self._max_bytes)
             if found is not None:
-                # The one that was used last is dropped last.
-                self._runs.remove(run)
-                self._runs.append(run)
+                # The least recently used sequence is dropped first.
+                self._sequences.remove(sequence)
+                self._sequences.append(sequence)
                 return found
-        orders = (*self._orders(item)[:_ORDERS], None)
-        self._runs.append(_Sequence([self._course(item, order) for order in orders]))
+        keys = (*self._orders(item)[:_ORDERS], None)
+        orders = [self._order_from(item, key) for key in keys]
+        self._sequences.append(_Sequence(orders, self._size_of))
         return []
 
-    def _course(self, item: Item, order: Order) -> _Order:
+    def _order_from(self, item: Item, order: Order) -> _Order:
         return _Order(item, lambda last, number: self._following(last, order, number))

@@ -1,10 +1,9 @@
-"""Verifying the cache: every clip is read again and compared with what it was when it came.
+"""Verifying the cache: every clip is read and compared with its recorded size and SHA-256.
 
-Whoever reads a clip gets what the disk gives, of which only the size is looked at: to look through
-all of it each time would take too long. A disk that forgets, or a program that writes where it
-should not, is found out here.
+When a clip is opened only its size and its first bytes are checked, as hashing all of it each time
+would take too long. Damage by the disk, or by another program, is found here.
 
-Threads: none of its own. Mounts that use the same cache go on meanwhile.
+Threads: no state of its own. Mounts that use the same cache go on meanwhile.
 """
 
 from __future__ import annotations
@@ -20,11 +19,10 @@ from typing import NamedTuple
 
 from histfs.audio.disk_cache import DiskCache
 from histfs.audio.file_descriptors import Descriptor
-from histfs.audio.shelf import Clips
 from histfs.core.attachments import MARK
 from histfs.core.audio_format import WINDOW, refusal
-from histfs.core.audio_store import Fingerprint
 from histfs.core.errors import HistfsError
+from histfs.core.sizes import Fingerprint
 
 #: Bytes that are read at once.
 _CHUNK = 1 << 20
@@ -33,30 +31,29 @@ log = logging.getLogger(__name__)
 
 
 class CacheDamaged(HistfsError):
-    """Clips in the cache are not what they were."""
+    """Clips in the cache differ from their fingerprints."""
 
 
 class CheckOutcome(Enum):
-    """What something in the cache turned out to be."""
+    """The result of checking one file of the cache."""
 
     SOUND = "sound"
-    #: A clip of which nothing is known to compare it with, or its size alone, which is right.
+    #: A clip without a recorded SHA-256; its size, if recorded, is right.
     UNKNOWN = "unknown"
-    #: A clip that is not what it was, and was removed: it is fetched again when it is next read.
+    #: A clip that differs from its fingerprint, and was removed: the next read downloads it.
     DAMAGED = "damaged"
-    #: A clip that can't be opened, or something else in its place; it is left alone.
+    #: A clip that can't be opened, or is no file; it is left alone.
     UNREADABLE = "unreadable"
-    #: What is in no clip's place; it is left alone.
+    #: A file that is in no clip's place; it is left alone.
     FOREIGN = "foreign"
 
 
 class CheckResult(NamedTuple):
-    """What was found.
+    """The result of checking one file, and its reason.
 
     Attributes:
-        name: the clip's key; of what is in no clip's place its path within the cache. That may hold
-            any character.
-        kind: what it is.
+        name: the clip's key; of a foreign file its path in the cache, with any characters.
+        kind: the result.
         why: what is wrong with it, in words.
     """
 
@@ -66,42 +63,44 @@ class CheckResult(NamedTuple):
 
 
 def verify(disk: DiskCache, known: Callable[[str], Fingerprint | None]) -> Iterator[CheckResult]:
-    """Read every clip, yield what was found, and remove those that are damaged.
+    """Read every clip, yield the results, and remove damaged clips.
 
-    Who has a damaged clip open keeps what he has; the next open fetches it. To be verified is not
-    to be used, as far as the choice goes of what makes room for others.
+    An open handle of a damaged clip keeps its file; the next open downloads the clip. The times of
+    last use stay as they are.
 
     Args:
         disk: where the clips are.
-        known: tells what a clip was when it came, by its key.
+        known: returns the fingerprint of a clip, by its key.
 
     Raises:
-        CacheFailed: a directory can't be read, or what is known can't.
+        CacheFailed: a directory, or a fingerprint, can't be read.
     """
     for path in disk.entries():
         key = disk.key_at(path)
         if key is None:
             yield CheckResult(str(path.relative_to(disk.root)), CheckOutcome.FOREIGN, "left alone")
             continue
-        verdict = check(disk, key, known)
-        if verdict is not None:
-            yield verdict
+        result = check(disk, key, known)
+        if result is not None:
+            yield result
 
 
-def check(disk: Clips, key: str, known: Callable[[str], Fingerprint | None]) -> CheckResult | None:
+def check(
+    disk: DiskCache, key: str, known: Callable[[str], Fingerprint | None]
+) -> CheckResult | None:
     """Read one clip, and remove it when it is damaged.
 
     Args:
         disk: where the clip is.
         key: the item's key.
-        known: tells what a clip was when it came, by its key.
+        known: returns the fingerprint of a clip, by its key.
 
     Returns:
-        What is in the clip's place; None when nothing is.
+        The result; None when there is no such clip.
     """
     while True:
         try:
-            file = disk.look(key)
+            file = disk.peek(key)
         except OSError as error:
             return CheckResult(
                 key, CheckOutcome.UNREADABLE, f"it can't be opened: {error.strerror}"
@@ -113,22 +112,22 @@ def check(disk: Clips, key: str, known: Callable[[str], Fingerprint | None]) -> 
         kind, why = _compare(file, key, known)
         if kind is not CheckOutcome.DAMAGED:
             return CheckResult(key, kind)
-        # Else a mount has put another one in its place meanwhile.
-        if disk.holds(key, file):
+        # Otherwise a mount has put another file in its place meanwhile.
+        if disk.is_current(key, file):
             return CheckResult(key, kind, why + _remove(disk, key, why))
 
 
-def digest(disk: Clips, key: str) -> Fingerprint | None:
-    """Read one clip and return what it is; None where there is none, or it can't be read."""
+def digest(disk: DiskCache, key: str) -> Fingerprint | None:
+    """Return the fingerprint of one clip; None where there is none, or it can't be read."""
     with contextlib.suppress(OSError):
-        file = disk.look(key)
+        file = disk.peek(key)
         if file is not None and stat.S_ISREG(os.fstat(file.number).st_mode):
             return _read(file)
     return None
 
 
 def beginning(file: Descriptor) -> bytes:
-    """Return the first bytes of a clip; none where they can't be read, as its reader will see."""
+    """Return the first bytes of a clip; none where they can't be read: that is a reader's error."""
     with contextlib.suppress(OSError):
         return os.pread(file.number, WINDOW, 0)
     return b""
@@ -148,7 +147,7 @@ def refused_as(head: bytes, size: int, raw: bool) -> str | None:
 def _compare(
     file: Descriptor, key: str, known: Callable[[str], Fingerprint | None]
 ) -> tuple[CheckOutcome, str]:
-    """Read a clip, and say what it is and why."""
+    """Read a clip, and return the result and its reason."""
     try:
         found = _read(file)
     except OSError as error:
@@ -160,22 +159,22 @@ def _compare(
         refused = refused_as(beginning(file), found.size, raw=True)
     if refused is not None:
         return CheckOutcome.DAMAGED, f"it is not audio but {refused}"
-    # Asked for only now: of a clip that has just come it is known a moment later.
-    was = known(key)
-    if was is None:
+    # Looked up last: the fingerprint of a new clip is written just after the clip is in place.
+    recorded = known(key)
+    if recorded is None:
         return CheckOutcome.UNKNOWN, ""
-    if found.size != was.size:
-        return CheckOutcome.DAMAGED, f"it has {found.size:,} bytes, not {was.size:,}"
-    if was.sha256 is None:
+    if found.size != recorded.size:
+        return CheckOutcome.DAMAGED, f"it has {found.size:,} bytes, not {recorded.size:,}"
+    if recorded.sha256 is None:
         return CheckOutcome.UNKNOWN, ""
-    if found.sha256 != was.sha256:
+    if found.sha256 != recorded.sha256:
         return CheckOutcome.DAMAGED, "its bytes are not those that came (SHA-256)"
     return CheckOutcome.SOUND, ""
 
 
 def _read(file: Descriptor) -> Fingerprint:
     """Read a file from its start to its end."""
-    # What the kernel still has in memory says nothing about the disk.
+    # The kernel's page cache says nothing about the disk.
     with contextlib.suppress(OSError):
         os.posix_fadvise(file.number, 0, 0, os.POSIX_FADV_DONTNEED)
     size, hashed = 0, hashlib.sha256()
@@ -185,11 +184,11 @@ def _read(file: Descriptor) -> Fingerprint:
     return Fingerprint(size, hashed.digest())
 
 
-def _remove(disk: Clips, key: str, why: str) -> str:
-    """Remove a damaged clip, and return what is to be said of that."""
+def _remove(disk: DiskCache, key: str, why: str) -> str:
+    """Remove a damaged clip, and return an error to add to the reason, if there is one."""
     log.warning("the cached audio of %s is damaged: %s", key, why)
     try:
-        disk.drop(key)
+        disk.remove(key)
     except HistfsError as error:
         return f"; {error}"
     return ""

@@ -62,7 +62,7 @@ class Catalog:
         self._answers = AnswerCache(store)
         self._details = cached(
             LRUCache[tuple[str, int, int], Details](_DETAILS, lambda details: len(details.raw)),
-            # Not the size, which an item gets on the way.
+            # Not the extension, which an item gets on the way.
             key=lambda item: (item.key, item.date, item.revision),
             lock=threading.Lock(),
         )(self._read_details)
@@ -182,19 +182,15 @@ class Catalog:
         """
         self._store.invalidate(Span(item.date, item.date + 1))
 
-    def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
-        """Keep the exact size of an item's audio, in bytes, and its SHA-256 where it is known."""
-        self._store.set_audio(key, size, sha256)
-        self._learn(key, lambda item: replace(item, size=size))
+    def set_extension(self, key: str, extension: str) -> None:
+        """Store the extension of an item's audio file; this is no change of the index."""
+        self._store.set_extension(key, extension)
 
-    def set_ending(self, key: str, ending: str) -> None:
-        """Keep the ending of an item's audio file, as its bytes tell."""
-        self._store.set_ending(key, ending)
-        self._learn(key, lambda item: replace(item, ending=ending))
+        def changed(found: tuple[int, Item | None]) -> tuple[int, Item | None]:
+            date, item = found
+            return date, item and replace(item, extension=extension)
 
-    def _learn(self, key: str, learnt: Callable[[Item], Item]) -> None:
-        """Change a cached item; this is no change of the index."""
-        self._answers.update(("find", key), lambda found: (found[0], found[1] and learnt(found[1])))
+        self._answers.update(("find", key), changed)
 
     def _read_details(self, item: Item) -> Details:
         raw = self._store.raw(item.key, item.date)

@@ -17,11 +17,12 @@ from histfs.catalog.compression import Compressor
 from histfs.catalog.connection_pool import ConnectionPool
 from histfs.catalog.coverage import Coverage, CoveredSpan
 from histfs.catalog.details_table import Fetched
-from histfs.core.audio_store import Fingerprint, Order
+from histfs.core.audio_store import Order
 from histfs.core.errors import CacheFailed
 from histfs.core.index import FacetValue, Listed
 from histfs.core.item import Facets, Item
 from histfs.core.names import Labelled
+from histfs.core.sizes import Fingerprint
 from histfs.core.times import ALWAYS, Span
 
 #: Items that one statement reads when all of them are read.
@@ -29,8 +30,19 @@ _BATCH = 1000
 
 _ITEM = """
     SELECT i.key, i.id, i.date, i.slug, i.content_type, i.output_format, i.estimate, i.revision,
-           a.size, e.ending
-    FROM items AS i LEFT JOIN audio AS a ON a.key = i.key LEFT JOIN endings AS e ON e.key = i.key
+           e.ending
+    FROM items AS i LEFT JOIN endings AS e ON e.key = i.key
+"""
+_SIZES_NEAR = """
+    SELECT ?2, (SELECT size FROM audio WHERE key = ?2)
+    UNION ALL SELECT * FROM (
+        SELECT i.key, a.size FROM items AS i LEFT JOIN audio AS a ON a.key = i.key
+        WHERE (i.date, i.key) > (?1, ?2) ORDER BY i.date, i.key LIMIT ?3
+    )
+    UNION ALL SELECT * FROM (
+        SELECT i.key, a.size FROM items AS i LEFT JOIN audio AS a ON a.key = i.key
+        WHERE (i.date, i.key) < (?1, ?2) ORDER BY i.date DESC, i.key DESC LIMIT ?3
+    )
 """
 _FROM_START_TO_END = " WHERE date >= ? AND date < ? "
 
@@ -291,6 +303,10 @@ class CatalogQueries:
         """Return the exact size and the checksum of an item's audio, also of a removed item."""
         rows = self.files.rows("SELECT size, sha256 FROM audio WHERE key = ?", (key,))
         return next((Fingerprint(*row) for row in rows), None)
+
+    def sizes_near(self, item: Item, number: int) -> list[tuple[str, int | None]]:
+        """Return the sizes of an item's clip and of the clips next to it (`SizeTable`)."""
+        return self.files.rows(_SIZES_NEAR, (item.date, item.key, number))
 
     def attachments_of(self, key: str) -> list[str]:
         """Return the keys under which the audio store has the attachments of an item."""

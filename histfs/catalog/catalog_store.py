@@ -259,15 +259,15 @@ class CatalogStore(CatalogQueries):
         if late:
             self.on_erased()
 
-    def set_ending(self, key: str, ending: str) -> None:
-        """Keep the ending of an item's audio file."""
+    def set_extension(self, key: str, extension: str) -> None:
+        """Store the extension of an item's audio file."""
         with self.files.transaction() as db:
             db.execute(
                 """
                 INSERT OR REPLACE INTO endings SELECT ?1, ?2
                 WHERE NOT EXISTS (SELECT 1 FROM gone WHERE key = ?1)
                 """,
-                (key, ending),
+                (key, extension),
             )
 
     def _write(self, change: Callable[[Any, float], Span | None]) -> None:

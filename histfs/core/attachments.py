@@ -72,7 +72,6 @@ def part_of(item: Item, attachment: Attachment) -> Item:
         content_type=attachment.content_type,
         output_format="",
         estimate=ESTIMATE,
-        size=None,
         attachment=attachment.id,
     )
 

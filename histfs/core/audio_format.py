@@ -2,7 +2,7 @@
 
 All functions are pure. The API declares a format twice: ``output_format`` says how a clip was
 generated, ``content_type`` is often ``audio/mpeg`` for any clip. The first bytes decide whether the
-answer is audio at all, and which ending its name gets.
+answer is audio at all, and which extension its name gets.
 
 Raw formats (PCM, u-law, A-law) have no signature, and any bytes may occur in them: silence in A-law
 is ``UUUU…`` in ASCII. They are refused only for strong evidence: a signature of four bytes or more,
@@ -60,11 +60,11 @@ class Container(NamedTuple):
     """A container format that has a signature.
 
     Attributes:
-        endings: the endings of names that fit it, the usual one first.
+        extensions: the extensions of names that fit it, the usual one first.
         strong: whether the signature is too long to occur in raw audio by chance.
     """
 
-    endings: tuple[str, ...]
+    extensions: tuple[str, ...]
     strong: bool = True
 
 
@@ -94,13 +94,13 @@ _SIGNATURES = [
         ),
     )
 ]
-#: Every ending that a name may get.
-ENDINGS = frozenset(
+#: Every extension that a name may get.
+EXTENSIONS = frozenset(
     {
         "bin",
         *_BY_OUTPUT_FORMAT.values(),
         *_BY_CONTENT_TYPE.values(),
-        *(container.endings[0] for _, container in _SIGNATURES),
+        *(container.extensions[0] for _, container in _SIGNATURES),
     }
 )
 
@@ -123,8 +123,8 @@ _CONTROL = re.compile(r"[^\t\n\v\f\r\x1b\x20-\x7e\x85\xa0-\U0010ffff]")
 
 
 @lru_cache(maxsize=256)  # an account has a handful of pairs, and each stat needs one
-def declared_ending(content_type: str, output_format: str) -> str:
-    """Return the ending, without a dot, by the API's fields.
+def declared_extension(content_type: str, output_format: str) -> str:
+    """Return the extension, without a dot, by the API's fields.
 
     Args:
         content_type: a media type without parameters, lower case; may be empty.
@@ -135,8 +135,8 @@ def declared_ending(content_type: str, output_format: str) -> str:
 
 
 def is_raw(content_type: str, output_format: str) -> bool:
-    """Say whether a clip is declared to be samples without a container; see `declared_ending`."""
-    return declared_ending(content_type, output_format) in _RAW
+    """Say whether a clip is declared to be samples without a container (`declared_extension`)."""
+    return declared_extension(content_type, output_format) in _RAW
 
 
 def sniff(head: bytes) -> Container | None:
@@ -145,25 +145,25 @@ def sniff(head: bytes) -> Container | None:
     return next(found, None)
 
 
-def right_ending(head: bytes, content_type: str, output_format: str) -> str:
-    """Return the ending, without a dot, for a clip whose first bytes are known.
+def actual_extension(head: bytes, content_type: str, output_format: str) -> str:
+    """Return the extension, without a dot, for a clip whose first bytes are known.
 
     It is the declared one unless a signature contradicts it. A weak signature does not contradict a
     raw format, in which two bytes may look like an MPEG frame by chance.
 
     Args:
         head: the first bytes, `WINDOW` of them or more, or the complete clip.
-        content_type: see `declared_ending`.
-        output_format: see `declared_ending`.
+        content_type: see `declared_extension`.
+        output_format: see `declared_extension`.
     """
-    declared, found = declared_ending(content_type, output_format), sniff(head)
-    if found is None or declared in found.endings or (declared in _RAW and not found.strong):
+    declared, found = declared_extension(content_type, output_format), sniff(head)
+    if found is None or declared in found.extensions or (declared in _RAW and not found.strong):
         return declared
-    return found.endings[0]
+    return found.extensions[0]
 
 
 def is_decided(head: bytes) -> bool:
-    """Say whether more bytes can change neither `refusal` nor `right_ending`.
+    """Say whether more bytes can change neither `refusal` nor `actual_extension`.
 
     A download passes its bytes on from then on.
 

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
+from histfs.core.sizes import FileSize
 from histfs.core.waiting import Waiter
-
-
-class Fingerprint(NamedTuple):
-    """The size and the checksum of a clip that was downloaded once.
-
-    Attributes:
-        size: in bytes.
-        sha256: of the complete clip; None if only its size is known.
-    """
-
-    size: int
-    sha256: bytes | None
-
 
 #: An order of items by date: of those with a value of a facet (its kind, its value), or of all.
 Order = tuple[str, str] | None
@@ -32,27 +20,27 @@ Following = Callable[[Item, Order, int], Sequence[Item]]
 class AudioStore(Protocol):
     """The audio of items, downloaded on demand, and evicted when the cache is full."""
 
-    def size(self, item: Item, waiter: Waiter) -> int:
-        """Return the size in bytes that stat shows: exact if it is known, else an estimate.
+    def size(self, item: Item, waiter: Waiter) -> FileSize:
+        """Return the size that stat shows: exact if it is known, else an estimate.
 
         Raises:
             SourceError: the store promises exact sizes, and the audio can't be downloaded.
         """
 
-    def ending(self, item: Item) -> str:
-        """Return the ending, without a dot, of the name of an item's audio.
+    def extension(self, item: Item) -> str:
+        """Return the extension, without a dot, of the name of an item's audio.
 
         The clip's first bytes decide it; before they are known, the item's declared format does.
         """
 
-    def ensure(self, item: Item, waiter: Waiter) -> None:
-        """Ensure that an item's complete audio is in the cache, and undamaged.
+    def ensure_verified(self, item: Item, waiter: Waiter) -> None:
+        """Ensure that the complete audio of an item is cached, with the bytes that came first.
 
         Raises:
-            As `open`.
+            As `open`; BadAnswer where the server sends other bytes by now.
         """
 
-    def secure(self, item: Item, waiter: Waiter) -> None:
+    def fetch_for_open_files(self, item: Item, waiter: Waiter) -> None:
         """Download what open files of an item have not read yet: the item is about to be deleted.
 
         Raises:

@@ -11,11 +11,15 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+def _no_clock() -> float:
+    return 0.0
 
 
 class GenerationalCache(Generic[K, V]):
@@ -35,21 +39,28 @@ class GenerationalCache(Generic[K, V]):
         most: float = math.inf,
     ) -> None:
         self._seconds = seconds
-        self._clock = clock
+        self._clock = clock if seconds < math.inf else _no_clock
         self._most = most
         self._lock = threading.Lock()
         self._dicts: tuple[dict[K, V], dict[K, V]] = ({}, {})
-        self._turns = clock() + seconds
+        self._turns = self._clock() + seconds
 
     def get(self, key: K) -> V | None:
         """Return a value that was put in lately, the last one."""
-        young, old = self._current()
+        # Several times in each stat: no call more than needed.
+        if self._clock() >= self._turns:
+            self._current()
+        young, old = self._dicts
         found = young.get(key)
         return old.get(key) if found is None else found
 
     def put(self, key: K, value: V) -> None:
         """Keep a value."""
         self._current()[0][key] = value
+
+    def put_all(self, values: Mapping[K, V]) -> None:
+        """Keep several values; there may be more of them than `most` then."""
+        self._current()[0].update(values)
 
     def _current(self) -> tuple[dict[K, V], dict[K, V]]:
         if self._is_over():

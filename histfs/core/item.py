@@ -37,11 +37,9 @@ class Item:
         output_format: the API's name of the format, such as ``mp3_44100_128``; may be empty.
         estimate: the estimated size of its audio in bytes, never 0.
         revision: a checksum of the raw object: another revision, another ``meta.json``.
-        size: the exact size of its audio in bytes; None while it is not known. Only the clip itself
-            tells it: a value from a source is ignored.
         attachment: the id of an attachment, if this item stands for that instead of for the audio
             (`attachments.part_of`); None for the item itself.
-        ending: the ending of its audio's name, by the clip's first bytes; None while they are not
+        extension: of its audio's name, by the clip's first bytes; None while they are not
             known, or agree with the two formats. A value from a source is ignored.
     """
 
@@ -53,8 +51,7 @@ class Item:
     output_format: str
     estimate: int
     revision: int
-    size: int | None = None
-    ending: str | None = None
+    extension: str | None = None
     attachment: str | None = None
 
 
@@ -98,7 +95,7 @@ class Details:
     attachments: tuple[Attachment, ...] = ()
 
     @property
-    def silent(self) -> bool:
+    def lacks_audio(self) -> bool:
         """Whether there is certainly no audio, now and later."""
         return self.final and self.has_audio is False
 
@@ -145,7 +142,7 @@ class Record:
             facets: for each kind that the source's `Traits` name, one value, or several with the
                 primary one first; an empty value, or none, for a kind that the item lacks.
             content_type: the media type of its audio, lower case, without parameters.
-            output_format: another hint at the ending of its audio, such as ``mp3_44100_128``.
+            output_format: another hint at the extension of its audio, such as ``mp3_44100_128``.
             estimate: the estimated size of its audio in bytes; None to derive it from the others.
             dated: False if the source gave no valid date; see `Record`.
         """

@@ -24,6 +24,8 @@ class Attributes(NamedTuple):
         links: the link count.
         size: in bytes.
         mtime: in seconds since the epoch.
+        size_is_exact: whether a read gives ``size`` bytes; else ``size`` is an estimate, and the
+            file has to be opened to know.
     """
 
     kind: int
@@ -31,6 +33,7 @@ class Attributes(NamedTuple):
     links: int
     size: int
     mtime: int
+    size_is_exact: bool = True
 
 
 class DirEntry(NamedTuple):

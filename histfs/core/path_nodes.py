@@ -55,7 +55,7 @@ class ItemFileNode:
         item: the item.
         file: the file.
         name: its path in the item's directory, by its lasting name. That name stays the same when
-            the listed name changes: audio may get another ending when it is fetched, even while
+            the listed name changes: audio may get another extension when it is fetched, even while
             the item is being deleted. Inodes are made of it, and hidden files are kept by it.
     """
 

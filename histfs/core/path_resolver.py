@@ -7,12 +7,12 @@
     /VIEW/…/ITEM/FILE               an item file
     /VIEW/…/ITEM/FOLDER/FILE        a file in one of an item's folders
 
-The audio's ending may change when the audio is fetched. Directories then list the new name; the old
-name still resolves, for programs that list first and open later.
+The audio's extension may change when the audio is fetched. Directories then list the new name; the
+old name still resolves, for programs that list first and open later.
 
 A walk resolves the same directory for each file in it, so nodes of directories are cached. An entry
-is valid while the index is unchanged in the span on which the entry depends. The size of an item's
-audio may become known meanwhile: `AudioStore` keeps that.
+is valid while the index is unchanged in the span on which the entry depends. An item carries no
+size of its audio, which may become known meanwhile.
 
 Threads: any number at once; the cache of nodes is the only state, and guards itself.
 """

@@ -28,7 +28,7 @@ from histfs.core.errors import (
     NotPermitted,
     PluginFailed,
 )
-from histfs.core.files import ItemFile
+from histfs.core.files import ItemFile, KnownSizeFile
 from histfs.core.index import Index, Listed
 from histfs.core.item import Facets, Item
 from histfs.core.large_listing import LARGE, Contents, LargeListing
@@ -55,6 +55,7 @@ from histfs.core.path_nodes import (
     Root,
 )
 from histfs.core.path_resolver import PathResolver
+from histfs.core.sizes import FileSize
 from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.views import MORE_NAME, MORE_TEXT, Search, View
 from histfs.core.waiting import Waiter
@@ -185,7 +186,7 @@ class Tree:
         if not isinstance(node, ItemFileNode):
             raise IsADirectory(path)
         file = node.file.open(node.item, waiter)
-        return self._file_attributes(node, file.size), file
+        return self._file_attributes(node, FileSize(file.size, is_exact=True)), file
 
     def unlink(self, path: str, waiter: Waiter) -> None:
         """Unlink a file: the audio deletes the item, any other file is hidden in this mount."""
@@ -267,17 +268,21 @@ class Tree:
 
     def _stat_file(self, node: ItemFileNode, waiter: Waiter) -> Attributes:
         try:
-            size = node.file.size(node.item, waiter)
+            if isinstance(node.file, KnownSizeFile):
+                size = node.file.known_size(node.item, waiter)
+            else:
+                size = FileSize(node.file.size(node.item, waiter), is_exact=False)
         except NoSuchPath:
             # `rm -r` stats the files of a deleted item, whose details may be gone.
             if self._deletions.tombstone(node.item.key) is None:
                 raise
-            size = 0
+            size = FileSize(0, is_exact=False)
         return self._file_attributes(node, size)
 
-    def _file_attributes(self, node: ItemFileNode, size: int) -> Attributes:
-        inode = self._file_inode(node.item, node.name)
-        return Attributes(stat.S_IFREG, inode, self._link_count(node.item), size, node.item.date)
+    def _file_attributes(self, node: ItemFileNode, size: FileSize) -> Attributes:
+        item, inode = node.item, self._file_inode(node.item, node.name)
+        links = self._link_count(item)
+        return Attributes(stat.S_IFREG, inode, links, size.size, item.date, size.is_exact)
 
     def _link_count(self, item: Item) -> int:
         """Return the number of real directories in which an item's files stand."""

@@ -338,7 +338,7 @@ class Operations:
         return told
 
     def _stat(self, attributes: Attributes) -> dict[str, int]:
-        kind, inode, links, size, mtime = attributes
+        kind, inode, links, size, mtime, _ = attributes
         moment = mtime * _NANO
         return {
             "st_mode": self._modes[kind],

@@ -14,12 +14,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from histfs.audio.disk_cache import DiskCache
-from histfs.audio.shelf import split
+from histfs.audio.disk_cache import DiskCache, split_key
 from histfs.catalog.catalog_store import CatalogStore
-from histfs.core.audio_store import Fingerprint
 from histfs.core.errors import CacheFailed
 from histfs.core.file_trust import distrust_directory, distrust_links
+from histfs.core.sizes import Fingerprint
 from histfs.settings import Settings
 
 CATALOG = "catalog.sqlite"
@@ -124,7 +123,7 @@ def opened_cache(
         stores: dict[str | None, CatalogStore] = {}
 
         def known(key: str) -> Fingerprint | None:
-            source, own = split(key)
+            source, own = split_key(key)
             if source not in stores:
                 path = catalog_path(home, source)
                 if not path.exists():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from histfs.audio.audio_cache import AudioCache
 from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_scheduler import DownloadScheduler
 from histfs.audio.read_ahead import Orders, ReadAhead
-from histfs.audio.shelf import Shelf
+from histfs.audio.size_registry import SizeRegistry
 from histfs.catalog.catalog import Catalog
 from histfs.catalog.catalog_store import CatalogStore
 from histfs.catalog.circuit_breaker import CircuitBreaker
@@ -228,8 +227,8 @@ def open_source(
     words = FullTextIndex(store, partial(_text_of, source, store))
     searcher = SearchService(reader, refresher, words, flights=pool("search", _SEARCHES), ttl=ttl)
     catalog = Catalog(store, refresher, source.describe, fetcher, searcher)
-    clips = shared.disk if name == ROOT else Shelf(shared.disk, name)
-    eraser = ErasureWorker(where / CATALOG, store.files, clips.drop)
+    clips = shared.disk if name == ROOT else shared.disk.namespace(name)
+    eraser = ErasureWorker(where / CATALOG, store.files, clips.remove)
     stack.callback(eraser.close)
     eraser.start()
     store.on_erased = eraser.erased
@@ -237,16 +236,15 @@ def open_source(
         source,
         clips,
         shared.downloads,
-        largest=settings.max_clip_size,
+        SizeRegistry(store),
+        max_clip_size=settings.max_clip_size,
         following=store.following,
-        ahead=_AHEAD * settings.connections,
-        room=settings.audio_cache_size // _AHEAD_SHARE,
+        prefetch_clips=_AHEAD * settings.connections,
+        prefetch_bytes=settings.audio_cache_size // _AHEAD_SHARE,
         orders=orders,
-        set_audio=catalog.set_audio,
-        set_ending=catalog.set_ending,
-        fingerprint=store.fingerprint,
+        set_extension=catalog.set_extension,
         invalidate=catalog.invalidate,
-        silent=lambda item: traits.summaries and _is_silent(catalog, item),
+        has_no_audio=lambda item: traits.summaries and _has_no_audio(catalog, item),
         exact=settings.exact_sizes,
     )
     library = FileContext(traits, catalog, audio)
@@ -284,7 +282,15 @@ def _fetcher(
         invalidate=lambda item: store.invalidate(Span(item.date, item.date + 1)),
         clock=time.time,
     )
-    ahead = ReadAhead(store.following, fetcher.prefetch, settings.connections, sys.maxsize, orders)
+    ahead = ReadAhead(
+        store.following,
+        fetcher.prefetch,
+        # Details are small: only their number is bounded.
+        size_of=lambda _: 0,
+        max_clips=settings.connections,
+        max_bytes=0,
+        orders=orders,
+    )
     fetcher.used = ahead.used
     return fetcher
 
@@ -295,10 +301,10 @@ def _orders(store: CatalogStore, kinds: Sequence[str], item: Item) -> list[Order
     return [(kind, has.value) for kind in kinds for has in facets.get(kind, ())]
 
 
-def _is_silent(catalog: Catalog, item: Item) -> bool:
+def _has_no_audio(catalog: Catalog, item: Item) -> bool:
     """Say whether an item is known to have no audio, now and later."""
     known = catalog.known(item)
-    return known is not None and known.silent
+    return known is not None and known.lacks_audio
 
 
 def _text_of(source: Source, store: CatalogStore, key: str, raw: bytes) -> str:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from histfs.audio.disk_cache import DiskCache
-from histfs.audio.shelf import Clips, Shelf
 from histfs.catalog.catalog_store import CatalogStore
 from histfs.catalog.erasure_worker import ErasureWorker
 from histfs.core.caller_id import same_caller
@@ -81,7 +80,7 @@ class CatalogLocation:
     source: str
     path: Path
     store: CatalogStore
-    clips: Clips
+    clips: DiskCache
     eraser: ErasureWorker
 
     def traces(self, key: str, *, deleted: bool) -> Iterator[Trace]:
@@ -98,7 +97,7 @@ class CatalogLocation:
         for part in (key, *self.store.attachments_of(key)):
             size = self.clips.size(part)
             if size is not None:
-                drop = functools.partial(self.clips.drop, part)
+                drop = functools.partial(self.clips.remove, part)
                 yield Trace(f"audio cache {self.clips.root}", size, drop)
 
     def calls_of(self, caller: str, describe: Callable[[bytes], Details]) -> tuple[list[str], int]:
@@ -157,10 +156,10 @@ def catalog_locations(cache_dir: Path) -> Iterator[list[CatalogLocation]]:
         for home, source in catalogs_below(cache_dir):
             if home not in disks:
                 disks[home] = DiskCache(home, sys.maxsize)
-            clips = disks[home] if source is None else Shelf(disks[home], source)
+            clips = disks[home] if source is None else disks[home].namespace(source)
             path = catalog_path(home, source)
             store = stack.enter_context(contextlib.closing(CatalogStore(path)))
-            eraser = ErasureWorker(path, store.files, clips.drop)
+            eraser = ErasureWorker(path, store.files, clips.remove)
             store.on_erased = eraser.erased
             stack.callback(eraser.close)
             places.append(CatalogLocation(source or ROOT, path, store, clips, eraser))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from histfs.core.audio_format import right_ending
+from histfs.core.audio_format import actual_extension
 from histfs.core.item import Item
 from histfs.core.nodes import BytesFile, OpenFile
+from histfs.core.sizes import FileSize
 from histfs.core.waiting import Waiter
 
 
@@ -26,16 +27,17 @@ class MemoryAudio:
         self._clips = {} if clips is None else clips
         self._here: dict[str, bytes] = {}
 
-    def size(self, item: Item, waiter: Waiter) -> int:
+    def size(self, item: Item, waiter: Waiter) -> FileSize:
         """Return the exact size once the audio was fetched, before that the estimate."""
-        return len(self._here[item.key]) if item.key in self._here else item.estimate
+        content = self._here.get(item.key)
+        return FileSize(item.estimate, False) if content is None else FileSize(len(content), True)
 
-    def ending(self, item: Item) -> str:
-        """Return the ending by what was fetched, before that by what the item says."""
+    def extension(self, item: Item) -> str:
+        """Return the extension by what was fetched, before that by what the item says."""
         head = self._here.get(item.key, b"")
-        return right_ending(head, item.content_type, item.output_format)
+        return actual_extension(head, item.content_type, item.output_format)
 
-    def ensure(self, item: Item, waiter: Waiter) -> None:
+    def ensure_verified(self, item: Item, waiter: Waiter) -> None:
         """Fetch the audio."""
         if item.key not in self._here:
             if self.error is not None:
@@ -44,10 +46,10 @@ class MemoryAudio:
             made = f"audio of {own_id}".encode("utf-8", "surrogatepass")
             self._here[item.key] = self._clips.get(own_id, made)
 
-    def secure(self, item: Item, waiter: Waiter) -> None:
-        """Nothing to do: who has it open has all of it."""
+    def fetch_for_open_files(self, item: Item, waiter: Waiter) -> None:
+        """Nothing to do: an open file has all of its bytes."""
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open the audio."""
-        self.ensure(item, waiter)
+        self.ensure_verified(item, waiter)
         return BytesFile(self._here[item.key])

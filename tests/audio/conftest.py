@@ -5,7 +5,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,9 @@ import pytest
 from histfs.audio.audio_cache import AudioCache
 from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_scheduler import DownloadScheduler
-from histfs.core.audio_store import Fingerprint
+from histfs.audio.size_registry import SizeRegistry
 from histfs.core.item import Item
+from histfs.core.sizes import Fingerprint
 from histfs.core.waiting import Waiter
 from tests.support.memory import MemorySource, record
 from tests.support.patience import eventually
@@ -24,30 +25,74 @@ PLENTY = 1 << 30
 DATE = 1_714_650_306
 
 
-@dataclass
-class World:
-    """An audio store, and what it stands on.
+class MemoryTable:
+    """A `SizeTable` in memory.
 
     Attributes:
-        sizes: what the store has asked the catalog to keep.
+        listed: sizes that were known before the test.
+        sizes: sizes that were stored by the registry.
         checksums: the same, SHA-256.
-        doubted: keys of the items that it has told the catalog to ask for again.
-        endings: the same as ``sizes``, of the names.
+        error: what storing raises; None where it works.
+    """
+
+    def __init__(self) -> None:
+        self.listed: dict[str, int] = {}
+        self.sizes: dict[str, int] = {}
+        self.checksums: dict[str, bytes | None] = {}
+        self.error: Exception | None = None
+
+    def fingerprint(self, key: str) -> Fingerprint | None:
+        if key in self.sizes:
+            return Fingerprint(self.sizes[key], self.checksums[key])
+        return Fingerprint(self.listed[key], None) if key in self.listed else None
+
+    def sizes_near(self, item: Item, number: int) -> list[tuple[str, int | None]]:
+        found = self.fingerprint(item.key)
+        return [(item.key, None if found is None else found.size)]
+
+    def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
+        if self.error is not None:
+            raise self.error
+        self.sizes[key], self.checksums[key] = size, sha256
+
+
+@dataclass
+class World:
+    """An audio cache, and what it stands on.
+
+    Attributes:
+        invalidated: keys of the items that the cache has told the catalog to ask for again.
+        extensions: the extensions that it has stored, by key.
     """
 
     source: MemorySource
     disk: DiskCache
     store: AudioCache
-    sizes: dict[str, int] = field(default_factory=dict)
-    checksums: dict[str, bytes | None] = field(default_factory=dict)
-    doubted: list[str] = field(default_factory=list)
-    endings: dict[str, str] = field(default_factory=dict)
+    table: MemoryTable
+    invalidated: list[str] = field(default_factory=list)
+    extensions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What the cache has stored of sizes."""
+        return self.table.sizes
+
+    @property
+    def checksums(self) -> dict[str, bytes | None]:
+        """The same, SHA-256."""
+        return self.table.checksums
 
     def item(self, item_id: str = "a", size: int | None = None, date: int = DATE) -> Item:
-        """Return an item as the catalog would; with ``size`` it is known, by default as kept."""
+        """Return an item as the catalog would; ``size`` is in the table then."""
         made = record(item_id, date)
         self.source.add(made)
-        return replace(made.item, size=self.sizes.get(made.item.key) if size is None else size)
+        if size is not None:
+            self.table.listed[made.item.key] = size
+        return made.item
+
+    def size(self, item: Item) -> int:
+        """Return the size that stat shows."""
+        return self.store.size(item, Waiter(PATIENCE)).size
 
     def read(self, item: Item) -> bytes:
         """Open a clip, read all of it and close it; what was fetched is in its place then."""
@@ -86,38 +131,30 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
         exact: bool = False,
         connections: int = 4,
         ahead: int = 0,
-        silent: Callable[[Item], bool] = lambda _: False,
+        has_no_audio: Callable[[Item], bool] = lambda _: False,
         largest: int = PLENTY,
     ) -> World:
         pools.append(DownloadScheduler(lambda: connections))
         source = MemorySource() if source is None else source
-        sizes: dict[str, int] = {}
-        checksums: dict[str, bytes | None] = {}
-        endings: dict[str, str] = {}
-        doubted: list[str] = []
-
-        def set_audio(key: str, size: int, sha256: bytes | None) -> None:
-            sizes[key], checksums[key] = size, sha256
-
+        table = MemoryTable()
+        extensions: dict[str, str] = {}
+        invalidated: list[str] = []
         disk = DiskCache(tmp_path / "cache", cap)
         store = AudioCache(
             source,
             disk,
             pools[-1],
-            largest=largest,
+            SizeRegistry(table),
+            max_clip_size=largest,
             following=source.following,
-            ahead=ahead,
-            room=cap,
-            set_audio=set_audio,
-            set_ending=endings.__setitem__,
-            fingerprint=lambda key: (
-                Fingerprint(sizes[key], checksums[key]) if key in sizes else None
-            ),
-            invalidate=lambda item: doubted.append(item.key),
-            silent=silent,
+            prefetch_clips=ahead,
+            prefetch_bytes=cap,
+            set_extension=extensions.__setitem__,
+            invalidate=lambda item: invalidated.append(item.key),
+            has_no_audio=has_no_audio,
             exact=exact,
         )
-        return World(source, disk, store, sizes, checksums, doubted, endings)
+        return World(source, disk, store, table, invalidated, extensions)
 
     yield make
     for pool in pools:
@@ -157,7 +194,7 @@ class StepSource(MemorySource):
     def chunks(self) -> Iterator[bytes]:
         for piece in self._tries[min(self.count("audio"), len(self._tries)) - 1]:
             if not self._steps.acquire(timeout=PATIENCE):
-                raise AssertionError("nobody let the next piece come")
+                raise AssertionError("the test did not release the next piece")
             if isinstance(piece, Exception):
                 raise piece
             yield piece

@@ -50,7 +50,7 @@ def open_files():
 
 
 def unasked():
-    raise AssertionError("who calls was asked for")
+    raise AssertionError("the caller was looked up")
 
 
 # Fetching
@@ -142,7 +142,7 @@ def test_a_crawler_can_not_open_what_is_not_here(world, size):
 def test_a_crawler_reads_what_is_here_also_after_it_was_removed(world):
     world.read(world.item("a"))
     file = world.store.open(world.item("a"), crawlers())
-    world.disk.drop("a")
+    world.disk.remove("a")
     assert file.read(0, 10, crawlers()) == b"audio\0of a"
     with pytest.raises(NotForCrawlers):
         world.store.open(world.item("a"), crawlers())
@@ -163,21 +163,21 @@ def test_a_crawler_does_not_wait_for_a_download_of_others(world):
 def test_who_calls_is_asked_for_only_where_there_is_audio_to_fetch(make_world):
     world = make_world(exact=True)
     world.read(world.item())
-    assert world.store.size(world.item(), Waiter(PATIENCE, may_fetch=unasked)) == 10
+    assert world.store.size(world.item(), Waiter(PATIENCE, may_fetch=unasked)).size == 10
     file = world.store.open(world.item(), Waiter(PATIENCE, may_fetch=unasked))
     assert file.read(0, 10, Waiter(PATIENCE, may_fetch=unasked)) == b"audio\0of a"
     estimates = make_world(exact=False)
     other = world.item("b")
-    assert estimates.store.size(other, Waiter(PATIENCE, may_fetch=unasked)) == other.estimate
+    assert estimates.store.size(other, Waiter(PATIENCE, may_fetch=unasked)).size == other.estimate
 
 
 def test_with_exact_sizes_a_crawler_gets_the_estimate_of_what_is_not_here(make_world):
     world = make_world(exact=True)
     item = world.item()
-    assert world.store.size(item, crawlers()) == item.estimate
+    assert world.store.size(item, crawlers()).size == item.estimate
     assert world.fetched == 0
-    assert world.store.size(item, waiter()) == 10
-    assert world.store.size(item, crawlers()) == 10
+    assert world.size(item) == 10
+    assert world.store.size(item, crawlers()).size == 10
 
 
 # What goes wrong
@@ -322,13 +322,10 @@ def test_a_disk_that_fails_is_an_error_of_the_cache(world, monkeypatch):
 def test_a_clip_is_served_though_the_catalog_can_not_keep_its_size(make_world, tmp_path, caplog):
     world = make_world()
 
-    def full(key, size, sha256):
-        raise NoSpace("no space left for the catalog")
-
-    world.store._set_audio = full
+    world.table.error = NoSpace("no space left for the catalog")
     store = world.store
     assert store.open(world.item(), waiter()).size == 10
-    assert store.size(world.item(), waiter()) == 10
+    assert store.size(world.item(), waiter()).size == 10
     world.flush()
     assert "no space left" in caplog.text
 
@@ -354,11 +351,11 @@ def write_to_parts(monkeypatch, act):
 
 def test_a_size_is_an_estimate_until_the_clip_was_opened_and_then_exact(world):
     item = world.item()
-    assert world.store.size(item, waiter()) == item.estimate
+    assert world.size(item) == item.estimate
     assert world.fetched == 0
     world.store.open(item, waiter())
     # Of the same moment, from before the size was known: it must not fall back to the estimate.
-    assert world.store.size(item, waiter()) == 10
+    assert world.size(item) == 10
     world.flush()
     assert world.sizes == {"a": 10}
 
@@ -368,12 +365,12 @@ def test_a_size_that_somebody_was_told_is_no_estimate_again_when_the_clip_breaks
     source.go(99)
     world = make_world(source)
     item = world.item()
-    assert world.store.size(item, waiter()) == item.estimate != 8
+    assert world.size(item) == item.estimate != 8
     file = world.store.open(item, waiter())
     with pytest.raises(BadAnswer):
         file.read(0, 8, waiter())
     world.flush()
-    assert world.store.size(item, waiter()) == file.size == 8
+    assert world.size(item) == file.size == 8
 
 
 def test_a_known_size_makes_open_cost_nothing_and_the_first_read_fetches(world):
@@ -385,8 +382,8 @@ def test_a_known_size_makes_open_cost_nothing_and_the_first_read_fetches(world):
 
 def test_exact_sizes_fetch_on_stat(make_world):
     world = make_world(exact=True)
-    assert world.store.size(world.item(), waiter()) == 10
-    assert world.store.size(world.item(), waiter()) == 10
+    assert world.size(world.item()) == 10
+    assert world.size(world.item()) == 10
     assert world.fetched == 1
 
 
@@ -395,7 +392,7 @@ def test_exact_sizes_leave_no_clip_open(make_world):
     items = [world.item(f"item{number}") for number in range(40)]
     before = len(os.listdir("/proc/self/fd"))
     for item in items:
-        assert world.store.size(item, waiter()) == len(f"audio\0of {item.id}")
+        assert world.size(item) == len(f"audio\0of {item.id}")
         world.store.fetch(item, waiter())
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) <= before + 10
@@ -407,6 +404,17 @@ def test_the_size_of_a_clip_that_is_on_disk_is_learnt_without_fetching(make_worl
     world = make_world(MemorySource())
     assert world.store.open(world.item(), waiter()).size == 10
     assert (world.sizes, world.fetched) == ({"a": 10}, 0)
+
+
+def test_a_clip_that_another_mount_downloaded_has_its_exact_size_once_it_is_opened(make_world):
+    other = make_world()
+    world = make_world(other.source)
+    item = world.item()
+    assert world.store.size(item, waiter()) == (item.estimate, False)
+    other.read(item)
+    assert world.store.open(item, waiter()).size == 10
+    assert world.store.size(item, waiter()) == (10, True)
+    assert other.fetched == 1
 
 
 def test_fetching_has_the_whole_clip_on_disk(make_world):
@@ -446,13 +454,13 @@ def test_nobody_waits_for_the_rest_of_what_was_read_in_part(make_world):
 
 
 def test_a_clip_is_kept_when_it_is_here_and_as_large_as_it_must_be(world):
-    assert world.store.kept(world.item()) is None
+    assert world.store.cached_size(world.item()) is None
     world.read(world.item())
-    assert world.store.kept(world.item()) == 10
+    assert world.store.cached_size(world.item()) == 10
     (path,) = (world.disk.root / "audio").glob("*/*")
     for content in (b"aud\0o", b""):
         path.write_bytes(content)
-        assert world.store.kept(world.item()) is None
+        assert world.store.cached_size(world.item()) is None
 
 
 # What is on disk
@@ -492,10 +500,11 @@ def test_a_clip_is_on_the_disk_before_it_gets_its_name(world, monkeypatch):
 
 @pytest.mark.parametrize("size", [None, 10], ids=["when it is opened", "when it is read"])
 def test_a_clip_that_is_open_stays_whatever_else_is_read(make_world, size):
-    """Whoever has fetched it has it open, too."""
+    """The reader that downloaded it has it open, too."""
     world = make_world(cap=10)
     files = [world.store.open(world.item("a", size), waiter())]
     assert files[0].read(0, 10, waiter()) == b"audio\0of a"
+    world.flush()
     files.append(world.store.open(world.item("a"), waiter()))
     for file in files:
         world.read(world.item("b"))
@@ -577,33 +586,33 @@ def test_what_was_given_up_before_it_began_is_begun_for_who_comes_then(make_worl
 
 def test_a_clip_that_was_damaged_on_the_disk_is_fetched_again_before_it_is_the_last_copy(world):
     item = world.item(size=10)
-    world.store.ensure(item, waiter())
-    world.store.ensure(item, waiter())
+    world.store.ensure_verified(item, waiter())
+    world.store.ensure_verified(item, waiter())
     assert world.source.count("audio") == 1
     (place,) = (world.store.disk.root / "audio").glob("*/*")
     sound = place.read_bytes()
     place.write_bytes(sound[::-1])
-    world.store.ensure(item, waiter())
+    world.store.ensure_verified(item, waiter())
     assert place.read_bytes() == sound
     assert world.source.count("audio") == 2
 
 
 def test_a_clip_that_is_something_else_by_now_is_not_taken_for_a_copy_of_what_it_was(world):
     item = world.item(size=10)
-    world.store.ensure(item, waiter())
-    world.store.disk.drop(item.key)
+    world.store.ensure_verified(item, waiter())
+    world.store.disk.remove(item.key)
     world.source.clips[item.id] = b"\1" * 10
     for _ in range(2):
         with pytest.raises(BadAnswer, match="not what it was"):
-            world.store.ensure(item, waiter())
+            world.store.ensure_verified(item, waiter())
 
 
 def test_a_clip_about_to_be_deleted_is_fetched_for_who_has_it_open(world):
     item = world.item(size=10)
     file = world.store.open(item, waiter())
-    world.store.secure(item, waiter())
+    world.store.fetch_for_open_files(item, waiter())
     world.source.discard(item.id)
-    world.store.disk.drop(item.key)
+    world.store.disk.remove(item.key)
     assert len(file.read(0, 10, waiter())) == 10
     assert world.source.count("audio") == 1
 
@@ -611,7 +620,7 @@ def test_a_clip_about_to_be_deleted_is_fetched_for_who_has_it_open(world):
 def test_a_clip_that_nobody_has_open_is_not_fetched_before_it_is_deleted(world):
     item = world.item(size=10)
     world.store.open(item, waiter()).close()
-    world.store.secure(item, waiter())
+    world.store.fetch_for_open_files(item, waiter())
     assert world.source.count("audio") == 0
 
 
@@ -627,7 +636,7 @@ def test_an_item_whose_audio_is_missing_is_doubted_if_it_seems_to_be_deleted(mak
         world.store.open(item, waiter())
     world.source.recover()
     world.read(world.item("another"))  # there is one connection: what came before has ended
-    assert world.doubted == ([item.key] if deleted else [])
+    assert world.invalidated == ([item.key] if deleted else [])
 
 
 def test_clips_that_are_read_in_their_order_are_fetched_ahead(make_world):
@@ -643,7 +652,7 @@ def test_clips_that_are_read_in_their_order_are_fetched_ahead(make_world):
 
 
 def test_what_is_known_to_have_no_audio_is_not_fetched_ahead(make_world):
-    world = make_world(ahead=8, silent=lambda item: item.key in {"02", "03"})
+    world = make_world(ahead=8, has_no_audio=lambda item: item.key in {"02", "03"})
     items = [world.item(f"{number:02}", date=number) for number in range(7)]
     for item in (items[0], items[1], items[4], items[5], items[6]):
         world.read(item)
@@ -653,7 +662,7 @@ def test_what_is_known_to_have_no_audio_is_not_fetched_ahead(make_world):
 
 
 def test_a_reader_goes_before_what_is_fetched_ahead(make_world):
-    """Two connections are taken by clips that nobody has asked for yet; one of them makes room."""
+    """Prefetches take both connections; one of them is preempted."""
     world = make_world(ahead=8, connections=2)
     items = [world.item(f"{number:02}", date=number) for number in range(20)]
     world.read(items[0])
@@ -682,5 +691,5 @@ def test_with_exact_sizes_stats_in_order_fetch_ahead(make_world):
     world = make_world(ahead=8, exact=True)
     items = [world.item(f"{number:02}", date=number) for number in range(6)]
     for item in items[:2]:
-        world.store.size(item, waiter())
+        world.size(item)
     eventually(lambda: len(world.kept()) == 4)

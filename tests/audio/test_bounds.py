@@ -1,4 +1,4 @@
-"""Downloads that nobody waits for end, and none is larger than the user allows."""
+"""Downloads without a waiting reader end, and none exceeds the limit of the user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.patience import eventually
 
 
 class DrippingSource(MemorySource):
-    """A source whose audio comes a few bytes at a time, for as long as somebody takes them.
+    """A source whose audio comes a few bytes at a time, for as long as they are read.
 
     Args:
         size: bytes that come at once.
@@ -63,7 +63,7 @@ class _Dripping:
 
 @pytest.fixture
 def soon(monkeypatch):
-    """Let downloads that nobody waits for be judged soon."""
+    """Shorten the window in which abandoned downloads are measured."""
     monkeypatch.setattr(download, "_WINDOW", 0.2)
 
 
@@ -92,7 +92,7 @@ def test_an_abandoned_download_that_makes_progress_goes_on(make_world, soon):
 def test_what_is_fetched_ahead_and_drips_ends(make_world, soon):
     source = DrippingSource()
     world = make_world(source)
-    world.store.content(world.item(), wanted=False)
+    world.store.content(world.item(), on_demand=False)
     eventually(lambda: source.count("audio") == 1)
     eventually(lambda: source.open == 0 and not world.unfinished())
 

@@ -65,8 +65,8 @@ def test_the_clip_that_was_not_used_for_longest_goes_first(disk):
 def test_what_is_said_to_have_been_used_before_goes_before(disk):
     for key in "abc":
         put(disk, key)
-    disk.rank("c", 0)
-    disk.rank("nothing", 0)
+    disk.set_last_used("c", 0)
+    disk.set_last_used("nothing", 0)
     put(disk, "d")
     assert kept(disk) == {"a", "b", "d"}
 
@@ -75,8 +75,8 @@ def test_clips_and_their_bytes_are_counted(disk, tmp_path):
     put(disk, "a")
     put(disk, "b", b"audio")
     assert (disk.count(), disk.used, disk.size("b"), disk.size("c")) == (2, 15, 5, None)
-    disk.drop("a")
-    disk.drop("c")
+    disk.remove("a")
+    disk.remove("c")
     assert (disk.count(), disk.used) == (1, 5)
     assert DiskCache(tmp_path / "cache", 30).used == 5
 
@@ -219,7 +219,7 @@ def test_what_is_closed_while_a_clip_comes_goes_when_it_is_here(disk):
 def test_what_is_open_can_be_removed_because_it_is_damaged(disk):
     put(disk, "a")
     opened = disk.open("a")
-    disk.drop("a")
+    disk.remove("a")
     assert (kept(disk), disk.used) == (set(), 0)
     assert os.pread(opened.number, 99, 0) == b"x" * 10
 
@@ -455,7 +455,7 @@ def test_odd_ids_stay_inside_the_directory(disk, tmp_path, item_id):
     assert read(disk, key_of(item_id)) == b"audio"
     (inside,) = (path for path in tmp_path.rglob("*") if path.is_file() and path.name != "used")
     assert inside.resolve().is_relative_to(disk.root / "audio")
-    disk.drop(key_of(item_id))
+    disk.remove(key_of(item_id))
     assert kept(disk) == set()
 
 

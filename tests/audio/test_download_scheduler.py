@@ -18,7 +18,7 @@ class Job:
 
     def __init__(self, begun: list[str], name: str) -> None:
         self.name = name
-        self.stopped = self.cancelled = False
+        self.preempted = self.cancelled = False
         self._begun = begun
         self._go = threading.Event()
 
@@ -29,8 +29,8 @@ class Job:
         self._begun.append(self.name)
         assert self._go.wait(PATIENCE)
 
-    def stop(self) -> None:
-        self.stopped = True
+    def preempt(self) -> None:
+        self.preempted = True
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -82,33 +82,33 @@ def test_what_somebody_waits_for_goes_before_what_is_fetched_ahead(make, begun):
 
 def test_who_comes_to_wait_for_what_is_queued_moves_it_to_the_front(make, begun):
     schedule, jobs = make(1, wanted="a", ahead="bc")
-    schedule.want(jobs["c"])
+    schedule.promote(jobs["c"])
     jobs["a"].end()
     eventually(lambda: begun == ["a", "c"])
 
 
 def test_the_youngest_that_nobody_waits_for_makes_room(make, begun):
     schedule, jobs = make(3, wanted="a", ahead="bc")
-    schedule.want(jobs["c"])
+    schedule.promote(jobs["c"])
     jobs["d"] = Job(begun, "d")
     schedule.add(jobs["d"], True)
     eventually(lambda: begun[3:] == ["d"])
-    assert [job.stopped for job in jobs.values()] == [False, True, False, False]
+    assert [job.preempted for job in jobs.values()] == [False, True, False, False]
 
 
 def test_who_is_waited_for_makes_no_room(make, begun):
     schedule, jobs = make(1, wanted="a")
     jobs["b"] = Job(begun, "b")
     schedule.add(jobs["b"], True)
-    assert not jobs["a"].stopped
+    assert not jobs["a"].preempted
     assert begun == ["a"]
 
 
 def test_one_that_its_last_reader_has_left_keeps_no_other_from_starting(make, begun):
     schedule, jobs = make(1, wanted="ab")
-    schedule.leave(jobs["a"])
+    schedule.abandon(jobs["a"])
     eventually(lambda: begun == ["a", "b"])
-    assert not jobs["a"].stopped
+    assert not jobs["a"].preempted
 
 
 def test_the_number_at_once_follows_the_limit_as_it_changes(begun):

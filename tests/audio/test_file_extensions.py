@@ -36,12 +36,12 @@ def test_the_name_is_right_once_the_clip_has_come_and_is_kept(make_world):
     world = make_world()
     item = world.item()
     world.source.clips["a"] = OPUS
-    assert world.store.ending(item) == "mp3"
+    assert world.store.extension(item) == "mp3"
     world.read(item)
-    assert world.store.ending(item) == "opus"
-    assert world.endings == {"a": "opus"}
+    assert world.store.extension(item) == "opus"
+    assert world.extensions == {"a": "opus"}
     again = make_world(world.source)
-    assert again.store.ending(replace(item, ending="opus")) == "opus"
+    assert again.store.extension(replace(item, extension="opus")) == "opus"
 
 
 def test_the_name_is_right_before_any_reader_has_a_byte(make_world):
@@ -50,12 +50,12 @@ def test_the_name_is_right_before_any_reader_has_a_byte(make_world):
     source.go()
     file = world.store.open(world.item(), waiter())
     assert file.size == len(OPUS) + 8
-    assert world.store.ending(world.item()) == "opus"
-    assert world.endings == {}
+    assert world.store.extension(world.item()) == "opus"
+    assert world.extensions == {}
     source.go()
     file.read(0, file.size, waiter())
     world.flush()
-    assert world.endings == {"a": "opus"}
+    assert world.extensions == {"a": "opus"}
 
 
 def test_a_clip_that_was_cached_before_its_bytes_were_looked_at_is_found_out_when_it_is_opened(
@@ -66,39 +66,39 @@ def test_a_clip_that_was_cached_before_its_bytes_were_looked_at_is_found_out_whe
     before.read(before.item())
     world = make_world(before.source)
     item = world.item(size=len(OPUS))
-    assert world.store.ending(item) == "mp3"
+    assert world.store.extension(item) == "mp3"
     world.store.open(item, waiter()).close()
-    assert (world.store.ending(item), world.endings) == ("opus", {"a": "opus"})
+    assert (world.store.extension(item), world.extensions) == ("opus", {"a": "opus"})
     assert world.fetched == 1
 
 
 def test_a_clip_that_is_what_it_is_declared_to_be_is_not_noted(world):
     world.source.clips["a"] = MPEG
     world.read(world.item())
-    assert (world.store.ending(world.item()), world.endings) == ("mp3", {})
+    assert (world.store.extension(world.item()), world.extensions) == ("mp3", {})
 
 
 def test_a_clip_that_is_something_else_by_now_is_renamed_again(world):
     world.source.clips["a"] = MPEG
-    item = replace(world.item(), ending="opus")
+    item = replace(world.item(), extension="opus")
     world.read(item)
-    assert (world.store.ending(item), world.endings) == ("mp3", {"a": "mp3"})
+    assert (world.store.extension(item), world.extensions) == ("mp3", {"a": "mp3"})
 
 
-def test_what_a_damaged_catalog_says_is_no_ending(world):
-    assert world.store.ending(replace(world.item(), ending="../../x")) == "mp3"
+def test_what_a_damaged_catalog_says_is_no_extension(world):
+    assert world.store.extension(replace(world.item(), extension="../../x")) == "mp3"
 
 
-def test_an_ending_that_can_not_be_kept_is_right_all_the_same(make_world, caplog):
+def test_an_extension_that_can_not_be_kept_is_right_all_the_same(make_world, caplog):
     world = make_world()
 
-    def full(key, ending):
+    def full(key, extension):
         raise CacheFailed("the disk is full")
 
-    world.store._endings._keep = full
+    world.store._extensions._store = full
     world.source.clips["a"] = OPUS
     assert world.read(world.item()) == OPUS
-    assert world.store.ending(world.item()) == "opus"
+    assert world.store.extension(world.item()) == "opus"
     assert "can't be kept: the disk is full" in caplog.text
 
 
@@ -129,8 +129,8 @@ def test_an_answer_that_only_says_it_is_audio_is_an_error_and_asked_for_again(wo
     world.source.clips["a"] = page
     with pytest.raises(BadAnswer, match="not audio but"):
         world.store.open(item, waiter())
-    assert world.store.kept(item) is None
-    assert (world.sizes, world.endings) == ({}, {})
+    assert world.store.cached_size(item) is None
+    assert (world.sizes, world.extensions) == ({}, {})
     world.source.clips["a"] = MPEG
     assert world.read(item) == MPEG
 
@@ -159,8 +159,8 @@ def cached_page(make_world, page):
 def test_a_page_in_the_cache_is_fetched_anew_when_it_is_opened(make_world, page):
     world = cached_page(make_world, page)
     item = world.item()
-    assert item.size == len(page)
-    assert world.store.kept(item) is None
+    assert world.size(item) == len(page)
+    assert world.store.cached_size(item) is None
     assert world.read(item) == MPEG
     assert world.sizes == {"a": len(MPEG)}
 
@@ -168,7 +168,7 @@ def test_a_page_in_the_cache_is_fetched_anew_when_it_is_opened(make_world, page)
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_in_the_cache_is_no_copy_of_what_is_about_to_be_deleted(make_world, page):
     world = cached_page(make_world, page)
-    world.store.ensure(world.item(), waiter())
+    world.store.ensure_verified(world.item(), waiter())
     assert path_of(world).read_bytes() == MPEG
 
 
@@ -177,22 +177,22 @@ def test_an_item_whose_audio_is_but_a_page_can_not_be_archived(make_world, page)
     world = cached_page(make_world, page)
     world.source.fail("audio", Unreachable("no network"))
     with pytest.raises(Unreachable):
-        world.store.ensure(world.item(), waiter())
+        world.store.ensure_verified(world.item(), waiter())
     assert world.kept() == set()
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_verifying_removes_pages(make_world, page):
     world = cached_page(make_world, page)
-    (verdict,) = verify(world.disk, lambda key: None)
-    assert verdict.kind is CheckOutcome.DAMAGED
-    assert verdict.why.startswith("it is not audio but ")
+    (result,) = verify(world.disk, lambda key: None)
+    assert result.kind is CheckOutcome.DAMAGED
+    assert result.why.startswith("it is not audio but ")
     assert world.kept() == set()
 
 
 def test_downloads_that_break_again_and_again_take_bounded_memory(monkeypatch):
-    monkeypatch.setattr(file_extensions, "_UNKEPT", 10)
-    found = file_extensions.FileExtensions(lambda *_: None)
+    monkeypatch.setattr(file_extensions, "_UNSTORED", 10)
+    extensions = file_extensions.FileExtensions(lambda *_: None)
     for number in range(100):
-        found.found(record(f"item{number}", 1).item, OPUS)
-    assert len(found._unkept) <= 10
+        extensions.detect(record(f"item{number}", 1).item, OPUS)
+    assert len(extensions._unstored) <= 10

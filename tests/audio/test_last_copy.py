@@ -34,10 +34,10 @@ def test_a_clip_without_a_checksum_is_fetched_anew_before_it_is_the_last_copy(wo
     item = world.item()
     sound = world.read(item)
     forget_checksum(world, item, size=size)
-    world.store.ensure(item, waiter())
+    world.store.ensure_verified(item, waiter())
     assert world.fetched == 2
     assert place_of(world, item).read_bytes() == sound
-    world.store.ensure(item, waiter())
+    world.store.ensure_verified(item, waiter())
     assert world.fetched == 2
 
 
@@ -55,7 +55,7 @@ def test_a_clip_that_was_damaged_together_with_the_catalog_is_not_the_copy(
     if size:
         world.sizes[item.key] = len(wrong)
     world = make_again(make_world, world)
-    world.store.ensure(item, waiter())
+    world.store.ensure_verified(item, waiter())
     assert place_of(world, item).read_bytes() == sound
     assert world.sizes[item.key] == len(sound)
     assert "not what the server sends" in caplog.text
@@ -83,7 +83,7 @@ def test_two_answers_that_differ_are_no_copy(make_world):
 
     world.source.audio = another
     with pytest.raises(BadAnswer, match="not what it was"):
-        world.store.ensure(item, waiter())
+        world.store.ensure_verified(item, waiter())
 
 
 def test_a_clip_without_a_checksum_stays_where_it_is_when_it_can_not_be_fetched_anew(world):
@@ -92,7 +92,7 @@ def test_a_clip_without_a_checksum_stays_where_it_is_when_it_can_not_be_fetched_
     forget_checksum(world, item, size=False)
     world.source.fail("audio", Unreachable("down"))
     with pytest.raises(Unreachable):
-        world.store.ensure(item, waiter())
+        world.store.ensure_verified(item, waiter())
     assert place_of(world, item).read_bytes() == sound
 
 
@@ -102,7 +102,7 @@ def test_a_clip_on_its_way_is_not_fetched_twice_to_be_the_last_copy(world):
         with world.source.held("audio") as gate:
             fetched = pool.submit(world.store.fetch, item, waiter())
             gate.wait_until_reached()
-            ensured = pool.submit(world.store.ensure, item, waiter())
+            ensured = pool.submit(world.store.ensure_verified, item, waiter())
         fetched.result(PATIENCE)
         ensured.result(PATIENCE)
     assert world.fetched == 1
@@ -113,9 +113,9 @@ def test_an_attachment_without_a_checksum_is_fetched_anew_too(make_world):
     made = record("a", DATE, attachments=["f"])
     world.source.add(made)
     part = part_of(made.item, Attachment("f", "f"))
-    world.store.ensure(part, waiter())
+    world.store.ensure_verified(part, waiter())
     forget_checksum(world, part, size=False)
     place_of(world, part).write_bytes(b"damaged")
     world = make_again(make_world, world)
-    world.store.ensure(part, waiter())
+    world.store.ensure_verified(part, waiter())
     assert place_of(world, part).read_bytes() == b"attachment f"

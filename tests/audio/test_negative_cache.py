@@ -76,7 +76,7 @@ def test_before_an_item_is_deleted_its_clip_is_asked_for_in_any_case(world, cloc
     world.source.fail("audio", Missing("404"))
     fails(world, item)
     world.source.recover()
-    world.store.ensure(item, Waiter(5))
+    world.store.ensure_verified(item, Waiter(5))
     assert world.kept() == {"a"}
     assert world.read(item)
 
@@ -94,7 +94,7 @@ def test_nothing_that_is_missing_is_fetched_ahead(make_world):
 
 
 def test_the_memory_of_missing_clips_has_a_bound(monkeypatch, world):
-    monkeypatch.setattr(negative_cache, "_MOST", 5)
+    monkeypatch.setattr(negative_cache, "_ENTRIES", 5)
     item = world.item()
     memory = NegativeCache(Clock())
     for n in range(50):

@@ -25,7 +25,14 @@ class World:
         self.fetched = []
         self.lookups = 0
         self.allowed = True
-        self.ahead = ReadAhead(self.following, self.fetch, MOST, room, self.orders)
+        self.ahead = ReadAhead(
+            self.following,
+            self.fetch,
+            size_of=lambda item: item.estimate,
+            max_clips=MOST,
+            max_bytes=room,
+            orders=self.orders,
+        )
 
     def following(self, item, order, number):
         self.lookups += 1
@@ -136,7 +143,7 @@ def test_a_catalog_that_fails_fails_no_reader(world):
     def fail(*_):
         raise CacheFailed("the catalog can't be read")
 
-    world.ahead = ReadAhead(fail, fail, MOST, PLENTY)
+    world.ahead = ReadAhead(fail, fail, size_of=fail, max_clips=MOST, max_bytes=PLENTY)
     assert not any(world.use(*range(5, 10)))
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from histfs.audio import verification as module
 from histfs.audio.verification import CheckOutcome, verify
-from histfs.core.audio_store import Fingerprint
 from histfs.core.errors import CacheFailed
+from histfs.core.sizes import Fingerprint
 from histfs.core.waiting import Waiter
 from tests.audio.conftest import PATIENCE, World
 
@@ -118,7 +118,7 @@ def test_a_clip_without_a_checksum_has_a_size_to_compare(world):
 
 def test_a_clip_that_the_server_changed_is_the_new_one(world):
     world.read(world.item())
-    world.disk.drop("a")
+    world.disk.remove("a")
     world.source.clips["a"] = b"AUDIO\0OF A"
     assert world.read(world.item()) == b"AUDIO\0OF A"
     assert verified(world) == {"a": (CheckOutcome.SOUND, "")}
@@ -131,13 +131,13 @@ def test_a_clip_that_is_replaced_while_it_is_verified_is_looked_at_again(world):
 
     def meanwhile(key):
         if world.fetched == 1:
-            world.disk.drop(key)
+            world.disk.remove(key)
             world.source.clips["a"] = b"AUDIO\0OF A"
             world.read(world.item())
         return tell(key)
 
-    (verdict,) = verify(world.disk, meanwhile)
-    assert verdict.kind is CheckOutcome.SOUND
+    (result,) = verify(world.disk, meanwhile)
+    assert result.kind is CheckOutcome.SOUND
     assert world.kept() == {"a"}
 
 
@@ -148,10 +148,10 @@ def test_a_clip_that_goes_while_it_is_verified_is_passed_over(world):
     tell = known(world)
 
     def meanwhile(key):
-        world.disk.drop(second)
+        world.disk.remove(second)
         return tell(key)
 
-    assert [verdict.name for verdict in verify(world.disk, meanwhile)] == [first]
+    assert [result.name for result in verify(world.disk, meanwhile)] == [first]
 
 
 def test_a_file_that_the_disk_does_not_give_is_damaged(world, monkeypatch):

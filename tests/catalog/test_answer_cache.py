@@ -66,11 +66,8 @@ class FakeStore:
     def full(self, item, waiter):
         return self.checksum
 
-    def set_audio(self, key, size, sha256):
-        self.item = replace(self.item, size=size)
-
-    def set_ending(self, key, ending):
-        self.item = replace(self.item, ending=ending)
+    def set_extension(self, key, extension):
+        self.item = replace(self.item, extension=extension)
 
     def _answer(self, method, answer):
         self.calls[method] += 1
@@ -165,30 +162,25 @@ def test_a_key_is_found_at_its_own_date_whichever_was_asked_for_before(catalog, 
         assert catalog.find("a", 60) == store.item
 
 
-def test_a_size_that_was_learnt_is_seen_at_once_and_costs_no_other_answer(catalog, store):
-    assert catalog.find("a", 50).size is None
+def test_an_extension_that_is_detected_is_seen_at_once_and_costs_no_other_answer(catalog, store):
+    catalog.find("a", 50)
     catalog.newest(DAY)
-    catalog.set_audio("a", 7, None)
-    assert catalog.find("a", 50).size == 7
+    catalog.set_extension("a", "opus")
+    assert catalog.find("a", 50).extension == "opus"
     catalog.newest(DAY)
     assert store.calls["newest"] == 1
 
 
-def test_an_ending_that_was_learnt_is_seen_at_once(catalog):
-    catalog.find("a", 50)
-    catalog.set_audio("a", 7, None)
-    catalog.set_ending("a", "opus")
-    assert (catalog.find("a", 50).size, catalog.find("a", 50).ending) == (7, "opus")
-
-
-def test_a_size_that_is_learnt_while_its_item_is_looked_up_is_seen_after_that(catalog, store):
+def test_an_extension_that_is_detected_during_a_lookup_of_its_item_is_seen_after_that(
+    catalog, store
+):
     def meanwhile():
         store.during = lambda: None
-        catalog.set_audio("a", 7, None)
+        catalog.set_extension("a", "opus")
 
     store.during = meanwhile
     catalog.find("a", 50)
-    assert catalog.find("a", 50).size == 7
+    assert catalog.find("a", 50).extension == "opus"
 
 
 def test_what_changed_while_it_was_looked_up_is_looked_up_again(catalog, store):

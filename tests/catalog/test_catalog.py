@@ -119,8 +119,8 @@ def test_the_details_of_what_was_deleted_elsewhere_are_gone(catalog, world):
         catalog.details(a)
 
 
-def test_a_size_is_known_as_soon_as_it_was_learnt(catalog):
+def test_an_extension_is_known_as_soon_as_it_was_learnt(catalog):
     catalog.ensure(ALWAYS, Waiter(5))
-    assert catalog.find("a", 1).size is None
-    catalog.set_audio("a", 77, None)
-    assert catalog.find("a", 1).size == 77
+    assert catalog.find("a", 1).extension is None
+    catalog.set_extension("a", "opus")
+    assert catalog.find("a", 1).extension == "opus"

@@ -428,21 +428,35 @@ def test_whether_the_whole_history_is_wanted_is_known_to_all(store, open_store):
 
 def test_a_size_is_kept_when_its_item_changes_and_goes_with_it(store, open_store):
     put(store, record("a", 5))
-    assert store.find("a", 5).size is None
+    assert store.fingerprint("a") is None
     store.set_audio("a", 123, b"sum")
     put(store, record("a", 5, "changed"))
-    assert store.find("a", 5).size == 123
+    assert store.fingerprint("a") == (123, b"sum")
     put(store)
     assert store.fingerprint("a") is None
     put(open_store(), record("a", 5))
-    assert open_store().find("a", 5).size is None
+    assert open_store().fingerprint("a") is None
 
 
 def test_a_size_is_known_before_its_item_and_can_change(store):
     store.set_audio("a", 1, None)
     store.set_audio("a", 2, None)
     put(store, record("a", 5))
-    assert store.find("a", 5).size == 2
+    assert store.fingerprint("a") == (2, None)
+
+
+def test_sizes_of_the_next_clips_by_date_come_along_whatever_is_known_of_the_item(store):
+    put(
+        store,
+        *(record(name, date) for name, date in zip("abcdef", (1, 2, 2, 2, 3, 4), strict=True)),
+    )
+    for size, key in enumerate("acex", 1):
+        store.set_audio(key, size, None)
+    item = store.find("c", 2)
+    assert store.sizes_near(item, 2) == [("c", 2), ("d", None), ("e", 3), ("b", None), ("a", 1)]
+    assert store.sizes_near(item, 0) == [("c", 2)]
+    gone = record("x", 9).item
+    assert store.sizes_near(gone, 1) == [("x", 4), ("f", None)]
 
 
 def test_a_checksum_is_kept_for_as_long_as_the_size_is_the_same(store):
@@ -453,14 +467,14 @@ def test_a_checksum_is_kept_for_as_long_as_the_size_is_the_same(store):
         assert store.fingerprint("a") == (size, kept)
 
 
-def test_an_ending_is_kept_as_the_size_is(store, open_store):
+def test_an_extension_is_kept_as_the_size_is(store, open_store):
     put(store, record("a", 5))
-    assert store.find("a", 5).ending is None
-    store.set_ending("a", "opus")
-    store.set_ending("a", "ogg")
+    assert store.find("a", 5).extension is None
+    store.set_extension("a", "opus")
+    store.set_extension("a", "ogg")
     put(open_store(), record("a", 5, "changed"))
-    assert open_store().find("a", 5).ending == "ogg"
-    assert [item.ending for item in open_store().items(ALWAYS)] == ["ogg"]
+    assert open_store().find("a", 5).extension == "ogg"
+    assert [item.extension for item in open_store().items(ALWAYS)] == ["ogg"]
 
 
 # Facets
@@ -681,7 +695,7 @@ def test_two_mounts_of_one_account_see_each_other(store, open_store):
     put(store, record("a", 5, voice_name="Rachel"))
     store.set_audio("a", 77, None)
     assert keys(other) == ["a"]
-    assert other.find("a", 5).size == 77
+    assert other.fingerprint("a").size == 77
     assert other.covers(ALWAYS)
     assert other.version > version
     other.forget("a", 5)

@@ -93,7 +93,6 @@ def test_an_item_that_gets_another_date_keeps_its_clip(store, make, dropped):
     store.replace(Span(7, 9), [record("a", 8)])
     store.replace(Span(4, 7), [])
     assert (dropped, store.fingerprint("a")) == ([], (5, b"sum"))
-    assert store.find("a", 8).size == 5
 
 
 def test_a_key_is_noted_as_gone_for_a_day(store, open_store, make, dropped, clock):

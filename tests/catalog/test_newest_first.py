@@ -27,10 +27,10 @@ def test_all_items_come_newest_first_whole_also_those_of_one_second(store):
         record(name, date) for name, date in zip("abcdefg", (1, 2, 2, 2, 2, 2, 3), strict=True)
     ]
     put(store, *items)
-    store.set_audio("c", 123, None)
+    store.set_extension("c", "opus")
     found = list(store.newest_first())
     assert [item.id for item in found] == list("gfedcba")
-    assert {item.id: item.size for item in found if item.size} == {"c": 123}
+    assert {item.id: item.extension for item in found if item.extension} == {"c": "opus"}
     assert [item for item in found if item.id != "c"] == [
         made.item for made in reversed(items) if made.item.id != "c"
     ]

@@ -111,12 +111,12 @@ def test_a_file_from_before_some_tables_were_added_goes_on_with_all_that_is_in_i
         db.execute("DROP TABLE numbers")
         db.execute("DROP TABLE endings")
     second = open_store()
-    second.set_ending("a", "opus")
+    second.set_extension("a", "opus")
     second.replace(ALWAYS, [record("b", 2), record("a", 1)])
     assert [item.key for item in open_store().between(ALWAYS)] == ["a", "b"]
     assert second.raw("b", 2) == record("b", 2).raw
     assert second.fingerprint("a").size == 123
-    assert second.find("a", 1).ending == "opus"
+    assert second.find("a", 1).extension == "opus"
     assert set_aside(path) == []
 
 

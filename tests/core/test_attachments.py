@@ -66,11 +66,11 @@ def test_a_name_stays_what_it_was_as_far_as_it_is_safe(name, shown):
     assert names(name) == [shown]
 
 
-def test_a_file_without_a_name_has_the_ending_of_its_type():
+def test_a_file_without_a_name_has_the_extension_of_its_type():
     assert names("", kind="application/pdf") == ["attachment.pdf"]
 
 
-def test_twins_have_the_end_of_their_id_before_the_ending():
+def test_twins_have_the_end_of_their_id_before_the_extension():
     assert names("a.pdf", "a.pdf", "A.PDF", "a (file_1).pdf") == [
         "a.pdf",
         "a (file_1).pdf",
@@ -91,4 +91,3 @@ def test_the_store_keeps_each_under_a_key_that_no_item_has(item_id, one, other):
     assert len(f"{'s' * 20}:{first.key}".encode()) <= NAME_MAX
     assert (first.id, first.date, first.attachment) == (item_id, 7, one)
     assert first.estimate > 0
-    assert first.size is None

@@ -11,13 +11,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from histfs.core.audio_format import (
-    ENDINGS,
+    EXTENSIONS,
     WINDOW,
-    declared_ending,
+    actual_extension,
+    declared_extension,
     is_decided,
     is_raw,
     refusal,
-    right_ending,
     sniff,
 )
 
@@ -47,7 +47,7 @@ def refused(body: bytes, *, raw: bool = False) -> str | None:
 
 
 @pytest.mark.parametrize(
-    ("content_type", "output_format", "ending"),
+    ("content_type", "output_format", "extension"),
     [
         ("audio/mpeg", "mp3_44100_128", "mp3"),
         ("audio/mpeg", "pcm_16000", "pcm"),
@@ -64,42 +64,44 @@ def refused(body: bytes, *, raw: bool = False) -> str | None:
         ("audio/../../etc", "/etc/passwd", "bin"),
     ],
 )
-def test_the_declared_ending_follows_the_output_format_then_the_type(
-    content_type, output_format, ending
+def test_the_declared_extension_follows_the_output_format_then_the_type(
+    content_type, output_format, extension
 ):
-    assert declared_ending(content_type, output_format) == ending
+    assert declared_extension(content_type, output_format) == extension
 
 
 @pytest.mark.parametrize(
-    ("head", "ending"),
+    ("head", "extension"),
     [
         (OPUS, "opus"), (VORBIS, "ogg"), (WAV, "wav"), (FLAC, "flac"), (ID3, "mp3"), (MPEG, "mp3"),
         (MP4, "m4a"), (WEBM, "webm"), (ADTS, "aac"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("declared", ["mp3_44100_128", "opus_48000_64", "wav_22050"])
-def test_a_signature_overrides_what_is_declared(head, ending, declared):
-    assert right_ending(head, "audio/mpeg", declared) == ending
+def test_a_signature_overrides_what_is_declared(head, extension, declared):
+    assert actual_extension(head, "audio/mpeg", declared) == extension
 
 
 @pytest.mark.parametrize(
     ("head", "content_type"),
     [(OPUS, "audio/ogg"), (MP4, "audio/mp4"), (ID3, "audio/aac"), (ID3, "audio/flac")],
 )
-def test_a_declared_ending_that_fits_the_signature_stays(head, content_type):
-    assert right_ending(head, content_type, "") == declared_ending(content_type, "")
+def test_a_declared_extension_that_fits_the_signature_stays(head, content_type):
+    assert actual_extension(head, content_type, "") == declared_extension(content_type, "")
 
 
 @pytest.mark.parametrize("output_format", ["pcm_16000", "ulaw_8000", "alaw_8000"])
 def test_in_a_raw_format_a_frame_sync_is_chance_and_a_long_signature_is_not(output_format):
     for weak in (MPEG, ADTS):
-        assert right_ending(weak, "audio/mpeg", output_format) == declared_ending("", output_format)
-    assert right_ending(WAV, "audio/mpeg", output_format) == "wav"
+        assert actual_extension(weak, "audio/mpeg", output_format) == declared_extension(
+            "", output_format
+        )
+    assert actual_extension(WAV, "audio/mpeg", output_format) == "wav"
 
 
 @given(st.binary(max_size=WINDOW), TYPES, FORMATS)
-def test_every_ending_is_one_of_those_that_are_known(head, content_type, output_format):
-    assert right_ending(head, content_type, output_format) in ENDINGS
+def test_every_extension_is_one_of_those_that_are_known(head, content_type, output_format):
+    assert actual_extension(head, content_type, output_format) in EXTENSIONS
 
 
 # Refusals
@@ -216,7 +218,7 @@ def test_what_is_decided_stays_as_it_is_whatever_comes(head, rest, raw):
         refusal(both, whole=True, raw=raw) is None
     )
     for declared in ("mp3_44100_128", "pcm_16000"):
-        assert right_ending(head, "", declared) == right_ending(both, "", declared)
+        assert actual_extension(head, "", declared) == actual_extension(both, "", declared)
 
 
 def test_no_more_is_held_back_than_the_window():

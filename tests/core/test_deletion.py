@@ -175,7 +175,7 @@ def test_audio_that_gets_another_name_while_it_is_deleted_leaves_nothing(world, 
     prepare = world.archive.prepare
 
     def fetching(item, waiter):
-        world.audio.ensure(item, waiter)
+        world.audio.ensure_verified(item, waiter)
         prepare(item, waiter)
 
     world.archive.prepare = fetching
@@ -237,7 +237,7 @@ def test_an_item_stays_complete_when_its_open_files_could_not_be_read_on(world):
         raise Unreachable("down")
 
     names = world.names(HOME)
-    world.audio.secure = fail
+    world.audio.fetch_for_open_files = fail
     with pytest.raises(Unreachable):
         rm_r(world, HOME)
     assert world.names(HOME) == names

@@ -39,3 +39,11 @@ def test_the_last_ones_are_kept_however_many_there_are_and_fewer_than_twice_as_m
         kept = sum(recent.get(each) is not None for each in range(number + 1))
         assert all(recent.get(each) == each for each in range(max(0, number - 9), number + 1))
         assert kept <= 20
+
+
+def test_several_values_are_kept_at_once():
+    recent = GenerationalCache[str, int](math.inf, most=2)
+    recent.put_all({"a": 1, "b": 2, "c": 3})
+    assert [recent.get(key) for key in "abc"] == [1, 2, 3]
+    recent.put("d", 4)
+    assert (recent.get("a"), recent.get("d")) == (1, 4)

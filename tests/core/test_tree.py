@@ -172,6 +172,16 @@ def test_a_stat_tells_the_size_that_is_read(world):
         assert world.stat(f"{HOME}/{name}").size == len(world.read(f"{HOME}/{name}"))
 
 
+def test_attributes_say_whether_their_size_is_exact(world):
+    audio = f"{HOME}/audio.mp3"
+    exact = [world.stat(f"{HOME}/{name}").size_is_exact for name in ("text.txt", "meta.json")]
+    assert (exact, world.stat(audio).size_is_exact) == ([True, True], False)
+    opened, file = world.tree.open(audio, Waiter(5))
+    assert (opened.size, opened.size_is_exact) == (file.size, True)
+    assert world.stat(audio) == opened
+    assert world.stat(HOME).size_is_exact
+
+
 def test_a_file_is_opened_with_what_a_stat_tells_of_it(world):
     attributes, _ = world.tree.open(f"{HOME}/text.txt", Waiter(5))
     assert attributes == world.stat(f"{HOME}/text.txt")
@@ -194,7 +204,7 @@ def test_audio_that_turns_out_to_be_something_else_has_its_right_name_and_keeps_
     assert either.names(HOME)[-1] == "audio.opus"
     for name in ("audio.mp3", "audio.opus"):
         assert either.read(f"{HOME}/{name}") == OPUS
-        assert either.stat(f"{HOME}/{name}") == before._replace(size=len(OPUS))
+        assert either.stat(f"{HOME}/{name}") == before._replace(size=len(OPUS), size_is_exact=True)
     (entry,) = (e for e in either.tree.listdir(HOME, Waiter(5)) if e.name.startswith("audio"))
     assert entry.inode == before.inode
     assert "audio.mp3" not in either.tree.stat_files(HOME, Waiter(5))

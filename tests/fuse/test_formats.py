@@ -38,13 +38,13 @@ def rsync(source: Path, target: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def ending(item: Path) -> str:
+def extension(item: Path) -> str:
     (audio,) = item.glob("audio.*")
     return audio.suffix
 
 
 def signature(simulator: Simulator, item: Path) -> str:
-    """Return the ending that a clip's bytes call for."""
+    """Return the extension that a clip's bytes call for."""
     content = bytes(simulator.library.clip(id_of(item)))
     return {b"OggS": ".opus", b"RIFF": ".wav"}.get(content[:4], ".mp3")
 
@@ -60,7 +60,7 @@ def test_names_follow_the_output_format_before_anything_is_fetched(tmp_path, bin
     ):
         for item in mount.items():
             told = simulator.library.item(id_of(item))["output_format"]
-            assert ending(item) == f".{str(told).partition('_')[0]}"
+            assert extension(item) == f".{str(told).partition('_')[0]}"
         assert simulator.counts[AUDIO] == 0
         before = sorted(mount.audio())
         for audio in before:
@@ -74,14 +74,14 @@ def test_a_backup_is_whole_renamed_once_and_then_silent(untold, tmp_path, bindin
     copy = tmp_path / "copy"
     with mounted(untold, tmp_path, binding, *arguments) as mount:
         items = mount.items()
-        assert {ending(item) for item in items} == {".mp3"}
+        assert {extension(item) for item in items} == {".mp3"}
         inodes = {item.name: (item / "audio.mp3").stat().st_ino for item in items}
         rsync(mount.path, copy)
         for item in items:
             home = copy / item.relative_to(mount.path)
             (audio,) = home.glob("audio.*")
             assert audio.read_bytes() == bytes(untold.library.clip(id_of(item)))
-            assert ending(item) == signature(untold, item)
+            assert extension(item) == signature(untold, item)
         second = rsync(mount.path, copy)
         assert rsync(mount.path, copy) == []
         names = {path.name for path in copy.rglob("audio.*")}
@@ -93,7 +93,7 @@ def test_a_backup_is_whole_renamed_once_and_then_silent(untold, tmp_path, bindin
         assert untold.counts[AUDIO] == len(items)
     with mounted(untold, tmp_path, binding, *arguments) as mount:
         for item in mount.items():
-            assert ending(item) == signature(untold, item)
+            assert extension(item) == signature(untold, item)
             assert next(item.glob("audio.*")).stat().st_ino == inodes[item.name]
         assert rsync(mount.path, copy) == []
         assert untold.counts[AUDIO] == len(items)

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from histfs.core.audio_format import declared_ending, right_ending
+from histfs.core.audio_format import actual_extension, declared_extension
 from histfs.simulator import HistoryStore, ListQuery, SimulatorSettings
 from histfs.simulator.ids import ALPHABET, ID_LENGTH, Ids
 from histfs.simulator.item_templates import make_kinds
@@ -248,7 +248,7 @@ def test_items_may_be_given_ids_of_their_own():
 @pytest.mark.parametrize("formats", ["told", "untold"])
 def test_formats_can_lie(formats):
     library = HistoryStore(SimulatorSettings(items=24, formats=formats, clip_bytes=5000))
-    endings = set()
+    extensions = set()
     for item_id in library.ids():
         item, clip = library.item(item_id), library.clip(item_id)
         assert item["content_type"] == clip.content_type == "audio/mpeg"
@@ -257,9 +257,9 @@ def test_formats_can_lie(formats):
         assert 2000 < len(content) < 20_000
         told = str(item["output_format"] or "")
         assert bool(told) == (formats == "told")
-        ending = right_ending(content, "audio/mpeg", told)
-        assert not told or ending == declared_ending("", told)
-        endings.add(ending)
+        extension = actual_extension(content, "audio/mpeg", told)
+        assert not told or extension == declared_extension("", told)
+        extensions.add(extension)
     raw = {"pcm", "ulaw", "alaw"} if formats == "told" else set()
-    assert endings == {"mp3", "opus", "wav"} | raw
+    assert extensions == {"mp3", "opus", "wav"} | raw
     assert len({bytes(library.clip(item_id)) for item_id in library.ids()}) == 24

@@ -74,7 +74,7 @@ def test_a_summary_is_read():
     assert (item.id, item.key, item.date) == (SUMMARY["conversation_id"],) * 2 + (1_714_650_306,)
     assert (item.slug, item.content_type) == ("where-is-my-order", "audio/mpeg")
     assert item.estimate == pytest.approx(409_581, rel=0.01)  # as recorded from the API
-    assert (item.output_format, item.size) == ("", None)
+    assert (item.output_format, item.extension) == ("", None)
 
 
 def test_a_whole_object_is_the_same_item():

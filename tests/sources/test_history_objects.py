@@ -60,7 +60,7 @@ def test_an_item_is_read():
         "hello-world", "audio/mpeg", "mp3_44100_64",
     )  # fmt: skip
     assert item.estimate == 80_000
-    assert item.size is None
+    assert item.extension is None
     assert facets["voice"] == (("21m00Tcm4TlvDq8ikWAM", "Rachel"),)
     assert facets["source"] == (("TTS", None),)
     assert facets["model"] == (("eleven_multilingual_v2", None),)

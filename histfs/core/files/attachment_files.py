@@ -15,9 +15,10 @@ from functools import lru_cache
 from histfs.core.attachments import part_of, unique_names
 from histfs.core.errors import CacheFailed, NoAttachment, NoSpace, SourceError
 from histfs.core.file_context import FileContext
-from histfs.core.files.item_file import ItemFile, ItemFolder
+from histfs.core.files.item_file import ItemFile, ItemFolder, KnownSizeFile
 from histfs.core.item import Attachment, Item
 from histfs.core.nodes import OpenFile
+from histfs.core.sizes import FileSize
 from histfs.core.waiting import Waiter
 
 #: Items whose attachments are cached.
@@ -63,7 +64,7 @@ class AttachmentsFolder(ItemFolder):
         }
 
 
-class AttachmentFile:
+class AttachmentFile(KnownSizeFile):
     """One attachment; unlinking it alone hides it in this mount. Implements `ItemFile`.
 
     Args:
@@ -81,7 +82,7 @@ class AttachmentFile:
 
     def before_archive(self, item: Item, waiter: Waiter) -> None:
         """Fetch the attachment, unless the cache has it undamaged."""
-        self._store.ensure(part_of(item, self._attachment), waiter)
+        self._store.ensure_verified(part_of(item, self._attachment), waiter)
 
     def before_delete(self, item: Item, waiter: Waiter) -> None:
         """Fetch the attachment: rsync may remove the audio before it reads the attachments.
@@ -90,8 +91,8 @@ class AttachmentFile:
         """
         part = part_of(item, self._attachment)
         try:
-            self._store.secure(part, waiter)
-            self._store.ensure(part, waiter)
+            self._store.fetch_for_open_files(part, waiter)
+            self._store.ensure_verified(part, waiter)
         except (SourceError, NoSpace, CacheFailed) as error:
             log.warning("%s of %s is not here to be read later: %s", self._name, item.key, error)
 
@@ -99,14 +100,14 @@ class AttachmentFile:
         """Return the name in the folder."""
         return self._name
 
-    def size(self, item: Item, waiter: Waiter) -> int:
+    def known_size(self, item: Item, waiter: Waiter) -> FileSize:
         """Return the exact size if it is known, else an estimate."""
         part = part_of(item, self._attachment)
         try:
             return self._store.size(part, waiter)
         except NoAttachment:
             # The server has it no more (exact sizes ask). `rm` must see the file to unlink it.
-            return part.estimate
+            return FileSize(part.estimate, is_exact=False)
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open the attachment; fetch it if its exact size is not known."""

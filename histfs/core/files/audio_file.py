@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from histfs.core.audio_format import declared_ending
+from histfs.core.audio_format import declared_extension
 from histfs.core.errors import NoAudio
 from histfs.core.file_context import FileContext
+from histfs.core.files.item_file import KnownSizeFile
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
+from histfs.core.sizes import FileSize
 from histfs.core.waiting import Waiter
 
 #: Items of which it is cached whether they have audio.
 _ITEMS = 16_384
 
 
-class AudioFile:
+class AudioFile(KnownSizeFile):
     """The item's audio; unlinking it deletes the item.
 
     Args:
@@ -36,26 +38,26 @@ class AudioFile:
 
     def before_archive(self, item: Item, waiter: Waiter) -> None:
         """Fetch the audio, unless the cache has it undamaged."""
-        self._store.ensure(item, waiter)
+        self._store.ensure_verified(item, waiter)
 
     def before_delete(self, item: Item, waiter: Waiter) -> None:
         """Fetch what those who have the audio open have not read yet."""
-        self._store.secure(item, waiter)
+        self._store.fetch_for_open_files(item, waiter)
 
     def filename(self, item: Item) -> str | None:
-        """Return ``audio.`` and the ending that its first bytes, or else its fields, call for.
+        """Return ``audio.`` and the extension that its first bytes, or else its fields, call for.
 
         None where the item is known to have no audio.
         """
         if self._may_be_silent and not self._has_audio(item, self._index.full_revision(item)):
             return None
-        return f"audio.{self._store.ending(item)}"
+        return f"audio.{self._store.extension(item)}"
 
     def lasting_name(self, item: Item) -> str:
         """Return the name by the item's fields alone, which it may have until it is fetched."""
-        return f"audio.{declared_ending(item.content_type, item.output_format)}"
+        return f"audio.{declared_extension(item.content_type, item.output_format)}"
 
-    def size(self, item: Item, waiter: Waiter) -> int:
+    def known_size(self, item: Item, waiter: Waiter) -> FileSize:
         """Return the exact size once it is known, before that an estimate."""
         return self._store.size(item, waiter)
 
@@ -74,4 +76,4 @@ class AudioFile:
             return False
         known = None if revision is None else self._index.known(item)
         # A conversation that was not finished when it was fetched may have audio by now.
-        return known is None or not known.silent
+        return known is None or not known.lacks_audio

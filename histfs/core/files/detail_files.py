@@ -9,16 +9,17 @@ from abc import ABC, abstractmethod
 from functools import lru_cache
 
 from histfs.core.file_context import FileContext
-from histfs.core.files.item_file import ESTIMATE
+from histfs.core.files.item_file import ESTIMATED, KnownSizeFile
 from histfs.core.item import Details, Item
 from histfs.core.nodes import BytesFile, OpenFile
+from histfs.core.sizes import FileSize
 from histfs.core.waiting import Waiter
 
 #: Sizes in the cache: each stat needs one, and rendering a file to measure it costs more.
 _SIZES = 16_384
 
 
-class Rendered(ABC):
+class Rendered(KnownSizeFile, ABC):
     """The base of an item file that is rendered from the item's details. Implements `ItemFile`.
 
     Where the source lists less than all details, they are fetched when the file is opened.
@@ -45,25 +46,25 @@ class Rendered(ABC):
         """Fetch the details, unless they are stored."""
         self._index.full(item, waiter)
 
-    def before_delete(self, item: Item, waiter: Waiter) -> None:  # noqa: B027
+    def before_delete(self, item: Item, waiter: Waiter) -> None:
         """Do nothing: an open file has all of its bytes."""
 
     def filename(self, item: Item) -> str | None:
         """Return the file's name."""
         return self.name
 
-    def size(self, item: Item, waiter: Waiter) -> int:
+    def known_size(self, item: Item, waiter: Waiter) -> FileSize:
         """Return the size of what `render` returns; an estimate while the details are unknown."""
         revision = self._index.full_revision(item)
-        return ESTIMATE if revision is None else self._sizes(item, revision)
+        return ESTIMATED if revision is None else self._sizes(item, revision)
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open what `render` returns for the details as they are now."""
         return BytesFile(self.render(self._index.full(item, waiter)))
 
-    def _measure(self, item: Item, revision: int) -> int:
+    def _measure(self, item: Item, revision: int) -> FileSize:
         details = self._index.known(item)
-        return ESTIMATE if details is None else len(self.render(details))
+        return ESTIMATED if details is None else FileSize(len(self.render(details)), is_exact=True)
 
 
 class MetaFile(Rendered):
@@ -99,7 +100,7 @@ class SummaryFile(MetaFile):
     def before_archive(self, item: Item, waiter: Waiter) -> None:
         """Do nothing: the listed object is stored."""
 
-    def size(self, item: Item, waiter: Waiter) -> int:
+    def known_size(self, item: Item, waiter: Waiter) -> FileSize:
         """Return the exact size."""
         return self._sizes(item, item.revision)
 
@@ -107,5 +108,5 @@ class SummaryFile(MetaFile):
         """Open the object as it is listed now."""
         return BytesFile(self.render(self._index.details(item)))
 
-    def _measure(self, item: Item, revision: int) -> int:
-        return len(self.render(self._index.details(item)))
+    def _measure(self, item: Item, revision: int) -> FileSize:
+        return FileSize(len(self.render(self._index.details(item))), is_exact=True)

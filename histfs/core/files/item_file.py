@@ -10,11 +10,14 @@ from typing import Protocol
 from histfs.core.errors import IsADirectory, NoAttachment
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
+from histfs.core.sizes import FileSize
 from histfs.core.waiting import Waiter
 
 #: The size in bytes that a file shows before its bytes can be known; an open file shows the exact
 #: size. Never 0, which some programs take for the end of the file.
 ESTIMATE = 4096
+#: The same as a `FileSize`.
+ESTIMATED = FileSize(ESTIMATE, is_exact=False)
 
 
 class ItemFile(Protocol):
@@ -42,6 +45,18 @@ class ItemFile(Protocol):
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open the file."""
+
+
+class KnownSizeFile:
+    """The base of an item file that tells whether its size is exact; no ABC, as each stat asks."""
+
+    def known_size(self, item: Item, waiter: Waiter) -> FileSize:
+        """Return the size, exact or estimated, as `ItemFile.size` does."""
+        raise NotImplementedError
+
+    def size(self, item: Item, waiter: Waiter) -> int:
+        """Return the size in bytes, exact or estimated."""
+        return self.known_size(item, waiter).size
 
 
 class ItemFolder(ABC):

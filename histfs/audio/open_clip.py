@@ -1,0 +1,136 @@
+"""An open clip: bytes come from its cached file, or from its download.
+
+Threads: any number at once. `OpenClip._lock` guards which of the two is read; the locks of
+`AudioCache.content` are taken while it is held. `OpenClips._lock` guards the table; no other lock
+is taken while it is held.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Protocol
+
+from histfs.audio.disk_cache import DiskCache
+from histfs.audio.download import Download, DownloadAbandoned
+from histfs.audio.file_descriptors import Descriptor, translated
+from histfs.core.errors import BadAnswer, HistfsError
+from histfs.core.item import Item
+from histfs.core.waiting import Waiter
+
+
+class ClipProvider(Protocol):
+    """What an open clip needs of the cache."""
+
+    disk: DiskCache
+
+    def content(self, item: Item) -> Descriptor | Download:
+        """Return a clip's file, or its download: the running one, or a new one."""
+
+    def note_use(self, item: Item, waiter: Waiter) -> None:
+        """Note that a client begins to read a clip."""
+
+
+class OpenClips:
+    """The clips that are open, by their keys."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[str, set[OpenClip]] = {}
+
+    def add(self, key: str, clip: OpenClip) -> None:
+        """Note that a clip is open."""
+        with self._lock:
+            self._open.setdefault(key, set()).add(clip)
+
+    def discard(self, key: str, clip: OpenClip) -> None:
+        """Note that a clip is closed."""
+        with self._lock:
+            clips = self._open.get(key, set())
+            clips.discard(clip)
+            if not clips:
+                self._open.pop(key, None)
+
+    def of(self, key: str) -> list[OpenClip]:
+        """Return the open clips with a key."""
+        with self._lock:
+            return list(self._open.get(key, ()))
+
+
+class OpenClip:
+    """Implements `histfs.core.nodes.OpenFile`.
+
+    Args:
+        provider: gives the clip's bytes when they are first read.
+        table: where the clip stands while it is open.
+        item: whose clip.
+        size: its exact size in bytes.
+        content: its file or its download, where there is one already.
+    """
+
+    def __init__(
+        self,
+        provider: ClipProvider,
+        table: OpenClips,
+        item: Item,
+        size: int,
+        content: Descriptor | Download | None,
+    ) -> None:
+        self._provider = provider
+        self._table = table
+        self._item = item
+        self._size = size
+        self._lock = threading.Lock()
+        self._content = content
+        self._was_read = False
+        table.add(item.key, self)
+
+    @property
+    def size(self) -> int:
+        """The exact size in bytes."""
+        return self._size
+
+    def read(self, offset: int, size: int, waiter: Waiter) -> bytes:
+        """Return the bytes at an offset; the first read of an uncached clip downloads it."""
+        size = min(size, self._size - offset)
+        if size <= 0:
+            return b""
+        while True:
+            content = self._current()
+            if not self._was_read:
+                self._was_read = True
+                self._provider.note_use(self._item, waiter)
+            if isinstance(content, Descriptor):
+                with translated("can't be read", self._provider.disk.root):
+                    return os.pread(content.number, size, offset)
+            try:
+                if content.wait_for_size(waiter) != self._size:
+                    raise BadAnswer(f"the audio of {self._item.key} has changed: open it again")
+                return content.read(offset, size, waiter)
+            except DownloadAbandoned:
+                self._forget(content)
+            except HistfsError:
+                # A read after an error, or after a signal, asks anew.
+                self._forget(content)
+                raise
+
+    def fetch_all(self, waiter: Waiter) -> None:
+        """Have all bytes on this machine: the last one comes when the others have come."""
+        self.read(self._size - 1, 1, waiter)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._table.discard(self._item.key, self)
+        with self._lock:
+            self._content = None
+
+    def _current(self) -> Descriptor | Download:
+        with self._lock:
+            if self._content is None:
+                self._content = self._provider.content(self._item)
+            return self._content
+
+    def _forget(self, content: Download) -> None:
+        with self._lock:
+            if self._content is content:
+                self._content = None

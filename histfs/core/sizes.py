@@ -1,0 +1,64 @@
+"""The sizes of files: what is known of them, and what keeps those of clips for ever.
+
+`histfs.audio.size_registry` is the one authority for the size of a clip; an item carries only an
+estimate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from histfs.core.item import Item
+
+
+class FileSize(NamedTuple):
+    """The size of a file as stat(2) shows it.
+
+    Attributes:
+        size: in bytes.
+        is_exact: whether a read of the file gives just as many; else it is an estimate, or what a
+            server announced.
+    """
+
+    size: int
+    is_exact: bool
+
+
+class Fingerprint(NamedTuple):
+    """What is known of a clip that was once in the cache.
+
+    Attributes:
+        size: in bytes.
+        sha256: of the whole clip; None where only its size is known.
+    """
+
+    size: int
+    sha256: bytes | None
+
+
+class SizeTable(Protocol):
+    """Keeps sizes and checksums of clips for ever, for all processes of the account."""
+
+    def fingerprint(self, key: str) -> Fingerprint | None:
+        """Return what is known of a clip, by its item's key."""
+
+    def sizes_near(self, item: Item, number: int) -> Sequence[tuple[str, int | None]]:
+        """Return the sizes of an item's clip and of the clips next to it by date.
+
+        Args:
+            item: whose clip; it need not be known any more.
+            number: how many clips to look up before it, and after it, at the most.
+
+        Returns:
+            Keys and sizes in bytes; None for a size that isn't known.
+        """
+
+    def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
+        """Keep the exact size of a clip, and its SHA-256 where it is known.
+
+        Args:
+            key: the item's key.
+            size: in bytes.
+            sha256: None keeps the known one as long as the size stays the same.
+        """

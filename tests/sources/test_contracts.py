@@ -45,11 +45,11 @@ def attaching():
 
 
 WRAPPERS = {
-    "spanned": lambda: TimeFilter(Timeless(records(), page_size=2)),
-    "spanned, with attachments": lambda: TimeFilter(attaching()),
-    "patient": lambda: RetryNotReady(attaching(), 10),
-    "watched": lambda: InstrumentedSource(attaching()),
-    "fenced": lambda: isolated(attaching(), Source, PluginCalls("the source memory", 30)),
+    "time filter": lambda: TimeFilter(Timeless(records(), page_size=2)),
+    "time filter, with attachments": lambda: TimeFilter(attaching()),
+    "retry while not ready": lambda: RetryNotReady(attaching(), 10),
+    "instrumented": lambda: InstrumentedSource(attaching()),
+    "isolated plugin": lambda: isolated(attaching(), Source, PluginCalls("the source memory", 30)),
     "of another package, as it was": lambda: isolated(
         MemorySource(records()), Source, PluginCalls("the source memory", 30)
     ),

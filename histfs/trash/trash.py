@@ -34,7 +34,7 @@ from typing import NamedTuple
 
 from histfs.core.errors import HistfsError
 from histfs.core.file_trust import distrust_directory, distrust_links
-from histfs.trash.trash_entry import ENTRY, Kept, TrashEntry
+from histfs.trash.trash_entry import ENTRY, FileDigest, TrashEntry
 
 _UNFINISHED = ".histfs-"
 
@@ -53,7 +53,7 @@ class NotInTrash(HistfsError):
     """The trash has no such item."""
 
 
-class Stored(NamedTuple):
+class TrashItem(NamedTuple):
     """What lies in the trash.
 
     Attributes:
@@ -89,12 +89,12 @@ class Trash:
             TrashFailed: it can't be used.
         """
         with self._failing("can't be used"):
-            make_private(self.root)
+            ensure_private_directory(self.root)
             if not os.access(self.root, os.R_OK | os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            self.clean()
+            self.remove_leftovers()
 
-    def put(self, entry: TrashEntry, files: Mapping[str, Iterable[bytes]]) -> Stored:
+    def add(self, entry: TrashEntry, files: Mapping[str, Iterable[bytes]]) -> TrashItem:
         """Put an item into the trash; when this returns it is on the disk.
 
         Args:
@@ -105,7 +105,7 @@ class Trash:
             TrashFailed: it can't be kept; nothing of it is left then.
         """
         with self._failing("can't be written"):
-            make_private(self.root)
+            ensure_private_directory(self.root)
             with self._unfinished() as place:
                 kept = {name: _write(place / name, chunks) for name, chunks in files.items()}
                 for folder in _folders(place, files):
@@ -115,9 +115,9 @@ class Trash:
                 _sync(place)
                 path = self._name(place, entry)
             _sync(self.root)
-            return Stored(path, entry)
+            return TrashItem(path, entry)
 
-    def mark_deleted(self, stored: Stored, moment: int) -> None:
+    def mark_deleted(self, stored: TrashItem, moment: int) -> None:
         """Note when the server had deleted an item.
 
         Raises:
@@ -133,7 +133,7 @@ class Trash:
             work.rename(stored.path / ENTRY)
             _sync(stored.path)
 
-    def hold(self, stored: Stored) -> Callable[[], None]:
+    def lock_for_delete(self, stored: TrashItem) -> Callable[[], None]:
         """Lock an entry while its item is being deleted, so that `claimed` leaves it alone.
 
         Returns:
@@ -147,7 +147,7 @@ class Trash:
             return stack.pop_all().close
 
     @contextlib.contextmanager
-    def claimed(self, stored: Stored) -> Iterator[bool]:
+    def try_lock(self, stored: TrashItem) -> Iterator[bool]:
         """Lock an entry for whoever decides about it; lend whether that was possible.
 
         It isn't while a process deletes the item, or another one decides, or when it is gone.
@@ -161,7 +161,7 @@ class Trash:
             else:
                 yield True
 
-    def stored(self, skip: Set[str] = frozenset()) -> Iterator[Stored]:
+    def items(self, skip: Set[str] = frozenset()) -> Iterator[TrashItem]:
         """Yield what lies in the trash, in the order in which it was put there.
 
         Args:
@@ -177,9 +177,9 @@ class Trash:
                 return
         for path in paths:
             if not path.name.startswith(".") and path.name not in skip and path.is_dir():
-                yield Stored(path, _read_entry(path))
+                yield TrashItem(path, _read_entry(path))
 
-    def find(self, wanted: str) -> Stored:
+    def find(self, wanted: str) -> TrashItem:
         """Return the newest that was put into the trash of an item.
 
         Args:
@@ -191,7 +191,7 @@ class Trash:
             TrashFailed: the directory can't be read.
         """
         by_name, by_id, by_key = {}, {}, {}
-        for stored in self.stored():
+        for stored in self.items():
             if stored.entry is not None:
                 by_name[stored.path.name] = stored
                 by_id[stored.entry.id] = stored
@@ -202,7 +202,7 @@ class Trash:
                 return found[wanted]
         raise NotInTrash(f"{wanted} is not in the trash {self.root}")
 
-    def export(self, stored: Stored, target: Path) -> Path:
+    def export(self, stored: TrashItem, target: Path) -> Path:
         """Copy an item's files out of the trash, into a directory of the name that it had.
 
         Args:
@@ -240,7 +240,7 @@ class Trash:
             raise TrashFailed(f"{entry.name} can't be exported: {error.strerror}") from error
         return place
 
-    def remove(self, stored: Stored) -> None:
+    def remove(self, stored: TrashItem) -> None:
         """Take something out of the trash, for good.
 
         Raises:
@@ -254,7 +254,7 @@ class Trash:
                 stored.path.rename(gone)
                 shutil.rmtree(gone)
 
-    def clean(self) -> None:
+    def remove_leftovers(self) -> None:
         """Remove what a process that was killed has left."""
         for path in self.root.glob(f"{_UNFINISHED}*"):
             with contextlib.suppress(OSError), _opened(path) as number:
@@ -309,7 +309,7 @@ def _turn(path: Path) -> tuple[str, int]:
         return path.name, 0
 
 
-def make_private(directory: Path) -> None:
+def ensure_private_directory(directory: Path) -> None:
     """Make a directory that only its owner may look into, or make one that is there so.
 
     Raises:
@@ -326,7 +326,7 @@ def make_private(directory: Path) -> None:
         directory.chmod(0o700)
 
 
-def _write(path: Path, chunks: Iterable[bytes]) -> Kept:
+def _write(path: Path, chunks: Iterable[bytes]) -> FileDigest:
     """Write a new file, in a folder that may be new, and wait until it is on the disk."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     size, hashed = 0, hashlib.sha256()
@@ -339,7 +339,7 @@ def _write(path: Path, chunks: Iterable[bytes]) -> Kept:
             size += len(chunk)
         file.flush()
         os.fsync(number)
-    return Kept(size, hashed.hexdigest())
+    return FileDigest(size, hashed.hexdigest())
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -353,7 +353,7 @@ def _folders(place: Path, names: Iterable[str]) -> set[Path]:
     return {(place / name).parent for name in names} - {place}
 
 
-def _check(name: str, was: Kept, found: Kept) -> None:
+def _check(name: str, was: FileDigest, found: FileDigest) -> None:
     if found != was:
         raise TrashDamaged(f"{name} is not what was put into the trash (SHA-256)")
 

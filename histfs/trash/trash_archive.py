@@ -17,7 +17,7 @@ from histfs.core.files import ItemFile, ItemFolder, by_name, flattened
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
 from histfs.core.waiting import Waiter
-from histfs.trash.trash import Stored, Trash
+from histfs.trash.trash import Trash, TrashItem
 from histfs.trash.trash_entry import TrashEntry
 
 _CHUNK = 1 << 20
@@ -63,7 +63,7 @@ class TrashArchive:
         self._timeout = timeout
         self._clock = clock
         self._lock = threading.Lock()
-        self._unsettled: dict[str, Stored] = {}
+        self._unsettled: dict[str, TrashItem] = {}
 
     def prepare(self, item: Item, waiter: Waiter) -> None:
         """Have all bytes of an item on this machine."""
@@ -90,8 +90,8 @@ class TrashArchive:
         )
         with contextlib.ExitStack() as stack:
             contents = self._contents(item, stack)
-            stored = self._trash.put(entry, contents)
-        release = self._trash.hold(stored)
+            stored = self._trash.add(entry, contents)
+        release = self._trash.lock_for_delete(stored)
         with self._lock:
             before = self._unsettled.get(item.key)
             self._unsettled[item.key] = stored
@@ -99,7 +99,7 @@ class TrashArchive:
             self._remove(before)
         return _Copy(self, item.key, stored, release)
 
-    def finalize(self, key: str, stored: Stored, deleted: bool) -> None:
+    def finalize(self, key: str, stored: TrashItem, deleted: bool) -> None:
         """Note what became of the item of a copy."""
         with self._lock:
             self._unsettled.pop(key, None)
@@ -111,7 +111,7 @@ class TrashArchive:
         except HistfsError as error:
             log.warning("%s is deleted, but not noted as such: %s", key, error)
 
-    def _remove(self, stored: Stored) -> None:
+    def _remove(self, stored: TrashItem) -> None:
         try:
             self._trash.remove(stored)
         except HistfsError as error:
@@ -141,7 +141,7 @@ class _Copy:
     """Implements `histfs.core.archive.Copy`."""
 
     def __init__(
-        self, archive: TrashArchive, key: str, stored: Stored, release: Callable[[], None]
+        self, archive: TrashArchive, key: str, stored: TrashItem, release: Callable[[], None]
     ) -> None:
         self._archive = archive
         self._key = key

@@ -13,7 +13,7 @@ ENTRY = "entry.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class FileDigest:
     """One file of an item.
 
     Attributes:
@@ -52,7 +52,7 @@ class TrashEntry:
     deleted: int | None
     base_url: str
     profile: str
-    files: Mapping[str, Kept]
+    files: Mapping[str, FileDigest]
     source: str = ""
     account: str = ""
 

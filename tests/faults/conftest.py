@@ -207,7 +207,7 @@ def rm(*paths: Path) -> int:
 def in_trash(directory: Path) -> dict[str, bytes]:
     """Return the audio of what is completely in a trash, by the ids of the items."""
     found: dict[str, bytes] = {}
-    for stored in Trash(directory).stored():
+    for stored in Trash(directory).items():
         (name,) = (name for name in stored.entry.files if name.startswith("audio."))
         content = (stored.path / name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == stored.entry.files[name].sha256

@@ -13,7 +13,7 @@ import pytest
 
 from histfs.core.errors import Unreachable
 from histfs.trash import NotInTrash, Trash, TrashDamaged, TrashEntry, TrashFailed
-from histfs.trash.trash_entry import Kept
+from histfs.trash.trash_entry import FileDigest
 
 FILES = {"text.txt": [b"Hello World\n"], "audio.mp3": [b"au", b"dio"]}
 NAME = "2024-05-02T11-45-06_hello-world_one"
@@ -38,8 +38,8 @@ def everything(root: Path) -> list[Path]:
 
 
 def test_what_was_put_there_is_found_with_its_files_and_checksums(trash):
-    stored = trash.put(entry(), FILES)
-    assert list(trash.stored()) == [stored]
+    stored = trash.add(entry(), FILES)
+    assert list(trash.items()) == [stored]
     assert trash.find("one") == trash.find(stored.path.name) == stored
     assert stored.path.name == "20240502T114606Z_one"
     assert (stored.path / "audio.mp3").read_bytes() == b"audio"
@@ -49,7 +49,7 @@ def test_what_was_put_there_is_found_with_its_files_and_checksums(trash):
 
 
 def test_an_empty_trash_has_nothing_and_is_made_when_it_is_needed(trash):
-    assert list(trash.stored()) == []
+    assert list(trash.items()) == []
     with pytest.raises(NotInTrash, match="one is not in the trash"):
         trash.find("one")
     assert not trash.root.exists()
@@ -61,7 +61,7 @@ def test_nobody_else_may_look_into_it_whatever_the_umask(trash, umask):
     trash.root.parent.mkdir()
     before = os.umask(umask)
     try:
-        stored = trash.put(entry(), FILES)
+        stored = trash.add(entry(), FILES)
     finally:
         os.umask(before)
     assert stat.S_IMODE(trash.root.stat().st_mode) == 0o700
@@ -84,33 +84,33 @@ def test_what_can_not_be_read_to_its_end_leaves_nothing_behind(trash):
         raise Unreachable("the connection broke")
 
     with pytest.raises(Unreachable):
-        trash.put(entry(), {**FILES, "audio.mp3": broken()})
+        trash.add(entry(), {**FILES, "audio.mp3": broken()})
     assert everything(trash.root) == []
 
 
 def test_a_trash_that_can_not_be_written_says_so(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(TrashFailed, match="can't be written: "):
-        Trash(tmp_path / "file" / "trash").put(entry(), FILES)
+        Trash(tmp_path / "file" / "trash").add(entry(), FILES)
     with pytest.raises(TrashFailed, match="can't be used: "):
         Trash(tmp_path / "file" / "trash").open()
 
 
 def test_one_item_can_be_there_several_times_and_the_newest_is_found(trash):
-    stored = [trash.put(entry(archived=DATE + when), FILES) for when in (9, 9, 9, 8)]
+    stored = [trash.add(entry(archived=DATE + when), FILES) for when in (9, 9, 9, 8)]
     assert len({one.path for one in stored}) == 4
     assert trash.find("one") == stored[2]
 
 
 def test_an_id_is_not_taken_for_another_items_key(trash):
-    escaped = trash.put(entry("a%2Fb", key="a%252Fb"), FILES)
-    plain = trash.put(entry("a/b", key="a%2Fb"), FILES)
+    escaped = trash.add(entry("a%2Fb", key="a%252Fb"), FILES)
+    plain = trash.add(entry("a/b", key="a%2Fb"), FILES)
     assert trash.find("a%2Fb") == escaped
     assert trash.find("a/b") == trash.find(plain.path.name) == plain
 
 
 def test_that_it_is_deleted_is_noted(trash):
-    stored = trash.put(entry(), FILES)
+    stored = trash.add(entry(), FILES)
     assert trash.find("one").entry.deleted is None
     trash.mark_deleted(stored, DATE + 61)
     assert trash.find("one").entry.deleted == DATE + 61
@@ -118,10 +118,10 @@ def test_that_it_is_deleted_is_noted(trash):
 
 
 def test_what_is_removed_is_gone_and_the_rest_stays(trash):
-    gone, stays = (trash.put(entry(name), FILES) for name in ("x" * 230, "two"))
+    gone, stays = (trash.add(entry(name), FILES) for name in ("x" * 230, "two"))
     trash.remove(gone)
     trash.remove(gone)  # somebody else was faster
-    assert list(trash.stored()) == [stays]
+    assert list(trash.items()) == [stays]
     assert len(everything(trash.root)) == 4
 
 
@@ -136,7 +136,7 @@ def content():
     print(flush=True)
     signal.pause()
 
-Trash(Path(sys.argv[1])).put(entry(), {"audio.mp3": content()})
+Trash(Path(sys.argv[1])).add(entry(), {"audio.mp3": content()})
 """
 
 
@@ -144,16 +144,16 @@ def test_a_process_that_is_killed_leaves_nothing_that_stays(trash):
     command = [sys.executable, "-c", KILLED, str(trash.root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         child.stdout.readline()
-        trash.clean()
+        trash.remove_leftovers()
         assert len(everything(trash.root)) == 2, "it is being written"
-        assert list(trash.stored()) == []
+        assert list(trash.items()) == []
         child.send_signal(signal.SIGKILL)
-    trash.clean()
+    trash.remove_leftovers()
     assert everything(trash.root) == []
 
 
 def test_it_comes_out_as_it_went_in(trash, tmp_path):
-    stored = trash.put(entry(), FILES)
+    stored = trash.add(entry(), FILES)
     place = trash.export(stored, tmp_path / "out")
     assert place == tmp_path / "out" / NAME
     found = {path.name: path.read_bytes() for path in place.iterdir()}
@@ -163,14 +163,14 @@ def test_it_comes_out_as_it_went_in(trash, tmp_path):
 
 
 def test_nothing_is_written_over(trash, tmp_path):
-    stored = trash.put(entry(), FILES)
+    stored = trash.add(entry(), FILES)
     (tmp_path / NAME).symlink_to("nowhere")
     with pytest.raises(TrashFailed, match="is there already"):
         trash.export(stored, tmp_path)
 
 
 def test_what_is_damaged_does_not_come_out(trash, tmp_path):
-    stored = trash.put(entry(), FILES)
+    stored = trash.add(entry(), FILES)
     (stored.path / "audio.mp3").write_bytes(b"olive")
     with pytest.raises(TrashDamaged, match=r"audio\.mp3"):
         trash.export(stored, tmp_path / "out")
@@ -179,12 +179,12 @@ def test_what_is_damaged_does_not_come_out(trash, tmp_path):
 
 def leading_to(path: str) -> bytes:
     """Return an entry that has a file at a path."""
-    return entry(files={path: Kept(1, "0" * 64)}).to_json().encode()
+    return entry(files={path: FileDigest(1, "0" * 64)}).to_json().encode()
 
 
 def test_files_in_a_folder_are_kept_and_exported_there(trash, tmp_path):
     files = {"text.txt": [b"words"], "files/a.pdf": [b"one"], "files/b.pdf": [b"two"]}
-    stored = trash.put(entry(), files)
+    stored = trash.add(entry(), files)
     assert trash.find("one").entry.files == stored.entry.files
     assert set(stored.entry.files) == set(files)
     folder = stored.path / "files"
@@ -214,13 +214,13 @@ def test_files_in_a_folder_are_kept_and_exported_there(trash, tmp_path):
 def test_an_entry_that_can_not_be_read_is_listed_as_such_and_hides_no_other(
     trash, content, tmp_path, caplog
 ):
-    odd, good = trash.put(entry("odd"), FILES), trash.put(entry("two"), FILES)
+    odd, good = trash.add(entry("odd"), FILES), trash.add(entry("two"), FILES)
     (odd.path / "entry.json").write_bytes(content)
-    assert [(stored.path, bool(stored.entry)) for stored in trash.stored()] == [
+    assert [(stored.path, bool(stored.entry)) for stored in trash.items()] == [
         (odd.path, False), (good.path, True)
     ]  # fmt: skip
     with pytest.raises(TrashDamaged):
-        trash.export(next(trash.stored()), tmp_path / "out")
+        trash.export(next(trash.items()), tmp_path / "out")
     caplog.clear()
 
 
@@ -230,10 +230,10 @@ def test_nothing_is_put_into_another_users_trash(trash, tmp_path, whose):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     trash.root.parent.symlink_to(elsewhere)
-    trash.put(entry(), {"text.txt": [b"text"]})
+    trash.add(entry(), {"text.txt": [b"text"]})
     os.lchown(trash.root if whose == "the trash" else trash.root.parent, 12345, 12345)
     before = everything(elsewhere)
-    for use in (trash.open, lambda: trash.put(entry("two"), {"text.txt": [b"text"]})):
+    for use in (trash.open, lambda: trash.add(entry("two"), {"text.txt": [b"text"]})):
         with pytest.raises(TrashFailed, match=r"another user \(12345\)"):
             use()
     assert everything(elsewhere) == before

@@ -59,14 +59,14 @@ def archive(trash, files) -> TrashArchive:
 
 def kept(trash: Trash) -> list[int | None]:
     """Return when each item in the trash was deleted."""
-    return [stored.entry.deleted for stored in trash.stored()]
+    return [stored.entry.deleted for stored in trash.items()]
 
 
 def test_a_copy_has_every_file_that_the_item_shows(archive, trash, files):
     archive.prepare(ITEM, Waiter(5))
     assert [file.prepared for file in files] == [1, 0, 1]
     archive.keep(ITEM)
-    (stored,) = trash.stored()
+    (stored,) = trash.items()
     found = {path.name: path.read_bytes() for path in stored.path.iterdir()}
     assert found.pop("entry.json")
     assert found == {"a": files[0].content, "empty": b""}
@@ -109,7 +109,7 @@ def test_a_file_that_ends_too_early_is_no_copy(archive, trash, files, monkeypatc
 
 def test_a_note_that_can_not_be_made_is_logged_and_the_copy_stays(archive, trash, caplog):
     copy = archive.keep(ITEM)
-    (stored,) = trash.stored()
+    (stored,) = trash.items()
     (stored.path / ".histfs-entry.json").mkdir()
     copy.deleted()
     assert "not noted" in caplog.text
@@ -119,20 +119,20 @@ def test_a_note_that_can_not_be_made_is_logged_and_the_copy_stays(archive, trash
 
 def test_an_undecided_copy_stays_says_where_it_is_and_can_be_decided_about(archive, trash):
     copy = archive.keep(ITEM)
-    (stored,) = trash.stored()
-    with trash.claimed(stored) as claimed:
-        assert not claimed
+    (stored,) = trash.items()
+    with trash.try_lock(stored) as locked:
+        assert not locked
     assert copy.undecided() == str(stored.path)
     assert kept(trash) == [None]
-    with trash.claimed(stored) as claimed:
-        assert claimed
+    with trash.try_lock(stored) as locked:
+        assert locked
 
 
 @pytest.mark.parametrize("name", ["deleted", "undecided"])
 def test_what_ends_a_delete_lets_go_of_its_copy(archive, trash, name):
     before = len(os.listdir("/proc/self/fd"))
     end(name)(archive)
-    (stored,) = trash.stored()
-    with trash.claimed(stored) as claimed:
-        assert claimed
+    (stored,) = trash.items()
+    with trash.try_lock(stored) as locked:
+        assert locked
     assert len(os.listdir("/proc/self/fd")) == before

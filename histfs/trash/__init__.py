@@ -1,4 +1,4 @@
-"""The trash: complete copies of what was deleted through histfs, on this machine."""
+"""The trash: complete local copies of the items that were deleted through histfs."""
 
 from histfs.trash.trash import NotInTrash, Trash, TrashDamaged, TrashFailed, TrashItem
 from histfs.trash.trash_archive import TrashArchive

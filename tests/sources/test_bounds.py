@@ -56,7 +56,7 @@ def test_an_answer_that_comes_byte_by_byte_ends_with_the_time_of_its_request(mak
 
 
 def test_an_answer_that_brings_next_to_nothing_ends_before_its_time(make_history, monkeypatch):
-    monkeypatch.setattr(socket_deadlines, "WINDOW", 0.5)
+    monkeypatch.setattr(socket_deadlines, "RATE_WINDOW", 0.5)
     sent = head("Content-Length: 9999") + b" " * 9999
     with RawServer(lambda peer, _: peer.drip(sent, 0.1)) as server, pytest.raises(TimedOut):
         make_history(server.url, timeout=60.0).list(Query())
@@ -64,7 +64,7 @@ def test_an_answer_that_brings_next_to_nothing_ends_before_its_time(make_history
 
 @pytest.mark.parametrize("framing", ["Content-Length: 99999", "Transfer-Encoding: chunked"])
 def test_audio_that_comes_byte_by_byte_is_given_up(make_history, monkeypatch, framing):
-    monkeypatch.setattr(socket_deadlines, "WINDOW", 0.5)
+    monkeypatch.setattr(socket_deadlines, "RATE_WINDOW", 0.5)
 
     def drip(peer, request):
         peer.send(head(framing, kind="audio") + (b"ffff\r\n" if "chunked" in framing else b""))
@@ -77,7 +77,7 @@ def test_audio_that_comes_byte_by_byte_is_given_up(make_history, monkeypatch, fr
 def test_audio_may_take_longer_than_other_answers_while_it_makes_progress(
     make_history, monkeypatch
 ):
-    monkeypatch.setattr(socket_deadlines, "WINDOW", 0.3)
+    monkeypatch.setattr(socket_deadlines, "RATE_WINDOW", 0.3)
     clip = b"ID3" + bytes(2000)
 
     def slow(peer, request):
@@ -135,7 +135,7 @@ def test_a_connection_is_used_again_after_an_answer_in_time(make_history):
 @pytest.mark.parametrize("packed", [True, False], ids=["packed", "as it is"])
 @pytest.mark.parametrize("call", ["list", "get"])
 def test_a_listing_or_an_object_is_read_up_to_a_bound(make_history, monkeypatch, call, packed):
-    monkeypatch.setattr(http_client, "_ANSWER", 1 << 20)
+    monkeypatch.setattr(http_client, "_MAX_JSON_SIZE", 1 << 20)
     whole = b'{"history": [' + b" " * (64 << 20)
 
     def serve(peer, request):
@@ -159,7 +159,7 @@ def test_a_listing_or_an_object_is_read_up_to_a_bound(make_history, monkeypatch,
 
 
 def test_a_page_that_is_too_large_is_asked_for_with_fewer_items(make_history, monkeypatch):
-    monkeypatch.setattr(http_client, "_ANSWER", 10_000)
+    monkeypatch.setattr(http_client, "_MAX_JSON_SIZE", 10_000)
 
     def serve(peer, request):
         size = int(re.search(rb"page_size=(\d+)", request)[1])
@@ -195,7 +195,7 @@ def test_a_packing_that_was_not_asked_for_is_refused(make_history, encoding):
     sent = answer(gzip.compress(EMPTY), f"Content-Encoding: {encoding}")
     with (
         RawServer(lambda peer, _: peer.send(sent)) as server,
-        pytest.raises(BadAnswer, match="unknown way"),
+        pytest.raises(BadAnswer, match="unknown encoding"),
     ):
         make_history(server.url).list(Query())
 
@@ -216,18 +216,18 @@ def test_what_is_packed_in_a_usual_way_comes_whole(make_history, packed, encodin
 
 
 def test_packed_audio_that_unpacks_to_far_more_than_it_can_be_is_refused(make_history, monkeypatch):
-    monkeypatch.setattr(response_bodies, "_SUSPICIOUS", 1 << 20)
+    monkeypatch.setattr(response_bodies, "_RATIO_CHECKED_FROM", 1 << 20)
     sent = answer(gzip.compress(b"ID3" + bytes(8 << 20)), "Content-Encoding: gzip", kind="audio")
     with (
         RawServer(lambda peer, _: peer.send(sent)) as server,
-        pytest.raises(BadAnswer, match="honestly"),
+        pytest.raises(BadAnswer, match="implausible"),
     ):
         fetch(make_history(server.url))
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "503 Service Unavailable"])
 def test_an_error_says_what_it_is_however_long_its_body_is(make_history, monkeypatch, status):
-    monkeypatch.setattr(socket_deadlines, "_UNCLAIMED", 1 << 20)
+    monkeypatch.setattr(socket_deadlines, "_MAX_UNRETURNED_SIZE", 1 << 20)
 
     def flood(peer, request):
         peer.send(head("Transfer-Encoding: chunked", status=status))
@@ -241,7 +241,7 @@ def test_an_error_says_what_it_is_however_long_its_body_is(make_history, monkeyp
 
 @pytest.mark.parametrize("start", [b"", b"0\r\n"], ids=["the size of a chunk", "trailers"])
 def test_lines_without_end_are_not_collected(make_history, monkeypatch, start):
-    monkeypatch.setattr(socket_deadlines, "_LINES", 1 << 20)
+    monkeypatch.setattr(socket_deadlines, "_MAX_LINES_SIZE", 1 << 20)
 
     def flood(peer, request):
         peer.send(head("Transfer-Encoding: chunked", kind="audio") + b"3\r\nID3\r\n" + start)

@@ -13,7 +13,7 @@ from histfs.core.item import UNKNOWN_NEW, UNKNOWN_OLD
 from histfs.core.times import EARLIEST, LATEST
 from histfs.sources.elevenlabs import history_objects
 from histfs.sources.elevenlabs.history_objects import details_of
-from histfs.sources.elevenlabs.json_parsing import leniently
+from histfs.sources.elevenlabs.json_parsing import parse_lenient
 
 DATE = 1_714_650_306
 #: When the objects are read.
@@ -211,10 +211,10 @@ def test_what_is_no_item_is_a_bad_answer(raw):
         ({"alignment": {}}, None),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("dump", [json.dumps, lambda o: json.dumps(o, separators=(",", ":"))])
-def test_the_audio_lasts_until_the_end_of_the_last_character(alignments, seconds, dump):
+@pytest.mark.parametrize("serialize", [json.dumps, lambda o: json.dumps(o, separators=(",", ":"))])
+def test_the_audio_lasts_until_the_end_of_the_last_character(alignments, seconds, serialize):
     fields = {**FULL, "text": "x" * 16 * 77, "alignments": alignments}
-    item = record_of(dump(fields).encode()).item
+    item = record_of(serialize(fields).encode()).item
     assert item.estimate == 8000 * (77 if seconds is None else seconds)
 
 
@@ -229,7 +229,7 @@ def test_the_audio_lasts_until_the_end_of_the_last_character(alignments, seconds
 def test_a_field_that_nobody_reads_may_hold_anything(value):
     raw = f'{{"history_item_id": "a", "date_unix": {DATE}, "new": {value}}}'.encode()
     assert record_of(raw).item.date == DATE
-    assert list(leniently(details_of(raw).raw)) == ["history_item_id", "date_unix", "new"]
+    assert list(parse_lenient(details_of(raw).raw)) == ["history_item_id", "date_unix", "new"]
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"[" * 100_000, b'{"a": "\xff"}'])

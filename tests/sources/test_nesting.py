@@ -9,7 +9,7 @@ import pytest
 from histfs.core.errors import BadAnswer
 from histfs.core.source import Query
 from histfs.sources.elevenlabs import conversation_objects, history_objects
-from histfs.sources.elevenlabs.json_parsing import elements_of, members_of
+from histfs.sources.elevenlabs.json_parsing import split_array, split_object
 from tests.support.raw_http import RawServer, answer
 
 DATE = 1_714_650_306
@@ -106,7 +106,7 @@ def test_a_transcript_that_can_not_be_read_hides_no_files_that_were_sent_in_it()
     ],
 )
 def test_json_is_taken_apart(content, parts):
-    assert (members_of if isinstance(parts, dict) else elements_of)(content) == parts
+    assert (split_object if isinstance(parts, dict) else split_array)(content) == parts
 
 
 @pytest.mark.parametrize(
@@ -115,4 +115,4 @@ def test_json_is_taken_apart(content, parts):
 )
 def test_what_is_no_list_is_not_taken_apart(content):
     with pytest.raises(ValueError, match=r"JSON|brackets|string|decode"):
-        elements_of(content)
+        split_array(content)

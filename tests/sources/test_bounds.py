@@ -1,4 +1,4 @@
-"""Every answer has a deadline and a size, whatever the server does."""
+"""Every response has a deadline and a size limit, whatever the server does."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from histfs.core.supervision import supervised
 from histfs.sources.elevenlabs import http_client, response_bodies, socket_deadlines
 from tests.support.raw_http import RawServer, answer, head
 
-#: Seconds within which something has ended that would otherwise take minutes.
-SOON = 10.0
+#: Seconds within which a request ends that would otherwise take minutes.
+MAX_SECONDS = 10.0
 EMPTY = b'{"history": [], "has_more": false}'
 
 
@@ -52,7 +52,7 @@ def test_an_answer_that_comes_byte_by_byte_ends_with_the_time_of_its_request(mak
         pytest.raises((Unreachable, ServerFailed)),
     ):
         make_history(server.url, timeout=1.0).list(Query())
-    assert time.monotonic() - began < SOON
+    assert time.monotonic() - began < MAX_SECONDS
 
 
 def test_an_answer_that_brings_next_to_nothing_ends_before_its_time(make_history, monkeypatch):
@@ -101,15 +101,15 @@ def test_a_supervisor_ends_a_request_in_whichever_phase(make_history, phase):
 
     began = time.monotonic()
     with (
-        RawServer(lambda peer, _: stalled(peer, phase)) as server,
+        RawServer(lambda peer, _: stall(peer, phase)) as server,
         pytest.raises(Ended),
         supervised(supervisor),
     ):
         fetch(make_history(server.url, timeout=60.0))
-    assert time.monotonic() - began < SOON
+    assert time.monotonic() - began < MAX_SECONDS
 
 
-def stalled(peer, phase):
+def stall(peer, phase):
     if phase == "headers":
         peer.drip(b"HTTP/1.1 200 OK\r\nX-Padding: " + b"x" * 9000, 0.1)
     elif phase == "body":
@@ -136,13 +136,13 @@ def test_a_connection_is_used_again_after_an_answer_in_time(make_history):
 @pytest.mark.parametrize("call", ["list", "get"])
 def test_a_listing_or_an_object_is_read_up_to_a_bound(make_history, monkeypatch, call, packed):
     monkeypatch.setattr(http_client, "_MAX_JSON_SIZE", 1 << 20)
-    whole = b'{"history": [' + b" " * (64 << 20)
+    body = b'{"history": [' + b" " * (64 << 20)
 
     def serve(peer, request):
         if packed:
-            peer.send(answer(gzip.compress(whole, 1), "Content-Encoding: gzip"))
+            peer.send(answer(gzip.compress(body, 1), "Content-Encoding: gzip"))
         else:
-            peer.send(head("Transfer-Encoding: chunked") + b"4000000\r\n" + whole)
+            peer.send(head("Transfer-Encoding: chunked") + b"4000000\r\n" + body)
 
     with RawServer(serve) as server:
         history = make_history(server.url)
@@ -151,7 +151,7 @@ def test_a_listing_or_an_object_is_read_up_to_a_bound(make_history, monkeypatch,
             before = tracemalloc.get_traced_memory()[0]
             with pytest.raises(AnswerTooLarge):
                 history.list(Query()) if call == "list" else history.get("a")
-            # Besides what the server itself holds.
+            # Without the memory of the server.
             peak = tracemalloc.get_traced_memory()[1] - before
         finally:
             tracemalloc.stop()
@@ -236,7 +236,7 @@ def test_an_error_says_what_it_is_however_long_its_body_is(make_history, monkeyp
     began = time.monotonic()
     with RawServer(flood) as server, pytest.raises((http_client.SourceError), match=status[:3]):
         make_history(server.url, timeout=30.0).list(Query())
-    assert time.monotonic() - began < SOON
+    assert time.monotonic() - began < MAX_SECONDS
 
 
 @pytest.mark.parametrize("start", [b"", b"0\r\n"], ids=["the size of a chunk", "trailers"])
@@ -250,4 +250,4 @@ def test_lines_without_end_are_not_collected(make_history, monkeypatch, start):
     began = time.monotonic()
     with RawServer(flood) as server, pytest.raises(BadAnswer):
         fetch(make_history(server.url, timeout=30.0))
-    assert time.monotonic() - began < SOON
+    assert time.monotonic() - began < MAX_SECONDS

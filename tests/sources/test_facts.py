@@ -1,4 +1,4 @@
-"""What facts are made of: classes instead of strings, and what a list says about its order."""
+"""Facts: classes instead of strings, and the order of lists."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_what_is_no_page_is_refused(content):
 
 
 @pytest.mark.parametrize(
-    ("plain", "with_source", "said"),
+    ("plain", "with_source", "expected"),
     [
         (200, 200, "no"),
         (422, 200, "yes (HTTP 422 without)"),
@@ -196,19 +196,19 @@ def test_what_is_no_page_is_refused(content):
     ],
 )
 def test_whether_a_search_needs_a_source_is_found_out_by_asking_both(
-    answers, plain, with_source, said
+    answers, plain, with_source, expected
 ):
     empty = {"history": [], "has_more": False}
 
     def answer(status, **query):
         answers.get(LIST, status=status, json=empty, match=[query_param_matcher(query)])
 
-    asked = {"page_size": "1", "search": "the"}
-    answer(plain, **asked)
-    answer(with_source, **asked, source="TTS")
+    query = {"page_size": "1", "search": "the"}
+    answer(plain, **query)
+    answer(with_source, **query, source="TTS")
     for size in (1, 10, 1000):
         answer(200, page_size=str(size))
     http = HttpClient(BASE, Secret(KEY), 5, connections=1, retries=0)
     found = {(fact.section, fact.name): fact.value for fact in probe(http)}
     http.close()
-    assert found["search", "it needs a source"] == said
+    assert found["search", "it needs a source"] == expected

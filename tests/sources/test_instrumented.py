@@ -1,4 +1,4 @@
-"""What is told of a source's calls, and that they are handed on as they are."""
+"""The counts and the last error of a source's calls; the calls themselves are forwarded."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ def test_the_last_error_is_remembered_with_its_time(instrumented, source, method
     assert instrumented.last_error is None
     source.fail(method, Unreachable("no network"))
     with pytest.raises(Unreachable):
-        ask(instrumented, method, argument)
+        call(instrumented, method, argument)
     assert instrumented.last_error == LastError(NOW, "no network")
 
 
-def ask(instrumented, method, argument):
+def call(instrumented, method, argument):
     if method != "audio":
         return getattr(instrumented, method)(argument)
     with instrumented.audio(argument) as stream:

@@ -56,17 +56,17 @@ class InstrumentedSource(ForwardingSource):
     def list(self, query: Query) -> Page:
         """Return one page of items."""
         with self._counted("list"):
-            return super().list(query)
+            return self._source.list(query)
 
     def get(self, item_id: str) -> Record:
         """Return one item."""
         with self._counted("get"):
-            return super().get(item_id)
+            return self._source.get(item_id)
 
     def delete(self, item_id: str) -> None:
         """Delete one item."""
         with self._counted("delete"):
-            super().delete(item_id)
+            self._source.delete(item_id)
 
     @contextlib.contextmanager
     def audio(self, item_id: str) -> Iterator[AudioStream]:
@@ -74,7 +74,7 @@ class InstrumentedSource(ForwardingSource):
         with contextlib.ExitStack() as stack:
             # An error of the caller that reads the stream is not an error of the source.
             with self._counted("audio"):
-                stream = stack.enter_context(super().audio(item_id))
+                stream = stack.enter_context(self._source.audio(item_id))
             yield _InstrumentedStream(stream, self._errors_recorded)
 
     @contextlib.contextmanager

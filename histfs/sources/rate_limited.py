@@ -39,24 +39,24 @@ class RateLimitedSource(ForwardingSource):
 
     def list(self, query: Query) -> Page:
         """Return one page of items."""
-        return self._retried(partial(super().list, query))
+        return self._retried(partial(self._source.list, query))
 
     def get(self, item_id: str) -> Record:
         """Return one item."""
-        return self._retried(partial(super().get, item_id))
+        return self._retried(partial(self._source.get, item_id))
 
     def delete(self, item_id: str) -> None:
         """Delete one item."""
         with self._limiter.acquire(audio=False, patience=self._wait_budget) as slot:
             try:
-                super().delete(item_id)
+                self._source.delete(item_id)
             except RateLimited:
                 slot.refused()
                 raise
 
     def audio(self, item_id: str) -> AbstractContextManager[AudioStream]:
         """Open the audio of an item; the slot is held until the body has ended."""
-        return self._stream_retried(partial(super().audio, item_id))
+        return self._stream_retried(partial(self._source.audio, item_id))
 
     def attachment(self, item_id: str, attachment_id: str) -> AbstractContextManager[AudioStream]:
         """Open an attachment of an item; the slot is held until the body has ended."""

@@ -41,7 +41,7 @@ class RetryNotReady(ForwardingSource):
         with contextlib.ExitStack() as stack:
             while True:
                 try:
-                    stream = stack.enter_context(super().audio(item_id))
+                    stream = stack.enter_context(self._source.audio(item_id))
                     break
                 except NotReady:
                     pause = next(pauses, None)

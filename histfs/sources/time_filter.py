@@ -20,7 +20,7 @@ class TimeFilter(ForwardingSource):
     @property
     def traits(self) -> Traits:
         """The traits of the wrapped source, with the filter `SPAN`."""
-        traits = super().traits
+        traits = self._source.traits
         return replace(traits, filters=traits.filters | {SPAN})
 
     def list(self, query: Query) -> Page:
@@ -29,13 +29,13 @@ class TimeFilter(ForwardingSource):
         Search results are not in the order of time: the search covers all time.
         """
         if query.words is not None:
-            return super().list(query)
+            return self._source.list(query)
         # The limit counts requested items; the items above the span would use it up.
         limit = query.limit if query.span.end >= ALWAYS.end else None
         unfiltered = replace(query, span=ALWAYS, limit=limit)
         seen_cursors = set()
         while True:
-            page = super().list(unfiltered)
+            page = self._source.list(unfiltered)
             records = [record for record in page.records if query.span.holds(record.item.date)]
             # Pages are in order only within `Traits.disorder`; the caller widens the span by it.
             reached_end = any(record.item.date < query.span.start for record in page.records)

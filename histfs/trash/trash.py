@@ -229,7 +229,7 @@ class Trash:
             target.mkdir(parents=True, exist_ok=True)
             if os.path.lexists(destination):
                 raise TrashFailed(
-                    f"{destination} is there already: remove it, or give another directory"
+                    f"{destination} already exists: remove it, or give another directory"
                 )
             staging = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=target))
             try:
@@ -362,7 +362,7 @@ def _folders(directory: Path, names: Iterable[str]) -> set[Path]:
 
 def _check(name: str, expected: FileDigest, actual: FileDigest) -> None:
     if actual != expected:
-        raise TrashDamaged(f"{name} is not what was put into the trash (SHA-256)")
+        raise TrashDamaged(f"{name} does not match its SHA-256")
 
 
 def _read_entry(path: Path) -> TrashEntry | None:

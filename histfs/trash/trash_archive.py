@@ -109,13 +109,15 @@ class TrashArchive:
         try:
             self._trash.mark_deleted(trashed, int(self._clock()))
         except HistfsError as error:
-            log.warning("%s is deleted, but not noted as such: %s", key, error)
+            log.warning(
+                "%s is deleted, but its trash entry can't be updated: %s", key, error
+            )
 
     def _remove(self, trashed: TrashItem) -> None:
         try:
             self._trash.remove(trashed)
         except HistfsError as error:
-            log.warning("a copy of what was not deleted stays in the trash: %s", error)
+            log.warning("the copy of an item that was not deleted stays in the trash: %s", error)
 
     def _contents(self, item: Item, stack: contextlib.ExitStack) -> dict[str, Iterator[bytes]]:
         """Open the files of an item; return the bytes of each by path. ``stack`` closes them."""
@@ -165,6 +167,6 @@ def _chunks(file: OpenFile, timeout: float) -> Iterator[bytes]:
     while offset < file.size:
         chunk = file.read(offset, _CHUNK, waiter)
         if not chunk:
-            raise HistfsError("a file has ended before its size")
+            raise HistfsError("a file ended before its size")
         offset += len(chunk)
         yield chunk

@@ -259,7 +259,7 @@ def test_an_id_is_escaped_in_the_address(conversations, answers):
     answers.get(f"{LIST}/a%2F..%2Fb%3Fc", json=call("a/../b?c"))
     assert conversations.get("a/../b?c").item.id == "a/../b?c"
     for step in ("", ".", ".."):
-        with pytest.raises(Rejected, match="can't be asked for"):
+        with pytest.raises(Rejected, match="can't be requested"):
             conversations.get(step)
     assert len(answers.calls) == 1
 
@@ -329,7 +329,7 @@ def test_a_file_is_asked_for_by_its_id_at_the_one_server(conversations, answers)
     with conversations.attachment("a", "f/1") as body:
         assert b"".join(body.chunks()) == b"%PDF"
     for step in ("", ".", ".."):
-        with pytest.raises(Rejected, match="can't be asked for"):
+        with pytest.raises(Rejected, match="can't be requested"):
             conversations.attachment("a", step).__enter__()
     assert len(answers.calls) == 1
 

@@ -146,7 +146,7 @@ def test_a_redirect_of_the_audio_is_told_with_its_host(history, answers):
 def test_an_id_that_is_a_step_in_a_path_is_never_asked_for(history, answers):
     for item_id in (".", "..", ""):
         for call in (history.get, history.delete):
-            with pytest.raises(Rejected, match="can't be asked for"):
+            with pytest.raises(Rejected, match="can't be requested"):
                 call(item_id)
     assert len(answers.calls) == 0
 

@@ -165,7 +165,7 @@ def test_it_comes_out_as_it_went_in(trash, tmp_path):
 def test_nothing_is_written_over(trash, tmp_path):
     item = trash.add(entry(), FILES)
     (tmp_path / NAME).symlink_to("nowhere")
-    with pytest.raises(TrashFailed, match="is there already"):
+    with pytest.raises(TrashFailed, match="already exists"):
         trash.export(item, tmp_path)
 
 

@@ -112,7 +112,7 @@ def test_a_note_that_can_not_be_made_is_logged_and_the_copy_stays(archive, trash
     (item,) = trash.items()
     (item.path / ".histfs-entry.json").mkdir()
     copy.deleted()
-    assert "not noted" in caplog.text
+    assert "can't be updated" in caplog.text
     assert deletion_times(trash) == [None]
     caplog.clear()
 

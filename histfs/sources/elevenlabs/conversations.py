@@ -153,5 +153,5 @@ class ConversationSource(RestSource):
         """
         self.get(item_id)
         if any("file" in code for code in error.codes):
-            return NoAttachment(f"the server has the file no more: {error}")
-        return Rejected(f"the server does not hand out the file: {error}")
+            return NoAttachment(f"the server no longer has the file: {error}")
+        return Rejected(f"the server does not return the file: {error}")

@@ -358,13 +358,13 @@ def _map_errors() -> Iterator[None]:
     ) as error:
         raise BadAnswer("the answer was cut short or is damaged") from error
     except (requests.exceptions.SSLError, urllib3.exceptions.SSLError) as error:
-        raise Unreachable(f"no safe connection to the server: {_os_error(error)}") from error
+        raise Unreachable(f"no safe connection to the server: {_os_message(error)}") from error
     except (requests.exceptions.Timeout, requests.exceptions.ConnectionError) as error:
         if any(isinstance(cause, ReadTimeoutError) for cause in _causes(error)):
             raise TimedOut("the server did not answer in time") from error
         if any(isinstance(cause, TimeoutError) for cause in _causes(error)):
             raise Unreachable("the server did not answer in time") from error
-        raise Unreachable(f"the server can't be reached: {_os_error(error)}") from error
+        raise Unreachable(f"the server can't be reached: {_os_message(error)}") from error
     except ReadTimeoutError as error:
         raise TimedOut("the server did not answer in time") from error
     except (
@@ -377,7 +377,7 @@ def _map_errors() -> Iterator[None]:
         raise Unreachable(f"no connection can be made: {one_line(str(error))}") from error
 
 
-def _os_error(error: BaseException) -> str:
+def _os_message(error: BaseException) -> str:
     """Return the first message of the operating system in a chain of exceptions."""
     messages = [e.strerror for e in _causes(error) if isinstance(e, OSError) and e.strerror]
     return one_line(messages[0]) if messages else "connection failed"

@@ -234,7 +234,7 @@ def _path_segment(some_id: str) -> str:
     if some_id in ("", ".", ".."):
         # Dot segments (RFC 3986, section 3.3), which escaping doesn't change. Not `Missing`: the
         # item would be forgotten though the server lists it.
-        raise Rejected(f"an item with the id {some_id!r} can't be asked for")
+        raise Rejected(f"an item with the id {some_id!r} can't be requested")
     return quote(some_id.encode("utf-8", "surrogatepass"), safe="")
 
 

@@ -109,9 +109,7 @@ class TrashArchive:
         try:
             self._trash.mark_deleted(trashed, int(self._clock()))
         except HistfsError as error:
-            log.warning(
-                "%s is deleted, but its trash entry can't be updated: %s", key, error
-            )
+            log.warning("%s is deleted, but its trash entry can't be updated: %s", key, error)
 
     def _remove(self, trashed: TrashItem) -> None:
         try:

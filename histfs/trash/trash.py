@@ -119,12 +119,12 @@ class Trash:
             _fsync_directory(self.root)
             return TrashItem(path, entry)
 
-    def mark_deleted(self, item: TrashItem, moment: int) -> None:
+    def mark_deleted(self, item: TrashItem, timestamp: int) -> None:
         """Record when the server deleted an item; do nothing when its entry can't be read.
 
         Args:
             item: the item.
-            moment: in seconds since the epoch.
+            timestamp: in seconds since the epoch.
 
         Raises:
             TrashFailed: the entry can't be written.
@@ -132,7 +132,7 @@ class Trash:
         if item.entry is None:
             return
         with self._map_errors("can't be written"):
-            updated = replace(item.entry, deleted=moment)
+            updated = replace(item.entry, deleted=timestamp)
             staging = item.path / f"{_STAGING_PREFIX}{ENTRY}"
             staging.unlink(missing_ok=True)
             _write(staging, [updated.to_json().encode(), b"\n"])

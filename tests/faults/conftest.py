@@ -32,13 +32,13 @@ SIZE = 100_000
 
 @pytest.fixture(scope="session")
 def binding() -> str:
-    """One FUSE library that works; these tests do not depend on which."""
-    usable = [name for name in reversed(BINDINGS) if not missing(name)]
-    if not usable and os.environ.get("HISTFS_REQUIRE_FUSE") == "1":
+    """One FUSE library that works: which one makes no difference to what happens elsewhere."""
+    works = [name for name in reversed(BINDINGS) if not missing(name)]
+    if not works and os.environ.get("HISTFS_REQUIRE_FUSE") == "1":
         pytest.fail(f"FUSE is required and can't be used: {missing(BINDINGS[0])}")
-    if not usable:
+    if not works:
         pytest.skip(str(missing(BINDINGS[0])))
-    return usable[0]
+    return works[0]
 
 
 @dataclass

@@ -9,22 +9,22 @@ from histfs.sources.elevenlabs.http_client import HttpClient
 __all__ = ["ConversationSource", "HistorySource", "open_conversations", "open_history"]
 
 
-def open_history(context: SourceContext) -> HistorySource:
+def open_history(account: SourceContext) -> HistorySource:
     """Return the speech history of an account."""
-    return HistorySource(_http_client(context))
+    return HistorySource(_http(account))
 
 
-def open_conversations(context: SourceContext) -> ConversationSource:
+def open_conversations(account: SourceContext) -> ConversationSource:
     """Return the conversations of an account's agents."""
-    host = parse_server_url(context.base_url).host
-    return ConversationSource(_http_client(context), certain=host.endswith(".elevenlabs.io"))
+    host = parse_server_url(account.base_url).host
+    return ConversationSource(_http(account), certain=host.endswith(".elevenlabs.io"))
 
 
-def _http_client(context: SourceContext) -> HttpClient:
+def _http(account: SourceContext) -> HttpClient:
     return HttpClient(
-        context.base_url,
-        context.key,
-        context.timeout,
-        context.connections,
-        state_maximum=context.state_maximum,
+        account.base_url,
+        account.key,
+        account.timeout,
+        account.connections,
+        state_maximum=account.state_maximum,
     )

@@ -40,9 +40,9 @@ from histfs.core.tree import Tree
 from histfs.core.views import ByDate, BySource, ByVoice
 from histfs.core.waiting import Waiter
 from histfs.sources.elevenlabs import HistorySource
-from histfs.sources.elevenlabs.error_responses import fault_of
+from histfs.sources.elevenlabs.error_responses import error_from_response
 from histfs.sources.elevenlabs.history_objects import details_of, records_of
-from histfs.sources.elevenlabs.json_parsing import leniently
+from histfs.sources.elevenlabs.json_parsing import parse_lenient
 from histfs.trash import Trash
 from histfs.trash.trash_archive import TrashArchive
 from tests.core.fakes import FakeAudio
@@ -196,7 +196,7 @@ class Account:
     def id_of(self, home: str) -> str:
         """Return the id that an item's metadata tell."""
         _, file = self.tree.open(f"{home}/meta.json", Waiter(10))
-        return leniently(file.read(0, file.size, Waiter(10)))["history_item_id"]
+        return parse_lenient(file.read(0, file.size, Waiter(10)))["history_item_id"]
 
 
 @contextlib.contextmanager
@@ -340,4 +340,4 @@ def test_the_key_is_read_back_from_each_name(library):
     | st.lists(o)))  # fmt: skip
 @example(401, {"detail": {"message": "\x1b]0;owned\x07", "status": "\x9b31m"}})
 def test_what_an_error_says_is_one_printable_line(status, body):
-    assert str(fault_of(status, body)).isprintable()
+    assert str(error_from_response(status, body)).isprintable()

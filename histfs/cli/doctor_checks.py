@@ -118,7 +118,7 @@ def server(settings: Settings) -> Iterator[Finding]:
                 "speech_history_read is there; only a delete can tell of speech_history_write",
             )
             yield from run_check("conversations", lambda: [_conversations(http)])
-        if (ahead := http.ahead) is not None:
+        if (ahead := http.clock_offset) is not None:
             yield _clock(ahead)
 
 

@@ -14,7 +14,7 @@ from histfs.cli.progress import counted
 from histfs.core.terminal_text import shown
 from histfs.core.times import Zone
 from histfs.settings import parse_duration
-from histfs.trash import Stored, Trash, TrashEntry
+from histfs.trash import Trash, TrashEntry, TrashItem
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, an object a line.")
 
@@ -33,7 +33,7 @@ def trash() -> None:
 @trash_options
 def list_(as_json: bool, trash: Path) -> None:
     """List what is in the trash, oldest first."""
-    for stored in Trash(trash).stored():
+    for stored in Trash(trash).items():
         if as_json:
             click.echo(_to_json(stored))
         elif stored.entry is None:
@@ -84,14 +84,14 @@ def empty(older_than: str, trash: Path) -> None:
     """Remove what is in the trash, for good, and say what that was."""
     found, count, size = Trash(trash), 0, 0
     latest = time.time() - parse_duration(older_than)
-    for stored in found.stored():
+    for stored in found.items():
         if stored.archived <= latest:
             found.remove(stored)
             entry = stored.entry
             name = stored.path.name if entry is None else f"{entry.id}  {entry.name}{_state(entry)}"
             click.echo(shown(f"removed {name}"))
             count, size = count + 1, size + (stored.entry.size if stored.entry else 0)
-    found.clean()
+    found.remove_leftovers()
     click.echo(f"{counted(count, 'item')} removed, {counted(size, 'byte')}.")
 
 
@@ -100,13 +100,13 @@ def _state(entry: TrashEntry) -> str:
     return "" if entry.deleted is not None else "  (not known to be deleted)"
 
 
-def _to_json(stored: Stored) -> str:
+def _to_json(stored: TrashItem) -> str:
     """Return it as one line of plain ASCII; an entry that can't be read is null."""
     entry = None if stored.entry is None else asdict(stored.entry)
     return json.dumps({"path": str(stored.path), "entry": entry})
 
 
-def _lines(stored: Stored) -> list[str]:
+def _lines(stored: TrashItem) -> list[str]:
     """Return it for a person."""
     entry = stored.entry
     assert entry is not None, "what was found by its entry has one"

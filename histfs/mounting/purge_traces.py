@@ -28,7 +28,7 @@ from histfs.core.source import Query
 from histfs.core.times import Span
 from histfs.mounting.cache_layout import catalog_path, catalogs_below
 from histfs.mounting.mounted_source import ROOT, MountedSource
-from histfs.trash import Stored, Trash
+from histfs.trash import Trash, TrashItem
 
 #: The file of an item in the trash that its source can read.
 _META = "meta.json"
@@ -171,7 +171,7 @@ def in_trash(trash: Trash, key: str) -> Iterator[Trace]:
 
     An entry that can't be read is told by the name of its directory.
     """
-    for stored in trash.stored():
+    for stored in trash.items():
         entry = stored.entry
         name = stored.path.name.partition("_")[2].partition("~")[0]
         if key == (name if entry is None else entry.key):
@@ -193,7 +193,7 @@ def calls_in_trash(
         The ids, and the entries that can't be read.
     """
     found, unread = [], []
-    for stored in trash.stored():
+    for stored in trash.items():
         try:
             if stored.entry is None:
                 raise ValueError("no entry")
@@ -262,5 +262,5 @@ def _is_of(details: Details, caller: str) -> bool:
     return any(same_caller(caller, named) for named in details.callers)
 
 
-def _meta(stored: Stored) -> bytes:
+def _meta(stored: TrashItem) -> bytes:
     return (stored.path / _META).read_bytes()

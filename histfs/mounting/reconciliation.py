@@ -19,7 +19,7 @@ from histfs.core.errors import OF_ALL, HistfsError, SourceError
 from histfs.core.index import Index
 from histfs.core.presence import Verdict, gather, is_listed
 from histfs.core.source import Source
-from histfs.trash import Stored, Trash, TrashEntry
+from histfs.trash import Trash, TrashEntry, TrashItem
 
 #: Seconds for which a copy is left alone after it was made: a server may still be working on a
 #: DELETE that it gave no answer to.
@@ -106,7 +106,7 @@ class DeleteReconciler:
         """
         removed = deleted = undecided = 0
         asking = True
-        for stored in self._trash.stored(self._passed):
+        for stored in self._trash.items(self._passed):
             entry = stored.entry
             if entry is None or entry.deleted is not None or not self._is_ours(entry):
                 self._passed.add(stored.path.name)
@@ -138,7 +138,7 @@ class DeleteReconciler:
             return entry.base_url == self._base_url
         return entry.account == self._account and entry.source in self._items
 
-    def _decide(self, stored: Stored, entry: TrashEntry) -> Verdict:
+    def _decide(self, stored: TrashItem, entry: TrashEntry) -> Verdict:
         """Decide about one copy, and do with it what follows.
 
         Raises:
@@ -147,8 +147,8 @@ class DeleteReconciler:
         """
         if self._clock() - entry.archived < GRACE:
             return Verdict.UNKNOWN
-        with self._trash.claimed(stored) as claimed:
-            if not claimed:
+        with self._trash.try_lock(stored) as locked:
+            if not locked:
                 return Verdict.UNKNOWN
             verdict = self._verdict(entry)
             if verdict is Verdict.THERE:

@@ -1,1 +1,1 @@
-"""Sources: where items come from."""
+"""Sources: list, get and delete items, and open their audio."""

@@ -1,6 +1,7 @@
-"""A source that is watched: what was asked of it how often, and how it failed last.
+"""An instrumented source: counts the calls by kind, and records the last error.
 
-Threads: any number at once; `_lock` guards the counts and the failure.
+Threads: any number at once. `_lock` guards the counts and the last error; no call is made while it
+is held.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from histfs.core.errors import SourceError
-from histfs.core.item import Details, Record
-from histfs.core.source import AudioStream, Page, Query, Source, Traits, attachment_of
+from histfs.core.item import Record
+from histfs.core.source import AudioStream, Page, Query, Source
+from histfs.sources.forwarding import ForwardingSource
 
 
 class LastError(NamedTuple):
@@ -23,38 +25,33 @@ class LastError(NamedTuple):
     message: str
 
 
-class InstrumentedSource:
-    """A `Source` that hands every call on to another one.
+class InstrumentedSource(ForwardingSource):
+    """A `Source` whose calls are counted.
 
     Args:
-        source: what is watched.
+        source: the source that is wrapped.
         clock: seconds since the epoch.
     """
 
     def __init__(self, source: Source, clock: Callable[[], float] = time.time) -> None:
-        self._source = source
+        super().__init__(source)
         self._clock = clock
         self._lock = threading.Lock()
         kinds = ("list", "get", "audio", "attachment", "delete")
         self._requests = dict.fromkeys(kinds, 0)
-        self._failure: LastError | None = None
+        self._last_error: LastError | None = None
 
     @property
     def requests(self) -> dict[str, int]:
-        """How often each was called; a call that was tried again by itself counts once."""
+        """The number of calls by kind; a call that the source itself retries counts once."""
         with self._lock:
             return dict(self._requests)
 
     @property
     def last_error(self) -> LastError | None:
-        """How a call, or the reading of a body, failed last; None when none has."""
+        """The last failure of a call, or of the reading of a body; None when there was none."""
         with self._lock:
-            return self._failure
-
-    @property
-    def traits(self) -> Traits:
-        """What the source is like."""
-        return self._source.traits
+            return self._last_error
 
     def list(self, query: Query) -> Page:
         """Return one page of items."""
@@ -75,68 +72,58 @@ class InstrumentedSource:
     def audio(self, item_id: str) -> Iterator[AudioStream]:
         """Open the audio of an item."""
         with contextlib.ExitStack() as stack:
-            # What goes wrong with whoever reads it is none of the source's errors.
+            # An error of the caller that reads the stream is not an error of the source.
             with self._counted("audio"):
                 stream = stack.enter_context(self._source.audio(item_id))
-            yield _InstrumentedStream(stream, self._failing)
+            yield _InstrumentedStream(stream, self._errors_recorded)
 
     @contextlib.contextmanager
     def attachment(self, item_id: str, attachment_id: str) -> Iterator[AudioStream]:
         """Open an attachment of an item."""
         with contextlib.ExitStack() as stack:
             with self._counted("attachment"):
-                opened = attachment_of(self._source, item_id, attachment_id)
-                stream = stack.enter_context(opened)
-            yield _InstrumentedStream(stream, self._failing)
-
-    def describe(self, raw: bytes) -> Details:
-        """Read the details out of a raw object."""
-        return self._source.describe(raw)
-
-    def close(self) -> None:
-        """Let go of the connections."""
-        self._source.close()
+                stream = stack.enter_context(super().attachment(item_id, attachment_id))
+            yield _InstrumentedStream(stream, self._errors_recorded)
 
     @contextlib.contextmanager
     def _counted(self, kind: str) -> Iterator[None]:
         with self._lock:
             self._requests[kind] += 1
-        with self._failing():
+        with self._errors_recorded():
             yield
 
     @contextlib.contextmanager
-    def _failing(self) -> Iterator[None]:
-        """Remember how the block fails."""
+    def _errors_recorded(self) -> Iterator[None]:
         try:
             yield
         except SourceError as error:
             with self._lock:
-                self._failure = LastError(self._clock(), str(error))
+                self._last_error = LastError(self._clock(), str(error))
             raise
 
 
 class _InstrumentedStream:
-    """An answer with audio in it."""
+    """An `AudioStream` whose errors are recorded."""
 
     def __init__(
         self,
         stream: AudioStream,
-        failing: Callable[[], contextlib.AbstractContextManager[None]],
+        errors_recorded: Callable[[], contextlib.AbstractContextManager[None]],
     ) -> None:
         self._stream = stream
-        self._failing = failing
+        self._errors_recorded = errors_recorded
 
     @property
     def length(self) -> int | None:
-        """The exact number of bytes to come, None when the server does not say."""
+        """The exact number of bytes in the body; None when the server does not say."""
         return self._stream.length
 
     @property
     def throttled(self) -> bool:
-        """Whether the server asked for fewer requests before it answered."""
+        """Whether the server answered 429 before, and the source retried."""
         return self._stream.throttled
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the bytes as they come."""
-        with self._failing():
+        """Yield the bytes as they arrive."""
+        with self._errors_recorded():
             yield from self._stream.chunks()

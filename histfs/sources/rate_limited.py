@@ -1,6 +1,6 @@
-"""A source whose requests share the limit of the account, and which sends again what was refused.
+"""A rate-limited source: its requests share the limit of the account; refused ones are retried.
 
-Threads: any number at once; the limiter guards itself, and nothing else is kept.
+Threads: any number at once; the limiter has its own lock, and there is no other state.
 """
 
 from __future__ import annotations
@@ -8,49 +8,46 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TypeVar
 
 from histfs.core.errors import RateLimited
-from histfs.core.item import Details, Record
+from histfs.core.item import Record
 from histfs.core.limiter import Attempts, Limiter
-from histfs.core.source import AudioStream, Page, Query, Source, Traits, attachment_of
+from histfs.core.source import AudioStream, Page, Query, Source
+from histfs.sources.forwarding import ForwardingSource
 
 T = TypeVar("T")
 
 
-class RateLimitedSource:
+class RateLimitedSource(ForwardingSource):
     """A `Source` that sends no more requests at once than a limiter allows.
 
-    A request that is refused with `RateLimited` is sent again, but for a delete: a delete is one
-    request by promise, whatever the answer.
+    A request that is refused with `RateLimited` is retried, except a delete: a delete is one
+    request, whatever the answer.
 
     Args:
-        source: sends the requests: one at a time for each call.
-        limiter: of the account.
-        patience: seconds for which a request may wait, as of `Attempts`.
+        source: the source that is wrapped; each of its calls sends one request at a time.
+        limiter: the limiter of the account.
+        patience: seconds that a request may wait, as of `Attempts`.
     """
 
     def __init__(self, source: Source, limiter: Limiter, patience: float) -> None:
-        self._source = source
+        super().__init__(source)
         self._limiter = limiter
-        self._patience = patience
-
-    @property
-    def traits(self) -> Traits:
-        """What the source is like."""
-        return self._source.traits
+        self._wait_budget = patience
 
     def list(self, query: Query) -> Page:
         """Return one page of items."""
-        return self._sent(lambda: self._source.list(query))
+        return self._retried(partial(self._source.list, query))
 
     def get(self, item_id: str) -> Record:
         """Return one item."""
-        return self._sent(lambda: self._source.get(item_id))
+        return self._retried(partial(self._source.get, item_id))
 
     def delete(self, item_id: str) -> None:
         """Delete one item."""
-        with self._limiter.acquire(audio=False, patience=self._patience) as slot:
+        with self._limiter.acquire(audio=False, patience=self._wait_budget) as slot:
             try:
                 self._source.delete(item_id)
             except RateLimited:
@@ -58,23 +55,34 @@ class RateLimitedSource:
                 raise
 
     def audio(self, item_id: str) -> AbstractContextManager[AudioStream]:
-        """Open the audio of an item; the slot is taken until the body has ended."""
-        return self._streamed(lambda: self._source.audio(item_id))
+        """Open the audio of an item; the slot is held until the body has ended."""
+        return self._stream_retried(partial(self._source.audio, item_id))
 
     def attachment(self, item_id: str, attachment_id: str) -> AbstractContextManager[AudioStream]:
-        """Open an attachment of an item; the slot is taken until the body has ended."""
-        return self._streamed(lambda: attachment_of(self._source, item_id, attachment_id))
+        """Open an attachment of an item; the slot is held until the body has ended."""
+        return self._stream_retried(partial(super().attachment, item_id, attachment_id))
+
+    def _retried(self, send: Callable[[], T]) -> T:
+        attempts = Attempts(self._limiter, audio=False, patience=self._wait_budget)
+        while True:
+            with attempts.slot() as slot:
+                try:
+                    return send()
+                except RateLimited as error:
+                    slot.refused()
+                    refusal = error
+            attempts.pause(refusal)
 
     @contextlib.contextmanager
-    def _streamed(
-        self, request: Callable[[], AbstractContextManager[AudioStream]]
+    def _stream_retried(
+        self, send: Callable[[], AbstractContextManager[AudioStream]]
     ) -> Iterator[AudioStream]:
-        attempts = Attempts(self._limiter, audio=True, patience=self._patience)
+        attempts = Attempts(self._limiter, audio=True, patience=self._wait_budget)
         while True:
             with contextlib.ExitStack() as stack:
                 slot = stack.enter_context(attempts.slot())
                 try:
-                    stream = stack.enter_context(request())
+                    stream = stack.enter_context(send())
                 except RateLimited as error:
                     slot.refused()
                     refusal = error
@@ -83,23 +91,4 @@ class RateLimitedSource:
                         slot.refused()
                     yield stream
                     return
-            attempts.pause(refusal)
-
-    def describe(self, raw: bytes) -> Details:
-        """Read the details out of a raw object."""
-        return self._source.describe(raw)
-
-    def close(self) -> None:
-        """Let go of the connections."""
-        self._source.close()
-
-    def _sent(self, send: Callable[[], T]) -> T:
-        attempts = Attempts(self._limiter, audio=False, patience=self._patience)
-        while True:
-            with attempts.slot() as slot:
-                try:
-                    return send()
-                except RateLimited as error:
-                    slot.refused()
-                    refusal = error
             attempts.pause(refusal)

@@ -1,15 +1,15 @@
-"""The trash: complete copies of what was deleted through histfs, on this machine."""
+"""The trash: complete local copies of the items that were deleted through histfs."""
 
-from histfs.trash.trash import NotInTrash, Stored, Trash, TrashDamaged, TrashFailed
+from histfs.trash.trash import NotInTrash, Trash, TrashDamaged, TrashFailed, TrashItem
 from histfs.trash.trash_archive import TrashArchive
 from histfs.trash.trash_entry import TrashEntry
 
 __all__ = [
     "NotInTrash",
-    "Stored",
     "Trash",
     "TrashArchive",
     "TrashDamaged",
     "TrashEntry",
     "TrashFailed",
+    "TrashItem",
 ]

@@ -3,15 +3,16 @@
     ROOT/20261121T211500Z_KEY/entry.json     when it was archived (UTC), and of which item
                              /audio.mp3 …    the item's own files
                              /files/…        its attachments
-    ROOT/.histfs-…                           an entry in the making, or on its way out
+    ROOT/.histfs-…                           an item that is being added or removed
 
-An entry is made under another name and gets its own when all of it is on the disk: what has a name
-is complete. Directories have mode 0700 and files 0600, whatever the umask.
+An item is written to a staging directory and renamed when all of it is on the disk: an item with
+a final name is complete. Directories have mode 0700 and files 0600, whatever the umask.
 
-Threads and processes: any number at once, without a lock of their own: an entry only ever comes and
-goes whole, by rename(2). Who makes one holds a lock (flock(2)) on it, so that nobody takes it for
-a leftover of a process that was killed; and so does who waits for the answer to the item's DELETE,
-so that no other process decides about the copy meanwhile.
+Threads and processes: any number at once. No lock in memory is needed: an item appears and
+disappears atomically, by rename(2). flock(2) on an item's directory marks its use: the process that
+writes it holds a shared lock, so that it is not removed as a leftover of a killed process, and the
+process that waits for the answer to the item's DELETE holds one, so that no other process decides
+about the copy meanwhile (`Trash.lock_for_delete`, `Trash.try_lock`).
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ from typing import NamedTuple
 
 from histfs.core.errors import HistfsError
 from histfs.core.file_trust import distrust_directory, distrust_links
-from histfs.trash.trash_entry import ENTRY, Kept, TrashEntry
+from histfs.trash.trash_entry import ENTRY, FileDigest, TrashEntry
 
-_UNFINISHED = ".histfs-"
+_STAGING_PREFIX = ".histfs-"
 
 log = logging.getLogger(__name__)
 
@@ -46,19 +47,19 @@ class TrashFailed(HistfsError):
 
 
 class TrashDamaged(HistfsError):
-    """What is in the trash is not what was put there."""
+    """A file in the trash differs from its SHA-256, or an entry can't be read."""
 
 
 class NotInTrash(HistfsError):
     """The trash has no such item."""
 
 
-class Stored(NamedTuple):
-    """What lies in the trash.
+class TrashItem(NamedTuple):
+    """One item in the trash.
 
     Attributes:
-        path: its directory.
-        entry: what it is; None when that can't be read.
+        path: the directory of the item.
+        entry: the metadata; None when ``entry.json`` can't be read.
     """
 
     path: Path
@@ -66,12 +67,12 @@ class Stored(NamedTuple):
 
     @property
     def archived(self) -> float:
-        """When it was put there, in seconds since the epoch, as far as can be told."""
+        """When the item was archived, in seconds since the epoch; without an entry, the mtime."""
         return self.path.stat().st_mtime if self.entry is None else self.entry.archived
 
 
 class Trash:
-    """A directory of deleted items; made when something is first put into it.
+    """A directory of deleted items; made when the first item is added.
 
     Args:
         root: the directory.
@@ -81,195 +82,201 @@ class Trash:
         self.root = root
 
     def open(self) -> None:
-        """Make the directory, or see to it that nobody else can look into the one that is there.
-
-        What a process that was killed has left is removed.
+        """Make the directory, or make an existing one private; remove leftovers.
 
         Raises:
-            TrashFailed: it can't be used.
+            TrashFailed: the directory can't be used.
         """
-        with self._failing("can't be used"):
-            make_private(self.root)
+        with self._map_errors("can't be used"):
+            ensure_private_directory(self.root)
             if not os.access(self.root, os.R_OK | os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            self.clean()
+            self.remove_leftovers()
 
-    def put(self, entry: TrashEntry, files: Mapping[str, Iterable[bytes]]) -> Stored:
-        """Put an item into the trash; when this returns it is on the disk.
+    def add(self, entry: TrashEntry, files: Mapping[str, Iterable[bytes]]) -> TrashItem:
+        """Add an item; it is on the disk when this returns.
 
         Args:
-            entry: what it is; its files are counted here.
+            entry: the metadata; its `files` are filled in here.
             files: the bytes of each file, by name.
 
-        Raises:
-            TrashFailed: it can't be kept; nothing of it is left then.
-        """
-        with self._failing("can't be written"):
-            make_private(self.root)
-            with self._unfinished() as place:
-                kept = {name: _write(place / name, chunks) for name, chunks in files.items()}
-                for folder in _folders(place, files):
-                    _sync(folder)
-                entry = replace(entry, files=kept)
-                _write(place / ENTRY, [entry.to_json().encode(), b"\n"])
-                _sync(place)
-                path = self._name(place, entry)
-            _sync(self.root)
-            return Stored(path, entry)
-
-    def mark_deleted(self, stored: Stored, moment: int) -> None:
-        """Note when the server had deleted an item.
+        Returns:
+            The item in the trash.
 
         Raises:
-            TrashFailed: it can't be noted.
+            TrashFailed: the item can't be written; nothing of it is left.
         """
-        if stored.entry is None:
+        with self._map_errors("can't be written"):
+            ensure_private_directory(self.root)
+            with self._staging_directory() as staging:
+                digests = {name: _write(staging / name, chunks) for name, chunks in files.items()}
+                for folder in _folders(staging, files):
+                    _fsync_directory(folder)
+                entry = replace(entry, files=digests)
+                _write(staging / ENTRY, [entry.to_json().encode(), b"\n"])
+                _fsync_directory(staging)
+                path = self._rename_complete(staging, entry)
+            _fsync_directory(self.root)
+            return TrashItem(path, entry)
+
+    def mark_deleted(self, item: TrashItem, timestamp: int) -> None:
+        """Record when the server deleted an item; do nothing when its entry can't be read.
+
+        Args:
+            item: the item.
+            timestamp: in seconds since the epoch.
+
+        Raises:
+            TrashFailed: the entry can't be written.
+        """
+        if item.entry is None:
             return
-        with self._failing("can't be written"):
-            noted = replace(stored.entry, deleted=moment)
-            work = stored.path / f"{_UNFINISHED}{ENTRY}"
-            work.unlink(missing_ok=True)
-            _write(work, [noted.to_json().encode(), b"\n"])
-            work.rename(stored.path / ENTRY)
-            _sync(stored.path)
+        with self._map_errors("can't be written"):
+            updated = replace(item.entry, deleted=timestamp)
+            staging = item.path / f"{_STAGING_PREFIX}{ENTRY}"
+            staging.unlink(missing_ok=True)
+            _write(staging, [updated.to_json().encode(), b"\n"])
+            staging.rename(item.path / ENTRY)
+            _fsync_directory(item.path)
 
-    def hold(self, stored: Stored) -> Callable[[], None]:
-        """Lock an entry while its item is being deleted, so that `claimed` leaves it alone.
+    def lock_for_delete(self, item: TrashItem) -> Callable[[], None]:
+        """Take the shared lock of an item while it is deleted at the server.
 
         Returns:
-            What ends that. The end of the process ends it, too.
+            A function that releases the lock. The end of the process releases it, too.
 
         Raises:
-            TrashFailed: the entry can't be opened.
+            TrashFailed: the item can't be opened.
         """
-        with self._failing("can't be used"), contextlib.ExitStack() as stack:
-            fcntl.flock(stack.enter_context(_opened(stored.path)), fcntl.LOCK_SH)
+        with self._map_errors("can't be used"), contextlib.ExitStack() as stack:
+            fcntl.flock(stack.enter_context(_opened(item.path)), fcntl.LOCK_SH)
             return stack.pop_all().close
 
     @contextlib.contextmanager
-    def claimed(self, stored: Stored) -> Iterator[bool]:
-        """Lock an entry for whoever decides about it; lend whether that was possible.
+    def try_lock(self, item: TrashItem) -> Iterator[bool]:
+        """Try to take the exclusive lock of an item, and yield whether that succeeded.
 
-        It isn't while a process deletes the item, or another one decides, or when it is gone.
+        It fails while another process deletes the item or decides about it, and when it is gone.
         """
         with contextlib.ExitStack() as stack:
             try:
-                number = stack.enter_context(_opened(stored.path))
-                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                descriptor = stack.enter_context(_opened(item.path))
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 yield False
             else:
                 yield True
 
-    def stored(self, skip: Set[str] = frozenset()) -> Iterator[Stored]:
-        """Yield what lies in the trash, in the order in which it was put there.
+    def items(self, skip: Set[str] = frozenset()) -> Iterator[TrashItem]:
+        """Yield the items, oldest archived first.
 
         Args:
-            skip: names of entries that are left out.
+            skip: directory names to leave out.
 
         Raises:
             TrashFailed: the directory can't be read.
         """
-        with self._failing("can't be read"):
+        with self._map_errors("can't be read"):
             try:
-                paths = sorted(self.root.iterdir(), key=_turn)
+                paths = sorted(self.root.iterdir(), key=_sort_key)
             except FileNotFoundError:
                 return
         for path in paths:
             if not path.name.startswith(".") and path.name not in skip and path.is_dir():
-                yield Stored(path, _read_entry(path))
+                yield TrashItem(path, _read_entry(path))
 
-    def find(self, wanted: str) -> Stored:
-        """Return the newest that was put into the trash of an item.
+    def find(self, wanted: str) -> TrashItem:
+        """Return an item; the newest where it was deleted more than once.
 
         Args:
-            wanted: the name of its directory here, or the item's id, or its key; the first of these
-                that anything has.
+            wanted: the directory name in the trash, the item's id, or its key, in this order.
 
         Raises:
-            NotInTrash: there is none.
+            NotInTrash: nothing matches.
             TrashFailed: the directory can't be read.
         """
         by_name, by_id, by_key = {}, {}, {}
-        for stored in self.stored():
-            if stored.entry is not None:
-                by_name[stored.path.name] = stored
-                by_id[stored.entry.id] = stored
-                by_key[stored.entry.key] = stored
+        for item in self.items():
+            if item.entry is not None:
+                by_name[item.path.name] = item
+                by_id[item.entry.id] = item
+                by_key[item.entry.key] = item
         # One item's key may be another's id.
-        for found in (by_name, by_id, by_key):
-            if wanted in found:
-                return found[wanted]
+        for index in (by_name, by_id, by_key):
+            if wanted in index:
+                return index[wanted]
         raise NotInTrash(f"{wanted} is not in the trash {self.root}")
 
-    def export(self, stored: Stored, target: Path) -> Path:
-        """Copy an item's files out of the trash, into a directory of the name that it had.
+    def export(self, item: TrashItem, target: Path) -> Path:
+        """Copy an item's files out of the trash, into a directory of the item's original name.
 
         Args:
-            stored: what to copy.
-            target: the directory to put that one into; made when it isn't there.
+            item: the item.
+            target: the parent of the new directory; made when it doesn't exist.
 
         Returns:
             The new directory.
 
         Raises:
-            TrashDamaged: a file is not what it was; nothing is left in the target then.
-            TrashFailed: it can't be copied, or something has its name there.
+            TrashDamaged: a file doesn't match its digest; nothing is left in the target.
+            TrashFailed: the files can't be copied, or the name exists in the target.
         """
-        entry = stored.entry
+        entry = item.entry
         if entry is None:
-            raise TrashDamaged(f"{stored.path / ENTRY} can't be read")
-        place = target / entry.name
+            raise TrashDamaged(f"{item.path / ENTRY} can't be read")
+        destination = target / entry.name
         try:
             target.mkdir(parents=True, exist_ok=True)
-            if os.path.lexists(place):
-                raise TrashFailed(f"{place} is there already: remove it, or give another directory")
-            work = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=target))
+            if os.path.lexists(destination):
+                raise TrashFailed(
+                    f"{destination} already exists: remove it, or give another directory"
+                )
+            staging = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=target))
             try:
-                for name, was in entry.files.items():
-                    _check(name, was, _write(work / name, _chunks(stored.path / name)))
-                    os.utime(work / name, (entry.date, entry.date))
-                for folder in _folders(work, entry.files):
+                for name, expected in entry.files.items():
+                    _check(name, expected, _write(staging / name, _chunks(item.path / name)))
+                    os.utime(staging / name, (entry.date, entry.date))
+                for folder in _folders(staging, entry.files):
                     os.utime(folder, (entry.date, entry.date))
-                os.utime(work, (entry.date, entry.date))
-                work.rename(place)
+                os.utime(staging, (entry.date, entry.date))
+                staging.rename(destination)
             except BaseException:
-                shutil.rmtree(work, ignore_errors=True)
+                shutil.rmtree(staging, ignore_errors=True)
                 raise
         except OSError as error:
             raise TrashFailed(f"{entry.name} can't be exported: {error.strerror}") from error
-        return place
+        return destination
 
-    def remove(self, stored: Stored) -> None:
-        """Take something out of the trash, for good.
+    def remove(self, item: TrashItem) -> None:
+        """Remove an item for good; do nothing when another process has removed it.
 
         Raises:
-            TrashFailed: it can't be removed.
+            TrashFailed: the item can't be removed.
         """
-        with self._failing("can't be written"):
-            # Whole or not at all, also for who looks in while it goes.
-            mark = hashlib.blake2b(os.fsencode(stored.path.name), digest_size=8).hexdigest()
-            gone = stored.path.with_name(f"{_UNFINISHED}{mark}")
-            with contextlib.suppress(FileNotFoundError):  # somebody else was faster
-                stored.path.rename(gone)
-                shutil.rmtree(gone)
+        with self._map_errors("can't be written"):
+            # Renamed first: a reader sees the item complete or not at all.
+            digest = hashlib.blake2b(os.fsencode(item.path.name), digest_size=8).hexdigest()
+            staging = item.path.with_name(f"{_STAGING_PREFIX}{digest}")
+            with contextlib.suppress(FileNotFoundError):
+                item.path.rename(staging)
+                shutil.rmtree(staging)
 
-    def clean(self) -> None:
-        """Remove what a process that was killed has left."""
-        for path in self.root.glob(f"{_UNFINISHED}*"):
-            with contextlib.suppress(OSError), _opened(path) as number:
-                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def remove_leftovers(self) -> None:
+        """Remove the staging directories of processes that were killed."""
+        for path in self.root.glob(f"{_STAGING_PREFIX}*"):
+            with contextlib.suppress(OSError), _opened(path) as descriptor:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(path)
 
     @contextlib.contextmanager
-    def _unfinished(self) -> Iterator[Path]:
-        """Lend a directory for an entry in the making; what is left of it is removed."""
+    def _staging_directory(self) -> Iterator[Path]:
+        """Yield a new locked directory; remove it at the end unless it was renamed."""
         while True:
-            path = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.root))
-            with _opened(path) as number:
-                fcntl.flock(number, fcntl.LOCK_SH)
-                # Another process may just have taken it for a leftover.
-                if not os.fstat(number).st_nlink:
+            path = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=self.root))
+            with _opened(path) as descriptor:
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+                # Another process may have removed it as a leftover before it was locked.
+                if not os.fstat(descriptor).st_nlink:
                     continue
                 try:
                     path.chmod(0o700)
@@ -278,68 +285,68 @@ class Trash:
                     shutil.rmtree(path, ignore_errors=True)
                 return
 
-    def _name(self, place: Path, entry: TrashEntry) -> Path:
-        """Give a complete entry its name."""
+    def _rename_complete(self, staging: Path, entry: TrashEntry) -> Path:
+        """Give a complete item its final name, and return that path."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(entry.archived))
         path = self.root / f"{stamp}_{entry.key}"
         for number in itertools.count(2):
             try:
-                place.rename(path)
+                staging.rename(path)
                 break
             except OSError as error:
-                # Another one of the same second: rename(2) of directories has both errors for it.
+                # The name exists, from the same second: rename(2) has both errors for directories.
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise
             path = path.with_name(f"{stamp}_{entry.key}~{number}")
         return path
 
     @contextlib.contextmanager
-    def _failing(self, what: str) -> Iterator[None]:
+    def _map_errors(self, problem: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise TrashFailed(f"the trash {self.root} {what}: {error.strerror}") from error
+            raise TrashFailed(f"the trash {self.root} {problem}: {error.strerror}") from error
 
 
-def _turn(path: Path) -> tuple[str, int]:
-    """Return what entries are sorted by: the second in their names, then what happened in it."""
+def _sort_key(path: Path) -> tuple[str, int]:
+    """Return the sort key of an item: the second in its name, then the mtime."""
     try:
         return path.name.partition("_")[0], path.stat().st_mtime_ns
     except FileNotFoundError:
         return path.name, 0
 
 
-def make_private(directory: Path) -> None:
-    """Make a directory that only its owner may look into, or make one that is there so.
+def ensure_private_directory(directory: Path) -> None:
+    """Make a directory of mode 0700, or give an existing one this mode.
 
     Raises:
-        TrashFailed: it is another user's, or the way there is.
+        TrashFailed: the directory, or a link on the way to it, belongs to another user.
     """
-    refused = distrust_links(directory)
-    if refused is None:
+    distrust = distrust_links(directory)
+    if distrust is None:
         directory.parent.mkdir(parents=True, exist_ok=True)
         directory.mkdir(mode=0o700, exist_ok=True)
-        refused = distrust_directory(directory, writers=False)
-    if refused is not None:
-        raise TrashFailed(f"the trash is not used: {refused}")
+        distrust = distrust_directory(directory, writers=False)
+    if distrust is not None:
+        raise TrashFailed(f"the trash is not used: {distrust}")
     if stat.S_IMODE(directory.stat().st_mode) != 0o700:
         directory.chmod(0o700)
 
 
-def _write(path: Path, chunks: Iterable[bytes]) -> Kept:
-    """Write a new file, in a folder that may be new, and wait until it is on the disk."""
+def _write(path: Path, chunks: Iterable[bytes]) -> FileDigest:
+    """Write a new file, and its folder where that is new; return when it is on the disk."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    size, hashed = 0, hashlib.sha256()
-    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(number, "wb") as file:
-        os.fchmod(number, 0o600)
+    size, sha256 = 0, hashlib.sha256()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, 0o600)
         for chunk in chunks:
             file.write(chunk)
-            hashed.update(chunk)
+            sha256.update(chunk)
             size += len(chunk)
         file.flush()
-        os.fsync(number)
-    return Kept(size, hashed.hexdigest())
+        os.fsync(descriptor)
+    return FileDigest(size, sha256.hexdigest())
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -348,14 +355,14 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _folders(place: Path, names: Iterable[str]) -> set[Path]:
-    """Return the folders of an entry in which files stand."""
-    return {(place / name).parent for name in names} - {place}
+def _folders(directory: Path, names: Iterable[str]) -> set[Path]:
+    """Return the subfolders of an item's directory that hold files."""
+    return {(directory / name).parent for name in names} - {directory}
 
 
-def _check(name: str, was: Kept, found: Kept) -> None:
-    if found != was:
-        raise TrashDamaged(f"{name} is not what was put into the trash (SHA-256)")
+def _check(name: str, expected: FileDigest, actual: FileDigest) -> None:
+    if actual != expected:
+        raise TrashDamaged(f"{name} does not match its SHA-256")
 
 
 def _read_entry(path: Path) -> TrashEntry | None:
@@ -368,15 +375,15 @@ def _read_entry(path: Path) -> TrashEntry | None:
 
 @contextlib.contextmanager
 def _opened(directory: Path) -> Iterator[int]:
-    """Lend a descriptor of a directory."""
-    number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Yield a descriptor of a directory."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield number
+        yield descriptor
     finally:
-        os.close(number)
+        os.close(descriptor)
 
 
-def _sync(directory: Path) -> None:
+def _fsync_directory(directory: Path) -> None:
     """Wait until the names in a directory are on the disk."""
-    with _opened(directory) as number:
-        os.fsync(number)
+    with _opened(directory) as descriptor:
+        os.fsync(descriptor)

@@ -1,6 +1,6 @@
-"""Items into the trash, with the very files that a mount shows of them.
+"""The archive that copies an item into the trash before it is deleted: the files of the mount.
 
-Threads: any number at once. `_lock` guards which copies are not known to be needed.
+Threads: any number at once. `_lock` guards `_undecided`; no file is touched while it is held.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from histfs.core.files import ItemFile, ItemFolder, by_name, flattened
 from histfs.core.item import Item
 from histfs.core.nodes import OpenFile
 from histfs.core.waiting import Waiter
-from histfs.trash.trash import Stored, Trash
+from histfs.trash.trash import Trash, TrashItem
 from histfs.trash.trash_entry import TrashEntry
 
 _CHUNK = 1 << 20
@@ -29,14 +29,14 @@ class TrashArchive:
     """Implements `histfs.core.archive.Archive`.
 
     Args:
-        trash: where copies are kept.
-        files: what an item is.
+        trash: keeps the copies.
+        files: the files of an item.
         name_of: returns the name of an item's directory.
-        base_url: the server, as it is noted.
-        profile: the account's name, as it is noted.
-        source: the name of the items' source, as it is noted.
-        account: what `TrashEntry.account` is.
-        timeout: seconds for which the bytes of one file are waited for.
+        base_url: the server, for the entry.
+        profile: the account's name, for the entry.
+        source: the name of the items' source, for the entry.
+        account: `TrashEntry.account`.
+        timeout: seconds to wait for the bytes of one file.
         clock: seconds since the epoch.
     """
 
@@ -63,17 +63,17 @@ class TrashArchive:
         self._timeout = timeout
         self._clock = clock
         self._lock = threading.Lock()
-        self._unsettled: dict[str, Stored] = {}
+        self._undecided: dict[str, TrashItem] = {}
 
     def prepare(self, item: Item, waiter: Waiter) -> None:
-        """Have all bytes of an item on this machine."""
+        """Fetch all bytes of an item."""
         for file in self._files:
-            # Whether there is a folder is known only once it was asked for.
+            # Only the request tells whether a folder exists.
             if isinstance(file, ItemFolder) or file.filename(item) is not None:
                 file.before_archive(item, waiter)
 
     def keep(self, item: Item) -> Copy:
-        """Put a copy of an item into the trash."""
+        """Copy an item into the trash."""
         now = int(self._clock())
         entry = TrashEntry(
             id=item.id,
@@ -90,46 +90,41 @@ class TrashArchive:
         )
         with contextlib.ExitStack() as stack:
             contents = self._contents(item, stack)
-            stored = self._trash.put(entry, contents)
-        release = self._trash.hold(stored)
+            trashed = self._trash.add(entry, contents)
+        release = self._trash.lock_for_delete(trashed)
         with self._lock:
-            before = self._unsettled.get(item.key)
-            self._unsettled[item.key] = stored
-        if before is not None:
-            self._remove(before)
-        return _Copy(self, item.key, stored, release)
+            superseded = self._undecided.get(item.key)
+            self._undecided[item.key] = trashed
+        if superseded is not None:
+            self._remove(superseded)
+        return _Copy(self, item.key, trashed, release)
 
-    def finalize(self, key: str, stored: Stored, deleted: bool) -> None:
-        """Note what became of the item of a copy."""
+    def finalize(self, key: str, trashed: TrashItem, deleted: bool) -> None:
+        """Record that the item is deleted, or remove its copy."""
         with self._lock:
-            self._unsettled.pop(key, None)
+            self._undecided.pop(key, None)
         if not deleted:
-            self._remove(stored)
+            self._remove(trashed)
             return
         try:
-            self._trash.mark_deleted(stored, int(self._clock()))
+            self._trash.mark_deleted(trashed, int(self._clock()))
         except HistfsError as error:
-            log.warning("%s is deleted, but not noted as such: %s", key, error)
+            log.warning("%s is deleted, but its trash entry can't be updated: %s", key, error)
 
-    def _remove(self, stored: Stored) -> None:
+    def _remove(self, trashed: TrashItem) -> None:
         try:
-            self._trash.remove(stored)
+            self._trash.remove(trashed)
         except HistfsError as error:
-            log.warning("a copy of what was not deleted stays in the trash: %s", error)
+            log.warning("the copy of an item that was not deleted stays in the trash: %s", error)
 
     def _contents(self, item: Item, stack: contextlib.ExitStack) -> dict[str, Iterator[bytes]]:
-        """Open the files of an item, and return the bytes of each by its path.
-
-        Args:
-            item: whose files.
-            stack: closes them.
-        """
+        """Open the files of an item; return the bytes of each by path. ``stack`` closes them."""
         contents: dict[str, Iterator[bytes]] = {}
         for name, file in flattened(by_name(self._files, item), item).items():
             try:
                 opened = file.open(item, Waiter(self._timeout))
             except NoAttachment as error:
-                # Its name stays in the transcript and in the metadata.
+                # The transcript and the metadata keep its name.
                 log.warning("%s of %s is not copied: %s", name, item.key, error)
                 continue
             stack.callback(opened.close)
@@ -141,27 +136,27 @@ class _Copy:
     """Implements `histfs.core.archive.Copy`."""
 
     def __init__(
-        self, archive: TrashArchive, key: str, stored: Stored, release: Callable[[], None]
+        self, archive: TrashArchive, key: str, trashed: TrashItem, release: Callable[[], None]
     ) -> None:
         self._archive = archive
         self._key = key
-        self._stored = stored
+        self._trashed = trashed
         self._release = release
 
     def deleted(self) -> None:
-        """Note that it is the last one."""
-        self._archive.finalize(self._key, self._stored, deleted=True)
+        """Record that the item is deleted."""
+        self._archive.finalize(self._key, self._trashed, deleted=True)
         self._release()
 
     def discard(self) -> None:
-        """Remove it."""
-        self._archive.finalize(self._key, self._stored, deleted=False)
+        """Remove the copy."""
+        self._archive.finalize(self._key, self._trashed, deleted=False)
         self._release()
 
     def undecided(self) -> str:
-        """Keep it, not known to be deleted, and return its directory."""
+        """Keep the copy of an item not known to be deleted; return its directory."""
         self._release()
-        return str(self._stored.path)
+        return str(self._trashed.path)
 
 
 def _chunks(file: OpenFile, timeout: float) -> Iterator[bytes]:
@@ -170,6 +165,6 @@ def _chunks(file: OpenFile, timeout: float) -> Iterator[bytes]:
     while offset < file.size:
         chunk = file.read(offset, _CHUNK, waiter)
         if not chunk:
-            raise HistfsError("a file has ended before its size")
+            raise HistfsError("a file ended before its size")
         offset += len(chunk)
         yield chunk

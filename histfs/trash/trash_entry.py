@@ -1,4 +1,4 @@
-"""What the trash knows of one deleted item: ``entry.json``, beside the item's own files."""
+"""The metadata of one item in the trash: ``entry.json``, beside the item's own files."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
-#: The file that holds an entry; no item file has this name.
+#: The name of the metadata file; no item file has this name.
 ENTRY = "entry.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """One file of an item.
+class FileDigest:
+    """Size and checksum of one file of an item.
 
     Attributes:
         size: in bytes.
-        sha256: of its bytes, in hexadecimal.
+        sha256: in hexadecimal.
     """
 
     size: int
@@ -27,18 +27,19 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class TrashEntry:
-    """One item in the trash.
+    """The metadata of one item in the trash.
 
     Attributes:
         id: the API's own id.
         key: the id in a form that is safe in a path.
-        name: of the directory that the item had.
-        date: when the item was made, in seconds since the epoch.
+        name: the name of the item's directory in the mount.
+        date: the item's date, in seconds since the epoch.
         archived: when the copy was made, in seconds since the epoch.
-        deleted: when the server had deleted it; None where that is not known to have happened.
-        base_url: the server.
+        deleted: when the server deleted the item, in seconds since the epoch; None when it is not
+            known to be deleted.
+        base_url: the URL of the server.
         profile: the account's name on this machine.
-        files: the item's files by name; those of a folder by its name, a slash and their own.
+        files: the item's files by name, relative to the item's directory.
         source: the name of the item's source; empty in entries of older versions.
         account: identifies the server and the key: the name of the account's cache directory;
             empty in entries of older versions.
@@ -52,31 +53,31 @@ class TrashEntry:
     deleted: int | None
     base_url: str
     profile: str
-    files: Mapping[str, Kept]
+    files: Mapping[str, FileDigest]
     source: str = ""
     account: str = ""
 
     @property
     def size(self) -> int:
-        """The bytes of all files."""
+        """The bytes of all files together."""
         return sum(file.size for file in self.files.values())
 
     def to_json(self) -> str:
-        """Return it as one line of plain ASCII, without the line's end."""
+        """Return the entry as one line of ASCII, without a newline."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, content: bytes) -> TrashEntry:
-        """Read what `to_json` wrote, perhaps by a later version.
+        """Parse the output of `to_json`, also of a later version.
 
         Raises:
-            ValueError: it is something else, or has a name in it that is no file's.
+            ValueError: the content is something else, or a name in it is not a file name.
         """
         try:
             entry = msgspec.convert(json.loads(content), type=cls)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise ValueError(str(error)) from error
-        # Whoever wrote here may lead nobody who exports it anywhere else.
+        # An edited entry must not make an export write outside of its directory.
         if not _is_name(entry.name):
             raise ValueError(f"{entry.name!r} is no name of a directory")
         for path in entry.files:

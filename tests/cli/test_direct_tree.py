@@ -506,7 +506,7 @@ def test_an_item_is_copied_and_deleted_with_one_request(do, simulator, tmp_path,
     done = do("rm", f"{path}{file}", "-v")
     assert lines(done) == [f"deleted {path}{file}"]
     assert simulator.counts[DELETE] == 1
-    (stored,) = Trash(tmp_path / "trash").stored()
+    (stored,) = Trash(tmp_path / "trash").items()
     assert stored.entry.id == id_of(path)
     assert stored.entry.deleted is not None
     assert set(stored.entry.files) == {"meta.json", "text.txt", "audio.mp3"}
@@ -528,7 +528,7 @@ def test_a_conversation_without_audio_is_deleted_too(do, simulator, tmp_path):
     home = Path(os.path.normpath(Path(link["path"]).parent / link["target"]))
     assert lines(do("rm", home)) == []
     assert silent not in simulator.conversations
-    (stored,) = Trash(tmp_path / "trash").stored()
+    (stored,) = Trash(tmp_path / "trash").items()
     assert set(stored.entry.files) == {"summary.json", "meta.json", "text.txt"}
 
 

@@ -18,13 +18,15 @@ from histfs.core.errors import (
     errno_of,
 )
 from histfs.core.presence import is_listed
-from histfs.sources.elevenlabs.error_responses import fault_of
+from histfs.sources.elevenlabs.error_responses import error_from_response
 from tests.core.fakes import TableIndex
 from tests.support.memory import record
 
 MOMENT = 1_714_650_306
 AUDIO = "/by-date/2024/05/02/2024-05-02T11-45-06_hello-world_one/audio.mp3"
-REFUSALS = {int(status): fault_of(status, None) for status in HTTPStatus if 400 <= status < 500}
+REFUSALS = {
+    int(status): error_from_response(status, None) for status in HTTPStatus if 400 <= status < 500
+}
 LOST = {"no answer": Unreachable("?"), "502": ServerFailed("?"), "html": BadAnswer("?")}
 ERRORS = {**REFUSALS, **LOST}
 HONEST, FAILS, LIES = "honest", "fails", "lies"

@@ -1,4 +1,4 @@
-"""A mount of a long history of which a part is known, that many tests share."""
+"""A mount of a long history, partly listed, that the tests of a module share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LIST = "GET /v1/history"
 ITEM = "GET /v1/history/{id}"
 AUDIO = "GET /v1/history/{id}/audio"
 DELETE = "DELETE /v1/history/{id}"
-#: Bytes of a clip: several chunks of what is read at once.
+#: Bytes of a clip: several read chunks.
 SIZE = 100_000
 
 
@@ -42,10 +42,10 @@ def binding() -> str:
 
 
 @dataclass
-class Stage:
-    """A mount, its server, and the world that it lives in.
+class SystemUnderTest:
+    """A mount, its server, and its altered environment.
 
-    The newest thousand items are known; all listings are stale at once.
+    The newest thousand items are listed; all listings are stale at once.
     """
 
     simulator: Simulator
@@ -64,7 +64,7 @@ class Stage:
         days = list(by_day)
         self._ids = by_day
         self._items: list[Path] = []
-        # Neither the day that is known in part, nor one beside a day that was just listed.
+        # Skip the day that is listed in part, and neighbours of a day that was just listed.
         known = list(itertools.takewhile(lambda day: self._last(day) < 1000, days))
         self._known, self._unknown = iter(known), iter(days[len(known) + 3 :: 2])
 
@@ -73,43 +73,43 @@ class Stage:
         return sum(len(self._ids[earlier]) for earlier in days[: days.index(day) + 1])
 
     def known_day(self) -> Path:
-        """Return a day that is known, another one each time."""
+        """Return a listed day, another one each time."""
         return self.mount.path / next(self._known)
 
     def item(self) -> Path:
-        """Return an item that is known, another one each time."""
+        """Return a listed item, another one each time."""
         if not self._items:
             self._items = sorted(self.known_day().iterdir())
         return self._items.pop()
 
     def unknown_day(self) -> Path:
-        """Return a day of which nothing is known, another one each time."""
+        """Return a day that is not listed, another one each time."""
         return self.mount.path / next(self._unknown)
 
     def ids(self, day: Path) -> set[str]:
-        """Return which items a day has, at the server."""
+        """Return the ids of a day's items at the server."""
         return set(self.in_order(day))
 
     def in_order(self, day: Path) -> list[str]:
-        """Return which items a day has, newest first."""
+        """Return the ids of a day's items at the server, newest first."""
         return self._ids[str(day.relative_to(self.mount.path))]
 
     def served(self, item: Path) -> bytes:
-        """Return the audio of an item, as the server has it."""
+        """Return the server's audio of an item."""
         return bytes(self.simulator.library.clip(id_of(item)))
 
     def cached(self) -> set[str]:
-        """Return the ids of the clips that are kept."""
+        """Return the ids of the cached clips."""
         return {path.name for path in self.directory.glob("cache/*/audio/*/*")}
 
     def trashed(self) -> list[str]:
-        """Return the names in the trash, also of what isn't whole."""
+        """Return the names in the trash directory, staging directories included."""
         trash = self.directory / "trash"
         return sorted(os.listdir(trash)) if trash.exists() else []
 
     @contextlib.contextmanager
     def failing(self, *faults: Fault) -> Iterator[None]:
-        """Let faults be in force within the block."""
+        """Apply faults within the block."""
         self.simulator.counts.reset()
         self.simulator.faults.add(*faults)
         try:
@@ -118,47 +118,47 @@ class Stage:
             self.simulator.faults.clear()
 
     @contextlib.contextmanager
-    def started_again(self) -> Iterator[None]:
-        """Let the server, which was stopped, be there again within the block."""
+    def restarted(self) -> Iterator[None]:
+        """Restart the stopped server within the block."""
         port = int(self.simulator.base_url.rpartition(":")[2])
         with Simulator(replace(self.settings, port=port)):
             yield
 
     def recovers(self, day: Path) -> None:
-        """See to it that a day is listed whole, a moment after a fault has gone."""
+        """Check that a day is listed completely soon after a fault."""
         assert eventually(lambda: {id_of(item) for item in day.iterdir()}) == self.ids(day)
 
 
 @contextlib.contextmanager
-def staged(directory: Path, binding: str, *arguments: object) -> Iterator[Stage]:
-    """Mount a history of 150 days with 3,000 items, of which a thousand are known."""
-    of_history = SimulatorSettings(items=3000, days=150, alignments=False, clip_bytes=SIZE)
+def mounted_system(directory: Path, binding: str, *arguments: object) -> Iterator[SystemUnderTest]:
+    """Mount a history of 150 days with 3,000 items, of which a thousand are listed."""
+    settings = SimulatorSettings(items=3000, days=150, alignments=False, clip_bytes=SIZE)
     directory.mkdir(exist_ok=True)
     world = World(directory / "world.json")
     with (
-        Simulator(of_history) as simulator,
+        Simulator(settings) as simulator,
         mounted(
             simulator, directory, binding, "--listing-ttl", "0", *arguments,
             env=world.env, program=NAME,
         ) as mount,
     ):  # fmt: skip
-        yield Stage(simulator, mount, world, directory, of_history)
+        yield SystemUnderTest(simulator, mount, world, directory, settings)
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory, binding) -> Iterator[Stage]:
-    """A stage that the tests of a module share: each takes days of its own."""
-    with staged(tmp_path_factory.mktemp("stage"), binding, "--timeout", "5") as stage:
-        yield stage
+def system(tmp_path_factory, binding) -> Iterator[SystemUnderTest]:
+    """A system that the tests of a module share; each uses other days."""
+    with mounted_system(tmp_path_factory.mktemp("system"), binding, "--timeout", "5") as system:
+        yield system
 
 
 def audio_of(item: Path) -> Path:
-    """Return the audio of an item's directory."""
+    """Return the audio file of an item's directory."""
     return next(item.glob("audio.*"))
 
 
 def code_of(call, *arguments) -> str | None:
-    """Return the name of the errno that a call fails with; None when it doesn't."""
+    """Return the name of the errno of a call; None when it succeeds."""
     try:
         call(*arguments)
     except OSError as error:
@@ -166,12 +166,12 @@ def code_of(call, *arguments) -> str | None:
     return None
 
 
-def backed_up(stage: Stage, day: Path, backup: Path) -> dict[str, bytes]:
-    """Back up a day that is known, and return what the backup holds."""
+def backed_up(system: SystemUnderTest, day: Path, backup: Path) -> dict[str, bytes]:
+    """Back up a listed day, and return the audio in the backup by its path."""
     for item in day.iterdir():
         copy = backup / item.name
         copy.mkdir(parents=True)
-        (copy / audio_of(item).name).write_bytes(stage.served(item))
+        (copy / audio_of(item).name).write_bytes(system.served(item))
     return contents(backup)
 
 
@@ -184,7 +184,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 @contextlib.contextmanager
 def small_disk(place: Path, size: str) -> Iterator[Path]:
-    """Lend a disk of its own, which only root can make."""
+    """Mount a tmpfs of some size within the block; needs root."""
     place.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=True)
     try:
@@ -194,22 +194,22 @@ def small_disk(place: Path, size: str) -> Iterator[Path]:
 
 
 def rsync(source: Path, target: Path) -> int:
-    """Bring a backup up to date, as one would every night; return rsync's exit status."""
-    done = subprocess.run(["rsync", "-a", "--delete", f"{source}/", target], capture_output=True)
-    return done.returncode
+    """Update a backup; return rsync's exit status."""
+    result = subprocess.run(["rsync", "-a", "--delete", f"{source}/", target], capture_output=True)
+    return result.returncode
 
 
 def rm(*paths: Path) -> int:
-    """Remove items as one would; return rm's exit status."""
+    """Remove items; return rm's exit status."""
     return subprocess.run(["rm", "-r", *paths], capture_output=True).returncode
 
 
 def in_trash(directory: Path) -> dict[str, bytes]:
-    """Return the audio of what is completely in a trash, by the ids of the items."""
-    found: dict[str, bytes] = {}
-    for stored in Trash(directory).stored():
-        (name,) = (name for name in stored.entry.files if name.startswith("audio."))
-        content = (stored.path / name).read_bytes()
-        assert hashlib.sha256(content).hexdigest() == stored.entry.files[name].sha256
-        found[stored.entry.id] = content
-    return found
+    """Return the audio of the items in a trash, by the items' ids."""
+    audio: dict[str, bytes] = {}
+    for item in Trash(directory).items():
+        (name,) = (name for name in item.entry.files if name.startswith("audio."))
+        content = (item.path / name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == item.entry.files[name].sha256
+        audio[item.entry.id] = content
+    return audio

@@ -1,4 +1,4 @@
-"""Audio that does not come whole: an error, never a short file, and nothing of it is kept."""
+"""An incomplete body of audio is an error, never a short file, and is not cached."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 
-#: Where a body breaks. The clips are a little longer than `SIZE`.
-PLACES = {
+#: The offset at which a body breaks. The clips are a little longer than `SIZE`.
+OFFSETS = {
     "before its first byte": 0,
     "after a byte": 1,
     "in what is read first": 4096,
@@ -25,23 +25,23 @@ PLACES = {
 
 
 def cat(audio):
-    done = subprocess.run(["cat", audio], capture_output=True)
-    return done.returncode, done.stdout
+    result = subprocess.run(["cat", audio], capture_output=True)
+    return result.returncode, result.stdout
 
 
-def framed(chunked):
+def framing_id(chunked):
     return "chunked" if chunked else "with Content-Length"
 
 
 def broken(kind, place, chunked):
     def fault(size):
-        at = PLACES[place]
-        return Fault("/audio", kind, at_byte=size if at is None else at % size)
+        offset = OFFSETS[place]
+        return Fault("/audio", kind, at_byte=size if offset is None else offset % size)
 
-    return pytest.param(chunked, fault, id=f"{kind} {place}, {framed(chunked)}")
+    return pytest.param(chunked, fault, id=f"{kind} {place}, {framing_id(chunked)}")
 
 
-def spoilt(kind, what, headers):
+def corrupted(kind, what, headers):
     def fault(size):
         return Fault("/audio", kind, headers=headers)
 
@@ -49,56 +49,56 @@ def spoilt(kind, what, headers):
 
 
 @pytest.fixture
-def framing(stage):
-    """Let audio come in chunks, or not."""
+def framing(system):
+    """Choose whether audio is sent in chunks."""
 
     def frame(chunked):
-        stage.simulator.chunked = chunked
+        system.simulator.chunked = chunked
 
     yield frame
-    stage.simulator.chunked = True
+    system.simulator.chunked = True
 
 
 FAULTS = [
     *(
         broken(kind, place, chunked)
         for kind in ("cut", "reset")
-        for place, at in PLACES.items()
-        # With its last byte a body of a known length is whole.
-        for chunked in ((True,) if at is None else (True, False))
+        for place, offset in OFFSETS.items()
+        # A body of a known length is complete with its last byte.
+        for chunked in ((True,) if offset is None else (True, False))
     ),
-    spoilt("empty", "nothing", {}),
-    spoilt("html", "a sign-in page", {}),
-    spoilt("garbage", "JSON", {}),
-    spoilt("headers", "another type", {"Content-Type": "text/html"}),
-    spoilt("headers", "not compressed as it says", {"Content-Encoding": "gzip"}),
+    corrupted("empty", "nothing", {}),
+    corrupted("html", "a sign-in page", {}),
+    corrupted("garbage", "JSON", {}),
+    corrupted("headers", "another type", {"Content-Type": "text/html"}),
+    corrupted("headers", "not compressed as it says", {"Content-Encoding": "gzip"}),
 ]
 
 
-@pytest.mark.parametrize(("chunked", "fault_of"), FAULTS)
+@pytest.mark.parametrize(("chunked", "make_fault"), FAULTS)
 def test_a_body_that_is_not_whole_is_an_error_and_leaves_nothing(
-    stage, framing, chunked, fault_of, tmp_path
+    system, framing, chunked, make_fault, tmp_path
 ):
     framing(chunked)
-    item = stage.item()
-    audio, served = audio_of(item), stage.served(item)
+    item = system.item()
+    audio, served = audio_of(item), system.served(item)
     copy = tmp_path / audio.name
     copy.write_bytes(b"from last night")
-    with stage.failing(fault_of(len(served))):
+    with system.failing(make_fault(len(served))):
         status, read = cat(audio)
         assert status == 1
         assert read != served
         assert served.startswith(read)
         assert rsync(item, tmp_path) == 23
         assert code_of(audio.unlink) == "EIO"
-        assert stage.simulator.counts[DELETE] == 0
+        assert system.simulator.counts[DELETE] == 0
     assert contents(tmp_path) == {audio.name: b"from last night"}
-    assert id_of(item) not in stage.cached()
-    assert not list(stage.directory.glob("cache/*/incoming/*"))
+    assert id_of(item) not in system.cached()
+    assert not list(system.directory.glob("cache/*/incoming/*"))
     assert cat(audio) == (0, served)
 
 
-@pytest.mark.parametrize("chunked", [True, False], ids=framed)
+@pytest.mark.parametrize("chunked", [True, False], ids=framing_id)
 @pytest.mark.parametrize(
     "fault",
     [
@@ -108,9 +108,9 @@ def test_a_body_that_is_not_whole_is_an_error_and_leaves_nothing(
     ],
     ids=["compressed", "cut twice", "reset once"],
 )
-def test_a_body_that_can_be_had_is_read_as_it_is(stage, framing, chunked, fault):
+def test_a_body_that_can_be_had_is_read_as_it_is(system, framing, chunked, fault):
     framing(chunked)
-    item = stage.item()
-    with stage.failing(fault):
-        assert cat(audio_of(item)) == (0, stage.served(item))
-    eventually(lambda: id_of(item) in stage.cached())
+    item = system.item()
+    with system.failing(fault):
+        assert cat(audio_of(item)) == (0, system.served(item))
+    eventually(lambda: id_of(item) in system.cached())

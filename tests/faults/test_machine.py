@@ -1,4 +1,4 @@
-"""A machine that fails: its clock, its disks, its files, and another mount at work."""
+"""A machine that fails: its clock, its disks, its files, and a second mount."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.faults.conftest import (
     code_of,
     contents,
     in_trash,
+    mounted_system,
     rm,
     rsync,
     small_disk,
-    staged,
 )
 from tests.support.mounts import command, environment, id_of, mounted
 from tests.support.patience import eventually
@@ -34,17 +34,17 @@ YEAR = 365 * 86_400
 
 def mount_on(path, simulator, binding):
     """Run a mount in the background."""
-    line = command(
+    arguments = command(
         "mount", path, "--base-url", simulator.base_url,
         "--cache-dir", path.with_name("cache"), "--timezone", "UTC",
     )  # fmt: skip
     env = environment(binding, simulator.api_key)
-    return subprocess.run(line, env=env, capture_output=True, text=True, timeout=60)
+    return subprocess.run(arguments, env=env, capture_output=True, text=True, timeout=60)
 
 
 @contextlib.contextmanager
 def read_only(place):
-    """Let a directory, in which nothing is open for writing, be read-only within the block."""
+    """Make a directory read-only within the block; no file in it may be open for writing."""
     subprocess.run(["mount", "--bind", place, place], check=True)
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
@@ -55,51 +55,54 @@ def read_only(place):
 
 @pytest.mark.parametrize("jump", [20 * YEAR, -20 * YEAR], ids=["forth", "back"])
 def test_a_clock_that_jumps_hides_nothing_and_keeps_nothing_stale(tmp_path, binding, jump):
-    with staged(tmp_path, binding, "--listing-ttl", "60") as stage:
-        day, library = stage.known_day(), stage.simulator.library
+    with mounted_system(tmp_path, binding, "--listing-ttl", "60") as system:
+        day, library = system.known_day(), system.simulator.library
         first, second, third, *rest = map(id_of, sorted(day.iterdir()))
         for clock, gone in ((jump, first), (0, second)):
-            stage.world.turn(clock=clock)
+            system.world.turn(clock=clock)
             library.remove(gone)
             assert gone not in map(id_of, day.iterdir())
-        stage.world.turn(clock=jump)
+        system.world.turn(clock=jump)
         item = next(item for item in day.iterdir() if id_of(item) == third)
-        served = stage.served(item)
+        served = system.served(item)
         assert audio_of(item).read_bytes() == served
         assert rm(item) == 0
-        stage.world.turn()
+        system.world.turn()
         assert set(map(id_of, day.iterdir())) == set(rest)
         assert in_trash(tmp_path / "trash") == {third: served}
 
 
 @only_root
 def test_a_full_disk_under_the_trash_deletes_nothing(tmp_path, binding):
-    with small_disk(tmp_path / "trash", "64k") as trash, staged(tmp_path, binding) as stage:
-        item = stage.item()
-        served = stage.served(item)
+    with (
+        small_disk(tmp_path / "trash", "64k") as trash,
+        mounted_system(tmp_path, binding) as system,
+    ):
+        item = system.item()
+        served = system.served(item)
         assert code_of(audio_of(item).unlink) == "EIO"
-        assert stage.simulator.counts[DELETE] == 0
-        assert stage.trashed() == []
+        assert system.simulator.counts[DELETE] == 0
+        assert system.trashed() == []
         subprocess.run(["mount", "-o", "remount,size=1m", trash], check=True)
         assert rm(item) == 0
-        assert stage.simulator.counts[DELETE] == 1
+        assert system.simulator.counts[DELETE] == 1
         assert in_trash(trash) == {id_of(item): served}
 
 
 @only_root
 def test_a_cache_that_can_not_be_written_any_more_is_still_read(tmp_path, binding):
-    with staged(tmp_path, binding) as stage:
-        here, elsewhere, deleted = stage.item(), stage.item(), stage.item()
-        served = [stage.served(item) for item in (here, elsewhere)]
+    with mounted_system(tmp_path, binding) as system:
+        here, elsewhere, deleted = system.item(), system.item(), system.item()
+        served = [system.served(item) for item in (here, elsewhere)]
         audio_of(here).read_bytes()
-        eventually(lambda: id_of(here) in stage.cached())
+        eventually(lambda: id_of(here) in system.cached())
         (incoming,) = tmp_path.glob("cache/*/incoming")
         with read_only(incoming):
             assert [audio_of(item).read_bytes() for item in (here, elsewhere)] == served
-            assert id_of(elsewhere) not in stage.cached()
-            # A copy of it in the trash is made of what is in the cache.
+            assert id_of(elsewhere) not in system.cached()
+            # The copy in the trash is made from the cache.
             assert code_of(audio_of(deleted).unlink) == "EIO"
-            assert stage.simulator.counts[DELETE] == 0
+            assert system.simulator.counts[DELETE] == 0
         assert rm(deleted) == 0
         assert in_trash(tmp_path / "trash").keys() == {id_of(deleted)}
 
@@ -109,60 +112,62 @@ def test_a_read_only_cache_keeps_a_mount_from_coming_up(simulator, tmp_path, bin
     with mounted(simulator, tmp_path, binding) as mount:
         mount.audio()[0].read_bytes()
     with read_only(tmp_path / "cache"):
-        done = mount_on(mount.path, simulator, binding)
-        assert done.returncode == 78
-        assert re.fullmatch("histfs: .*catalog.* failed: Read-only file system\n", done.stderr)
+        result = mount_on(mount.path, simulator, binding)
+        assert result.returncode == 78
+        assert re.fullmatch("histfs: .*catalog.* failed: Read-only file system\n", result.stderr)
 
 
-def overwritten(path):
+def overwrite(path):
     with path.open("r+b") as file:
         file.write(os.urandom(path.stat().st_size))
 
 
-def holed(path):
-    """Damage all but the first page, in which a catalog says what it is."""
+def overwrite_tail(path):
+    """Overwrite all but the first page, which has the header of the catalog."""
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(os.urandom(path.stat().st_size - 4096))
 
 
-def halved(path):
+def truncate_half(path):
     os.truncate(path, path.stat().st_size // 2)
 
 
-@pytest.mark.parametrize("damage", [overwritten, holed, halved])
+@pytest.mark.parametrize("damage", [overwrite, overwrite_tail, truncate_half])
 def test_a_damaged_catalog_shows_no_part_and_is_read_anew(tmp_path, binding, damage):
-    with staged(tmp_path, binding) as stage:
-        backup, known = tmp_path / "backup", stage.known_day()
-        before = backed_up(stage, known, backup)
+    with mounted_system(tmp_path, binding) as system:
+        backup, known = tmp_path / "backup", system.known_day()
+        before = backed_up(system, known, backup)
         (catalog,) = tmp_path.glob("cache/*/catalog.sqlite")
         damage(catalog)
         rsync(known, backup)
         assert contents(backup) == before
-        stage.mount.process.terminate()
-        stage.mount.process.wait(20)
-        done = mount_on(stage.mount.path, stage.simulator, binding)
-        if done.returncode != 0:  # it came to the damage only after it had begun
-            assert done.returncode == 78
-            assert re.fullmatch("histfs: .* is damaged: mount again.*\n", done.stderr)
-            assert mount_on(stage.mount.path, stage.simulator, binding).returncode == 0
-        assert set(map(id_of, stage.mount.items("by-source"))) == set(stage.simulator.library.ids())
+        system.mount.process.terminate()
+        system.mount.process.wait(20)
+        result = mount_on(system.mount.path, system.simulator, binding)
+        if result.returncode != 0:  # it found the damage only after the start
+            assert result.returncode == 78
+            assert re.fullmatch("histfs: .* is damaged: mount again.*\n", result.stderr)
+            assert mount_on(system.mount.path, system.simulator, binding).returncode == 0
+        assert set(map(id_of, system.mount.items("by-source"))) == set(
+            system.simulator.library.ids()
+        )
         assert rsync(known, backup) == 0
         assert contents(backup) == before
         assert len(list(tmp_path.glob("cache/*/*.unusable"))) == 1
 
 
 def test_a_damaged_clip_is_noticed_before_it_becomes_the_last_copy(tmp_path, binding):
-    with staged(tmp_path, binding) as stage:
-        shorter, other = stage.item(), stage.item()
-        served = {id_of(item): stage.served(item) for item in (shorter, other)}
+    with mounted_system(tmp_path, binding) as system:
+        shorter, other = system.item(), system.item()
+        served = {id_of(item): system.served(item) for item in (shorter, other)}
         for item in (shorter, other):
             audio_of(item).read_bytes()
-        eventually(lambda: served.keys() <= stage.cached())
-        kept = {path.name: path for path in tmp_path.glob("cache/*/audio/*/*")}
-        halved(kept[id_of(shorter)])
-        overwritten(kept[id_of(other)])
-        # What other processes have of a file stays with the kernel.
+        eventually(lambda: served.keys() <= system.cached())
+        cached = {path.name: path for path in tmp_path.glob("cache/*/audio/*/*")}
+        truncate_half(cached[id_of(shorter)])
+        overwrite(cached[id_of(other)])
+        # The kernel keeps the pages of a file that other processes have read.
         assert audio_of(shorter).read_bytes() == served[id_of(shorter)]
         assert rm(shorter, other) == 0
         assert in_trash(tmp_path / "trash") == served

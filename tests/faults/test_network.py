@@ -1,4 +1,4 @@
-"""A network that fails: what is known is shown and played, the rest fails, and nothing hangs."""
+"""A network that fails: known listings and cached audio work, the rest fails, nothing hangs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.faults.conftest import (
     backed_up,
     code_of,
     contents,
+    mounted_system,
     rsync,
-    staged,
 )
 from tests.support.mounts import id_of
 from tests.support.patience import eventually
@@ -26,21 +26,21 @@ ALL = "/v1/history"
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory, binding):
-    """A stage with little patience."""
-    with staged(tmp_path_factory.mktemp("stage"), binding, "--timeout", "2") as stage:
-        yield stage
+def system(tmp_path_factory, binding):
+    """A system with a short timeout."""
+    with mounted_system(tmp_path_factory.mktemp("system"), binding, "--timeout", "2") as system:
+        yield system
 
 
 @contextlib.contextmanager
-def no_names(stage):
-    # Connections that are open need no name.
-    with stage.failing(Fault(ALL, "reset")):
-        stage.world.turn(names=False)
+def no_names(system):
+    # Open connections need no name lookup: reset them.
+    with system.failing(Fault(ALL, "reset")):
+        system.world.turn(names=False)
         try:
             yield
         finally:
-            stage.world.turn()
+            system.world.turn()
 
 
 ROWS = {
@@ -53,9 +53,9 @@ ROWS = {
 
 
 @pytest.mark.parametrize("fault", ROWS.values(), ids=ROWS)
-def test_a_network_that_fails_takes_nothing_away(stage, tmp_path, fault):
-    known, unknown = stage.known_day(), stage.unknown_day()
-    here, elsewhere, other, deleted = (audio_of(stage.item()) for _ in range(4))
+def test_a_network_that_fails_takes_nothing_away(system, tmp_path, fault):
+    known, unknown = system.known_day(), system.unknown_day()
+    here, elsewhere, other, deleted = (audio_of(system.item()) for _ in range(4))
     for audio in (here, deleted):
         audio.read_bytes()
     backup = {f"{name}/{elsewhere.name}": b"from last night" for name in ("day", "item")}
@@ -69,53 +69,53 @@ def test_a_network_that_fails_takes_nothing_away(stage, tmp_path, fault):
         "not deleted": (other.unlink,),
         "deleted": (deleted.unlink,),
     }
-    with stage.failing(fault) if fault else no_names(stage), ThreadPoolExecutor() as users:
-        failed = dict(
+    with system.failing(fault) if fault else no_names(system), ThreadPoolExecutor() as users:
+        errors = dict(
             zip(calls, users.map(lambda call: code_of(*call), calls.values()), strict=True)
         )
-        assert failed.pop("known") is None
-        said_to_be_gone = failed.pop("deleted") is None
-        assert set(failed.values()) <= {"EIO", "ETIMEDOUT", "EAGAIN"}
-        assert here.read_bytes() == stage.served(here.parent)
+        assert errors.pop("known") is None
+        reported_gone = errors.pop("deleted") is None
+        assert set(errors.values()) <= {"EIO", "ETIMEDOUT", "EAGAIN"}
+        assert here.read_bytes() == system.served(here.parent)
         assert (here.parent / "meta.json").read_text()
         assert rsync(unknown, tmp_path / "day") == 23
         assert rsync(elsewhere.parent, tmp_path / "item") == 23
     assert contents(tmp_path) == backup
-    stage.recovers(unknown)
+    system.recovers(unknown)
     for audio in (here, elsewhere, other):
-        # A download that is still failing takes who comes then with it.
-        assert eventually(audio.read_bytes) == stage.served(audio.parent)
-    # What was done and not answered is safe in the trash.
+        # A reader that joins a download that is still failing fails with it.
+        assert eventually(audio.read_bytes) == system.served(audio.parent)
+    # An item whose DELETE was done but not answered is in the trash.
     item = id_of(deleted.parent)
-    is_there = item in stage.simulator.library
-    assert is_there or [name for name in stage.trashed() if name.endswith(item)]
-    assert not (said_to_be_gone and is_there)
+    exists = item in system.simulator.library
+    assert exists or [name for name in system.trashed() if name.endswith(item)]
+    assert not (reported_gone and exists)
 
 
 def test_a_server_that_is_not_there_takes_nothing_away_and_may_come_back(tmp_path, binding):
-    with staged(tmp_path / "stage", binding, "--timeout", "2") as stage:
-        known, unknown, item = stage.known_day(), stage.unknown_day(), stage.item()
+    with mounted_system(tmp_path / "system", binding, "--timeout", "2") as system:
+        known, unknown, item = system.known_day(), system.unknown_day(), system.item()
         audio, backup = audio_of(item), tmp_path / "backup"
-        before = backed_up(stage, known, backup)
-        stage.simulator.stop()
+        before = backed_up(system, known, backup)
+        system.simulator.stop()
         assert code_of(os.listdir, unknown) == "EIO"
         assert code_of(os.listdir, known) is None
         assert code_of(audio.read_bytes) == "EIO"
         assert code_of(audio.unlink) == "EIO"
         assert rsync(known, backup) == 23
         assert contents(backup) == before
-        with stage.started_again():
-            stage.recovers(unknown)
-            assert audio.read_bytes() == stage.served(item)
+        with system.restarted():
+            system.recovers(unknown)
+            assert audio.read_bytes() == system.served(item)
 
 
 @pytest.mark.parametrize("status", [302, 307])
-def test_a_redirect_to_another_host_is_followed_by_nothing(stage, tmp_path, status):
-    known, unknown, item = stage.known_day(), stage.unknown_day(), stage.item()
-    before = backed_up(stage, known, tmp_path)
+def test_a_redirect_to_another_host_is_followed_by_nothing(system, tmp_path, status):
+    known, unknown, item = system.known_day(), system.unknown_day(), system.item()
+    before = backed_up(system, known, tmp_path)
     with Simulator() as stranger:
         there = stranger.base_url.replace("127.0.0.1", "localhost") + ALL
-        with stage.failing(Fault(ALL, "redirect", status=status, headers={"Location": there})):
+        with system.failing(Fault(ALL, "redirect", status=status, headers={"Location": there})):
             assert code_of(os.listdir, unknown) == "EIO"
             assert code_of(os.listdir, known) is None
             assert code_of(audio_of(item).read_bytes) == "EIO"
@@ -123,5 +123,5 @@ def test_a_redirect_to_another_host_is_followed_by_nothing(stage, tmp_path, stat
             assert rsync(known, tmp_path) == 23
         assert stranger.counts.total == 0
     assert contents(tmp_path) == before
-    stage.recovers(unknown)
-    assert audio_of(item).read_bytes() == stage.served(item)
+    system.recovers(unknown)
+    assert audio_of(item).read_bytes() == system.served(item)

@@ -1,4 +1,4 @@
-"""Searches in a mount whose server refuses them, or has none: nothing else notices."""
+"""Searches in a mount whose server refuses them or has none: nothing else is affected."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ TEXT_SEARCH = "GET /v1/convai/conversations/messages/text-search"
 DETAIL = "GET /v1/convai/conversations/{id}"
 
 
-def of_searches(kind, **more):
+def search_fault(kind, **more):
     return Fault(f"{LIST}$|text-search$", kind, query=r"\b(search|text_query)=", **more)
 
 
 def found(mount: Mount, words: str, account: str = ".") -> set[str]:
-    """Return the ids of what a search shows."""
-    where = mount.path / account / "search" / words
-    return {id_of((where / name).resolve()) for name in os.listdir(where)}
+    """Return the ids of the results of a search."""
+    results = mount.path / account / "search" / words
+    return {id_of((results / name).resolve()) for name in os.listdir(results)}
 
 
 @pytest.mark.parametrize(
     ("fault", "code"),
     [
-        (of_searches("status", status=500), "EIO"),
-        (of_searches("html"), "EIO"),
-        (of_searches("garbage"), "EIO"),
-        # These are for certain: what the server doesn't search is read, and searched here.
-        (of_searches("status", status=400), None),
-        (of_searches("status", status=422, shape="validation"), None),
+        (search_fault("status", status=500), "EIO"),
+        (search_fault("html"), "EIO"),
+        (search_fault("garbage"), "EIO"),
+        # The server refuses for certain: histfs lists the items and searches them itself.
+        (search_fault("status", status=400), None),
+        (search_fault("status", status=422, shape="validation"), None),
     ],
     ids=["500", "a sign-in page", "broken JSON", "400", "422"],
 )
-def test_a_search_that_fails_fails_no_listing_and_no_rsync(stage, tmp_path, fault, code):
-    day, *days = (stage.unknown_day() for _ in range(5))
-    with stage.failing(fault):
-        assert code_of(os.listdir, stage.mount.path / "search" / f"first{code}") == code
-        assert {id_of(item) for item in day.iterdir()} == stage.ids(day)
-        stage.simulator.latency = 0.05
+def test_a_search_that_fails_fails_no_listing_and_no_rsync(system, tmp_path, fault, code):
+    day, *days = (system.unknown_day() for _ in range(5))
+    with system.failing(fault):
+        assert code_of(os.listdir, system.mount.path / "search" / f"first{code}") == code
+        assert {id_of(item) for item in day.iterdir()} == system.ids(day)
+        system.simulator.latency = 0.05
         line = ["rsync", "-a", "--exclude=audio.*", *days, tmp_path]
         with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as copying:
-            failed = []
+            codes = []
             while copying.poll() is None:
-                where = stage.mount.path / "search" / f"{code}{len(failed)}"
-                failed.append(code_of(os.listdir, where))
+                search = system.mount.path / "search" / f"{code}{len(codes)}"
+                codes.append(code_of(os.listdir, search))
             assert (copying.stderr.read(), copying.returncode) == ("", 0)
-        stage.simulator.latency = 0
-        assert set(failed) <= {code}
+        system.simulator.latency = 0
+        assert set(codes) <= {code}
     for day in days:
-        assert {id_of(item) for item in (tmp_path / day.name).iterdir()} == stage.ids(day)
+        assert {id_of(item) for item in (tmp_path / day.name).iterdir()} == system.ids(day)
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -64,14 +64,14 @@ def test_a_server_that_wants_a_source_is_asked_for_each(tmp_path, binding, statu
     settings = SimulatorSettings(
         items=0, needs_source=frozenset({"search"}), needs_source_status=status, days=9
     )
-    asked: list[str] = []
-    with Simulator(settings, on_request=lambda record: asked.append(record.target)) as simulator:
+    targets: list[str] = []
+    with Simulator(settings, on_request=lambda record: targets.append(record.target)) as simulator:
         for source in ("TTS", "STS", "Flows"):
             simulator.library.add(4, fields={"source": source, "text": f"Words of {source}"})
         with mounted(simulator, tmp_path, binding) as mount:
             assert found(mount, "words") == set(simulator.library.ids())
             assert found(mount, "flows") == set(list(simulator.library.ids())[:4])
-    searches = [parse_qs(urlsplit(target).query) for target in asked if "search=" in target]
+    searches = [parse_qs(urlsplit(target).query) for target in targets if "search=" in target]
     in_turn = [["TTS"], ["STS"], ["Flows"]]
     assert [query.get("source") for query in searches] == [None, *in_turn, *in_turn]
 
@@ -95,14 +95,14 @@ def test_what_was_said_is_found_before_any_conversation_was_asked_for(tmp_path, 
     settings = SimulatorSettings(items=3, conversations=150, days=30)
     with Simulator(settings) as simulator, mounted(simulator, tmp_path, binding) as mount:
         conversations = simulator.conversations
-        said = {
+        expected = {
             id_
             for id_ in conversations.ids()
             if any("weather" in (turn["message"] or "").casefold()
                    for turn in conversations.detail(id_)["transcript"])
         }  # fmt: skip
-        assert said
-        assert said <= found(mount, "weather", "conversations")
+        assert expected
+        assert expected <= found(mount, "weather", "conversations")
         assert simulator.counts[TEXT_SEARCH] >= 1
         assert simulator.counts[DETAIL] == 0
         assert simulator.counts["GET /v1/convai/conversations"] <= 3
@@ -121,7 +121,7 @@ def test_a_server_without_a_search_of_conversations_is_asked_for_it_once(tmp_pat
         assert simulator.counts["(no route)"] == 1
 
 
-@pytest.mark.parametrize("fault", [of_searches("status", status=422), of_searches("html")])
+@pytest.mark.parametrize("fault", [search_fault("status", status=422), search_fault("html")])
 def test_conversations_are_searched_here_while_the_server_does_not(tmp_path, binding, fault):
     settings = SimulatorSettings(items=3, conversations=30)
     with Simulator(settings) as simulator, mounted(simulator, tmp_path, binding) as mount:
@@ -166,7 +166,7 @@ def test_a_name_that_is_none_is_not_searched_for(searched):
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory, binding):
-    """A mount of a server that searches."""
+    """A mount of a server with searches."""
     with (
         Simulator(SimulatorSettings(items=30, conversations=30)) as simulator,
         mounted(simulator, tmp_path_factory.mktemp("searched"), binding) as mount,

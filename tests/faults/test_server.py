@@ -1,4 +1,4 @@
-"""A server that fails: what each failure looks like, and what is known, kept and sent meanwhile."""
+"""A server that fails: the errno of each failure, and what is listed, kept and sent meanwhile."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.faults.conftest import (
     backed_up,
     code_of,
     contents,
+    mounted_system,
     rsync,
-    staged,
 )  # fmt: skip
 from tests.support.mounts import id_of
 from tests.support.patience import eventually
@@ -34,13 +34,13 @@ def answers(status, body=None, **more):
 
 
 class Row(NamedTuple):
-    """A failure of the server, for whatever it is asked, and what it looks like.
+    """A failure of the server for all requests, and the errno of each call.
 
     Attributes:
-        fault: what the server does.
-        unknown: the errno of listing what isn't known.
-        known: the errno of listing what is; None when it is shown.
-        audio: the errno of reading a clip that isn't here.
+        fault: the fault.
+        unknown: the errno of listing a day that is not known.
+        known: the errno of listing a known day; None when it is shown.
+        audio: the errno of reading a clip that is not cached.
     """
 
     fault: Fault
@@ -75,76 +75,76 @@ ROWS = {
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-def test_a_server_that_fails_takes_nothing_away(stage, tmp_path, row):
-    known, unknown = stage.known_day(), stage.unknown_day()
+def test_a_server_that_fails_takes_nothing_away(system, tmp_path, row):
+    known, unknown = system.known_day(), system.unknown_day()
     items = sorted(known.iterdir())
     here, elsewhere = audio_of(items[0]), audio_of(items[1])
     here.read_bytes()
     backup, old = tmp_path / "backup", tmp_path / "old"
-    before = backed_up(stage, known, backup)
+    before = backed_up(system, known, backup)
     (old / "item").mkdir(parents=True)
     (old / "item" / "audio.mp3").write_bytes(b"kept")
-    in_trash = len(stage.trashed())
+    in_trash = len(system.trashed())
 
-    with stage.failing(row.fault):
+    with system.failing(row.fault):
         assert code_of(os.listdir, unknown) == row.unknown
         assert code_of(os.listdir, known) == row.known
         assert code_of(elsewhere.read_bytes) == row.audio
-        # Its audio can't be had, so it isn't deleted.
+        # Its audio can't be fetched, so it isn't deleted.
         assert code_of(elsewhere.unlink) == "EIO"
-        assert stage.simulator.counts[DELETE] == 0
-        # Whether that was done can't be asked, so its copy stays.
+        assert system.simulator.counts[DELETE] == 0
+        # Whether it was deleted can't be found out, so its copy stays.
         assert code_of(here.unlink) == "EIO"
-        assert stage.simulator.counts[DELETE] == 1
+        assert system.simulator.counts[DELETE] == 1
         assert rsync(unknown, old) != 0
         assert rsync(known, backup) != 0
 
     assert contents(backup) == before
     assert contents(old) == {"item/audio.mp3": b"kept"}
-    stage.recovers(unknown)
-    stage.recovers(known)
-    assert here.read_bytes() == stage.served(items[0])
-    assert elsewhere.read_bytes() == stage.served(items[1])
-    assert len(stage.trashed()) - in_trash == 1
+    system.recovers(unknown)
+    system.recovers(known)
+    assert here.read_bytes() == system.served(items[0])
+    assert elsewhere.read_bytes() == system.served(items[1])
+    assert len(system.trashed()) - in_trash == 1
 
 
-def test_an_address_without_a_history_takes_nothing_away(stage, tmp_path):
-    known, unknown = stage.known_day(), stage.unknown_day()
+def test_an_address_without_a_history_takes_nothing_away(system, tmp_path):
+    known, unknown = system.known_day(), system.unknown_day()
     item = min(known.iterdir())
-    before = backed_up(stage, known, tmp_path)
-    with stage.failing(answers(404)):
+    before = backed_up(system, known, tmp_path)
+    with system.failing(answers(404)):
         assert code_of(os.listdir, unknown) == "EIO"
         assert code_of(os.listdir, known) is None
         assert code_of(audio_of(item).read_bytes) == "ENOENT"
         assert rsync(known, tmp_path) != 0
     assert contents(tmp_path) == before
-    stage.recovers(unknown)
+    system.recovers(unknown)
     eventually(lambda: code_of(audio_of(item).read_bytes) is None)
-    assert audio_of(item).read_bytes() == stage.served(item)
+    assert audio_of(item).read_bytes() == system.served(item)
 
 
-def test_audio_that_is_missing_is_not_asked_for_with_each_open(stage):
-    audio = audio_of(stage.item())
-    with stage.failing(Fault("/audio", "status", status=404)):
+def test_audio_that_is_missing_is_not_asked_for_with_each_open(system):
+    audio = audio_of(system.item())
+    with system.failing(Fault("/audio", "status", status=404)):
         for _ in range(300):
             assert code_of(audio.read_bytes) == "ENOENT"
-        assert stage.simulator.counts[AUDIO] < 100
+        assert system.simulator.counts[AUDIO] < 100
     eventually(lambda: code_of(audio.read_bytes) is None)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 500])
-def test_an_item_whose_audio_can_not_be_fetched_is_not_deleted(stage, status):
-    item = min(stage.known_day().iterdir())
-    in_trash = stage.trashed()
-    with stage.failing(Fault("/audio", "status", status=status)):
-        done = subprocess.run(["rm", "-r", item], capture_output=True, text=True)
-        assert (done.returncode, "Input/output error" in done.stderr) == (1, True)
-    assert stage.simulator.counts[DELETE] == 0
-    assert stage.trashed() == in_trash
+def test_an_item_whose_audio_can_not_be_fetched_is_not_deleted(system, status):
+    item = min(system.known_day().iterdir())
+    in_trash = system.trashed()
+    with system.failing(Fault("/audio", "status", status=status)):
+        result = subprocess.run(["rm", "-r", item], capture_output=True, text=True)
+        assert (result.returncode, "Input/output error" in result.stderr) == (1, True)
+    assert system.simulator.counts[DELETE] == 0
+    assert system.trashed() == in_trash
     assert len(list(item.iterdir())) == 3
-    # That there is no audio (404) is believed for a moment.
+    # Missing audio (404) is remembered for a moment.
     eventually(lambda: code_of(audio_of(item).read_bytes) is None)
-    assert audio_of(item).read_bytes() == stage.served(item)
+    assert audio_of(item).read_bytes() == system.served(item)
 
 
 @pytest.mark.parametrize(
@@ -156,17 +156,17 @@ def test_an_item_whose_audio_can_not_be_fetched_is_not_deleted(stage, status):
     ],
     ids=["429", "503", "reset"],
 )
-def test_a_server_that_fails_and_then_answers_is_waited_for(stage, fault):
-    day = stage.unknown_day()
-    with stage.failing(fault):
-        assert {id_of(item) for item in day.iterdir()} == stage.ids(day)
-        assert stage.simulator.counts[LIST] > fault.count
+def test_a_server_that_fails_and_then_answers_is_waited_for(system, fault):
+    day = system.unknown_day()
+    with system.failing(fault):
+        assert {id_of(item) for item in day.iterdir()} == system.ids(day)
+        assert system.simulator.counts[LIST] > fault.count
 
 
 def test_a_cursor_that_comes_twice_ends_a_listing_with_an_error(tmp_path, binding):
-    with staged(tmp_path, binding) as stage:
-        library, view = stage.simulator.library, stage.mount.path / "by-source"
-        # Each begins with the last item of the one before: there may be more of its second.
+    with mounted_system(tmp_path, binding) as system:
+        library, view = system.simulator.library, system.mount.path / "by-source"
+        # Each page begins with the last item of the one before.
         unknown = [library.item(item) for item in library.ids()][999:]
         pages = [
             {"history": part, "has_more": True, "last_history_item_id": "again"}
@@ -174,7 +174,7 @@ def test_a_cursor_that_comes_twice_ends_a_listing_with_an_error(tmp_path, bindin
         ]
         backup = tmp_path / "backup"
         (backup / "TTS" / "item").mkdir(parents=True)
-        with stage.failing(answers(200, pages[0], count=1), answers(200, pages[1])):
+        with system.failing(answers(200, pages[0], count=1), answers(200, pages[1])):
             assert code_of(os.listdir, view) == "EIO"
             assert rsync(view, backup) != 0
         assert (backup / "TTS" / "item").exists()
@@ -182,12 +182,12 @@ def test_a_cursor_that_comes_twice_ends_a_listing_with_an_error(tmp_path, bindin
 
 
 def test_what_comes_and_goes_while_it_is_paged_costs_no_other_item(tmp_path, binding):
-    with staged(tmp_path, binding) as stage, ThreadPoolExecutor() as readers:
-        library = stage.simulator.library
+    with mounted_system(tmp_path, binding) as system, ThreadPoolExecutor() as readers:
+        library = system.simulator.library
         newest, *between, oldest = library.ids()
-        with stage.failing(Fault(f"GET {ALL}$", "hang", after=1, count=1, seconds=1)):
-            reading = readers.submit(list, (stage.mount.path / "by-source").glob("*/*"))
-            eventually(lambda: stage.simulator.counts[LIST] == 2)
+        with system.failing(Fault(f"GET {ALL}$", "hang", after=1, count=1, seconds=1)):
+            reading = readers.submit(list, (system.mount.path / "by-source").glob("*/*"))
+            eventually(lambda: system.simulator.counts[LIST] == 2)
             library.remove(newest)
             library.remove(oldest)
             (came,) = library.add()

@@ -124,7 +124,7 @@ def test_either_name_deletes_the_item_once_and_the_trash_has_the_right_one(
         with pytest.raises(FileNotFoundError):
             (item / "audio.mp3").unlink()
         assert untold.counts[DELETE] == 1
-    (stored,) = Trash(tmp_path / "trash").stored()
+    (stored,) = Trash(tmp_path / "trash").items()
     assert (stored.path / "audio.opus").read_bytes() == content
     assert "audio.mp3" not in stored.entry.files
 

@@ -37,7 +37,7 @@ class World:
             "archived": ARCHIVED, "deleted": None, "base_url": URL, "profile": "default",
             "files": {}, "source": "history", "account": "this",
         }  # fmt: skip
-        return self.trash.put(TrashEntry(**{**given, **more}), {"audio.mp3": [b"audio"]})
+        return self.trash.add(TrashEntry(**{**given, **more}), {"audio.mp3": [b"audio"]})
 
     def reconcile(self):
         items = {"history": SourceItems(self.source, self.index)}
@@ -45,7 +45,7 @@ class World:
 
     def kept(self):
         """Return when the item of each copy was deleted, by its id."""
-        return {stored.entry.id: stored.entry.deleted for stored in self.trash.stored()}
+        return {stored.entry.id: stored.entry.deleted for stored in self.trash.items()}
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_stale_list_decides_nothing_against_the_item_itself(world):
 
 
 def test_a_copy_is_left_alone_while_its_item_is_being_deleted(world):
-    release = world.trash.hold(world.copy())
+    release = world.trash.lock_for_delete(world.copy())
     assert world.reconcile() == (0, 0, 1)
     assert world.source.calls == []
     release()

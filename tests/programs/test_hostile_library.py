@@ -79,7 +79,7 @@ def test_it_is_listed_copied_and_deleted_and_nothing_lies_elsewhere(simulator, t
     kept = told("trash", "list", "--trash", place / "trash").splitlines()
     assert len(kept) == len(ids) == len(os.listdir(place / "trash"))
     trash = Trash(place / "trash")
-    for stored in trash.stored():
+    for stored in trash.items():
         trash.export(stored, place / "exported")
     assert len(os.listdir(place / "exported")) == len(ids)
     assert_printable(mount.log.read_text())

@@ -79,7 +79,7 @@ def deletes(simulator):
 
 def in_trash(directory):
     """Return the ids of the items in the trash, each of which must be there once."""
-    found = [stored.entry.id for stored in Trash(directory / "trash").stored()]
+    found = [stored.entry.id for stored in Trash(directory / "trash").items()]
     assert len(found) == len(set(found))
     return set(found)
 

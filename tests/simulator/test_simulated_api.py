@@ -13,7 +13,7 @@ from elevenlabs.core.api_error import ApiError
 
 from histfs.core.errors import InvalidRequest
 from histfs.simulator import Simulator, SimulatorSettings
-from histfs.sources.elevenlabs.error_responses import fault_of
+from histfs.sources.elevenlabs.error_responses import error_from_response
 
 
 @pytest.fixture
@@ -130,8 +130,8 @@ def test_a_strict_list_wants_a_source_with_a_parameter(parameter, status):
 
         refused = answer(f"{parameter}=x")
         assert refused.status_code == status
-        assert isinstance(fault_of(status, refused.json()), InvalidRequest)
-        assert fault_of(status, refused.json()).parameters == {"source"}
+        assert isinstance(error_from_response(status, refused.json()), InvalidRequest)
+        assert error_from_response(status, refused.json()).parameters == {"source"}
         assert answer(f"{parameter}=x&source=TTS").status_code == 200
         (other,) = {"search", "model_id"} - {parameter}
         assert answer(f"{other}=x").status_code == 200

@@ -17,12 +17,12 @@ KEY = "sk_0123456789abcdef0123456789abcdef"
 
 
 @contextlib.contextmanager
-def maker(kind):
-    """Lend what makes sources that are closed in the end."""
+def source_factory(source_class):
+    """Yield a factory of sources, which are closed at the end."""
     with contextlib.ExitStack() as stack:
 
         def make(url: str = BASE, key: str = KEY, timeout: float = 10.0):
-            source = kind(HttpClient(url, Secret(key), timeout, connections=2))
+            source = source_class(HttpClient(url, Secret(key), timeout, connections=2))
             stack.callback(source.close)
             return source
 
@@ -31,33 +31,33 @@ def maker(kind):
 
 @pytest.fixture
 def make_history() -> Iterator[Callable[..., HistorySource]]:
-    """Make sources that are closed in the end."""
-    with maker(HistorySource) as make:
+    """A factory of history sources, which are closed at the end."""
+    with source_factory(HistorySource) as make:
         yield make
 
 
 @pytest.fixture
 def make_conversations() -> Iterator[Callable[..., ConversationSource]]:
-    """The same for conversations."""
-    with maker(ConversationSource) as make:
+    """A factory of conversation sources, which are closed at the end."""
+    with source_factory(ConversationSource) as make:
         yield make
 
 
 @pytest.fixture
 def history(make_history) -> HistorySource:
-    """A source whose requests go to `answers`."""
+    """A history source whose requests are answered by `answers`."""
     return make_history()
 
 
 @pytest.fixture
 def conversations(make_conversations) -> ConversationSource:
-    """Conversations; the requests for them go to `answers`."""
+    """A conversation source whose requests are answered by `answers`."""
     return make_conversations()
 
 
 @pytest.fixture
 def answers() -> Iterator[responses.RequestsMock]:
-    """What the server at `BASE` answers; nothing leaves this process."""
+    """The mocked responses of the server at `BASE`; nothing leaves this process."""
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         yield mock
 
@@ -70,7 +70,7 @@ def live(simulator, make_history) -> HistorySource:
 
 @pytest.fixture
 def raw_server() -> Iterator[Callable[[bytes], str]]:
-    """Serve the same bytes to every request, then close the connection; returns the URL."""
+    """A function that starts a server of fixed bytes for every request, and returns its URL."""
     with contextlib.ExitStack() as stack:
 
         def start(answer: bytes) -> str:
@@ -83,9 +83,9 @@ def raw_server() -> Iterator[Callable[[bytes], str]]:
                     except OSError:
                         return
                     with connection, contextlib.suppress(ConnectionError):
-                        asked = b""
-                        while b"\r\n\r\n" not in asked and (piece := connection.recv(65536)):
-                            asked += piece
+                        request = b""
+                        while b"\r\n\r\n" not in request and (piece := connection.recv(65536)):
+                            request += piece
                         connection.sendall(answer)
 
             thread = threading.Thread(target=serve, daemon=True)

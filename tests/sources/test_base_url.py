@@ -1,4 +1,4 @@
-"""The host that is judged is the host that is connected to."""
+"""The host that is validated is the host that is connected to."""
 
 from __future__ import annotations
 

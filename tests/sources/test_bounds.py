@@ -1,4 +1,4 @@
-"""Every answer has a deadline and a size, whatever the server does."""
+"""Every response has a deadline and a size limit, whatever the server does."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from histfs.core.supervision import supervised
 from histfs.sources.elevenlabs import http_client, response_bodies, socket_deadlines
 from tests.support.raw_http import RawServer, answer, head
 
-#: Seconds within which something has ended that would otherwise take minutes.
-SOON = 10.0
+#: Seconds within which a request ends that would otherwise take minutes.
+MAX_SECONDS = 10.0
 EMPTY = b'{"history": [], "has_more": false}'
 
 
@@ -52,11 +52,11 @@ def test_an_answer_that_comes_byte_by_byte_ends_with_the_time_of_its_request(mak
         pytest.raises((Unreachable, ServerFailed)),
     ):
         make_history(server.url, timeout=1.0).list(Query())
-    assert time.monotonic() - began < SOON
+    assert time.monotonic() - began < MAX_SECONDS
 
 
 def test_an_answer_that_brings_next_to_nothing_ends_before_its_time(make_history, monkeypatch):
-    monkeypatch.setattr(socket_deadlines, "WINDOW", 0.5)
+    monkeypatch.setattr(socket_deadlines, "RATE_WINDOW", 0.5)
     sent = head("Content-Length: 9999") + b" " * 9999
     with RawServer(lambda peer, _: peer.drip(sent, 0.1)) as server, pytest.raises(TimedOut):
         make_history(server.url, timeout=60.0).list(Query())
@@ -64,7 +64,7 @@ def test_an_answer_that_brings_next_to_nothing_ends_before_its_time(make_history
 
 @pytest.mark.parametrize("framing", ["Content-Length: 99999", "Transfer-Encoding: chunked"])
 def test_audio_that_comes_byte_by_byte_is_given_up(make_history, monkeypatch, framing):
-    monkeypatch.setattr(socket_deadlines, "WINDOW", 0.5)
+    monkeypatch.setattr(socket_deadlines, "RATE_WINDOW", 0.5)
 
     def drip(peer, request):
         peer.send(head(framing, kind="audio") + (b"ffff\r\n" if "chunked" in framing else b""))
@@ -77,7 +77,7 @@ def test_audio_that_comes_byte_by_byte_is_given_up(make_history, monkeypatch, fr
 def test_audio_may_take_longer_than_other_answers_while_it_makes_progress(
     make_history, monkeypatch
 ):
-    monkeypatch.setattr(socket_deadlines, "WINDOW", 0.3)
+    monkeypatch.setattr(socket_deadlines, "RATE_WINDOW", 0.3)
     clip = b"ID3" + bytes(2000)
 
     def slow(peer, request):
@@ -101,15 +101,15 @@ def test_a_supervisor_ends_a_request_in_whichever_phase(make_history, phase):
 
     began = time.monotonic()
     with (
-        RawServer(lambda peer, _: stalled(peer, phase)) as server,
+        RawServer(lambda peer, _: stall(peer, phase)) as server,
         pytest.raises(Ended),
         supervised(supervisor),
     ):
         fetch(make_history(server.url, timeout=60.0))
-    assert time.monotonic() - began < SOON
+    assert time.monotonic() - began < MAX_SECONDS
 
 
-def stalled(peer, phase):
+def stall(peer, phase):
     if phase == "headers":
         peer.drip(b"HTTP/1.1 200 OK\r\nX-Padding: " + b"x" * 9000, 0.1)
     elif phase == "body":
@@ -135,14 +135,14 @@ def test_a_connection_is_used_again_after_an_answer_in_time(make_history):
 @pytest.mark.parametrize("packed", [True, False], ids=["packed", "as it is"])
 @pytest.mark.parametrize("call", ["list", "get"])
 def test_a_listing_or_an_object_is_read_up_to_a_bound(make_history, monkeypatch, call, packed):
-    monkeypatch.setattr(http_client, "_ANSWER", 1 << 20)
-    whole = b'{"history": [' + b" " * (64 << 20)
+    monkeypatch.setattr(http_client, "_MAX_JSON_SIZE", 1 << 20)
+    body = b'{"history": [' + b" " * (64 << 20)
 
     def serve(peer, request):
         if packed:
-            peer.send(answer(gzip.compress(whole, 1), "Content-Encoding: gzip"))
+            peer.send(answer(gzip.compress(body, 1), "Content-Encoding: gzip"))
         else:
-            peer.send(head("Transfer-Encoding: chunked") + b"4000000\r\n" + whole)
+            peer.send(head("Transfer-Encoding: chunked") + b"4000000\r\n" + body)
 
     with RawServer(serve) as server:
         history = make_history(server.url)
@@ -151,7 +151,7 @@ def test_a_listing_or_an_object_is_read_up_to_a_bound(make_history, monkeypatch,
             before = tracemalloc.get_traced_memory()[0]
             with pytest.raises(AnswerTooLarge):
                 history.list(Query()) if call == "list" else history.get("a")
-            # Besides what the server itself holds.
+            # Without the memory of the server.
             peak = tracemalloc.get_traced_memory()[1] - before
         finally:
             tracemalloc.stop()
@@ -159,7 +159,7 @@ def test_a_listing_or_an_object_is_read_up_to_a_bound(make_history, monkeypatch,
 
 
 def test_a_page_that_is_too_large_is_asked_for_with_fewer_items(make_history, monkeypatch):
-    monkeypatch.setattr(http_client, "_ANSWER", 10_000)
+    monkeypatch.setattr(http_client, "_MAX_JSON_SIZE", 10_000)
 
     def serve(peer, request):
         size = int(re.search(rb"page_size=(\d+)", request)[1])
@@ -195,7 +195,7 @@ def test_a_packing_that_was_not_asked_for_is_refused(make_history, encoding):
     sent = answer(gzip.compress(EMPTY), f"Content-Encoding: {encoding}")
     with (
         RawServer(lambda peer, _: peer.send(sent)) as server,
-        pytest.raises(BadAnswer, match="unknown way"),
+        pytest.raises(BadAnswer, match="unknown encoding"),
     ):
         make_history(server.url).list(Query())
 
@@ -216,18 +216,18 @@ def test_what_is_packed_in_a_usual_way_comes_whole(make_history, packed, encodin
 
 
 def test_packed_audio_that_unpacks_to_far_more_than_it_can_be_is_refused(make_history, monkeypatch):
-    monkeypatch.setattr(response_bodies, "_SUSPICIOUS", 1 << 20)
+    monkeypatch.setattr(response_bodies, "_RATIO_CHECKED_FROM", 1 << 20)
     sent = answer(gzip.compress(b"ID3" + bytes(8 << 20)), "Content-Encoding: gzip", kind="audio")
     with (
         RawServer(lambda peer, _: peer.send(sent)) as server,
-        pytest.raises(BadAnswer, match="honestly"),
+        pytest.raises(BadAnswer, match="implausible"),
     ):
         fetch(make_history(server.url))
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "503 Service Unavailable"])
 def test_an_error_says_what_it_is_however_long_its_body_is(make_history, monkeypatch, status):
-    monkeypatch.setattr(socket_deadlines, "_UNCLAIMED", 1 << 20)
+    monkeypatch.setattr(socket_deadlines, "_MAX_UNRETURNED_SIZE", 1 << 20)
 
     def flood(peer, request):
         peer.send(head("Transfer-Encoding: chunked", status=status))
@@ -236,12 +236,12 @@ def test_an_error_says_what_it_is_however_long_its_body_is(make_history, monkeyp
     began = time.monotonic()
     with RawServer(flood) as server, pytest.raises((http_client.SourceError), match=status[:3]):
         make_history(server.url, timeout=30.0).list(Query())
-    assert time.monotonic() - began < SOON
+    assert time.monotonic() - began < MAX_SECONDS
 
 
 @pytest.mark.parametrize("start", [b"", b"0\r\n"], ids=["the size of a chunk", "trailers"])
 def test_lines_without_end_are_not_collected(make_history, monkeypatch, start):
-    monkeypatch.setattr(socket_deadlines, "_LINES", 1 << 20)
+    monkeypatch.setattr(socket_deadlines, "_MAX_LINES_SIZE", 1 << 20)
 
     def flood(peer, request):
         peer.send(head("Transfer-Encoding: chunked", kind="audio") + b"3\r\nID3\r\n" + start)
@@ -250,4 +250,4 @@ def test_lines_without_end_are_not_collected(make_history, monkeypatch, start):
     began = time.monotonic()
     with RawServer(flood) as server, pytest.raises(BadAnswer):
         fetch(make_history(server.url, timeout=30.0))
-    assert time.monotonic() - began < SOON
+    assert time.monotonic() - began < MAX_SECONDS

@@ -1,4 +1,4 @@
-"""The connections to the server: what goes wrong leaks none, and no more are kept than may be."""
+"""The connections to the server: no fault leaks one, and the pool keeps no more than allowed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FAULTS = [
 
 
 def connections_to(url):
-    """Return the sockets of this process that are connected to a server, whatever their state."""
+    """Return the sockets of this process to a server, in any TCP state."""
     own = set()
     for descriptor in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):
@@ -44,7 +44,7 @@ def test_no_fault_leaks_a_connection(live, simulator, monkeypatch, fault):
     monkeypatch.setattr(http_client, "READ_TIMEOUT", 0.3)
     monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda seconds: None)
     first = next(iter(simulator.library.ids()))
-    errors = []  # a caller may keep what was raised, and with it the frames of the request
+    errors = []  # a caller may keep an exception, and with it the frames of the request
 
     def read(most):
         with live.audio(first) as body:
@@ -54,7 +54,7 @@ def test_no_fault_leaks_a_connection(live, simulator, monkeypatch, fault):
     simulator.faults.add(fault)
     gc.disable()
     try:
-        # A reader that doesn't want the rest, too.
+        # The last call reads a part of the body.
         for call in (lambda: live.list(Query()), lambda: read(None), lambda: read(1)) * 3:
             try:
                 call()
@@ -71,8 +71,8 @@ def test_no_fault_leaks_a_connection(live, simulator, monkeypatch, fault):
 def test_a_burst_leaves_as_many_connections_as_a_source_may_keep(live, simulator):
     simulator.latency = 0.3
     with ThreadPoolExecutor(8) as pool:
-        for found in [pool.submit(live.list, Query()) for _ in range(8)]:
-            found.result()
+        for result in [pool.submit(live.list, Query()) for _ in range(8)]:
+            result.result()
     assert simulator.counts[LIST] == 8
     assert len(connections_to(simulator.base_url)) == 2
     live.close()

@@ -1,4 +1,4 @@
-"""Each source, and each that wraps one, keeps the contract that those of others are held to."""
+"""Each source and each wrapper of a source passes the contract suite for plugins."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Timeless(MemorySource):
         self.traits = replace(self.traits, filters=frozenset())
 
     def list(self, query):
-        assert query.span == type(query)().span, "it was asked for what it can't do"
+        assert query.span == type(query)().span, "the query has a filter that the source lacks"
         return super().list(query)
 
 
@@ -39,18 +39,20 @@ class TestMemorySource(SourceContract):
         return MemorySource(records(), page_size=7, tells_length=True)
 
 
-def attaching():
+def with_attachments():
     sent = [record("sent", 2000, "Two files", attachments=["f/1", "f2"])]
     return MemorySource([*records(), *sent], attachments=True)
 
 
 WRAPPERS = {
-    "spanned": lambda: TimeFilter(Timeless(records(), page_size=2)),
-    "spanned, with attachments": lambda: TimeFilter(attaching()),
-    "patient": lambda: RetryNotReady(attaching(), 10),
-    "watched": lambda: InstrumentedSource(attaching()),
-    "fenced": lambda: isolated(attaching(), Source, PluginCalls("the source memory", 30)),
-    "of another package, as it was": lambda: isolated(
+    "time filter": lambda: TimeFilter(Timeless(records(), page_size=2)),
+    "time filter, with attachments": lambda: TimeFilter(with_attachments()),
+    "retry while not ready": lambda: RetryNotReady(with_attachments(), 10),
+    "instrumented": lambda: InstrumentedSource(with_attachments()),
+    "isolated plugin": lambda: isolated(
+        with_attachments(), Source, PluginCalls("the source memory", 30)
+    ),
+    "isolated plugin without attachments": lambda: isolated(
         MemorySource(records()), Source, PluginCalls("the source memory", 30)
     ),
 }

@@ -1,4 +1,4 @@
-"""How the API's conversation objects are read, whatever is in them."""
+"""Conversation objects are parsed, whatever their fields hold."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from histfs.core.errors import BadAnswer
 from histfs.core.item import Attachment
 from histfs.core.times import EARLIEST, LATEST
-from histfs.sources.elevenlabs import conversation_objects as calls
+from histfs.sources.elevenlabs import conversation_objects
 from histfs.sources.elevenlabs.conversation_objects import details_of
 
 DATE = 1_714_650_306
-record_of = partial(calls.record_of, now=1_760_000_000.0)
-records_of = partial(calls.records_of, now=1_760_000_000.0)
+record_of = partial(conversation_objects.record_of, now=1_760_000_000.0)
+records_of = partial(conversation_objects.records_of, now=1_760_000_000.0)
 
 SUMMARY = {
     "agent_id": "agent_7701",
@@ -34,7 +34,7 @@ SUMMARY = {
     "direction": None,
     "a_field_of_tomorrow": [{"x": 1}],
 }
-WHOLE = {
+COMPLETE = {
     "agent_id": "agent_7701",
     "agent_name": "Support",
     "status": "done",
@@ -60,17 +60,17 @@ ODD = [
 ]  # fmt: skip
 
 
-def sent(fields):
-    """Return an object as a server may send it: half of a surrogate pair becomes an escape."""
+def to_json(fields):
+    """Return an object as a server may send it: a lone surrogate is escaped."""
     return json.dumps(fields, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def text_of(*turns):
-    return details_of(sent({**WHOLE, "transcript": turns})).text
+    return details_of(to_json({**COMPLETE, "transcript": turns})).text
 
 
 def test_a_summary_is_read():
-    item = record_of(sent(SUMMARY)).item
+    item = record_of(to_json(SUMMARY)).item
     assert (item.id, item.key, item.date) == (SUMMARY["conversation_id"],) * 2 + (1_714_650_306,)
     assert (item.slug, item.content_type) == ("where-is-my-order", "audio/mpeg")
     assert item.estimate == pytest.approx(409_581, rel=0.01)  # as recorded from the API
@@ -78,17 +78,17 @@ def test_a_summary_is_read():
 
 
 def test_a_whole_object_is_the_same_item():
-    listed, got = record_of(sent(SUMMARY)), record_of(sent(WHOLE))
+    listed, got = record_of(to_json(SUMMARY)), record_of(to_json(COMPLETE))
     for name in ("id", "key", "date", "slug", "content_type", "output_format", "estimate"):
         assert getattr(listed.item, name) == getattr(got.item, name)
     assert listed.facets == {"agent": (("agent_7701", "Support"),), "outcome": (("success", None),)}
     assert got.facets == {**listed.facets, "call": (("CA0123", None),)}
 
 
-@pytest.mark.parametrize("fields", [SUMMARY, WHOLE], ids=["summary", "whole"])
+@pytest.mark.parametrize("fields", [SUMMARY, COMPLETE], ids=["summary", "complete"])
 def test_every_field_is_kept_in_the_order_in_which_it_came(fields):
-    record = record_of(sent(fields))
-    assert record.raw == sent(fields)
+    record = record_of(to_json(fields))
+    assert record.raw == to_json(fields)
     assert list(json.loads(details_of(record.raw).raw).items()) == list(fields.items())
 
 
@@ -100,25 +100,25 @@ def test_the_id_alone_is_enough():
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd)[:50])
-@pytest.mark.parametrize("fields", [SUMMARY, WHOLE], ids=["summary", "whole"])
+@pytest.mark.parametrize("fields", [SUMMARY, COMPLETE], ids=["summary", "complete"])
 def test_an_odd_field_never_keeps_a_conversation_from_being_shown(fields, odd):
     inside = [(part, name) for part in ("metadata", "analysis") for name in fields.get(part, ())]
-    spoilt = [{**fields, part: {**fields[part], name: odd}} for part, name in inside]
-    spoilt += [{**fields, name: odd} for name in fields if name != "conversation_id"]
-    for whole in spoilt:
-        item = record_of(sent(whole)).item
+    altered = [{**fields, part: {**fields[part], name: odd}} for part, name in inside]
+    altered += [{**fields, name: odd} for name in fields if name != "conversation_id"]
+    for each in altered:
+        item = record_of(to_json(each)).item
         assert item.id == fields["conversation_id"]
         assert EARLIEST <= item.date <= LATEST
         assert 0 < item.estimate < 2**40
         assert item.slug.encode()
-        details_of(sent(whole))
+        details_of(to_json(each))
 
 
 @pytest.mark.parametrize("start", [None, True, "", "yesterday", [], {}, math.nan, 0, 2**50])
 def test_a_conversation_without_a_possible_start_has_its_neighbours_and_says_so(start):
     starts = (start, DATE + 1, start, DATE, start)
     page = [{"conversation_id": str(n), "start_time_unix_secs": s} for n, s in enumerate(starts)]
-    records = records_of(map(sent, page))
+    records = records_of(map(to_json, page))
     assert [r.item.date for r in records] == [DATE + 1, DATE + 1, DATE + 1, DATE, DATE]
     assert [r.dated for r in records] == [False, True, False, True, False]
 
@@ -126,7 +126,7 @@ def test_a_conversation_without_a_possible_start_has_its_neighbours_and_says_so(
 @pytest.mark.parametrize("odd", [{}, None, 7, "x", {"conversation_id": None}])
 def test_an_object_without_an_id_fails_its_list(odd):
     with pytest.raises(BadAnswer, match="conversations without an id"):
-        records_of(map(sent, [SUMMARY, odd]))
+        records_of(map(to_json, [SUMMARY, odd]))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_an_object_without_an_id_fails_its_list(odd):
     ],
 )
 def test_a_conversation_is_called_after_the_first_title_that_it_has(fields, slug):
-    assert record_of(sent({"conversation_id": "a", **fields})).item.slug == slug
+    assert record_of(to_json({"conversation_id": "a", **fields})).item.slug == slug
 
 
 @pytest.mark.parametrize(
@@ -161,18 +161,18 @@ def test_a_conversation_is_called_after_the_first_title_that_it_has(fields, slug
 def test_the_facets_are_agent_outcome_and_call(fields, facets):
     nothing = {"agent": (("", None),), "outcome": (("unknown", None),)}
     expected = nothing | {kind: (value,) for kind, value in facets.items()}
-    assert record_of(sent({"conversation_id": "a", **fields})).facets == expected
+    assert record_of(to_json({"conversation_id": "a", **fields})).facets == expected
 
 
 def test_a_call_is_known_by_the_ids_of_its_carrier_and_of_sip():
     phone = {"call_sid": "CA1", "call_id": "1/2@sip"}
-    record = record_of(sent({"conversation_id": "a", "metadata": {"phone_call": phone}}))
+    record = record_of(to_json({"conversation_id": "a", "metadata": {"phone_call": phone}}))
     assert record.facets["call"] == (("CA1", None), ("1/2@sip", None))
 
 
 @pytest.mark.parametrize("phone", [None, {}, "x", {"call_sid": None}, {"call_sid": ""}])
 def test_where_no_telephone_call_is_known_there_is_no_such_facet(phone):
-    assert "call" not in record_of(sent({**WHOLE, "metadata": {"phone_call": phone}})).facets
+    assert "call" not in record_of(to_json({**COMPLETE, "metadata": {"phone_call": phone}})).facets
 
 
 @pytest.mark.parametrize(
@@ -192,26 +192,26 @@ def test_where_no_telephone_call_is_known_there_is_no_such_facet(phone):
     ],
 )
 def test_there_is_no_audio_only_where_none_can_come(status, has_audio, final, says):
-    details = details_of(sent({**WHOLE, "status": status, "has_audio": has_audio}))
+    details = details_of(to_json({**COMPLETE, "status": status, "has_audio": has_audio}))
     assert (details.final, details.has_audio) == (final, says)
 
 
 def test_a_summary_tells_that_there_is_no_audio_while_they_talk():
-    assert details_of(sent({**SUMMARY, "status": "in-progress"})).has_audio is False
-    assert details_of(sent({**SUMMARY, "status": "processing"})).has_audio is None
+    assert details_of(to_json({**SUMMARY, "status": "in-progress"})).has_audio is False
+    assert details_of(to_json({**SUMMARY, "status": "processing"})).has_audio is None
 
 
 def test_a_summary_says_nothing_of_audio_and_its_text_is_what_it_is_about():
     about = {"call_summary_title": "A parrot", "transcript_summary": "It is dead."}
-    details = details_of(sent({**SUMMARY, **about}))
+    details = details_of(to_json({**SUMMARY, **about}))
     assert (details.text, details.has_audio, details.final) == ("A parrot\nIt is dead.", None, True)
-    assert details_of(sent({**SUMMARY, **dict.fromkeys(about)})).text is None
+    assert details_of(to_json({**SUMMARY, **dict.fromkeys(about)})).text is None
 
 
 def test_an_object_that_has_changed_has_another_revision():
-    revision = record_of(sent(SUMMARY)).item.revision
-    assert record_of(sent(dict(SUMMARY))).item.revision == revision
-    assert record_of(sent({**SUMMARY, "status": "failed"})).item.revision != revision
+    revision = record_of(to_json(SUMMARY)).item.revision
+    assert record_of(to_json(dict(SUMMARY))).item.revision == revision
+    assert record_of(to_json({**SUMMARY, "status": "failed"})).item.revision != revision
 
 
 @pytest.mark.parametrize("raw", [b"{}", b"[]", b"7", b'{"conversation_id": null}'])
@@ -305,7 +305,7 @@ def test_files_are_found_in_whichever_field_the_server_has():
         {"role": "user", "file_input": "x", "file_inputs": [None, 7, {}]},
         None,
     ]
-    details = details_of(sent({**WHOLE, "transcript": turns}))
+    details = details_of(to_json({**COMPLETE, "transcript": turns}))
     assert details.attachments == (
         Attachment("f1", "a.png", "image/png"),
         Attachment("f2", "b.pdf", "application/pdf"),
@@ -330,4 +330,4 @@ def test_a_turn_in_which_nothing_was_said_is_left_out(turn):
 
 @pytest.mark.parametrize(("transcript", "text"), [([], ""), (None, None), ("x", None), ({}, None)])
 def test_no_words_are_not_the_same_as_no_transcript(transcript, text):
-    assert details_of(sent({**WHOLE, "transcript": transcript})).text == text
+    assert details_of(to_json({**COMPLETE, "transcript": transcript})).text == text

@@ -1,4 +1,4 @@
-"""What the server's search of conversations finds, and a server without one."""
+"""The server's search of conversations, and a server without one."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from histfs.core.errors import BadAnswer, KeyRefused, NotOffered, Rejected, Serv
 from histfs.core.source import Named, Query
 from tests.sources.conftest import BASE
 
-#: A possible date.
+#: A valid date.
 T = 1_714_650_306
 SEARCH = f"{BASE}/v1/convai/conversations/messages/text-search"
 
 
-def hit(conversation, date=T, **fields):
+def result(conversation, date=T, **fields):
     return {"conversation_id": conversation, "conversation_start_time_unix_secs": date, **fields}
 
 
 def test_a_page_names_each_conversation_once_and_goes_on(conversations, answers):
-    results = [hit("a", score=1), hit("b", T + 2), hit("a", score=2), hit("c", None)]
-    results.append(hit("d", "soon"))
+    results = [result("a", score=1), result("b", T + 2), result("a", score=2), result("c", None)]
+    results.append(result("d", "soon"))
     answers.get(SEARCH, json={"results": results, "has_more": True, "next_cursor": "on"})
     page = conversations.list(Query(words='two "words" & more'))
     assert page.named == (Named("a", T), Named("b", T + 2), Named("c", None), Named("d", None))
@@ -52,7 +52,7 @@ def test_a_search_may_find_nothing(conversations, answers):
         {"results": [], "has_more": True},
         {"results": [], "has_more": True, "next_cursor": 7},
         {"results": [{}], "has_more": False},
-        {"results": [hit("")], "has_more": False},
+        {"results": [result("")], "has_more": False},
         {"results": ["a"], "has_more": False},
     ],
     ids=str,

@@ -1,4 +1,4 @@
-"""What is asked of the API for conversations, and what its answers mean."""
+"""The requests for conversations, and the meaning of the responses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from histfs.sources.elevenlabs import open_conversations
 from tests.sources.conftest import BASE
 
 PATH = "/v1/convai/conversations"
-#: A possible date.
+#: A valid date.
 T = 1_714_650_306
 LIST = f"{BASE}{PATH}"
 ITEM = f"{LIST}/a"
@@ -85,8 +85,11 @@ def live(simulator, make_conversations):
 def test_a_query_asks_for_no_less_than_its_span(conversations, answers, query, sent):
     answers.get(LIST, json=EMPTY)
     assert conversations.list(query).records == []
-    asked = parse_qs(urlsplit(answers.calls[0].request.url).query)
-    assert asked == {**{name: [value] for name, value in sent.items()}, "summary_mode": ["include"]}
+    parameters = parse_qs(urlsplit(answers.calls[0].request.url).query)
+    assert parameters == {
+        **{name: [value] for name, value in sent.items()},
+        "summary_mode": ["include"],
+    }
 
 
 @pytest.mark.parametrize("inclusive", [True, False])
@@ -103,11 +106,11 @@ def test_a_span_is_listed_to_the_second_however_the_server_takes_its_bounds(
         everything = live.list(Query()).records
         for bounds in ((10, 20), (9, 10), (10, 11), (11, 21), (13, 20), (20, 22), (-9_999_999, 11)):
             span = Span(*(newest + bound for bound in bounds))
-            paging, told, found = Pager(live, span, limit), span.end, []
-            while told > span.start:
-                answer = paging.next()
-                assert answer.span.end == told
-                told = answer.span.start
+            pager, covered_from, found = Pager(live, span, limit), span.end, []
+            while covered_from > span.start:
+                answer = pager.next()
+                assert answer.span.end == covered_from
+                covered_from = answer.span.start
                 found += [r.item.id for r in answer.records if answer.span.holds(r.item.date)]
             assert found == [r.item.id for r in everything if span.holds(r.item.date)]
 
@@ -119,7 +122,7 @@ def test_what_a_server_lists_beyond_the_span_is_left_out_and_ends_the_listing(
     answers.get(LIST, json=page(*calls, cursor="more"))
     listing = conversations.list(Query(span=Span(T + 10, T + 20)))
     assert (ids(listing), listing.cursor) == (["top", "bottom"], "more")
-    # A list need not be in the order of time: it ends with a page that lies below as a whole.
+    # A list may be out of order: it ends with a page of which all items lie below the span.
     assert conversations.list(Query(span=Span(T + 21, T + 30))).cursor is None
 
 
@@ -225,19 +228,19 @@ def test_a_cursor_that_is_gone_does_not_take_the_list_away(conversations, answer
 
 @pytest.mark.parametrize("base", [BASE, "https://proxy.example.com/eleven/"])
 @pytest.mark.parametrize(
-    ("method", "ask", "permission"),
+    ("method", "call_source", "permission"),
     [
         ("GET", lambda source: source.get("a"), "convai_read"),
         ("DELETE", lambda source: source.delete("a"), "convai_write"),
     ],
 )
 def test_a_permission_is_named_though_the_server_does_not(
-    make_conversations, answers, base, method, ask, permission
+    make_conversations, answers, base, method, call_source, permission
 ):
     detail = {"status": "missing_permissions", "message": ""}
     answers.add(method, f"{base.rstrip('/')}{PATH}/a", status=401, json={"detail": detail})
     with pytest.raises(MissingPermission, match=f"needs the permission {permission}$"):
-        ask(make_conversations(base))
+        call_source(make_conversations(base))
 
 
 # One conversation
@@ -256,7 +259,7 @@ def test_an_id_is_escaped_in_the_address(conversations, answers):
     answers.get(f"{LIST}/a%2F..%2Fb%3Fc", json=call("a/../b?c"))
     assert conversations.get("a/../b?c").item.id == "a/../b?c"
     for step in ("", ".", ".."):
-        with pytest.raises(Rejected, match="can't be asked for"):
+        with pytest.raises(Rejected, match="can't be requested"):
             conversations.get(step)
     assert len(answers.calls) == 1
 
@@ -326,7 +329,7 @@ def test_a_file_is_asked_for_by_its_id_at_the_one_server(conversations, answers)
     with conversations.attachment("a", "f/1") as body:
         assert b"".join(body.chunks()) == b"%PDF"
     for step in ("", ".", ".."):
-        with pytest.raises(Rejected, match="can't be asked for"):
+        with pytest.raises(Rejected, match="can't be requested"):
             conversations.attachment("a", step).__enter__()
     assert len(answers.calls) == 1
 
@@ -349,7 +352,7 @@ NO_FILE = {"detail": {"type": "not_found", "code": "file_not_found", "message": 
         ({"detail": {"status": "conversation_file_not_found"}}, (200, call()), NoAttachment),
         # The file is gone, as its conversation is.
         (NO_FILE, (404, GONE), Missing),
-        # Whatever this means, it is not certain that the file is gone.
+        # None of these makes it certain that the file is gone.
         ({"detail": "Not Found"}, (200, call()), Rejected),
         (None, (200, call()), Rejected),
         (GONE, (200, call()), Rejected),

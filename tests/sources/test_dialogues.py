@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from histfs.sources.elevenlabs.history_objects import details_of
-from tests.sources.test_history_objects import FULL, record_of, sent
+from tests.sources.test_history_objects import FULL, record_of, to_json
 
 KARIN = {"voice_id": "k1", "voice_name": "Karin"}
 ADAM = {"voice_id": "a1", "voice_name": "Adam"}
@@ -15,7 +15,7 @@ K, A = ("k1", "Karin"), ("a1", "Adam")
 def dialogue(*lines, **fields):
     """Return an item of the newest models, whose own text and voice are null."""
     own = {"text": None, "voice_id": None, "voice_name": None, "model_id": "eleven_v3"}
-    return sent({**FULL, **own, "dialogue": list(lines), **fields})
+    return to_json({**FULL, **own, "dialogue": list(lines), **fields})
 
 
 def voices_of(raw):
@@ -44,8 +44,8 @@ def test_neither_the_name_nor_a_search_nor_the_estimate_sees_who_speaks():
     raw = dialogue({**KARIN, "text": "Hello."}, {**ADAM, "text": "Hi."}, alignments=None)
     assert record_of(raw).item.slug == "hello-hi"
     assert details_of(raw).words == "Hello.\nHi."
-    spoken = sent({**FULL, "text": "Hello.\nHi.", "alignments": None})
-    assert record_of(raw).item.estimate == record_of(spoken).item.estimate
+    plain = to_json({**FULL, "text": "Hello.\nHi.", "alignments": None})
+    assert record_of(raw).item.estimate == record_of(plain).item.estimate
 
 
 def test_the_lines_count_where_the_item_has_a_text_and_a_voice_of_its_own():
@@ -70,7 +70,7 @@ def test_the_lines_count_where_the_item_has_a_text_and_a_voice_of_its_own():
         ([{**KARIN, "text": 7}], (K,), "7"),
         ([{"voice_id": "k1", "text": "Hi"}], (("k1", None),), "Hi"),
         ([{"voice_id": None, "voice_name": "Karin", "text": "Hi"}], (("Karin", "Karin"),), "Hi"),
-        # One voice, whatever is known of it in which line.
+        # One voice, of which each line has another part.
         ([{"voice_id": "k1", "text": "Hi"}, {**KARIN, "text": "Ho"}], (K,), "Hi\nHo"),
         ([{"voice_name": "Karin", "text": "Hi"}, {**KARIN, "text": "Ho"}], (K,), "Hi\nHo"),
         ([{**KARIN, "text": "Hi"}, {"voice_id": "k1", "voice_name": "Kay", "text": "Ho"}], (K,),

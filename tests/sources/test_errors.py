@@ -1,4 +1,4 @@
-"""What becomes of the server's error answers."""
+"""Error responses of the server become exceptions."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ ITEM = f"{BASE}/v1/history/a"
 
 
 def modern(code, message, status=None):
-    kind = {"type": "some_error", "request_id": "437bca07"}
-    return {"detail": {**kind, "code": code, "message": message, "status": status or code}}
+    common = {"type": "some_error", "request_id": "437bca07"}
+    return {"detail": {**common, "code": code, "message": message, "status": status or code}}
 
 
 def legacy(status, message):
@@ -38,7 +38,7 @@ INVALID = [
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "blamed"),
+    ("status", "body", "parameters"),
     [
         (422, {"detail": INVALID}, {"page_size", "source"}),
         (422, {"detail": [{"loc": ["query", "sources", 0], "msg": "?"}]}, {"sources"}),
@@ -50,16 +50,16 @@ INVALID = [
     ],
 )
 def test_a_refused_request_says_which_parameters_are_to_blame(
-    history, answers, status, body, blamed
+    history, answers, status, body, parameters
 ):
     answers.get(ITEM, status=status, json=body)
     with pytest.raises(InvalidRequest) as caught:
         history.get("a")
-    assert caught.value.parameters == blamed
+    assert caught.value.parameters == parameters
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "kind", "said"),
+    ("status", "body", "error_class", "text"),
     [
         (401, modern("unauthorized", "Invalid API key", "invalid_api_key"), KeyRefused, "Invalid"),
         (401, legacy("needs_authorization", "No key"), KeyRefused, "No key"),
@@ -86,7 +86,7 @@ def test_a_refused_request_says_which_parameters_are_to_blame(
         (500, modern("internal_error", "Oh"), ServerFailed, "Oh"),
         (503, "<html>Bad Gateway</html>", ServerFailed, "503"),
         (301, None, BadAnswer, "301"),
-        # Shapes that nobody has seen.
+        # Unknown shapes.
         (400, [], InvalidRequest, "400"),
         (400, {"detail": None}, InvalidRequest, "400"),
         (400, {"detail": 7}, InvalidRequest, "400"),
@@ -96,25 +96,25 @@ def test_a_refused_request_says_which_parameters_are_to_blame(
     ],
 )  # fmt: skip
 def test_an_error_answer_becomes_the_exception_that_it_means(
-    history, answers, status, body, kind, said
+    history, answers, status, body, error_class, text
 ):
     if isinstance(body, str):
         answers.get(ITEM, status=status, body=body)
     else:
         answers.get(ITEM, status=status, json=body)
-    with pytest.raises(kind) as caught:
+    with pytest.raises(error_class) as caught:
         history.get("a")
-    assert type(caught.value) is kind
-    assert said in str(caught.value)
+    assert type(caught.value) is error_class
+    assert text in str(caught.value)
 
 
 def test_a_message_of_the_servers_is_one_short_line_without_control_characters(history, answers):
     answers.get(ITEM, status=400, json={"detail": "\x1b[31mred\x1b[0m\nline\u2028two\u202e " * 99})
     with pytest.raises(Rejected) as caught:
         history.get("a")
-    shown = str(caught.value)
-    assert shown.isprintable()
-    assert len(shown) < 400
+    message = str(caught.value)
+    assert message.isprintable()
+    assert len(message) < 400
 
 
 @pytest.mark.parametrize(
@@ -145,9 +145,9 @@ def test_a_redirect_of_the_audio_is_told_with_its_host(history, answers):
 
 def test_an_id_that_is_a_step_in_a_path_is_never_asked_for(history, answers):
     for item_id in (".", "..", ""):
-        for ask in (history.get, history.delete):
-            with pytest.raises(Rejected, match="can't be asked for"):
-                ask(item_id)
+        for call in (history.get, history.delete):
+            with pytest.raises(Rejected, match="can't be requested"):
+                call(item_id)
     assert len(answers.calls) == 0
 
 

@@ -1,4 +1,4 @@
-"""What facts are made of: classes instead of strings, and what a list says about its order."""
+"""Facts: classes instead of strings, and the order of lists."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ LIST = f"{BASE}/v1/history"
 NOW = 1_790_000_000
 
 
+def parsed(item_id, date, **fields):
+    return list_pages.parse_item(json.dumps(item(item_id, date, **fields)).encode())
+
+
 def listed(*dates, **fields):
-    return [list_pages.seen_of(json.dumps(item(f"i{n}", d, **fields)).encode())
-            for n, d in enumerate(dates)]  # fmt: skip
+    return [parsed(f"i{number}", date, **fields) for number, date in enumerate(dates)]
 
 
 def item(item_id, date, **fields):
@@ -124,36 +127,36 @@ def test_a_window_of_time_has_items_of_the_list_on_both_sides():
 def test_the_sample_has_clips_of_each_kind_and_none_that_is_huge_or_odd():
     plain = listed(*range(NOW, NOW - 50, -1), output_format="mp3_44100_128", text="hello")
     rare = [
-        list_pages.seen_of(json.dumps(item(i, NOW - 99, text=t, output_format=f, state=s)).encode())
-        for i, t, f, s in [
+        parsed(item_id, NOW - 99, text=text, output_format=output_format, state=state)
+        for item_id, text, output_format, state in [
             ("rare", "hello", "pcm_16000", "created"),
             ("huge", "hello" * 10**6, "pcm_8000", "created"),
             ("a/../b", "hello", "pcm_22050", "created"),
             ("gone", "hello", "pcm_24000", "deleted"),
         ]
     ]
-    found = [seen.id for seen in list_pages.sample([*plain, *rare], most=10, largest=1 << 20)]
+    found = [item.id for item in list_pages.sample([*plain, *rare], most=10, largest=1 << 20)]
     assert len(set(found)) == len(found) == 10
     assert "rare" in found
     assert {"huge", "a/../b", "gone"}.isdisjoint(found)
 
 
 @pytest.mark.parametrize(
-    ("content", "cursor", "following"),
+    ("content", "cursor", "next_cursor"),
     [
         ({"history": [item("a", 1)], "has_more": True, "last_history_item_id": "b"}, "b", "b"),
         ({"history": [item("a", 1)], "has_more": True}, "", "a"),
         ({"history": [], "has_more": True, "last_history_item_id": 5}, "", ""),
     ],
 )
-def test_a_page_goes_on_after_its_cursor_or_its_last_item(content, cursor, following):
-    page = list_pages.read_page(json.dumps(content).encode())
-    assert (page.cursor, page.following) == (cursor, following)
+def test_a_page_goes_on_after_its_cursor_or_its_last_item(content, cursor, next_cursor):
+    page = list_pages.parse_page(json.dumps(content).encode())
+    assert (page.cursor, page.next_cursor) == (cursor, next_cursor)
 
 
 def test_json_that_is_not_strict_is_a_page_all_the_same():
     content = b'{"history": [{"history_item_id": "a", "date_unix": NaN}], "has_more": false}'
-    assert [seen.id for seen in list_pages.read_page(content).items] == ["a"]
+    assert [item.id for item in list_pages.parse_page(content).items] == ["a"]
 
 
 VALUES = st.recursive(
@@ -167,7 +170,7 @@ FIELDS = sorted(list_pages.DOCUMENTED)
 @given(st.lists(st.dictionaries(st.sampled_from(FIELDS), VALUES) | VALUES, max_size=4))
 @settings(max_examples=100, deadline=None)
 def test_whatever_the_fields_of_items_hold_is_classified(history):
-    page = list_pages.read_page(json.dumps({"history": history, "has_more": False}).encode())
+    page = list_pages.parse_page(json.dumps({"history": history, "has_more": False}).encode())
     assert len(page.items) == len(history)
     assert list_pages.disorder(list_pages.possible_dates(page.items, NOW))["neighbours"] <= len(
         history
@@ -179,11 +182,11 @@ def test_whatever_the_fields_of_items_hold_is_classified(history):
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"history": 5}', b"<html>"])
 def test_what_is_no_page_is_refused(content):
     with pytest.raises(ValueError, match=r".*"):
-        list_pages.read_page(content)
+        list_pages.parse_page(content)
 
 
 @pytest.mark.parametrize(
-    ("plain", "with_source", "said"),
+    ("plain", "with_source", "expected"),
     [
         (200, 200, "no"),
         (422, 200, "yes (HTTP 422 without)"),
@@ -193,19 +196,19 @@ def test_what_is_no_page_is_refused(content):
     ],
 )
 def test_whether_a_search_needs_a_source_is_found_out_by_asking_both(
-    answers, plain, with_source, said
+    answers, plain, with_source, expected
 ):
     empty = {"history": [], "has_more": False}
 
     def answer(status, **query):
         answers.get(LIST, status=status, json=empty, match=[query_param_matcher(query)])
 
-    asked = {"page_size": "1", "search": "the"}
-    answer(plain, **asked)
-    answer(with_source, **asked, source="TTS")
+    query = {"page_size": "1", "search": "the"}
+    answer(plain, **query)
+    answer(with_source, **query, source="TTS")
     for size in (1, 10, 1000):
         answer(200, page_size=str(size))
     http = HttpClient(BASE, Secret(KEY), 5, connections=1, retries=0)
     found = {(fact.section, fact.name): fact.value for fact in probe(http)}
     http.close()
-    assert found["search", "it needs a source"] == said
+    assert found["search", "it needs a source"] == expected

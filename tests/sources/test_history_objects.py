@@ -1,4 +1,4 @@
-"""How the API's objects are read, whatever is in them."""
+"""History objects are parsed, whatever their fields hold."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from histfs.core.item import UNKNOWN_NEW, UNKNOWN_OLD
 from histfs.core.times import EARLIEST, LATEST
 from histfs.sources.elevenlabs import history_objects
 from histfs.sources.elevenlabs.history_objects import details_of
-from histfs.sources.elevenlabs.json_parsing import leniently
+from histfs.sources.elevenlabs.json_parsing import parse_lenient
 
 DATE = 1_714_650_306
-#: When the objects are read.
+#: The time at which the objects are parsed.
 NOW = 1_760_000_000.0
-IMPOSSIBLE = [
+INVALID_DATES = [
     None, True, "", "yesterday", [], {}, math.nan, -math.inf, 0, -1, 86_400, DATE * 1000,
     4_102_444_800, 10**20,
 ]  # fmt: skip
@@ -47,13 +47,13 @@ FULL = {
 }
 
 
-def sent(fields):
-    """Return an object as a server may send it: half of a surrogate pair becomes an escape."""
+def to_json(fields):
+    """Return an object as a server may send it: a lone surrogate is escaped."""
     return json.dumps(fields, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def test_an_item_is_read():
-    record = record_of(sent(FULL))
+    record = record_of(to_json(FULL))
     item, facets = record.item, record.facets
     assert (item.id, item.key, item.date) == (FULL["history_item_id"],) * 2 + (1_714_650_306,)
     assert (item.slug, item.content_type, item.output_format) == (
@@ -67,8 +67,8 @@ def test_an_item_is_read():
 
 
 def test_every_field_is_kept_in_the_order_in_which_it_came():
-    record = record_of(sent(FULL))
-    assert record.raw == sent(FULL)
+    record = record_of(to_json(FULL))
+    assert record.raw == to_json(FULL)
     assert list(json.loads(details_of(record.raw).raw).items()) == list(FULL.items())
 
 
@@ -105,7 +105,7 @@ def test_the_id_alone_is_enough():
 )  # fmt: skip
 def test_an_odd_field_never_keeps_an_item_from_being_shown(odd):
     for name in FULL.keys() - {"history_item_id"}:
-        record = record_of(sent({**FULL, name: odd}))
+        record = record_of(to_json({**FULL, name: odd}))
         assert record.item.id == FULL["history_item_id"]
         assert 0 <= record.item.date <= LATEST
         assert 0 < record.item.estimate < 2**40
@@ -115,15 +115,15 @@ def test_an_odd_field_never_keeps_an_item_from_being_shown(odd):
 
 @pytest.mark.parametrize("date", [DATE, DATE + 0.9, str(DATE)])
 def test_a_date_is_whole_seconds(date):
-    record = record_of(sent({**FULL, "date_unix": date}))
+    record = record_of(to_json({**FULL, "date_unix": date}))
     assert (record.item.date, record.dated) == (DATE, True)
 
 
-@pytest.mark.parametrize("date", IMPOSSIBLE)
+@pytest.mark.parametrize("date", INVALID_DATES)
 def test_an_item_without_a_possible_date_has_its_neighbours_and_says_so(date):
     dates = (date, DATE + 1, date, DATE, date)
     page = [{"history_item_id": f"id{n}", "date_unix": d} for n, d in enumerate(dates)]
-    records = records_of(map(sent, page))
+    records = records_of(map(to_json, page))
     assert [r.item.date for r in records] == [DATE + 1, DATE + 1, DATE + 1, DATE, DATE]
     assert [r.dated for r in records] == [False, True, False, True, False]
 
@@ -132,20 +132,20 @@ def test_an_item_without_a_possible_date_has_its_neighbours_and_says_so(date):
 def test_an_item_without_a_possible_date_and_without_neighbours_says_on_which_side_it_is(
     date, shown
 ):
-    record = record_of(sent({**FULL, "date_unix": date}))
+    record = record_of(to_json({**FULL, "date_unix": date}))
     assert (record.item.date, record.dated) == (shown, False)
 
 
 def test_an_item_may_come_from_the_near_future_as_clocks_differ():
     dates = (int(NOW) + 3600, int(NOW) + 90_000)
     page = [{"history_item_id": f"id{d}", "date_unix": d} for d in dates]
-    assert [record.dated for record in records_of(map(sent, page))] == [True, False]
+    assert [record.dated for record in records_of(map(to_json, page))] == [True, False]
 
 
 @pytest.mark.parametrize("odd", [{}, None, 7, "x", {"history_item_id": None}])
 def test_an_object_without_an_id_fails_its_list(odd):
     with pytest.raises(BadAnswer, match="items without an id"):
-        records_of(map(sent, [FULL, odd]))
+        records_of(map(to_json, [FULL, odd]))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_an_object_without_an_id_fails_its_list(odd):
     ],
 )
 def test_the_text_is_what_was_spoken(raw, text):
-    assert details_of(sent(raw)).text == text
+    assert details_of(to_json(raw)).text == text
 
 
 @pytest.mark.parametrize(
@@ -172,20 +172,20 @@ def test_the_text_is_what_was_spoken(raw, text):
     ],
 )
 def test_a_voice_is_known_by_its_id_or_its_name(voice, read):
-    assert record_of(sent({"history_item_id": "a", **voice})).facets["voice"] == (read,)
+    assert record_of(to_json({"history_item_id": "a", **voice})).facets["voice"] == (read,)
 
 
 def test_an_object_that_has_changed_has_another_revision():
-    revision = record_of(sent(FULL)).item.revision
-    assert record_of(sent(dict(FULL))).item.revision == revision
-    assert record_of(sent({**FULL, "state": "x"})).item.revision != revision
+    revision = record_of(to_json(FULL)).item.revision
+    assert record_of(to_json(dict(FULL))).item.revision == revision
+    assert record_of(to_json({**FULL, "state": "x"})).item.revision != revision
 
 
 @pytest.mark.parametrize(
     ("item_id", "read"), [(7, "7"), (True, "True"), (10**30, str(10**30)), ("\ud800", "\ud800")]
 )
 def test_an_odd_id_is_an_id(item_id, read):
-    assert record_of(sent({**FULL, "history_item_id": item_id})).item.id == read
+    assert record_of(to_json({**FULL, "history_item_id": item_id})).item.id == read
 
 
 @pytest.mark.parametrize("raw", [b"{}", b"[]", b"7", b'{"history_item_id": null}'])
@@ -211,10 +211,10 @@ def test_what_is_no_item_is_a_bad_answer(raw):
         ({"alignment": {}}, None),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("dump", [json.dumps, lambda o: json.dumps(o, separators=(",", ":"))])
-def test_the_audio_lasts_until_the_end_of_the_last_character(alignments, seconds, dump):
+@pytest.mark.parametrize("serialize", [json.dumps, lambda o: json.dumps(o, separators=(",", ":"))])
+def test_the_audio_lasts_until_the_end_of_the_last_character(alignments, seconds, serialize):
     fields = {**FULL, "text": "x" * 16 * 77, "alignments": alignments}
-    item = record_of(dump(fields).encode()).item
+    item = record_of(serialize(fields).encode()).item
     assert item.estimate == 8000 * (77 if seconds is None else seconds)
 
 
@@ -229,7 +229,7 @@ def test_the_audio_lasts_until_the_end_of_the_last_character(alignments, seconds
 def test_a_field_that_nobody_reads_may_hold_anything(value):
     raw = f'{{"history_item_id": "a", "date_unix": {DATE}, "new": {value}}}'.encode()
     assert record_of(raw).item.date == DATE
-    assert list(leniently(details_of(raw).raw)) == ["history_item_id", "date_unix", "new"]
+    assert list(parse_lenient(details_of(raw).raw)) == ["history_item_id", "date_unix", "new"]
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"[" * 100_000, b'{"a": "\xff"}'])

@@ -1,4 +1,4 @@
-"""Searching the history of a server that searches plainly, within a source only, or not at all."""
+"""Searches of a server that needs no source, that needs one, or that has no search."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIST = f"{BASE}/v1/history"
 
 
 def missing_source(status):
-    """Say, as a server with this status does, that a source is needed."""
+    """Return the response of a server that needs a source, with one of two statuses."""
     if status == 422:
         entry = {"loc": ["query", "source"], "msg": "Field required", "type": "missing"}
         return status, {"detail": [entry]}
@@ -31,17 +31,17 @@ REFUSED = (400, {"detail": {"code": "bad_request", "message": "no such search"}}
 
 
 class Server:
-    """A list whose answers depend on the source that is asked for; one item on a page."""
+    """A list whose responses depend on the requested source; one item on a page."""
 
     def __init__(self, answers, **by_source):
         self.by_source = by_source
-        self.asked = []
+        self.requests = []
         answers.add_callback(responses.GET, LIST, self._answer)
 
     def _answer(self, request):
         query = {name: value[0] for name, value in parse_qs(urlsplit(request.url).query).items()}
         source, after = query.get("source", "plain"), query.get("start_after_history_item_id")
-        self.asked.append((source, after))
+        self.requests.append((source, after))
         answer = self.by_source.get(source, UNKNOWN)
         if isinstance(answer, tuple):
             status, body = answer
@@ -61,7 +61,7 @@ def found(history, *sources):
 def test_a_server_that_searches_plainly_is_asked_plainly(history, answers):
     server = Server(answers, plain=["a", "b", "c"])
     assert found(history, "TTS", "Projects", "") == ["a", "b", "c"]
-    assert server.asked == [("plain", None), ("plain", "a"), ("plain", "b")]
+    assert server.requests == [("plain", None), ("plain", "a"), ("plain", "b")]
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -73,10 +73,10 @@ def test_each_source_is_asked_where_the_plain_question_is_refused(history, answe
     assert found(history, "TTS", "PD") == expected
     in_turn = [("TTS", None), ("TTS", "a"), ("STS", None), ("Flows", None), ("PD", None),
                ("PD", "d")]  # fmt: skip
-    assert server.asked == [("plain", None), *in_turn]
-    server.asked.clear()
+    assert server.requests == [("plain", None), *in_turn]
+    server.requests.clear()
     assert found(history, "TTS", "PD") == expected
-    assert server.asked == in_turn, "what the server wants is remembered"
+    assert server.requests == in_turn, "it is remembered that the server needs a source"
 
 
 def test_a_source_that_the_server_does_not_know_is_passed_over(history, answers):
@@ -112,19 +112,19 @@ def test_a_server_that_does_not_search_says_why_and_is_asked_plainly_again(histo
     for _ in range(2):
         with pytest.raises(InvalidRequest, match="no such search"):
             found(history)
-    assert [source for source, _ in server.asked] == ["plain", "TTS", "STS", "Flows"] * 2
+    assert [source for source, _ in server.requests] == ["plain", "TTS", "STS", "Flows"] * 2
     server.by_source = {"plain": missing_source(400), "TTS": ["a"]}
     assert found(history) == ["a"]
-    server.asked.clear()
+    server.requests.clear()
     server.by_source["TTS"] = (422, {"detail": [{"loc": ["query", "search"], "msg": "too long"}]})
     for _ in range(2):
         with pytest.raises(InvalidRequest, match="too long"):
             found(history)
-    assert [source for source, _ in server.asked] == ["TTS"] * 2, "the words are to blame"
+    assert [source for source, _ in server.requests] == ["TTS"] * 2, "the words are invalid"
     server.by_source = {"plain": ["b"]}
     with pytest.raises(InvalidRequest):
         found(history)
-    assert found(history) == ["b"], "it changed its mind"
+    assert found(history) == ["b"], "the server needs no source any more"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_another_failure_is_no_reason_to_ask_within_sources(history, answers, st
     server = Server(answers, plain=(status, {}), TTS=["a"])
     with pytest.raises(kind):
         found(history)
-    assert {source for source, _ in server.asked} == {"plain"}
+    assert {source for source, _ in server.requests} == {"plain"}
 
 
 def test_a_search_that_is_answered_with_something_else_is_a_bad_answer(history, answers):
@@ -148,7 +148,7 @@ def test_a_search_that_is_answered_with_something_else_is_a_bad_answer(history, 
 
 @pytest.mark.parametrize("status", [400, 422])
 def test_a_strict_and_a_lenient_server_find_the_same(make_history, status):
-    def answer(**strict):
+    def search(**strict):
         with Simulator(SimulatorSettings(items=400, alignments=False, **strict)) as server:
             history = make_history(server.base_url, server.api_key)
             records = everything(history, Query(words="the", limit=20))
@@ -156,5 +156,5 @@ def test_a_strict_and_a_lenient_server_find_the_same(make_history, status):
             searchable = [r for r in records if r.facets["source"][0].value in SOURCES]
             return sorted(record.item.id for record in searchable)
 
-    strict = answer(needs_source=frozenset({"search"}), needs_source_status=status)
-    assert strict == answer()
+    strict = search(needs_source=frozenset({"search"}), needs_source_status=status)
+    assert strict == search()

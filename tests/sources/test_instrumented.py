@@ -1,4 +1,4 @@
-"""What is told of a source's calls, and that they are handed on as they are."""
+"""The counts and the last error of a source's calls; the calls themselves are forwarded."""
 
 from __future__ import annotations
 
@@ -44,63 +44,63 @@ def source():
 
 
 @pytest.fixture
-def watched(source):
+def instrumented(source):
     return InstrumentedSource(source, clock=lambda: NOW)
 
 
-def test_answers_are_the_sources(watched, source):
-    assert watched.list(Query()) == source.pages[-1]
-    assert watched.get("a") == source.records()[1]
-    with watched.audio("a") as stream:
+def test_answers_are_the_sources(instrumented, source):
+    assert instrumented.list(Query()) == source.pages[-1]
+    assert instrumented.get("a") == source.records()[1]
+    with instrumented.audio("a") as stream:
         assert (stream.length, b"".join(stream.chunks())) == (10, b"audio\0of a")
     raw = source.records()[0].raw
-    assert watched.describe(raw) == source.describe(raw)
-    watched.delete("a")
+    assert instrumented.describe(raw) == source.describe(raw)
+    instrumented.delete("a")
     assert [item.item.id for item in source.records()] == ["b"]
 
 
-def test_each_call_is_counted_by_its_kind_also_one_that_fails(watched, source):
-    assert set(watched.requests.values()) == {0}
+def test_each_call_is_counted_by_its_kind_also_one_that_fails(instrumented, source):
+    assert set(instrumented.requests.values()) == {0}
     source.fail("get", ServerFailed("500"))
     for _ in range(2):
         with pytest.raises(ServerFailed):
-            watched.get("a")
-    watched.list(Query())
-    with watched.audio("a"):
+            instrumented.get("a")
+    instrumented.list(Query())
+    with instrumented.audio("a"):
         pass
     source.traits = replace(source.traits, attachments=True)
-    with pytest.raises(NoAttachment), watched.attachment("a", "f1"):
+    with pytest.raises(NoAttachment), instrumented.attachment("a", "f1"):
         pass
-    watched.delete("b")
-    assert watched.requests == {"list": 1, "get": 2, "audio": 1, "attachment": 1, "delete": 1}
+    instrumented.delete("b")
+    assert instrumented.requests == {"list": 1, "get": 2, "audio": 1, "attachment": 1, "delete": 1}
 
 
 @pytest.mark.parametrize(
     ("method", "argument"), [("list", Query()), ("get", "a"), ("audio", "a"), ("delete", "a")]
 )
-def test_the_last_error_is_remembered_with_its_time(watched, source, method, argument):
-    assert watched.last_error is None
+def test_the_last_error_is_remembered_with_its_time(instrumented, source, method, argument):
+    assert instrumented.last_error is None
     source.fail(method, Unreachable("no network"))
     with pytest.raises(Unreachable):
-        ask(watched, method, argument)
-    assert watched.last_error == LastError(NOW, "no network")
+        call(instrumented, method, argument)
+    assert instrumented.last_error == LastError(NOW, "no network")
 
 
-def ask(watched, method, argument):
+def call(instrumented, method, argument):
     if method != "audio":
-        return getattr(watched, method)(argument)
-    with watched.audio(argument) as stream:
+        return getattr(instrumented, method)(argument)
+    with instrumented.audio(argument) as stream:
         return stream
 
 
 def test_a_body_that_breaks_is_an_error_though_its_reader_asks_again():
-    watched = InstrumentedSource(CutSource([record("a", 1)]), clock=lambda: NOW)
-    with watched.audio("a") as stream, pytest.raises(BadAnswer):
+    instrumented = InstrumentedSource(CutSource([record("a", 1)]), clock=lambda: NOW)
+    with instrumented.audio("a") as stream, pytest.raises(BadAnswer):
         list(stream.chunks())
-    assert watched.last_error == LastError(NOW, "cut short")
+    assert instrumented.last_error == LastError(NOW, "cut short")
 
 
-def test_what_goes_wrong_with_the_reader_is_none_of_the_sources_errors(watched):
-    with pytest.raises(NoSpace), watched.audio("a"):
+def test_what_goes_wrong_with_the_reader_is_none_of_the_sources_errors(instrumented):
+    with pytest.raises(NoSpace), instrumented.audio("a"):
         raise NoSpace("the disk is full")
-    assert watched.last_error is None
+    assert instrumented.last_error is None

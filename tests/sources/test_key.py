@@ -1,4 +1,4 @@
-"""Where the API key goes, and where it doesn't."""
+"""The API key is sent to the server, and goes nowhere else."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ JSON_ESCAPED = "".join(f"\\u{ord(c):04x}" for c in KEY)
 URL_ESCAPED = "".join(f"%{ord(c):02X}" for c in KEY)
 
 
-def shown(error):
-    """Return all that a log would tell of an exception."""
+def logged(error):
+    """Return an exception as a log shows it, with its causes."""
     return "".join(traceback.format_exception(error))
 
 
@@ -38,11 +38,11 @@ def test_the_key_is_sent_in_its_own_header_and_nowhere_else(history, answers, me
     answers.add(method, f"{BASE}/v1/history{path}", status=400)
     with pytest.raises(HistfsError):
         call(history)
-    (sent,) = [call.request for call in answers.calls]
-    assert sent.headers.pop("xi-api-key") == KEY
-    assert KEY not in f"{sent.headers}{sent.url}{sent.body}"
-    assert "Authorization" not in sent.headers
-    assert sent.headers["User-Agent"] == f"histfs/{__version__}"
+    (request,) = [call.request for call in answers.calls]
+    assert request.headers.pop("xi-api-key") == KEY
+    assert KEY not in f"{request.headers}{request.url}{request.body}"
+    assert "Authorization" not in request.headers
+    assert request.headers["User-Agent"] == f"histfs/{__version__}"
 
 
 @pytest.mark.parametrize(
@@ -86,13 +86,13 @@ def test_a_server_that_echoes_the_key_gets_it_into_no_exception(
     history, make_history, answers, answer
 ):
     answers.get(ITEM, **answer)
-    # A key without an underscore may stand in a host's name.
+    # A key without an underscore is valid in a host name.
     for key in (KEY, KEY.replace("_", "-")):
         with pytest.raises(HistfsError) as caught:
             make_history(key=key).get("a")
-        told = shown(caught.value)
-        assert key not in told
-        assert URL_ESCAPED not in told
+        text = logged(caught.value)
+        assert key not in text
+        assert URL_ESCAPED not in text
         assert key not in repr(history)
 
 
@@ -100,7 +100,7 @@ def test_audio_of_a_type_that_echoes_the_key_gets_it_into_no_exception(history, 
     answers.get(f"{ITEM}/audio", body="x", content_type=f"text/{KEY}")
     with pytest.raises(HistfsError) as caught, history.audio("a"):
         pass
-    assert KEY not in shown(caught.value)
+    assert KEY not in logged(caught.value)
 
 
 @pytest.mark.parametrize("before", [255, 270, 290, 310])
@@ -108,7 +108,7 @@ def test_a_message_that_is_cut_does_not_end_in_a_piece_of_the_key(history, answe
     answers.get(ITEM, status=401, json={"detail": "x" * before + KEY})
     with pytest.raises(HistfsError) as caught:
         history.get("a")
-    assert KEY[:6] not in shown(caught.value)
+    assert KEY[:6] not in logged(caught.value)
 
 
 def test_the_key_is_not_in_the_debug_log(live, simulator, caplog):

@@ -1,4 +1,4 @@
-"""What is asked of the list, and what its answers mean."""
+"""The requests for a list of history items, and the meaning of the responses."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def item(item_id="a", **fields):
 
 
 @pytest.fixture
-def asked(answers):
-    """The query of the last request, after an empty page as the answer."""
+def last_query(answers):
+    """A function that returns the last query; the response is an empty page."""
     answers.get(LIST, json=EMPTY)
 
     def query():
@@ -49,9 +49,9 @@ def asked(answers):
     ],
     ids=lambda value: ",".join(value) or "nothing",
 )
-def test_every_parameter_of_the_list_is_sent_under_its_name(history, asked, given, sent):
+def test_every_parameter_of_the_list_is_sent_under_its_name(history, last_query, given, sent):
     assert history.page(**given).records == []
-    assert asked() == sent
+    assert last_query() == sent
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,9 @@ def test_every_parameter_of_the_list_is_sent_under_its_name(history, asked, give
     ],
     ids=["everything", "a few", "the next page", "a span"],
 )
-def test_a_query_asks_for_the_largest_page_of_its_span(history, asked, query, sent):
+def test_a_query_asks_for_the_largest_page_of_its_span(history, last_query, query, sent):
     history.list(query)
-    assert asked() == sent
+    assert last_query() == sent
 
 
 @pytest.mark.parametrize("given", [{"page_size": 0}, {"page_size": 1001}, {"page_size": -1}])

@@ -1,4 +1,4 @@
-"""An object that is nested too deeply for a parser is its own fault, not that of its page."""
+"""An object that is nested too deeply for a parser does not make its page fail."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from histfs.core.errors import BadAnswer
 from histfs.core.source import Query
 from histfs.sources.elevenlabs import conversation_objects, history_objects
-from histfs.sources.elevenlabs.json_parsing import elements_of, members_of
+from histfs.sources.elevenlabs.json_parsing import split_array, split_object
 from tests.support.raw_http import RawServer, answer
 
 DATE = 1_714_650_306
@@ -20,7 +20,7 @@ KINDS = {
 }
 
 
-def sent(kind, number, extra=b"null"):
+def to_json(kind, number, extra=b"null"):
     """Return an object of a listing; ``extra`` is the JSON of one more field."""
     _, key, date = KINDS[kind]
     fields = {key: f"id{number}", date: DATE - number, "text": 'A "text", [so: to say}'}
@@ -39,7 +39,7 @@ def kind(request):
 
 @pytest.fixture
 def listed(request, kind):
-    """List what a server answers."""
+    """A function that lists the response of a server."""
     make = request.getfixturevalue(f"make_{kind}")
 
     def listed(content):
@@ -50,7 +50,7 @@ def listed(request, kind):
 
 
 def test_a_page_shows_an_object_that_is_nested_too_deeply_and_the_others(kind, listed):
-    objects = [sent(kind, 0), sent(kind, 1, DEEP), sent(kind, 2)]
+    objects = [to_json(kind, 0), to_json(kind, 1, DEEP), to_json(kind, 2)]
     records = listed(page(kind, objects))
     assert [record.item.id for record in records] == ["id0", "id1", "id2"]
     assert [record.item.date for record in records] == [DATE, DATE - 1, DATE - 2]
@@ -58,7 +58,7 @@ def test_a_page_shows_an_object_that_is_nested_too_deeply_and_the_others(kind, l
 
 
 def test_what_is_nested_too_deeply_beside_the_objects_does_no_harm(kind, listed):
-    (record,) = listed(page(kind, [sent(kind, 0)], b', "x": ' + DEEP))
+    (record,) = listed(page(kind, [to_json(kind, 0)], b', "x": ' + DEEP))
     assert record.item.id == "id0"
 
 
@@ -69,25 +69,25 @@ def test_what_is_nested_too_deeply_beside_the_objects_does_no_harm(kind, listed)
 )
 def test_a_page_that_is_broken_besides_is_an_error(kind, listed, broken):
     with pytest.raises(BadAnswer):
-        listed(page(kind, [sent(kind, 0), sent(kind, 1, DEEP), broken]))
+        listed(page(kind, [to_json(kind, 0), to_json(kind, 1, DEEP), broken]))
 
 
 def test_a_page_with_a_deep_object_without_an_id_is_an_error(kind, listed):
     with pytest.raises(BadAnswer, match="without an id"):
-        listed(page(kind, [sent(kind, 0), b'{"x": ' + DEEP + b"}"]))
+        listed(page(kind, [to_json(kind, 0), b'{"x": ' + DEEP + b"}"]))
 
 
 def test_one_object_that_is_nested_too_deeply_can_be_got(kind, request):
-    whole = sent(kind, 1, DEEP)
-    with RawServer(lambda peer, _: peer.send(answer(whole + b"\n"))) as server:
+    raw = to_json(kind, 1, DEEP)
+    with RawServer(lambda peer, _: peer.send(answer(raw + b"\n"))) as server:
         source = request.getfixturevalue(f"make_{kind}")(server.url)
         record = source.get("id1")
-        assert (record.item.id, record.raw) == ("id1", whole)
-        assert source.describe(record.raw).raw == whole
+        assert (record.item.id, record.raw) == ("id1", raw)
+        assert source.describe(record.raw).raw == raw
 
 
 def test_the_text_of_an_item_that_is_nested_too_deeply_is_shown():
-    details = history_objects.details_of(sent("history", 1, DEEP))
+    details = history_objects.details_of(to_json("history", 1, DEEP))
     assert details.text == 'A "text", [so: to say}'
 
 
@@ -106,7 +106,7 @@ def test_a_transcript_that_can_not_be_read_hides_no_files_that_were_sent_in_it()
     ],
 )
 def test_json_is_taken_apart(content, parts):
-    assert (members_of if isinstance(parts, dict) else elements_of)(content) == parts
+    assert (split_object if isinstance(parts, dict) else split_array)(content) == parts
 
 
 @pytest.mark.parametrize(
@@ -115,4 +115,4 @@ def test_json_is_taken_apart(content, parts):
 )
 def test_what_is_no_list_is_not_taken_apart(content):
     with pytest.raises(ValueError, match=r"JSON|brackets|string|decode"):
-        elements_of(content)
+        split_array(content)

@@ -1,4 +1,4 @@
-"""A source within the limit of its account: real HTTP, a server that refuses too many requests."""
+"""A rate-limited source over real HTTP, with a server that refuses too many requests."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ DELETE = "DELETE /v1/history/{id}"
 
 
 @contextlib.contextmanager
-def sources(server, limiter, patience=20.0):
-    """Lend both sources of an account, each with connections of its own."""
+def sources(server, limiter, wait_budget=20.0):
+    """Yield both sources of an account, each with connections of its own."""
     with contextlib.ExitStack() as stack:
-        made = []
-        for kind in (HistorySource, ConversationSource):
+        opened = []
+        for source_class in (HistorySource, ConversationSource):
             key = Secret(server.api_key)
             http = HttpClient(server.base_url, key, 10.0, 8, state_maximum=limiter.state_maximum)
-            made.append(RateLimitedSource(kind(http), limiter, patience))
-            stack.callback(made[-1].close)
-        yield made
+            opened.append(RateLimitedSource(source_class(http), limiter, wait_budget))
+            stack.callback(opened[-1].close)
+        yield opened
 
 
 def all_at_once(server, limiter):
-    """Ask for lists, details and clips of both sources with 16 threads; return what came."""
+    """Request lists, details and clips of both sources with 16 threads; return the clips."""
 
     def clip(source, item_id):
         with source.audio(item_id) as stream:
@@ -56,10 +56,10 @@ def test_everything_comes_from_a_server_that_allows_few_requests_at_once(allowed
     settings = SimulatorSettings(items=40, conversations=40, max_concurrent=allowed, latency=0.005)
     with Simulator(settings) as server:
         limiter = Limiter(8)
-        came = all_at_once(server, limiter)
-        assert came == {item: bytes(server.library.clip(item)) for item in server.library.ids()}
+        received = all_at_once(server, limiter)
+        assert received == {item: bytes(server.library.clip(item)) for item in server.library.ids()}
         assert limiter.allowed <= allowed
-        # The first burst, and a few more while the number was learnt.
+        # The first burst, and a few more until the limit is found.
         assert server.concurrency.refused < 25
 
 
@@ -86,7 +86,7 @@ def test_a_limit_that_is_no_number_says_nothing(simulator, stated):
 def test_without_a_limit_as_many_are_under_way_as_the_user_allows():
     with Simulator(SimulatorSettings(items=40, conversations=40, latency=0.02)) as server:
         all_at_once(server, Limiter(4))
-        # A listing may come on top.
+        # A listing may use one slot more.
         assert 4 <= server.counts.max_in_flight <= 5
 
 

@@ -1,4 +1,4 @@
-"""Audio that is still being made is waited for, and not for longer than a call may take."""
+"""Audio that is not ready is retried, for a share of a call's timeout."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from histfs.sources.retry_not_ready import RetryNotReady
 from tests.support.memory import MemorySource, record
 
 
-class Making(MemorySource):
-    """A source that has the audio after it was asked for some times."""
+class NotReadySource(MemorySource):
+    """A source that raises `NotReady` for the first requests of audio."""
 
     def __init__(self, times):
         super().__init__([record("a", 1)])
-        self.left = times
+        self.remaining = times
 
     def audio(self, item_id):
-        self.left -= 1
-        if self.left >= 0:
+        self.remaining -= 1
+        if self.remaining >= 0:
             self._called("audio", item_id)
             raise NotReady("still being made")
         return super().audio(item_id)
@@ -35,18 +35,18 @@ def content(source, item_id="a"):
 
 
 def test_audio_that_is_there_is_not_waited_for(pauses):
-    assert content(RetryNotReady(Making(0), 30, pauses.append)) == b"audio\0of a"
+    assert content(RetryNotReady(NotReadySource(0), 30, pauses.append)) == b"audio\0of a"
     assert pauses == []
 
 
 def test_audio_that_is_being_made_is_asked_for_again_less_and_less_often(pauses):
-    assert content(RetryNotReady(Making(3), 30, pauses.append)) == b"audio\0of a"
+    assert content(RetryNotReady(NotReadySource(3), 30, pauses.append)) == b"audio\0of a"
     assert pauses == [0.5, 1.0, 2.0]
 
 
 @pytest.mark.parametrize(("timeout", "slept"), [(30, 7.5), (6, 1.5), (0.9, 0)])
 def test_half_of_a_calls_time_is_for_waiting(pauses, timeout, slept):
-    source = Making(100)
+    source = NotReadySource(100)
     with pytest.raises(NotReady):
         content(RetryNotReady(source, timeout, pauses.append))
     assert sum(pauses) == slept
@@ -55,7 +55,7 @@ def test_half_of_a_calls_time_is_for_waiting(pauses, timeout, slept):
 
 @pytest.mark.parametrize("error", [Missing("gone"), Unreachable("no network")])
 def test_another_failure_is_told_at_once(pauses, error):
-    source = Making(0)
+    source = NotReadySource(0)
     source.fail("audio", error)
     with pytest.raises(type(error)):
         content(RetryNotReady(source, 30, pauses.append))
@@ -63,6 +63,6 @@ def test_another_failure_is_told_at_once(pauses, error):
 
 
 def test_what_the_reader_raises_is_not_taken_for_the_sources(pauses):
-    with pytest.raises(NotReady), RetryNotReady(Making(0), 30, pauses.append).audio("a"):
+    with pytest.raises(NotReady), RetryNotReady(NotReadySource(0), 30, pauses.append).audio("a"):
         raise NotReady("of the reader")
     assert pauses == []

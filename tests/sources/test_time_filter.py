@@ -1,4 +1,4 @@
-"""A source whose server can't filter by time is asked for all, and no more of it than is needed."""
+"""A source whose server can't filter by time: histfs filters, and reads no more than needed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.support.memory import MemorySource, record
 
 @pytest.fixture
 def source():
-    """Items of a thousand seconds, two on a page."""
+    """A source of a thousand items, one a second, two on a page."""
     return MemorySource((record(f"{date:04}", date) for date in range(1000)), page_size=2)
 
 
 def listed(source, span):
-    paging, found, more = Pager(TimeFilter(source), span), [], True
+    pager, found, more = Pager(TimeFilter(source), span), [], True
     while more:
-        answer = paging.next()
+        answer = pager.next()
         found += [r.item.date for r in answer.records if answer.span.holds(r.item.date)]
         more = answer.more
     return found
@@ -45,10 +45,10 @@ def test_the_source_is_asked_for_nothing_that_it_cant_do(source):
 
 
 def test_a_limit_counts_the_items_that_are_wanted(source):
-    everything = TimeFilter(source)
-    (newest,) = everything.list(Query(Span(0, ALWAYS.end), limit=1)).records
+    filtered = TimeFilter(source)
+    (newest,) = filtered.list(Query(Span(0, ALWAYS.end), limit=1)).records
     assert newest.item.date == 999
-    assert everything.list(Query(Span(0, 5), limit=1)).records[0].item.date == 4
+    assert filtered.list(Query(Span(0, 5), limit=1)).records[0].item.date == 4
 
 
 def test_it_has_the_filter_and_what_else_the_source_has():

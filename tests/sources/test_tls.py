@@ -1,4 +1,4 @@
-"""A server is believed only with a certificate that somebody trusted has signed."""
+"""A server is trusted only with a certificate of a trusted authority."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PAGE = json.dumps({"history": [], "has_more": False}).encode()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers with an empty history."""
+    """Responds with an empty history."""
 
     def do_GET(self):
-        self.server.asked += 1
+        self.server.requests += 1
         self.send_response(200)
         self.send_header("Content-Length", str(len(PAGE)))
         self.end_headers()
@@ -34,9 +34,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Counts requests; what a client breaks off is no news."""
+    """Counts requests; ignores aborted connections."""
 
-    asked = 0
+    requests = 0
 
     def handle_error(self, request, client_address):
         pass
@@ -44,17 +44,17 @@ class Server(http.server.ThreadingHTTPServer):
 
 @pytest.fixture
 def certificate(tmp_path):
-    """A certificate of 127.0.0.1 that nobody but itself has signed."""
+    """A self-signed certificate of 127.0.0.1."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
-    made = tmp_path / "certificate.pem"
+    path = tmp_path / "certificate.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
          "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
-         "subjectAltName=IP:127.0.0.1", "-keyout", tmp_path / "key.pem", "-out", made],
+         "subjectAltName=IP:127.0.0.1", "-keyout", tmp_path / "key.pem", "-out", path],
         check=True, capture_output=True, timeout=30,
     )  # fmt: skip
-    return made
+    return path
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_certificate_that_nobody_has_signed_is_not_believed(
         monkeypatch.setenv("CURL_CA_BUNDLE", bundle)
     with pytest.raises(Unreachable):
         make_history(url, timeout=2).list(Query())
-    assert server.asked == 0
+    assert server.requests == 0
 
 
 def test_a_ca_bundle_of_the_environment_says_whom_to_believe(
@@ -96,7 +96,7 @@ def test_a_ca_bundle_of_the_environment_says_whom_to_believe(
 ):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     assert make_history(url).list(Query()).records == []
-    assert server.asked == 1
+    assert server.requests == 1
 
 
 def test_a_ca_bundle_that_is_not_there_is_named(make_history, monkeypatch):

@@ -1,4 +1,4 @@
-"""What goes wrong on the way, over real HTTP: tries, waits, bodies that are cut."""
+"""Failures of HTTP over a real connection: retries, timeouts, incomplete bodies."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def first(simulator):
 
 
 @pytest.fixture
-def soon(monkeypatch):
-    """Let waits for the server end soon."""
+def short_timeouts(monkeypatch):
+    """Make connecting and reading time out soon."""
     monkeypatch.setattr(http_client, "CONNECT_TIMEOUT", 0.3)
     monkeypatch.setattr(http_client, "READ_TIMEOUT", 0.3)
 
 
 @pytest.fixture
 def slept(monkeypatch):
-    """The pauses between tries, which take no time."""
+    """The recorded pauses between retries; they take no time."""
     pauses = []
     monkeypatch.setattr("urllib3.util.retry.time.sleep", pauses.append)
     return pauses
@@ -57,7 +57,7 @@ def fetch(history, item_id):
         return b"".join(body.chunks())
 
 
-# Tries
+# Retries
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_an_odd_retry_after_does_not_hide_what_the_answer_says(
     ],
     ids=["503", "429", "reset", "hang"],
 )
-def test_a_delete_or_a_post_is_never_sent_twice(live, simulator, first, fault, soon):
+def test_a_delete_or_a_post_is_never_sent_twice(live, simulator, first, fault, short_timeouts):
     simulator.faults.add(fault)
     with pytest.raises((ServerFailed, RateLimited, Unreachable)):
         live.delete(first)
@@ -284,20 +284,20 @@ def test_what_is_not_http_is_an_error(make_history, raw_server):
 # Waiting
 
 
-def test_a_server_that_does_not_answer_is_given_up(simulator, make_history, soon):
+def test_a_server_that_does_not_answer_is_given_up(simulator, make_history, short_timeouts):
     simulator.faults.add(Fault("GET", "hang"))
     history = make_history(simulator.base_url, simulator.api_key, timeout=0.5)
     with pytest.raises(TimedOut, match="in time"):
         history.list(Query())
 
 
-def test_a_body_that_stands_still_is_given_up(live, simulator, first, soon):
+def test_a_body_that_stands_still_is_given_up(live, simulator, first, short_timeouts):
     simulator.faults.add(Fault("/audio", "hang", at_byte=100))
     with pytest.raises(TimedOut):
         fetch(live, first)
 
 
-def test_a_list_that_stands_still_is_given_up(live, simulator, soon):
+def test_a_list_that_stands_still_is_given_up(live, simulator, short_timeouts):
     simulator.faults.add(Fault("GET /v1/history$", "hang", at_byte=100))
     with pytest.raises(TimedOut):
         live.list(Query())

@@ -1,4 +1,4 @@
-"""Items into the trash."""
+"""The archive that copies items into the trash."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ITEM = record("one", 1_714_650_306).item
 
 
 class FakeFile:
-    """A file of every item, whose content the test gives."""
+    """A file of every item, with a given content."""
 
     deletes = False
 
@@ -57,82 +57,82 @@ def archive(trash, files) -> TrashArchive:
     )  # fmt: skip
 
 
-def kept(trash: Trash) -> list[int | None]:
-    """Return when each item in the trash was deleted."""
-    return [stored.entry.deleted for stored in trash.stored()]
+def deletion_times(trash: Trash) -> list[int | None]:
+    """Return the time of deletion of each item in the trash."""
+    return [item.entry.deleted for item in trash.items()]
 
 
 def test_a_copy_has_every_file_that_the_item_shows(archive, trash, files):
     archive.prepare(ITEM, Waiter(5))
     assert [file.prepared for file in files] == [1, 0, 1]
     archive.keep(ITEM)
-    (stored,) = trash.stored()
-    found = {path.name: path.read_bytes() for path in stored.path.iterdir()}
+    (item,) = trash.items()
+    found = {path.name: path.read_bytes() for path in item.path.iterdir()}
     assert found.pop("entry.json")
     assert found == {"a": files[0].content, "empty": b""}
-    assert (stored.entry.name, stored.entry.profile) == ("name of one", "work")
-    assert (stored.entry.archived, stored.entry.deleted) == (99, None)
+    assert (item.entry.name, item.entry.profile) == ("name of one", "work")
+    assert (item.entry.archived, item.entry.deleted) == (99, None)
 
 
-def end(name: str) -> Callable[[TrashArchive], None]:
+def keep_and(name: str) -> Callable[[TrashArchive], None]:
     return lambda archive: getattr(archive.keep(ITEM), name)()
 
 
 def test_a_copy_says_what_became_of_the_item(archive, trash):
-    end("deleted")(archive)
-    assert kept(trash) == [99]
-    end("discard")(archive)
-    assert kept(trash) == [99]
+    keep_and("deleted")(archive)
+    assert deletion_times(trash) == [99]
+    keep_and("discard")(archive)
+    assert deletion_times(trash) == [99]
 
 
 def test_a_second_try_takes_the_place_of_one_of_which_nobody_knows(archive, trash):
     archive.keep(ITEM)
     archive.keep(ITEM)
-    assert kept(trash) == [None]
-    end("deleted")(archive)
-    assert kept(trash) == [99]
+    assert deletion_times(trash) == [None]
+    keep_and("deleted")(archive)
+    assert deletion_times(trash) == [99]
 
 
 def test_nothing_is_kept_of_what_can_not_be_read(archive, trash, files):
     files[2].error = Unreachable("no network")
     with pytest.raises(Unreachable):
         archive.keep(ITEM)
-    assert kept(trash) == []
+    assert deletion_times(trash) == []
 
 
 def test_a_file_that_ends_too_early_is_no_copy(archive, trash, files, monkeypatch):
     monkeypatch.setattr(BytesFile, "size", property(lambda self: 10_000_000))
     with pytest.raises(HistfsError, match="ended before its size"):
         archive.keep(ITEM)
-    assert kept(trash) == []
+    assert deletion_times(trash) == []
 
 
 def test_a_note_that_can_not_be_made_is_logged_and_the_copy_stays(archive, trash, caplog):
     copy = archive.keep(ITEM)
-    (stored,) = trash.stored()
-    (stored.path / ".histfs-entry.json").mkdir()
+    (item,) = trash.items()
+    (item.path / ".histfs-entry.json").mkdir()
     copy.deleted()
-    assert "not noted" in caplog.text
-    assert kept(trash) == [None]
+    assert "can't be updated" in caplog.text
+    assert deletion_times(trash) == [None]
     caplog.clear()
 
 
 def test_an_undecided_copy_stays_says_where_it_is_and_can_be_decided_about(archive, trash):
     copy = archive.keep(ITEM)
-    (stored,) = trash.stored()
-    with trash.claimed(stored) as claimed:
-        assert not claimed
-    assert copy.undecided() == str(stored.path)
-    assert kept(trash) == [None]
-    with trash.claimed(stored) as claimed:
-        assert claimed
+    (item,) = trash.items()
+    with trash.try_lock(item) as locked:
+        assert not locked
+    assert copy.undecided() == str(item.path)
+    assert deletion_times(trash) == [None]
+    with trash.try_lock(item) as locked:
+        assert locked
 
 
 @pytest.mark.parametrize("name", ["deleted", "undecided"])
 def test_what_ends_a_delete_lets_go_of_its_copy(archive, trash, name):
     before = len(os.listdir("/proc/self/fd"))
-    end(name)(archive)
-    (stored,) = trash.stored()
-    with trash.claimed(stored) as claimed:
-        assert claimed
+    keep_and(name)(archive)
+    (item,) = trash.items()
+    with trash.try_lock(item) as locked:
+        assert locked
     assert len(os.listdir("/proc/self/fd")) == before

@@ -1,8 +1,8 @@
-"""The API's conversation objects, read into the core's words.
+"""Parses the API's conversation objects into records and details.
 
-There are two kinds: the summary, which a list has, and the whole object, which has some of the
-same fields in its ``metadata`` and ``analysis``, and the transcript. Either gives the same item,
-as far as it goes. As with history items, whatever a field holds, the conversation is shown.
+There are two kinds: the summary, of which a list consists, and the complete object, which has some
+of the same fields in its ``metadata`` and ``analysis``, and the transcript. Both give the same item
+as far as their fields go. As with history items, the conversation is shown whatever a field holds.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from histfs.core.item import Details, Record
 from histfs.core.names import Labelled
 from histfs.core.size_estimate import call_bytes
 from histfs.sources.elevenlabs.field_values import dates_of, number_of, string_of
-from histfs.sources.elevenlabs.json_parsing import indented, object_of
+from histfs.sources.elevenlabs.json_parsing import indent, parse_object
 from histfs.sources.elevenlabs.transcript import attachments_of, transcript_of
 
 _Object = Mapping[str, Any]
 
-#: Of a conversation with a status that isn't known here more may come: to ask once too often is
-#: better than to keep half of it for ever.
+#: The statuses after which a conversation doesn't change. An unknown status is not final: one
+#: request too many is better than an incomplete object that is kept for ever.
 _FINAL = ("done", "failed")
-_TALKING = ("initiated", "in-progress")
+_IN_PROGRESS = ("initiated", "in-progress")
 
-#: Parts of the metadata, and the fields in which each has the number of who called.
+#: Parts of the metadata, and the field of each that holds the caller's number.
 _CALLERS = (
     ("phone_call", "external_number"),
     ("sms", "sms_user_phone_number"),
@@ -34,41 +34,36 @@ _CALLERS = (
 
 
 def records_of(conversations: Iterable[bytes], now: float) -> list[Record]:
-    """Read a page of conversations.
-
-    One without a possible time gets its neighbour's.
+    """Parse a page of conversations; one without a valid date gets its neighbour's.
 
     Args:
-        conversations: the objects in JSON, as the API lists them.
-        now: the server's time as well as it is known, in seconds since the epoch.
+        conversations: the objects in JSON, in the order of the list.
+        now: the server's time, as far as it is known, in seconds since the epoch.
 
     Raises:
-        BadAnswer: one of them has no id: a list without it would look complete.
-        ValueError, RecursionError: one of them is not JSON, or not to be read.
+        BadAnswer: an object has no id: a list without it would look complete.
+        ValueError, RecursionError: an object can't be parsed.
     """
-    readings = [(raw, _read(raw)) for raw in conversations]
-    nameless = sum(not _id(fields) for _, fields in readings)
-    if nameless:
-        raise BadAnswer(f"the server lists conversations without an id ({nameless} on a page)")
-    dates = dates_of([_date(fields) for _, fields in readings], now)
-    return [
-        _record(*reading, date, dated)
-        for reading, date, dated in zip(readings, *dates, strict=True)
-    ]
+    parsed = [(raw, _parse(raw)) for raw in conversations]
+    without_id = sum(not _id(fields) for _, fields in parsed)
+    if without_id:
+        raise BadAnswer(f"the server lists conversations without an id ({without_id} on a page)")
+    dates = dates_of([_date(fields) for _, fields in parsed], now)
+    return [_record(*each, date, dated) for each, date, dated in zip(parsed, *dates, strict=True)]
 
 
 def record_of(raw: bytes, now: float) -> Record:
-    """Read one conversation.
+    """Parse one conversation.
 
     Args:
         raw: the object in JSON.
-        now: the server's time as well as it is known, in seconds since the epoch.
+        now: the server's time, as far as it is known, in seconds since the epoch.
 
     Raises:
-        BadAnswer: it is no object, or has no id.
-        ValueError, RecursionError: it is not JSON, or not to be read.
+        BadAnswer: it is not an object, or has no id.
+        ValueError, RecursionError: it can't be parsed.
     """
-    fields = _read(raw)
+    fields = _parse(raw)
     if not _id(fields):
         raise BadAnswer("the answer is not a conversation")
     ((date,), (dated,)) = dates_of([_date(fields)], now)
@@ -76,33 +71,32 @@ def record_of(raw: bytes, now: float) -> Record:
 
 
 def details_of(raw: bytes) -> Details:
-    """Return what the item's text files are made of.
+    """Parse the details of a conversation, for the item's text files.
 
     Args:
         raw: the object in JSON.
 
     Raises:
-        BadAnswer: it can't be read.
+        BadAnswer: it can't be parsed.
     """
     try:
-        # Without the transcript it would not be known which files were sent in it.
-        fields, whole = _read(raw, needed=("transcript",)), indented(raw)
+        # The attachments are known only from the transcript.
+        fields, indented = _parse(raw, needed=("transcript",)), indent(raw)
     except (ValueError, RecursionError) as error:
         raise BadAnswer("the conversation's object can't be read") from error
-    if not whole.startswith(b"{"):
+    if not indented.startswith(b"{"):
         raise BadAnswer("the conversation is JSON, but not an object")
     final = fields.get("status") in _FINAL
     has_audio = fields.get("has_audio")
     if not (has_audio is True or (has_audio is False and final)):
-        # Where there is none yet, there may be some later. A list doesn't say, but tells who still
-        # talks.
-        talking = "has_audio" not in fields and fields.get("status") in _TALKING
-        has_audio = False if talking else None
-    listed = "transcript" not in fields
+        # Missing audio may come later. A summary doesn't have the field, but has the status.
+        in_progress = "has_audio" not in fields and fields.get("status") in _IN_PROGRESS
+        has_audio = False if in_progress else None
+    is_summary = "transcript" not in fields
     turns = fields.get("transcript")
     return Details(
-        whole,
-        _said_of(fields) if listed else transcript_of(turns),
+        indented,
+        _summary_text(fields) if is_summary else transcript_of(turns),
         final,
         has_audio,
         callers=_callers_of(fields),
@@ -111,36 +105,36 @@ def details_of(raw: bytes) -> Details:
 
 
 def _callers_of(fields: _Object) -> frozenset[str]:
-    """Return the ids and the numbers by which a conversation tells who called."""
+    """Return the ids and numbers that identify the caller."""
     client, metadata = fields.get("conversation_initiation_client_data"), fields.get("metadata")
-    found = [(part, "user_id") for part in (fields, client)]
+    places = [(part, "user_id") for part in (fields, client)]
     if isinstance(metadata, Mapping):
-        found += [(metadata.get(part), name) for part, name in _CALLERS]
-    named = (part.get(name) for part, name in found if isinstance(part, Mapping))
-    return frozenset(text for text in map(string_of, named) if text)
+        places += [(metadata.get(part), name) for part, name in _CALLERS]
+    values = (part.get(name) for part, name in places if isinstance(part, Mapping))
+    return frozenset(text for text in map(string_of, values) if text)
 
 
-def _said_of(fields: _Object) -> str | None:
-    """Return what a list says of a conversation: its title, and its summary; None for neither."""
-    said = (fields.get("call_summary_title"), fields.get("transcript_summary"))
-    return "\n".join(text for text in said if isinstance(text, str) and text) or None
+def _summary_text(fields: _Object) -> str | None:
+    """Return the title and the summary of a listed conversation; None when it has neither."""
+    texts = (fields.get("call_summary_title"), fields.get("transcript_summary"))
+    return "\n".join(text for text in texts if isinstance(text, str) and text) or None
 
 
-def _read(raw: bytes, needed: Container[str] = ()) -> _Object:
-    """Read the fields of a conversation; JSON of another kind has none."""
-    whole = object_of(raw, needed)
-    return whole if isinstance(whole, dict) else {}
+def _parse(raw: bytes, needed: Container[str] = ()) -> _Object:
+    """Parse the fields of a conversation; JSON of another kind has none."""
+    parsed = parse_object(raw, needed)
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def _record(raw: bytes, fields: _Object, date: int, dated: bool) -> Record:
     agent, name = string_of(fields.get("agent_id")), string_of(fields.get("agent_name"))
-    titles = (_found(fields, "call_summary_title"), _found(fields, "transcript_summary"), name)
+    titles = (_field(fields, "call_summary_title"), _field(fields, "transcript_summary"), name)
     title = next((title for title in titles if isinstance(title, str) and title.strip()), "")
     facets: dict[str, Labelled | Iterable[Labelled]] = {
         "agent": Labelled(agent or name, name or None),
-        "outcome": Labelled(string_of(_found(fields, "call_successful")) or "unknown", None),
+        "outcome": Labelled(string_of(_field(fields, "call_successful")) or "unknown", None),
     }
-    calls = _call_ids(_found(fields, "phone_call"))
+    calls = _call_ids(_field(fields, "phone_call"))
     if calls:
         facets["call"] = [Labelled(call, None) for call in calls]
     return Record.of(
@@ -150,7 +144,7 @@ def _record(raw: bytes, fields: _Object, date: int, dated: bool) -> Record:
         title=title,
         facets=facets,
         content_type="audio/mpeg",
-        estimate=call_bytes(number_of(_found(fields, "call_duration_secs"))),
+        estimate=call_bytes(number_of(_field(fields, "call_duration_secs"))),
         dated=dated,
     )
 
@@ -168,11 +162,11 @@ def _id(fields: _Object) -> str:
 
 
 def _date(fields: _Object) -> object:
-    return _found(fields, "start_time_unix_secs")
+    return _field(fields, "start_time_unix_secs")
 
 
-def _found(fields: _Object, name: str) -> object:
-    """Return a field that a summary has at its top, and a whole object in one of its parts."""
+def _field(fields: _Object, name: str) -> object:
+    """Return a field of a summary, which a complete object has in one of its parts."""
     for part in (fields, fields.get("metadata"), fields.get("analysis")):
         if isinstance(part, Mapping) and part.get(name) is not None:
             return part[name]

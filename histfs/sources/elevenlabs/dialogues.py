@@ -1,11 +1,11 @@
 """Dialogues: items whose text and voices are in a list of lines.
 
-The newest models list every item so, also one that a single voice speaks; the item's own ``text``,
-``voice_id`` and ``voice_name`` are then null or empty. Where those are there all the same, the
-lines count: they tell which voice speaks what.
+The newest models list every item this way, also one of a single voice; the item's own ``text``,
+``voice_id`` and ``voice_name`` are then null or empty. Where they are set too, the lines take
+precedence: they give the voice of each part of the text.
 
-A line without a voice is spoken by the item's own voice, where it has one. What is no object is no
-line, and a line without a text adds nothing to the text; both stay in ``meta.json``.
+A line without a voice has the item's own voice. Elements that are not objects are ignored, and a
+line without a text adds nothing to the text; both stay in ``meta.json``.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _UNKNOWN = "?"
 
 
 class Spoken(NamedTuple):
-    """What was spoken, and by whom.
+    """The text and the voices of an item.
 
     Attributes:
-        voices: the voices, each once, in the order in which they begin to speak; an empty one
-            where none is known.
-        text: as ``text.txt`` shows it: the lines of several voices as ``Voice: line``.
-        words: the same without the names of the voices; None where the text has none.
+        voices: the voices, each once, in the order of their first lines; one empty voice where
+            none is known.
+        text: the content of ``text.txt``; with several voices, lines such as ``Voice: line``.
+        words: the text without the names of the voices; None where the text contains none.
     """
 
     voices: tuple[Labelled, ...]
@@ -41,40 +41,40 @@ class _Line(NamedTuple):
 
 
 def voice_of(voice_id: str, name: str) -> Labelled:
-    """Return a voice as a facet: it is known by its id, or by its name where it has no id."""
+    """Return a voice as a facet, identified by its id, or by its name where it has no id."""
     return Labelled(voice_id or name, name or None)
 
 
 def spoken_in(dialogue: Sequence[object], own: Labelled) -> Spoken | None:
-    """Return what is spoken in a dialogue; None where there is no line in it.
+    """Return the text and the voices of a dialogue; None when it has no lines.
 
     Args:
-        dialogue: the lines, whatever they are.
+        dialogue: the lines, of any JSON type.
         own: the voice of the item itself; its value may be empty.
     """
-    lines = [_line(line, own) for line in dialogue if isinstance(line, Mapping)]
+    lines = [_parse_line(line, own) for line in dialogue if isinstance(line, Mapping)]
     if not lines:
         return None
-    lines = _named(lines, own)
+    lines = _unify_voices(lines, own)
     voices = tuple(dict.fromkeys(line.voice for line in lines))
-    spoken = [line for line in lines if line.text]
-    words = "\n".join(line.text for line in spoken) if spoken else None
+    with_text = [line for line in lines if line.text]
+    words = "\n".join(line.text for line in with_text) or None
     known = tuple(voice for voice in voices if voice.value) or NOTHING
     if len(voices) == 1:
         return Spoken(known, words, None)
-    text = "\n".join(f"{_speaker(line.voice)}: {line.text}" for line in spoken) if spoken else None
+    text = "\n".join(f"{_speaker(line.voice)}: {line.text}" for line in with_text) or None
     return Spoken(known, text, words)
 
 
-def _line(line: Mapping[str, object], own: Labelled) -> _Line:
+def _parse_line(line: Mapping[str, object], own: Labelled) -> _Line:
     voice = voice_of(string_of(line.get("voice_id")), string_of(line.get("voice_name")))
     return _Line(voice if voice.value else own, string_of(line.get("text")))
 
 
-def _named(lines: Sequence[_Line], own: Labelled) -> list[_Line]:
-    """Give each voice one name: the first that a line, or the item itself, gives it.
+def _unify_voices(lines: Sequence[_Line], own: Labelled) -> list[_Line]:
+    """Give each voice one label: the first that a line, or the item itself, has for it.
 
-    A voice of which a line has the name alone is the one that another line gives that name.
+    A voice that has only a name is the same as a voice with an id that has this name.
     """
     names: dict[str, str] = {}
     ids: dict[str, str] = {}
@@ -82,11 +82,11 @@ def _named(lines: Sequence[_Line], own: Labelled) -> list[_Line]:
         if voice.label is not None and voice.label != voice.value:
             names.setdefault(voice.value, voice.label)
             ids.setdefault(voice.label, voice.value)
-    named = []
-    for (known, label), text in lines:
-        value = ids.get(label, known) if known == label else known
-        named.append(_Line(Labelled(value, names.get(value, label)), text))
-    return named
+    unified = []
+    for (voice_id, label), text in lines:
+        value = ids.get(label, voice_id) if voice_id == label else voice_id
+        unified.append(_Line(Labelled(value, names.get(value, label)), text))
+    return unified
 
 
 def _speaker(voice: Labelled) -> str:

@@ -1,6 +1,6 @@
-"""What the API's error answers mean. Pure: a status and a body become a domain exception.
+"""Error responses of the API: maps a status and a body to a domain exception. Pure.
 
-Four shapes of body are documented or were seen:
+Four shapes of body are documented or have been seen:
 
     {"detail": {"type", "code", "message", "status", "request_id"}}     API reference, errors
     {"detail": {"status", "message"}}                                   help centre, older
@@ -30,48 +30,48 @@ from histfs.core.errors import (
 )
 from histfs.core.secret import redact
 
-_PERMISSION = {"missing_permissions", "insufficient_permissions"}
-#: A permission, such as speech_history_write.
-_NAMED = re.compile(r"\w_(read|write)\b")
-#: An unknown id was answered with 400 in 2024 and is documented as 404.
-_MISSING = {"invalid_id", "history_item_not_found", "not_found"}
-#: What a recording that isn't made yet, or never was, is answered with (404).
-_NO_AUDIO = "missing_conversation_audio"
-_MESSAGE_MAX = 300
-#: Characters of a text that are looked at.
-TEXT_MAX = 4000
+_PERMISSION_CODES = {"missing_permissions", "insufficient_permissions"}
+#: The end of a permission's name, such as speech_history_write.
+_PERMISSION_NAME = re.compile(r"\w_(read|write)\b")
+#: The codes for an unknown id: answered with 400 in 2024, documented as 404.
+_MISSING_CODES = {"invalid_id", "history_item_not_found", "not_found"}
+#: The code for a recording that isn't made yet, or never was (404).
+_NO_AUDIO_CODE = "missing_conversation_audio"
+_MAX_MESSAGE = 300
+#: Characters of a text that are processed.
+MAX_TEXT = 4000
 
 
-def fault_of(
+def error_from_response(
     status: int,
-    body: Any,  # noqa: ANN401 - whatever JSON holds
+    body: Any,  # noqa: ANN401 - any JSON
     permission: str = "speech_history_read",
-    shown: Callable[[str], str] | None = None,
+    sanitize: Callable[[str], str] | None = None,
 ) -> SourceError:
-    """Return the exception that an error answer stands for.
+    """Return the exception for an error response.
 
     Args:
         status: the HTTP status, not a 2xx.
-        body: the answer's JSON; None when it was none.
-        permission: what the request needed, for a server that says only that one is missing.
-        shown: makes a text of the server's one line without the key; None for `one_line`.
+        body: the JSON of the body; None when it is not JSON.
+        permission: the permission that the request needs, added where the server names none.
+        sanitize: makes a server's text one line without secrets; None for `one_line`.
     """
-    codes, message = _read(body, shown or one_line)
-    said = f"the server says: {message} (HTTP {status})" if message else f"HTTP {status}"
-    kind = _kind(status, codes)
-    if kind is MissingPermission and not _NAMED.search(message):
-        said += f"; the request needs the permission {permission}"
-    if kind is InvalidRequest:
-        return InvalidRequest(said, _blamed(body))
-    return Missing(said, codes) if kind is Missing else kind(said)
+    codes, message = _codes_and_message(body, sanitize or one_line)
+    text = f"the server says: {message} (HTTP {status})" if message else f"HTTP {status}"
+    error_class = _error_class(status, codes)
+    if error_class is MissingPermission and not _PERMISSION_NAME.search(message):
+        text += f"; the request needs the permission {permission}"
+    if error_class is InvalidRequest:
+        return InvalidRequest(text, _invalid_parameters(body))
+    return Missing(text, codes) if error_class is Missing else error_class(text)
 
 
-def _kind(status: int, codes: set[str]) -> type[SourceError]:
+def _error_class(status: int, codes: set[str]) -> type[SourceError]:
     if status in (401, 403):
-        return MissingPermission if codes & _PERMISSION else KeyRefused
-    if status == 404 and _NO_AUDIO in codes:
+        return MissingPermission if codes & _PERMISSION_CODES else KeyRefused
+    if status == 404 and _NO_AUDIO_CODE in codes:
         return NotReady
-    if status == 404 or (status == 400 and codes & _MISSING):
+    if status == 404 or (status == 400 and codes & _MISSING_CODES):
         return Missing
     if status == 405:
         return NotOffered
@@ -86,52 +86,53 @@ def _kind(status: int, codes: set[str]) -> type[SourceError]:
     return BadAnswer
 
 
-def _read(
-    body: Any,  # noqa: ANN401 - whatever JSON holds
-    shown: Callable[[str], str],
+def _codes_and_message(
+    body: Any,  # noqa: ANN401 - any JSON
+    sanitize: Callable[[str], str],
 ) -> tuple[set[str], str]:
-    """Return the machine-readable words of an error body, and the message for a person."""
+    """Return the machine-readable codes of an error body, and its message."""
     if not isinstance(body, Mapping):
         return set(), ""
     detail = body.get("detail", body)
     if isinstance(detail, str):
-        return set(), shown(detail)
+        return set(), sanitize(detail)
     if isinstance(detail, list):
-        return set(), shown("; ".join(filter(None, map(_invalid, detail))))
+        return set(), sanitize("; ".join(filter(None, map(_validation_message, detail))))
     if not isinstance(detail, Mapping):
         return set(), ""
-    words = (detail.get(name) for name in ("code", "status", "error", "type"))
-    codes = {word for word in words if isinstance(word, str)}
+    values = (detail.get(name) for name in ("code", "status", "error", "type"))
+    codes = {value for value in values if isinstance(value, str)}
     message = detail.get("message")
-    return codes, shown(message if isinstance(message, str) else ", ".join(sorted(codes)))
+    return codes, sanitize(message if isinstance(message, str) else ", ".join(sorted(codes)))
 
 
-def _blamed(body: Any) -> frozenset[str]:  # noqa: ANN401 - whatever JSON holds
-    """Return the names of the parameters that an error body blames."""
+def _invalid_parameters(body: Any) -> frozenset[str]:  # noqa: ANN401 - any JSON
+    """Return the names of the parameters that an error body says are invalid."""
     detail = body.get("detail") if isinstance(body, Mapping) else None
     if isinstance(detail, Mapping):
         names = [detail.get("param")]
     elif isinstance(detail, list):
         # Such as ["query", "source"], or ["query", "exclude_statuses", 0].
-        places = [problem.get("loc") for problem in detail if isinstance(problem, Mapping)]
-        names = [place[1] for place in places if isinstance(place, list) and len(place) > 1]
+        locations = [problem.get("loc") for problem in detail if isinstance(problem, Mapping)]
+        names = [loc[1] for loc in locations if isinstance(loc, list) and len(loc) > 1]
     else:
         names = []
     return frozenset(name for name in names if isinstance(name, str))
 
 
-def _invalid(problem: Any) -> str:  # noqa: ANN401 - whatever JSON holds
+def _validation_message(problem: Any) -> str:  # noqa: ANN401 - any JSON
+    """Return one problem of a 422 as a text; empty when it has another shape."""
     if not isinstance(problem, Mapping):
         return ""
-    where = problem.get("loc")
-    place = ".".join(map(str, where)) if isinstance(where, list) else ""
-    return f"{place}: {problem.get('msg', 'invalid')}"
+    loc = problem.get("loc")
+    location = ".".join(map(str, loc)) if isinstance(loc, list) else ""
+    return f"{location}: {problem.get('msg', 'invalid')}"
 
 
 def one_line(text: str) -> str:
-    """Return a text of a stranger's as one short line without control characters, or any key."""
-    # Before it is cut: what is left of a key then may be too short to be found.
-    safe = redact(text[:TEXT_MAX])
-    shown = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in safe[:1000])
-    line = " ".join(shown.split())
-    return line if len(line) <= _MESSAGE_MAX else line[: _MESSAGE_MAX - 1] + "…"
+    """Return untrusted text as one short line, without control characters and without keys."""
+    # Redacted before it is cut: the rest of a key may be too short to be recognised.
+    safe = redact(text[:MAX_TEXT])
+    printable = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in safe[:1000])
+    line = " ".join(printable.split())
+    return line if len(line) <= _MAX_MESSAGE else line[: _MAX_MESSAGE - 1] + "…"

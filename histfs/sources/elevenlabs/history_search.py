@@ -1,14 +1,15 @@
-"""The server's search of the speech history, where it may want to know in which source to search.
+"""The server's search of the speech history, which may require a source to search in.
 
 The documentation of ``GET /v1/history`` has said of ``search`` that ``source`` is required with it;
-whether the server insists is not documented. So the plain question is asked first. Where it is
-refused, each source is asked in turn, and the pages follow each other:
+whether the server enforces that is not documented. So a search without a source is sent first. When
+it is refused, each source is searched in turn, and the pages follow each other:
 
-    plain  ->  400 or 422        TTS, page 1, 2 …  ->  STS, page 1 …  ->  Flows …
+    no source  ->  400 or 422        TTS, page 1, 2 …  ->  STS, page 1 …  ->  Flows …
 
-What is left to ask stands in the cursor.
+The cursor holds the remaining sources.
 
-Threads: any number at once. `_needs_source` is what the server said last; it is replaced whole.
+Threads: any number at once, without a lock. `_needs_source` is the server's last answer; any thread
+may replace it.
 """
 
 from __future__ import annotations
@@ -21,133 +22,136 @@ from dataclasses import dataclass, replace
 from histfs.core.errors import BadAnswer, InvalidRequest
 from histfs.core.source import Page, Query
 
-#: The sources that the documentation has for the parameter; the items' own may be others, too.
+#: The documented values of the parameter; items may have other sources, too.
 SOURCES = ("TTS", "STS", "Flows")
 
 log = logging.getLogger(__name__)
 
-#: Returns a page of a search: of a query, within a source or within none.
-Ask = Callable[[Query, str | None], Page]
+#: Requests a page of a search, within a source or, with None, without one.
+RequestPage = Callable[[Query, str | None], Page]
 
 
 @dataclass(frozen=True, slots=True)
 class _SearchPosition:
-    """Where the next page of a search begins.
+    """The position of the next page of a search.
 
     Attributes:
         after: the server's cursor; None for the first page.
-        sources: those that are still to be asked, the first one from `after` on; None for the
-            plain question.
-        answered: whether the server has taken a source of this search.
+        sources: the remaining sources, of which the first continues at `after`; None for a search
+            without a source.
+        any_accepted: whether the server has accepted a source of this search.
     """
 
     after: str | None = None
     sources: tuple[str, ...] | None = None
-    answered: bool = False
+    any_accepted: bool = False
 
 
 class HistorySearch:
-    """Searches, plainly or within each source.
+    """Searches without a source, or within each source in turn.
 
     Args:
-        ask: asks for a page.
+        request_page: requests a page.
     """
 
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
+    def __init__(self, request_page: RequestPage) -> None:
+        self._request_page = request_page
         self._needs_source = False
 
     def page(self, query: Query) -> Page:
-        """Return one page of what the words of a query find.
+        """Return one page of a search.
 
         Raises:
-            InvalidRequest: the server refuses the question, within each source, too.
+            InvalidRequest: the server refuses the search, also within each source.
             SourceError: the source failed.
         """
         if query.after is not None:
-            return self._page(query, _read(query.after))
-        within = _SearchPosition(sources=tuple(dict.fromkeys((*SOURCES, *query.sources))))
+            return self._page(query, _decode_cursor(query.after))
+        per_source = _SearchPosition(sources=tuple(dict.fromkeys((*SOURCES, *query.sources))))
         if not self._needs_source:
             try:
                 return self._page(query, _SearchPosition())
-            except InvalidRequest as refused:
-                page = self._first_within(query, within, refused)
+            except InvalidRequest as error:
+                page = self._first_per_source(query, per_source, error)
                 log.info("the server searches within a source only: each is asked from now on")
                 self._needs_source = True
                 return page
         try:
-            return self._page(query, within)
+            return self._page(query, per_source)
         except InvalidRequest as error:
-            # Unless the words are to blame, the next search begins with the plain question again.
+            # Unless another parameter is invalid, the next search starts without a source again.
             self._needs_source = bool(error.parameters) and "source" not in error.parameters
             raise
 
-    def _first_within(self, query: Query, within: _SearchPosition, refused: InvalidRequest) -> Page:
-        """Return the first page within a source; where there is none, say why the plain one was."""
+    def _first_per_source(
+        self, query: Query, per_source: _SearchPosition, refusal: InvalidRequest
+    ) -> Page:
+        """Return the first page within a source; without one, raise the first refusal."""
         try:
-            return self._page(query, within)
+            return self._page(query, per_source)
         except InvalidRequest as error:
-            raise refused from error
+            raise refusal from error
 
-    def _page(self, query: Query, place: _SearchPosition) -> Page:
-        """Ask for the page at a place; a source that the server doesn't know is passed over.
+    def _page(self, query: Query, position: _SearchPosition) -> Page:
+        """Return the page at a position; skip sources that the server doesn't know.
 
         Raises:
             InvalidRequest: the server refuses; or known items have no source, and would be missed.
             SourceError: the source failed.
         """
-        if place.sources is None:
-            page = self._ask(replace(query, after=place.after), None)
-            return Page(page.records, _cursor(place, page.cursor))
+        if position.sources is None:
+            page = self._request_page(replace(query, after=position.after), None)
+            return Page(page.records, _next_cursor(position, page.cursor))
         if "" in query.sources:
             raise InvalidRequest("the server searches within a source, and there are items of none")
         while True:
-            source, *rest = place.sources
-            following = _SearchPosition(None, tuple(rest), place.answered)
+            source, *remaining = position.sources
             try:
-                page = self._ask(replace(query, after=place.after), source)
+                page = self._request_page(replace(query, after=position.after), source)
             except InvalidRequest as error:
-                if not _is_unknown(source, error, query, place):
+                if not _is_skippable(source, error, query, position):
                     raise
                 log.debug("the server can't search within the source %r: %s", source, error)
-                if not rest:
-                    if place.answered:
-                        return Page([], None)
-                    raise
-                place = following
-                continue
+                if remaining:
+                    position = replace(position, after=None, sources=tuple(remaining))
+                    continue
+                if position.any_accepted:
+                    return Page([], None)
+                raise
+            accepted = replace(position, any_accepted=True)
             if page.cursor is not None:
-                return Page(
-                    page.records, _cursor(_SearchPosition(None, place.sources, True), page.cursor)
-                )
-            return Page(
-                page.records, _write(_SearchPosition(None, tuple(rest), True)) if rest else None
-            )
+                return Page(page.records, _next_cursor(accepted, page.cursor))
+            if not remaining:
+                return Page(page.records, None)
+            next_source = replace(accepted, after=None, sources=tuple(remaining))
+            return Page(page.records, _encode_cursor(next_source))
 
 
-def _is_unknown(source: str, error: InvalidRequest, query: Query, place: _SearchPosition) -> bool:
-    """Say whether a source was refused for its name, and no item can be missed without it."""
-    named = error.parameters == {"source"} and place.after is None
-    return named and source not in query.sources
+def _is_skippable(
+    source: str, error: InvalidRequest, query: Query, position: _SearchPosition
+) -> bool:
+    """Return whether a source was refused for its name, and no known item has it."""
+    is_unknown = error.parameters == {"source"} and position.after is None
+    return is_unknown and source not in query.sources
 
 
-def _cursor(place: _SearchPosition, after: str | None) -> str | None:
-    """Return the cursor of the page after one, from the server's."""
-    return None if after is None else _write(_SearchPosition(after, place.sources, place.answered))
+def _next_cursor(position: _SearchPosition, after: str | None) -> str | None:
+    """Return the cursor of the next page, from the server's cursor."""
+    return None if after is None else _encode_cursor(replace(position, after=after))
 
 
-def _write(place: _SearchPosition) -> str:
-    return json.dumps([place.after, place.sources, place.answered])
+def _encode_cursor(position: _SearchPosition) -> str:
+    return json.dumps([position.after, position.sources, position.any_accepted])
 
 
-def _read(cursor: str) -> _SearchPosition:
-    """Read a cursor that `_write` made.
+def _decode_cursor(cursor: str) -> _SearchPosition:
+    """Decode a cursor of `_encode_cursor`.
 
     Raises:
-        BadAnswer: it is another one.
+        BadAnswer: it is not such a cursor.
     """
     try:
-        after, sources, answered = json.loads(cursor)
-        return _SearchPosition(after, None if sources is None else tuple(sources), bool(answered))
+        after, sources, accepted = json.loads(cursor)
+        return _SearchPosition(after, None if sources is None else tuple(sources), bool(accepted))
     except (ValueError, TypeError) as error:
         raise BadAnswer("the cursor is not one of a search") from error

@@ -1,11 +1,12 @@
 """HTTP to the API: the one place where requests is used, and where its errors end.
 
-Requests are handed to requests' adapter. A session would look for proxies and merge the same
-settings for each, which takes as long as urllib3 takes for all of it; and it would keep cookies.
+Requests are sent by the adapter of requests, without its session: a session would merge the
+settings of the environment anew for each request, which takes as long as the rest of it, and would
+keep cookies.
 
-Threads: any number may use an `HttpClient` at once; urllib3's pool is shared and guards itself, and
-nothing else is kept but the date of the last answer, whole. The deadline of a request travels in a
-context variable (`deadlines`).
+Threads: any number may use an `HttpClient` at once. urllib3's pool has its own lock; the only other
+state, `_last_date`, is replaced as a whole. The deadline of a request is in a context variable
+(`socket_deadlines`).
 """
 
 from __future__ import annotations
@@ -32,35 +33,31 @@ from histfs.core.errors import BadAnswer, RateLimited, SourceError, TimedOut, Un
 from histfs.core.secret import Secret
 from histfs.core.server_url import is_loopback, parse_server_url
 from histfs.sources.elevenlabs import socket_deadlines
-from histfs.sources.elevenlabs.error_responses import TEXT_MAX, fault_of, one_line
-from histfs.sources.elevenlabs.response_bodies import (
-    announced_length,
-    content,
-    encoding_of,
-    pieces,
-    whole_content,
-)
+from histfs.sources.elevenlabs.error_responses import MAX_TEXT, error_from_response, one_line
+from histfs.sources.elevenlabs.response_bodies import StreamedBody, read_complete, read_up_to
 
-#: Seconds to wait for a connection, and for the next bytes of an answer; `deadlines` has more.
+#: Seconds to wait for a connection, and for the next bytes of a response; `socket_deadlines` has
+#: further limits.
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 10.0
-#: Tries after the first one, for what may be asked twice.
+#: Retries of a GET.
 RETRIES = 3
 
-#: Bytes of a listing or of an object, unpacked, and of the body of an error, at the most. JSON that
-#: is made to do harm takes 25 times as much memory when it is read.
-_ANSWER, _ERROR = 32 << 20, 64 << 10
-#: The header that may tell how many requests the account may have at once.
-_MAXIMUM = "maximum-concurrent-requests"
-_MAXIMUM_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
-_Read = TypeVar("_Read")
+#: The most bytes of a list or an object, decompressed, and of the body of an error. Hostile JSON
+#: takes 25 times as much memory when it is parsed.
+_MAX_JSON_SIZE, _MAX_ERROR_SIZE = 32 << 20, 64 << 10
+#: The header that may state how many requests the account may send at once.
+_MAX_CONCURRENT_HEADER = "maximum-concurrent-requests"
+_POSITIVE_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+_Parsed = TypeVar("_Parsed")
 
 
 class _BoundedRetry(Retry):
-    """urllib3's retry policy, which never sleeps past the deadline of the request.
+    """A retry policy of urllib3's that never sleeps past the deadline of the request.
 
-    A ``Retry-After`` is honoured as long as it ends in time; else the answer stands as it is. A 429
-    is no matter of this policy: all requests of the account have to know of it (`Limiter`).
+    A ``Retry-After`` is honoured when it ends before the deadline; otherwise the response is
+    returned as it is. A 429 is not retried here: it concerns all requests of the account
+    (`Limiter`).
     """
 
     RETRY_AFTER_STATUS_CODES = frozenset({413, 503})
@@ -74,17 +71,17 @@ class _BoundedRetry(Retry):
         _pool: Any = None,  # noqa: ANN401 - urllib3's own signature
         _stacktrace: TracebackType | None = None,
     ) -> _BoundedRetry:
-        following = super().increment(method, url, response, error, _pool, _stacktrace)
-        pause = following.get_retry_after(response) if response is not None else None
+        next_retry = super().increment(method, url, response, error, _pool, _stacktrace)
+        pause = next_retry.get_retry_after(response) if response is not None else None
         if pause is None:
-            pause = following.get_backoff_time()
+            pause = next_retry.get_backoff_time()
         if time.monotonic() + pause >= socket_deadlines.current().end:
             reason = error or ResponseError("no time is left for another try")
             raise MaxRetryError(_pool, url or "", reason)
-        return following
+        return next_retry
 
     def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
-        """Return the seconds that the server asks for; None when they make no sense."""
+        """Return the seconds that the server asks to wait; None when the header is invalid."""
         try:
             return super().get_retry_after(response)
         except InvalidHeader:
@@ -92,76 +89,36 @@ class _BoundedRetry(Retry):
 
 
 class _Adapter(HTTPAdapter):
-    """The adapter of requests, with connections that keep to the deadlines of requests."""
+    """An adapter of requests, whose connections keep to the deadlines of requests."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        """Make the pools of connections without a proxy."""
+        """Make the connection pools for direct requests."""
         super().init_poolmanager(*args, **kwargs)
-        socket_deadlines.keep_to_budgets(self.poolmanager)
+        socket_deadlines.enforce_deadlines(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Return the pools of connections of a proxy."""
+        """Return the connection pools of a proxy."""
         manager = super().proxy_manager_for(*args, **kwargs)
-        socket_deadlines.keep_to_budgets(manager)
+        socket_deadlines.enforce_deadlines(manager)
         return manager
-
-
-class Body:
-    """The body of an answer, while it is being read.
-
-    Attributes:
-        content_type: media type without parameters, lower case; empty when there is none.
-        length: bytes to come, None when the server doesn't say.
-        throttled: always False: a 429 is raised, and not tried again here.
-    """
-
-    throttled = False
-
-    def __init__(self, response: requests.Response, key: Secret) -> None:
-        headers = response.headers
-        self._response = response
-        content_type = headers.get("Content-Type", "").partition(";")[0].strip()
-        self.content_type = one_line(key.redact(content_type)).lower()
-        announced = announced_length(response)
-        chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
-        self._framed = announced is not None or chunked
-        self.length = announced if encoding_of(response) is None else None
-
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the bytes as they come; end only when the body was whole.
-
-        Raises:
-            BadAnswer: the body was cut short, is damaged, or can't be told from one cut short.
-            Unreachable: the connection broke, or stood still for too long.
-        """
-        if not self._framed:
-            # Such a body ends where the connection does (RFC 9112, section 6.3), cut or not.
-            raise BadAnswer("the answer gives neither its length nor chunks: it may be cut short")
-        received = 0
-        with _translated():
-            for chunk in pieces(self._response):
-                received += len(chunk)
-                yield chunk
-        if self.length is not None and received != self.length:
-            raise BadAnswer(f"the answer has {received} bytes instead of {self.length}")
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """An answer of any status, as it came.
+    """A response of any status.
 
     Attributes:
         status: the HTTP status.
-        headers: the headers; their names are found in whatever case.
+        headers: the headers; names are case-insensitive.
         content: the body, or its beginning.
-        whole: whether `content` is all of the body.
-        seconds: time from the request to the headers of the answer.
+        complete: whether `content` is the complete body.
+        seconds: time from the request to the headers of the response.
     """
 
     status: int
     headers: Mapping[str, str]
     content: bytes
-    whole: bool
+    complete: bool
     seconds: float
 
 
@@ -169,13 +126,13 @@ class HttpClient:
     """Requests to one server with one key.
 
     Args:
-        base_url: scheme, host and perhaps a path, such as ``https://api.elevenlabs.io``; what
-            `parse_server_url` takes.
+        base_url: scheme, host and perhaps a path, such as ``https://api.elevenlabs.io``; as for
+            `parse_server_url`.
         key: the API key.
-        timeout: seconds that one request with all its retries may take.
-        connections: connections that are kept for the next request.
-        retries: tries after the first one, for what may be asked twice.
-        state_maximum: takes the number of requests at once that an answer says are allowed.
+        timeout: seconds that one request may take, its retries included.
+        connections: connections that are kept open.
+        retries: retries of a GET.
+        state_maximum: called with the number of concurrent requests that a response allows.
     """
 
     def __init__(
@@ -194,23 +151,23 @@ class HttpClient:
         self._timeout = timeout
         self._state_maximum = state_maximum
         session = requests.Session()
-        # What can be packed more tightly is not asked for: its unpacking could not be bounded.
+        # Encodings with a higher ratio are not requested: they could not be decompressed in bounds.
         self._headers = {
             **session.headers,
             "User-Agent": f"histfs/{__version__}",
             "Accept-Encoding": "gzip",
         }
-        self._dated = "", 0.0
-        # A proxy of the environment has no business between this machine and itself.
+        self._last_date = "", 0.0
+        # Requests to this machine do not go through a proxy of the environment.
         proxies = {"no_proxy": server.host} if is_loopback(server.host) else {}
-        # Proxies and certificates of the environment, as they are at the start.
+        # Proxies and certificates of the environment, read once.
         self._settings: Mapping[str, Any] = session.merge_environment_settings(
             self._base_url, proxies, stream=True, verify=None, cert=None
         )
         retry = _BoundedRetry(
             total=retries,
-            # What is neither connecting nor reading, such as TLS that breaks, urllib3 would repeat
-            # whatever the method.
+            # Errors outside of connecting and reading, such as of TLS, would be retried with any
+            # method.
             other=0,
             backoff_factor=0.25,
             backoff_jitter=0.1,
@@ -222,97 +179,95 @@ class HttpClient:
         self._adapter = _Adapter(max_retries=retry, pool_maxsize=connections)
 
     @property
-    def ahead(self) -> float | None:
-        """The seconds by which the server's clock was ahead of ours; None when it didn't say.
-
-        As of its last answer, whatever that was.
-        """
-        said, received = self._dated
+    def clock_offset(self) -> float | None:
+        """Seconds by which the server's clock is ahead, by its last response; None if unknown."""
+        date, received = self._last_date
         try:
-            return parsedate_to_datetime(said).timestamp() - received
+            return parsedate_to_datetime(date).timestamp() - received
         except (TypeError, ValueError, OverflowError):
             return None
 
     @property
     def server_time(self) -> float:
-        """The server's time, or ours where that is later or it didn't say, in Unix seconds."""
-        return time.time() + max(0.0, self.ahead or 0.0)
+        """The later one of the server's time and this machine's, in Unix seconds."""
+        return time.time() + max(0.0, self.clock_offset or 0.0)
 
     def json(
         self,
         method: str,
         path: str,
-        read: Callable[[bytes], _Read],
+        parse: Callable[[bytes], _Parsed],
         query: Mapping[str, str | int] | None = None,
-    ) -> _Read:
-        """Send a request and return what the JSON is that answers it.
+    ) -> _Parsed:
+        """Send a request and return its parsed JSON response.
 
         Args:
             method: the HTTP method.
             path: the path, escaped.
-            read: reads the JSON; ValueError and RecursionError mean that it is none.
-            query: the query's parameters.
+            parse: parses the body; ValueError and RecursionError mean that it is not JSON.
+            query: the parameters of the query.
 
         Raises:
-            SourceError: anything else came, or nothing.
+            SourceError: the response is an error or not JSON, or there is none.
         """
-        with self._answer(method, path, query=query) as response:
-            with _translated():
-                answer = whole_content(response, _ANSWER)
+        with self._send(method, path, query=query) as response:
+            with _map_errors():
+                content = read_complete(response, _MAX_JSON_SIZE)
             try:
-                return read(answer)
+                return parse(content)
             except (ValueError, RecursionError) as error:
-                kind = self._shown(response.headers.get("Content-Type", "no content type"))
-                raise BadAnswer(f"the answer is not JSON ({kind})") from error
+                media_type = self._sanitize(response.headers.get("Content-Type", "no content type"))
+                raise BadAnswer(f"the answer is not JSON ({media_type})") from error
 
     @contextlib.contextmanager
     def stream(
         self, method: str, path: str, payload: Mapping[str, Any] | None = None
-    ) -> Iterator[Body]:
-        """Send a request for bytes, uncompressed, and lend the body of the answer.
+    ) -> Iterator[StreamedBody]:
+        """Send a request for uncompressed bytes, and yield the body of the response.
 
         Raises:
-            SourceError: the server refused, or can't be reached.
+            SourceError: the response is an error, or there is none.
         """
         headers = {"Accept-Encoding": "identity"}
-        with self._answer(method, path, headers=headers, payload=payload) as response:
-            socket_deadlines.current().relax()
-            yield Body(response, self._key)
+        with self._send(method, path, headers=headers, payload=payload) as response:
+            socket_deadlines.current().extend_for_body()
+            yield StreamedBody(response, _map_errors, self._sanitize)
 
-    def ask(
+    def request(
         self,
         method: Literal["GET", "HEAD"],
         path: str,
         query: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
-        at_most: int = _ANSWER,
+        max_bytes: int = _MAX_JSON_SIZE,
     ) -> HttpResponse:
-        """Send a request that changes nothing, and return the answer whatever its status is.
+        """Send a request that changes nothing, and return the response, whatever its status.
 
         Args:
             method: the HTTP method.
             path: the path, escaped.
-            query: the query's parameters.
+            query: the parameters of the query.
             headers: headers beside the usual ones.
-            at_most: bytes of the body after which no more of it is read.
+            max_bytes: the most bytes of the body to read.
 
         Raises:
-            Unreachable: no answer came in time.
+            Unreachable: no response came in time.
             BadAnswer: the body was cut short or is damaged.
         """
         began = time.monotonic()
-        with self._exchange(method, path, query=query, headers=headers) as response:
+        exchange = self._send(method, path, query=query, headers=headers, raise_for_status=False)
+        with exchange as response:
             seconds = time.monotonic() - began
-            with _translated():
-                body, whole = content(response, at_most)
-        return HttpResponse(response.status_code, response.headers, body, whole, seconds)
+            with _map_errors():
+                content, complete = read_up_to(response, max_bytes)
+        return HttpResponse(response.status_code, response.headers, content, complete, seconds)
 
     def close(self) -> None:
         """Close the connections that are not in use."""
         self._adapter.close()
 
     @contextlib.contextmanager
-    def _answer(
+    def _send(
         self,
         method: str,
         path: str,
@@ -320,95 +275,80 @@ class HttpClient:
         query: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
         payload: Mapping[str, Any] | None = None,
+        raise_for_status: bool = True,
     ) -> Iterator[requests.Response]:
-        """Lend the answer to a request; one that is not a 2xx becomes an exception."""
-        with self._exchange(
-            method, path, query=query, headers=headers, payload=payload
-        ) as response:
-            if not 200 <= response.status_code < 300:
-                raise self._fault(response)
-            yield response
-
-    @contextlib.contextmanager
-    def _exchange(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str | int] | None = None,
-        headers: Mapping[str, str] | None = None,
-        payload: Mapping[str, Any] | None = None,
-    ) -> Iterator[requests.Response]:
-        """Lend the answer to a request, whatever its status is."""
-        silence = min(READ_TIMEOUT, self._timeout)
-        budget = socket_deadlines.begin(self._timeout, silence)
-        with _translated():
+        """Send a request and yield the response; by default any but a 2xx is raised."""
+        read_timeout = min(READ_TIMEOUT, self._timeout)
+        deadline = socket_deadlines.start(self._timeout, read_timeout)
+        with _map_errors():
             request = requests.PreparedRequest()
             request.prepare_method(method)
             request.prepare_url(self._base_url + path, query)
             request.prepare_headers({**self._headers, **(headers or {})})
             request.prepare_body(data=None, files=None, json=payload)
             request.headers["xi-api-key"] = self._key.reveal()
-            # No redirect is followed: the key is for the host that the user named, and no other.
+            # Redirects are not followed: the key is only for the host that the user configured.
             response = self._adapter.send(
                 request,
-                timeout=(min(CONNECT_TIMEOUT, self._timeout), silence),
+                timeout=(min(CONNECT_TIMEOUT, self._timeout), read_timeout),
                 **self._settings,
             )
-        budget.claim()
-        self._dated = response.headers.get("Date", ""), time.time()
-        self._hear_maximum(response.headers.get(_MAXIMUM, ""))
+        deadline.response_returned()
+        self._last_date = response.headers.get("Date", ""), time.time()
+        self._report_maximum(response.headers.get(_MAX_CONCURRENT_HEADER, ""))
         with contextlib.closing(response):
+            if raise_for_status and not 200 <= response.status_code < 300:
+                raise self._error_from(response)
             yield response
 
-    def _fault(self, response: requests.Response) -> SourceError:
+    def _error_from(self, response: requests.Response) -> SourceError:
         if response.is_redirect:
             try:
                 host = urlsplit(response.headers["Location"]).hostname or "another page"
             except ValueError:
                 host = "another page"
-            return BadAnswer(f"the server redirects to {self._shown(host)}: not followed")
+            return BadAnswer(f"the server redirects to {self._sanitize(host)}: not followed")
         try:
-            with _translated():
-                sent, _ = content(response, _ERROR)
-            body = json.loads(sent.decode("utf-8", "replace"))
+            with _map_errors():
+                content, _ = read_up_to(response, _MAX_ERROR_SIZE)
+            body = json.loads(content.decode("utf-8", "replace"))
         except (ValueError, RecursionError, SourceError):
             body = None
         permission = _permission(response.request)
-        # The key is looked for in what was said, not in how the JSON spells it.
-        fault = fault_of(response.status_code, body, permission, self._shown)
-        if isinstance(fault, RateLimited):
-            fault.retry_after = _retry_after(response)
-        return fault
+        # The key is redacted in the decoded text: JSON may have escaped it.
+        error = error_from_response(response.status_code, body, permission, self._sanitize)
+        if isinstance(error, RateLimited):
+            error.retry_after = _retry_after(response)
+        return error
 
-    def _hear_maximum(self, stated: str) -> None:
-        """Pass on what the server says it allows; what is no number says nothing."""
-        if self._state_maximum is not None and _MAXIMUM_NUMBER.fullmatch(stated):
-            self._state_maximum(int(stated))
+    def _report_maximum(self, header: str) -> None:
+        """Report the number of concurrent requests that the server allows, if it is a number."""
+        if self._state_maximum is not None and _POSITIVE_NUMBER.fullmatch(header):
+            self._state_maximum(int(header))
 
-    def _shown(self, text: str) -> str:
-        """Return a server's text as it may stand in a message."""
-        return one_line(self._key.redact(text[:TEXT_MAX]))
+    def _sanitize(self, text: str) -> str:
+        """Return a server's text as one line without the key, for messages."""
+        return one_line(self._key.redact(text[:MAX_TEXT]))
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    """Return the seconds that the server asks to wait; None when it doesn't, or makes no sense."""
-    said = response.headers.get("Retry-After")
+    """Return the seconds that the server asks to wait; None without a valid header."""
+    value = response.headers.get("Retry-After")
     try:
-        return None if said is None else _BoundedRetry().parse_retry_after(said)
+        return None if value is None else _BoundedRetry().parse_retry_after(value)
     except (InvalidHeader, OverflowError, ValueError):
         return None
 
 
 def _permission(request: requests.PreparedRequest) -> str:
-    """Return what a key needs for a request."""
+    """Return the permission that a request needs."""
     scope = "convai" if "/v1/convai/" in request.path_url else "speech_history"
     return f"{scope}_write" if request.method == "DELETE" else f"{scope}_read"
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """Turn the errors of requests and urllib3 into the core's."""
+def _map_errors() -> Iterator[None]:
+    """Raise the errors of requests and urllib3 as the core's."""
     try:
         yield
     except (
@@ -418,33 +358,33 @@ def _translated() -> Iterator[None]:
     ) as error:
         raise BadAnswer("the answer was cut short or is damaged") from error
     except (requests.exceptions.SSLError, urllib3.exceptions.SSLError) as error:
-        raise Unreachable(f"no safe connection to the server: {_reason(error)}") from error
+        raise Unreachable(f"no safe connection to the server: {_os_message(error)}") from error
     except (requests.exceptions.Timeout, requests.exceptions.ConnectionError) as error:
         if any(isinstance(cause, ReadTimeoutError) for cause in _causes(error)):
             raise TimedOut("the server did not answer in time") from error
         if any(isinstance(cause, TimeoutError) for cause in _causes(error)):
             raise Unreachable("the server did not answer in time") from error
-        raise Unreachable(f"the server can't be reached: {_reason(error)}") from error
+        raise Unreachable(f"the server can't be reached: {_os_message(error)}") from error
     except ReadTimeoutError as error:
         raise TimedOut("the server did not answer in time") from error
     except (
         requests.exceptions.RequestException,
         urllib3.exceptions.HTTPError,
-        ValueError,  # requests looks at a redirect's Location even when it doesn't follow it
+        ValueError,  # requests parses a redirect's Location even when it doesn't follow it
     ) as error:
         raise BadAnswer(f"the request failed: {one_line(str(error))}") from error
-    except OSError as error:  # such as a CA bundle of the environment that isn't there
+    except OSError as error:  # such as a CA bundle of the environment that doesn't exist
         raise Unreachable(f"no connection can be made: {one_line(str(error))}") from error
 
 
-def _reason(error: BaseException) -> str:
-    """Return what the operating system said at the bottom of a chain of exceptions."""
-    said = [e.strerror for e in _causes(error) if isinstance(e, OSError) and e.strerror]
-    return one_line(said[0]) if said else "connection failed"
+def _os_message(error: BaseException) -> str:
+    """Return the first message of the operating system in a chain of exceptions."""
+    messages = [e.strerror for e in _causes(error) if isinstance(e, OSError) and e.strerror]
+    return one_line(messages[0]) if messages else "connection failed"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and what it was raised from, as urllib3 and Python keep it."""
+    """Yield an exception and its causes, as urllib3 and Python keep them."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause

@@ -1,7 +1,7 @@
-"""How the API's JSON is parsed: fast where it is what RFC 8259 says, else leniently.
+"""Parses the API's JSON: fast with msgspec, and leniently what msgspec refuses.
 
-msgspec is fast because it makes no objects of what nobody reads. It refuses what the standard
-library takes, and what a server may well send: NaN, half of a surrogate pair, other encodings.
+msgspec is fast because it makes no objects of the fields that are not read. It refuses what a
+server may send and the standard library accepts: NaN, half of a surrogate pair, other encodings.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any, TypeVar
 
 import msgspec
 
-_Read = TypeVar("_Read")
-#: A string, or what has a meaning outside of strings.
+_Parsed = TypeVar("_Parsed")
+#: A string, or one structural character.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},:]', re.DOTALL)
-_CLOSES = {b"[": b"]", b"{": b"}"}
+_CLOSING = {b"[": b"]", b"{": b"}"}
 
 
-def strictly(decode: Callable[[bytes], _Read], content: bytes) -> _Read | None:
-    """Return what a decoder of msgspec's makes of JSON; None when it refuses it.
+def try_strict(decode: Callable[[bytes], _Parsed], content: bytes) -> _Parsed | None:
+    """Return the result of a msgspec decoder; None when it refuses the content.
 
     Args:
-        decode: the decoder, or what uses it.
+        decode: the decoder, or a function that uses it.
         content: the JSON, in UTF-8.
     """
     try:
@@ -32,39 +32,39 @@ def strictly(decode: Callable[[bytes], _Read], content: bytes) -> _Read | None:
         return None
 
 
-def leniently(content: bytes) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """Return what the standard library makes of JSON.
+def parse_lenient(content: bytes) -> Any:  # noqa: ANN401 - any JSON
+    """Parse JSON with the standard library.
 
     Args:
         content: the JSON, in UTF-8 (surrogates too), UTF-16 or UTF-32.
 
     Raises:
-        ValueError: it is not JSON.
+        ValueError: the content is not JSON.
         RecursionError: it is nested too deeply.
     """
-    return json.loads(content, parse_int=_whole)
+    return json.loads(content, parse_int=_parse_int)
 
 
-def object_of(content: bytes, needed: Container[str] = ()) -> Any:  # noqa: ANN401
-    """Return what JSON is, as `leniently`; too deep members of an object are None.
+def parse_object(content: bytes, needed: Container[str] = ()) -> Any:  # noqa: ANN401
+    """Parse an object as `parse_lenient`; members that are nested too deeply become None.
 
     Args:
         content: the JSON.
-        needed: names of members that may not be missing so.
+        needed: names of members that must not become None so.
 
     Raises:
-        ValueError: it is not JSON.
-        RecursionError: it is nested too deeply and no object, or a needed member is.
+        ValueError: the content is not JSON.
+        RecursionError: a needed member, or JSON that is not an object, is nested too deeply.
     """
     try:
-        return leniently(content)
+        return parse_lenient(content)
     except RecursionError:
         if not content.lstrip().startswith(b"{"):
             raise
     fields: dict[str, Any] = {}
-    for name, value in members_of(content).items():
+    for name, value in split_object(content).items():
         try:
-            fields[name] = leniently(value)
+            fields[name] = parse_lenient(value)
         except RecursionError:
             if name in needed:
                 raise
@@ -72,114 +72,118 @@ def object_of(content: bytes, needed: Container[str] = ()) -> Any:  # noqa: ANN4
     return fields
 
 
-def members_of(content: bytes) -> dict[str, bytes]:
-    """Take an object apart: return the JSON of each member, however deeply it is nested.
+def split_object(content: bytes) -> dict[str, bytes]:
+    """Return the JSON of each member of an object, however deeply it is nested.
 
     Args:
         content: the JSON, in UTF-8.
 
     Raises:
-        ValueError: it is no object.
+        ValueError: the content is not an object.
     """
     content.decode()
     members: dict[str, bytes] = {}
-    for start, colon, end in _parts(content, b"{"):
+    for start, colon, end in _split(content, b"{"):
         if colon is None:
             raise ValueError("a member of the object has no name")
         members[str(json.loads(content[start:colon]))] = content[colon + 1 : end].strip()
     return members
 
 
-def elements_of(content: bytes) -> list[bytes]:
-    """Take a list apart: return the JSON of each element, however deeply it is nested.
+def split_array(content: bytes) -> list[bytes]:
+    """Return the JSON of each element of an array, however deeply it is nested.
 
     Args:
         content: the JSON, in UTF-8.
 
     Raises:
-        ValueError: it is no list.
+        ValueError: the content is not an array.
     """
     content.decode()
-    return [content[start:end].strip() for start, _, end in _parts(content, b"[")]
+    return [content[start:end].strip() for start, _, end in _split(content, b"[")]
 
 
-def dump(value: object) -> bytes:
-    """Return a value as JSON in UTF-8, without the spaces that JSON doesn't need.
+def serialize(value: object) -> bytes:
+    """Return a value as compact JSON in UTF-8.
 
     Args:
-        value: what `leniently` returned. A lone surrogate in it, which UTF-8 can't hold, becomes
-            the escape that JSON has for it (RFC 8259, section 7).
+        value: a result of `parse_lenient`. A lone surrogate in it, which UTF-8 can't encode, is
+            escaped (RFC 8259, section 7).
     """
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "backslashreplace")
 
 
-def indented(content: bytes) -> bytes:
-    """Return JSON as it is, but with line breaks and two spaces for each level, in UTF-8.
+def indent(content: bytes) -> bytes:
+    """Return JSON with line breaks and two spaces for each level, in UTF-8.
 
-    An object that is nested too deeply is returned as it is.
+    An object that is nested too deeply is returned unchanged.
 
     Args:
         content: the JSON.
 
     Raises:
-        ValueError: it is not JSON.
-        RecursionError: it is nested too deeply, and no object.
+        ValueError: the content is not JSON.
+        RecursionError: it is nested too deeply and not an object.
     """
-    fine = strictly(_indented, content)
-    if fine is not None:
-        return fine
+    indented = try_strict(_indent_strict, content)
+    if indented is not None:
+        return indented
     try:
-        text = json.dumps(leniently(content), ensure_ascii=False, indent=2)
+        text = json.dumps(parse_lenient(content), ensure_ascii=False, indent=2)
     except RecursionError:
-        if content.lstrip().startswith(b"{") and members_of(content):
+        if content.lstrip().startswith(b"{") and split_object(content):
             return content.strip()
         raise
     return text.encode("utf-8", "backslashreplace")
 
 
-def _indented(content: bytes) -> bytes:
-    # msgspec takes any bytes for the text of what it skips.
+def _indent_strict(content: bytes) -> bytes:
+    # msgspec accepts any bytes in a string that it skips.
     return msgspec.json.format(content.decode(), indent=2).encode()
 
 
-def _whole(digits: str) -> int | float:
-    """Read a whole number; one with more digits than Python reads is as good as infinite."""
+def _parse_int(digits: str) -> int | float:
+    """Return an int; a float, perhaps infinite, where Python limits the digits of an int."""
     try:
         return int(digits)
     except ValueError:
         return float(digits)
 
 
-def _parts(content: bytes, opening: bytes) -> Iterator[tuple[int, int | None, int]]:
-    """Yield where each part of an object or a list starts, has its first colon, and ends.
+def _split(content: bytes, opening: bytes) -> Iterator[tuple[int, int | None, int]]:
+    """Yield the offsets of the start, the first colon and the end of each part.
+
+    Args:
+        content: the JSON of an object or an array.
+        opening: its opening bracket.
 
     Raises:
-        ValueError: it is neither, or its brackets don't match.
+        ValueError: the content is of another kind, or its brackets don't match.
     """
-    expected = bytearray()
-    start, colon, last = 0, None, 0
+    closing = bytearray()
+    start, colon, end = 0, None, 0
     for token in _TOKEN.finditer(content):
-        mark, at = token.group(), token.start()
-        if not expected and (last or mark != opening or content[:at].strip()):
+        char, offset = token.group(), token.start()
+        if not closing and (end or char != opening or content[:offset].strip()):
             raise ValueError("the JSON is of another kind, or has something around it")
-        if mark in _CLOSES:
-            expected += _CLOSES[mark]
-            if len(expected) == 1:
-                start = at + 1
-        elif mark in b"]}":
-            if expected[-1:] != mark:
+        if char in _CLOSING:
+            closing += _CLOSING[char]
+            if len(closing) == 1:
+                start = offset + 1
+        elif char in b"]}":
+            if closing[-1:] != char:
                 raise ValueError("the brackets don't match")
-            if len(expected) == 1 and content[start:at].strip():
-                yield start, colon, at
-            expected.pop()
-            last = at + 1
-        elif len(expected) == 1 and mark == b":" and colon is None:
-            colon = at
-        elif len(expected) == 1 and mark == b",":
-            yield start, colon, at
-            start, colon = at + 1, None
-        elif mark == b'"':
+            if len(closing) == 1 and content[start:offset].strip():
+                yield start, colon, offset
+            closing.pop()
+            end = offset + 1
+        elif len(closing) == 1 and char == b":" and colon is None:
+            colon = offset
+        elif len(closing) == 1 and char == b",":
+            yield start, colon, offset
+            start, colon = offset + 1, None
+        elif char == b'"':
             raise ValueError("a string has no end")
-    if expected or not last or content[last:].strip():
+    if closing or not end or content[end:].strip():
         raise ValueError("the JSON is cut short, or has something behind it")

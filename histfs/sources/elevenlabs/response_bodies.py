@@ -1,7 +1,7 @@
-"""Bodies of answers: unpacked here, piece by piece, so that none grows beyond its bound.
+"""Bodies of HTTP responses, decompressed chunk by chunk, so that none exceeds its size limit.
 
-A megabyte of gzip may unpack to a gigabyte. urllib3 would unpack whatever encodings the server
-names, in whatever number, each piece at once.
+A megabyte of gzip may decompress to a gigabyte. urllib3 would decompress whatever encodings the
+server names, in whatever number, each chunk at once.
 
 Threads: a body belongs to the thread that reads it.
 """
@@ -9,25 +9,26 @@ Threads: a body belongs to the thread that reads it.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from histfs.core.errors import AnswerTooLarge, BadAnswer
 
-#: Bytes that are read at once, and that they are unpacked to at once.
-_CHUNK, _UNPACKED = 32 * 1024, 256 * 1024
-#: Bytes from which on a body may be no more than so many times as large as it came: silence can be
-#: packed a thousandfold, but no recording is an hour of it.
-_SUSPICIOUS, _RATIO = 64 << 20, 100
+#: Bytes that are read at once, and the most that they are decompressed to at once.
+_READ_SIZE, _DECOMPRESSED_SIZE = 32 * 1024, 256 * 1024
+#: The size from which the compression ratio of a body is limited, and the limit: silence compresses
+#: a thousandfold, but no recording is an hour of it.
+_RATIO_CHECKED_FROM, _MAX_RATIO = 64 << 20, 100
 
 _ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 class RawResponse(Protocol):
-    """What is used of a response of requests.
+    """The part of `requests.Response` that is used here.
 
     Attributes:
-        headers: whose names are found in whatever case.
+        headers: the headers; names are case-insensitive.
         raw: the response of urllib3.
     """
 
@@ -37,94 +38,144 @@ class RawResponse(Protocol):
     raw: Any
 
 
-def announced_length(response: RawResponse) -> int | None:
-    """Return the bytes that an answer says its body has, as it is sent; None when it doesn't."""
-    announced = response.headers.get("Content-Length", "")
+class StreamedBody:
+    """The body of a response, while it is read. Implements `histfs.core.source.AudioStream`.
+
+    Args:
+        response: the response.
+        map_errors: a context that raises the errors of the HTTP library as `SourceError`.
+        sanitize: makes a server's text one line without secrets.
+
+    Attributes:
+        content_type: media type without parameters, lower case; empty when there is none.
+        length: bytes of the body; None when the server doesn't say.
+        throttled: always False: a 429 is raised, and not retried here.
+    """
+
+    throttled = False
+
+    def __init__(
+        self,
+        response: RawResponse,
+        map_errors: Callable[[], AbstractContextManager[None]],
+        sanitize: Callable[[str], str],
+    ) -> None:
+        self._response = response
+        self._map_errors = map_errors
+        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
+        self.content_type = sanitize(media_type).lower()
+        content_length = _content_length(response)
+        chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+        self._is_delimited = content_length is not None or chunked
+        self.length = content_length if _encoding(response) is None else None
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes as they arrive; end only when the body is complete.
+
+        Raises:
+            BadAnswer: the body was cut short, is damaged, or nothing tells where it ends.
+            Unreachable: the connection broke, or nothing arrived for too long.
+        """
+        if not self._is_delimited:
+            # Such a body ends where the connection does (RFC 9112, section 6.3), cut or not.
+            raise BadAnswer("the answer gives neither its length nor chunks: it may be cut short")
+        received = 0
+        with self._map_errors():
+            for chunk in _decoded_chunks(self._response):
+                received += len(chunk)
+                yield chunk
+        if self.length is not None and received != self.length:
+            raise BadAnswer(f"the answer has {received} bytes instead of {self.length}")
+
+
+def read_up_to(response: RawResponse, max_bytes: int) -> tuple[bytes, bool]:
+    """Read the body of a response, or its beginning.
+
+    Args:
+        response: the response.
+        max_bytes: the most bytes to return.
+
+    Returns:
+        The bytes, and whether they are the complete body.
+    """
+    content = bytearray()
+    for chunk in _decoded_chunks(response):
+        content += chunk
+        if len(content) > max_bytes:
+            del content[max_bytes:]
+            return bytes(content), False
+    return bytes(content), True
+
+
+def read_complete(response: RawResponse, max_bytes: int) -> bytes:
+    """Read the complete body of a response.
+
+    Raises:
+        AnswerTooLarge: it has more than ``max_bytes`` bytes.
+    """
+    content_length = _content_length(response)
+    complete = content_length is None or content_length <= max_bytes
+    if complete:
+        content, complete = read_up_to(response, max_bytes)
+    if not complete:
+        raise AnswerTooLarge(f"the answer has more than {max_bytes >> 20} MB")
+    return content
+
+
+def _content_length(response: RawResponse) -> int | None:
+    """Return the length of the body as sent, still compressed; None when there is no valid one."""
+    value = response.headers.get("Content-Length", "")
     # str.isdigit takes digits that int refuses; int refuses thousands of digits.
-    is_number = announced.isascii() and announced.isdigit() and len(announced) < 20
-    return int(announced) if is_number else None
+    is_number = value.isascii() and value.isdigit() and len(value) < 20
+    return int(value) if is_number else None
 
 
-def encoding_of(response: RawResponse) -> str | None:
-    """Return how a body is packed; None when it isn't."""
+def _encoding(response: RawResponse) -> str | None:
+    """Return the Content-Encoding of a body; None when it isn't compressed."""
     encoding: str = response.headers.get("Content-Encoding", "").strip().lower()
     return None if encoding in ("", "identity") else encoding
 
 
-def pieces(response: RawResponse) -> Iterator[bytes]:
-    """Yield the body of an answer, unpacked, as it comes.
+def _decoded_chunks(response: RawResponse) -> Iterator[bytes]:
+    """Yield the body of a response, decompressed, as it arrives.
 
     Raises:
-        BadAnswer: it is packed in a way that wasn't asked for, damaged, or unpacks to a multiple
-            that no honest body does.
+        BadAnswer: the encoding was not requested, the data is damaged, or the compression ratio is
+            implausible.
     """
-    encoding = encoding_of(response)
-    sent: Iterator[bytes] = response.raw.stream(_CHUNK, decode_content=False)
+    encoding = _encoding(response)
+    chunks: Iterator[bytes] = response.raw.stream(_READ_SIZE, decode_content=False)
     if encoding is None:
-        return sent
+        return chunks
     if encoding not in _ENCODINGS:
-        raise BadAnswer(f"the answer is packed in an unknown way ({encoding[:40]!r})")
-    return _unpacked(sent)
+        raise BadAnswer(f"the answer has an unknown encoding ({encoding[:40]!r})")
+    return _decompress(chunks)
 
 
-def content(response: RawResponse, most: int) -> tuple[bytes, bool]:
-    """Read the body of an answer, or the beginning of it.
-
-    Args:
-        response: the answer.
-        most: bytes after which no more is read.
-
-    Returns:
-        At most so many bytes, and whether they are the whole body.
-    """
-    found = bytearray()
-    for piece in pieces(response):
-        found += piece
-        if len(found) > most:
-            del found[most:]
-            return bytes(found), False
-    return bytes(found), True
-
-
-def whole_content(response: RawResponse, most: int) -> bytes:
-    """Read the whole body of an answer.
-
-    Raises:
-        AnswerTooLarge: it has more than ``most`` bytes.
-    """
-    announced = announced_length(response)
-    whole = announced is None or announced <= most
-    if whole:
-        found, whole = content(response, most)
-    if not whole:
-        raise AnswerTooLarge(f"the answer has more than {most >> 20} MB")
-    return found
-
-
-def _unpacked(sent: Iterable[bytes]) -> Iterator[bytes]:
-    received = unpacked = 0
-    unpacker = _unpacker()
+def _decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    received = produced = 0
+    decompressor = _decompressor()
     try:
-        for packed in sent:
-            received += len(packed)
-            rest = packed
+        for chunk in chunks:
+            received += len(chunk)
+            rest = chunk
             while rest:
-                if unpacker.eof:
+                if decompressor.eof:
                     if not rest.strip(b"\0"):
                         break  # padding
-                    unpacker = _unpacker()  # another member (RFC 1952, section 2.2)
-                piece = unpacker.decompress(rest, _UNPACKED)
-                rest = unpacker.unconsumed_tail or unpacker.unused_data
-                unpacked += len(piece)
-                if unpacked > _SUSPICIOUS and unpacked > _RATIO * received:
-                    raise BadAnswer("the answer unpacks to far more than it can honestly be")
-                yield piece
-        yield unpacker.flush()
+                    decompressor = _decompressor()  # another member (RFC 1952, section 2.2)
+                decompressed = decompressor.decompress(rest, _DECOMPRESSED_SIZE)
+                rest = decompressor.unconsumed_tail or decompressor.unused_data
+                produced += len(decompressed)
+                if produced > _RATIO_CHECKED_FROM and produced > _MAX_RATIO * received:
+                    raise BadAnswer("the answer decompresses to an implausible size")
+                yield decompressed
+        yield decompressor.flush()
     except zlib.error as error:
         raise BadAnswer("the compressed answer is damaged") from error
-    if not unpacker.eof:
+    if not decompressor.eof:
         raise BadAnswer("the compressed answer was cut short")
 
 
-def _unpacker() -> zlib._Decompress:
+def _decompressor() -> zlib._Decompress:
     return zlib.decompressobj(zlib.MAX_WBITS | 32)

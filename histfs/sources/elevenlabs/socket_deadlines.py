@@ -1,11 +1,11 @@
 """The deadline of a request, enforced at its socket.
 
-A timeout of http.client counts anew with each packet, so an answer that arrives byte by byte takes
+A timeout of http.client starts anew with each packet, so a response that arrives byte by byte takes
 as long as the server likes. Here each read from the socket, of the status line, of headers or of
-the body, with TLS or without, waits no longer than the request's `Budget` allows. Below buffers,
-chunks and compression nothing can hide that an answer makes no progress.
+the body, with TLS or without, waits no longer than the request's `Deadline` allows. Buffers, chunks
+and compression are above this level and can't hide that a response makes no progress.
 
-Threads: a `Budget` belongs to the thread that makes the request. Connections find it in a context
+Threads: a `Deadline` belongs to the thread that makes the request. Connections find it in a context
 variable, because urllib3 gives no other way to pass it.
 """
 
@@ -22,218 +22,216 @@ from typing import Any
 
 from histfs.core.supervision import INTERVAL, is_supervised, report
 
-#: An answer that brings fewer bytes a second than this, over so many seconds of waiting, makes no
-#: progress. Eight downloads that share a line of 32 kbit/s bring 500 each.
-LEAST_RATE, WINDOW = 128, 10.0
-#: Seconds after which a body that is read for as long as it makes progress ends all the same.
-LONGEST = 6 * 3600.0
+#: A response makes no progress when it brings fewer bytes a second than this, over so many seconds
+#: of waiting. Eight downloads that share a line of 32 kbit/s bring 500 each.
+MIN_RATE, RATE_WINDOW = 128, 10.0
+#: The most seconds for a body that makes progress.
+MAX_BODY_SECONDS = 6 * 3600.0
 
-#: Bytes of one line, and of all lines, that an answer may have: its headers, the sizes of its
-#: chunks, its trailers. A clip of 4 GB in chunks of 256 bytes has less than that.
-_LINE, _LINES = 64 * 1024, 1 << 28
-#: Bytes that may come of an answer before it is handed to whoever asked: its headers, or the body
-#: of an answer after which urllib3 asks again, which it reads whole.
-_UNCLAIMED = 8 << 20
+#: The most bytes of one line, and of all lines, of a response: headers, chunk sizes, trailers. A
+#: clip of 4 GB in chunks of 256 bytes has fewer.
+_MAX_LINE_SIZE, _MAX_LINES_SIZE = 64 * 1024, 1 << 28
+#: The most bytes of a response before urllib3 returns it: of its headers, or of the body of a
+#: response after which urllib3 retries, which it reads to its end.
+_MAX_UNRETURNED_SIZE = 8 << 20
 
 
-class Budget:
+class Deadline:
     """The time that a request may take, its retries included.
 
     Args:
-        total: seconds from now until the answer must have come whole.
-        silence: seconds for which no byte may come.
+        total: seconds from now until the response must be complete.
+        read_timeout: seconds without a byte after which a read fails.
     """
 
-    def __init__(self, total: float, silence: float) -> None:
+    def __init__(self, total: float, read_timeout: float) -> None:
         self._end = time.monotonic() + total
-        self._silence = silence
-        self._waited = 0.0
-        self._received = 0
-        self._unclaimed: int | None = 0
+        self._read_timeout = read_timeout
+        self._window_waited = 0.0
+        self._window_received = 0
+        self._unreturned: int | None = 0
 
     @property
     def end(self) -> float:
-        """When the time is over, on the monotonic clock."""
+        """The end of the time, on the monotonic clock."""
         return self._end
 
     def remaining(self) -> float:
-        """Return the seconds that are left.
+        """Return the seconds that remain.
 
         Raises:
-            TimeoutError: there are none.
+            TimeoutError: none remain.
         """
-        left = self._end - time.monotonic()
-        if left <= 0:
+        seconds = self._end - time.monotonic()
+        if seconds <= 0:
             raise TimeoutError("the time of the request is over")
-        return left
+        return seconds
 
-    def expect_answer(self) -> None:
-        """Note that an answer is read from now on; the one before, if any, came to nobody."""
-        self._waited, self._received, self._unclaimed = 0.0, 0, 0
+    def response_started(self) -> None:
+        """Start the counts of a new response; urllib3 has dropped the one before, if any."""
+        self._window_waited, self._window_received, self._unreturned = 0.0, 0, 0
 
-    def claim(self) -> None:
-        """Note that the answer has come to whoever asked, and bounds what is read of it."""
-        self._unclaimed = None
+    def response_returned(self) -> None:
+        """Stop the size limit: urllib3 has returned the response to a caller that limits it."""
+        self._unreturned = None
 
-    def relax(self) -> None:
-        """Let the rest of the answer take as long as it makes progress."""
-        self._end = time.monotonic() + LONGEST
+    def extend_for_body(self) -> None:
+        """Let the rest of the response take as long as it makes progress."""
+        self._end = time.monotonic() + MAX_BODY_SECONDS
 
-    def patience(self, silent_since: float) -> float:
-        """Return the seconds for which the next read may wait.
+    def next_timeout(self, read_began: float) -> float:
+        """Return the seconds that a read may wait before it reports or fails.
 
         Args:
-            silent_since: when it began to wait, on the monotonic clock.
+            read_began: when the read began, on the monotonic clock.
 
         Raises:
-            TimeoutError: the time is over, or nothing has come for too long.
+            TimeoutError: the deadline is over, or nothing has arrived for too long.
         """
-        left = silent_since + self._silence - time.monotonic()
-        if left <= 0:
+        seconds = read_began + self._read_timeout - time.monotonic()
+        if seconds <= 0:
             raise TimeoutError("the server sends nothing")
-        left = min(left, self.remaining())
-        return min(left, INTERVAL) if is_supervised() else left
+        seconds = min(seconds, self.remaining())
+        return min(seconds, INTERVAL) if is_supervised() else seconds
 
-    def received(self, count: int, waited: float) -> None:
-        """Note that a read has brought bytes.
+    def count_read(self, size: int, waited: float) -> None:
+        """Count the bytes of a read.
 
         Args:
-            count: how many.
-            waited: the seconds that it has waited for them.
+            size: the number of bytes.
+            waited: seconds that the read took.
 
         Raises:
-            TimeoutError: they are too few for the time that was waited for them.
-            ConnectionError: they are too many for what nobody reads.
+            TimeoutError: the rate is below `MIN_RATE`.
+            ConnectionError: a response that was not returned exceeds its size limit.
         """
-        if self._unclaimed is not None:
-            self._unclaimed += count
-            if self._unclaimed > _UNCLAIMED:
-                raise ConnectionError("the server sends more than anybody asked for")
-        self._waited += waited
-        self._received += count
-        if self._waited >= WINDOW:
-            if self._received < LEAST_RATE * self._waited:
-                raise TimeoutError("the server sends next to nothing")
-            self._waited, self._received = 0.0, 0
+        if self._unreturned is not None:
+            self._unreturned += size
+            if self._unreturned > _MAX_UNRETURNED_SIZE:
+                raise ConnectionError("the server sends more than was asked for")
+        self._window_waited += waited
+        self._window_received += size
+        if self._window_waited >= RATE_WINDOW:
+            if self._window_received < MIN_RATE * self._window_waited:
+                raise TimeoutError("the server sends too slowly")
+            self._window_waited, self._window_received = 0.0, 0
 
 
-_budget: ContextVar[Budget] = ContextVar("budget")
+_deadline: ContextVar[Deadline] = ContextVar("deadline")
 
 
-def begin(total: float, silence: float) -> Budget:
-    """Give the requests of this context, from now on, a new budget, and return it."""
-    budget = Budget(total, silence)
-    _budget.set(budget)
-    return budget
+def start(total: float, read_timeout: float) -> Deadline:
+    """Start a `Deadline` for the next requests of this context, and return it."""
+    deadline = Deadline(total, read_timeout)
+    _deadline.set(deadline)
+    return deadline
 
 
-def current() -> Budget:
-    """Return the budget of this context's request."""
-    return _budget.get()
+def current() -> Deadline:
+    """Return the deadline of this context's request."""
+    return _deadline.get()
 
 
-class _Incoming(io.RawIOBase):
-    """What comes out of a socket, within a budget.
+class _SocketReader(io.RawIOBase):
+    """The incoming bytes of a socket, read within a deadline.
 
     Args:
         sock: a socket, with TLS or without.
-        owned: the file that http.client made of it, which keeps it open.
-        budget: of the request.
+        file: the file that http.client made of the socket; it keeps the socket open.
+        deadline: the deadline of the request.
     """
 
-    def __init__(self, sock: socket.socket, owned: io.BufferedReader, budget: Budget) -> None:
+    def __init__(self, sock: socket.socket, file: io.BufferedReader, deadline: Deadline) -> None:
         self._sock = sock
-        self._owned = owned
-        self._budget = budget
-        self._usual = self._set = sock.gettimeout()
+        self._file = file
+        self._deadline = deadline
+        self._original_timeout = self._timeout = sock.gettimeout()
 
     def readable(self) -> bool:
         """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - anything that can be written to
-        """Wait for bytes, and return how many have come; 0 at the end."""
+        """Wait for bytes, and return their number; 0 at the end."""
         began = time.monotonic()
         while True:
-            timeout = self._budget.patience(began)
-            if timeout != self._set:
+            timeout = self._deadline.next_timeout(began)
+            if timeout != self._timeout:
                 self._sock.settimeout(timeout)
-                self._set = timeout
+                self._timeout = timeout
             try:
-                count = self._sock.recv_into(buffer)
+                size = self._sock.recv_into(buffer)
             except TimeoutError:
                 report(0)
                 continue
-            self._budget.received(count, time.monotonic() - began)
-            report(count)
-            return count
+            self._deadline.count_read(size, time.monotonic() - began)
+            report(size)
+            return size
 
     def close(self) -> None:
-        """Let go of the socket, which has its usual timeout again."""
+        """Release the socket, with its original timeout."""
         if not self.closed:
-            # It may be closed by now.
+            # The socket may be closed already.
             with contextlib.suppress(OSError, ValueError):
-                self._sock.settimeout(self._usual)
-            self._owned.close()
+                self._sock.settimeout(self._original_timeout)
+            self._file.close()
         super().close()
 
 
-class _Lines(io.BufferedReader):
-    """The same, buffered; its lines have bounds."""
+class _BoundedLineReader(io.BufferedReader):
+    """A buffered reader that limits the size of lines."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
         super().__init__(raw)
-        self._lines = 0
+        self._lines_size = 0
 
     def readline(self, size: int | None = -1, /) -> bytes:
         """Return the next line."""
         unbounded = size is None or size < 0
-        line = super().readline(_LINE if unbounded else size)
-        self._lines += len(line)
-        if self._lines > _LINES or (unbounded and len(line) == _LINE and line[-1:] != b"\n"):
+        line = super().readline(_MAX_LINE_SIZE if unbounded else size)
+        self._lines_size += len(line)
+        too_long = unbounded and len(line) == _MAX_LINE_SIZE and line[-1:] != b"\n"
+        if too_long or self._lines_size > _MAX_LINES_SIZE:
             raise http.client.LineTooLong("answer")
         return line
 
 
 class _Response(http.client.HTTPResponse):
-    """An answer that is read within the budget of its request."""
+    """A response that is read within the deadline of its request."""
 
     fp: io.BufferedReader
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(sock, *args, **kwargs)
-        budget = current()
-        budget.expect_answer()
-        self.fp = _Lines(_Incoming(sock, self.fp, budget))
+        deadline = current()
+        deadline.response_started()
+        self.fp = _BoundedLineReader(_SocketReader(sock, self.fp, deadline))
 
 
-class _Timed:
-    """A connection whose answers come within the budget of their requests."""
+class _DeadlineConnection:
+    """A mixin: a connection that keeps to the deadlines of its requests."""
 
     response_class = _Response
 
     timeout: float
 
     def connect(self) -> None:
-        """Connect, within the time that the request has left."""
+        """Connect within the time that remains for the request."""
         self.timeout = min(self.timeout, current().remaining())
         super().connect()  # type: ignore[misc]
 
 
 @functools.cache
-def _timed(pool: Any) -> Any:  # noqa: ANN401 - a class of urllib3's
-    """Return a class of pools whose connections keep to the budgets of requests."""
+def _pool_class(pool: Any) -> Any:  # noqa: ANN401 - a class of urllib3's
+    """Return a subclass of a pool class, whose connections keep to deadlines."""
     plain = pool.ConnectionCls
-    if issubclass(plain, _Timed):
+    if issubclass(plain, _DeadlineConnection):
         return pool
-    connection = type(f"Timed{plain.__name__}", (_Timed, plain), {})
-    return type(f"Timed{pool.__name__}", (pool,), {"ConnectionCls": connection})
+    connection = type(f"Deadline{plain.__name__}", (_DeadlineConnection, plain), {})
+    return type(f"Deadline{pool.__name__}", (pool,), {"ConnectionCls": connection})
 
 
-def keep_to_budgets(manager: Any) -> None:  # noqa: ANN401 - a PoolManager of urllib3's
-    """Let the connections of a pool manager keep to the budgets of their requests.
-
-    Each request needs one (`begin`).
-    """
+def enforce_deadlines(manager: Any) -> None:  # noqa: ANN401 - a PoolManager of urllib3's
+    """Let the connections of a pool manager keep to deadlines; each request needs `start`."""
     pools = manager.pool_classes_by_scheme.items()
-    manager.pool_classes_by_scheme = {scheme: _timed(pool) for scheme, pool in pools}
+    manager.pool_classes_by_scheme = {scheme: _pool_class(pool) for scheme, pool in pools}

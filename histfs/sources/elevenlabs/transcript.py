@@ -1,4 +1,4 @@
-"""What was said in a conversation, as a text. Pure."""
+"""Formats the transcript of a conversation as text. Pure."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from histfs.core.item import Attachment
 from histfs.sources.elevenlabs.field_values import number_of, string_of
 
 _HOUR = 3600
-#: Longer than any conversation, in seconds.
-_TOO_LONG = 100 * _HOUR
+#: Seconds from which a time in a conversation is invalid.
+_MAX_SECONDS = 100 * _HOUR
 
 
 def transcript_of(turns: object) -> str | None:
     """Return a transcript, one line for each turn: ``[00:03] user: Hello``.
 
-    A message of several lines keeps them, and those after the first are indented, so that none
-    looks like a turn of its own. The files that are sent with a turn follow its words, such as
-    ``[00:12] user: (sends invoice.pdf)``. A turn without words shows the tools that it calls, such
-    as ``[00:05] agent: (calls lookup_order)``, or those that answer, such as ``(lookup_order
-    answers)``; one without any of these is left out.
+    The lines of a message after the first are indented, so that none looks like a turn. The files
+    of a turn follow its message, such as ``[00:12] user: (sends invoice.pdf)``. A turn without a
+    message shows its tool calls, such as ``[00:05] agent: (calls lookup_order)``, or their results,
+    such as ``(lookup_order answers)``; one without any of these is left out.
 
     Args:
-        turns: the transcript in the API's words.
+        turns: the API's field ``transcript``, of any JSON type.
 
     Returns:
         The text without a newline at its end; None when there is no transcript.
@@ -38,91 +37,92 @@ def transcript_of(turns: object) -> str | None:
 
 
 def attachments_of(turns: object) -> tuple[Attachment, ...]:
-    """Return the files that are sent in a transcript, each once; one without an id can't be had.
+    """Return the files of a transcript, each once; one without an id can't be requested.
 
     Args:
-        turns: the transcript in the API's words.
+        turns: the API's field ``transcript``, of any JSON type.
     """
-    found: dict[str, Attachment] = {}
+    attachments: dict[str, Attachment] = {}
     for turn in turns if isinstance(turns, list) else []:
         for file in _files(turn) if isinstance(turn, Mapping) else []:
             file_id, name = string_of(file.get("file_id")), string_of(file.get("original_filename"))
-            kind = string_of(file.get("mime_type")).partition(";")[0].strip().lower()
-            # A server may give the first file of a turn in both fields.
+            media_type = string_of(file.get("mime_type")).partition(";")[0].strip().lower()
+            # A server may list the first file of a turn in both fields.
             if file_id:
-                found.setdefault(file_id, Attachment(file_id, name, kind))
-    return tuple(found.values())
+                attachments.setdefault(file_id, Attachment(file_id, name, media_type))
+    return tuple(attachments.values())
 
 
 def _files(turn: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the files of a turn: of a list, or the only one, by the age of the server."""
-    several = turn.get("file_inputs")
-    for file in [*(several if isinstance(several, list) else []), turn.get("file_input")]:
+    """Yield the files of a turn: from the list, or the single field of older servers."""
+    listed = turn.get("file_inputs")
+    for file in [*(listed if isinstance(listed, list) else []), turn.get("file_input")]:
         if isinstance(file, Mapping):
             yield file
 
 
 def _lines(names: Mapping[str, str], turns: Iterator[Mapping[str, Any]]) -> Iterator[str]:
     for turn in turns:
-        words = [*_words(turn).splitlines(), *_sent(turn, names)] or [*_done(turn)]
-        if words:
-            stamp = f"[{_clock(turn.get('time_in_call_secs'))}] "
-            between = "\n" + " " * len(stamp)
-            yield f"{stamp}{_name(turn.get('role')) or '?'}: {between.join(words)}"
+        lines = [*_message(turn).splitlines(), *_file_line(turn, names)] or [*_tool_lines(turn)]
+        if lines:
+            timestamp = f"[{_format_time(turn.get('time_in_call_secs'))}] "
+            separator = "\n" + " " * len(timestamp)
+            yield f"{timestamp}{_one_line(turn.get('role')) or '?'}: {separator.join(lines)}"
 
 
-def _words(turn: Mapping[str, Any]) -> str:
-    """Return what was said in a turn; empty when nothing was."""
+def _message(turn: Mapping[str, Any]) -> str:
+    """Return the message of a turn; empty when it has none."""
     return string_of(turn.get("message")).strip() or " ".join(
-        _each(_part(turn.get("multivoice_message"), "parts"), "text")
+        _fields(_field(turn.get("multivoice_message"), "parts"), "text")
     )
 
 
-def _sent(turn: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
-    """Yield a line with the names of the files of a turn, as they are called in ``files/``."""
-    sent = [names.get(string_of(file.get("file_id"))) or _unnamed(file) for file in _files(turn)]
-    if sent:
-        yield f"(sends {', '.join(dict.fromkeys(sent))})"
+def _file_line(turn: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line with the files of a turn, by their names in ``files/``; nothing without any."""
+    files = [
+        names.get(string_of(file.get("file_id")))
+        or _one_line(file.get("original_filename"))
+        or "a file"
+        for file in _files(turn)
+    ]
+    if files:
+        yield f"(sends {', '.join(dict.fromkeys(files))})"
 
 
-def _unnamed(file: Mapping[str, Any]) -> str:
-    return _name(file.get("original_filename")) or "a file"
-
-
-def _done(turn: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what tools did in a turn without words."""
-    calls = ", ".join(_each(turn.get("tool_calls"), "tool_name"))
+def _tool_lines(turn: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the tool calls and results of a turn."""
+    calls = ", ".join(_fields(turn.get("tool_calls"), "tool_name"))
     if calls:
         yield f"(calls {calls})"
     results = turn.get("tool_results")
     for result in results if isinstance(results, list) else []:
-        tool = _name(_part(result, "tool_name"))
+        tool = _one_line(_field(result, "tool_name"))
         if tool:
-            yield f"({tool} {'fails' if _part(result, 'is_error') is True else 'answers'})"
+            yield f"({tool} {'fails' if _field(result, 'is_error') is True else 'answers'})"
 
 
-def _part(value: object, name: str) -> object:
+def _field(value: object, name: str) -> object:
     return value.get(name) if isinstance(value, Mapping) else None
 
 
-def _each(values: object, name: str) -> Iterator[str]:
-    """Yield a field of each object in a list, where it holds something."""
+def _fields(values: object, name: str) -> Iterator[str]:
+    """Yield a field of each object in a list, as one line, where it isn't empty."""
     for value in values if isinstance(values, list) else []:
-        text = _name(_part(value, name))
+        text = _one_line(_field(value, name))
         if text:
             yield text
 
 
-def _name(value: object) -> str:
+def _one_line(value: object) -> str:
     """Return a field as one line."""
     return " ".join(string_of(value).split())
 
 
-def _clock(value: object) -> str:
-    """Return seconds as ``mm:ss``, from an hour on as ``hh:mm:ss``; dashes when there are none."""
+def _format_time(value: object) -> str:
+    """Return seconds as ``mm:ss``, from an hour on as ``hh:mm:ss``; dashes when invalid."""
     seconds = number_of(value)
-    if seconds is None or not 0 <= seconds < _TOO_LONG:
+    if seconds is None or not 0 <= seconds < _MAX_SECONDS:
         return "--:--"
     hours, rest = divmod(int(seconds), _HOUR)
-    clock = f"{rest // 60:02}:{rest % 60:02}"
-    return f"{hours:02}:{clock}" if hours else clock
+    text = f"{rest // 60:02}:{rest % 60:02}"
+    return f"{hours:02}:{text}" if hours else text

@@ -1,4 +1,4 @@
-"""What only a real account can tell of the API: facts, without anything of the account's."""
+"""Facts about the API that only a real account shows, without any of the account's data."""
 
 from histfs.sources.elevenlabs.facts.audio_facts import MOST_BYTES, MOST_CLIPS
 from histfs.sources.elevenlabs.facts.fact_requests import MOST_REQUESTS, Fact, Unknown

@@ -1,4 +1,4 @@
-"""What a few clips tell: how audio is sent, what it is, and how large against the estimate."""
+"""Facts from a few clips: how audio is sent, its format, and its size against the estimate."""
 
 from __future__ import annotations
 
@@ -9,71 +9,71 @@ from histfs.sources.elevenlabs.facts import classes, list_pages
 from histfs.sources.elevenlabs.facts.classes import Value
 from histfs.sources.elevenlabs.facts.fact_requests import (
     HISTORY,
-    Asker,
-    Attempt,
-    Cannot,
     Fact,
-    facts_of,
-    spread,
+    FactRequests,
+    FactUnavailable,
+    Outcome,
+    quantiles_of,
+    section_facts,
 )
-from histfs.sources.elevenlabs.facts.list_pages import Seen
+from histfs.sources.elevenlabs.facts.list_pages import ListedItem
 from histfs.sources.elevenlabs.http_client import HttpResponse
 
-#: Clips that are fetched, and bytes of all of them together, at most.
+#: The most clips to fetch, and the most bytes of all of them together.
 MOST_CLIPS = 20
 MOST_BYTES = 64 << 20
 
-_LARGEST_CLIP = 8 << 20
-_PLAIN = {"Accept-Encoding": "identity"}
-#: The part of a clip that is asked for with Range.
-_FIRST, _LAST = 16, 115
+_MAX_CLIP_SIZE = 8 << 20
+_IDENTITY = {"Accept-Encoding": "identity"}
+#: The first and the last byte of the Range request.
+_RANGE_FIRST, _RANGE_LAST = 16, 115
 
 
 @dataclass(frozen=True, slots=True)
 class _ProbedClip:
-    """A clip that was asked for.
+    """A clip that was requested.
 
     Attributes:
         item: the item.
-        answer: the answer, without the body.
+        response: the response, without the body.
         beginning: the first bytes of the body.
         size: bytes of the body.
     """
 
-    item: Seen
-    answer: HttpResponse
+    item: ListedItem
+    response: HttpResponse
     beginning: bytes
     size: int
 
 
-class Audio:
+class AudioFacts:
     """Fetches some clips.
 
     Args:
-        asker: sends the requests.
-        items: the items that there are.
+        requests: sends the requests.
+        items: the listed items.
 
     Attributes:
-        seconds: how long it took until each clip began to come.
-        fetched: bytes of audio.
+        seconds: time from each request to the headers of its response.
+        fetched: bytes of audio that were fetched.
     """
 
-    def __init__(self, asker: Asker, items: Attempt[list[Seen]]) -> None:
-        self._asker = asker
+    def __init__(self, requests: FactRequests, items: Outcome[list[ListedItem]]) -> None:
+        self._requests = requests
         self.seconds: list[float] = []
         self.fetched = 0
-        self._asked = Attempt(lambda: self._fetch(items.get()))
-        self._clips = Attempt(lambda: _whole(self._asked.get()))
+        self._requested = Outcome(lambda: self._fetch(items.get()))
+        self._clips = Outcome(lambda: _complete(self._requested.get()))
 
     def facts(self) -> Iterator[Fact]:
-        """Yield what the clips say."""
+        """Yield the facts of the section "audio"."""
         clips = self._clips
 
-        def each(of: Callable[[_ProbedClip], str]) -> Callable[[], Value]:
-            return lambda: classes.counted(of(clip) for clip in clips.get())
+        def each(classify: Callable[[_ProbedClip], str]) -> Callable[[], Value]:
+            return lambda: classes.counted(classify(clip) for clip in clips.get())
 
         def of_header(name: str) -> Callable[[], Value]:
-            return each(lambda clip: classes.header(name, clip.answer.headers))
+            return each(lambda clip: classes.header(name, clip.response.headers))
 
         def ratios() -> list[tuple[str, float]]:
             return [
@@ -83,98 +83,101 @@ class Audio:
             ]
 
         def by_format() -> Value:
-            found: dict[str, list[float]] = {}
+            grouped: dict[str, list[float]] = {}
             for name, ratio in ratios():
-                found.setdefault(name, []).append(ratio)
-            return {name: classes.quantiles(each)["median"] for name, each in found.items()}
+                grouped.setdefault(name, []).append(ratio)
+            return {name: classes.quantiles(each)["median"] for name, each in grouped.items()}
 
-        yield from facts_of(
+        yield from section_facts(
             "audio",
             {
                 "answers": lambda: classes.counted(
-                    f"HTTP {clip.answer.status}" for clip in self._asked.get()
+                    f"HTTP {clip.response.status}" for clip in self._requested.get()
                 ),
                 **{name: of_header(name) for name in classes.AUDIO_HEADERS},
-                "Content-Length against the body": each(_length_is_right),
+                "Content-Length against the body": each(_check_content_length),
                 "first bytes by output_format": each(
                     lambda clip: f"{clip.item.output_format} {classes.container(clip.beginning)}"
                 ),
                 "HEAD": lambda: self._head(clips.get()[0]),
                 "Range": lambda: self._range(clips.get()[0]),
-                "size by estimate": lambda: spread([ratio for _, ratio in ratios()]),
+                "size by estimate": lambda: quantiles_of([ratio for _, ratio in ratios()]),
                 "size by estimate, each format": by_format,
             },
         )
 
-    def _fetch(self, items: Sequence[Seen]) -> list[_ProbedClip]:
-        """Fetch some clips, as long as they are few bytes together.
+    def _fetch(self, items: Sequence[ListedItem]) -> list[_ProbedClip]:
+        """Fetch some clips, up to `MOST_BYTES` together.
 
         Raises:
-            Cannot: there are none, or none could be fetched.
+            FactUnavailable: there are none, or none could be fetched.
         """
-        chosen = list_pages.sample(items, MOST_CLIPS, _LARGEST_CLIP)
+        chosen = list_pages.sample(items, MOST_CLIPS, _MAX_CLIP_SIZE)
         if not chosen:
-            raise Cannot("there is no clip of a usual size")
-        found, why = [], ""
+            raise FactUnavailable("there is no clip of a usual size")
+        clips, why = [], ""
         for item in chosen:
-            left = min(2 * _LARGEST_CLIP, MOST_BYTES - self.fetched)
-            if left <= 0:
+            max_bytes = min(2 * _MAX_CLIP_SIZE, MOST_BYTES - self.fetched)
+            if max_bytes <= 0:
                 break
             try:
-                answer = self._asker.ask(_audio(item), headers=_PLAIN, at_most=left)
-            except Cannot as error:
+                response = self._requests.send(
+                    _audio_path(item), headers=_IDENTITY, max_bytes=max_bytes
+                )
+            except FactUnavailable as error:
                 why = str(error)
                 continue
-            self.fetched += len(answer.content)
-            self.seconds.append(answer.seconds)
-            beginning, size = answer.content[: _LAST + 1], len(answer.content)
-            found.append(_ProbedClip(item, replace(answer, content=b""), beginning, size))
-        if not found:
-            raise Cannot(why)
-        return found
+            self.fetched += len(response.content)
+            self.seconds.append(response.seconds)
+            beginning, size = response.content[: _RANGE_LAST + 1], len(response.content)
+            clips.append(_ProbedClip(item, replace(response, content=b""), beginning, size))
+        if not clips:
+            raise FactUnavailable(why)
+        return clips
 
     def _head(self, clip: _ProbedClip) -> Value:
-        answer = self._asker.ask(_audio(clip.item), method="HEAD", headers=_PLAIN)
-        if answer.status != 200:
-            return f"HTTP {answer.status}"
-        length = answer.headers.get("Content-Length")
+        response = self._requests.send(_audio_path(clip.item), method="HEAD", headers=_IDENTITY)
+        if response.status != 200:
+            return f"HTTP {response.status}"
+        length = response.headers.get("Content-Length")
         if length is None:
             return "HTTP 200 without Content-Length"
-        right = length == str(clip.size)
-        return f"HTTP 200 with {'the right' if right else 'another'} Content-Length"
+        matches = length == str(clip.size)
+        return f"HTTP 200 with {'the right' if matches else 'another'} Content-Length"
 
     def _range(self, clip: _ProbedClip) -> Value:
-        if clip.size <= _LAST:
-            raise Cannot("the clip is too short")
-        headers = {**_PLAIN, "Range": f"bytes={_FIRST}-{_LAST}"}
-        answer = self._asker.ask(_audio(clip.item), headers=headers, at_most=1 << 16)
-        self.fetched += len(answer.content)
-        if answer.status != 206:
-            return "HTTP 200, ignored" if answer.status == 200 else f"HTTP {answer.status}"
-        right = answer.content == clip.beginning[_FIRST : _LAST + 1]
-        return f"HTTP 206 with {'the right' if right else 'other'} bytes"
+        if clip.size <= _RANGE_LAST:
+            raise FactUnavailable("the clip is too short")
+        headers = {**_IDENTITY, "Range": f"bytes={_RANGE_FIRST}-{_RANGE_LAST}"}
+        response = self._requests.send(_audio_path(clip.item), headers=headers, max_bytes=1 << 16)
+        self.fetched += len(response.content)
+        if response.status != 206:
+            return "HTTP 200, ignored" if response.status == 200 else f"HTTP {response.status}"
+        matches = response.content == clip.beginning[_RANGE_FIRST : _RANGE_LAST + 1]
+        return f"HTTP 206 with {'the right' if matches else 'other'} bytes"
 
 
-def _whole(clips: Sequence[_ProbedClip]) -> list[_ProbedClip]:
-    """Return the clips that came whole.
+def _complete(clips: Sequence[_ProbedClip]) -> list[_ProbedClip]:
+    """Return the clips with a complete body.
 
     Raises:
-        Cannot: none did.
+        FactUnavailable: there are none.
     """
-    found = [clip for clip in clips if clip.answer.status == 200 and clip.answer.whole]
-    if not found:
-        raise Cannot("no clip came whole")
-    return found
+    complete = [c for c in clips if c.response.status == 200 and c.response.complete]
+    if not complete:
+        raise FactUnavailable("no clip came whole")
+    return complete
 
 
-def _audio(item: Seen) -> str:
+def _audio_path(item: ListedItem) -> str:
     return f"{HISTORY}/{item.id}/audio"
 
 
-def _length_is_right(clip: _ProbedClip) -> str:
-    length = clip.answer.headers.get("Content-Length")
+def _check_content_length(clip: _ProbedClip) -> str:
+    length = clip.response.headers.get("Content-Length")
     if length is None:
         return classes.ABSENT
-    if classes.header("Content-Encoding", clip.answer.headers) not in (classes.ABSENT, "identity"):
+    encoding = classes.header("Content-Encoding", clip.response.headers)
+    if encoding not in (classes.ABSENT, "identity"):
         return "not comparable"
     return "right" if length == str(clip.size) else "wrong"

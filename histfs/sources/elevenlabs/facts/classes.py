@@ -1,7 +1,7 @@
-"""The classes that strings of the server's belong to.
+"""Classifies the server's strings.
 
-A page of facts is made to be attached to a public report. So no string of the server's goes into
-it: each is replaced by its class, and all classes are made of the constants of this module.
+Facts are made to be attached to a public report. So they contain no string of the server's: each
+is replaced by its class, and all classes are built from the constants of this module.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-#: What a fact can be: a number, a constant of this package, or such values by constant names.
+#: The value of a fact: a number, a constant of this package, or such values by constant names.
 Value = bool | int | float | str | Mapping[str, int] | Mapping[str, float]
 
 OTHER, ABSENT, GIVEN, EMPTY = "(other)", "absent", "given", "(empty)"
@@ -28,7 +28,7 @@ _MEDIA_TYPES = {
     "binary/octet-stream", "application/json", "text/html", "text/plain",
 }  # fmt: skip
 _OUTPUT_FORMAT = re.compile(r"(mp3|pcm|wav|opus|ulaw|alaw|flac)_\d{4,6}(_\d{2,3})?", re.ASCII)
-#: The words of which model ids are made. Another word might be the name of somebody's own model.
+#: The words of public model ids. Another word might be part of a private model's name.
 _MODEL_WORDS = {
     "eleven", "monolingual", "multilingual", "english", "turbo", "flash", "sts", "ttv", "tts",
     "text", "to", "sound", "music", "conversational", "realtime", "expressive", "exp", "preview",
@@ -51,18 +51,18 @@ _CONTAINERS = (
 
 
 def media_type(value: object) -> str:
-    """Return a media type without parameters where it is a common one, else a class."""
+    """Return a common media type, without parameters, else a class."""
     return one_of(_MEDIA_TYPES, string(value).partition(";")[0].strip().lower())
 
 
 def output_format(value: object) -> str:
-    """Return the name of a format where it has the documented form, else a class."""
+    """Return an output format of the documented form, else a class."""
     text = string(value)
     return text if _OUTPUT_FORMAT.fullmatch(text) else (OTHER if text else EMPTY)
 
 
 def model(value: object) -> str:
-    """Return the id of a model; words in it that product names don't have become ``?``."""
+    """Return a model id; words that are not in public model ids become ``?``."""
     words = string(value).split("_")
     if words[0] != "eleven":
         return OTHER if words[0] or words[1:] else EMPTY
@@ -78,7 +78,7 @@ def dialogue(value: object) -> str:
 
 
 def container(content: bytes) -> str:
-    """Return what the first bytes of audio say it is."""
+    """Return the container format, by the first bytes of the audio."""
     for magic, name in _CONTAINERS:
         if content.startswith(magic):
             return name
@@ -88,28 +88,28 @@ def container(content: bytes) -> str:
 
 
 def one_of(known: set[str], value: object) -> str:
-    """Return a string where it is a known one, else a class."""
+    """Return a known string, else a class."""
     text = string(value)
     return text if text in known else (OTHER if text else EMPTY)
 
 
 def string(value: object) -> str:
-    """Return a field that should be a string; empty for none."""
+    """Return a field that should be a string; empty for null."""
     return value if isinstance(value, str) else "" if value is None else OTHER
 
 
 # Headers
 
 
-def _there(value: str) -> str:
+def _given(value: str) -> str:
     return GIVEN
 
 
-def _length(value: str) -> str:
+def _number(value: str) -> str:
     return GIVEN if value.isascii() and value.isdigit() else OTHER
 
 
-def _listed(*known: str) -> Callable[[str], str]:
+def _one_of(*known: str) -> Callable[[str], str]:
     return lambda value: value.lower() if value.lower() in known else OTHER
 
 
@@ -120,19 +120,19 @@ def _etag(value: str) -> str:
 
 
 def software(value: str) -> str:
-    """Return the server software that a header names, where it is a common one."""
+    """Return the common server software that a header names, else a class."""
     return next((name for name in _SOFTWARE if name in value.lower()), OTHER)
 
 
-#: For each header of an audio answer that a page tells of, the class of its value.
+#: The headers of an audio response that are reported, and the classifier of each.
 AUDIO_HEADERS: Mapping[str, Callable[[str], str]] = {
-    "Content-Length": _length,
-    "Transfer-Encoding": _listed("chunked"),
-    "Accept-Ranges": _listed("bytes", "none"),
+    "Content-Length": _number,
+    "Transfer-Encoding": _one_of("chunked"),
+    "Accept-Ranges": _one_of("bytes", "none"),
     "ETag": _etag,
-    "Last-Modified": _there,
-    "Content-Disposition": _there,
-    "Content-Encoding": _listed(*_ENCODINGS),
+    "Last-Modified": _given,
+    "Content-Disposition": _given,
+    "Content-Encoding": _one_of(*_ENCODINGS),
     "Content-Type": media_type,
     "Server": software,
     "Via": software,
@@ -140,13 +140,13 @@ AUDIO_HEADERS: Mapping[str, Callable[[str], str]] = {
 
 
 def header(name: str, headers: Mapping[str, str]) -> str:
-    """Return the class of a header's value; ``absent`` where it isn't there."""
+    """Return the class of a header's value; ``absent`` without the header."""
     value = headers.get(name)
     return ABSENT if value is None else AUDIO_HEADERS[name](value.strip())
 
 
 def small_number(value: str | None) -> int | str:
-    """Return a header's value where it is a number of a few digits, else a class."""
+    """Return a header's value if it is a number of up to five digits, else a class."""
     if value is None:
         return ABSENT
     digits = value.strip()
@@ -157,25 +157,25 @@ def small_number(value: str | None) -> int | str:
 
 
 def counted(classes: Iterable[str]) -> dict[str, int]:
-    """Count classes, the most frequent first."""
+    """Count classes, most frequent first."""
     return dict(Counter(classes).most_common())
 
 
 def quantiles(numbers: Sequence[float], digits: int = 2) -> dict[str, float]:
-    """Return the least, the median, nine tenths, and the greatest of numbers.
+    """Return minimum, median, 90th percentile and maximum.
 
     Args:
-        numbers: one or more of them.
-        digits: to which they are rounded.
+        numbers: at least one.
+        digits: decimals to round to.
     """
     ordered = sorted(numbers)
 
-    def at(share: float) -> float:
+    def quantile(share: float) -> float:
         return round(ordered[math.ceil(share * len(ordered)) - 1], digits)
 
     return {
         "min": round(ordered[0], digits),
-        "median": at(0.5),
-        "p90": at(0.9),
+        "median": quantile(0.5),
+        "p90": quantile(0.9),
         "max": round(ordered[-1], digits),
     }

@@ -1,7 +1,7 @@
-"""Questions to a server: with GET and HEAD alone, bounded in number, and what failed told apart.
+"""Requests for facts: only GET and HEAD, limited in number, with classified failures.
 
-Each request that fails makes the facts that need it unknown, with a class of failure as the reason,
-and no others.
+A request that fails makes only the facts that need it unknown, with its class of failure as the
+reason.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from histfs.sources.elevenlabs.facts.classes import Value, quantiles
 from histfs.sources.elevenlabs.history import HistorySource
 from histfs.sources.elevenlabs.http_client import HttpClient, HttpResponse
 
-#: Where the histories are listed.
+#: The paths of the lists.
 HISTORY = "/v1/history"
 CONVERSATIONS = "/v1/convai/conversations"
 
-#: Requests that are sent at most.
+#: The most requests to send.
 MOST_REQUESTS = 45
-#: Seconds after which no further request is sent.
+#: Seconds after which no more requests are sent.
 _MOST_SECONDS = 300.0
-#: Answers after which a request is sent once more, after so many seconds.
-_AGAIN = (429, 502, 503, 504)
+#: Statuses that are retried, after a pause in seconds.
+_RETRY_STATUSES = (429, 502, 503, 504)
 _PAUSE = 2.0
-#: Requests that may be sent once more, of all of them.
-_MOST_AGAIN = 5
+#: The most retries of all requests together.
+_MAX_RETRIES = 5
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A fact that could not be found out.
+    """The value of a fact that could not be determined.
 
     Attributes:
-        why: what was in the way, one of few phrases.
+        why: the reason, one of a few phrases.
     """
 
     why: str
@@ -46,12 +46,12 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One line of the page.
+    """One line of the report.
 
     Attributes:
-        section: the heading under which it stands.
-        name: what it is about.
-        value: what was found.
+        section: the heading of the line.
+        name: the name of the fact.
+        value: its value.
     """
 
     section: str
@@ -59,49 +59,49 @@ class Fact:
     value: Value | Unknown
 
 
-class Cannot(Exception):
-    """Something can't be found out; the message says why, in words of this module."""
+class FactUnavailable(Exception):
+    """A fact can't be determined; the message is `Unknown.why`."""
 
 
-class Attempt(Generic[_T]):
-    """What was found out, or why it can't be."""
+class Outcome(Generic[_T]):
+    """The result of a function, or its `FactUnavailable`; the function is called at once."""
 
-    def __init__(self, find: Callable[[], _T]) -> None:
-        self._found: _T | None = None
+    def __init__(self, function: Callable[[], _T]) -> None:
+        self._value: _T | None = None
         self._why: str | None = None
         try:
-            self._found = find()
-        except Cannot as error:
+            self._value = function()
+        except FactUnavailable as error:
             self._why = str(error)
 
     def get(self) -> _T:
-        """Return what was found.
+        """Return the result.
 
         Raises:
-            Cannot: nothing was.
+            FactUnavailable: the function raised it.
         """
         if self._why is not None:
-            raise Cannot(self._why)
-        assert self._found is not None
-        return self._found
+            raise FactUnavailable(self._why)
+        assert self._value is not None
+        return self._value
 
     @property
     def succeeded(self) -> bool:
-        """Whether something was found."""
+        """Whether there is a result."""
         return self._why is None
 
 
-class Asker:
+class FactRequests:
     """Sends the requests, and counts them.
 
     Args:
-        http: the server and the key; one that sends each request once.
+        http: the server and the key; without retries.
 
     Attributes:
         http: the same.
-        requests: how many were sent.
-        statuses: the status of each answer.
-        headers: the headers of each answer.
+        requests: the number of requests that were sent.
+        statuses: the status of each response.
+        headers: the headers of each response.
     """
 
     def __init__(self, http: HttpClient) -> None:
@@ -109,15 +109,15 @@ class Asker:
         self.requests = 0
         self.statuses: list[int] = []
         self.headers: list[Mapping[str, str]] = []
-        self._again = 0
-        self._ends = time.monotonic() + _MOST_SECONDS
+        self._retries = 0
+        self._end = time.monotonic() + _MOST_SECONDS
 
-    def greet(self) -> None:
-        """See whether there is a server that knows the key; any other failure is a fact.
+    def check_server(self) -> None:
+        """Check that the server responds and accepts the key; any other failure is a fact.
 
         Raises:
-            Unreachable: there is no server.
-            KeyRefused: it doesn't know the key.
+            Unreachable: the server doesn't respond.
+            KeyRefused: it refuses the key.
         """
         self.requests += 1
         try:
@@ -128,68 +128,68 @@ class Asker:
         except SourceError:
             return
 
-    def ask(
+    def send(
         self,
         path: str,
         query: Mapping[str, str | int] | None = None,
         *,
         method: Literal["GET", "HEAD"] = "GET",
         headers: Mapping[str, str] | None = None,
-        at_most: int = 1 << 28,
+        max_bytes: int = 1 << 28,
     ) -> HttpResponse:
-        """Send a request, once more where the server asks for patience.
+        """Send a request; retry it after a status that asks for that.
 
         Raises:
-            Cannot: there was no answer.
+            FactUnavailable: there was no response, or a limit of this module is reached.
         """
         while True:
             if self.requests >= MOST_REQUESTS:
-                raise Cannot(f"more than {MOST_REQUESTS} requests would be needed")
-            if time.monotonic() >= self._ends:
-                raise Cannot(f"more than {_MOST_SECONDS:.0f} seconds would be needed")
+                raise FactUnavailable(f"more than {MOST_REQUESTS} requests would be needed")
+            if time.monotonic() >= self._end:
+                raise FactUnavailable(f"more than {_MOST_SECONDS:.0f} seconds would be needed")
             self.requests += 1
             try:
-                answer = self.http.ask(method, path, query, headers, at_most)
+                response = self.http.request(method, path, query, headers, max_bytes)
             except BadAnswer:
-                raise Cannot("the answer was cut short or is damaged") from None
+                raise FactUnavailable("the answer was cut short or is damaged") from None
             except SourceError:
-                raise Cannot("no answer in time, or no connection") from None
-            self.statuses.append(answer.status)
-            self.headers.append(answer.headers)
-            if answer.status not in _AGAIN or self._again >= _MOST_AGAIN:
-                return answer
-            self._again += 1
+                raise FactUnavailable("no answer in time, or no connection") from None
+            self.statuses.append(response.status)
+            self.headers.append(response.headers)
+            if response.status not in _RETRY_STATUSES or self._retries >= _MAX_RETRIES:
+                return response
+            self._retries += 1
             time.sleep(_PAUSE)
 
 
-def facts_of(section: str, table: Mapping[str, Callable[[], Value]]) -> Iterator[Fact]:
-    """Find out the facts of a section; those that can't be are unknown."""
-    for name, find in table.items():
+def section_facts(section: str, table: Mapping[str, Callable[[], Value]]) -> Iterator[Fact]:
+    """Yield the facts of a section; those that are unavailable are `Unknown`."""
+    for name, determine in table.items():
         value: Value | Unknown
         try:
-            value = find()
-        except Cannot as error:
+            value = determine()
+        except FactUnavailable as error:
             value = Unknown(str(error))
         yield Fact(section, name, value)
 
 
-def good(answer: HttpResponse) -> HttpResponse:
-    """Return an answer that is one.
+def require_ok(response: HttpResponse) -> HttpResponse:
+    """Return a response with status 200.
 
     Raises:
-        Cannot: it is an error.
+        FactUnavailable: it has another status.
     """
-    if answer.status != 200:
-        raise Cannot(f"HTTP {answer.status}")
-    return answer
+    if response.status != 200:
+        raise FactUnavailable(f"HTTP {response.status}")
+    return response
 
 
-def spread(numbers: Sequence[float], digits: int = 2) -> Value:
-    """Return the quantiles of what was measured.
+def quantiles_of(numbers: Sequence[float], digits: int = 2) -> Value:
+    """Return the quantiles of measurements.
 
     Raises:
-        Cannot: nothing was.
+        FactUnavailable: there are no measurements.
     """
     if not numbers:
-        raise Cannot("nothing was measured")
+        raise FactUnavailable("nothing was measured")
     return quantiles(numbers, digits)

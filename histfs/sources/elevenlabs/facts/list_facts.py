@@ -1,4 +1,4 @@
-"""What lists of history items tell: pages, cursors, order, and what items have."""
+"""Facts from lists of history items: pages, cursors, order, and the fields of items."""
 
 from __future__ import annotations
 
@@ -11,128 +11,130 @@ from histfs.sources.elevenlabs.facts import classes, list_pages
 from histfs.sources.elevenlabs.facts.classes import Value
 from histfs.sources.elevenlabs.facts.fact_requests import (
     HISTORY,
-    Asker,
-    Attempt,
-    Cannot,
     Fact,
-    facts_of,
-    good,
-    spread,
+    FactRequests,
+    FactUnavailable,
+    Outcome,
+    quantiles_of,
+    require_ok,
+    section_facts,
 )
-from histfs.sources.elevenlabs.facts.list_pages import ListedPage, Seen
+from histfs.sources.elevenlabs.facts.list_pages import ListedItem, ListedPage
 
 _SMALL, _LARGE, _LARGE_PAGES = 10, 1000, 3
-#: A word that a search is sent with.
+#: The word that is searched for.
 WORD = "the"
 
 
-class Lists:
-    """Walks the newest pages twice, in small ones and in large ones, and compares.
+class ListFacts:
+    """Lists the newest items twice, in small pages and in large ones, and compares them.
 
     Args:
-        asker: sends the requests.
+        requests: sends the requests.
 
     Attributes:
-        seconds: how long it took until each page began to come.
+        seconds: time from each request to the headers of its response.
         items: the items of the large pages, each once.
     """
 
-    def __init__(self, asker: Asker) -> None:
-        self._asker = asker
+    def __init__(self, requests: FactRequests) -> None:
+        self._requests = requests
         self._now = time.time()
         self.seconds: list[float] = []
-        self._small = Attempt(partial(self._pages, _SMALL, 2))
-        self._large = Attempt(partial(self._pages, _LARGE, _LARGE_PAGES))
-        self.items = Attempt(lambda: _items(self._large.get()))
-        self._window = Attempt(self._ask_window)
+        self._small = Outcome(partial(self._pages, _SMALL, 2))
+        self._large = Outcome(partial(self._pages, _LARGE, _LARGE_PAGES))
+        self.items = Outcome(lambda: _items(self._large.get()))
+        self._window = Outcome(self._request_window)
 
     def _page(self, query: Mapping[str, str | int]) -> ListedPage:
-        """Ask for one page of the history.
+        """Request one page of the history.
 
         Raises:
-            Cannot: none came.
+            FactUnavailable: the request failed.
         """
-        answer = good(self._asker.ask(HISTORY, query))
-        self.seconds.append(answer.seconds)
+        response = require_ok(self._requests.send(HISTORY, query))
+        self.seconds.append(response.seconds)
         try:
-            return list_pages.read_page(answer.content)
+            return list_pages.parse_page(response.content)
         except (ValueError, RecursionError):
-            raise Cannot("the answer is not a page of items") from None
+            raise FactUnavailable("the answer is not a page of items") from None
 
-    def _pages(self, size: int, most: int) -> list[ListedPage]:
-        """Ask for the newest pages; those that came before one failed count.
+    def _pages(self, size: int, max_pages: int) -> list[ListedPage]:
+        """Request the newest pages; return those before the first failure.
 
         Raises:
-            Cannot: not even the first came.
+            FactUnavailable: the first page failed.
         """
         query: dict[str, str | int] = {"page_size": size}
-        found = [self._page(query)]
-        while found[-1].has_more and found[-1].following and len(found) < most:
-            query["start_after_history_item_id"] = found[-1].following
+        pages = [self._page(query)]
+        while pages[-1].has_more and pages[-1].next_cursor and len(pages) < max_pages:
+            query["start_after_history_item_id"] = pages[-1].next_cursor
             try:
-                found.append(self._page(query))
-            except Cannot:
+                pages.append(self._page(query))
+            except FactUnavailable:
                 break
-        return found
+        return pages
 
-    def _ask_window(self) -> tuple[ListedPage, set[str]]:
-        """Ask for a window of time that the list has; return the answer and what should be in it.
+    def _request_window(self) -> tuple[ListedPage, set[str]]:
+        """Request a window of time inside the list; return the page and the expected ids.
 
         Raises:
-            Cannot: the list has none, or no answer came.
+            FactUnavailable: the list is too short, or the request failed.
         """
         items = self.items.get()
         bounds = list_pages.window(items, self._now)
         if bounds is None:
-            raise Cannot("too few items of different dates")
+            raise FactUnavailable("too few items of different dates")
         start, end = bounds
         query = {"page_size": _LARGE, "date_after_unix": start, "date_before_unix": end}
         page = self._page(query)
         if page.has_more:
-            raise Cannot("too many items in a window of time")
+            raise FactUnavailable("too many items in a window of time")
         return page, list_pages.inside(items, start, end)
 
-    def of_pages(self) -> Iterator[Fact]:
-        """Yield what the pages say."""
+    def page_facts(self) -> Iterator[Fact]:
+        """Yield the facts of the section "lists"."""
         small, large, window = self._small, self._large, self._window
 
-        def honoured() -> Value:
-            asked = [(_SMALL, page) for page in small.get()[:1]]
-            asked += [(_LARGE, page) for page in large.get()[:1]]
-            got = {f"page_size {size}": len(page.items) for size, page in asked if page.has_more}
-            if not got:
-                raise Cannot("the history is shorter than a page")
-            return got
+        def full_pages() -> Value:
+            requested = [(_SMALL, page) for page in small.get()[:1]]
+            requested += [(_LARGE, page) for page in large.get()[:1]]
+            counts = {
+                f"page_size {size}": len(page.items) for size, page in requested if page.has_more
+            }
+            if not counts:
+                raise FactUnavailable("the history is shorter than a page")
+            return counts
 
         def overlap() -> Value:
-            walks = [w for w in (small.get(), large.get()) if len(w) > 1]
-            if not walks:
-                raise Cannot("there is only one page")
-            return sum(list_pages.repeated([page.items for page in walk]) for walk in walks)
+            lists = [pages for pages in (small.get(), large.get()) if len(pages) > 1]
+            if not lists:
+                raise FactUnavailable("there is only one page")
+            return sum(list_pages.repeated([page.items for page in pages]) for pages in lists)
 
         def stable() -> Value:
             first = [item.id for item in _items(small.get())]
             return first == [item.id for item in self.items.get()[: len(first)]]
 
         def all_pages() -> list[ListedPage]:
-            found = [*small.get(), *large.get()]
-            return [*found, window.get()[0]] if window.succeeded else found
+            pages = [*small.get(), *large.get()]
+            return [*pages, window.get()[0]] if window.succeeded else pages
 
         def cursors() -> Value:
-            found = [page for page in all_pages() if page.items]
-            if not found:
-                raise Cannot("the history is empty")
+            pages = [page for page in all_pages() if page.items]
+            if not pages:
+                raise FactUnavailable("the history is empty")
             return {
-                "pages": len(found),
-                "have it": sum(bool(page.cursor) for page in found),
-                "it is the last item's id": sum(page.cursor_is_last for page in found),
+                "pages": len(pages),
+                "have it": sum(bool(page.cursor) for page in pages),
+                "it is the last item's id": sum(page.cursor_is_last for page in pages),
             }
 
         def last_pages() -> Value:
-            found = [page for page in all_pages() if not page.has_more]
-            if not found:
-                raise Cannot("no last page was seen")
-            return {"pages": len(found), "have it": sum(bool(page.cursor) for page in found)}
+            pages = [page for page in all_pages() if not page.has_more]
+            if not pages:
+                raise FactUnavailable("no last page was seen")
+            return {"pages": len(pages), "have it": sum(bool(page.cursor) for page in pages)}
 
         def filtered() -> Value:
             page, expected = window.get()
@@ -151,12 +153,12 @@ class Lists:
                 list_pages.date_class(item.date, self._now) for item in self.items.get()
             )
 
-        yield from facts_of(
+        yield from section_facts(
             "lists",
             {
                 "items seen": lambda: len(self.items.get()),
                 "the list goes on": lambda: large.get()[-1].has_more,
-                "items on full pages": honoured,
+                "items on full pages": full_pages,
                 "items on a page that one before had": overlap,
                 "the same order when asked again": stable,
                 "last_history_item_id": cursors,
@@ -164,21 +166,21 @@ class Lists:
                 "order by date": order,
                 "dates": dates,
                 "a window of time": filtered,
-                "bytes of an item": lambda: spread([i.length for i in self.items.get()], 0),
+                "bytes of an item": lambda: quantiles_of([i.length for i in self.items.get()], 0),
             },
         )
 
-    def of_items(self) -> Iterator[Fact]:
-        """Yield what the items have."""
+    def item_facts(self) -> Iterator[Fact]:
+        """Yield the facts of the section "items"."""
         items = self.items
 
-        def count(of: Callable[[Seen], Any]) -> Callable[[], Value]:
-            return lambda: sum(bool(of(item)) for item in items.get())
+        def count(has: Callable[[ListedItem], Any]) -> Callable[[], Value]:
+            return lambda: sum(bool(has(item)) for item in items.get())
 
-        def each(of: Callable[[Seen], str]) -> Callable[[], Value]:
-            return lambda: classes.counted(of(item) for item in items.get())
+        def each(classify: Callable[[ListedItem], str]) -> Callable[[], Value]:
+            return lambda: classes.counted(classify(item) for item in items.get())
 
-        yield from facts_of(
+        yield from section_facts(
             "items",
             {
                 "with alignments": count(lambda item: item.alignments),
@@ -194,35 +196,34 @@ class Lists:
             },
         )
 
-    def of_search(self) -> Iterator[Fact]:
-        """Yield how a search has to be asked for."""
+    def search_facts(self) -> Iterator[Fact]:
+        """Yield the facts of the section "search"."""
 
-        def status(**more: str) -> int:
-            return self._asker.ask(HISTORY, {"page_size": 1, "search": WORD, **more}).status
+        def status(**parameters: str) -> int:
+            query: dict[str, str | int] = {"page_size": 1, "search": WORD, **parameters}
+            return self._requests.send(HISTORY, query).status
 
         def needs_source() -> Value:
             plain = status()
             if plain == 200:
                 return "no"
             if plain not in (400, 422):
-                raise Cannot(f"HTTP {plain}")
-            asked = status(source="TTS")
-            return f"yes (HTTP {plain} without)" if asked == 200 else _refused(plain, asked)
+                raise FactUnavailable(f"HTTP {plain}")
+            with_source = status(source="TTS")
+            if with_source != 200:
+                raise FactUnavailable(f"HTTP {plain} without, HTTP {with_source} with")
+            return f"yes (HTTP {plain} without)"
 
-        yield from facts_of("search", {"it needs a source": needs_source})
+        yield from section_facts("search", {"it needs a source": needs_source})
 
 
-def _items(walk: Sequence[ListedPage]) -> list[Seen]:
+def _items(pages: Sequence[ListedPage]) -> list[ListedItem]:
     """Return the items of pages, each once.
 
     Raises:
-        Cannot: there are none.
+        FactUnavailable: there are none.
     """
-    found = {item.id: item for page in walk for item in page.items}
-    if not found:
-        raise Cannot("the history is empty")
-    return list(found.values())
-
-
-def _refused(plain: int, with_source: int) -> str:
-    raise Cannot(f"HTTP {plain} without, HTTP {with_source} with")
+    items = {item.id: item for page in pages for item in page.items}
+    if not items:
+        raise FactUnavailable("the history is empty")
+    return list(items.values())

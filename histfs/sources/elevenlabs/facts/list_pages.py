@@ -1,4 +1,4 @@
-"""Pages of history items as far as facts need them: which items, in which order."""
+"""Pages of history items, reduced to the fields that facts need."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from histfs.sources.elevenlabs.facts.classes import (
     string,
 )
 from histfs.sources.elevenlabs.history_objects import record_of
-from histfs.sources.elevenlabs.json_parsing import dump, leniently, strictly
+from histfs.sources.elevenlabs.json_parsing import parse_lenient, serialize, try_strict
 
-#: 2022-01-01, before the API was there.
-_FIRST_DATE = 1_640_995_200
-#: Seconds by which the server's clock may be ahead of this machine's.
-_AHEAD = 86_400
-#: The fields that the documentation has.
+#: 2022-01-01, before the API existed.
+_EARLIEST = 1_640_995_200
+#: Seconds by which a possible date may be in the future.
+_CLOCK_TOLERANCE = 86_400
+#: The documented fields.
 DOCUMENTED = {
     "history_item_id", "request_id", "voice_id", "model_id", "voice_name", "voice_category", "text",
     "date_unix", "character_count_change_from", "character_count_change_to", "content_type",
@@ -43,23 +43,23 @@ _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What is kept of an item of a list.
+class ListedItem:
+    """The reduced item of a list.
 
     Attributes:
-        id: the item's id, for comparisons and requests; not for the page.
-        date: ``date_unix``, whatever it holds.
-        content_type: a class, as all that follow.
+        id: the item's id, for comparisons and requests; not reported.
+        date: ``date_unix``, of any JSON type.
+        content_type: the class of the content type.
         output_format: the class of the format.
         model: the class of the model's id.
         source: the class of the source.
         state: the class of the state.
-        dialogue: how many voices its dialogue has.
-        alignments: whether there are any.
-        text: whether there is a text.
-        voice: whether there is a voice.
-        estimate: the guess that histfs makes at the bytes of the audio; None when it makes none.
-        undocumented: how many fields it has that the documentation lacks.
+        dialogue: the class of the dialogue.
+        alignments: whether it has alignments.
+        text: whether it has a text.
+        voice: whether it has a voice.
+        estimate: the estimated size of the audio in bytes; None without one.
+        undocumented: the number of its undocumented fields.
         length: bytes of the object.
     """
 
@@ -84,18 +84,18 @@ class ListedPage:
     """A page of a list.
 
     Attributes:
-        items: what is kept of its items.
+        items: the reduced items.
         has_more: whether the server says that there are more.
-        cursor: ``last_history_item_id``; empty when it isn't there.
+        cursor: ``last_history_item_id``; empty when it is missing.
     """
 
-    items: Sequence[Seen]
+    items: Sequence[ListedItem]
     has_more: bool
     cursor: str
 
     @property
-    def following(self) -> str:
-        """What the next page is asked for with; empty when it can't be."""
+    def next_cursor(self) -> str:
+        """The cursor for the next page, by default the last item's id; empty without items."""
         return self.cursor or (self.items[-1].id if self.items else "")
 
     @property
@@ -104,48 +104,48 @@ class ListedPage:
         return bool(self.items) and self.items[-1].id == self.cursor
 
 
-def read_page(content: bytes) -> ListedPage:
-    """Read a page of history items; of each only what the facts need is kept.
+def parse_page(content: bytes) -> ListedPage:
+    """Parse a page of history items.
 
     Args:
-        content: the answer, in JSON.
+        content: the body of the response.
 
     Raises:
-        ValueError, RecursionError: it is not such a page.
+        ValueError, RecursionError: the content is not a page.
     """
-    fields = strictly(_decode, content)
-    raws = None if fields is None else strictly(_decode_list, bytes(fields.get("history", b"")))
+    fields = try_strict(_decode, content)
+    raws = None if fields is None else try_strict(_decode_list, bytes(fields.get("history", b"")))
     if fields is None or raws is None:
-        whole = leniently(content)
-        if not isinstance(whole, dict) or not isinstance(whole.get("history"), list):
+        page = parse_lenient(content)
+        if not isinstance(page, dict) or not isinstance(page.get("history"), list):
             raise ValueError("not a page of items")
-        raws = [msgspec.Raw(dump(item)) for item in whole["history"]]
-        has_more, cursor = whole.get("has_more"), whole.get("last_history_item_id")
+        raws = [msgspec.Raw(serialize(item)) for item in page["history"]]
+        has_more, cursor = page.get("has_more"), page.get("last_history_item_id")
     else:
         has_more, cursor = (
-            leniently(bytes(fields.get(name, b"null")))
+            parse_lenient(bytes(fields.get(name, b"null")))
             for name in ("has_more", "last_history_item_id")
         )
     return ListedPage(
-        [seen_of(bytes(raw)) for raw in raws],
+        [parse_item(bytes(raw)) for raw in raws],
         has_more is True,
         cursor if isinstance(cursor, str) else "",
     )
 
 
-def seen_of(raw: bytes) -> Seen:
-    """Read what the facts need of an item.
+def parse_item(raw: bytes) -> ListedItem:
+    """Parse the fields of an item that facts need.
 
     Args:
         raw: the API's object, in JSON.
     """
-    found = leniently(raw)
-    fields: Mapping[str, Any] = found if isinstance(found, dict) else {}
+    parsed = parse_lenient(raw)
+    fields: Mapping[str, Any] = parsed if isinstance(parsed, dict) else {}
     try:
         estimate = record_of(raw, math.inf).item.estimate
     except (BadAnswer, ValueError, RecursionError):
         estimate = None
-    return Seen(
+    return ListedItem(
         id=string(fields.get("history_item_id")),
         date=fields.get("date_unix"),
         content_type=media_type(fields.get("content_type")),
@@ -164,10 +164,10 @@ def seen_of(raw: bytes) -> Seen:
 
 
 def date_class(date: object, now: float) -> str:
-    """Return whether a date can be that of an item, or in which way it can't.
+    """Return the class of a date: possible, or why it isn't.
 
     Args:
-        date: ``date_unix``, whatever it holds.
+        date: ``date_unix``, of any JSON type.
         now: this machine's time, in seconds.
     """
     if date is None:
@@ -177,26 +177,25 @@ def date_class(date: object, now: float) -> str:
         return "not a number"
     if date <= 0:
         return "zero or less"
-    if date < _FIRST_DATE:
+    if date < _EARLIEST:
         return "before 2022"
-    if date > now + _AHEAD:
-        milliseconds = _FIRST_DATE * 1000 <= date <= (now + _AHEAD) * 1000
+    if date > now + _CLOCK_TOLERANCE:
+        milliseconds = _EARLIEST * 1000 <= date <= (now + _CLOCK_TOLERANCE) * 1000
         return "in milliseconds" if milliseconds else "in the future"
     return "possible"
 
 
 def disorder(dates: Iterable[float]) -> dict[str, float]:
-    """Count neighbours in a list that should be newest first.
+    """Count the neighbours that are out of order in a list that should be newest first.
 
     Args:
-        dates: possible ones, in the order of the list.
+        dates: the possible dates, in the order of the list.
 
     Returns:
-        How many neighbours are in the wrong order, the largest difference between two of these in
-        seconds, and how many have the same date.
+        The number of neighbours, how many are in the wrong order, the largest difference of those
+        in seconds, and how many have the same date.
     """
-    listed = list(dates)
-    steps = [later - earlier for earlier, later in itertools.pairwise(listed)]
+    steps = [later - earlier for earlier, later in itertools.pairwise(dates)]
     wrong = [step for step in steps if step > 0]
     return {
         "neighbours": len(steps),
@@ -206,8 +205,8 @@ def disorder(dates: Iterable[float]) -> dict[str, float]:
     }
 
 
-def repeated(pages: Iterable[Sequence[Seen]]) -> int:
-    """Count the items of pages that a page before had."""
+def repeated(pages: Iterable[Sequence[ListedItem]]) -> int:
+    """Count the items that an earlier page had already."""
     known: set[str] = set()
     count = 0
     for page in pages:
@@ -217,11 +216,11 @@ def repeated(pages: Iterable[Sequence[Seen]]) -> int:
     return count
 
 
-def window(items: Sequence[Seen], now: float) -> tuple[int, int] | None:
-    """Return the bounds of a window of time, from start until before end, inside a list.
+def window(items: Sequence[ListedItem], now: float) -> tuple[int, int] | None:
+    """Return a window of time inside a list, inclusive start and exclusive end; None if too short.
 
-    Both bounds are dates of items, and the list goes on beyond both, so what the server answers
-    for the window can be compared with the list. None when there is none.
+    Both bounds are dates of items, and the list goes on beyond both, so the server's response for
+    the window can be compared with the list.
 
     Args:
         items: of a list, newest first.
@@ -233,8 +232,8 @@ def window(items: Sequence[Seen], now: float) -> tuple[int, int] | None:
     return dates[len(dates) // 4], dates[-1 - len(dates) // 4]
 
 
-def possible_dates(items: Iterable[Seen], now: float) -> list[float]:
-    """Return the dates that can be those of items, in the order of the list."""
+def possible_dates(items: Iterable[ListedItem], now: float) -> list[float]:
+    """Return the possible dates of items, in the order of the list."""
     return [
         item.date
         for item in items
@@ -242,20 +241,20 @@ def possible_dates(items: Iterable[Seen], now: float) -> list[float]:
     ]
 
 
-def inside(items: Iterable[Seen], start: int, end: int) -> set[str]:
-    """Return the ids of the items from start until before end."""
+def inside(items: Iterable[ListedItem], start: int, end: int) -> set[str]:
+    """Return the ids of the items of a window; start is inclusive, end exclusive."""
     return {i.id for i in items if isinstance(i.date, (int, float)) and start <= i.date < end}
 
 
-def sample(items: Sequence[Seen], most: int, largest: int) -> list[Seen]:
-    """Choose items whose audio is fetched: of each kind of audio some, spread over the list.
+def sample(items: Sequence[ListedItem], most: int, largest: int) -> list[ListedItem]:
+    """Choose the items whose audio is fetched: some of each kind, spread over the list.
 
     Args:
-        items: of a list.
-        most: how many at most.
-        largest: estimated bytes that none of them may exceed.
+        items: the items of a list.
+        most: the most items to choose.
+        largest: the largest estimated size of an item, in bytes.
     """
-    fit = [
+    candidates = [
         item
         for item in items
         if re.fullmatch(r"[A-Za-z0-9_-]+", item.id)
@@ -263,9 +262,11 @@ def sample(items: Sequence[Seen], most: int, largest: int) -> list[Seen]:
         and item.estimate is not None
         and item.estimate <= largest
     ]
-    kinds: dict[object, Seen] = {}
-    for item in fit:
+    kinds: dict[object, ListedItem] = {}
+    for item in candidates:
         kinds.setdefault((item.content_type, item.output_format, item.model, item.source), item)
-    step = max(1, len(fit) // most)
-    chosen = {item.id: item for item in [*list(kinds.values())[:most], *fit[::step], *fit]}
+    step = max(1, len(candidates) // most)
+    chosen = {
+        item.id: item for item in [*list(kinds.values())[:most], *candidates[::step], *candidates]
+    }
     return list(chosen.values())[:most]

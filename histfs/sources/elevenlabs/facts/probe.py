@@ -1,51 +1,51 @@
-"""All facts about one server, section by section."""
+"""Determines all facts about one server, section by section."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
 from histfs.sources.elevenlabs.facts import classes
-from histfs.sources.elevenlabs.facts.audio_facts import Audio
+from histfs.sources.elevenlabs.facts.audio_facts import AudioFacts
 from histfs.sources.elevenlabs.facts.classes import Value
 from histfs.sources.elevenlabs.facts.fact_requests import (
     CONVERSATIONS,
-    Asker,
-    Cannot,
     Fact,
-    facts_of,
-    spread,
+    FactRequests,
+    FactUnavailable,
+    quantiles_of,
+    section_facts,
 )
-from histfs.sources.elevenlabs.facts.list_facts import WORD, Lists
+from histfs.sources.elevenlabs.facts.list_facts import WORD, ListFacts
 from histfs.sources.elevenlabs.http_client import HttpClient
 
 
 def probe(http: HttpClient) -> Iterator[Fact]:
-    """Find out facts about a server, with requests that change nothing.
+    """Yield the facts about a server, with requests that change nothing.
 
     Args:
-        http: the server and the key; one that sends each request once.
+        http: the server and the key; without retries.
 
     Raises:
-        Unreachable: the server doesn't answer at all.
-        KeyRefused: it doesn't know the key.
+        Unreachable: the server doesn't respond.
+        KeyRefused: it refuses the key.
     """
-    asker = Asker(http)
-    asker.greet()
-    lists = Lists(asker)
-    yield from lists.of_pages()
-    yield from lists.of_items()
-    yield from lists.of_search()
-    audio = Audio(asker, lists.items)
+    requests = FactRequests(http)
+    requests.check_server()
+    lists = ListFacts(requests)
+    yield from lists.page_facts()
+    yield from lists.item_facts()
+    yield from lists.search_facts()
+    audio = AudioFacts(requests, lists.items)
     yield from audio.facts()
-    yield from _conversations(asker)
-    yield from _server(asker, lists, audio)
+    yield from _conversations(requests)
+    yield from _server(requests, lists, audio)
 
 
-def _conversations(asker: Asker) -> Iterator[Fact]:
+def _conversations(requests: FactRequests) -> Iterator[Fact]:
     def offered(path: str, **query: str | int) -> Callable[[], Value]:
-        return lambda: _offered(asker.ask(path, query).status)
+        return lambda: _offered(requests.send(path, query).status)
 
-    yield from facts_of(
+    yield from section_facts(
         "conversations",
         {
             "the list": offered(CONVERSATIONS, page_size=1),
@@ -56,35 +56,34 @@ def _conversations(asker: Asker) -> Iterator[Fact]:
     )
 
 
-def _server(asker: Asker, lists: Lists, audio: Audio) -> Iterator[Fact]:
+def _server(requests: FactRequests, lists: ListFacts, audio: AudioFacts) -> Iterator[Fact]:
     def number(name: str) -> Callable[[], Value]:
-        found = [headers.get(name) for headers in asker.headers]
-        given = [value for value in found if value is not None]
-        return lambda: classes.small_number(given[-1] if given else None)
+        values = [headers[name] for headers in requests.headers if name in headers]
+        return lambda: classes.small_number(values[-1] if values else None)
 
     def prefixed(prefix: str) -> Value:
-        names = {name.lower() for headers in asker.headers for name in headers}
+        names = {name.lower() for headers in requests.headers for name in headers}
         given = any(name.startswith(prefix) for name in names)
         return classes.GIVEN if given else classes.ABSENT
 
-    def ahead() -> Value:
-        seconds = asker.http.ahead
+    def clock_offset() -> Value:
+        seconds = requests.http.clock_offset
         if seconds is None:
-            raise Cannot("no usable Date header")
+            raise FactUnavailable("no usable Date header")
         return round(seconds, 1)
 
-    yield from facts_of(
+    yield from section_facts(
         "server",
         {
-            "seconds until a list begins": lambda: spread(lists.seconds, 3),
-            "seconds until audio begins": lambda: spread(audio.seconds, 3),
-            "seconds it is ahead of this clock": ahead,
+            "seconds until a list begins": lambda: quantiles_of(lists.seconds, 3),
+            "seconds until audio begins": lambda: quantiles_of(audio.seconds, 3),
+            "seconds it is ahead of this clock": clock_offset,
             "current-concurrent-requests": number("current-concurrent-requests"),
             "maximum-concurrent-requests": number("maximum-concurrent-requests"),
             "x-ratelimit headers": lambda: prefixed("x-ratelimit"),
             "Retry-After": number("Retry-After"),
-            "answers": lambda: classes.counted(f"HTTP {status}" for status in asker.statuses),
-            "requests": lambda: asker.requests,
+            "answers": lambda: classes.counted(f"HTTP {status}" for status in requests.statuses),
+            "requests": lambda: requests.requests,
             "bytes of audio fetched": lambda: audio.fetched,
         },
     )
@@ -97,4 +96,4 @@ def _offered(status: int) -> str:
         return f"not offered (HTTP {status})"
     if status in (200, 400, 422):
         return "offered" if status == 200 else f"offered, refused so (HTTP {status})"
-    raise Cannot(f"HTTP {status}")
+    raise FactUnavailable(f"HTTP {status}")

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from histfs.cli.exit_codes import reported
+from histfs.cli.error_reporting import exit_on_error
 from histfs.config import Layer, read_config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -43,7 +43,7 @@ def _use_file(context: click.Context, option: click.Parameter, value: Path | str
     told[option.name] = value
     if told.keys() == {"config", "profile"}:
         del context.meta[_TOLD]
-        with reported():
+        with exit_on_error():
             context.obj = read_config(told["config"], _configurable).layer(told["profile"])
         context.default_map = context.obj.values
 

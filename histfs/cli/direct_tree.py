@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import click
 
 from histfs import logs
-from histfs.cli.exit_codes import Refused, tell, warn
+from histfs.cli.error_reporting import Refused, report_error, warn
 from histfs.core import filesystem as forest
 from histfs.core.errors import (
     HistfsError,
@@ -85,9 +85,9 @@ class DirectTree:
             self.meet(below, self.waiter())
             act(below)
         except PathError as error:
-            return tell(Refused(_SAID.get(type(error), "that can't be done with it")), path)
+            return report_error(Refused(_SAID.get(type(error), "that can't be done with it")), path)
         except HistfsError as error:
-            return tell(error, path)
+            return report_error(error, path)
         return 0
 
 

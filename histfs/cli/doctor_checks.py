@@ -16,7 +16,7 @@ from typing import Literal
 
 from histfs import __version__, plugins
 from histfs.catalog import schema
-from histfs.cli.exit_codes import BUG, advised, status_of
+from histfs.cli.exit_codes import BUG, exit_status, with_advice
 from histfs.cli.status import read_status
 from histfs.core.errors import HistfsError, KeyRefused, MissingPermission, NotOffered, RateLimited
 from histfs.core.file_trust import distrust_directory, distrust_links
@@ -77,7 +77,7 @@ def run_check(check: str, examine: Callable[[], Iterable[Finding]]) -> Iterator[
 
 def failed(check: str, error: HistfsError) -> Finding:
     """Return what is said of an error that was foreseen."""
-    return Finding(check, "fail", advised(error), status_of(error))
+    return Finding(check, "fail", with_advice(error), exit_status(error))
 
 
 def machine() -> Iterator[Finding]:
@@ -102,7 +102,7 @@ def server(settings: Settings) -> Iterator[Finding]:
         except KeyRefused as error:
             refused = error
         except RateLimited as error:
-            yield Finding("server", "warn", advised(error))
+            yield Finding("server", "warn", with_advice(error))
             return
         took = time.monotonic() - began
         yield Finding("server", "ok", f"{settings.base_url} answered in {took:.1f} seconds")
@@ -129,7 +129,7 @@ def _conversations(http: HttpClient) -> Finding:
     except NotOffered:
         return Finding("conversations", "ok", "the server has none: there is no folder for them")
     except KeyRefused as error:
-        return Finding("conversations", "warn", f"their folder is closed: {advised(error)}")
+        return Finding("conversations", "warn", f"their folder is closed: {with_advice(error)}")
     return Finding("conversations", "ok", "they can be listed")
 
 

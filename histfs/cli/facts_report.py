@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import click
 
 from histfs import __version__
-from histfs.cli.exit_codes import warn
+from histfs.cli.error_reporting import warn
 from histfs.core.errors import HistfsError
 from histfs.core.server_url import is_loopback, parse_server_url
 from histfs.fuse import binding

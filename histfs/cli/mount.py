@@ -14,7 +14,7 @@ import click
 from histfs import logs
 from histfs.background import Ready, run_in_background
 from histfs.cli.config_sources import Given, Repeatable, setting
-from histfs.cli.exit_codes import reported, warn
+from histfs.cli.error_reporting import exit_on_error, warn
 from histfs.cli.options import (
     MaybeEmpty,
     no_trash_option,
@@ -107,7 +107,7 @@ def _in_background(
 ) -> int:
     _start_log(accounts, foreground=False)
     try:
-        with reported():
+        with exit_on_error():
             _serve(accounts, mountpoint, is_demo, ready)
     except SystemExit as end:
         return int(end.code or 0)

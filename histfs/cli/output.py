@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from histfs.cli.exit_codes import Refused
+from histfs.cli.error_reporting import Refused
 from histfs.core.terminal_text import shown
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import click
 
 from histfs import logs
-from histfs.cli.exit_codes import Refused, tell, warn
+from histfs.cli.error_reporting import Refused, report_error, warn
 from histfs.cli.options import read_only_option, trash_option, tree_options, tree_settings
-from histfs.cli.progress import Display, counted, displayed
+from histfs.cli.progress import Display, open_display, pluralize
 from histfs.cli.sync import ask_for_news, fetch_details, read_history
 from histfs.core import filesystem as forest
 from histfs.core.errors import HistfsError, PathError, SourceError
@@ -77,11 +77,11 @@ def purge(
         for item in items:
             work.add_item(item)
         if caller is not None:
-            with displayed() as display:
+            with open_display() as display:
                 work.add_caller(caller, display)
         work.show()
         if work.targets and not dry_run:
-            _confirm(counted(len(work.targets), "item"), yes)
+            _confirm(pluralize(len(work.targets), "item"), yes)
             work.run()
     if work.failed:
         raise SourceError(f"not all is gone: {'; '.join(work.failed)}")
@@ -160,7 +160,7 @@ class _Purge:
                     ids, unread = place.calls_of(caller, collection.source.describe)
                     self._add(collection.name, ids)
                     if unread and home in place.path.parents:
-                        what = f"{counted(unread, 'item')} of {collection.name}"
+                        what = f"{pluralize(unread, 'item')} of {collection.name}"
                         self.failed.append(f"{what} were not looked at: their details are not here")
             ids, odd = purge_traces.calls_in_trash(self.trash, caller, collection.source.describe)
             self._add(collection.name, ids)
@@ -263,17 +263,17 @@ class _Purge:
             try:
                 place.clean()
             except HistfsError as error:
-                tell(error)
+                report_error(error)
                 self.failed.append(str(error))
         parts = ", ".join(f"{count:,} from the {where}" for where, count in removed.items())
-        click.echo(f"{counted(len(self.targets), 'item')} purged: {parts or 'nothing'} removed.")
+        click.echo(f"{pluralize(len(self.targets), 'item')} purged: {parts or 'nothing'} removed.")
 
     def _delete(self, target: Target, removed: Counter[str]) -> bool:
         """Delete an item at the server, and say whether it has it no more."""
         try:
             traces = self._there(target)
         except HistfsError as error:
-            tell(error, target.id)
+            report_error(error, target.id)
             self.failed.append(f"{target.id} may remain at the server")
             return False
         return all(self._remove(target, trace, removed) for trace in traces)
@@ -282,7 +282,7 @@ class _Purge:
         try:
             trace.remove()
         except HistfsError as error:
-            tell(error, target.id)
+            report_error(error, target.id)
             self.failed.append(f"{target.id} remains in {trace.where}")
             return False
         removed[trace.where.partition(" /")[0]] += 1
@@ -291,5 +291,5 @@ class _Purge:
 
 
 def _say(item_id: str, trace: Trace, what: str) -> None:
-    size = "" if trace.size is None else f", {counted(trace.size, 'byte')}"
+    size = "" if trace.size is None else f", {pluralize(trace.size, 'byte')}"
     click.echo(shown(f"{item_id}: {what}: {trace.where}{size}"))

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from histfs.cli.direct_tree import DirectTree, direct_tree, paths_argument
-from histfs.cli.exit_codes import Refused
+from histfs.cli.error_reporting import Refused
 from histfs.cli.options import (
     no_trash_option,
     read_only_option,

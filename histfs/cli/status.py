@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from histfs.cli.exit_codes import tell
+from histfs.cli.error_reporting import report_error
 from histfs.core.errors import HistfsError
 from histfs.core.filesystem import STATUS_NAME
 from histfs.core.terminal_text import shown
@@ -46,7 +46,7 @@ def status(mountpoint: Path | None, as_json: bool) -> None:
             found = read_status(path)
         except HistfsError as error:
             # One that is dead, or somebody else's, doesn't hide the others.
-            failed = tell(error)
+            failed = report_error(error)
         else:
             _print(found, as_json)
     click.get_current_context().exit(failed)

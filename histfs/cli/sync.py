@@ -16,9 +16,9 @@ import click
 from histfs import logs
 from histfs.audio.cache_warmup import CacheWarmup
 from histfs.catalog.details_fetcher import DetailsFetcher
-from histfs.cli.exit_codes import warn
+from histfs.cli.error_reporting import warn
 from histfs.cli.options import account_options, account_settings, trash_option
-from histfs.cli.progress import Display, counted, displayed
+from histfs.cli.progress import Display, open_display, pluralize
 from histfs.core.attachments import named, part_of
 from histfs.core.errors import (
     OF_ALL,
@@ -73,7 +73,7 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """  # noqa: D301 - the control character is click's
     settings = replace(account_settings(given), trash=given["trash"].absolute())
     logs.start(foreground=False, debug=False, key=settings.key)
-    with displayed() as display, compose(settings, warn, PATIENCE) as filesystem:
+    with open_display() as display, compose(settings, warn, PATIENCE) as filesystem:
         collections = [each for each in filesystem.collections if ask_for_news(each, display)]
         for collection in collections:
             read_history(collection, settings, display)
@@ -82,10 +82,10 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
         ]
         clips = _fetch_audio(filesystem, collections, settings, display) if audio else ()
         _reconcile(filesystem, display)
-        items = counted(sum(each.store.total() for each in collections), "item")
-        cached = counted(filesystem.disk.count(), "clip")
-        failed = [counted(len(clips), "clip")] * bool(clips)
-        failed += [f"the details of {counted(len(details), 'item')}"] * bool(details)
+        items = pluralize(sum(each.store.total() for each in collections), "item")
+        cached = pluralize(filesystem.disk.count(), "clip")
+        failed = [pluralize(len(clips), "clip")] * bool(clips)
+        failed += [f"the details of {pluralize(len(details), 'item')}"] * bool(details)
         state = "Not all was to be had" if failed else "Up to date"
         display.end(f"{state}: {items} known, {cached} cached.")
     if failed:
@@ -125,7 +125,7 @@ def ask_for_news(collection: MountedSource, display: Display) -> bool:
             raise
         display.end(_titled(collection, f"left out: {shown(str(error))}"))
         return False
-    total = counted(collection.store.total(), "item")
+    total = pluralize(collection.store.total(), "item")
     display.end(_titled(collection, f"Asked for what is new: {total} known."))
     return True
 
@@ -140,9 +140,9 @@ def read_history(collection: MountedSource, settings: Settings, display: Display
     while (pause := _patiently(step, display)) is not None:
         down_to = collection.scanner.progress().down_to
         note = "" if down_to is None else f"down to {zone.local(down_to):%Y-%m-%d}"
-        display.move(collection.store.total(), note)
+        display.update(collection.store.total(), note)
         time.sleep(pause)
-    total = counted(collection.store.total(), "item")
+    total = pluralize(collection.store.total(), "item")
     display.end(_titled(collection, f"The whole history is known: {total}."))
 
 
@@ -213,7 +213,7 @@ def fetch_details(
         for error in _details_of(missing, fetcher, settings.connections):
             fetched += error is None
             failed += [error] if error else []
-            display.move(fetched)
+            display.update(fetched)
         if fetched > before:
             tries.progressed()
         passing = next((error for error in failed if isinstance(error, _PASSING)), None)
@@ -221,7 +221,7 @@ def fetch_details(
             break
     if failed and isinstance(failed[-1], OF_ALL):
         raise _resumable(failed[-1]) from failed[-1]
-    display.end(_titled(collection, f"Fetched the details of {counted(fetched, 'item')}."))
+    display.end(_titled(collection, f"Fetched the details of {pluralize(fetched, 'item')}."))
     return failed
 
 
@@ -278,7 +278,7 @@ def _fetch_audio(
             room = settings.audio_cache_size - taken
 
             def came_to(seen: int, came: int, done: int = done, before: int = fetched) -> None:
-                display.move(done + seen, f"{before + came:,} fetched")
+                display.update(done + seen, f"{before + came:,} fetched")
 
             filled = _fill(
                 collection, attached[collection.name], room, settings.connections, came_to
@@ -294,7 +294,7 @@ def _fetch_audio(
         failed += filled.failed
         taken += filled.filling.taken
         full |= filled.filling.full
-    line = f"Fetched {counted(fetched, 'clip')}"
+    line = f"Fetched {pluralize(fetched, 'clip')}"
     if full:
         cached = filesystem.disk.count()
         line += f"; {cached:,} of {total:,} fit into the cache: for more raise --audio-cache-size"

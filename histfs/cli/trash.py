@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from histfs.cli.options import trash_options
-from histfs.cli.progress import counted
+from histfs.cli.progress import pluralize
 from histfs.core.terminal_text import shown
 from histfs.core.times import Zone
 from histfs.settings import parse_duration
@@ -92,7 +92,7 @@ def empty(older_than: str, trash: Path) -> None:
             click.echo(shown(f"removed {name}"))
             count, size = count + 1, size + (stored.entry.size if stored.entry else 0)
     found.clean()
-    click.echo(f"{counted(count, 'item')} removed, {counted(size, 'byte')}.")
+    click.echo(f"{pluralize(count, 'item')} removed, {pluralize(size, 'byte')}.")
 
 
 def _state(entry: TrashEntry) -> str:

@@ -85,10 +85,16 @@ def test_names_have_a_plus_between_them_and_count_once(text, names):
     assert parse_names("--views", text) == names
 
 
+def test_names_of_profiles_have_commas_between_them():
+    assert parse_names("--profiles", " work, home,work", ",") == ("work", "home")
+
+
 @pytest.mark.parametrize("text", ["", " ", "+", "a+", "+a", "a++b"])
 def test_an_empty_name_is_refused_with_the_option_that_has_it(text):
-    with pytest.raises(OptionError, match="--views"):
+    with pytest.raises(OptionError, match=r"--views .* with \+ between them"):
         parse_names("--views", text)
+    with pytest.raises(OptionError, match=r"--profiles .* with commas between them"):
+        parse_names("--profiles", text.replace("+", ","), ",")
 
 
 @pytest.mark.parametrize(

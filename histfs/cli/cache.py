@@ -11,7 +11,7 @@ import click
 from histfs import logs
 from histfs.audio import verification
 from histfs.audio.verification import CacheDamaged, CheckOutcome, CheckResult
-from histfs.cli.options import cache_options, cache_settings
+from histfs.cli.options import build_settings, cache_options
 from histfs.cli.progress import open_display, pluralize
 from histfs.core.errors import CacheFailed
 from histfs.core.terminal_text import shown
@@ -39,7 +39,7 @@ def verify(as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's optio
     Damaged clips are removed, and fetched again when they are next read. The server is not asked;
     mounts can stay up meanwhile.
     """
-    settings = cache_settings(given)
+    settings = build_settings(given)
     logs.start(foreground=False, debug=False, key=settings.key)
     with open_display(silent=as_json) as display, opened_cache(settings) as (disk, known):
         display.begin("Clips", disk.count())

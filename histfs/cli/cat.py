@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from histfs.cli.direct_tree import DirectTree, direct_tree, paths_argument
-from histfs.cli.options import tree_options, tree_settings
+from histfs.cli.options import build_settings, tree_options
 from histfs.cli.output import Output
 
 _CHUNK = 128 << 10
@@ -28,7 +28,7 @@ def cat(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's
       histfs cat by-date/2024/05/02/2024-05-02T11-45-06_hello-world_ja9x…/audio.mp3 | mpv -
     """  # noqa: D301 - the control character is click's
     output = Output()
-    with direct_tree(tree_settings(given)) as there:
+    with direct_tree(build_settings(given)) as there:
         status = there.each(paths, lambda path: output.copy(_pieces(there, path)))
     click.get_current_context().exit(status)
 

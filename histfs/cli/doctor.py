@@ -16,8 +16,8 @@ from histfs.cli.doctor_checks import Finding, run_check
 from histfs.cli.facts_report import print_facts
 from histfs.cli.options import (
     base_url_of,
+    build_settings,
     cache_options,
-    cache_settings,
     key_of,
     trash_option,
 )
@@ -46,7 +46,7 @@ def doctor(mountpoint: Path | None, as_json: bool, as_facts: bool, **given: Any)
     if as_facts:
         if mountpoint is not None:
             raise OptionError("--facts is about the server: leave MOUNTPOINT out")
-        print_facts(cache_settings(given), as_json)
+        print_facts(build_settings(given), as_json)
         return
     findings = []
     for finding in _findings(mountpoint, given):

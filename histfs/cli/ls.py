@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from histfs.cli.direct_tree import DirectTree, direct_tree
-from histfs.cli.options import tree_options, tree_settings
+from histfs.cli.options import build_settings, tree_options
 from histfs.cli.output import Output
 from histfs.core.errors import NoSuchPath
 from histfs.core.item import Facets, Item
@@ -43,7 +43,7 @@ def ls(paths: tuple[str, ...], long: bool, as_json: bool, **given: Any) -> None:
     if long and as_json:
         raise click.UsageError("--long and --json exclude each other.")
     output = Output()
-    with direct_tree(tree_settings(given)) as there:
+    with direct_tree(build_settings(given)) as there:
 
         def show(path: str) -> None:
             for place in _places(there, path):

@@ -17,25 +17,20 @@ from histfs.cli.config_sources import Given, Repeatable, setting
 from histfs.cli.error_reporting import exit_on_error, warn
 from histfs.cli.options import (
     MaybeEmpty,
+    build_settings,
+    names_type,
     no_trash_option,
     profiles_settings,
     read_only_option,
-    trash_of,
     trash_option,
     tree_options,
-    tree_settings,
 )
 from histfs.core.secret import Secret
 from histfs.mounting import demo, serve
-from histfs.settings import (
-    DEFAULT_CRAWLERS,
-    OptionError,
-    Settings,
-    parse_patterns,
-)
+from histfs.settings import DEFAULT_CRAWLERS, OptionError, Settings, parse_patterns
 
-#: What concerns the mount as a whole, by the option that says it: the same for all its accounts.
-_OF_THE_MOUNT: dict[str, Callable[[Settings], object]] = {
+#: The options that must be the same for all accounts of a mount, and the value of each.
+_MOUNT_WIDE: dict[str, Callable[[Settings], object]] = {
     "-o": lambda settings: replace(
         settings.options, links=True, sources=None, views=None, files=None
     ),
@@ -52,6 +47,7 @@ _OF_THE_MOUNT: dict[str, Callable[[Settings], object]] = {
 @click.option("--demo", "is_demo", is_flag=True, help="Mount a sample history; needs no key.")
 @click.option(
     "--profiles",
+    type=names_type("--profiles", ","),
     metavar="NAME[,NAME…]",
     help="Mount several profiles, each in a folder of its name.",
 )
@@ -67,6 +63,7 @@ _OF_THE_MOUNT: dict[str, Callable[[Settings], object]] = {
 @setting(
     "--crawlers",
     cls=MaybeEmpty,
+    type=parse_patterns,
     default=",".join(DEFAULT_CRAWLERS),
     metavar="PATTERN[,PATTERN…]",
     show_default="common thumbnailers and indexers",
@@ -91,7 +88,7 @@ def mount(mountpoint: Path, **given: Any) -> None:  # noqa: ANN401 - click's opt
     goes into the trash (histfs trash --help).
     """  # noqa: D301 - the control character is click's
     path, is_demo = mountpoint.absolute(), given["is_demo"]
-    accounts = _accounts(given)
+    accounts = _build_accounts(given)
     if exposed := accounts[0].options.exposure():
         warn(exposed)
     if given["foreground"] or given["debug"]:
@@ -105,6 +102,7 @@ def mount(mountpoint: Path, **given: Any) -> None:  # noqa: ANN401 - click's opt
 def _in_background(
     accounts: Sequence[Settings], mountpoint: Path, is_demo: bool, ready: Ready
 ) -> int:
+    """Serve the mount in the forked process, and return its exit status."""
     _start_log(accounts, foreground=False)
     try:
         with exit_on_error():
@@ -129,33 +127,22 @@ def _serve(accounts: Sequence[Settings], mountpoint: Path, is_demo: bool, ready:
         serve(accounts, mountpoint, ready, warn)
 
 
-def _accounts(given: Given) -> list[Settings]:
-    """Return the settings of the accounts to mount: of one in the root, or of several.
+def _build_accounts(given: Given) -> list[Settings]:
+    """Build the settings of the accounts to mount: one in the root, or several in folders.
 
     Raises:
-        SettingsError, UnknownPlugin: one of them can't be used, or they don't go together.
+        SettingsError, UnknownPlugin: a value can't be used, or the accounts can't share a mount.
     """
     if given["profiles"] is None:
-        return [_settings(given)]
+        return [build_settings(given, Secret("") if given["is_demo"] else None)]
     if given["is_demo"]:
         raise OptionError("--demo has one account: leave --profiles out")
-    accounts = profiles_settings(given["profiles"], _settings)
-    first = accounts[0]
-    for option, of in _OF_THE_MOUNT.items():
-        for other in accounts[1:]:
-            if of(other) != of(first):
+    first, *others = accounts = profiles_settings(given["profiles"])
+    for option, value_of in _MOUNT_WIDE.items():
+        for other in others:
+            if value_of(other) != value_of(first):
                 raise OptionError(
                     f"the profiles {first.profile} and {other.profile} differ in {option}, which"
                     " concerns the mount as a whole: give it on the command line"
                 )
     return accounts
-
-
-def _settings(given: Given) -> Settings:
-    return replace(
-        tree_settings(given, Secret("") if given["is_demo"] else None),
-        trash=trash_of(given),
-        exact_sizes=given["sizes"] == "exact",
-        crawlers=parse_patterns(given["crawlers"]),
-        debug=given["debug"],
-    )

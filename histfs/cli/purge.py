@@ -14,7 +14,7 @@ import click
 
 from histfs import logs
 from histfs.cli.error_reporting import Refused, report_error, warn
-from histfs.cli.options import read_only_option, trash_option, tree_options, tree_settings
+from histfs.cli.options import build_settings, read_only_option, trash_option, tree_options
 from histfs.cli.progress import Display, open_display, pluralize
 from histfs.cli.sync import ask_for_news, fetch_details, read_history
 from histfs.core import filesystem as forest
@@ -63,7 +63,7 @@ def purge(
     """  # noqa: D301 - the control character is click's
     if not items and caller is None:
         raise click.UsageError("Give the ITEMs to purge, or --caller.")
-    settings, trash = tree_settings(given), Trash(given["trash"].absolute())
+    settings, trash = build_settings(given), Trash(given["trash"].absolute())
     if settings.options.read_only and not dry_run:
         raise Refused(
             "nothing is purged: leave out --read-only, HISTFS_READ_ONLY, or ro among the options"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 import shlex
 import stat
-from dataclasses import replace
 from typing import Any
 
 import click
@@ -13,12 +12,11 @@ import click
 from histfs.cli.direct_tree import DirectTree, direct_tree, paths_argument
 from histfs.cli.error_reporting import Refused
 from histfs.cli.options import (
+    build_settings,
     no_trash_option,
     read_only_option,
-    trash_of,
     trash_option,
     tree_options,
-    tree_settings,
 )
 from histfs.cli.output import Output
 from histfs.core.errors import IsADirectory, NotPermitted
@@ -42,15 +40,15 @@ def rm(paths: tuple[str, ...], verbose: bool, **given: Any) -> None:  # noqa: AN
     Examples:
       histfs rm -v by-date/2024/05/02/2024-05-02T11-45-06_hello-world_ja9x…
     """  # noqa: D301 - the control character is click's
-    settings, trash = tree_settings(given), trash_of(given)
+    settings = build_settings(given)
     if settings.options.read_only:
         raise Refused(
             "nothing is deleted: leave out --read-only, HISTFS_READ_ONLY, or ro among the options"
         )
-    if trash is not None:
-        Trash(trash).open()
+    if settings.trash is not None:
+        Trash(settings.trash).open()
     output = Output()
-    with direct_tree(replace(settings, trash=trash)) as there:
+    with direct_tree(settings) as there:
 
         def delete(path: str) -> None:
             deleted = _delete(there, path)

@@ -7,7 +7,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from histfs import logs
 from histfs.audio.cache_warmup import CacheWarmup
 from histfs.catalog.details_fetcher import DetailsFetcher
 from histfs.cli.error_reporting import warn
-from histfs.cli.options import account_options, account_settings, trash_option
+from histfs.cli.options import account_options, build_settings, trash_option
 from histfs.cli.progress import Display, open_display, pluralize
 from histfs.core.attachments import named, part_of
 from histfs.core.errors import (
@@ -71,7 +70,7 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
       histfs sync                       # names, texts and metadata
       histfs sync --audio --audio-cache-size 50G
     """  # noqa: D301 - the control character is click's
-    settings = replace(account_settings(given), trash=given["trash"].absolute())
+    settings = build_settings(given)
     logs.start(foreground=False, debug=False, key=settings.key)
     with open_display() as display, compose(settings, warn, PATIENCE) as filesystem:
         collections = [each for each in filesystem.collections if ask_for_news(each, display)]

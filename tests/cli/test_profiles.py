@@ -66,7 +66,7 @@ def test_a_profile_counts_more_than_the_top_and_less_than_the_environment(run, p
 
     assert "'work' is not a size" in said("--profile", "work", "--rescan", "1")
     assert "'work' is not a size" in said("--rescan", "1", HISTFS_PROFILE="work")
-    assert "'top' is not a time" in said("--profile", "work")
+    assert "'top' is not a time" in said("--profile", "work", "--audio-cache-size", "1")
     assert "'env' is not a size" in said(
         "--profile", "work", "--rescan", "1", HISTFS_AUDIO_CACHE_SIZE="env"
     )

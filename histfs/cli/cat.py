@@ -11,7 +11,7 @@ from histfs.cli.direct_tree import DirectTree, direct_tree, paths_argument
 from histfs.cli.options import build_settings, tree_options
 from histfs.cli.output import Output
 
-_CHUNK = 128 << 10
+_CHUNK_BYTES = 128 << 10
 
 
 @click.command(context_settings={"show_default": True})
@@ -28,19 +28,19 @@ def cat(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's
       histfs cat by-date/2024/05/02/2024-05-02T11-45-06_hello-world_ja9x…/audio.mp3 | mpv -
     """  # noqa: D301 - the control character is click's
     output = Output()
-    with direct_tree(build_settings(given)) as there:
-        status = there.each(paths, lambda path: output.copy(_pieces(there, path)))
+    with direct_tree(build_settings(given)) as direct:
+        status = direct.each(paths, lambda path: output.copy(_chunks(direct, path)))
     click.get_current_context().exit(status)
 
 
-def _pieces(there: DirectTree, path: str) -> Iterator[bytes]:
-    """Yield the bytes of a file as they come."""
-    path, _ = there.followed(path)
-    _, file = there.tree.open(path, there.waiter())
+def _chunks(direct: DirectTree, path: str) -> Iterator[bytes]:
+    """Yield the chunks of a file as they arrive."""
+    path, _ = direct.followed(path)
+    _, file = direct.tree.open(path, direct.waiter())
     try:
         offset = 0
-        while piece := file.read(offset, _CHUNK, there.waiter()):
-            yield piece
-            offset += len(piece)
+        while chunk := file.read(offset, _CHUNK_BYTES, direct.waiter()):
+            yield chunk
+            offset += len(chunk)
     finally:
         file.close()

@@ -60,7 +60,7 @@ def doctor(mountpoint: Path | None, as_json: bool, as_facts: bool, **given: Any)
 
 
 def _findings(mountpoint: Path | None, given: Mapping[str, Any]) -> Iterator[Finding]:
-    """Make one check after the other; those that need what isn't there are left out."""
+    """Run the checks in order; a check whose requirements failed is left out."""
     yield from doctor_checks.machine()
     yield from run_check("plugins", doctor_checks.loaded)
     key = base_url = None

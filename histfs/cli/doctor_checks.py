@@ -1,4 +1,4 @@
-"""What `histfs doctor` looks at. Each check says how it is, and does nothing else."""
+"""The checks of `histfs doctor`. A check yields findings and changes nothing."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ Level = Literal["ok", "warn", "fail"]
 _DEVICE = Path("/dev/fuse")
 _FUSE_CONFIG = Path("/etc/fuse.conf")
 _UNAVAILABLE, _CONFIGURATION = 69, 78
-#: Bytes free on a disk below which that is worth saying.
-_LITTLE = 256 << 20
-#: Seconds by which two clocks may differ without a word.
-_APART = 60
+#: Free bytes of a disk below which there is a warning.
+_LOW_SPACE = 256 << 20
+#: Seconds by which the clock may differ from the server's without a warning.
+_CLOCK_TOLERANCE = 60
 _TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check says.
+    """One result of a check.
 
     Attributes:
-        check: what was looked at.
-        level: how it is.
-        said: for a person; where something is wrong it ends with what to do.
-        status: the exit status that a failure has.
+        check: the subject.
+        level: the severity.
+        said: the message; that of a problem ends with what to do.
+        status: the exit status of a failure.
     """
 
     check: str
@@ -66,22 +66,22 @@ class Finding:
 
 
 def run_check(check: str, examine: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
-    """Yield what a check says; one that can't be made has failed, and hides no other."""
+    """Yield the findings of a check; an exception is a failure, and the next checks still run."""
     try:
         yield from examine()
     except HistfsError as error:
         yield failed(check, error)
-    except Exception as error:  # noqa: BLE001 - the other checks are still worth making
+    except Exception as error:  # noqa: BLE001 - the other checks must still run
         yield Finding(check, "fail", f"unexpected error, please report it: {error!r}", BUG)
 
 
 def failed(check: str, error: HistfsError) -> Finding:
-    """Return what is said of an error that was foreseen."""
+    """Return the finding for an error."""
     return Finding(check, "fail", with_advice(error), exit_status(error))
 
 
 def machine() -> Iterator[Finding]:
-    """Look at what a mount needs of this machine."""
+    """Check the requirements of a mount on this machine."""
     yield Finding("histfs", "ok", f"{__version__} on Python {platform.python_version()}")
     yield from run_check(
         "FUSE library", lambda: [Finding("FUSE library", "ok", str(binding.load()))]
@@ -92,11 +92,11 @@ def machine() -> Iterator[Finding]:
 
 
 def server(settings: Settings) -> Iterator[Finding]:
-    """Ask the server for one item, which tells of the key, too."""
+    """Ask the server for one item, which checks the key, too."""
     http = HttpClient(settings.base_url, settings.key, _TIMEOUT, connections=1)
     with contextlib.closing(http):
         refused = None
-        began = time.monotonic()
+        start = time.monotonic()
         try:
             HistorySource(http).page(page_size=1)
         except KeyRefused as error:
@@ -104,8 +104,8 @@ def server(settings: Settings) -> Iterator[Finding]:
         except RateLimited as error:
             yield Finding("server", "warn", with_advice(error))
             return
-        took = time.monotonic() - began
-        yield Finding("server", "ok", f"{settings.base_url} answered in {took:.1f} seconds")
+        duration = time.monotonic() - start
+        yield Finding("server", "ok", f"{settings.base_url} answered in {duration:.1f} seconds")
         if refused is None or isinstance(refused, MissingPermission):
             yield Finding("access", "ok", "the server knows the key")
         if refused is not None:
@@ -123,7 +123,7 @@ def server(settings: Settings) -> Iterator[Finding]:
 
 
 def _conversations(http: HttpClient) -> Finding:
-    """Ask for one conversation; a mount goes on without."""
+    """Ask for one conversation; a mount works without conversations."""
     try:
         ConversationSource(http).list(Query(limit=1))
     except NotOffered:
@@ -134,7 +134,7 @@ def _conversations(http: HttpClient) -> Finding:
 
 
 def loaded() -> Iterator[Finding]:
-    """See whether all plugins can be loaded."""
+    """Check that all plugins can be loaded."""
     found = plugins.installed()
     for plugin in found:
         if plugin.error is not None:
@@ -144,18 +144,18 @@ def loaded() -> Iterator[Finding]:
 
 
 def cache(settings: Settings) -> Iterator[Finding]:
-    """Look at the cache and the catalog of an account."""
+    """Check the cache directory and the catalog of an account."""
     home = account_path(settings)
     yield from directory("cache", home)
     refuse_strangers(settings.cache_dir, home)
     catalog = home / "catalog.sqlite"
     if not catalog.is_file():
         yield Finding("catalog", "ok", "nothing is known yet")
-    elif wrong := schema.examine(catalog):
+    elif damage := schema.examine(catalog):
         yield Finding(
             "catalog",
             "fail",
-            f"{catalog} is damaged ({wrong}): unmount, then run rm {_quoted(catalog)}; it is read"
+            f"{catalog} is damaged ({damage}): unmount, then run rm {_quoted(catalog)}; it is read"
             " anew",
             _CONFIGURATION,
         )
@@ -164,17 +164,17 @@ def cache(settings: Settings) -> Iterator[Finding]:
 
 
 def directory(check: str, path: Path) -> Iterator[Finding]:
-    """Look at a directory that is for its owner alone, and may not be there yet."""
-    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
-    if not there.is_dir():
-        yield _unusable(check, f"{there} is not a directory: choose another place")
-    elif not os.access(there, os.R_OK | os.W_OK | os.X_OK):
-        yield _unusable(check, f"{there} can't be written: give it to user {os.geteuid()}")
+    """Check a private directory, which may not exist yet."""
+    existing = next(each for each in (path, *path.parents) if os.path.lexists(each))
+    if not existing.is_dir():
+        yield _unusable(check, f"{existing} is not a directory: choose another place")
+    elif not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
+        yield _unusable(check, f"{existing} can't be written: give it to user {os.geteuid()}")
     elif refused := distrust_links(path) or (
-        distrust_directory(path, writers=False) if there == path else None
+        distrust_directory(path, writers=False) if existing == path else None
     ):
         yield _unusable(check, refused)
-    elif there != path:
+    elif existing != path:
         yield Finding(check, "ok", f"{path} isn't there yet and is made when it is needed")
     else:
         mode, disk = stat.S_IMODE(path.stat().st_mode), os.statvfs(path)
@@ -182,7 +182,7 @@ def directory(check: str, path: Path) -> Iterator[Finding]:
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
             said = f"{path} is open to others (mode {mode:04o}): run chmod 700 {_quoted(path)}"
             yield Finding(check, "warn", said)
-        elif free < _LITTLE:
+        elif free < _LOW_SPACE:
             said = f"{path} has {free >> 20:,} MB left on its disk: make room there"
             yield Finding(check, "warn", said)
         else:
@@ -190,23 +190,23 @@ def directory(check: str, path: Path) -> Iterator[Finding]:
 
 
 def mounts() -> Iterator[Finding]:
-    """Look for mounts whose process has died."""
+    """Check all mounts of histfs on this machine."""
     paths = mounted_histfs()
     if not paths:
         yield Finding("mounts", "ok", "no histfs is mounted")
     for path in paths:
-        yield from _served(path)
+        yield from _mount(path)
 
 
-def _served(path: Path) -> Iterator[Finding]:
-    """Say whether the listings of a mount are up to date."""
+def _mount(path: Path) -> Iterator[Finding]:
+    """Check that a mount answers, and that its listings are refreshed."""
     outages = []
     try:
         status = read_status(path)
     except MountUnresponsive as error:
         yield Finding("mounts", "warn", str(error))
         return
-    except NoStatus:  # another user's, or another version's
+    except NoStatus:  # a mount of another user or another version
         pass
     else:
         for account in (status, *status.others):
@@ -221,7 +221,7 @@ def _served(path: Path) -> Iterator[Finding]:
 
 
 def mountpoint(path: Path) -> Iterator[Finding]:
-    """Look whether a path can be mounted on, unless a histfs is there, which `mounts` tells of."""
+    """Check that a path can be mounted on; a histfs on it is checked by `mounts`."""
     if not is_histfs(path):
         check_mountpoint(path, nonempty=False)
         yield Finding("mountpoint", "ok", f"{path} can be mounted on")
@@ -262,7 +262,7 @@ def _allow_other() -> Iterator[Finding]:
 
 
 def _clock(ahead: float) -> Finding:
-    if abs(ahead) < _APART:
+    if abs(ahead) < _CLOCK_TOLERANCE:
         return Finding("clock", "ok", "it shows the same time as the server's")
     way = "behind" if ahead > 0 else "ahead of"
     return Finding(

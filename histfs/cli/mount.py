@@ -58,7 +58,7 @@ _MOUNT_WIDE: dict[str, Callable[[Settings], object]] = {
     "--sizes",
     type=click.Choice(["estimate", "exact"]),
     default="estimate",
-    help="What stat shows of audio that was never opened; exact downloads it.",
+    help="The size that stat shows of audio that was never opened; exact downloads it.",
 )
 @setting(
     "--crawlers",
@@ -67,7 +67,7 @@ _MOUNT_WIDE: dict[str, Callable[[Settings], object]] = {
     default=",".join(DEFAULT_CRAWLERS),
     metavar="PATTERN[,PATTERN…]",
     show_default="common thumbnailers and indexers",
-    help="Programs that can't open audio which isn't in the cache, by their names.",
+    help="Names of programs that can't open audio which isn't in the cache.",
 )
 @tree_options
 def mount(mountpoint: Path, **given: Any) -> None:  # noqa: ANN401 - click's options

@@ -104,7 +104,7 @@ _CACHE = [
     setting(
         "--insecure-http",
         is_flag=True,
-        help="Let the key go to another machine over http, for all on the way to read.",
+        help="Send the key over http to another machine, unencrypted.",
     ),
     setting(
         "--api-key-file",

@@ -34,20 +34,20 @@ def plugins(as_json: bool) -> None:
 
 def _named_by_sources(found: Sequence[Plugin]) -> set[Plugin]:
     """Return the sources of histfs, and the views and files that they name."""
-    nobody = SourceContext(
+    no_account = SourceContext(
         DEFAULT_PROFILE, DEFAULT_BASE_URL, Secret(""), timeout=1.0, connections=1
     )
     named = set()
     for plugin in found:
         if plugin.kind == SOURCES and plugin.own and plugin.make is not None:
-            with contextlib.closing(plugin.make(nobody)) as source:
+            with contextlib.closing(plugin.make(no_account)) as source:
                 traits = source.traits
             named |= {plugin, *choose(VIEWS, traits.views), *choose(FILES, traits.files)}
     return named
 
 
 def _to_line(plugin: Plugin, default: bool, name: int, package: int) -> str:
-    """Return it for a person, in columns of these widths."""
+    """Return a line for a terminal, with these widths of the columns."""
     use = "used by default" if default else "used when chosen"
     if plugin.error is not None:
         use = f"left out: {plugin.error}"
@@ -55,7 +55,7 @@ def _to_line(plugin: Plugin, default: bool, name: int, package: int) -> str:
 
 
 def _to_json(plugin: Plugin, default: bool) -> str:
-    """Return it as one line of plain ASCII."""
+    """Return one line of ASCII."""
     package, _, version = plugin.package.partition(" ")
     fields = {"kind": plugin.kind, "name": plugin.name, "package": package, "version": version}
     return json.dumps({**fields, "default": default, "error": plugin.error})

@@ -48,31 +48,31 @@ def rm(paths: tuple[str, ...], verbose: bool, **given: Any) -> None:  # noqa: AN
     if settings.trash is not None:
         Trash(settings.trash).open()
     output = Output()
-    with direct_tree(settings) as there:
+    with direct_tree(settings) as direct:
 
         def delete(path: str) -> None:
-            deleted = _delete(there, path)
+            deleted = _delete(direct, path)
             if verbose:
                 output.line(f"deleted {deleted}")
 
-        status = there.each(paths, delete)
+        status = direct.each(paths, delete)
     output.flush()
     click.get_current_context().exit(status)
 
 
-def _delete(there: DirectTree, path: str) -> str:
-    """Delete an item, and return the path at which it was.
+def _delete(direct: DirectTree, path: str) -> str:
+    """Delete an item, and return its path, without links.
 
     Raises:
-        Refused: it is no item.
-        HistfsError: it could not be deleted.
+        Refused: the path is not an item's.
+        HistfsError: the item can't be deleted.
     """
-    path, attributes = there.followed(path)
+    path, attributes = direct.followed(path)
     if attributes.kind == stat.S_IFLNK:
-        item, _ = there.followed(path, last=True)
+        item, _ = direct.followed(path, last=True)
         raise Refused(f"a link is not deleted, its item is: histfs rm {_argument(item)}")
     try:
-        there.tree.delete(path, there.waiter())
+        direct.tree.delete(path, direct.waiter())
     except IsADirectory:
         raise Refused("it is no item: give each of the items in it that is to be deleted") from None
     except NotPermitted:

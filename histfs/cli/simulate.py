@@ -23,7 +23,7 @@ from histfs.simulator import (
 
 
 def _unix_time(context: click.Context, option: click.Parameter, value: str) -> int:
-    """Reads a unix time in seconds, or the word "now"."""
+    """Parse a unix time in seconds, or the word "now"."""
     try:
         return math.floor(time.time()) if value == "now" else int(value)
     except ValueError as error:
@@ -167,9 +167,9 @@ def simulate(
         concurrency_headers=concurrency_headers,
         chunked=not no_chunked,
     )
-    # Blocked before any thread starts, so that the wait below is the one place they arrive at.
-    ends = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    # Blocked before any thread starts, so that sigwait below receives them.
+    signals = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         simulator = Simulator(settings, on_request=_ignore if quiet else _print)
     except OSError as error:
@@ -179,13 +179,13 @@ def simulate(
     with simulator:
         url = simulator.base_url
         click.echo(f"Simulated API with {items} items and {conversations} conversations: {url}")
-        open_to_all = "" if is_loopback(host) else " --insecure-http"
+        insecure = "" if is_loopback(host) else " --insecure-http"
         click.echo(
             f"Mount it: ELEVENLABS_API_KEY={shlex.quote(api_key)} histfs mount --base-url"
-            f" {url}{open_to_all} DIR"
+            f" {url}{insecure} DIR"
         )
         sys.stdout.flush()
-        signal.sigwait(ends)
+        signal.sigwait(signals)
 
 
 def _print(record: RequestRecord) -> None:
@@ -193,4 +193,4 @@ def _print(record: RequestRecord) -> None:
 
 
 def _ignore(record: RequestRecord) -> None:
-    """Takes a record and says nothing."""
+    """Print nothing."""

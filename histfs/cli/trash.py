@@ -68,48 +68,49 @@ def export(wanted: str, directory: Path, trash: Path) -> None:
 
     Its files are compared with their SHA-256. The item stays in the trash.
     """
-    found = Trash(trash)
-    click.echo(shown(str(found.export(found.find(wanted), directory))))
+    store = Trash(trash)
+    click.echo(shown(str(store.export(store.find(wanted), directory))))
 
 
 @trash.command()
 @click.option(
     "--older-than",
+    type=parse_duration,
     default="0",
     metavar="TIME",
     help="Only what was put there so long ago, such as 30d.",
 )
 @trash_options
-def empty(older_than: str, trash: Path) -> None:
+def empty(older_than: float, trash: Path) -> None:
     """Remove what is in the trash, for good, and say what that was."""
-    found, count, size = Trash(trash), 0, 0
-    latest = time.time() - parse_duration(older_than)
-    for stored in found.stored():
+    store, count, size = Trash(trash), 0, 0
+    latest = time.time() - older_than
+    for stored in store.stored():
         if stored.archived <= latest:
-            found.remove(stored)
+            store.remove(stored)
             entry = stored.entry
             name = stored.path.name if entry is None else f"{entry.id}  {entry.name}{_state(entry)}"
             click.echo(shown(f"removed {name}"))
-            count, size = count + 1, size + (stored.entry.size if stored.entry else 0)
-    found.clean()
+            count, size = count + 1, size + (entry.size if entry else 0)
+    store.clean()
     click.echo(f"{pluralize(count, 'item')} removed, {pluralize(size, 'byte')}.")
 
 
 def _state(entry: TrashEntry) -> str:
-    """Return what is to be said of an item that is not known to be deleted."""
+    """Return a note about an item that may still be at the server; empty for a deleted one."""
     return "" if entry.deleted is not None else "  (not known to be deleted)"
 
 
 def _to_json(stored: Stored) -> str:
-    """Return it as one line of plain ASCII; an entry that can't be read is null."""
+    """Return a copy as one line of ASCII; an entry that can't be read is null."""
     entry = None if stored.entry is None else asdict(stored.entry)
     return json.dumps({"path": str(stored.path), "entry": entry})
 
 
 def _lines(stored: Stored) -> list[str]:
-    """Return it for a person."""
+    """Return a copy as lines for a terminal."""
     entry = stored.entry
-    assert entry is not None, "what was found by its entry has one"
+    assert entry is not None, "`Trash.find` returns copies with an entry"
     rows = {
         "id": entry.id,
         "name": entry.name,

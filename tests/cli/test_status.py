@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import stat
-import sys
 from functools import partial
 
 import pytest
@@ -128,7 +127,7 @@ def test_a_mount_whose_process_stands_still_does_not_hold_up_the_others(
     simulator, tmp_path, binding, run, monkeypatch
 ):
     # The package has the command of this name in the place of the module.
-    monkeypatch.setattr(sys.modules["histfs.cli.status"], "_PATIENCE", 0.5)
+    monkeypatch.setattr("histfs.cli.status._TIMEOUT", 0.5)
     with mounted(simulator, tmp_path, binding) as mount:
         mount.process.send_signal(signal.SIGSTOP)
         try:

@@ -9,7 +9,6 @@ import re
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 
 import pytest
@@ -35,9 +34,9 @@ def large():
 
 @pytest.fixture
 def at_once(monkeypatch):
-    """Let nobody wait before he tries again."""
-    monkeypatch.setattr(sys.modules["histfs.cli.sync"], "PAUSES", (0, 0))
-    monkeypatch.setattr(sys.modules["histfs.cli.sync"], "PATIENCE", 0.2)
+    """Retry without pauses."""
+    monkeypatch.setattr("histfs.cli.sync_steps.RETRY_PAUSES", (0, 0))
+    monkeypatch.setattr("histfs.cli.sync.WAIT_BUDGET", 0.2)
     monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda seconds: None)
 
 
@@ -233,7 +232,7 @@ def test_clips_that_fail_are_counted_and_the_others_come(sync, simulator, tmp_pa
     simulator.faults.add(Fault(f"{bad}/audio", "status", status=400, body={"detail": "no voice"}))
     done = sync(simulator, "--audio")
     assert done.status == 69
-    assert done.out.splitlines()[-1] == "Not all was to be had: 60 items known, 59 clips cached."
+    assert done.out.splitlines()[-1] == "Incomplete: 60 items known, 59 clips cached."
     (line,) = done.err.splitlines()
     assert "1 clip could not be fetched" in line
     assert str(logs.log_file()) in line

@@ -15,20 +15,18 @@ from histfs.keys import take_key
 
 #: Each command and its line in ``histfs --help``. `histfs.cli.NAME` has a function of that name.
 COMMANDS = {
-    "cache": "Look after what is kept on this machine.",
-    "cat": "Print files of your history, without a mount: texts, metadata, audio.",
-    "doctor": "Look at what a mount needs: this machine, the key, the server, the cache and the"
-    " trash.",
+    "cache": "Check the audio cache on this machine.",
+    "cat": "Print files of your history, without a mount.",
+    "doctor": "Check the requirements of a mount.",
     "ls": "List what a mount would show, without one.",
     "mount": "Mount your history on MOUNTPOINT, an empty directory.",
-    "plugins": "List the sources, views and files that there are, and the packages that brought"
-    " them.",
-    "purge": "Remove all there is of items, at the server and on this machine, for good.",
+    "plugins": "List the available sources, views and files, and their packages.",
+    "purge": "Remove every trace of items, at the server and on this machine.",
     "rm": "Delete items from your history, without a mount.",
     "simulate": "Serve the API with sample data on this machine.",
-    "status": "Show what a mount knows, keeps and does.",
-    "sync": "Bring what is known of the history up to date, without a mount.",
-    "trash": "Look after the copies of what was deleted.",
+    "status": "Show the state of a mount.",
+    "sync": "Update the catalog of your history, without a mount.",
+    "trash": "List, copy out and remove the copies of deleted items.",
     "umount": "Unmount a history.",
 }
 
@@ -49,15 +47,9 @@ class _LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands as click does, with the texts of `COMMANDS`."""
-        limit = formatter.width - 6 - max(map(len, COMMANDS))
+        """Write the table of commands."""
         with formatter.section("Commands"):
-            formatter.write_dl(
-                [
-                    (name, click.Command(name, help=text).get_short_help_str(limit))
-                    for name, text in COMMANDS.items()
-                ]
-            )
+            formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
         """Run the command; on Ctrl-C click would print an empty line, terminal or not."""

@@ -27,7 +27,7 @@ _PROBLEMS = {
 
 @click.group()
 def cache() -> None:
-    """Look after what is kept on this machine."""
+    """Check the audio cache on this machine."""
 
 
 @cache.command(context_settings={"show_default": True})

@@ -18,9 +18,10 @@ _CHUNK_BYTES = 128 << 10
 @paths_argument
 @tree_options
 def cat(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's options
-    """Print files of your history, without a mount: texts, metadata, audio.
+    """Print files of your history, without a mount.
 
-    PATH is what comes after the mountpoint. Audio is kept in the cache, as by a mount.
+    PATH is a path under the mountpoint, of a text, metadata or audio. Audio is kept in the cache,
+    as by a mount.
 
     \b
     Examples:

@@ -1,7 +1,7 @@
-"""An account's tree without a mount: what `histfs ls`, `histfs cat` and `histfs rm` stand on.
+"""The tree of an account without a mount, for `histfs ls`, `histfs cat` and `histfs rm`.
 
-No FUSE library is loaded. What a kernel does for a mount is done here: links are followed, and a
-path that isn't there is told by its name.
+No FUSE library is loaded. In place of the kernel this module follows links, and reports errors by
+the path that the user gave.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from histfs.core.waiting import Waiter
 from histfs.mounting import compose
 from histfs.settings import Settings
 
-#: Seconds in which a clip that has come should be in its place.
-_LANDING = 5.0
-#: What is said of a path.
-_SAID = {
+#: Seconds in which downloaded clips should be flushed into the cache.
+_FLUSH_TIMEOUT = 5.0
+#: The messages of errors of a path.
+_MESSAGES = {
     NoSuchPath: "there is no such path",
     NameTooLong: "a name in it is longer than any that there is",
     NotADirectory: "there is nothing below a file",
@@ -48,10 +48,10 @@ class DirectTree:
     """The tree of an account.
 
     Attributes:
-        tree: what a mount of the account would show.
-        zone: of names.
-        timeout: seconds in which any call on the tree has to end.
-        meet: prepares a path of the tree for the first call (`Filesystem.meet`).
+        tree: the tree that a mount of the account would show.
+        zone: the time zone of names.
+        timeout: maximum seconds of any call on the tree.
+        meet: prepares a path for the first call (`AccountFilesystem.meet`).
     """
 
     tree: Filesystem
@@ -60,32 +60,33 @@ class DirectTree:
     meet: Callable[[str, Waiter], None]
 
     def waiter(self) -> Waiter:
-        """Return the patience of one call."""
+        """Return the waiter of one call."""
         return Waiter(self.timeout)
 
     def followed(self, path: str, *, last: bool = False) -> tuple[str, Attributes]:
-        """Return a path without links on its way, and what is there."""
+        """Resolve the links of a path; return the path of the node, and its attributes."""
         return forest.resolve_links(self.tree, path, self.waiter(), last=last)
 
-    def each(self, paths: Sequence[str], act: Callable[[str], None]) -> int:
-        """Do something with each of some paths: one that fails keeps no other from its turn.
+    def each(self, paths: Sequence[str], function: Callable[[str], None]) -> int:
+        """Call a function for each path; report an error and go on with the next path.
 
         Args:
-            paths: as the user gave them; the others begin with ``/``.
-            act: does it.
+            paths: the paths that the user gave.
+            function: takes an absolute path in the tree.
 
         Returns:
             The exit status: the highest of those of the paths.
         """
-        return max([self._done(path, act) for path in paths], default=0)
+        return max([self._call(function, path) for path in paths], default=0)
 
-    def _done(self, path: str, act: Callable[[str], None]) -> int:
+    def _call(self, function: Callable[[str], None], path: str) -> int:
         try:
-            below = posixpath.normpath(f"/{path.lstrip('/')}")
-            self.meet(below, self.waiter())
-            act(below)
+            absolute = posixpath.normpath(f"/{path.lstrip('/')}")
+            self.meet(absolute, self.waiter())
+            function(absolute)
         except PathError as error:
-            return report_error(Refused(_SAID.get(type(error), "that can't be done with it")), path)
+            message = _MESSAGES.get(type(error), "that can't be done with it")
+            return report_error(Refused(message), path)
         except HistfsError as error:
             return report_error(error, path)
         return 0
@@ -93,19 +94,19 @@ class DirectTree:
 
 @contextlib.contextmanager
 def direct_tree(settings: Settings) -> Iterator[DirectTree]:
-    """Lend an account's tree.
+    """Yield the tree of an account.
 
     Raises:
-        As `compose`.
+        HistfsError: see `compose`.
     """
     logs.start(foreground=False, debug=False, key=settings.key)
     with compose(settings, warn) as filesystem:
         tree = filesystem.tree(int(time.time()))
         yield DirectTree(tree, filesystem.zone, settings.timeout, filesystem.meet)
-        landing = Waiter(_LANDING)
-        for collection in filesystem.collections:
-            collection.audio.flush(landing)
+        waiter = Waiter(_FLUSH_TIMEOUT)
+        for mounted in filesystem.collections:
+            mounted.audio.flush(waiter)
 
 
-#: Paths of the tree.
+#: Paths in the tree.
 paths_argument = click.argument("paths", nargs=-1, required=True, metavar="PATH…")

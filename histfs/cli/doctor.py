@@ -38,10 +38,11 @@ from histfs.settings import OptionError, Settings
 @trash_option
 @cache_options
 def doctor(mountpoint: Path | None, as_json: bool, as_facts: bool, **given: Any) -> None:  # noqa: ANN401
-    """Look at what a mount needs: this machine, the key, the server, the cache and the trash.
+    """Check the requirements of a mount.
 
-    With MOUNTPOINT also whether it can be mounted on. Nothing is changed; the server is asked for
-    one item of each kind, with --facts for some pages and a few clips.
+    These are this machine, the key, the server, the cache and the trash, and MOUNTPOINT if it is
+    given. Nothing is changed; the server is asked for one item of each kind, with --facts for some
+    pages and a few clips.
     """
     if as_facts:
         if mountpoint is not None:

@@ -180,11 +180,11 @@ def directory(check: str, path: Path) -> Iterator[Finding]:
         mode, disk = stat.S_IMODE(path.stat().st_mode), os.statvfs(path)
         free = disk.f_bavail * disk.f_frsize
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            said = f"{path} is open to others (mode {mode:04o}): run chmod 700 {_quoted(path)}"
-            yield Finding(check, "warn", said)
+            message = f"{path} is open to others (mode {mode:04o}): run chmod 700 {_quoted(path)}"
+            yield Finding(check, "warn", message)
         elif free < _LOW_SPACE:
-            said = f"{path} has {free >> 20:,} MB left on its disk: make room there"
-            yield Finding(check, "warn", said)
+            message = f"{path} has {free >> 20:,} MB left on its disk: make room there"
+            yield Finding(check, "warn", message)
         else:
             yield Finding(check, "ok", f"{path} is private; {free >> 20:,} MB free")
 
@@ -214,8 +214,8 @@ def _mount(path: Path) -> Iterator[Finding]:
             outages += [source.outage for source in sources if source.outage is not None]
     for outage in outages:
         since = Zone().local(outage.since).strftime("%Y-%m-%d %H:%M:%S")
-        said = f"listings of {path} are not refreshed since {since}: {outage.message}"
-        yield Finding("mounts", "warn", said)
+        message = f"listings of {path} are not refreshed since {since}: {outage.message}"
+        yield Finding("mounts", "warn", message)
     if not outages:
         yield Finding("mounts", "ok", f"{path} is served")
 
@@ -232,8 +232,10 @@ def _device() -> Iterator[Finding]:
     try:
         os.close(os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
-        said = f"{_DEVICE} can't be opened ({error.strerror}): let this user, or container, use it"
-        yield Finding("FUSE device", "fail", said, _UNAVAILABLE)
+        message = (
+            f"{_DEVICE} can't be opened ({error.strerror}): let this user, or container, use it"
+        )
+        yield Finding("FUSE device", "fail", message, _UNAVAILABLE)
     else:
         yield Finding("FUSE device", "ok", f"{_DEVICE} can be used")
 
@@ -245,8 +247,8 @@ def _fusermount() -> Iterator[Finding]:
     elif os.geteuid() == 0:
         yield Finding("fusermount", "warn", "not there; root can do without: apt install fuse3")
     else:
-        said = "neither fusermount3 nor fusermount is there: apt install fuse3"
-        yield Finding("fusermount", "fail", said, _UNAVAILABLE)
+        message = "neither fusermount3 nor fusermount is there: apt install fuse3"
+        yield Finding("fusermount", "fail", message, _UNAVAILABLE)
 
 
 def _allow_other() -> Iterator[Finding]:
@@ -255,10 +257,10 @@ def _allow_other() -> Iterator[Finding]:
     except OSError:
         lines = []
     if "user_allow_other" in map(str.strip, lines):
-        said = f"every user may give -o allow_other (user_allow_other in {_FUSE_CONFIG})"
+        message = f"every user may give -o allow_other (user_allow_other in {_FUSE_CONFIG})"
     else:
-        said = f"root alone may give -o allow_other (no user_allow_other in {_FUSE_CONFIG})"
-    yield Finding("allow_other", "ok", said)
+        message = f"root alone may give -o allow_other (no user_allow_other in {_FUSE_CONFIG})"
+    yield Finding("allow_other", "ok", message)
 
 
 def _clock(ahead: float) -> Finding:
@@ -272,8 +274,8 @@ def _clock(ahead: float) -> Finding:
     )
 
 
-def _unusable(check: str, said: str) -> Finding:
-    return Finding(check, "fail", said, _CONFIGURATION)
+def _unusable(check: str, message: str) -> Finding:
+    return Finding(check, "fail", message, _CONFIGURATION)
 
 
 def _quoted(path: Path) -> str:

@@ -32,8 +32,8 @@ _LETTERS = {stat.S_IFDIR: "d", stat.S_IFREG: "-", stat.S_IFLNK: "l"}
 def ls(paths: tuple[str, ...], long: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401
     """List what a mount would show, without one.
 
-    PATH is what comes after the mountpoint; the root is listed without one. Of several each name
-    has its path before it.
+    PATH is a path under the mountpoint; without one the root is listed. With several, each name
+    is shown with its path.
 
     \b
     Examples:

@@ -42,7 +42,7 @@ _MOUNT_WIDE: dict[str, Callable[[Settings], object]] = {
 
 @click.command(cls=Repeatable, context_settings={"show_default": True})
 @click.argument("mountpoint", type=click.Path(readable=False, path_type=Path))
-@click.option("-f", "--foreground", is_flag=True, help="Stay here, log to the terminal.")
+@click.option("-f", "--foreground", is_flag=True, help="Stay here, and log to the terminal.")
 @click.option("-d", "--debug", is_flag=True, help="Show every call (stays in the foreground).")
 @click.option("--demo", "is_demo", is_flag=True, help="Mount a sample history; needs no key.")
 @click.option(

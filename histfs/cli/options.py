@@ -123,7 +123,7 @@ _CACHE = [
         default=default_cache_dir,
         metavar="DIR",
         show_default="~/.cache/histfs",
-        help="Where the catalog and the audio are kept.",
+        help="Directory of the catalog and the audio.",
     ),
 ]
 _ACCOUNT = [
@@ -140,35 +140,35 @@ _ACCOUNT = [
         type=parse_size,
         default="2G",
         metavar="SIZE",
-        help="How much audio is kept on this machine.",
+        help="Maximum size of the audio cache.",
     ),
     setting(
         "--max-clip-size",
         type=parse_size_limit,
         default="4G",
         metavar="SIZE",
-        help="How large a clip, or an attachment, may be to be fetched.",
+        help="Maximum size of a clip or an attachment; a larger one is not fetched.",
     ),
     setting(
         "--connections",
         type=click.IntRange(1, 64),
         default=8,
         metavar="N",
-        help="Requests at once.",
+        help="Maximum number of concurrent requests.",
     ),
     setting(
         "--rescan",
         type=parse_duration,
         default="24h",
         metavar="TIME",
-        help="How long before what is known is asked for again; 0 for never.",
+        help="Age at which known items are listed again; 0 for never.",
     ),
     setting(
         "--timeout",
         type=Seconds(1),
         default=30.0,
         metavar="SECONDS",
-        help="When any call on the mount, and any request, ends at the latest.",
+        help="Maximum duration of any call on the mount, and of any request.",
     ),
 ]
 _TREE = [
@@ -187,21 +187,21 @@ _TREE = [
         type=names_type("--views"),
         metavar="NAME[+NAME…]",
         show_default="each source's own",
-        help="The views that are shown, in their order.",
+        help="The views that are shown, in this order.",
     ),
     setting(
         "--files",
         type=names_type("--files"),
         metavar="NAME[+NAME…]",
         show_default="each source's own",
-        help="The files that an item shows, in their order.",
+        help="The files that an item shows, in this order.",
     ),
     setting(
         "--listing-ttl",
         type=Seconds(0),
         default=30.0,
         metavar="SECONDS",
-        help="How long a listing is taken for fresh.",
+        help="How long a listing is fresh.",
     ),
     setting(
         "--timezone",
@@ -217,7 +217,7 @@ trash_option = setting(
     default=default_trash,
     metavar="DIR",
     show_default="~/.local/share/histfs/trash",
-    help="Where copies of deleted items are kept.",
+    help="Directory of the copies of deleted items.",
 )
 no_trash_option = setting(
     "--no-trash",

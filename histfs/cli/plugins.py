@@ -18,11 +18,11 @@ from histfs.settings import DEFAULT_BASE_URL, DEFAULT_PROFILE
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, an object a line.")
 def plugins(as_json: bool) -> None:
-    """List the sources, views and files that there are, and the packages that brought them.
+    """List the available sources, views and files, and their packages.
 
     Those that are used by default are marked: every source, its own views and files, and all of
-    other packages; --sources, --views and --files choose others. One that can't be loaded says why;
-    a mount goes on without it. No key is needed, and no server is asked.
+    other packages; --sources, --views and --files choose others. One that can't be loaded is shown
+    with the reason; a mount goes on without it. No key is needed, and no server is asked.
     """
     found = installed()
     named = _named_by_sources(found)

@@ -36,9 +36,9 @@ from histfs.trash import Trash
     metavar="WHO",
     help="All conversations of a user id, or of a telephone number with its country code.",
 )
-@click.option("--local", is_flag=True, help="Leave alone what the server has.")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what there is, and remove nothing.")
-@click.option("-y", "--yes", is_flag=True, help="Don't ask whether to go on.")
+@click.option("--local", is_flag=True, help="Leave the items at the server alone.")
+@click.option("-n", "--dry-run", is_flag=True, help="List the traces, and remove nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Don't ask for confirmation.")
 @read_only_option
 @trash_option
 @tree_options
@@ -50,11 +50,11 @@ def purge(
     yes: bool,
     **given: Any,  # noqa: ANN401 - click's options
 ) -> None:
-    """Remove all there is of items, at the server and on this machine, for good.
+    """Remove every trace of items, at the server and on this machine.
 
-    ITEM is an id, or the path of an item's directory behind the mountpoint. Removed are the item at
-    the server, its audio in the cache, all that the catalog knows of it, and its copies in the
-    trash. Nothing of it can be had back.
+    ITEM is an id, or the path of an item's directory under the mountpoint. Removed for good are the
+    item at the server, its audio in the cache, its entries in the catalog, and its copies in the
+    trash.
 
     \b
     Examples:

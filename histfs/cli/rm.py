@@ -25,7 +25,7 @@ from histfs.trash import Trash
 
 @click.command(context_settings={"show_default": True})
 @paths_argument
-@click.option("-v", "--verbose", is_flag=True, help="Say what was deleted.")
+@click.option("-v", "--verbose", is_flag=True, help="Print each deleted path.")
 @read_only_option
 @trash_option
 @no_trash_option
@@ -33,7 +33,7 @@ from histfs.trash import Trash
 def rm(paths: tuple[str, ...], verbose: bool, **given: Any) -> None:  # noqa: ANN401
     """Delete items from your history, without a mount.
 
-    PATH is what comes after the mountpoint: an item's directory, or its audio. A copy goes into the
+    PATH is a path under the mountpoint, of an item's directory or its audio. A copy goes into the
     trash first (histfs trash --help). Whole days, and links, are not deleted.
 
     \b

@@ -28,9 +28,9 @@ _MAX_BYTES = 1 << 20
 @click.argument("mountpoint", required=False, type=click.Path(readable=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, on one line.")
 def status(mountpoint: Path | None, as_json: bool) -> None:
-    """Show what a mount knows, keeps and does.
+    """Show the state of a mount.
 
-    Without MOUNTPOINT: each histfs that is mounted on this machine, one after the other.
+    Without MOUNTPOINT: that of each histfs on this machine, one after the other.
     """
     if mountpoint is not None:
         path = mountpoint.absolute()

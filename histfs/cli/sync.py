@@ -46,7 +46,7 @@ Attachments = Mapping[str, Sequence[Item]]
 @trash_option
 @account_options
 def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
-    """Bring what is known of the history up to date, without a mount.
+    """Update the catalog of your history, without a mount.
 
     It may be stopped at any time (Ctrl-C), and goes on from there the next time.
 

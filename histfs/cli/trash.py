@@ -21,10 +21,10 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, an obj
 
 @click.group()
 def trash() -> None:
-    """Look after the copies of what was deleted.
+    """List, copy out and remove the copies of deleted items.
 
-    An item that is deleted through a mount is copied here first: its audio, its text, its metadata,
-    and the files of a conversation.
+    Before an item is deleted, its audio, its text, its metadata and the files of a conversation are
+    copied into the trash.
     """
 
 
@@ -50,7 +50,7 @@ def list_(as_json: bool, trash: Path) -> None:
 @_JSON
 @trash_options
 def show(wanted: str, as_json: bool, trash: Path) -> None:
-    """Show what the trash has of an item.
+    """Show the copy of an item.
 
     ID is the item's id, as `histfs trash list` shows it, or the name of its directory in the trash.
     """
@@ -66,7 +66,7 @@ def show(wanted: str, as_json: bool, trash: Path) -> None:
 def export(wanted: str, directory: Path, trash: Path) -> None:
     """Copy an item out of the trash into DIR.
 
-    Its files are compared with their SHA-256. The item stays in the trash.
+    The SHA-256 of each file is verified. The item stays in the trash.
     """
     store = Trash(trash)
     click.echo(shown(str(store.export(store.find(wanted), directory))))
@@ -78,11 +78,11 @@ def export(wanted: str, directory: Path, trash: Path) -> None:
     type=parse_duration,
     default="0",
     metavar="TIME",
-    help="Only what was put there so long ago, such as 30d.",
+    help="Only copies that are older, such as 30d.",
 )
 @trash_options
 def empty(older_than: float, trash: Path) -> None:
-    """Remove what is in the trash, for good, and say what that was."""
+    """Remove copies from the trash, for good, and list them."""
     store, count, size = Trash(trash), 0, 0
     latest = time.time() - older_than
     for stored in store.stored():

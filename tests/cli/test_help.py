@@ -36,7 +36,7 @@ WORDS = {
     "ls": ["[PATH]…", "--long", "--json", "--listing-ttl", "--timezone", "--views", "jq"],
     "cat": ["PATH…", "--cache-dir", "--timeout"],
     "rm": ["PATH…", "--verbose", "--trash", "--no-trash", "--read-only", "A copy"],
-    "purge": ["[ITEM]…", "--caller", "--local", "--dry-run", "--yes", "--trash", "good"],
+    "purge": ["[ITEM]…", "--caller", "--local", "--dry-run", "--yes", "--trash", "for good"],
     "plugins": ["--json", "No key"],
     "simulate": ["--port", "--items", "--latency", "Ctrl-C"],
     "trash": ["list", "show", "export", "empty"],

@@ -191,7 +191,7 @@ def test_the_arguments_of_a_command_are_not_told():
 
 
 @pytest.mark.parametrize(
-    ("command", "kind", "said"),
+    ("command", "kind", "message"),
     [
         ("false", NoKey, "status 1"),
         ("true", NoKey, "empty"),
@@ -205,8 +205,8 @@ def test_the_arguments_of_a_command_are_not_told():
         ("yes", NoKey, "longer than 64 KB"),
     ],
 )
-def test_a_command_that_gives_no_key_says_why_and_nothing_else_is_taken(command, kind, said):
-    with pytest.raises(kind, match=said):
+def test_a_command_that_gives_no_key_says_why_and_nothing_else_is_taken(command, kind, message):
+    with pytest.raises(kind, match=message):
         find_key(None, command, None, Secret("from-variable"))
 
 

@@ -258,7 +258,7 @@ def test_an_option_that_can_not_be_used_is_refused_by_its_name(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", None),
         ("umask=0", None),
@@ -269,9 +269,9 @@ def test_an_option_that_can_not_be_used_is_refused_by_its_name(text):
         ("allow_other,umask=027,gid=42", "readable to the group 42"),
     ],
 )
-def test_it_is_told_who_else_can_read_the_history(text, said):
+def test_it_is_told_who_else_can_read_the_history(text, message):
     exposure = parse_mount_options([text]).exposure()
-    assert exposure is None if said is None else said in exposure
+    assert exposure is None if message is None else message in exposure
 
 
 def test_settings_do_not_show_the_key():

@@ -65,10 +65,10 @@ def test_the_short_option_prints_the_same_help(run, command):
 
 def test_the_table_of_commands_has_the_first_sentence_of_each_command():
     context = click.Context(histfs)
-    told = {
+    sentences = {
         name: histfs.get_command(context, name).get_short_help_str(limit=1000) for name in COMMANDS
     }
-    assert told == COMMANDS
+    assert sentences == COMMANDS
     assert list(COMMANDS) == sorted(COMMANDS)
 
 

@@ -1,4 +1,4 @@
-"""`histfs status`: what a mount says of itself, through a file that nobody sees."""
+"""`histfs status`: the status of a mount, read from a hidden file."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_mount_says_what_it_knows_keeps_and_does(simulator, tmp_path, binding,
         with pytest.raises(OSError):
             second.read_bytes()
         done = run("status", "--json", mount.path)
-        told = run("status", mount.path)
+        text = run("status", mount.path)
     assert (done.status, done.err) == (0, "")
     assert len(done.out.splitlines()) == 1
     found = json.loads(done.out)
@@ -87,9 +87,9 @@ def test_a_mount_says_what_it_knows_keeps_and_does(simulator, tmp_path, binding,
         "left_out": [],
         "others": [],
     }
-    assert told.out.startswith(f"{mount.path}\n  histfs ")
-    assert error in told.out
-    assert all(line.isprintable() for line in told.out.splitlines())
+    assert text.out.startswith(f"{mount.path}\n  histfs ")
+    assert error in text.out
+    assert all(line.isprintable() for line in text.out.splitlines())
 
 
 @pytest.mark.fuse
@@ -126,17 +126,16 @@ def test_a_mount_whose_process_has_died_comes_with_what_to_do(simulator, tmp_pat
 def test_a_mount_whose_process_stands_still_does_not_hold_up_the_others(
     simulator, tmp_path, binding, run, monkeypatch
 ):
-    # The package has the command of this name in the place of the module.
     monkeypatch.setattr("histfs.cli.status._TIMEOUT", 0.5)
     with mounted(simulator, tmp_path, binding) as mount:
         mount.process.send_signal(signal.SIGSTOP)
         try:
             done = run("status", mount.path)
-            told = run("status")
+            every = run("status")
         finally:
             mount.process.send_signal(signal.SIGCONT)
     assert "does not answer within" in done.err
-    assert str(mount.path) in told.err
+    assert str(mount.path) in every.err
 
 
 # Several, and none

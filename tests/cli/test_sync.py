@@ -143,7 +143,7 @@ def test_a_server_that_goes_on_failing_ends_it_and_the_next_one_goes_on(sync, la
 
 
 @pytest.mark.parametrize(
-    ("fault", "status", "said"),
+    ("fault", "status", "message"),
     [
         (Fault("GET", "status", status=500, body={"detail": "Oh no"}), 69, "Oh no"),
         (Fault("GET", "status", status=429), 75, "try again in a minute"),
@@ -155,7 +155,7 @@ def test_a_server_that_goes_on_failing_ends_it_and_the_next_one_goes_on(sync, la
 )
 @pytest.mark.parametrize("known", [True, False])
 def test_a_server_that_does_not_say_what_is_new_ends_it_also_where_all_was_known(
-    sync, simulator, at_once, tmp_path, fault, status, said, known
+    sync, simulator, at_once, tmp_path, fault, status, message, known
 ):
     if known:
         sync(simulator)
@@ -163,7 +163,7 @@ def test_a_server_that_does_not_say_what_is_new_ends_it_also_where_all_was_known
     simulator.faults.add(fault)
     done = sync(simulator)
     assert done.status == status
-    assert said in done.line
+    assert message in done.line
 
 
 def test_an_answer_that_never_comes_ends_it(sync, simulator, tmp_path):

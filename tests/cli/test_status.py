@@ -17,7 +17,7 @@ from histfs.fuse import mountpoint
 from histfs.simulator import Fault
 from histfs.status import Status
 from tests.support.mounts import mounted
-from tests.test_status import NOON, Failure, status
+from tests.test_status import NOON, FailureStatus, status
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_a_status_that_can_not_be_opened_says_why(run, table):
 def test_a_strangers_text_can_not_write_to_the_terminal(run, table, arguments):
     odd = "\x1b[2J\x9b1m\n"
     table(f"old{odd}")
-    table(f"new{odd}", status(mountpoint=odd, last_error=Failure(NOON, odd)).to_file())
+    table(f"new{odd}", status(mountpoint=odd, last_error=FailureStatus(NOON, odd)).to_file())
     done = run("status", *arguments)
     assert all(line.isprintable() for line in (done.out + done.err).splitlines())
     assert done.err.count("\n") == 1

@@ -24,6 +24,7 @@ from histfs.cli.sync import sync
 from histfs.cli.trash import trash
 from histfs.cli.umount import umount
 from histfs.keys import take_key
+from histfs.sources.elevenlabs.service import KEY as ELEVENLABS_KEY
 
 
 class _Group(click.Group):
@@ -50,7 +51,7 @@ def histfs() -> None:
     # What any command makes is for its user alone, and can be used by him.
     os.umask(0o077)
     # No process that one starts, such as fusermount, gets the key with its environment.
-    click.get_current_context().obj = take_key(os.environ)
+    click.get_current_context().obj = take_key(os.environ, ELEVENLABS_KEY)
 
 
 histfs.add_command(mount)

@@ -19,6 +19,7 @@ from histfs.cli.options import (
     cache_options,
     cache_settings,
     key_of,
+    service_of,
     trash_option,
 )
 from histfs.core.errors import HistfsError
@@ -65,18 +66,23 @@ def _findings(mountpoint: Path | None, given: Mapping[str, Any]) -> Iterator[Fin
     yield from run_check("plugins", doctor_checks.loaded)
     key = base_url = None
     try:
-        key = key_of(given)
+        service = service_of(given)
+    except HistfsError as error:
+        yield doctor_checks.failed("plugins", error)
+        return
+    try:
+        key = key_of(given, service)
         yield Finding("key", "ok", f"from {key.origin}")
     except HistfsError as error:
         yield doctor_checks.failed("key", error)
     try:
-        base_url = base_url_of(given)
+        base_url = base_url_of(given, service)
     except HistfsError as error:
         yield doctor_checks.failed("server", error)
     cache_dir = given["cache_dir"].absolute()
     if key is not None and base_url is not None:
-        settings = Settings(base_url=base_url, key=key, cache_dir=cache_dir)
-        yield from run_check("server", partial(doctor_checks.server, settings))
+        settings = Settings(base_url=base_url, key=key, cache_dir=cache_dir, service=service)
+        yield from run_check("server", partial(doctor_checks.server, settings, service))
         yield from run_check("cache", partial(doctor_checks.cache, settings))
     else:
         yield from run_check("cache", partial(doctor_checks.directory, "cache", cache_dir))

@@ -26,12 +26,11 @@ from histfs.cli.config_sources import (
 )
 from histfs.config import parse_profiles
 from histfs.core.secret import Secret
-from histfs.keys import find_key
+from histfs.core.service import Service
+from histfs.keys import find_key, take_key
 from histfs.settings import (
-    DEFAULT_BASE_URL,
     DEFAULT_PROFILE,
     OFFICIAL_BASE_URL,
-    REGIONS,
     OptionError,
     Settings,
     SettingsError,
@@ -44,6 +43,7 @@ from histfs.settings import (
     parse_size,
     parse_size_limit,
 )
+from histfs.sources.elevenlabs.service import ELEVENLABS, REGIONS
 
 #: The settings that say where the key is.
 _KEYS = ("api_key_file", "api_key_command")
@@ -76,7 +76,7 @@ class Seconds(click.FloatRange):
 _CACHE = [
     setting(
         "--base-url",
-        default=DEFAULT_BASE_URL,
+        default=ELEVENLABS.base_url,
         metavar="URL",
         help="The API's address; else $ELEVENLABS_BASE_URL is used.",
     ),
@@ -283,11 +283,12 @@ def cache_settings(given: Given, key: Secret | None = None) -> Settings:
     Args and Raises:
         As `account_settings`.
     """
-    found = layer()
+    found, service = layer(), service_of(given)
     return Settings(
-        base_url=base_url_of(given),
-        key=key_of(given) if key is None else key,
+        base_url=base_url_of(given, service),
+        key=key_of(given, service) if key is None else key,
         cache_dir=given["cache_dir"].absolute(),
+        service=service,
         profile=found.profile or DEFAULT_PROFILE,
         source_options=found.sources,
     )
@@ -339,7 +340,24 @@ def trash_of(given: Given) -> Path | None:
     return None if no_trash else given["trash"].absolute()
 
 
-def base_url_of(given: Given) -> str:
+def service_of(given: Given) -> Service:
+    """Return the service whose account the command is about, by the sources that were chosen.
+
+    Raises:
+        OptionError, UnknownPlugin: they can't be chosen.
+    """
+    return plugins.primary_service(plugins.sources(chosen_sources(given)))
+
+
+def chosen_sources(given: Given) -> tuple[str, ...] | None:
+    """Return the sources that ``--sources`` or ``-o sources=`` chose; None for all."""
+    options = parse_mount_options(given.get("options", ())).sources
+    if options is not None and rank("options") <= rank("sources"):
+        return options
+    return _names(given, "sources")
+
+
+def base_url_of(given: Given, service: Service) -> str:
     """Return the base URL that `cache_options` gave.
 
     Of ``--base-url`` and ``--region`` the one that is given nearer by counts. Without them it is
@@ -355,7 +373,11 @@ def base_url_of(given: Given) -> str:
     if url == region and given_at_all("region"):
         raise _both_given(url)
     if region < url:
-        return REGIONS[given["region"]]
+        if given["region"] not in service.regions:
+            raise OptionError(f"{service.name} has no region {given['region']!r}")
+        return service.regions[given["region"]]
+    if not given_at_all("base_url") and service is not ELEVENLABS:
+        return service.base_url
     official = os.environ.get(OFFICIAL_BASE_URL)
     if given_at_all("base_url") or not official:
         return parse_base_url(given["base_url"], given["insecure_http"])
@@ -377,7 +399,7 @@ def _both_given(rank: int) -> SettingsError:
     return OptionError(f"{names} exclude each other: give one of them")
 
 
-def key_of(given: Given) -> Secret:
+def key_of(given: Given, service: Service) -> Secret:
     """Return the API key that `cache_options` gave, or that is where it is without them.
 
     Raises:
@@ -388,9 +410,15 @@ def key_of(given: Given) -> Secret:
     if command is not None and rank("api_key_command") < rank("api_key_file"):
         file = None
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    # The variable was taken out of the environment when the program began.
-    variable = context.find_root().obj
-    return find_key(file, command, Path(credentials) if credentials else None, variable)
+    if service.credential is None:
+        return Secret("", "nowhere: none is needed")
+    if service is ELEVENLABS:
+        # The variable was taken out of the environment when the program began.
+        variable = context.find_root().obj
+    else:
+        variable = take_key(os.environ, service.credential)
+    directory = Path(credentials) if credentials else None
+    return find_key(service.credential, file, command, directory, variable)
 
 
 def _names(given: Given, name: str) -> tuple[str, ...] | None:

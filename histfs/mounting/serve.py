@@ -101,7 +101,7 @@ def serve(
             caller=binding.caller,
         )
         profiles = "+".join(account.profile for account in accounts)
-        named = {"fsname": f"elevenlabs:{profiles}", "subtype": "histfs"}
+        named = {"fsname": f"{settings.service.name}:{profiles}", "subtype": "histfs"}
         safe = {"nosuid": True, "nodev": True, "noexec": True, "default_permissions": True}
         binding.run(
             operations,

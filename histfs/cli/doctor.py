@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from histfs.cli import doctor_checks
+from histfs.cli.config_sources import layer
 from histfs.cli.doctor_checks import Finding, run_check
 from histfs.cli.facts_report import print_facts
 from histfs.cli.options import (
@@ -81,8 +82,14 @@ def _findings(mountpoint: Path | None, given: Mapping[str, Any]) -> Iterator[Fin
         yield doctor_checks.failed("server", error)
     cache_dir = given["cache_dir"].absolute()
     if key is not None and base_url is not None:
-        settings = Settings(base_url=base_url, key=key, cache_dir=cache_dir, service=service)
-        yield from run_check("server", partial(doctor_checks.server, settings, service))
+        settings = Settings(
+            base_url=base_url,
+            key=key,
+            cache_dir=cache_dir,
+            service=service,
+            source_options=layer().sources,
+        )
+        yield from run_check("server", partial(doctor_checks.server, settings))
         yield from run_check("cache", partial(doctor_checks.cache, settings))
     else:
         yield from run_check("cache", partial(doctor_checks.directory, "cache", cache_dir))

@@ -17,7 +17,6 @@ from histfs.cli.exit_codes import BUG, advised, status_of
 from histfs.cli.status import read_status
 from histfs.core.errors import HistfsError
 from histfs.core.file_trust import distrust_directory, distrust_links
-from histfs.core.service import Service
 from histfs.core.source_context import SourceContext
 from histfs.core.times import Zone
 from histfs.fuse import binding
@@ -83,12 +82,18 @@ def machine() -> Iterator[Finding]:
     yield from run_check("allow_other", _allow_other)
 
 
-def server(settings: Settings, service: Service) -> Iterator[Finding]:
-    """Make the checks that a service declares (`Service.checks`)."""
+def server(settings: Settings) -> Iterator[Finding]:
+    """Make the checks that the account's service declares (`Service.checks`)."""
+    service = settings.service
     if service.checks is None:
         return
     context = SourceContext(
-        settings.profile, settings.base_url, settings.key, _TIMEOUT, connections=1
+        settings.profile,
+        settings.base_url,
+        settings.key,
+        _TIMEOUT,
+        connections=1,
+        options=settings.source_options.get(service.root, {}),
     )
     for result in service.checks(context):
         message, status = result.message, 0

@@ -91,6 +91,12 @@ _CACHE = [
         help="Let the key go to another machine over http, for all on the way to read.",
     ),
     setting(
+        "--sources",
+        metavar="NAME[+NAME…]",
+        show_default="all",
+        help="The sources that are used.",
+    ),
+    setting(
         "--api-key-file",
         type=click.Path(path_type=Path),
         metavar="FILE",
@@ -112,12 +118,6 @@ _CACHE = [
 ]
 _ACCOUNT = [
     *_CACHE,
-    setting(
-        "--sources",
-        metavar="NAME[+NAME…]",
-        show_default="all",
-        help="The sources that are used.",
-    ),
     setting(
         "--audio-cache-size",
         default="2G",

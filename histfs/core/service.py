@@ -69,9 +69,9 @@ def _account_id(base_url: str, key: Secret) -> str:
     return f"{base_url}\0{key.reveal()}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Service:
-    """A vendor's service.
+    """A vendor's service; compared by identity.
 
     Attributes:
         name: a plain name, shown by mount(8) as ``NAME:PROFILE``.

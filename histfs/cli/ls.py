@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import posixpath
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from histfs.cli.direct_tree import DirectTree, direct_tree
 from histfs.cli.options import tree_options, tree_settings
 from histfs.cli.output import Output
+from histfs.cli.paths import direct_tree, for_each
 from histfs.core.errors import NoSuchPath
 from histfs.core.item import Facets, Item
-from histfs.core.large_listing import LargeListing
-from histfs.core.nodes import Attributes, DirEntry
+from histfs.core.nodes import Attributes
 from histfs.core.times import Zone
+from histfs.mounting import DirectTree
 
 _TYPES = {stat.S_IFDIR: "directory", stat.S_IFREG: "file", stat.S_IFLNK: "link"}
 _LETTERS = {stat.S_IFDIR: "d", stat.S_IFREG: "-", stat.S_IFLNK: "l"}
@@ -43,17 +43,17 @@ def ls(paths: tuple[str, ...], long: bool, as_json: bool, **given: Any) -> None:
     if long and as_json:
         raise click.UsageError("--long and --json exclude each other.")
     output = Output()
-    with direct_tree(tree_settings(given)) as there:
+    with direct_tree(tree_settings(given)) as tree:
 
         def show(path: str) -> None:
-            for place in _places(there, path):
+            for place in _listed(tree, path):
                 shown = place.name if len(paths) < 2 else place.path.lstrip("/")
                 if not (long or as_json):
                     output.line(shown)
-                elif (row := _look(there, place)) is not None:
-                    output.line(row.to_json() if as_json else row.to_line(shown, there.zone))
+                elif (row := _row(tree, place)) is not None:
+                    output.line(row.to_json() if as_json else row.to_line(shown, tree.zone))
 
-        status = there.each(paths or ("/",), show)
+        status = for_each(paths or ("/",), show)
     output.flush()
     click.get_current_context().exit(status)
 
@@ -127,26 +127,23 @@ class _ListRow:
         return json.dumps(fields)
 
 
-def _places(there: DirectTree, path: str) -> Iterator[_ListedPath]:
-    """Yield what a directory holds, or a file itself."""
-    path, attributes = there.followed(path, last=True)
+def _listed(tree: DirectTree, path: str) -> Iterator[_ListedPath]:
+    """Yield the entries of a directory, or a file itself."""
+    path, attributes = tree.resolve(path)
     if attributes.kind != stat.S_IFDIR:
         yield _ListedPath(path, attributes)
         return
-    listing: Iterable[DirEntry] | LargeListing = there.tree.listdir(path, there.waiter())
-    if isinstance(listing, LargeListing):
-        listing = listing.entries(there.waiter)
-    for entry in listing:
+    for entry in tree.listdir(path):
         yield _ListedPath(posixpath.join(path, entry.name), entry.attributes)
 
 
-def _look(there: DirectTree, place: _ListedPath) -> _ListRow | None:
-    """Return all that is told; None for what is gone meanwhile."""
-    tree, path = there.tree, place.path
+def _row(tree: DirectTree, place: _ListedPath) -> _ListRow | None:
+    """Return all that is shown of a path; None where it is gone by now."""
+    filesystem, path = tree.filesystem, place.path
     try:
-        attributes = place.attributes or tree.stat(path, there.waiter())
+        attributes = place.attributes or filesystem.stat(path, tree.waiter())
         is_link = attributes.kind == stat.S_IFLNK
-        target = tree.readlink(path, there.waiter()) if is_link else None
-        return _ListRow(place, attributes, target, tree.item(path, there.waiter()))
+        target = filesystem.readlink(path, tree.waiter()) if is_link else None
+        return _ListRow(place, attributes, target, filesystem.item(path, tree.waiter()))
     except NoSuchPath:
         return None

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from histfs.cli.direct_tree import DirectTree, direct_tree, paths_argument
 from histfs.cli.exit_codes import Refused
 from histfs.cli.options import (
     no_trash_option,
@@ -21,7 +20,9 @@ from histfs.cli.options import (
     tree_settings,
 )
 from histfs.cli.output import Output
+from histfs.cli.paths import direct_tree, for_each, paths_argument
 from histfs.core.errors import IsADirectory, NotPermitted
+from histfs.mounting import DirectTree
 from histfs.trash import Trash
 
 
@@ -50,31 +51,31 @@ def rm(paths: tuple[str, ...], verbose: bool, **given: Any) -> None:  # noqa: AN
     if trash is not None:
         Trash(trash).open()
     output = Output()
-    with direct_tree(replace(settings, trash=trash)) as there:
+    with direct_tree(replace(settings, trash=trash)) as tree:
 
         def delete(path: str) -> None:
-            deleted = _delete(there, path)
+            deleted = _delete(tree, path)
             if verbose:
                 output.line(f"deleted {deleted}")
 
-        status = there.each(paths, delete)
+        status = for_each(paths, delete)
     output.flush()
     click.get_current_context().exit(status)
 
 
-def _delete(there: DirectTree, path: str) -> str:
+def _delete(tree: DirectTree, path: str) -> str:
     """Delete an item, and return the path at which it was.
 
     Raises:
         Refused: it is no item.
         HistfsError: it could not be deleted.
     """
-    path, attributes = there.followed(path)
+    path, attributes = tree.resolve(path, last=False)
     if attributes.kind == stat.S_IFLNK:
-        item, _ = there.followed(path, last=True)
+        item, _ = tree.resolve(path)
         raise Refused(f"a link is not deleted, its item is: histfs rm {_argument(item)}")
     try:
-        there.tree.delete(path, there.waiter())
+        tree.delete(path)
     except IsADirectory:
         raise Refused("it is no item: give each of the items in it that is to be deleted") from None
     except NotPermitted:

@@ -83,7 +83,7 @@ class AccountFilesystem:
         }
         return DeleteReconciler(Trash(self.settings.trash), self.settings.base_url, items)
 
-    def meet(self, path: str, waiter: Waiter) -> None:
+    def probe(self, path: str, waiter: Waiter) -> None:
         """See to it that the newest items are known of the source that a path belongs to.
 
         Without them what is new would begin where the first directory that was listed ends, and all
@@ -95,7 +95,7 @@ class AccountFilesystem:
         """
         folder = path.strip("/").partition("/")[0]
         others = {each.name: each for each in self.collections if not each.in_root}
-        others.get(folder, self.first).contact.meet(waiter)
+        others.get(folder, self.first).contact.probe(waiter)
 
     def status(self, mountpoint: str, since: int) -> Status:
         """Say how the account's part of a mount is; asks the server nothing."""

@@ -156,7 +156,7 @@ def _contact(filesystems: Sequence[AccountFilesystem], tell: Tell) -> None:
                 raise
             tell(f"{filesystem.settings.profile}: {error}")
         for collection in filesystem.collections[1:]:
-            collection.contact.meet(Waiter(PATIENCE + CONFIRM))
+            collection.contact.probe(Waiter(PATIENCE + CONFIRM))
 
 
 def _tree(filesystems: Sequence[AccountFilesystem], mountpoint: Path) -> Filesystem:

@@ -16,12 +16,9 @@ from pathlib import Path
 from histfs.core.bounded_input import InputFailed, opened, read_all
 from histfs.core.file_trust import distrust_links
 from histfs.core.secret import Secret
+from histfs.core.service import Credential
 from histfs.settings import NoKey, OptionError, SettingsError
 
-KEY_VARIABLE = "ELEVENLABS_API_KEY"
-#: The variables of other programs of this API.
-_KEY_VARIABLES = (KEY_VARIABLE, "ELEVEN_API_KEY", "ELEVEN_LABS_API_KEY", "XI_API_KEY")
-_CREDENTIAL = "elevenlabs-api-key"
 #: Seconds that a command may take; it may ask the user for a password.
 COMMAND_TIMEOUT = 60.0
 #: Seconds in which a key file must end; it may be a named pipe.
@@ -29,30 +26,42 @@ FILE_TIMEOUT = 10.0
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def take_key(environment: MutableMapping[str, str]) -> Secret | None:
-    """Remove the API key from an environment, so that child processes don't inherit it.
+def take_key(environment: MutableMapping[str, str], credential: Credential) -> Secret | None:
+    """Take a key out of an environment, so that no child process inherits it.
 
     Args:
-        environment: the environment of this process; loses every variable that holds such a key.
+        environment: the process's environment; loses each variable that may hold such a key.
+        credential: names the variables.
 
     Returns:
-        The value of `KEY_VARIABLE`; None if it wasn't set.
+        The value of `Credential.variable`; None if it is not set.
     """
-    values = {name: environment.pop(name, None) for name in _KEY_VARIABLES}
-    value = values[KEY_VARIABLE]
-    return None if value is None else Secret(value, f"the variable {KEY_VARIABLE}")
+    for name in credential.aliases:
+        environment.pop(name, None)
+    value = environment.pop(credential.variable, None)
+    if value is None:
+        return None
+    return credential.secret(value, f"the variable {credential.variable}")
 
 
 def find_key(
-    file: Path | None, command: str | None, credentials: Path | None, variable: Secret | None
+    credential: Credential,
+    file: Path | None,
+    command: str | None,
+    credentials: Path | None,
+    variable: Secret | None,
+    *,
+    advice: str = "--api-key-file FILE or --api-key-command CMD",
 ) -> Secret:
     """Return the API key from the first of these sources that exists.
 
     Args:
+        credential: of the service.
         file: ``--api-key-file``.
         command: ``--api-key-command``.
         credentials: the directory of systemd's credentials, which may not have the key.
         variable: the result of `take_key`.
+        advice: how else the user can give a key, for the error.
 
     Raises:
         NoKey: no source exists, or the command failed.
@@ -61,17 +70,15 @@ def find_key(
     if file is not None:
         # systemd protects its credentials by an access control list; their mode shows its mask.
         own = credentials is None or file.parent.absolute() != credentials.absolute()
-        return _as_key(_read_file(file, private=own), f"the file {file.absolute()}")
+        return _as_key(credential, _read_file(file, private=own), f"the file {file.absolute()}")
     if command is not None:
-        return _ask(command)
-    if credentials is not None and (credentials / _CREDENTIAL).exists():
-        path = credentials / _CREDENTIAL
-        return _as_key(_read_file(path, private=False), f"systemd's credential {path}")
+        return _ask(credential, command)
+    if credentials is not None and (credentials / credential.systemd).exists():
+        path = credentials / credential.systemd
+        return _as_key(credential, _read_file(path, private=False), f"systemd's credential {path}")
     if variable is not None:
-        return _as_key(variable.reveal(), variable.origin)
-    raise NoKey(
-        f"no API key: set {KEY_VARIABLE}, or give --api-key-file FILE or --api-key-command CMD"
-    )
+        return _as_key(credential, variable.reveal(), variable.origin)
+    raise NoKey(f"no API key: set {credential.variable}, or give {advice}")
 
 
 def _read_file(file: Path, private: bool) -> str:
@@ -111,7 +118,7 @@ def _check_private(file: Path, status: os.stat_result) -> None:
         )
 
 
-def _ask(command: str) -> Secret:
+def _ask(credential: Credential, command: str) -> Secret:
     """Run a command, without a shell; its standard error goes to the user.
 
     Returns:
@@ -140,7 +147,7 @@ def _ask(command: str) -> Secret:
         raise NoKey(f"{origin} gave no API key: signal {-status} ended it")
     if status:
         raise NoKey(f"{origin} gave no API key: it ended with status {status}")
-    return _as_key(output.strip().partition("\n")[0], origin)
+    return _as_key(credential, output.strip().partition("\n")[0], origin)
 
 
 def _run(words: Sequence[str]) -> tuple[int, str]:
@@ -155,10 +162,10 @@ def _run(words: Sequence[str]) -> tuple[int, str]:
             process.kill()
 
 
-def _as_key(text: str, origin: str) -> Secret:
+def _as_key(credential: Credential, text: str, origin: str) -> Secret:
     key = text.strip()
     if not key:
         raise NoKey(f"{origin} holds no API key: it is empty")
     if not key.isascii() or not key.isprintable() or " " in key:
         raise SettingsError(f"{origin} holds no API key: a key is one word of plain characters")
-    return Secret(key, origin)
+    return credential.secret(key, origin)

@@ -3,7 +3,8 @@
 A plugin is an entry point (PyPA, entry points specification) in one of three groups. histfs
 registers its own in the same way:
 
-    histfs.sources    called with a `SourceContext`, returns a `Source`
+    histfs.sources    called with a `SourceContext`, returns a `Source`; see
+                      `histfs.core.service.source_of`
     histfs.views      called with a `Zone`, returns a `View`
     histfs.files      called with a `FileContext`, returns an `ItemFile`
 
@@ -21,6 +22,7 @@ from typing import Any
 from histfs.core.errors import HistfsError
 from histfs.core.names import PLAIN_NAME, is_plain_name
 from histfs.core.plugin_calls import reason, run_once
+from histfs.core.service import NO_SERVICE, Service
 from histfs.core.terminal_text import shown
 
 SOURCES, VIEWS, FILES = "source", "view", "file"
@@ -47,6 +49,7 @@ class Plugin:
         package: the name of its package, and the version.
         make: the factory; None if it can't be loaded.
         error: why it can't be loaded, in one line; None if it can.
+        service: the service of a source; `NO_SERVICE` if it declares none.
     """
 
     kind: str
@@ -54,6 +57,7 @@ class Plugin:
     package: str
     make: Callable[[Any], Any] | None
     error: str | None = None
+    service: Service = NO_SERVICE
 
     @property
     def own(self) -> bool:
@@ -108,6 +112,31 @@ def foreign(kind: str) -> list[Plugin]:
     return [plugin for plugin in installed() if plugin.kind == kind and not plugin.own]
 
 
+def sources(names: Sequence[str] | None) -> list[Plugin]:
+    """Return the sources that were chosen, else all, that of an account's root first.
+
+    Raises:
+        UnknownPlugin: there is none of one of these names.
+    """
+    if names is not None:
+        found = choose(SOURCES, names)
+    else:
+        found = [plugin for plugin in installed() if plugin.kind == SOURCES]
+    root = primary_service(found).root
+    return sorted(found, key=lambda plugin: plugin.name != root)
+
+
+def primary_service(found: Iterable[Plugin]) -> Service:
+    """Return the service whose account a mount is of: ``--base-url`` and the key are for it.
+
+    It is that of histfs's own sources where one of them was chosen, else that of the first source
+    which declares one. The configuration file has the address and the key of any other, in the
+    table of its source.
+    """
+    services = [plugin.service for plugin in sorted(found, key=lambda plugin: not plugin.own)]
+    return next((each for each in services if each is not NO_SERVICE), NO_SERVICE)
+
+
 def _rank(point: metadata.EntryPoint) -> tuple[bool, str, str]:
     package = _package(point)
     return package.partition(" ")[0] != OWN, package, point.name
@@ -131,7 +160,10 @@ def _load(kind: str, point: metadata.EntryPoint) -> Plugin:
         return Plugin(kind, name, package, None, reason(error))
     if not callable(make):
         return Plugin(kind, name, package, None, f"{point.value} can't be called")
-    return Plugin(kind, name, package, make)
+    service = getattr(make, "service", NO_SERVICE)
+    if not isinstance(service, Service):
+        return Plugin(kind, name, package, None, f"{point.value}.service is no Service")
+    return Plugin(kind, name, package, make, service=service)
 
 
 def _unique(plugins: Iterable[Plugin]) -> Iterable[Plugin]:

@@ -18,16 +18,8 @@ import platformdirs
 from histfs.core.errors import HistfsError
 from histfs.core.secret import Secret
 from histfs.core.server_url import is_loopback, parse_server_url
+from histfs.core.service import NO_SERVICE, Service
 
-DEFAULT_BASE_URL = "https://api.elevenlabs.io"
-#: The base URL of each region of the API. An account, and so its key, belongs to one of them.
-REGIONS = {
-    "global": DEFAULT_BASE_URL,
-    "us": "https://api.us.elevenlabs.io",
-    "eu": "https://api.eu.residency.elevenlabs.io",
-    "in": "https://api.in.residency.elevenlabs.io",
-    "sg": "https://api.sg.residency.elevenlabs.io",
-}
 #: The variable from which the official command line reads its base URL.
 OFFICIAL_BASE_URL = "ELEVENLABS_BASE_URL"
 #: The profile name of an account without a profile.
@@ -113,6 +105,7 @@ class Settings:
     Attributes:
         base_url: scheme and host of the API.
         key: the API key.
+        service: the service of the account.
         profile: the account's name, shown by mount(8) and findmnt(8).
         cache_dir: directory of the catalogs and the audio, with a subdirectory for each account.
         trash: directory of the copies of deleted items; None for no trash.
@@ -138,6 +131,7 @@ class Settings:
     base_url: str
     key: Secret
     cache_dir: Path
+    service: Service = NO_SERVICE
     profile: str = DEFAULT_PROFILE
     trash: Path | None = field(default_factory=default_trash)
     options: MountOptions = field(default_factory=MountOptions)
@@ -242,7 +236,7 @@ def parse_base_url(text: str, insecure_http: bool = False) -> str:
         shown = re.sub(r"\A(https?://)?.*@", r"\1***@", text, flags=re.IGNORECASE | re.DOTALL)
         reason = "" if "@" in text else f" ({error})"
         raise OptionError(
-            f"{shown!r} is not a base URL{reason}: give one like {DEFAULT_BASE_URL}"
+            f"{shown!r} is not a base URL{reason}: give one like https://api.example.com"
         ) from None
     if url.scheme == "http" and not (insecure_http or is_loopback(url.host)):
         raise OptionError(

@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from histfs.cli.direct_tree import DirectTree, direct_tree, paths_argument
 from histfs.cli.options import build_settings, tree_options
 from histfs.cli.output import Output
-
-_CHUNK_BYTES = 128 << 10
+from histfs.cli.paths import direct_tree, for_each, paths_argument
+from histfs.mounting import DirectTree
 
 
 @click.command(context_settings={"show_default": True})
@@ -29,19 +28,13 @@ def cat(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's
       histfs cat by-date/2024/05/02/2024-05-02T11-45-06_hello-world_ja9x…/audio.mp3 | mpv -
     """  # noqa: D301 - the control character is click's
     output = Output()
-    with direct_tree(build_settings(given)) as direct:
-        status = direct.each(paths, lambda path: output.copy(_chunks(direct, path)))
+    with direct_tree(build_settings(given)) as tree:
+        status = for_each(paths, lambda path: output.copy(_chunks(tree, path)))
     click.get_current_context().exit(status)
 
 
-def _chunks(direct: DirectTree, path: str) -> Iterator[bytes]:
+def _chunks(tree: DirectTree, path: str) -> Iterator[bytes]:
     """Yield the chunks of a file as they arrive."""
-    path, _ = direct.followed(path)
-    _, file = direct.tree.open(path, direct.waiter())
-    try:
-        offset = 0
-        while chunk := file.read(offset, _CHUNK_BYTES, direct.waiter()):
+    with tree.open(path) as file:
+        while chunk := file.read1():
             yield chunk
-            offset += len(chunk)
-    finally:
-        file.close()

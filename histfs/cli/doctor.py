@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from histfs.cli import doctor_checks
+from histfs.cli.config_sources import config_layer
 from histfs.cli.doctor_checks import Finding, run_check
 from histfs.cli.facts_report import print_facts
 from histfs.cli.options import (
@@ -19,6 +20,7 @@ from histfs.cli.options import (
     build_settings,
     cache_options,
     key_of,
+    service_of,
     trash_option,
 )
 from histfs.core.errors import HistfsError
@@ -66,17 +68,28 @@ def _findings(mountpoint: Path | None, given: Mapping[str, Any]) -> Iterator[Fin
     yield from run_check("plugins", doctor_checks.loaded)
     key = base_url = None
     try:
-        key = key_of(given)
+        service = service_of(given)
+    except HistfsError as error:
+        yield doctor_checks.failed("plugins", error)
+        return
+    try:
+        key = key_of(given, service)
         yield Finding("key", "ok", f"from {key.origin}")
     except HistfsError as error:
         yield doctor_checks.failed("key", error)
     try:
-        base_url = base_url_of(given)
+        base_url = base_url_of(given, service)
     except HistfsError as error:
         yield doctor_checks.failed("server", error)
     cache_dir = given["cache_dir"].absolute()
     if key is not None and base_url is not None:
-        settings = Settings(base_url=base_url, key=key, cache_dir=cache_dir)
+        settings = Settings(
+            base_url=base_url,
+            key=key,
+            cache_dir=cache_dir,
+            service=service,
+            source_options=config_layer().sources,
+        )
         yield from run_check("server", partial(doctor_checks.server, settings))
         yield from run_check("cache", partial(doctor_checks.cache, settings))
     else:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import shlex
 import shutil
 import stat
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from histfs import __version__, plugins
 from histfs.catalog import schema
 from histfs.cli.exit_codes import BUG, exit_status, with_advice
 from histfs.cli.status import read_status
-from histfs.core.errors import HistfsError, KeyRefused, MissingPermission, NotOffered, RateLimited
+from histfs.core.errors import HistfsError
 from histfs.core.file_trust import distrust_directory, distrust_links
-from histfs.core.source import Query
+from histfs.core.source_context import SourceContext
 from histfs.core.times import Zone
 from histfs.fuse import binding
 from histfs.fuse.mountpoint import (
@@ -32,19 +29,13 @@ from histfs.fuse.mountpoint import (
 from histfs.mounting import account_path
 from histfs.mounting.cache_layout import refuse_strangers
 from histfs.settings import Settings
-from histfs.sources.elevenlabs import ConversationSource, HistorySource
-from histfs.sources.elevenlabs.http_client import HttpClient
 from histfs.status import MountUnresponsive, NoStatus, SourceStatus, Status
-
-Level = Literal["ok", "warn", "fail"]
 
 _DEVICE = Path("/dev/fuse")
 _FUSE_CONFIG = Path("/etc/fuse.conf")
 _UNAVAILABLE, _CONFIGURATION = 69, 78
 #: Free bytes of a disk below which there is a warning.
 _LOW_SPACE = 256 << 20
-#: Seconds by which the clock may differ from the server's without a warning.
-_CLOCK_TOLERANCE = 60
 _TIMEOUT = 10.0
 
 
@@ -60,7 +51,7 @@ class Finding:
     """
 
     check: str
-    level: Level
+    level: str
     said: str
     status: int = 0
 
@@ -92,45 +83,24 @@ def machine() -> Iterator[Finding]:
 
 
 def server(settings: Settings) -> Iterator[Finding]:
-    """Ask the server for one item, which checks the key, too."""
-    http = HttpClient(settings.base_url, settings.key, _TIMEOUT, connections=1)
-    with contextlib.closing(http):
-        refused = None
-        start = time.monotonic()
-        try:
-            HistorySource(http).page(page_size=1)
-        except KeyRefused as error:
-            refused = error
-        except RateLimited as error:
-            yield Finding("server", "warn", with_advice(error))
-            return
-        duration = time.monotonic() - start
-        yield Finding("server", "ok", f"{settings.base_url} answered in {duration:.1f} seconds")
-        if refused is None or isinstance(refused, MissingPermission):
-            yield Finding("access", "ok", "the server knows the key")
-        if refused is not None:
-            check = "permissions" if isinstance(refused, MissingPermission) else "access"
-            yield failed(check, refused)
-        else:
-            yield Finding(
-                "permissions",
-                "ok",
-                "speech_history_read is there; only a delete can tell of speech_history_write",
-            )
-            yield from run_check("conversations", lambda: [_conversations(http)])
-        if (ahead := http.ahead) is not None:
-            yield _clock(ahead)
-
-
-def _conversations(http: HttpClient) -> Finding:
-    """Ask for one conversation; a mount works without conversations."""
-    try:
-        ConversationSource(http).list(Query(limit=1))
-    except NotOffered:
-        return Finding("conversations", "ok", "the server has none: there is no folder for them")
-    except KeyRefused as error:
-        return Finding("conversations", "warn", f"their folder is closed: {with_advice(error)}")
-    return Finding("conversations", "ok", "they can be listed")
+    """Run the checks that the account's service declares (`Service.checks`)."""
+    service = settings.service
+    if service.checks is None:
+        return
+    context = SourceContext(
+        settings.profile,
+        settings.base_url,
+        settings.key,
+        _TIMEOUT,
+        connections=1,
+        options=settings.source_options.get(service.root, {}),
+    )
+    for result in service.checks(context):
+        message, status = result.message, 0
+        if result.error is not None:
+            message = ": ".join(filter(None, [message, with_advice(result.error)]))
+            status = exit_status(result.error) if result.level == "fail" else 0
+        yield Finding(result.check, result.level, message, status)
 
 
 def loaded() -> Iterator[Finding]:
@@ -261,17 +231,6 @@ def _allow_other() -> Iterator[Finding]:
     else:
         message = f"root alone may give -o allow_other (no user_allow_other in {_FUSE_CONFIG})"
     yield Finding("allow_other", "ok", message)
-
-
-def _clock(ahead: float) -> Finding:
-    if abs(ahead) < _CLOCK_TOLERANCE:
-        return Finding("clock", "ok", "it shows the same time as the server's")
-    way = "behind" if ahead > 0 else "ahead of"
-    return Finding(
-        "clock",
-        "warn",
-        f"it is {abs(ahead):,.0f} seconds {way} the server's: run timedatectl set-ntp true",
-    )
 
 
 def _unusable(check: str, message: str) -> Finding:

@@ -17,6 +17,7 @@ from histfs.cli.error_reporting import Refused
 from histfs.core.errors import (
     CacheFailed,
     DeadlineExceeded,
+    HistfsError,
     Interrupted,
     KeyRefused,
     MissingPermission,
@@ -32,7 +33,7 @@ from histfs.core.errors import (
 from histfs.fuse.binding import FuseUnavailable
 from histfs.fuse.mountpoint import MountpointBusy, MountpointError
 from histfs.plugins import UnknownPlugin
-from histfs.settings import REGIONS, NoKey, OptionError, SettingsError
+from histfs.settings import NoKey, OptionError, SettingsError
 from histfs.status import NoStatus
 from histfs.trash import NotInTrash, TrashDamaged, TrashFailed
 
@@ -64,9 +65,8 @@ STATUS: dict[type[BaseException], int] = {
 }
 
 _ADVICE: dict[type[BaseException], str] = {
-    MissingPermission: "give the key this permission on the API keys page of your account",
-    KeyRefused: "check the key, and its region: a key belongs to one, and others refuse it (try"
-    f" --region {'|'.join(REGIONS)})",
+    MissingPermission: "give the key this permission",
+    KeyRefused: "check the key",
     Unreachable: "check the network, --region and --base-url",
     RateLimited: "try again in a minute",
     DeadlineExceeded: "try again, or give a longer --timeout",
@@ -85,5 +85,6 @@ def exit_status(error: BaseException) -> int:
 
 def with_advice(error: BaseException) -> str:
     """Return the message of an exception with what the user can do about it."""
-    advice = next((_ADVICE[kind] for kind in type(error).__mro__ if kind in _ADVICE), None)
+    own = error.advice if isinstance(error, HistfsError) else ""
+    advice = own or next((_ADVICE[kind] for kind in type(error).__mro__ if kind in _ADVICE), None)
     return f"{error}; {advice}" if advice else str(error)

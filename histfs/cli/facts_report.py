@@ -19,7 +19,7 @@ from histfs.cli.error_reporting import warn
 from histfs.core.errors import HistfsError
 from histfs.core.server_url import is_loopback, parse_server_url
 from histfs.fuse import binding
-from histfs.settings import REGIONS, Settings
+from histfs.settings import Settings
 from histfs.sources.elevenlabs.facts import (
     MOST_BYTES,
     MOST_CLIPS,
@@ -30,6 +30,7 @@ from histfs.sources.elevenlabs.facts import (
 )
 from histfs.sources.elevenlabs.facts.classes import Value
 from histfs.sources.elevenlabs.http_client import HttpClient
+from histfs.sources.elevenlabs.service import REGIONS
 
 _TIMEOUT = 60.0
 #: Width of the column of names.

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import posixpath
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from histfs.cli.direct_tree import DirectTree, direct_tree
 from histfs.cli.options import build_settings, tree_options
 from histfs.cli.output import Output
+from histfs.cli.paths import direct_tree, for_each
 from histfs.core.errors import NoSuchPath
 from histfs.core.item import Facets, Item
-from histfs.core.large_listing import LargeListing
-from histfs.core.nodes import Attributes, DirEntry
+from histfs.core.nodes import Attributes
 from histfs.core.times import Zone
+from histfs.mounting import DirectTree
 
 _TYPES = {stat.S_IFDIR: "directory", stat.S_IFREG: "file", stat.S_IFLNK: "link"}
 _LETTERS = {stat.S_IFDIR: "d", stat.S_IFREG: "-", stat.S_IFLNK: "l"}
@@ -43,17 +43,17 @@ def ls(paths: tuple[str, ...], long: bool, as_json: bool, **given: Any) -> None:
     if long and as_json:
         raise click.UsageError("--long and --json exclude each other.")
     output = Output()
-    with direct_tree(build_settings(given)) as direct:
+    with direct_tree(build_settings(given)) as tree:
 
         def show(path: str) -> None:
-            for listed in _list(direct, path):
+            for listed in _list(tree, path):
                 name = listed.name if len(paths) < 2 else listed.path.lstrip("/")
                 if not (long or as_json):
                     output.line(name)
-                elif (row := _examine(direct, listed)) is not None:
-                    output.line(row.to_json() if as_json else row.to_line(name, direct.zone))
+                elif (row := _examine(tree, listed)) is not None:
+                    output.line(row.to_json() if as_json else row.to_line(name, tree.zone))
 
-        status = direct.each(paths or ("/",), show)
+        status = for_each(paths or ("/",), show)
     output.flush()
     click.get_current_context().exit(status)
 
@@ -126,26 +126,23 @@ class _ListRow:
         return json.dumps(fields)
 
 
-def _list(direct: DirectTree, path: str) -> Iterator[_ListedPath]:
+def _list(tree: DirectTree, path: str) -> Iterator[_ListedPath]:
     """Yield the entries of a directory, or a file itself."""
-    path, attributes = direct.followed(path, last=True)
+    path, attributes = tree.resolve(path)
     if attributes.kind != stat.S_IFDIR:
         yield _ListedPath(path, attributes)
         return
-    listing: Iterable[DirEntry] | LargeListing = direct.tree.listdir(path, direct.waiter())
-    if isinstance(listing, LargeListing):
-        listing = listing.entries(direct.waiter)
-    for entry in listing:
+    for entry in tree.listdir(path):
         yield _ListedPath(posixpath.join(path, entry.name), entry.attributes)
 
 
-def _examine(direct: DirectTree, listed: _ListedPath) -> _ListRow | None:
+def _examine(tree: DirectTree, listed: _ListedPath) -> _ListRow | None:
     """Return the details of an entry; None if it has been deleted meanwhile."""
-    tree, path = direct.tree, listed.path
+    filesystem, path = tree.filesystem, listed.path
     try:
-        attributes = listed.attributes or tree.stat(path, direct.waiter())
+        attributes = listed.attributes or filesystem.stat(path, tree.waiter())
         is_link = attributes.kind == stat.S_IFLNK
-        target = tree.readlink(path, direct.waiter()) if is_link else None
-        return _ListRow(listed, attributes, target, tree.item(path, direct.waiter()))
+        target = filesystem.readlink(path, tree.waiter()) if is_link else None
+        return _ListRow(listed, attributes, target, filesystem.item(path, tree.waiter()))
     except NoSuchPath:
         return None

@@ -25,12 +25,11 @@ from histfs.cli.config_sources import (
     setting,
 )
 from histfs.core.secret import Secret
-from histfs.keys import find_key
+from histfs.core.service import Service
+from histfs.keys import find_key, take_key
 from histfs.settings import (
-    DEFAULT_BASE_URL,
     DEFAULT_PROFILE,
     OFFICIAL_BASE_URL,
-    REGIONS,
     MountOptions,
     OptionError,
     Settings,
@@ -44,6 +43,7 @@ from histfs.settings import (
     parse_size,
     parse_size_limit,
 )
+from histfs.sources.elevenlabs.service import ELEVENLABS, REGIONS
 
 #: The settings that say where the key is.
 _KEYS = ("api_key_file", "api_key_command")
@@ -52,7 +52,7 @@ _CHOICES = {"sources": plugins.SOURCES, "views": plugins.VIEWS, "files": plugins
 #: The fields of `Settings` whose values are those of the options with the same names.
 _FIELDS = (
     "options", "listing_ttl", "rescan", "audio_cache_size", "max_clip_size", "connections",
-    "timezone", "crawlers", "timeout", "debug", *_CHOICES,
+    "timezone", "crawlers", "timeout", "debug",
 )  # fmt: skip
 
 
@@ -92,7 +92,7 @@ def names_type(option: str, separator: str = "+") -> Callable[[str], tuple[str, 
 _CACHE = [
     setting(
         "--base-url",
-        default=DEFAULT_BASE_URL,
+        default=ELEVENLABS.base_url,
         metavar="URL",
         help="The API's address; else $ELEVENLABS_BASE_URL is used.",
     ),
@@ -105,6 +105,13 @@ _CACHE = [
         "--insecure-http",
         is_flag=True,
         help="Send the key over http to another machine, unencrypted.",
+    ),
+    setting(
+        "--sources",
+        type=names_type("--sources"),
+        metavar="NAME[+NAME…]",
+        show_default="all",
+        help="The sources that are used.",
     ),
     setting(
         "--api-key-file",
@@ -128,13 +135,6 @@ _CACHE = [
 ]
 _ACCOUNT = [
     *_CACHE,
-    setting(
-        "--sources",
-        type=names_type("--sources"),
-        metavar="NAME[+NAME…]",
-        show_default="all",
-        help="The sources that are used.",
-    ),
     setting(
         "--audio-cache-size",
         type=parse_size,
@@ -274,17 +274,15 @@ def build_settings(given: Given, key: Secret | None = None) -> Settings:
         values["options"] = replace(
             options, read_only=options.read_only or given.get("read_only", False)
         )
-        for name in _CHOICES:
-            chosen = getattr(options, name)
-            if chosen is not None and rank("options") <= rank(name):
-                values[name] = chosen
+    values |= {name: _chosen(given, name) for name in _CHOICES if name in given}
     if "trash" in given:
         values["trash"] = trash_of(given)
-    layer = config_layer()
+    layer, service = config_layer(), service_of(given)
     settings = Settings(
-        base_url=base_url_of(given),
-        key=key_of(given) if key is None else key,
+        base_url=base_url_of(given, service),
+        key=key_of(given, service) if key is None else key,
         cache_dir=given["cache_dir"].absolute(),
+        service=service,
         profile=layer.profile or DEFAULT_PROFILE,
         source_options=layer.sources,
         exact_sizes=given.get("sizes") == "exact",
@@ -331,7 +329,25 @@ def trash_of(given: Given) -> Path | None:
     return None if no_trash else trash.absolute()
 
 
-def base_url_of(given: Given) -> str:
+def service_of(given: Given) -> Service:
+    """Return the service of the account, by the chosen sources.
+
+    Raises:
+        OptionError, UnknownPlugin: they can't be chosen.
+    """
+    return plugins.primary_service(plugins.sources(_chosen(given, "sources")))
+
+
+def _chosen(given: Given, name: str) -> tuple[str, ...] | None:
+    """Return the names that ``--NAME`` or ``-o NAME=`` chose; None for the default."""
+    options: MountOptions | None = given.get("options")
+    names: tuple[str, ...] | None = getattr(options, name, None)
+    if names is None or rank("options") > rank(name):
+        names = given[name]
+    return names
+
+
+def base_url_of(given: Given, service: Service) -> str:
     """Return the base URL that `cache_options` chose.
 
     Of ``--base-url`` and ``--region`` the one of the lower `rank` wins. The default is the variable
@@ -346,7 +362,11 @@ def base_url_of(given: Given) -> str:
     if url == region and is_given("region"):
         raise _conflict(url)
     if region < url:
-        return REGIONS[given["region"]]
+        if given["region"] not in service.regions:
+            raise OptionError(f"{service.name} has no region {given['region']!r}")
+        return service.regions[given["region"]]
+    if not is_given("base_url") and service is not ELEVENLABS:
+        return service.base_url
     official = os.environ.get(OFFICIAL_BASE_URL)
     if is_given("base_url") or not official:
         return parse_base_url(given["base_url"], given["insecure_http"])
@@ -368,7 +388,7 @@ def _conflict(rank: int) -> SettingsError:
     return OptionError(f"{names} exclude each other: give one of them")
 
 
-def key_of(given: Given) -> Secret:
+def key_of(given: Given, service: Service) -> Secret:
     """Return the API key that `cache_options` chose, or that is where it is without them.
 
     Raises:
@@ -379,6 +399,12 @@ def key_of(given: Given) -> Secret:
     if command is not None and rank("api_key_command") < rank("api_key_file"):
         file = None
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    # `histfs.cli.histfs` took the variable out of the environment and kept it here.
-    variable = context.find_root().obj
-    return find_key(file, command, Path(credentials) if credentials else None, variable)
+    if service.credential is None:
+        return Secret("", "nowhere: none is needed")
+    if service is ELEVENLABS:
+        # `histfs.cli.histfs` took the variable out of the environment and kept it here.
+        variable = context.find_root().obj
+    else:
+        variable = take_key(os.environ, service.credential)
+    directory = Path(credentials) if credentials else None
+    return find_key(service.credential, file, command, directory, variable)

@@ -12,7 +12,7 @@ from histfs.core.secret import Secret
 from histfs.core.source_context import SourceContext
 from histfs.core.terminal_text import shown
 from histfs.plugins import FILES, SOURCES, VIEWS, Plugin, choose, installed
-from histfs.settings import DEFAULT_BASE_URL, DEFAULT_PROFILE
+from histfs.settings import DEFAULT_PROFILE
 
 
 @click.command()
@@ -34,13 +34,13 @@ def plugins(as_json: bool) -> None:
 
 def _named_by_sources(found: Sequence[Plugin]) -> set[Plugin]:
     """Return the sources of histfs, and the views and files that they name."""
-    no_account = SourceContext(
-        DEFAULT_PROFILE, DEFAULT_BASE_URL, Secret(""), timeout=1.0, connections=1
-    )
     named = set()
     for plugin in found:
         if plugin.kind == SOURCES and plugin.own and plugin.make is not None:
-            with contextlib.closing(plugin.make(no_account)) as source:
+            context = SourceContext(
+                DEFAULT_PROFILE, plugin.service.base_url, Secret(""), timeout=1.0, connections=1
+            )
+            with contextlib.closing(plugin.make(context)) as source:
                 traits = source.traits
             named |= {plugin, *choose(VIEWS, traits.views), *choose(FILES, traits.files)}
     return named

@@ -186,7 +186,7 @@ class _Purge:
         waiter = Waiter(self._settings.timeout)
         below = posixpath.normpath(f"/{path.lstrip('/')}")
         try:
-            self.filesystem.meet(below, waiter)
+            self.filesystem.probe(below, waiter)
             home, _ = forest.resolve_links(tree, below, waiter, last=True)
             found = tree.item(home, waiter)
         except PathError:

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from histfs.cli.direct_tree import DirectTree, direct_tree, paths_argument
 from histfs.cli.error_reporting import Refused
 from histfs.cli.options import (
     build_settings,
@@ -19,7 +18,9 @@ from histfs.cli.options import (
     tree_options,
 )
 from histfs.cli.output import Output
+from histfs.cli.paths import direct_tree, for_each, paths_argument
 from histfs.core.errors import IsADirectory, NotPermitted
+from histfs.mounting import DirectTree
 from histfs.trash import Trash
 
 
@@ -48,31 +49,31 @@ def rm(paths: tuple[str, ...], verbose: bool, **given: Any) -> None:  # noqa: AN
     if settings.trash is not None:
         Trash(settings.trash).open()
     output = Output()
-    with direct_tree(settings) as direct:
+    with direct_tree(settings) as tree:
 
         def delete(path: str) -> None:
-            deleted = _delete(direct, path)
+            deleted = _delete(tree, path)
             if verbose:
                 output.line(f"deleted {deleted}")
 
-        status = direct.each(paths, delete)
+        status = for_each(paths, delete)
     output.flush()
     click.get_current_context().exit(status)
 
 
-def _delete(direct: DirectTree, path: str) -> str:
+def _delete(tree: DirectTree, path: str) -> str:
     """Delete an item, and return its path, without links.
 
     Raises:
         Refused: the path is not an item's.
         HistfsError: the item can't be deleted.
     """
-    path, attributes = direct.followed(path)
+    path, attributes = tree.resolve(path, last=False)
     if attributes.kind == stat.S_IFLNK:
-        item, _ = direct.followed(path, last=True)
+        item, _ = tree.resolve(path)
         raise Refused(f"a link is not deleted, its item is: histfs rm {_argument(item)}")
     try:
-        direct.tree.delete(path, direct.waiter())
+        tree.delete(path)
     except IsADirectory:
         raise Refused("it is no item: give each of the items in it that is to be deleted") from None
     except NotPermitted:

@@ -101,7 +101,7 @@ def serve(
             caller=binding.caller,
         )
         profiles = "+".join(account.profile for account in accounts)
-        named = {"fsname": f"elevenlabs:{profiles}", "subtype": "histfs"}
+        named = {"fsname": f"{settings.service.name}:{profiles}", "subtype": "histfs"}
         safe = {"nosuid": True, "nodev": True, "noexec": True, "default_permissions": True}
         binding.run(
             operations,
@@ -156,7 +156,7 @@ def _contact(filesystems: Sequence[AccountFilesystem], tell: Tell) -> None:
                 raise
             tell(f"{filesystem.settings.profile}: {error}")
         for collection in filesystem.collections[1:]:
-            collection.contact.meet(Waiter(PATIENCE + CONFIRM))
+            collection.contact.probe(Waiter(PATIENCE + CONFIRM))
 
 
 def _tree(filesystems: Sequence[AccountFilesystem], mountpoint: Path) -> Filesystem:

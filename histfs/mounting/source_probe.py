@@ -107,7 +107,7 @@ class SourceProbe:
                 self._failure = None
         self._asked = True
 
-    def meet(self, waiter: Waiter) -> None:
+    def probe(self, waiter: Waiter) -> None:
         """Ask, unless that was done; not for long."""
         if not self._asked:
             self.ask(waiter.at_most(PATIENCE + CONFIRM))
@@ -116,7 +116,7 @@ class SourceProbe:
         """Say whether the source's folder is shown: what was shown once stays."""
         if self._lasts():
             return True
-        self.meet(waiter)
+        self.probe(waiter)
         failure = self._failure
         if self._hidden and failure is not None and self._clock() - failure[0] > _AGAIN:
             self.ask(waiter.at_most(PATIENCE))
@@ -131,7 +131,7 @@ class SourceProbe:
         Raises:
             SourceError, NoSpace, CacheFailed: it can't, and nothing is known.
         """
-        self.meet(waiter)
+        self.probe(waiter)
         failure = self._failure
         if failure is None or self._known():
             return

@@ -8,7 +8,7 @@ import pytest
 
 from histfs.cli import doctor_checks
 from histfs.cli.doctor_checks import Finding
-from histfs.settings import REGIONS
+from histfs.sources.elevenlabs.service import REGIONS
 
 EU = "https://api.eu.residency.elevenlabs.io"
 PROXY = "https://proxy.example.com/eleven"

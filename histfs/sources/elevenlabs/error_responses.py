@@ -29,6 +29,7 @@ from histfs.core.errors import (
     SourceError,
 )
 from histfs.core.secret import redact
+from histfs.sources.elevenlabs.service import REGIONS
 
 _PERMISSION = {"missing_permissions", "insufficient_permissions"}
 #: A permission, such as speech_history_write.
@@ -40,6 +41,13 @@ _NO_AUDIO = "missing_conversation_audio"
 _MESSAGE_MAX = 300
 #: Characters of a text that are looked at.
 TEXT_MAX = 4000
+
+
+_ADVICE: dict[type[SourceError], str] = {
+    MissingPermission: "give the key this permission on the API keys page of your account",
+    KeyRefused: "check the key, and its region: a key belongs to one, and others refuse it (try"
+    f" --region {'|'.join(REGIONS)})",
+}
 
 
 def fault_of(
@@ -63,7 +71,9 @@ def fault_of(
         said += f"; the request needs the permission {permission}"
     if kind is InvalidRequest:
         return InvalidRequest(said, _blamed(body))
-    return Missing(said, codes) if kind is Missing else kind(said)
+    error = Missing(said, codes) if kind is Missing else kind(said)
+    error.advice = _ADVICE.get(kind, "")
+    return error
 
 
 def _kind(status: int, codes: set[str]) -> type[SourceError]:

@@ -263,7 +263,7 @@ def test_a_directory_that_is_open_to_others_is_told_with_the_chmod(examine, cata
 
 
 def test_a_disk_that_is_nearly_full_is_told(examine, catalog, monkeypatch):
-    monkeypatch.setattr(doctor_checks, "_LITTLE", 1 << 62)
+    monkeypatch.setattr(doctor_checks, "_LOW_SPACE", 1 << 62)
     status, found = examine()
     assert status == 0
     assert found["cache"].startswith("warn")

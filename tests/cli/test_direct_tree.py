@@ -388,9 +388,7 @@ def test_the_configuration_file_tells_of_the_tree_as_it_does_for_a_mount(do, tmp
     options, place = ["--config", config], {"zone": None}
     assert lines(do("ls", *options, **place)) == ["by-date", "by-model", "conversations"]
     path = "by-date/2026/02/01/2026-02-01T07-53-20_late_late"
-    assert lines(do("ls", *options, "by-date/2026/02/01", **place))[1:] == [
-        path.rpartition("/")[2]
-    ]
+    assert lines(do("ls", *options, "by-date/2026/02/01", **place))[1:] == [path.rpartition("/")[2]]
     refused = do("rm", *options, path, **place)
     assert refused.status == 1
     assert "read-only" in refused.line

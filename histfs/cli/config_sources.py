@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from histfs.cli.exit_codes import reported
 from histfs.config import Layer, read_config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -43,8 +42,7 @@ def _use_file(context: click.Context, option: click.Parameter, value: Path | str
     told[option.name] = value
     if told.keys() == {"config", "profile"}:
         del context.meta[_TOLD]
-        with reported():
-            context.obj = read_config(told["config"], _configurable).layer(told["profile"])
+        context.obj = read_config(told["config"], _configurable).layer(told["profile"])
         context.default_map = context.obj.values
 
 

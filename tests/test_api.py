@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +94,15 @@ def _first_item(history):
     for _ in range(4):
         path += "/" + next(iter(history.listdir(path))).name
     return path
+
+
+def test_the_example_of_the_readme_prints_texts(simulator, tmp_path, monkeypatch, capsys):
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(import histfs\n.*?)^```", text, re.MULTILINE | re.DOTALL)
+    config = Path(os.environ["XDG_CONFIG_HOME"]) / "histfs" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f'[profiles.work]\nbase_url = "{simulator.base_url}"\n')
+    monkeypatch.setenv("ELEVENLABS_API_KEY", simulator.api_key)
+    monkeypatch.setenv("HISTFS_CACHE_DIR", str(tmp_path))
+    exec(example, {})
+    assert len(capsys.readouterr().out.splitlines()) > 3

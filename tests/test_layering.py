@@ -39,6 +39,7 @@ MAY_IMPORT = {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "mounting",
         "logs", "background", "status", "keys", "plugins", "config", "__version__",
     },
+    "api": {"mounting", "cli"},
     "__main__": {"cli"},
 }  # fmt: skip
 

@@ -70,7 +70,7 @@ class AccountFilesystem:
             else:
                 here = (*above, collection.name)
                 tree = collection.tree(self.settings, self.zone, born, here)
-                folders[collection.name] = Subtree(tree, collection.contact.shown)
+                folders[collection.name] = Subtree(tree, collection.contact.is_available)
         return UnionFilesystem(root, folders, born=born, status=status, above=above)
 
     def reconciler(self) -> DeleteReconciler | None:

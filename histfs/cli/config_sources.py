@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from histfs.cli.error_reporting import exit_on_error
 from histfs.config import ConfigLayer, read_config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -45,9 +44,8 @@ def _load_config(context: click.Context, option: click.Parameter, value: Path | 
     values[option.name] = value
     if values.keys() == {"config", "profile"}:
         del context.meta[_CONFIG_VALUES]
-        with exit_on_error():
-            config = read_config(values["config"], _configurable)
-            context.obj = config.for_profile(values["profile"])
+        config = read_config(values["config"], _configurable)
+        context.obj = config.for_profile(values["profile"])
         context.default_map = context.obj.values
 
 

@@ -1,4 +1,4 @@
-"""Running a mount in the background, so that the command returns when the mount can be used."""
+"""Run a mount in the background; the command returns when the mount can be used."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from typing import NoReturn
 Ready = Callable[[], None]
 
 
-def run_in_background(work: Callable[[Ready], int]) -> int:
-    """Run some work in a process of its own and return as soon as it says that it is ready.
+def run_in_background(function: Callable[[Ready], int]) -> int:
+    """Run a function in a child process, and return when it is ready.
 
-    Until then it has this process's terminal, and what it prints there is for the user; afterwards
-    it has none.
+    Until then the child has this process's terminal and can print messages for the user; afterwards
+    its standard streams are ``/dev/null``.
 
     Args:
-        work: gets the function to call when it is ready, and returns an exit status.
+        function: takes the callback for "ready", and returns an exit status.
 
     Returns:
-        0 when the work is ready; the work's exit status when it ended before.
+        0 when the function is ready; its exit status if it ended before.
     """
-    readable, writable = os.pipe()
+    read_end, write_end = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Held back until there is somebody to hand it on to.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # Blocked until the child exists, so that Ctrl-C can be forwarded to it.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     child = os.fork()
     if child == 0:
-        os.close(readable)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        _become(work, writable)
-    os.close(writable)
-    with os.fdopen(readable, "rb") as pipe, _interruptible(child):
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os.close(read_end)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        _run_child(function, write_end)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as pipe, _forward_interrupt(child):
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if pipe.read(1):
             return 0
     _, status = os.waitpid(child, 0)
@@ -47,35 +47,36 @@ def run_in_background(work: Callable[[Ready], int]) -> int:
     return code
 
 
-def _become(work: Callable[[Ready], int], writable: int) -> NoReturn:
-    """Be the process in the background; never returns."""
+def _run_child(function: Callable[[Ready], int], write_end: int) -> NoReturn:
+    """Run the function in the child process, and exit."""
     code = 1
     try:
         os.setsid()
-        code = work(lambda: _let_go(writable))
+        code = function(lambda: _signal_ready(write_end))
         sys.stdout.flush()
         sys.stderr.flush()
-    except Exception as error:  # noqa: BLE001 - the process ends here, with or without a word
+    except Exception as error:  # noqa: BLE001 - the last resort: the process ends here
         line = f"histfs: unexpected error, please report it: {error!r}"
         print(line, file=sys.stderr, flush=True)
     finally:
-        # Not sys.exit: the stack above belongs to the process that was forked.
+        # Not sys.exit: the stack frames above are a copy of the parent's.
         os._exit(code)
 
 
-def _let_go(writable: int) -> None:
+def _signal_ready(write_end: int) -> None:
+    """Detach the child from the terminal, and tell the parent that it is ready."""
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     os.close(null)
     with contextlib.suppress(BrokenPipeError):
-        os.write(writable, b"1")
-    os.close(writable)
+        os.write(write_end, b"1")
+    os.close(write_end)
 
 
 @contextlib.contextmanager
-def _interruptible(child: int) -> Iterator[None]:
-    """Hand Ctrl-C on to the process in the background, which has left the terminal's group."""
+def _forward_interrupt(child: int) -> Iterator[None]:
+    """Forward Ctrl-C to the child, which has left the terminal's process group by setsid(2)."""
     try:
         yield
     except KeyboardInterrupt:

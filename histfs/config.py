@@ -1,11 +1,11 @@
-"""The configuration file: settings, tables for sources, and profiles that hold the same again.
+"""The configuration file: settings, tables of options for sources, and profiles.
 
     views = "by-date+by-voice"          any setting, with dashes or underscores
-    [sources.NAME]                      what a source is given as its options
-    [profiles.NAME]                     counts more than what stands above, setting by setting
-    [profiles.NAME.sources.NAME]        so does this
+    [sources.NAME]                      the options of a source
+    [profiles.NAME]                     overrides the top of the file, setting by setting
+    [profiles.NAME.sources.NAME]        likewise
 
-TOML has no room for ``sources = …`` beside its tables: there the choice is called ``sources.use``.
+TOML doesn't allow ``sources = …`` beside ``[sources.NAME]``: there it is called ``sources.use``.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from histfs.core.file_trust import (
     distrust_writers,
 )
 from histfs.core.names import PLAIN_NAME, is_plain_name
-from histfs.settings import DEFAULT_PROFILE, OptionError, SettingsError, split_names
+from histfs.settings import DEFAULT_PROFILE, OptionError, SettingsError
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-#: Settings that may be given as a list, and what stands between the names of one that is a text.
-_NAMES, _BETWEEN = ("views", "files", "sources"), "+"
+#: Settings that may be a list, and the separator of the same list in one text.
+_NAMES, _SEPARATOR = ("views", "files", "sources"), "+"
 _OPTIONS = "options"
-#: The setting that says which sources there are, and its name beside their tables.
+#: The setting that chooses the sources, and its name inside the table of their tables.
 _SOURCES, _USE = "sources", "use"
 _PROFILES = "profiles"
-#: Bytes of a configuration file, at the most.
-_LARGEST = 1 << 20
+#: Maximum size of a configuration file in bytes.
+_MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """What the configuration file says, for all profiles or for one.
+class ConfigLayer:
+    """The settings of the top of the file, or of a profile over the top.
 
     Attributes:
-        values: the settings by name, with underscores, as the command line would give them.
+        values: the settings by name, with underscores, as texts of the command line.
         sources: the options of each source, by its name.
-        profile: whose it is; empty for what stands at the top.
-        own: the names of the settings that the profile has itself.
+        profile: the name of the profile; empty for the top of the file.
+        own: the names of the settings that the profile itself has.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -66,20 +66,20 @@ class Config:
     """A configuration file.
 
     Attributes:
-        path: the file, which may not be there.
-        top: what it says for all profiles.
-        profiles: what it says for each alone.
+        path: the file, which may not exist.
+        top: the settings for all profiles.
+        profiles: the settings of each profile alone.
     """
 
     path: Path
-    top: Layer
-    profiles: Mapping[str, Layer]
+    top: ConfigLayer
+    profiles: Mapping[str, ConfigLayer]
 
-    def layer(self, profile: str | None) -> Layer:
-        """Return what it says for a profile; for None what it says without one.
+    def for_profile(self, profile: str | None) -> ConfigLayer:
+        """Return the settings of a profile over those of the top; for None those of the top.
 
         Raises:
-            OptionError: there is no such profile.
+            OptionError: the file has no such profile.
         """
         if profile is None:
             return self.top
@@ -87,12 +87,11 @@ class Config:
             known = ", ".join(self.profiles) or "none"
             raise OptionError(f"there is no profile {profile!r}: {self.path} has {known}")
         own = self.profiles[profile]
-        named = {*self.top.sources, *own.sources}
-        return Layer(
+        return ConfigLayer(
             values={**self.top.values, **own.values},
             sources={
                 name: {**self.top.sources.get(name, {}), **own.sources.get(name, {})}
-                for name in named
+                for name in {*self.top.sources, *own.sources}
             },
             profile=profile,
             own=frozenset(own.values),
@@ -103,19 +102,19 @@ def read_config(file: Path | None, known: Iterable[str]) -> Config:
     """Read the configuration file (TOML).
 
     Args:
-        file: the file; None for the user's own, which needn't be there.
-        known: the names of the settings that may stand in it, with underscores.
+        file: the file; None for the user's own file, which may not exist.
+        known: the names of the settings that are allowed in it, with underscores.
 
     Raises:
-        SettingsError: it can't be read, or holds what is not known.
+        SettingsError: the file can't be read, isn't trusted, or has an unknown setting.
     """
     path = file or platformdirs.user_config_path("histfs") / "config.toml"
     if file is None and not path.exists():
-        return Config(path, Layer(), {})
+        return Config(path, ConfigLayer(), {})
     try:
-        with opened(path) as number:
-            _check_trusted(path, os.fstat(number))
-            values = tomllib.loads(read_all(number, largest=_LARGEST).decode())
+        with opened(path) as fd:
+            _check_trusted(path, os.fstat(fd))
+            values = tomllib.loads(read_all(fd, largest=_MAX_BYTES).decode())
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror}") from error
     except InputFailed as error:
@@ -128,49 +127,42 @@ def read_config(file: Path | None, known: Iterable[str]) -> Config:
             f"{path}: no profile can be called {DEFAULT_PROFILE}: that is the mount without one,"
             " whose settings stand at the top"
         )
-    top = _layer(str(path), values, known)
-    profiles = {
-        name: _layer(f"{path}: {_PROFILES}.{name}", table, known) for name, table in tables.items()
-    }
-    return Config(path, top, profiles)
+    return Config(
+        path,
+        top=_parse_layer(str(path), values, known),
+        profiles={
+            name: _parse_layer(f"{path}: {_PROFILES}.{name}", table, known)
+            for name, table in tables.items()
+        },
+    )
 
 
-def _check_trusted(path: Path, found: os.stat_result) -> None:
-    """Refuse a configuration that another user can change: it names a command and a server.
+def _check_trusted(path: Path, status: os.stat_result) -> None:
+    """Refuse a file that another user can change: it names a command to run and a server.
 
     Args:
         path: the file.
-        found: the file as it was opened.
+        status: of the opened file.
 
     Raises:
-        SettingsError: the file, its directory or a link on the way is another user's, or others can
-            write it.
+        SettingsError: the file, its directory or a link in the path belongs to another user, or
+            others can write it.
     """
-    refused = distrust_links(path) or distrust_owner(path, found) or distrust_writers(path, found)
-    # A link stands in one directory, what it leads to in another one.
+    refused = distrust_links(path) or distrust_owner(path, status) or distrust_writers(path, status)
+    # The directory of a link, and that of its target.
     for directory in dict.fromkeys([path.parent, Path(os.path.realpath(path)).parent]):
         refused = refused or distrust_directory(directory)
     if refused:
         raise SettingsError(f"the configuration is not used: {refused}")
 
 
-def parse_profiles(text: str) -> list[str]:
-    """Return the names in a list that has commas between them, each once.
-
-    Raises:
-        OptionError: one of them is empty.
-    """
-    advice = f"--profiles {text!r}: give names with commas between them: work,home"
-    return list(split_names(text, ",", advice))
-
-
-def _layer(where: str, table: Mapping[str, Any], known: Iterable[str]) -> Layer:
-    """Read what stands at the top, or in one profile.
+def _parse_layer(where: str, table: Mapping[str, Any], known: Iterable[str]) -> ConfigLayer:
+    """Parse the top of the file, or the table of one profile.
 
     Args:
-        where: for errors: the file, and the profile.
-        table: what stands there.
-        known: as of `read_config`.
+        where: the file and the profile, for errors.
+        table: the TOML table.
+        known: see `read_config`.
     """
     found = {name.replace("-", "_"): value for name, value in table.items()}
     sources: dict[str, Mapping[str, Any]] = {}
@@ -182,15 +174,15 @@ def _layer(where: str, table: Mapping[str, Any], known: Iterable[str]) -> Layer:
     unknown = sorted(set(found) - set(known))
     if unknown:
         raise SettingsError(f"{where}: {unknown[0]} is not a setting; see histfs mount --help")
-    return Layer({name: _as_given(where, name, value) for name, value in found.items()}, sources)
+    return ConfigLayer({name: _to_text(where, name, v) for name, v in found.items()}, sources)
 
 
 def _tables(where: str, value: object) -> dict[str, Mapping[str, Any]]:
-    """Return tables by their names; anything else is refused."""
+    """Return a table of tables; refuse anything else."""
     if not isinstance(value, dict):
         raise SettingsError(f"{where} is not a table")
     for name, table in value.items():
-        # What stands there instead isn't told: it may be a key.
+        # The value is not shown in the error: it may be a key.
         if not isinstance(table, dict):
             raise SettingsError(f"{where}.{name} is not a table")
         if not is_plain_name(name):
@@ -198,13 +190,11 @@ def _tables(where: str, value: object) -> dict[str, Mapping[str, Any]]:
     return value
 
 
-def _as_given(where: str, name: str, value: object) -> str | list[str]:
-    """Return a value of the configuration file as the command line would give it."""
-    several = name == _OPTIONS or name in _NAMES
-    values = value if several and isinstance(value, list) else [value]
+def _to_text(where: str, name: str, value: object) -> str | list[str]:
+    """Return a value of the file as the text, or texts, that the command line would have."""
+    may_be_list = name == _OPTIONS or name in _NAMES
+    values = value if may_be_list and isinstance(value, list) else [value]
     if not all(isinstance(v, (str, bool, int, float)) for v in values):
         raise SettingsError(f"{where}: {name} can't be {value!r}")
     texts = [str(v) for v in values]
-    if name == _OPTIONS:
-        return texts
-    return _BETWEEN.join(texts)
+    return texts if name == _OPTIONS else _SEPARATOR.join(texts)

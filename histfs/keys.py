@@ -1,6 +1,6 @@
-"""Where the API key comes from: a file, a command, systemd's credentials or the environment.
+"""Find the API key: in a file, a command's output, systemd's credentials or the environment.
 
-What is found is a `Secret` that knows its origin, which `histfs status` and `histfs doctor` tell.
+The result is a `Secret` with its origin, which `histfs status` and `histfs doctor` show.
 """
 
 from __future__ import annotations
@@ -16,76 +16,83 @@ from pathlib import Path
 from histfs.core.bounded_input import InputFailed, opened, read_all
 from histfs.core.file_trust import distrust_links
 from histfs.core.secret import Secret
+from histfs.core.service import Credential
 from histfs.settings import NoKey, OptionError, SettingsError
 
-KEY_VARIABLE = "ELEVENLABS_API_KEY"
-#: What other programs of this API call it.
-_KEY_VARIABLES = (KEY_VARIABLE, "ELEVEN_API_KEY", "ELEVEN_LABS_API_KEY", "XI_API_KEY")
-_CREDENTIAL = "elevenlabs-api-key"
-#: Seconds that a command may take; it may ask a person for a password.
+#: Seconds that a command may take; it may ask the user for a password.
 COMMAND_TIMEOUT = 60.0
-#: Seconds to wait for the end of a key file, which may be a named pipe.
+#: Seconds in which a key file must end; it may be a named pipe.
 FILE_TIMEOUT = 10.0
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def take_key(environment: MutableMapping[str, str]) -> Secret | None:
-    """Take the API key out of an environment, so that no child process gets it with the rest.
+def take_key(environment: MutableMapping[str, str], credential: Credential) -> Secret | None:
+    """Take a key out of an environment, so that no child process inherits it.
 
     Args:
-        environment: the process's environment; loses each variable that holds such a key.
+        environment: the process's environment; loses each variable that may hold such a key.
+        credential: names the variables.
 
     Returns:
-        The key as it stood in `KEY_VARIABLE`; None when it wasn't there.
+        The value of `Credential.variable`; None if it is not set.
     """
-    values = {name: environment.pop(name, None) for name in _KEY_VARIABLES}
-    value = values[KEY_VARIABLE]
-    return None if value is None else Secret(value, f"the variable {KEY_VARIABLE}")
+    for name in credential.aliases:
+        environment.pop(name, None)
+    value = environment.pop(credential.variable, None)
+    if value is None:
+        return None
+    return credential.secret(value, f"the variable {credential.variable}")
 
 
 def find_key(
-    file: Path | None, command: str | None, credentials: Path | None, variable: Secret | None
+    credential: Credential,
+    file: Path | None,
+    command: str | None,
+    credentials: Path | None,
+    variable: Secret | None,
+    *,
+    advice: str = "--api-key-file FILE or --api-key-command CMD",
 ) -> Secret:
-    """Find the API key: in the first of these that is there.
+    """Return the API key from the first of these sources that exists.
 
     Args:
+        credential: of the service.
         file: ``--api-key-file``.
         command: ``--api-key-command``.
-        credentials: the directory of systemd's credentials; the key may be there or not.
-        variable: from `take_key`.
+        credentials: the directory of systemd's credentials, which may not have the key.
+        variable: the result of `take_key`.
+        advice: how else the user can give a key, for the error.
 
     Raises:
-        NoKey: there is none, or the command failed.
-        SettingsError: the file can't be read, others can read it, or what is there can't be a key.
+        NoKey: no source exists, or the command failed.
+        SettingsError: the file can't be read, others can read it, or its content is not a key.
     """
     if file is not None:
-        # systemd lets nobody else in, whatever the mode says: that is of its access control list.
+        # systemd protects its credentials by an access control list; their mode shows its mask.
         own = credentials is None or file.parent.absolute() != credentials.absolute()
-        return _as_key(_read_file(file, private=own), f"the file {file.absolute()}")
+        return _as_key(credential, _read_file(file, private=own), f"the file {file.absolute()}")
     if command is not None:
-        return _ask(command)
-    if credentials is not None and (credentials / _CREDENTIAL).exists():
-        path = credentials / _CREDENTIAL
-        return _as_key(_read_file(path, private=False), f"systemd's credential {path}")
+        return _ask(credential, command)
+    if credentials is not None and (credentials / credential.systemd).exists():
+        path = credentials / credential.systemd
+        return _as_key(credential, _read_file(path, private=False), f"systemd's credential {path}")
     if variable is not None:
-        return _as_key(variable.reveal(), variable.origin)
-    raise NoKey(
-        f"no API key: set {KEY_VARIABLE}, or give --api-key-file FILE or --api-key-command CMD"
-    )
+        return _as_key(credential, variable.reveal(), variable.origin)
+    raise NoKey(f"no API key: set {credential.variable}, or give {advice}")
 
 
 def _read_file(file: Path, private: bool) -> str:
-    """Read a file.
+    """Read a key file.
 
     Args:
         file: the file.
-        private: whether to refuse one that others can read or write.
+        private: whether to refuse a file that other users can read or write.
     """
     try:
-        with opened(file) as number:
+        with opened(file) as fd:
             if private:
-                _check_private(file, os.fstat(number))
-            return read_all(number, FILE_TIMEOUT).decode()
+                _check_private(file, os.fstat(fd))
+            return read_all(fd, FILE_TIMEOUT).decode()
     except UnicodeDecodeError:
         reason = "it is not text"
     except InputFailed as error:
@@ -95,27 +102,27 @@ def _read_file(file: Path, private: bool) -> str:
     raise SettingsError(f"the API key can't be read from {file}: {reason}")
 
 
-def _check_private(file: Path, found: os.stat_result) -> None:
-    if foreign := distrust_links(file):
-        raise SettingsError(f"the API key file {foreign}")
+def _check_private(file: Path, status: os.stat_result) -> None:
+    if refused := distrust_links(file):
+        raise SettingsError(f"the API key file {refused}")
     path, user = shlex.quote(str(file)), os.geteuid()
-    if found.st_uid not in (0, user):
+    if status.st_uid not in (0, user):
         raise SettingsError(
-            f"the API key file {file} belongs to another user ({found.st_uid}): run"
+            f"the API key file {file} belongs to another user ({status.st_uid}): run"
             f" chown {user} {path} && chmod 600 {path}"
         )
-    if found.st_mode & _OTHERS:
+    if status.st_mode & _OTHERS:
         raise SettingsError(
-            f"the API key file {file} is open to others (mode {stat.S_IMODE(found.st_mode):04o}):"
+            f"the API key file {file} is open to others (mode {stat.S_IMODE(status.st_mode):04o}):"
             f" run chmod 600 {path}"
         )
 
 
-def _ask(command: str) -> Secret:
-    """Run a command, without a shell; what it says on standard error is for the user.
+def _ask(credential: Credential, command: str) -> Secret:
+    """Run a command, without a shell; its standard error goes to the user.
 
     Returns:
-        The first line of its output: password managers put more below.
+        The first line of its output: password managers print more below.
     """
     try:
         words = shlex.split(command)
@@ -123,7 +130,7 @@ def _ask(command: str) -> Secret:
         raise OptionError(f"--api-key-command can't be understood: {error}") from None
     if not words:
         raise OptionError("--api-key-command is empty")
-    # Not its arguments: somebody may have put the key into one.
+    # Without the arguments: one of them may be the key.
     origin = f"the command {words[0]}"
     try:
         status, output = _run(words)
@@ -140,25 +147,25 @@ def _ask(command: str) -> Secret:
         raise NoKey(f"{origin} gave no API key: signal {-status} ended it")
     if status:
         raise NoKey(f"{origin} gave no API key: it ended with status {status}")
-    return _as_key(output.strip().partition("\n")[0], origin)
+    return _as_key(credential, output.strip().partition("\n")[0], origin)
 
 
 def _run(words: Sequence[str]) -> tuple[int, str]:
     """Run a command, and return its exit status and its output."""
-    end = time.monotonic() + COMMAND_TIMEOUT
+    deadline = time.monotonic() + COMMAND_TIMEOUT
     with subprocess.Popen(words, stdout=subprocess.PIPE) as process:  # noqa: S603 - the user's own
         try:
             assert process.stdout is not None
             output = read_all(process.stdout.fileno(), COMMAND_TIMEOUT)
-            return process.wait(max(0.0, end - time.monotonic())), output.decode()
+            return process.wait(max(0.0, deadline - time.monotonic())), output.decode()
         finally:
             process.kill()
 
 
-def _as_key(text: str, origin: str) -> Secret:
+def _as_key(credential: Credential, text: str, origin: str) -> Secret:
     key = text.strip()
     if not key:
         raise NoKey(f"{origin} holds no API key: it is empty")
     if not key.isascii() or not key.isprintable() or " " in key:
         raise SettingsError(f"{origin} holds no API key: a key is one word of plain characters")
-    return Secret(key, origin)
+    return credential.secret(key, origin)

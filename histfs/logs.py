@@ -1,4 +1,4 @@
-"""Where the log goes: to the terminal in the foreground, to a file in the background."""
+"""The log of a process: to the terminal in the foreground, to a file in the background."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _FILE_BYTES = 1 << 20
 
 
 class _Formatter(logging.Formatter):
-    """Makes each message one line that a terminal shows as it is: parts of it are a stranger's.
+    """Escapes control characters in messages, which contain untrusted text, and removes the keys.
 
     Args:
-        keys: what no line shows, traceback or not.
+        keys: the API keys; they are removed from tracebacks, too.
     """
 
     def __init__(self, keys: Sequence[Secret]) -> None:
@@ -40,26 +40,26 @@ class _Formatter(logging.Formatter):
         return text
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
-        """Return the line of a record, without the traceback that may follow."""
+        """Return the line of a record, before its traceback."""
         record.message = shown(record.message)
         return super().formatMessage(record)
 
 
 def log_file() -> Path:
-    """Return the log file of the mounts in the background."""
+    """Return the log file of processes in the background."""
     return platformdirs.user_log_path("histfs") / "histfs.log"
 
 
 def start(foreground: bool, debug: bool, key: Secret, *, others: Sequence[Secret] = ()) -> None:
-    """Send the log of this process where it belongs.
+    """Configure the log of this process.
 
     Args:
-        foreground: whether somebody watches the terminal.
-        debug: whether to tell everything.
-        key: the API key, which is kept out of it whoever logs it.
-        others: the same for those of other accounts.
+        foreground: log to the terminal instead of the file.
+        debug: log everything, without a rate limit.
+        key: the API key, which is removed from every line.
+        others: the keys of other accounts, likewise.
     """
-    # The timer of an earlier log would write to a file that is closed now, and open it again.
+    # The timer of an earlier log would reopen its closed file.
     finish()
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if not foreground:
@@ -67,18 +67,18 @@ def start(foreground: bool, debug: bool, key: Secret, *, others: Sequence[Secret
     handler.setFormatter(_Formatter([key, *others]))
     if not debug:
         handler.addFilter(LogRateLimit(handler))
-        # Before logging closes the handlers: what is registered later is called first.
+        # Called before logging's own function closes the handlers: atexit runs in reverse order.
         atexit.register(finish)
     logging.basicConfig(
         handlers=[handler], level=logging.DEBUG if debug else logging.INFO, force=True
     )
-    # Each retry, each new connection, each refused call is a line of theirs; ours say what matters.
+    # They log every retry, connection and failed call; histfs logs the result.
     for name in ("urllib3", "fuse", "mfusepy"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def finish() -> None:
-    """Write what was held back: the log ends."""
+    """Flush the counts that the rate limit holds back."""
     for handler in logging.getLogger().handlers:
         for each in handler.filters:
             if isinstance(each, LogRateLimit):
@@ -86,7 +86,7 @@ def finish() -> None:
 
 
 def _file_handler() -> logging.Handler | None:
-    """Return a handler for the log file; a mount without a log is better than none."""
+    """Return a handler for the log file; None, after a warning, if the file can't be used."""
     path = log_file()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,13 +1,14 @@
-"""The registry of plugins: sources, views and item files, by name, of whatever package.
+"""The registry of plugins: the sources, views and item files of all installed packages, by name.
 
-Each is an entry point (PyPA, entry points specification) in one of three groups; those of histfs
-itself come through the same door:
+A plugin is an entry point (PyPA, entry points specification) in one of three groups. histfs
+registers its own in the same way:
 
-    histfs.sources    called with an `Account`, gives a `Source`
-    histfs.views      called with a `Zone`, gives a `View`
-    histfs.files      called with a `Library`, gives an `ItemFile`
+    histfs.sources    called with a `SourceContext`, returns a `Source`; see
+                      `histfs.core.service.source_of`
+    histfs.views      called with a `Zone`, returns a `View`
+    histfs.files      called with a `FileContext`, returns an `ItemFile`
 
-What can't be loaded is left out, and says why.
+A plugin that can't be loaded is left out, with the reason.
 """
 
 from __future__ import annotations
@@ -21,20 +22,21 @@ from typing import Any
 from histfs.core.errors import HistfsError
 from histfs.core.names import PLAIN_NAME, is_plain_name
 from histfs.core.plugin_calls import reason, run_once
+from histfs.core.service import NO_SERVICE, Service
 from histfs.core.terminal_text import shown
 
 SOURCES, VIEWS, FILES = "source", "view", "file"
 #: The group of entry points of each kind.
 GROUPS = {kind: f"histfs.{kind}s" for kind in (SOURCES, VIEWS, FILES)}
-#: The package whose names are given first.
+#: The package whose names take precedence.
 OWN = "histfs"
 
-#: Seconds that a module of another package may take to be loaded.
-_LOADING = 30.0
+#: Seconds that loading a module of another package may take.
+_LOAD_TIMEOUT = 30.0
 
 
 class UnknownPlugin(HistfsError):
-    """No package has brought a plugin of this name."""
+    """No installed package has a plugin of this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,11 @@ class Plugin:
 
     Attributes:
         kind: `SOURCES`, `VIEWS` or `FILES`.
-        name: by which it is chosen.
-        package: that brought it, and its version.
-        make: makes it; None when it can't be loaded.
-        error: why it can't be, in one line; None when it can.
+        name: the name by which it is chosen.
+        package: the name of its package, and the version.
+        make: the factory; None if it can't be loaded.
+        error: why it can't be loaded, in one line; None if it can.
+        service: the service of a source; `NO_SERVICE` if it declares none.
     """
 
     kind: str
@@ -54,10 +57,11 @@ class Plugin:
     package: str
     make: Callable[[Any], Any] | None
     error: str | None = None
+    service: Service = NO_SERVICE
 
     @property
     def own(self) -> bool:
-        """Whether it is one of histfs's."""
+        """Whether histfs itself has it."""
         return self.package.partition(" ")[0] == OWN
 
     def __str__(self) -> str:
@@ -66,10 +70,10 @@ class Plugin:
 
 @functools.cache
 def installed() -> Sequence[Plugin]:
-    """Return all plugins, those of histfs first; loads every one of them.
+    """Load all plugins, and return them, those of histfs first.
 
     Raises:
-        HistfsError: not even those of histfs are there.
+        HistfsError: there are no entry points of histfs itself.
     """
     found = [
         _load(kind, point)
@@ -82,10 +86,10 @@ def installed() -> Sequence[Plugin]:
 
 
 def choose(kind: str, names: Iterable[str]) -> list[Plugin]:
-    """Return plugins by their names, in their order.
+    """Return the plugins of these names, in this order.
 
     Raises:
-        UnknownPlugin: there is none of that name.
+        UnknownPlugin: no plugin has the name.
     """
     known: dict[str, Plugin] = {}
     for plugin in installed():
@@ -94,9 +98,9 @@ def choose(kind: str, names: Iterable[str]) -> list[Plugin]:
     chosen = []
     for name in dict.fromkeys(names):
         if name not in known:
-            there = (plugin.name for plugin in known.values() if plugin.make is not None)
+            available = (plugin.name for plugin in known.values() if plugin.make is not None)
             raise UnknownPlugin(
-                f"there is no {kind} {shown(name)!r}: choose of {', '.join(there)}"
+                f"there is no {kind} {shown(name)!r}: choose of {', '.join(available)}"
                 " (histfs plugins says more)"
             )
         chosen.append(known[name])
@@ -104,8 +108,33 @@ def choose(kind: str, names: Iterable[str]) -> list[Plugin]:
 
 
 def foreign(kind: str) -> list[Plugin]:
-    """Return the plugins of other packages, which are used unless others are chosen."""
+    """Return the plugins of other packages; they are used by default."""
     return [plugin for plugin in installed() if plugin.kind == kind and not plugin.own]
+
+
+def sources(names: Sequence[str] | None) -> list[Plugin]:
+    """Return the sources that were chosen, else all, that of an account's root first.
+
+    Raises:
+        UnknownPlugin: there is none of one of these names.
+    """
+    if names is not None:
+        found = choose(SOURCES, names)
+    else:
+        found = [plugin for plugin in installed() if plugin.kind == SOURCES]
+    root = primary_service(found).root
+    return sorted(found, key=lambda plugin: plugin.name != root)
+
+
+def primary_service(found: Iterable[Plugin]) -> Service:
+    """Return the service whose account a mount is of: ``--base-url`` and the key are for it.
+
+    It is that of histfs's own sources where one of them was chosen, else that of the first source
+    which declares one. The configuration file has the address and the key of any other, in the
+    table of its source.
+    """
+    services = [plugin.service for plugin in sorted(found, key=lambda plugin: not plugin.own)]
+    return next((each for each in services if each is not NO_SERVICE), NO_SERVICE)
 
 
 def _rank(point: metadata.EntryPoint) -> tuple[bool, str, str]:
@@ -119,27 +148,30 @@ def _package(point: metadata.EntryPoint) -> str:
 
 def _load(kind: str, point: metadata.EntryPoint) -> Plugin:
     name, package = shown(point.name), _package(point)
-    # A source's name is that of its folder, and of its directory in the cache.
+    # The name of a source is also that of its folder and of its directory in the cache.
     if not is_plain_name(point.name):
         return Plugin(kind, name, package, None, PLAIN_NAME)
     try:
         if package.partition(" ")[0] == OWN:
             make = point.load()
         else:
-            make = run_once("loading it", point.load, _LOADING)
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with it
+            make = run_once("loading it", point.load, _LOAD_TIMEOUT)
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
         return Plugin(kind, name, package, None, reason(error))
     if not callable(make):
         return Plugin(kind, name, package, None, f"{point.value} can't be called")
-    return Plugin(kind, name, package, make)
+    service = getattr(make, "service", NO_SERVICE)
+    if not isinstance(service, Service):
+        return Plugin(kind, name, package, None, f"{point.value}.service is no Service")
+    return Plugin(kind, name, package, make, service=service)
 
 
 def _unique(plugins: Iterable[Plugin]) -> Iterable[Plugin]:
-    """Yield plugins; of several with one name the first has it, and the others say so."""
-    taken: dict[tuple[str, str], str] = {}
+    """Yield plugins; all but the first package with a name get an error instead."""
+    owners: dict[tuple[str, str], str] = {}
     for plugin in plugins:
-        first = taken.setdefault((plugin.kind, plugin.name), plugin.package)
-        if first == plugin.package:
+        owner = owners.setdefault((plugin.kind, plugin.name), plugin.package)
+        if owner == plugin.package:
             yield plugin
         else:
-            yield Plugin(plugin.kind, plugin.name, plugin.package, None, f"{first} has this name")
+            yield Plugin(plugin.kind, plugin.name, plugin.package, None, f"{owner} has this name")

@@ -1,7 +1,7 @@
-"""What a command is told: flags, environment, configuration file, defaults, in one frozen object.
+"""The settings of a command in one frozen object, and the parsers of their values.
 
-The command line puts them together in that order (click reads flags and environment, `config` the
-file); here they are read and checked, and nothing else.
+Sources of a value, in order: flag, environment, configuration file, default. click reads flags and
+environment, `histfs.config` the file, and `histfs.cli.options` builds the object.
 """
 
 from __future__ import annotations
@@ -18,38 +18,33 @@ import platformdirs
 from histfs.core.errors import HistfsError
 from histfs.core.secret import Secret
 from histfs.core.server_url import is_loopback, parse_server_url
+from histfs.core.service import NO_SERVICE, Service
 
-DEFAULT_BASE_URL = "https://api.elevenlabs.io"
-#: The base URL of each region of the API. An account, and so its key, belongs to one of them.
-REGIONS = {
-    "global": DEFAULT_BASE_URL,
-    "us": "https://api.us.elevenlabs.io",
-    "eu": "https://api.eu.residency.elevenlabs.io",
-    "in": "https://api.in.residency.elevenlabs.io",
-    "sg": "https://api.sg.residency.elevenlabs.io",
-}
 #: The variable from which the official command line reads its base URL.
 OFFICIAL_BASE_URL = "ELEVENLABS_BASE_URL"
-#: What an account is called that has no profile.
+#: The profile name of an account without a profile.
 DEFAULT_PROFILE = "default"
-#: Programs that look into each file of a folder: tumbler and the thumbnailers that file managers
-#: start, Tracker and what it is called today, Baloo, locate.
+#: Programs that read every file of a folder: tumbler and the thumbnailers of file managers,
+#: Tracker under its old and new name (localsearch), Baloo, locate.
 DEFAULT_CRAWLERS = (
     "tumblerd", "*thumbnailer", "tracker-extract*", "tracker-miner*", "localsearch*", "baloo_file*",
     "updatedb*",
 )  # fmt: skip
 
-_LARGEST = 1 << 62
+#: Maximum of a size in bytes, and of a time in seconds.
+_MAX_NUMBER = 1 << 62
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+#: Each separator of a list of names, and how an error explains it.
+_SEPARATORS = {"+": "+ between them (histfs plugins)", ",": "commas between them: work,home"}
 
 
 class SettingsError(HistfsError):
-    """A setting that can't be used; the message says which one and what to do."""
+    """A setting can't be used; the message says which one and what to do."""
 
 
 class OptionError(SettingsError):
-    """An option has a value that it can't have, wherever the value comes from."""
+    """An option has an invalid value, from whatever source."""
 
 
 class NoKey(SettingsError):
@@ -58,19 +53,19 @@ class NoKey(SettingsError):
 
 @dataclass(frozen=True, slots=True)
 class MountOptions:
-    """What ``-o`` says.
+    """The mount options, the arguments of ``-o``.
 
     Attributes:
         read_only: ``ro``.
         links: ``placement=links`` (the default) rather than ``placement=dir``.
-        nonempty: whether the mountpoint may have files in it, which are hidden then.
-        umask: permissions that no node has.
+        nonempty: whether the mountpoint may contain files, which the mount hides.
+        umask: permission bits that no node has.
         uid: owner of every node.
         gid: group of every node.
-        sources: ``sources=…``; None where it isn't given.
-        views: the same of ``views=…``.
-        files: the same of ``files=…``.
-        fuse: what goes on to libfuse.
+        sources: names of ``sources=…``; None if it isn't given.
+        views: names of ``views=…``, likewise.
+        files: names of ``files=…``, likewise.
+        fuse: options for libfuse.
     """
 
     read_only: bool = False
@@ -85,7 +80,7 @@ class MountOptions:
     fuse: Mapping[str, bool | str] = field(default_factory=dict)
 
     def exposure(self) -> str | None:
-        """Say in one line who else can read the history; None where nobody was asked in."""
+        """Return a line about the users who can read the history; None without allow_other."""
         if not self.fuse.get("allow_other"):
             return None
         if 0o005 & ~self.umask:
@@ -99,42 +94,44 @@ class MountOptions:
 
 
 def default_trash() -> Path:
-    """Return the trash of the user (XDG base directories)."""
+    """Return the user's trash directory (XDG Base Directory Specification)."""
     return platformdirs.user_data_path("histfs") / "trash"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that a mount needs to know, but where to mount.
+    """The settings of one account, for a mount or a command without one.
 
     Attributes:
         base_url: scheme and host of the API.
         key: the API key.
-        profile: a name for the account, shown by mount(8) and findmnt(8).
-        cache_dir: where the catalog and the audio are kept, a directory for each account.
-        trash: where copies of deleted items are kept; None for nowhere.
-        options: what ``-o`` says.
+        service: the service of the account.
+        profile: the account's name, shown by mount(8) and findmnt(8).
+        cache_dir: directory of the catalogs and the audio, with a subdirectory for each account.
+        trash: directory of the copies of deleted items; None for no trash.
+        options: the mount options.
         listing_ttl: seconds for which a listing is fresh.
-        rescan: seconds after which what is known is asked for again in the background; 0 for never.
-        audio_cache_size: bytes of audio that are kept.
-        max_clip_size: bytes that a clip, or an attachment, may have; a larger one is not fetched.
-        connections: requests at once, a listing that is waited for not included.
+        rescan: seconds after which known items are listed again in the background; 0 for never.
+        audio_cache_size: maximum size of the audio cache in bytes.
+        max_clip_size: maximum bytes of a clip or an attachment; a larger one is not fetched.
+        connections: maximum number of concurrent requests, without those of a waiting listing.
         timezone: the zone in which days begin; None for the machine's.
         exact_sizes: whether stat fetches a clip to know its size.
         crawlers: patterns of the names of programs for which no audio is fetched.
         timeout: seconds after which any call ends.
         debug: whether libfuse prints each call.
         sources: names of the sources to mount; None for all that are installed.
-        views: names of the views, in their order; None for each source's own, and those of other
-            packages.
-        files: the same for the files of an item.
-        source_options: the tables of the configuration file that are for sources, by their names.
-        folder: the folder under the root in which the account stands; empty for the root itself.
+        views: names of the views, in order; None for those that each source names, and those of
+            other packages.
+        files: names of the files of an item, likewise.
+        source_options: the options of each source, from the configuration file.
+        folder: the folder of the account under the root; empty for the root itself.
     """
 
     base_url: str
     key: Secret
     cache_dir: Path
+    service: Service = NO_SERVICE
     profile: str = DEFAULT_PROFILE
     trash: Path | None = field(default_factory=default_trash)
     options: MountOptions = field(default_factory=MountOptions)
@@ -156,30 +153,30 @@ class Settings:
 
 
 def default_cache_dir() -> Path:
-    """Return the cache directory of the user (XDG base directories)."""
+    """Return the user's cache directory (XDG Base Directory Specification)."""
     return platformdirs.user_cache_path("histfs")
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes that a size such as ``500M`` or ``2G`` stands for.
+    """Parse a size such as ``500M`` or ``2G`` into bytes.
 
     Raises:
-        OptionError: it is no size.
+        OptionError: the text is not a size.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if not match:
         raise OptionError(f"{text!r} is not a size: give bytes, or a number with K, M, G or T")
-    size = float(match[1]) * _UNITS[match[2].upper()]
-    if size >= _LARGEST:
+    size = float(match[1]) * _BYTES[match[2].upper()]
+    if size >= _MAX_NUMBER:
         raise OptionError(f"{text!r} is more than any disk holds")
     return int(size)
 
 
 def parse_size_limit(text: str) -> int:
-    """Return the bytes that a size stands for which is a limit, and so more than none.
+    """Parse a size that is a limit, and therefore at least one byte.
 
     Raises:
-        OptionError: it is no such size.
+        OptionError: the text is not such a size.
     """
     size = parse_size(text)
     if size < 1:
@@ -188,72 +185,58 @@ def parse_size_limit(text: str) -> int:
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds that a time such as ``90``, ``15m``, ``24h`` or ``7d`` stands for.
+    """Parse a time such as ``90``, ``15m``, ``24h`` or ``7d`` into seconds.
 
     Raises:
-        OptionError: it is no such time.
+        OptionError: the text is not a time.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip(), re.IGNORECASE)
     if not match:
         raise OptionError(f"{text!r} is not a time: give seconds, or a number with m, h or d")
-    return min(float(match[1]) * _SECONDS[match[2].lower()], _LARGEST)
+    return min(float(match[1]) * _SECONDS[match[2].lower()], _MAX_NUMBER)
 
 
 def parse_patterns(text: str) -> tuple[str, ...]:
-    """Return the patterns of a list that has commas between them; there may be none."""
+    """Parse a list of patterns, separated by commas; it may be empty."""
     return tuple(filter(None, map(str.strip, text.split(","))))
 
 
-def parse_names(option: str, text: str) -> tuple[str, ...]:
-    """Return the names in a list that has ``+`` between them, each once.
+def parse_names(option: str, text: str, separator: str = "+") -> tuple[str, ...]:
+    """Parse a list of names; a repeated name counts once.
 
     Args:
-        option: that has it, for the error.
+        option: the option, for the error.
         text: the list.
+        separator: ``+`` or ``,``.
 
     Raises:
-        OptionError: one of them is empty.
+        OptionError: a name is empty.
     """
-    advice = f"{option} {text!r}: give names with + between them (histfs plugins)"
-    return split_names(text, "+", advice)
-
-
-def split_names(text: str, mark: str, advice: str) -> tuple[str, ...]:
-    """Return the names in a list, each once.
-
-    Args:
-        text: the list.
-        mark: stands between names.
-        advice: what is said of a list with an empty one.
-
-    Raises:
-        OptionError: one of them is empty.
-    """
-    names = [name.strip() for name in text.split(mark)]
+    names = [name.strip() for name in text.split(separator)]
     if not all(names):
-        raise OptionError(advice)
+        raise OptionError(f"{option} {text!r}: give names with {_SEPARATORS[separator]}")
     return tuple(dict.fromkeys(names))
 
 
 def parse_base_url(text: str, insecure_http: bool = False) -> str:
-    """Return a base URL in the one form in which it is used: without the slash at its end.
+    """Parse a base URL, and return it normalized, without a slash at its end.
 
     Args:
         text: the URL.
-        insecure_http: whether the key may go to another machine without TLS.
+        insecure_http: whether the key may be sent to another machine without TLS.
 
     Raises:
-        OptionError: it is no http or https URL, holds more than scheme, host, port and path, is
-            written ambiguously, or the key would be sent for all on the way to read.
+        OptionError: the text is not an http or https URL, has more than scheme, host, port and
+            path, is ambiguous, or would send the key in the clear.
     """
     try:
         url = parse_server_url(text)
     except ValueError as error:
-        # What stands before an @ may be a password.
+        # The text before an @ may be a password.
         shown = re.sub(r"\A(https?://)?.*@", r"\1***@", text, flags=re.IGNORECASE | re.DOTALL)
         reason = "" if "@" in text else f" ({error})"
         raise OptionError(
-            f"{shown!r} is not a base URL{reason}: give one like {DEFAULT_BASE_URL}"
+            f"{shown!r} is not a base URL{reason}: give one like https://api.example.com"
         ) from None
     if url.scheme == "http" and not (insecure_http or is_loopback(url.host)):
         raise OptionError(
@@ -262,7 +245,7 @@ def parse_base_url(text: str, insecure_http: bool = False) -> str:
     return str(url)
 
 
-# What mount(8) passes on from fstab, or what histfs sets itself.
+#: Options that mount(8) passes on from fstab, or that histfs sets itself.
 _IGNORED = {
     "rw", "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "_netdev", "nofail",
     "nosuid", "nodev", "noexec", "suid", "dev", "exec", "default_permissions", "relatime",
@@ -276,13 +259,13 @@ _REFUSED = {
 
 
 def parse_mount_options(texts: Iterable[str]) -> MountOptions:
-    """Read the arguments of ``-o``.
+    """Parse the arguments of ``-o``.
 
     Args:
-        texts: each one or several options, separated by commas.
+        texts: each has one or several options, separated by commas.
 
     Raises:
-        OptionError: an option is unknown, refused, or has a value that it can't have.
+        OptionError: an option is unknown or refused, or has an invalid value.
     """
     known: dict[str, Any] = {}
     fuse: dict[str, bool | str] = {}

@@ -1,7 +1,6 @@
-"""What a running mount says of itself: one object, as JSON in its file and as lines for a person.
+"""The status of a running mount: one object, as JSON in its file and as lines for a terminal.
 
-It holds no key, and its texts are a stranger's: what is shown on a terminal has no control
-characters.
+It has no key in it. Its texts are untrusted: the lines have their control characters escaped.
 """
 
 from __future__ import annotations
@@ -16,27 +15,28 @@ from histfs.core.errors import HistfsError
 from histfs.core.terminal_text import shown
 from histfs.core.times import ALWAYS, Span, Zone
 
-#: The file's size is a multiple of this: it is measured before it is opened, and may grow between.
+#: The file is padded to a multiple of this: it may grow between a client's stat and its read.
 _BLOCK = 4096
+#: Notes on the states of a scan.
 _STATES = {"reading": "; reading it", "waiting": "; waiting to try again"}
 
 
 class NoStatus(HistfsError):
-    """A mount does not say how it is; the message says why."""
+    """The status of a mount can't be read; the message says why."""
 
 
 class MountUnresponsive(NoStatus):
-    """A mount does not answer: its process has died, or stands still."""
+    """A mount does not answer: its process has died or hangs."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """Whose history it is.
+    """The account of a mount.
 
     Attributes:
         profile: the account's name on this machine.
         base_url: the server.
-        key_from: where its key comes from, never the key.
+        key_from: the origin of the key, never the key.
     """
 
     profile: str
@@ -46,11 +46,11 @@ class AccountStatus:
 
 @dataclass(frozen=True, slots=True)
 class WindowStatus:
-    """A span of time of which all items are known, in seconds since the epoch.
+    """A span of time whose items are all known, in seconds since the epoch.
 
     Attributes:
-        start: its first second; None where it has no beginning.
-        end: the first second behind it; None where it has no end.
+        start: its first second; None if it is unbounded.
+        end: the first second after it; None if it is unbounded.
     """
 
     start: int | None
@@ -59,11 +59,11 @@ class WindowStatus:
 
 @dataclass(frozen=True, slots=True)
 class ScanStatus:
-    """How far the history is read.
+    """The progress of the background scan of the history.
 
     Attributes:
-        complete: whether all of it is known.
-        down_to: the date down to which it is, in seconds since the epoch; None when nothing is.
+        complete: whether the whole history is known.
+        down_to: the date down to which it is known, in seconds since the epoch; None if nothing is.
         state: ``idle``, ``reading``, or ``waiting`` to try again.
     """
 
@@ -74,7 +74,7 @@ class ScanStatus:
 
 @dataclass(frozen=True, slots=True)
 class CacheStatus:
-    """The audio that is kept, and how much may be, in bytes."""
+    """The size of the audio cache and its limit, in bytes."""
 
     bytes: int
     limit: int
@@ -82,11 +82,11 @@ class CacheStatus:
 
 @dataclass(frozen=True, slots=True)
 class FailureStatus:
-    """An error of the server's, or of the way to it.
+    """A failed request.
 
     Attributes:
-        at: when, in seconds since the epoch.
-        message: one line for a person.
+        at: when it failed, in seconds since the epoch.
+        message: one line for the user.
     """
 
     at: int
@@ -95,11 +95,11 @@ class FailureStatus:
 
 @dataclass(frozen=True, slots=True)
 class OutageStatus:
-    """A time in which lists can't be read, and listings show what was known before.
+    """A time in which the server's lists can't be read, and listings are not refreshed.
 
     Attributes:
-        since: its first failure, in seconds since the epoch.
-        message: the last failure, one line for a person.
+        since: when the first request failed, in seconds since the epoch.
+        message: the last failure, one line for the user.
     """
 
     since: int
@@ -108,7 +108,7 @@ class OutageStatus:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """How one source is, such as the conversations; see `Status`."""
+    """The status of one source, such as the conversations; see `Status` for the attributes."""
 
     items: int
     windows: Sequence[WindowStatus]
@@ -120,25 +120,25 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The whole; what it says of items, lists and requests is that of the first source.
+    """The status of a mount; its items, windows, scan, requests and errors are the first source's.
 
     Attributes:
-        version: of histfs.
+        version: the version of histfs.
         pid: the process that serves the mount.
         mountpoint: an absolute path.
         since: when it was mounted, in seconds since the epoch.
-        account: whose history it is.
-        items: how many are known.
-        windows: what is completely known, oldest first.
-        scan: how far the history is read.
-        cache: the audio on this machine.
-        requests: how often the server was asked for what.
-        last_error: why it last failed, None when it hasn't.
-        outage: since when its lists can't be read, None while they can.
-        left_out: the plugins that are not used any more because they did not return, and why; a
+        account: the account.
+        items: number of known items.
+        windows: the spans whose items are all known, oldest first.
+        scan: the progress of the background scan.
+        cache: the audio cache.
+        requests: number of requests to the server, by kind.
+        last_error: the last failed request; None if none has failed.
+        outage: the current outage of the lists; None if there is none.
+        left_out: the plugins that were disabled because a call did not return, with the reason; one
             line each.
-        sources: how the other sources are, by name.
-        others: the same for each of the other accounts.
+        sources: the status of the other sources, by name.
+        others: the status of the other accounts.
     """
 
     version: str
@@ -159,10 +159,10 @@ class Status:
 
     @classmethod
     def from_json(cls, content: bytes) -> Status:
-        """Read what `to_file` or `to_json` wrote, perhaps by a later version.
+        """Parse the result of `to_file` or `to_json`, perhaps of a later version.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: the content is something else.
         """
         try:
             return msgspec.convert(json.loads(content), type=cls)
@@ -170,19 +170,19 @@ class Status:
             raise ValueError(str(error)) from error
 
     def to_json(self) -> str:
-        """Return it as one line of plain ASCII, without the line's end."""
+        """Return one line of ASCII, without a newline."""
         return json.dumps(asdict(self))
 
     def to_file(self) -> bytes:
-        """Return it as JSON, with spaces behind it, and a newline, up to a round size."""
+        """Return JSON, padded with spaces and a newline to a multiple of `_BLOCK`."""
         content = self.to_json().encode()
         return content.ljust(-(-(len(content) + 1) // _BLOCK) * _BLOCK - 1) + b"\n"
 
     def lines(self, zone: Zone) -> list[str]:
-        """Return it for a person.
+        """Return lines for a terminal.
 
         Args:
-            zone: in which times are told.
+            zone: the time zone of the times.
         """
         rows = [
             ("histfs", f"{self.version}, process {self.pid}, mounted {_time(self.since, zone)}")
@@ -190,8 +190,8 @@ class Status:
         for each in (self, *self.others):
             rows += each._account_rows(zone)
         width = max(len(name) for name, _ in rows)
-        told = (f"  {name:{width}}  {text}".rstrip() for name, text in rows)
-        return [shown(self.mountpoint), *map(shown, told)]
+        lines = (f"  {name:{width}}  {text}".rstrip() for name, text in rows)
+        return [shown(self.mountpoint), *map(shown, lines)]
 
     def _account_rows(self, zone: Zone) -> Iterator[tuple[str, str]]:
         """Yield the name and the text of each line about the account."""
@@ -208,7 +208,7 @@ class Status:
 
 
 def windows_of(spans: Iterable[Span]) -> list[WindowStatus]:
-    """Return spans as they are told: what has no beginning, or no end, has none."""
+    """Return the windows of spans; an infinite bound is None."""
     return [
         WindowStatus(
             None if span.start <= ALWAYS.start else span.start,
@@ -240,7 +240,7 @@ def _time(moment: int, zone: Zone) -> str:
 
 
 def _amount(size: int) -> str:
-    """Return a number of bytes as a person reads it, in the units of ``--audio-cache-size``."""
+    """Return a number of bytes in the units of ``--audio-cache-size``."""
     if size >= 1 << 30:
         return f"{size / (1 << 30):,.1f} GB"
     return f"{size / (1 << 20):.1f} MB"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from histfs.config import parse_profiles, read_config
+from histfs.config import read_config
 from histfs.settings import OptionError, SettingsError
 
 KNOWN = ["listing_ttl", "timezone", "options", "views", "files", "sources", "api_key_file"]
@@ -77,12 +77,12 @@ def test_a_profile_counts_more_than_the_top_setting_by_setting(config):
         """
     )
     found = read_config(None, KNOWN)
-    work, home = found.layer("work"), found.layer("home")
+    work, home = found.for_profile("work"), found.for_profile("home")
     assert work.values == {"timezone": "UTC", "views": "by-day"}
     assert work.sources == {"local": {"a": 1, "b": 2}}
     assert (work.profile, work.own) == ("work", {"views"})
     assert (home.values, home.sources) == (found.top.values, found.top.sources)
-    assert found.layer(None) == found.top
+    assert found.for_profile(None) == found.top
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_profile_counts_more_than_the_top_setting_by_setting(config):
 def test_an_unknown_profile_is_told_with_those_there_are(config, content, known):
     config.write_text(content)
     with pytest.raises(OptionError, match=f"'away'.*{config} has {known}$"):
-        read_config(None, KNOWN).layer("away")
+        read_config(None, KNOWN).for_profile("away")
 
 
 @pytest.mark.parametrize(
@@ -131,16 +131,6 @@ def test_what_stands_in_the_place_of_a_table_is_not_told(config):
     with pytest.raises(SettingsError) as caught:
         read_config(None, KNOWN)
     assert "sk_secret" not in str(caught.value)
-
-
-def test_profiles_have_commas_between_them_and_count_once():
-    assert parse_profiles(" work, home,work") == ["work", "home"]
-
-
-@pytest.mark.parametrize("text", ["", ",", "work,", "a,,b"])
-def test_an_empty_profile_is_refused(text):
-    with pytest.raises(OptionError, match="--profiles"):
-        parse_profiles(text)
 
 
 # Who can change it

@@ -39,8 +39,8 @@ from histfs.core.times import LATEST, Zone
 from histfs.core.tree import Tree
 from histfs.core.views import ByDate, BySource, ByVoice
 from histfs.core.waiting import Waiter
-from histfs.sources.elevenlabs import HistorySource
 from histfs.sources.elevenlabs.error_responses import error_from_response
+from histfs.sources.elevenlabs.history import HistorySource
 from histfs.sources.elevenlabs.history_objects import details_of, records_of
 from histfs.sources.elevenlabs.json_parsing import parse_lenient
 from histfs.trash import Trash

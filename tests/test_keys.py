@@ -6,16 +6,22 @@ import os
 import shlex
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from histfs import keys
 from histfs.core.secret import Secret
-from histfs.keys import KEY_VARIABLE, NoKey, SettingsError, find_key, take_key
+from histfs.core.service import Credential
+from histfs.keys import NoKey, SettingsError
 from histfs.settings import OptionError
 
 KEY = "sk_0123456789abcdef"
+KEY_VARIABLE = "ELEVENLABS_API_KEY"
+CREDENTIAL = Credential(KEY_VARIABLE, "elevenlabs-api-key", aliases=("ELEVEN_API_KEY",))
+find_key = partial(keys.find_key, CREDENTIAL)
+take_key = partial(keys.take_key, credential=CREDENTIAL)
 
 
 def written(file: Path, text: str | bytes, mode: int = 0o600) -> Path:
@@ -191,7 +197,7 @@ def test_the_arguments_of_a_command_are_not_told():
 
 
 @pytest.mark.parametrize(
-    ("command", "kind", "said"),
+    ("command", "kind", "message"),
     [
         ("false", NoKey, "status 1"),
         ("true", NoKey, "empty"),
@@ -205,8 +211,8 @@ def test_the_arguments_of_a_command_are_not_told():
         ("yes", NoKey, "longer than 64 KB"),
     ],
 )
-def test_a_command_that_gives_no_key_says_why_and_nothing_else_is_taken(command, kind, said):
-    with pytest.raises(kind, match=said):
+def test_a_command_that_gives_no_key_says_why_and_nothing_else_is_taken(command, kind, message):
+    with pytest.raises(kind, match=message):
         find_key(None, command, None, Secret("from-variable"))
 
 

@@ -85,10 +85,16 @@ def test_names_have_a_plus_between_them_and_count_once(text, names):
     assert parse_names("--views", text) == names
 
 
+def test_names_of_profiles_have_commas_between_them():
+    assert parse_names("--profiles", " work, home,work", ",") == ("work", "home")
+
+
 @pytest.mark.parametrize("text", ["", " ", "+", "a+", "+a", "a++b"])
 def test_an_empty_name_is_refused_with_the_option_that_has_it(text):
-    with pytest.raises(OptionError, match="--views"):
+    with pytest.raises(OptionError, match=r"--views .* with \+ between them"):
         parse_names("--views", text)
+    with pytest.raises(OptionError, match=r"--profiles .* with commas between them"):
+        parse_names("--profiles", text.replace("+", ","), ",")
 
 
 @pytest.mark.parametrize(
@@ -252,7 +258,7 @@ def test_an_option_that_can_not_be_used_is_refused_by_its_name(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", None),
         ("umask=0", None),
@@ -263,9 +269,9 @@ def test_an_option_that_can_not_be_used_is_refused_by_its_name(text):
         ("allow_other,umask=027,gid=42", "readable to the group 42"),
     ],
 )
-def test_it_is_told_who_else_can_read_the_history(text, said):
+def test_it_is_told_who_else_can_read_the_history(text, message):
     exposure = parse_mount_options([text]).exposure()
-    assert exposure is None if said is None else said in exposure
+    assert exposure is None if message is None else message in exposure
 
 
 def test_settings_do_not_show_the_key():

@@ -102,8 +102,8 @@ def test_a_later_version_may_say_more():
 def test_an_earlier_version_may_not_say_where_the_key_comes_from():
     less = json.loads(status().to_json())
     del less["account"]["key_from"]
-    told = Status.from_json(json.dumps(less).encode()).lines(Zone("UTC"))
-    assert "  key from     unknown" in told
+    rows = Status.from_json(json.dumps(less).encode()).lines(Zone("UTC"))
+    assert "  key from     unknown" in rows
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def test_it_is_told_in_aligned_lines():
 
 def test_other_sources_are_told_below_the_first_and_then_other_accounts():
     home = AccountStatus("home", "https://eu.example", "the file /k")
-    told = lines(sources={"conversations": CALLS}, others=[status(account=home, items=7)])
-    assert told[5:] == [
+    rows = lines(sources={"conversations": CALLS}, others=[status(account=home, items=7)])
+    assert rows[5:] == [
         "  items          12,345; the whole history is known",
         "  requests       1,500 list, 0 get, 7 audio, 0 delete",
         "  last error     none",
@@ -155,7 +155,7 @@ def test_other_sources_are_told_below_the_first_and_then_other_accounts():
 
 
 @pytest.mark.parametrize(
-    ("scan", "said"),
+    ("scan", "message"),
     [
         (ScanStatus(True, None, "reading"), "the whole history is known; reading it"),
         (ScanStatus(False, NOON, "idle"), "the history is known down to 2024-05-02 12:00:00"),
@@ -164,8 +164,8 @@ def test_other_sources_are_told_below_the_first_and_then_other_accounts():
         (ScanStatus(False, None, "of a later version"), "the history is known in parts"),
     ],
 )
-def test_it_tells_how_far_the_history_is_known(scan, said):
-    assert lines(scan=scan)[5].endswith(said)
+def test_it_tells_how_far_the_history_is_known(scan, message):
+    assert lines(scan=scan)[5].endswith(message)
 
 
 def test_the_last_error_is_told_with_its_time():
@@ -175,7 +175,7 @@ def test_the_last_error_is_told_with_its_time():
 
 @pytest.mark.parametrize("odd", ["\x1b[2J", "a\nb", "\r", "\x9b1m", "\u202e", "\udcff", "\x7f"])
 def test_nothing_reaches_the_terminal_as_an_escape(odd):
-    told = lines(
+    rows = lines(
         version=odd,
         mountpoint=odd,
         account=AccountStatus(odd, odd, odd),
@@ -185,7 +185,7 @@ def test_nothing_reaches_the_terminal_as_an_escape(odd):
         sources={odd: CALLS},
         others=[status(account=AccountStatus(odd, odd, odd))],
     )
-    assert all(line.isprintable() for line in told)
+    assert all(line.isprintable() for line in rows)
     assert status(mountpoint=odd).to_json().isprintable()
 
 
@@ -200,7 +200,7 @@ def test_text_that_can_be_shown_is_shown_as_it_is():
 
 def test_plugins_that_are_not_used_any_more_are_told_with_the_account():
     why = "the view by-mood of foreign 1.5 is left out: items has not returned within 16 seconds"
-    told = lines(left_out=[why])
-    assert sum(line.split(maxsplit=1) == ["plugin", why] for line in told) == 1
+    rows = lines(left_out=[why])
+    assert sum(line.split(maxsplit=1) == ["plugin", why] for line in rows) == 1
     assert status(left_out=[why]) == Status.from_json(status(left_out=[why]).to_file())
     assert not any(line.split()[0] == "plugin" for line in lines())

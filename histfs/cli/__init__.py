@@ -1,7 +1,8 @@
-"""The command line: one module for each command."""
+"""The command line: one module for each command, imported when the command is used."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from typing import Any
@@ -9,37 +10,59 @@ from typing import Any
 import click
 
 from histfs import __version__
-from histfs.cli.cache import cache
-from histfs.cli.cat import cat
-from histfs.cli.doctor import doctor
-from histfs.cli.exit_codes import reported
-from histfs.cli.ls import ls
-from histfs.cli.mount import mount
-from histfs.cli.plugins import plugins
-from histfs.cli.purge import purge
-from histfs.cli.rm import rm
-from histfs.cli.simulate import simulate
-from histfs.cli.status import status
-from histfs.cli.sync import sync
-from histfs.cli.trash import trash
-from histfs.cli.umount import umount
+from histfs.cli.error_reporting import exit_on_error
 from histfs.keys import take_key
+from histfs.sources.elevenlabs.service import KEY as ELEVENLABS_KEY
+
+#: Each command and its line in ``histfs --help``. `histfs.cli.NAME` has a function of that name.
+COMMANDS = {
+    "cache": "Check the audio cache on this machine.",
+    "cat": "Print files of your history, without a mount.",
+    "doctor": "Check the requirements of a mount.",
+    "ls": "List what a mount would show, without one.",
+    "mount": "Mount your history on MOUNTPOINT, an empty directory.",
+    "plugins": "List the available sources, views and files, and their packages.",
+    "purge": "Remove every trace of items, at the server and on this machine.",
+    "rm": "Delete items from your history, without a mount.",
+    "simulate": "Serve the API with sample data on this machine.",
+    "status": "Show the state of a mount.",
+    "sync": "Update the catalog of your history, without a mount.",
+    "trash": "List, copy out and remove the copies of deleted items.",
+    "umount": "Unmount a history.",
+}
 
 
-class _Group(click.Group):
-    """A group whose commands end in one line when they are interrupted."""
+class _LazyGroup(click.Group):
+    """A group that imports a command when it is used. ``--help`` imports none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; return None if there is none of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"histfs.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
-        """Run the command; click would put an empty line before ours, terminal or not."""
+        """Run the command; on Ctrl-C click would print an empty line, terminal or not."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             if sys.stderr.isatty():
-                click.echo(err=True)  # behind the ^C
+                click.echo(err=True)  # ends the terminal's line, which shows ^C
             raise click.Abort from None
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="histfs %(version)s")
 def histfs() -> None:
     """Mount your ElevenLabs history as a folder.
@@ -47,30 +70,15 @@ def histfs() -> None:
     Every clip becomes a directory with its audio, its text and its metadata. Audio is fetched when
     it is first read. Deleting audio deletes the item from your history.
     """
-    # What any command makes is for its user alone, and can be used by him.
+    # Files that a command makes are for its user alone, and usable by that user.
     os.umask(0o077)
-    # No process that one starts, such as fusermount, gets the key with its environment.
-    click.get_current_context().obj = take_key(os.environ)
-
-
-histfs.add_command(mount)
-histfs.add_command(umount)
-histfs.add_command(ls)
-histfs.add_command(cat)
-histfs.add_command(rm)
-histfs.add_command(purge)
-histfs.add_command(sync)
-histfs.add_command(status)
-histfs.add_command(doctor)
-histfs.add_command(cache)
-histfs.add_command(trash)
-histfs.add_command(plugins)
-histfs.add_command(simulate)
+    # Child processes, such as fusermount, inherit the environment: take the key out of it.
+    click.get_current_context().obj = take_key(os.environ, ELEVENLABS_KEY)
 
 
 def main() -> None:
-    """Run a command; whatever goes wrong on purpose is one line and an exit status."""
-    with reported():
-        # Not click's standalone mode, which tells of a wrong option in four lines.
-        ended = histfs(prog_name="histfs", standalone_mode=False)
-    sys.exit(ended)
+    """Run a command; an error is one line on standard error and an exit status."""
+    with exit_on_error():
+        # Not click's standalone mode, which reports a wrong option in four lines.
+        status = histfs(prog_name="histfs", standalone_mode=False)
+    sys.exit(status)

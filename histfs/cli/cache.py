@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections import Counter
 from typing import Any
@@ -10,15 +9,16 @@ from typing import Any
 import click
 
 from histfs import logs
-from histfs.audio import verification as verifying
+from histfs.audio import verification
 from histfs.audio.verification import CacheDamaged, CheckOutcome, CheckResult
-from histfs.cli.options import cache_options, cache_settings
-from histfs.cli.progress import Silent, counted, displayed
+from histfs.cli.options import build_settings, cache_options
+from histfs.cli.progress import open_display, pluralize
 from histfs.core.errors import CacheFailed
 from histfs.core.terminal_text import shown
 from histfs.mounting import opened_cache
 
-_SAID = {
+#: The outcomes that are reported, and how.
+_PROBLEMS = {
     CheckOutcome.DAMAGED: "damaged",
     CheckOutcome.UNREADABLE: "can't be checked",
     CheckOutcome.FOREIGN: "not a clip",
@@ -27,7 +27,7 @@ _SAID = {
 
 @click.group()
 def cache() -> None:
-    """Look after what is kept on this machine."""
+    """Check the audio cache on this machine."""
 
 
 @cache.command(context_settings={"show_default": True})
@@ -37,31 +37,32 @@ def verify(as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's optio
     """Read every cached clip, and compare it with what came from the server.
 
     Damaged clips are removed, and fetched again when they are next read. The server is not asked;
-    mounts may go on meanwhile.
+    mounts can stay up meanwhile.
     """
-    settings = cache_settings(given)
+    settings = build_settings(given)
     logs.start(foreground=False, debug=False, key=settings.key)
-    silent = contextlib.nullcontext(Silent())
-    with silent if as_json else displayed() as display, opened_cache(settings) as (disk, known):
+    with open_display(silent=as_json) as display, opened_cache(settings) as (disk, known):
         display.begin("Clips", disk.count())
         counts: Counter[CheckOutcome] = Counter()
-        told = []
-        for done, verdict in enumerate(verifying.verify(disk, known), 1):
-            counts[verdict.kind] += 1
-            if verdict.kind in _SAID:
-                told.append(verdict)
-                display.tell(f"{shown(verdict.name)}: {_SAID[verdict.kind]}: {shown(verdict.why)}")
-            display.move(done, f"{counts[CheckOutcome.DAMAGED]:,} damaged")
+        problems = []
+        for done, result in enumerate(verification.verify(disk, known), 1):
+            counts[result.kind] += 1
+            if result.kind in _PROBLEMS:
+                problems.append(result)
+                display.message(
+                    f"{shown(result.name)}: {_PROBLEMS[result.kind]}: {shown(result.why)}"
+                )
+            display.update(done, f"{counts[CheckOutcome.DAMAGED]:,} damaged")
         display.end(_summary(counts))
     if as_json:
-        click.echo(_to_json(counts, told))
+        click.echo(_to_json(counts, problems))
     if damaged := counts[CheckOutcome.DAMAGED]:
         raise CacheDamaged(
-            f"{counted(damaged, 'clip')} in the cache had been damaged: what was removed is fetched"
-            " again when it is next read"
+            f"{pluralize(damaged, 'clip')} in the cache had been damaged: what was removed is"
+            " fetched again when it is next read"
         )
     if unreadable := counts[CheckOutcome.UNREADABLE]:
-        raise CacheFailed(f"{counted(unreadable, 'clip')} in the cache can't be checked")
+        raise CacheFailed(f"{pluralize(unreadable, 'clip')} in the cache can't be checked")
 
 
 def _clips(counts: Counter[CheckOutcome]) -> int:
@@ -70,7 +71,7 @@ def _clips(counts: Counter[CheckOutcome]) -> int:
 
 def _summary(counts: Counter[CheckOutcome]) -> str:
     line = (
-        f"{counted(_clips(counts), 'clip')}, {counts[CheckOutcome.DAMAGED]:,} damaged,"
+        f"{pluralize(_clips(counts), 'clip')}, {counts[CheckOutcome.DAMAGED]:,} damaged,"
         f" {counts[CheckOutcome.UNKNOWN]:,} without a checksum"
     )
     if unreadable := counts[CheckOutcome.UNREADABLE]:
@@ -78,10 +79,10 @@ def _summary(counts: Counter[CheckOutcome]) -> str:
     return f"{line}."
 
 
-def _to_json(counts: Counter[CheckOutcome], told: list[CheckResult]) -> str:
-    """Return it as one line of plain ASCII."""
-    lists: dict[CheckOutcome, list[dict[str, str]]] = {kind: [] for kind in _SAID}
-    for name, kind, why in told:
+def _to_json(counts: Counter[CheckOutcome], problems: list[CheckResult]) -> str:
+    """Return the result as one line of ASCII."""
+    lists: dict[CheckOutcome, list[dict[str, str]]] = {kind: [] for kind in _PROBLEMS}
+    for name, kind, why in problems:
         lists[kind].append({"name": name, "why": why})
     return json.dumps(
         {

@@ -7,20 +7,20 @@ from typing import Any
 
 import click
 
-from histfs.cli.direct_tree import DirectTree, direct_tree, paths_argument
-from histfs.cli.options import tree_options, tree_settings
+from histfs.cli.options import build_settings, tree_options
 from histfs.cli.output import Output
-
-_CHUNK = 128 << 10
+from histfs.cli.paths import direct_tree, for_each, paths_argument
+from histfs.mounting import DirectTree
 
 
 @click.command(context_settings={"show_default": True})
 @paths_argument
 @tree_options
 def cat(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's options
-    """Print files of your history, without a mount: texts, metadata, audio.
+    """Print files of your history, without a mount.
 
-    PATH is what comes after the mountpoint. Audio is kept in the cache, as by a mount.
+    PATH is a path under the mountpoint, of a text, metadata or audio. Audio is kept in the cache,
+    as by a mount.
 
     \b
     Examples:
@@ -28,19 +28,13 @@ def cat(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's
       histfs cat by-date/2024/05/02/2024-05-02T11-45-06_hello-world_ja9x…/audio.mp3 | mpv -
     """  # noqa: D301 - the control character is click's
     output = Output()
-    with direct_tree(tree_settings(given)) as there:
-        status = there.each(paths, lambda path: output.copy(_pieces(there, path)))
+    with direct_tree(build_settings(given)) as tree:
+        status = for_each(paths, lambda path: output.copy(_chunks(tree, path)))
     click.get_current_context().exit(status)
 
 
-def _pieces(there: DirectTree, path: str) -> Iterator[bytes]:
-    """Yield the bytes of a file as they come."""
-    path, _ = there.followed(path)
-    _, file = there.tree.open(path, there.waiter())
-    try:
-        offset = 0
-        while piece := file.read(offset, _CHUNK, there.waiter()):
-            yield piece
-            offset += len(piece)
-    finally:
-        file.close()
+def _chunks(tree: DirectTree, path: str) -> Iterator[bytes]:
+    """Yield the chunks of a file as they arrive."""
+    with tree.open(path) as file:
+        while chunk := file.read1():
+            yield chunk

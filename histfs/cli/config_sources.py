@@ -1,8 +1,8 @@
-"""Where an option comes from: the command line, the environment, a profile, the top of the file.
+"""Sources of an option's value: command line, environment, profile, top of the file, default.
 
-What is given nearer by counts more, in this order. A setting is an option that may also stand in
-the environment and in the configuration file. That file is for all commands: one that doesn't have
-a setting passes over it.
+The first of them that has a value wins. A setting is an option that may also be set by a variable
+and in the configuration file. All commands share that file: a command ignores the settings that it
+has no option for.
 """
 
 from __future__ import annotations
@@ -14,42 +14,43 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from histfs.cli.exit_codes import reported
-from histfs.config import Layer, read_config
+from histfs.config import ConfigLayer, read_config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-Made = TypeVar("Made")
+Built = TypeVar("Built")
+#: The values of a command's options, parsed by click, by parameter name.
 Given = Mapping[str, Any]
 
-#: What may stand in the configuration file.
+#: The names that are allowed in the configuration file.
 _configurable = {"options"}
-#: Where a context keeps what it was told of the file and the profile, and its arguments.
-_TOLD, _ARGUMENTS = f"{__name__}.told", f"{__name__}.arguments"
+#: Keys of a context's `meta`: the values of `CONFIG_OPTIONS`, and the arguments.
+_CONFIG_VALUES, _ARGUMENTS = f"{__name__}.config", f"{__name__}.arguments"
 
 
 def setting(flag: str, **attributes: Any) -> Callable[[Command], Command]:  # noqa: ANN401
-    """Declare an option that may also stand in the environment and the configuration file."""
+    """Declare an option that may also be set by a variable and in the configuration file."""
     name = flag.removeprefix("--").replace("-", "_")
     _configurable.add(name)
     return click.option(flag, envvar=f"HISTFS_{name.upper()}", show_envvar=True, **attributes)
 
 
-def _use_file(context: click.Context, option: click.Parameter, value: Path | str | None) -> None:
-    """Put the configuration file's values below flags and environment.
+def _load_config(context: click.Context, option: click.Parameter, value: Path | str | None) -> None:
+    """Read the configuration file into the context's `default_map`, and its layer into `obj`.
 
-    Called for the file and for the profile, in the order in which they were given.
+    click calls this for ``--config`` and for ``--profile``, in the order of the command line; the
+    second call has both values.
     """
-    told = context.meta.setdefault(_TOLD, {})
-    told[option.name] = value
-    if told.keys() == {"config", "profile"}:
-        del context.meta[_TOLD]
-        with reported():
-            context.obj = read_config(told["config"], _configurable).layer(told["profile"])
+    values = context.meta.setdefault(_CONFIG_VALUES, {})
+    values[option.name] = value
+    if values.keys() == {"config", "profile"}:
+        del context.meta[_CONFIG_VALUES]
+        config = read_config(values["config"], _configurable)
+        context.obj = config.for_profile(values["profile"])
         context.default_map = context.obj.values
 
 
-#: The options of a command that has settings.
-FROM_FILE = [
+#: The options of every command that has settings.
+CONFIG_OPTIONS = [
     click.option(
         "--profile",
         envvar="HISTFS_PROFILE",
@@ -57,7 +58,7 @@ FROM_FILE = [
         metavar="NAME",
         is_eager=True,
         expose_value=False,
-        callback=_use_file,
+        callback=_load_config,
         help="Use the settings of [profiles.NAME] in the configuration file.",
     ),
     click.option(
@@ -68,7 +69,7 @@ FROM_FILE = [
         metavar="FILE",
         is_eager=True,
         expose_value=False,
-        callback=_use_file,
+        callback=_load_config,
         show_default="~/.config/histfs/config.toml",
         help="A TOML file with these settings.",
     ),
@@ -76,55 +77,62 @@ FROM_FILE = [
 
 
 class Repeatable(click.Command):
-    """A command that `for_profiles` can tell the same again for each of several profiles."""
+    """A command whose arguments `map_profiles` can parse again."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Remember the arguments, which click takes to pieces."""
+        """Keep a copy of the arguments: click consumes the list."""
         ctx.meta[_ARGUMENTS] = list(args)
         return super().parse_args(ctx, args)
 
 
-def for_profiles(names: Iterable[str], make: Callable[[str, Given], Made]) -> list[Made]:
-    """Tell a `Repeatable` command the same again with each of several profiles.
+def map_profiles(names: Iterable[str], build: Callable[[str, Given], Built]) -> list[Built]:
+    """Parse the arguments of the running `Repeatable` command again with each profile.
 
     Args:
-        names: of the profiles.
-        make: called with each, and with what click's options are then; what it gives is returned.
+        names: the names of the profiles.
+        build: called with each name and the options' values, in their context.
+
+    Returns:
+        The results of `build`.
     """
     outer = click.get_current_context()
-    arguments = outer.meta[_ARGUMENTS]
-    made = []
+    arguments = outer.meta[_ARGUMENTS]  # contexts share `meta`: each parse replaces this
+    built = []
     for name in names:
-        told = ["--profile", name, *arguments]
-        with outer.command.make_context(outer.info_name, told, outer.parent) as context:
-            made.append(make(name, context.params))
-    return made
+        repeated = ["--profile", name, *arguments]
+        with outer.command.make_context(outer.info_name, repeated, outer.parent) as context:
+            built.append(build(name, context.params))
+    return built
 
 
-def layer() -> Layer:
-    """Return what the configuration file says to the command that runs."""
+def config_layer() -> ConfigLayer:
+    """Return what the configuration file says to the running command."""
     found = click.get_current_context().obj
-    assert isinstance(found, Layer), "a command with settings has the options of FROM_FILE"
+    assert isinstance(found, ConfigLayer), "a command with settings has CONFIG_OPTIONS"
     return found
 
 
+#: The rank of an option that has its default.
+DEFAULT_RANK = 4
+
+
 def rank(name: str) -> int:
-    """Return how near by an option was given: 0 for a flag, more for what counts less."""
+    """Return the rank of the source that an option's value comes from; 0, a flag, wins."""
     source = click.get_current_context().get_parameter_source(name)
     if source is ParameterSource.COMMANDLINE:
         return 0
     if source is ParameterSource.ENVIRONMENT:
         return 1
     if source is ParameterSource.DEFAULT_MAP:
-        return 2 if name in layer().own else 3
-    return 4
+        return 2 if name in config_layer().own else 3
+    return DEFAULT_RANK
 
 
-def in_file(name: str) -> bool:
-    """Say whether an option comes from the configuration file."""
-    return click.get_current_context().get_parameter_source(name) is ParameterSource.DEFAULT_MAP
+def is_from_file(name: str) -> bool:
+    """Return whether an option's value comes from the configuration file."""
+    return rank(name) in (2, 3)
 
 
-def given_at_all(name: str) -> bool:
-    """Say whether an option was given anywhere."""
-    return rank(name) < 4
+def is_given(name: str) -> bool:
+    """Return whether an option has another value than its default."""
+    return rank(name) < DEFAULT_RANK

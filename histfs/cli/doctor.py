@@ -12,13 +12,15 @@ from typing import Any
 import click
 
 from histfs.cli import doctor_checks
+from histfs.cli.config_sources import config_layer
 from histfs.cli.doctor_checks import Finding, run_check
 from histfs.cli.facts_report import print_facts
 from histfs.cli.options import (
     base_url_of,
+    build_settings,
     cache_options,
-    cache_settings,
     key_of,
+    service_of,
     trash_option,
 )
 from histfs.core.errors import HistfsError
@@ -38,15 +40,16 @@ from histfs.settings import OptionError, Settings
 @trash_option
 @cache_options
 def doctor(mountpoint: Path | None, as_json: bool, as_facts: bool, **given: Any) -> None:  # noqa: ANN401
-    """Look at what a mount needs: this machine, the key, the server, the cache and the trash.
+    """Check the requirements of a mount.
 
-    With MOUNTPOINT also whether it can be mounted on. Nothing is changed; the server is asked for
-    one item of each kind, with --facts for some pages and a few clips.
+    These are this machine, the key, the server, the cache and the trash, and MOUNTPOINT if it is
+    given. Nothing is changed; the server is asked for one item of each kind, with --facts for some
+    pages and a few clips.
     """
     if as_facts:
         if mountpoint is not None:
             raise OptionError("--facts is about the server: leave MOUNTPOINT out")
-        print_facts(cache_settings(given), as_json)
+        print_facts(build_settings(given), as_json)
         return
     findings = []
     for finding in _findings(mountpoint, given):
@@ -60,22 +63,33 @@ def doctor(mountpoint: Path | None, as_json: bool, as_facts: bool, **given: Any)
 
 
 def _findings(mountpoint: Path | None, given: Mapping[str, Any]) -> Iterator[Finding]:
-    """Make one check after the other; those that need what isn't there are left out."""
+    """Run the checks in order; a check whose requirements failed is left out."""
     yield from doctor_checks.machine()
     yield from run_check("plugins", doctor_checks.loaded)
     key = base_url = None
     try:
-        key = key_of(given)
+        service = service_of(given)
+    except HistfsError as error:
+        yield doctor_checks.failed("plugins", error)
+        return
+    try:
+        key = key_of(given, service)
         yield Finding("key", "ok", f"from {key.origin}")
     except HistfsError as error:
         yield doctor_checks.failed("key", error)
     try:
-        base_url = base_url_of(given)
+        base_url = base_url_of(given, service)
     except HistfsError as error:
         yield doctor_checks.failed("server", error)
     cache_dir = given["cache_dir"].absolute()
     if key is not None and base_url is not None:
-        settings = Settings(base_url=base_url, key=key, cache_dir=cache_dir)
+        settings = Settings(
+            base_url=base_url,
+            key=key,
+            cache_dir=cache_dir,
+            service=service,
+            source_options=config_layer().sources,
+        )
         yield from run_check("server", partial(doctor_checks.server, settings))
         yield from run_check("cache", partial(doctor_checks.cache, settings))
     else:

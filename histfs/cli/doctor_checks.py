@@ -1,26 +1,23 @@
-"""What `histfs doctor` looks at. Each check says how it is, and does nothing else."""
+"""The checks of `histfs doctor`. A check yields findings and changes nothing."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import shlex
 import shutil
 import stat
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from histfs import __version__, plugins
 from histfs.catalog import schema
-from histfs.cli.exit_codes import BUG, advised, status_of
+from histfs.cli.exit_codes import BUG, exit_status, with_advice
 from histfs.cli.status import read_status
-from histfs.core.errors import HistfsError, KeyRefused, MissingPermission, NotOffered, RateLimited
+from histfs.core.errors import HistfsError
 from histfs.core.file_trust import distrust_directory, distrust_links
-from histfs.core.source import Query
+from histfs.core.source_context import SourceContext
 from histfs.core.times import Zone
 from histfs.fuse import binding
 from histfs.fuse.mountpoint import (
@@ -32,56 +29,50 @@ from histfs.fuse.mountpoint import (
 from histfs.mounting import account_path
 from histfs.mounting.cache_layout import refuse_strangers
 from histfs.settings import Settings
-from histfs.sources.elevenlabs import ConversationSource, HistorySource
-from histfs.sources.elevenlabs.http_client import HttpClient
 from histfs.status import MountUnresponsive, NoStatus, SourceStatus, Status
-
-Level = Literal["ok", "warn", "fail"]
 
 _DEVICE = Path("/dev/fuse")
 _FUSE_CONFIG = Path("/etc/fuse.conf")
 _UNAVAILABLE, _CONFIGURATION = 69, 78
-#: Bytes free on a disk below which that is worth saying.
-_LITTLE = 256 << 20
-#: Seconds by which two clocks may differ without a word.
-_APART = 60
+#: Free bytes of a disk below which there is a warning.
+_LOW_SPACE = 256 << 20
 _TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check says.
+    """One result of a check.
 
     Attributes:
-        check: what was looked at.
-        level: how it is.
-        said: for a person; where something is wrong it ends with what to do.
-        status: the exit status that a failure has.
+        check: the subject.
+        level: the severity.
+        said: the message; that of a problem ends with what to do.
+        status: the exit status of a failure.
     """
 
     check: str
-    level: Level
+    level: str
     said: str
     status: int = 0
 
 
 def run_check(check: str, examine: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
-    """Yield what a check says; one that can't be made has failed, and hides no other."""
+    """Yield the findings of a check; an exception is a failure, and the next checks still run."""
     try:
         yield from examine()
     except HistfsError as error:
         yield failed(check, error)
-    except Exception as error:  # noqa: BLE001 - the other checks are still worth making
+    except Exception as error:  # noqa: BLE001 - the other checks must still run
         yield Finding(check, "fail", f"unexpected error, please report it: {error!r}", BUG)
 
 
 def failed(check: str, error: HistfsError) -> Finding:
-    """Return what is said of an error that was foreseen."""
-    return Finding(check, "fail", advised(error), status_of(error))
+    """Return the finding for an error."""
+    return Finding(check, "fail", with_advice(error), exit_status(error))
 
 
 def machine() -> Iterator[Finding]:
-    """Look at what a mount needs of this machine."""
+    """Check the requirements of a mount on this machine."""
     yield Finding("histfs", "ok", f"{__version__} on Python {platform.python_version()}")
     yield from run_check(
         "FUSE library", lambda: [Finding("FUSE library", "ok", str(binding.load()))]
@@ -92,49 +83,28 @@ def machine() -> Iterator[Finding]:
 
 
 def server(settings: Settings) -> Iterator[Finding]:
-    """Ask the server for one item, which tells of the key, too."""
-    http = HttpClient(settings.base_url, settings.key, _TIMEOUT, connections=1)
-    with contextlib.closing(http):
-        refused = None
-        began = time.monotonic()
-        try:
-            HistorySource(http).page(page_size=1)
-        except KeyRefused as error:
-            refused = error
-        except RateLimited as error:
-            yield Finding("server", "warn", advised(error))
-            return
-        took = time.monotonic() - began
-        yield Finding("server", "ok", f"{settings.base_url} answered in {took:.1f} seconds")
-        if refused is None or isinstance(refused, MissingPermission):
-            yield Finding("access", "ok", "the server knows the key")
-        if refused is not None:
-            check = "permissions" if isinstance(refused, MissingPermission) else "access"
-            yield failed(check, refused)
-        else:
-            yield Finding(
-                "permissions",
-                "ok",
-                "speech_history_read is there; only a delete can tell of speech_history_write",
-            )
-            yield from run_check("conversations", lambda: [_conversations(http)])
-        if (ahead := http.clock_offset) is not None:
-            yield _clock(ahead)
-
-
-def _conversations(http: HttpClient) -> Finding:
-    """Ask for one conversation; a mount goes on without."""
-    try:
-        ConversationSource(http).list(Query(limit=1))
-    except NotOffered:
-        return Finding("conversations", "ok", "the server has none: there is no folder for them")
-    except KeyRefused as error:
-        return Finding("conversations", "warn", f"their folder is closed: {advised(error)}")
-    return Finding("conversations", "ok", "they can be listed")
+    """Run the checks that the account's service declares (`Service.checks`)."""
+    service = settings.service
+    if service.checks is None:
+        return
+    context = SourceContext(
+        settings.profile,
+        settings.base_url,
+        settings.key,
+        _TIMEOUT,
+        connections=1,
+        options=settings.source_options.get(service.root, {}),
+    )
+    for result in service.checks(context):
+        message, status = result.message, 0
+        if result.error is not None:
+            message = ": ".join(filter(None, [message, with_advice(result.error)]))
+            status = exit_status(result.error) if result.level == "fail" else 0
+        yield Finding(result.check, result.level, message, status)
 
 
 def loaded() -> Iterator[Finding]:
-    """See whether all plugins can be loaded."""
+    """Check that all plugins can be loaded."""
     found = plugins.installed()
     for plugin in found:
         if plugin.error is not None:
@@ -144,18 +114,18 @@ def loaded() -> Iterator[Finding]:
 
 
 def cache(settings: Settings) -> Iterator[Finding]:
-    """Look at the cache and the catalog of an account."""
+    """Check the cache directory and the catalog of an account."""
     home = account_path(settings)
     yield from directory("cache", home)
     refuse_strangers(settings.cache_dir, home)
     catalog = home / "catalog.sqlite"
     if not catalog.is_file():
         yield Finding("catalog", "ok", "nothing is known yet")
-    elif wrong := schema.examine(catalog):
+    elif damage := schema.examine(catalog):
         yield Finding(
             "catalog",
             "fail",
-            f"{catalog} is damaged ({wrong}): unmount, then run rm {_quoted(catalog)}; it is read"
+            f"{catalog} is damaged ({damage}): unmount, then run rm {_quoted(catalog)}; it is read"
             " anew",
             _CONFIGURATION,
         )
@@ -164,49 +134,49 @@ def cache(settings: Settings) -> Iterator[Finding]:
 
 
 def directory(check: str, path: Path) -> Iterator[Finding]:
-    """Look at a directory that is for its owner alone, and may not be there yet."""
-    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
-    if not there.is_dir():
-        yield _unusable(check, f"{there} is not a directory: choose another place")
-    elif not os.access(there, os.R_OK | os.W_OK | os.X_OK):
-        yield _unusable(check, f"{there} can't be written: give it to user {os.geteuid()}")
+    """Check a private directory, which may not exist yet."""
+    existing = next(each for each in (path, *path.parents) if os.path.lexists(each))
+    if not existing.is_dir():
+        yield _unusable(check, f"{existing} is not a directory: choose another place")
+    elif not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
+        yield _unusable(check, f"{existing} can't be written: give it to user {os.geteuid()}")
     elif refused := distrust_links(path) or (
-        distrust_directory(path, writers=False) if there == path else None
+        distrust_directory(path, writers=False) if existing == path else None
     ):
         yield _unusable(check, refused)
-    elif there != path:
+    elif existing != path:
         yield Finding(check, "ok", f"{path} isn't there yet and is made when it is needed")
     else:
         mode, disk = stat.S_IMODE(path.stat().st_mode), os.statvfs(path)
         free = disk.f_bavail * disk.f_frsize
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            said = f"{path} is open to others (mode {mode:04o}): run chmod 700 {_quoted(path)}"
-            yield Finding(check, "warn", said)
-        elif free < _LITTLE:
-            said = f"{path} has {free >> 20:,} MB left on its disk: make room there"
-            yield Finding(check, "warn", said)
+            message = f"{path} is open to others (mode {mode:04o}): run chmod 700 {_quoted(path)}"
+            yield Finding(check, "warn", message)
+        elif free < _LOW_SPACE:
+            message = f"{path} has {free >> 20:,} MB left on its disk: make room there"
+            yield Finding(check, "warn", message)
         else:
             yield Finding(check, "ok", f"{path} is private; {free >> 20:,} MB free")
 
 
 def mounts() -> Iterator[Finding]:
-    """Look for mounts whose process has died."""
+    """Check all mounts of histfs on this machine."""
     paths = mounted_histfs()
     if not paths:
         yield Finding("mounts", "ok", "no histfs is mounted")
     for path in paths:
-        yield from _served(path)
+        yield from _mount(path)
 
 
-def _served(path: Path) -> Iterator[Finding]:
-    """Say whether the listings of a mount are up to date."""
+def _mount(path: Path) -> Iterator[Finding]:
+    """Check that a mount answers, and that its listings are refreshed."""
     outages = []
     try:
         status = read_status(path)
     except MountUnresponsive as error:
         yield Finding("mounts", "warn", str(error))
         return
-    except NoStatus:  # another user's, or another version's
+    except NoStatus:  # a mount of another user or another version
         pass
     else:
         for account in (status, *status.others):
@@ -214,14 +184,14 @@ def _served(path: Path) -> Iterator[Finding]:
             outages += [source.outage for source in sources if source.outage is not None]
     for outage in outages:
         since = Zone().local(outage.since).strftime("%Y-%m-%d %H:%M:%S")
-        said = f"listings of {path} are not refreshed since {since}: {outage.message}"
-        yield Finding("mounts", "warn", said)
+        message = f"listings of {path} are not refreshed since {since}: {outage.message}"
+        yield Finding("mounts", "warn", message)
     if not outages:
         yield Finding("mounts", "ok", f"{path} is served")
 
 
 def mountpoint(path: Path) -> Iterator[Finding]:
-    """Look whether a path can be mounted on, unless a histfs is there, which `mounts` tells of."""
+    """Check that a path can be mounted on; a histfs on it is checked by `mounts`."""
     if not is_histfs(path):
         check_mountpoint(path, nonempty=False)
         yield Finding("mountpoint", "ok", f"{path} can be mounted on")
@@ -232,8 +202,10 @@ def _device() -> Iterator[Finding]:
     try:
         os.close(os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
-        said = f"{_DEVICE} can't be opened ({error.strerror}): let this user, or container, use it"
-        yield Finding("FUSE device", "fail", said, _UNAVAILABLE)
+        message = (
+            f"{_DEVICE} can't be opened ({error.strerror}): let this user, or container, use it"
+        )
+        yield Finding("FUSE device", "fail", message, _UNAVAILABLE)
     else:
         yield Finding("FUSE device", "ok", f"{_DEVICE} can be used")
 
@@ -245,8 +217,8 @@ def _fusermount() -> Iterator[Finding]:
     elif os.geteuid() == 0:
         yield Finding("fusermount", "warn", "not there; root can do without: apt install fuse3")
     else:
-        said = "neither fusermount3 nor fusermount is there: apt install fuse3"
-        yield Finding("fusermount", "fail", said, _UNAVAILABLE)
+        message = "neither fusermount3 nor fusermount is there: apt install fuse3"
+        yield Finding("fusermount", "fail", message, _UNAVAILABLE)
 
 
 def _allow_other() -> Iterator[Finding]:
@@ -255,25 +227,14 @@ def _allow_other() -> Iterator[Finding]:
     except OSError:
         lines = []
     if "user_allow_other" in map(str.strip, lines):
-        said = f"every user may give -o allow_other (user_allow_other in {_FUSE_CONFIG})"
+        message = f"every user may give -o allow_other (user_allow_other in {_FUSE_CONFIG})"
     else:
-        said = f"root alone may give -o allow_other (no user_allow_other in {_FUSE_CONFIG})"
-    yield Finding("allow_other", "ok", said)
+        message = f"root alone may give -o allow_other (no user_allow_other in {_FUSE_CONFIG})"
+    yield Finding("allow_other", "ok", message)
 
 
-def _clock(ahead: float) -> Finding:
-    if abs(ahead) < _APART:
-        return Finding("clock", "ok", "it shows the same time as the server's")
-    way = "behind" if ahead > 0 else "ahead of"
-    return Finding(
-        "clock",
-        "warn",
-        f"it is {abs(ahead):,.0f} seconds {way} the server's: run timedatectl set-ntp true",
-    )
-
-
-def _unusable(check: str, said: str) -> Finding:
-    return Finding(check, "fail", said, _CONFIGURATION)
+def _unusable(check: str, message: str) -> Finding:
+    return Finding(check, "fail", message, _CONFIGURATION)
 
 
 def _quoted(path: Path) -> str:

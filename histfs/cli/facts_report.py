@@ -1,6 +1,6 @@
-"""``histfs doctor --facts``: a page about a server that can be attached to a public report.
+"""``histfs doctor --facts``: a report about a server that can be published.
 
-It has no text, name, id or key in it: what the server says comes here as classes and numbers.
+It has no text, name, id or key in it: the server's answers are reduced to classes and numbers.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping
 import click
 
 from histfs import __version__
-from histfs.cli.exit_codes import warn
+from histfs.cli.error_reporting import warn
 from histfs.core.errors import HistfsError
 from histfs.core.server_url import is_loopback, parse_server_url
 from histfs.fuse import binding
-from histfs.settings import REGIONS, Settings
+from histfs.settings import Settings
 from histfs.sources.elevenlabs.facts import (
     MOST_BYTES,
     MOST_CLIPS,
@@ -30,20 +30,22 @@ from histfs.sources.elevenlabs.facts import (
 )
 from histfs.sources.elevenlabs.facts.classes import Value
 from histfs.sources.elevenlabs.http_client import HttpClient
+from histfs.sources.elevenlabs.service import REGIONS
 
 _TIMEOUT = 60.0
+#: Width of the column of names.
 _WIDTH = 38
 
 
 def print_facts(settings: Settings, as_json: bool) -> None:
-    """Ask the server, and print the page when all was asked.
+    """Probe the server, and print the report at the end.
 
     Args:
         settings: the server and the key.
         as_json: whether to print one JSON object.
 
     Raises:
-        Unreachable, KeyRefused: there is no page.
+        Unreachable, KeyRefused: the server can't be probed.
     """
     warn(
         f"the server is asked up to {MOST_REQUESTS} times, which may take minutes and includes the"
@@ -66,14 +68,14 @@ def _machine(base_url: str) -> Iterator[Fact]:
     except HistfsError:
         library = Unknown("none can be loaded")
     yield Fact("machine", "FUSE library", library)
-    # What comes after the numbers may have the name of whoever built it.
+    # The text after the numbers may name the person who built the kernel.
     kernel = re.match(r"[0-9]+(\.[0-9]+)*", platform.release())
     yield Fact("machine", "kernel", kernel[0] if kernel else Unknown("it has no number"))
-    yield Fact("machine", "server", _place(base_url))
+    yield Fact("machine", "server", _classify_server(base_url))
 
 
-def _place(base_url: str) -> str:
-    """Return where a server is, without its name."""
+def _classify_server(base_url: str) -> str:
+    """Return the region of the API, or the kind of another host, without its name."""
     for region, address in REGIONS.items():
         if base_url == address:
             return f"the API, region {region}"
@@ -83,11 +85,11 @@ def _place(base_url: str) -> str:
 
 
 def _to_json(facts: Iterable[Fact]) -> str:
-    page: dict[str, dict[str, object]] = {}
+    report: dict[str, dict[str, object]] = {}
     for fact in facts:
         value = {"unknown": fact.value.why} if isinstance(fact.value, Unknown) else fact.value
-        page.setdefault(fact.section, {})[fact.name] = value
-    return json.dumps({"facts": page})
+        report.setdefault(fact.section, {})[fact.name] = value
+    return json.dumps({"facts": report})
 
 
 def _lines(facts: Iterable[Fact]) -> Iterator[str]:
@@ -96,10 +98,10 @@ def _lines(facts: Iterable[Fact]) -> Iterator[str]:
         if fact.section != section:
             section = fact.section
             yield section
-        yield f"  {fact.name:{_WIDTH}} {_shown(fact.value)}"
+        yield f"  {fact.name:{_WIDTH}} {_format(fact.value)}"
 
 
-def _shown(value: Value | Unknown) -> str:
+def _format(value: Value | Unknown) -> str:
     if isinstance(value, Unknown):
         return f"unknown ({value.why})"
     if isinstance(value, bool):

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import posixpath
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from histfs.cli.direct_tree import DirectTree, direct_tree
-from histfs.cli.options import tree_options, tree_settings
+from histfs.cli.options import build_settings, tree_options
 from histfs.cli.output import Output
+from histfs.cli.paths import direct_tree, for_each
 from histfs.core.errors import NoSuchPath
 from histfs.core.item import Facets, Item
-from histfs.core.large_listing import LargeListing
-from histfs.core.nodes import Attributes, DirEntry
+from histfs.core.nodes import Attributes
 from histfs.core.times import Zone
+from histfs.mounting import DirectTree
 
 _TYPES = {stat.S_IFDIR: "directory", stat.S_IFREG: "file", stat.S_IFLNK: "link"}
 _LETTERS = {stat.S_IFDIR: "d", stat.S_IFREG: "-", stat.S_IFLNK: "l"}
@@ -32,8 +32,8 @@ _LETTERS = {stat.S_IFDIR: "d", stat.S_IFREG: "-", stat.S_IFLNK: "l"}
 def ls(paths: tuple[str, ...], long: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401
     """List what a mount would show, without one.
 
-    PATH is what comes after the mountpoint; the root is listed without one. Of several each name
-    has its path before it.
+    PATH is a path under the mountpoint; without one the root is listed. With several, each name
+    is shown with its path.
 
     \b
     Examples:
@@ -43,28 +43,28 @@ def ls(paths: tuple[str, ...], long: bool, as_json: bool, **given: Any) -> None:
     if long and as_json:
         raise click.UsageError("--long and --json exclude each other.")
     output = Output()
-    with direct_tree(tree_settings(given)) as there:
+    with direct_tree(build_settings(given)) as tree:
 
         def show(path: str) -> None:
-            for place in _places(there, path):
-                shown = place.name if len(paths) < 2 else place.path.lstrip("/")
+            for listed in _list(tree, path):
+                name = listed.name if len(paths) < 2 else listed.path.lstrip("/")
                 if not (long or as_json):
-                    output.line(shown)
-                elif (row := _look(there, place)) is not None:
-                    output.line(row.to_json() if as_json else row.to_line(shown, there.zone))
+                    output.line(name)
+                elif (row := _examine(tree, listed)) is not None:
+                    output.line(row.to_json() if as_json else row.to_line(name, tree.zone))
 
-        status = there.each(paths or ("/",), show)
+        status = for_each(paths or ("/",), show)
     output.flush()
     click.get_current_context().exit(status)
 
 
 @dataclass(frozen=True, slots=True)
 class _ListedPath:
-    """Something that is listed.
+    """A directory entry.
 
     Attributes:
-        path: from the root, with no link on the way.
-        attributes: as far as the listing tells.
+        path: an absolute path in the tree, without links.
+        attributes: from the listing; None if it has none.
     """
 
     path: str
@@ -78,32 +78,32 @@ class _ListedPath:
 
 @dataclass(frozen=True, slots=True)
 class _ListRow:
-    """The same, with all that is told of it.
+    """A directory entry with all its details.
 
     Attributes:
-        place: what is listed.
-        attributes: all of them.
-        target: of a link; None for anything else.
-        owner: the item whose directory, link or file it is; None for none.
+        listed: the entry.
+        attributes: its attributes.
+        target: the target of a link; None for anything else.
+        owner: the item whose directory, link or file it is; None if there is none.
     """
 
-    place: _ListedPath
+    listed: _ListedPath
     attributes: Attributes
     target: str | None
     owner: tuple[Item, Facets] | None
 
     def to_line(self, name: str, zone: Zone) -> str:
-        """Return it as ls(1) would, less what only a mount has."""
+        """Return a line like that of ls(1), without the fields that only a mount has."""
         kind, size = _LETTERS[self.attributes.kind], self.attributes.size
         time = f"{zone.local(self.attributes.mtime):%Y-%m-%d %H:%M:%S}"
-        leads = "" if self.target is None else f" -> {self.target}"
-        return f"{kind} {size:>12} {time} {name}{leads}"
+        arrow = "" if self.target is None else f" -> {self.target}"
+        return f"{kind} {size:>12} {time} {name}{arrow}"
 
     def to_json(self) -> str:
-        """Return it as one line of plain ASCII."""
+        """Return one line of ASCII."""
         fields: dict[str, Any] = {
-            "name": self.place.name,
-            "path": self.place.path.lstrip("/"),
+            "name": self.listed.name,
+            "path": self.listed.path.lstrip("/"),
             "type": _TYPES[self.attributes.kind],
             "size": self.attributes.size,
             "mtime": self.attributes.mtime,
@@ -113,13 +113,12 @@ class _ListRow:
         if self.owner is not None:
             item, facets = self.owner
             fields |= {"id": item.id, "key": item.key, "date": item.date}
-            # What a source calls its facets never takes the place of what stands above.
+            # setdefault: a facet's name never overrides a field above.
             for kind, (first, *_) in sorted(facets.items()):
                 fields.setdefault(kind, first.value or None)
                 if first.label is not None:
                     fields.setdefault(f"{kind}_name", first.label)
-            # The first one is a field of its own, whether there are others or not: what one item
-            # has as text is no list in another one.
+            # Lists are additional fields, so that a field has the same type in every item.
             for kind, values in sorted(facets.items()):
                 if len(values) > 1:
                     fields.setdefault(f"{kind}s", [value for value, _ in values])
@@ -127,26 +126,23 @@ class _ListRow:
         return json.dumps(fields)
 
 
-def _places(there: DirectTree, path: str) -> Iterator[_ListedPath]:
-    """Yield what a directory holds, or a file itself."""
-    path, attributes = there.followed(path, last=True)
+def _list(tree: DirectTree, path: str) -> Iterator[_ListedPath]:
+    """Yield the entries of a directory, or a file itself."""
+    path, attributes = tree.resolve(path)
     if attributes.kind != stat.S_IFDIR:
         yield _ListedPath(path, attributes)
         return
-    listing: Iterable[DirEntry] | LargeListing = there.tree.listdir(path, there.waiter())
-    if isinstance(listing, LargeListing):
-        listing = listing.entries(there.waiter)
-    for entry in listing:
+    for entry in tree.listdir(path):
         yield _ListedPath(posixpath.join(path, entry.name), entry.attributes)
 
 
-def _look(there: DirectTree, place: _ListedPath) -> _ListRow | None:
-    """Return all that is told; None for what is gone meanwhile."""
-    tree, path = there.tree, place.path
+def _examine(tree: DirectTree, listed: _ListedPath) -> _ListRow | None:
+    """Return the details of an entry; None if it has been deleted meanwhile."""
+    filesystem, path = tree.filesystem, listed.path
     try:
-        attributes = place.attributes or tree.stat(path, there.waiter())
+        attributes = listed.attributes or filesystem.stat(path, tree.waiter())
         is_link = attributes.kind == stat.S_IFLNK
-        target = tree.readlink(path, there.waiter()) if is_link else None
-        return _ListRow(place, attributes, target, tree.item(path, there.waiter()))
+        target = filesystem.readlink(path, tree.waiter()) if is_link else None
+        return _ListRow(listed, attributes, target, filesystem.item(path, tree.waiter()))
     except NoSuchPath:
         return None

@@ -14,28 +14,23 @@ import click
 from histfs import logs
 from histfs.background import Ready, run_in_background
 from histfs.cli.config_sources import Given, Repeatable, setting
-from histfs.cli.exit_codes import reported, warn
+from histfs.cli.error_reporting import exit_on_error, warn
 from histfs.cli.options import (
     MaybeEmpty,
+    build_settings,
+    names_type,
     no_trash_option,
     profiles_settings,
     read_only_option,
-    trash_of,
     trash_option,
     tree_options,
-    tree_settings,
 )
 from histfs.core.secret import Secret
 from histfs.mounting import demo, serve
-from histfs.settings import (
-    DEFAULT_CRAWLERS,
-    OptionError,
-    Settings,
-    parse_patterns,
-)
+from histfs.settings import DEFAULT_CRAWLERS, OptionError, Settings, parse_patterns
 
-#: What concerns the mount as a whole, by the option that says it: the same for all its accounts.
-_OF_THE_MOUNT: dict[str, Callable[[Settings], object]] = {
+#: The options that must be the same for all accounts of a mount, and the value of each.
+_MOUNT_WIDE: dict[str, Callable[[Settings], object]] = {
     "-o": lambda settings: replace(
         settings.options, links=True, sources=None, views=None, files=None
     ),
@@ -47,11 +42,12 @@ _OF_THE_MOUNT: dict[str, Callable[[Settings], object]] = {
 
 @click.command(cls=Repeatable, context_settings={"show_default": True})
 @click.argument("mountpoint", type=click.Path(readable=False, path_type=Path))
-@click.option("-f", "--foreground", is_flag=True, help="Stay here, log to the terminal.")
+@click.option("-f", "--foreground", is_flag=True, help="Stay here, and log to the terminal.")
 @click.option("-d", "--debug", is_flag=True, help="Show every call (stays in the foreground).")
 @click.option("--demo", "is_demo", is_flag=True, help="Mount a sample history; needs no key.")
 @click.option(
     "--profiles",
+    type=names_type("--profiles", ","),
     metavar="NAME[,NAME…]",
     help="Mount several profiles, each in a folder of its name.",
 )
@@ -62,15 +58,16 @@ _OF_THE_MOUNT: dict[str, Callable[[Settings], object]] = {
     "--sizes",
     type=click.Choice(["estimate", "exact"]),
     default="estimate",
-    help="What stat shows of audio that was never opened; exact downloads it.",
+    help="The size that stat shows of audio that was never opened; exact downloads it.",
 )
 @setting(
     "--crawlers",
     cls=MaybeEmpty,
+    type=parse_patterns,
     default=",".join(DEFAULT_CRAWLERS),
     metavar="PATTERN[,PATTERN…]",
     show_default="common thumbnailers and indexers",
-    help="Programs that can't open audio which isn't in the cache, by their names.",
+    help="Names of programs that can't open audio which isn't in the cache.",
 )
 @tree_options
 def mount(mountpoint: Path, **given: Any) -> None:  # noqa: ANN401 - click's options
@@ -91,7 +88,7 @@ def mount(mountpoint: Path, **given: Any) -> None:  # noqa: ANN401 - click's opt
     goes into the trash (histfs trash --help).
     """  # noqa: D301 - the control character is click's
     path, is_demo = mountpoint.absolute(), given["is_demo"]
-    accounts = _accounts(given)
+    accounts = _build_accounts(given)
     if exposed := accounts[0].options.exposure():
         warn(exposed)
     if given["foreground"] or given["debug"]:
@@ -105,9 +102,10 @@ def mount(mountpoint: Path, **given: Any) -> None:  # noqa: ANN401 - click's opt
 def _in_background(
     accounts: Sequence[Settings], mountpoint: Path, is_demo: bool, ready: Ready
 ) -> int:
+    """Serve the mount in the forked process, and return its exit status."""
     _start_log(accounts, foreground=False)
     try:
-        with reported():
+        with exit_on_error():
             _serve(accounts, mountpoint, is_demo, ready)
     except SystemExit as end:
         return int(end.code or 0)
@@ -129,33 +127,22 @@ def _serve(accounts: Sequence[Settings], mountpoint: Path, is_demo: bool, ready:
         serve(accounts, mountpoint, ready, warn)
 
 
-def _accounts(given: Given) -> list[Settings]:
-    """Return the settings of the accounts to mount: of one in the root, or of several.
+def _build_accounts(given: Given) -> list[Settings]:
+    """Build the settings of the accounts to mount: one in the root, or several in folders.
 
     Raises:
-        SettingsError, UnknownPlugin: one of them can't be used, or they don't go together.
+        SettingsError, UnknownPlugin: a value can't be used, or the accounts can't share a mount.
     """
     if given["profiles"] is None:
-        return [_settings(given)]
+        return [build_settings(given, Secret("") if given["is_demo"] else None)]
     if given["is_demo"]:
         raise OptionError("--demo has one account: leave --profiles out")
-    accounts = profiles_settings(given["profiles"], _settings)
-    first = accounts[0]
-    for option, of in _OF_THE_MOUNT.items():
-        for other in accounts[1:]:
-            if of(other) != of(first):
+    first, *others = accounts = profiles_settings(given["profiles"])
+    for option, value_of in _MOUNT_WIDE.items():
+        for other in others:
+            if value_of(other) != value_of(first):
                 raise OptionError(
                     f"the profiles {first.profile} and {other.profile} differ in {option}, which"
                     " concerns the mount as a whole: give it on the command line"
                 )
     return accounts
-
-
-def _settings(given: Given) -> Settings:
-    return replace(
-        tree_settings(given, Secret("") if given["is_demo"] else None),
-        trash=trash_of(given),
-        exact_sizes=given["sizes"] == "exact",
-        crawlers=parse_patterns(given["crawlers"]),
-        debug=given["debug"],
-    )

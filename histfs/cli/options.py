@@ -1,4 +1,4 @@
-"""Options that several commands have: those that tell about the account and the cache."""
+"""The options that several commands share, and the settings built from their values."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ import click
 
 from histfs import plugins
 from histfs.cli.config_sources import (
-    FROM_FILE,
+    CONFIG_OPTIONS,
     Command,
     Given,
-    for_profiles,
-    given_at_all,
-    in_file,
-    layer,
+    config_layer,
+    is_from_file,
+    is_given,
+    map_profiles,
     rank,
     setting,
 )
-from histfs.config import parse_profiles
 from histfs.core.secret import Secret
-from histfs.keys import find_key
+from histfs.core.service import Service
+from histfs.keys import find_key, take_key
 from histfs.settings import (
-    DEFAULT_BASE_URL,
     DEFAULT_PROFILE,
     OFFICIAL_BASE_URL,
-    REGIONS,
+    MountOptions,
     OptionError,
     Settings,
     SettingsError,
@@ -44,39 +43,56 @@ from histfs.settings import (
     parse_size,
     parse_size_limit,
 )
+from histfs.sources.elevenlabs.service import ELEVENLABS, REGIONS
 
 #: The settings that say where the key is.
 _KEYS = ("api_key_file", "api_key_command")
+#: The choices of plugins, which are settings and mount options, and the kind of each.
+_CHOICES = {"sources": plugins.SOURCES, "views": plugins.VIEWS, "files": plugins.FILES}
+#: The fields of `Settings` whose values are those of the options with the same names.
+_FIELDS = (
+    "options", "listing_ttl", "rescan", "audio_cache_size", "max_clip_size", "connections",
+    "timezone", "crawlers", "timeout", "debug",
+)  # fmt: skip
 
 
 class MaybeEmpty(click.Option):
-    """An option that an empty environment variable sets; click takes that for none."""
+    """An option that an empty variable sets; click would take it for an unset one."""
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        """Return what the variable holds, None when it isn't there."""
+        """Return the value of the variable; None if it isn't set."""
         return os.environ.get(str(self.envvar))
 
 
 class Seconds(click.FloatRange):
-    """A number of seconds; click takes nan and inf for some."""
+    """A finite number of seconds; click accepts nan and inf."""
 
     def convert(
         self,
-        value: Any,  # noqa: ANN401 - what click gives
+        value: Any,  # noqa: ANN401 - click's own signature
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> float:
-        """Return the number; fail for anything else."""
+        """Return the number, or fail."""
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a number of seconds.", param, ctx)
         return number
 
 
+def names_type(option: str, separator: str = "+") -> Callable[[str], tuple[str, ...]]:
+    """Return a click type for a list of names; see `parse_names`."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        return parse_names(option, text, separator)
+
+    return parse
+
+
 _CACHE = [
     setting(
         "--base-url",
-        default=DEFAULT_BASE_URL,
+        default=ELEVENLABS.base_url,
         metavar="URL",
         help="The API's address; else $ELEVENLABS_BASE_URL is used.",
     ),
@@ -88,7 +104,14 @@ _CACHE = [
     setting(
         "--insecure-http",
         is_flag=True,
-        help="Let the key go to another machine over http, for all on the way to read.",
+        help="Send the key over http to another machine, unencrypted.",
+    ),
+    setting(
+        "--sources",
+        type=names_type("--sources"),
+        metavar="NAME[+NAME…]",
+        show_default="all",
+        help="The sources that are used.",
     ),
     setting(
         "--api-key-file",
@@ -107,48 +130,45 @@ _CACHE = [
         default=default_cache_dir,
         metavar="DIR",
         show_default="~/.cache/histfs",
-        help="Where the catalog and the audio are kept.",
+        help="Directory of the catalog and the audio.",
     ),
 ]
 _ACCOUNT = [
     *_CACHE,
     setting(
-        "--sources",
-        metavar="NAME[+NAME…]",
-        show_default="all",
-        help="The sources that are used.",
-    ),
-    setting(
         "--audio-cache-size",
+        type=parse_size,
         default="2G",
         metavar="SIZE",
-        help="How much audio is kept on this machine.",
+        help="Maximum size of the audio cache.",
     ),
     setting(
         "--max-clip-size",
+        type=parse_size_limit,
         default="4G",
         metavar="SIZE",
-        help="How large a clip, or an attachment, may be to be fetched.",
+        help="Maximum size of a clip or an attachment; a larger one is not fetched.",
     ),
     setting(
         "--connections",
         type=click.IntRange(1, 64),
         default=8,
         metavar="N",
-        help="Requests at once.",
+        help="Maximum number of concurrent requests.",
     ),
     setting(
         "--rescan",
+        type=parse_duration,
         default="24h",
         metavar="TIME",
-        help="How long before what is known is asked for again; 0 for never.",
+        help="Age at which known items are listed again; 0 for never.",
     ),
     setting(
         "--timeout",
         type=Seconds(1),
         default=30.0,
         metavar="SECONDS",
-        help="When any call on the mount, and any request, ends at the latest.",
+        help="Maximum duration of any call on the mount, and of any request.",
     ),
 ]
 _TREE = [
@@ -156,28 +176,32 @@ _TREE = [
         "-o",
         "options",
         multiple=True,
+        # All of them together: the last one of a name wins.
+        callback=lambda _, __, texts: parse_mount_options(texts),
         metavar="OPT[,OPT…]",
         help="Mount options: ro, placement=links|dir, sources=, views=, files=, umask=077, uid=,"
         " gid=, allow_other, nonempty.",
     ),
     setting(
         "--views",
+        type=names_type("--views"),
         metavar="NAME[+NAME…]",
         show_default="each source's own",
-        help="The views that are shown, in their order.",
+        help="The views that are shown, in this order.",
     ),
     setting(
         "--files",
+        type=names_type("--files"),
         metavar="NAME[+NAME…]",
         show_default="each source's own",
-        help="The files that an item shows, in their order.",
+        help="The files that an item shows, in this order.",
     ),
     setting(
         "--listing-ttl",
         type=Seconds(0),
         default=30.0,
         metavar="SECONDS",
-        help="How long a listing is taken for fresh.",
+        help="How long a listing is fresh.",
     ),
     setting(
         "--timezone",
@@ -193,7 +217,7 @@ trash_option = setting(
     default=default_trash,
     metavar="DIR",
     show_default="~/.local/share/histfs/trash",
-    help="Where copies of deleted items are kept.",
+    help="Directory of the copies of deleted items.",
 )
 no_trash_option = setting(
     "--no-trash",
@@ -207,157 +231,144 @@ read_only_option = setting(
 )
 
 
+def cache_options(command: Command) -> Command:
+    """Give a command the options that choose the server, the key and the cache."""
+    return _with_options(_CACHE, command)
+
+
 def account_options(command: Command) -> Command:
-    """Give a command the options that tell about the account and the cache."""
-    return _with([*_ACCOUNT, *FROM_FILE], command)
+    """Give a command `cache_options`, and those of the sources, downloads and requests."""
+    return _with_options(_ACCOUNT, command)
 
 
 def tree_options(command: Command) -> Command:
-    """Give a command those, and what tells how names are made and how fresh they are."""
-    return _with([*_TREE, *FROM_FILE], command)
+    """Give a command `account_options`, and those of names and listings."""
+    return _with_options(_TREE, command)
 
 
 def trash_options(command: Command) -> Command:
-    """Give a command the option that tells which trash it is."""
-    return _with([trash_option, *FROM_FILE], command)
+    """Give a command the option that chooses the trash."""
+    return _with_options([trash_option], command)
 
 
-def cache_options(command: Command) -> Command:
-    """Give a command those of them that tell which cache it is."""
-    return _with([*_CACHE, *FROM_FILE], command)
+def _with_options(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
+    options = [*options, *CONFIG_OPTIONS]
+    return functools.reduce(lambda decorated, option: option(decorated), options[::-1], command)
 
 
-def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
-    return functools.reduce(lambda made, option: option(made), reversed(options), command)
-
-
-def account_settings(given: Given, key: Secret | None = None) -> Settings:
-    """Return the settings that `account_options` gave; any other has its default.
+def build_settings(given: Given, key: Secret | None = None) -> Settings:
+    """Build the settings of the running command; a field without an option has its default.
 
     Args:
-        given: click's options.
+        given: the values of the command's options, at least of `cache_options`.
         key: the API key; None to find it where the user put it.
 
     Raises:
-        SettingsError: one of them can't be used, or there is no key.
-        UnknownPlugin: what is chosen, or has a table in the configuration file, isn't there.
+        SettingsError: a value can't be used, or there is no key.
+        UnknownPlugin: a plugin is chosen, or has a table in the configuration file, that no
+            package has.
     """
-    settings = replace(
-        cache_settings(given, key),
-        rescan=parse_duration(given["rescan"]),
-        audio_cache_size=parse_size(given["audio_cache_size"]),
-        max_clip_size=parse_size_limit(given["max_clip_size"]),
-        connections=given["connections"],
-        timeout=given["timeout"],
-        sources=_names(given, "sources"),
-    )
-    return _checked(settings)
-
-
-def tree_settings(given: Given, key: Secret | None = None) -> Settings:
-    """Return the settings that `tree_options` and `read_only_option` gave; others have defaults.
-
-    Args and Raises:
-        As `account_settings`.
-    """
-    read_only = ("ro",) if given.get("read_only") else ()
-    options = parse_mount_options((*read_only, *given["options"]))
-    chosen = {
-        kind: names
-        for kind in ("sources", "views", "files")
-        if (names := getattr(options, kind)) is not None and rank("options") <= rank(kind)
-    }
-    settings = replace(
-        account_settings(given, key),
-        options=options,
-        listing_ttl=given["listing_ttl"],
-        timezone=given["timezone"],
-        **{"views": _names(given, "views"), "files": _names(given, "files"), **chosen},
-    )
-    return _checked(settings)
-
-
-def cache_settings(given: Given, key: Secret | None = None) -> Settings:
-    """Return the settings that `cache_options` gave; any other has its default.
-
-    Args and Raises:
-        As `account_settings`.
-    """
-    found = layer()
-    return Settings(
-        base_url=base_url_of(given),
-        key=key_of(given) if key is None else key,
+    values = {name: given[name] for name in _FIELDS if name in given}
+    if "options" in given:
+        options: MountOptions = given["options"]
+        values["options"] = replace(
+            options, read_only=options.read_only or given.get("read_only", False)
+        )
+    values |= {name: _chosen(given, name) for name in _CHOICES if name in given}
+    if "trash" in given:
+        values["trash"] = trash_of(given)
+    layer, service = config_layer(), service_of(given)
+    settings = Settings(
+        base_url=base_url_of(given, service),
+        key=key_of(given, service) if key is None else key,
         cache_dir=given["cache_dir"].absolute(),
-        profile=found.profile or DEFAULT_PROFILE,
-        source_options=found.sources,
+        service=service,
+        profile=layer.profile or DEFAULT_PROFILE,
+        source_options=layer.sources,
+        exact_sizes=given.get("sizes") == "exact",
+        **values,
     )
-
-
-def _checked(settings: Settings) -> Settings:
-    """Return settings of which the plugins are there.
-
-    Raises:
-        UnknownPlugin: one of them isn't.
-    """
-    plugins.choose(plugins.SOURCES, [*(settings.sources or ()), *settings.source_options])
-    plugins.choose(plugins.VIEWS, settings.views or ())
-    plugins.choose(plugins.FILES, settings.files or ())
+    if "sources" in given:
+        plugins.choose(plugins.SOURCES, settings.source_options)
+        for name, kind in _CHOICES.items():
+            plugins.choose(kind, getattr(settings, name) or ())
     return settings
 
 
-def profiles_settings(names: str, make: Callable[[Given], Settings]) -> list[Settings]:
-    """Return the settings of several profiles, each of which stands in a folder of its name.
+def profiles_settings(names: Sequence[str]) -> list[Settings]:
+    """Build the settings of several profiles, each with a folder of its name.
 
-    The key of each is in the configuration file: that of the environment, or a flag, could only be
-    right for one, and would show its history as that of the others, too.
+    The key of each must be in the configuration file. A key in a flag or in the environment can
+    belong to one profile only, whose history would be shown for the others as well.
 
     Args:
-        names: of the profiles, with commas between them.
-        make: makes settings of click's options.
+        names: the names of the profiles.
 
     Raises:
-        OptionError: one of them isn't there, or its key is not in the file.
-        SettingsError, UnknownPlugin: as `make` does.
+        OptionError: a profile doesn't exist, or its key is not in the file.
+        SettingsError, UnknownPlugin: see `build_settings`.
     """
-    if given_at_all("profile"):
+    if is_given("profile"):
         raise OptionError("--profile (HISTFS_PROFILE) and --profiles exclude each other")
 
-    def in_folder(name: str, given: Given) -> Settings:
-        if not in_file(min(_KEYS, key=rank)):
+    def build(name: str, given: Given) -> Settings:
+        if not is_from_file(min(_KEYS, key=rank)):
             raise OptionError(
                 f"which key is that of the profile {name}? With --profiles each one's api-key-file"
                 " or api-key-command stands in the configuration file, and nowhere else"
             )
-        return replace(make(given), folder=name)
+        return replace(build_settings(given), folder=name)
 
-    return for_profiles(parse_profiles(names), in_folder)
+    return map_profiles(names, build)
 
 
 def trash_of(given: Given) -> Path | None:
-    """Return the trash that `trash_option` and `no_trash_option` gave; None for none."""
-    no_trash = given["no_trash"] and rank("no_trash") <= rank("trash")
-    return None if no_trash else given["trash"].absolute()
+    """Return the directory of the trash; None for no trash."""
+    no_trash = given.get("no_trash", False) and rank("no_trash") <= rank("trash")
+    trash: Path = given["trash"]
+    return None if no_trash else trash.absolute()
 
 
-def base_url_of(given: Given) -> str:
-    """Return the base URL that `cache_options` gave.
-
-    Of ``--base-url`` and ``--region`` the one that is given nearer by counts. Without them it is
-    the variable of the official command line. Like that tool's key variable, it counts less than
-    the configuration file: it was not set for histfs, and must not send the key of a profile to
-    another host than that profile names.
+def service_of(given: Given) -> Service:
+    """Return the service of the account, by the chosen sources.
 
     Raises:
-        OptionError: both are given in one place, or what is given is no base URL.
-        SettingsError: both stand in one place of the configuration file.
+        OptionError, UnknownPlugin: they can't be chosen.
+    """
+    return plugins.primary_service(plugins.sources(_chosen(given, "sources")))
+
+
+def _chosen(given: Given, name: str) -> tuple[str, ...] | None:
+    """Return the names that ``--NAME`` or ``-o NAME=`` chose; None for the default."""
+    options: MountOptions | None = given.get("options")
+    names: tuple[str, ...] | None = getattr(options, name, None)
+    if names is None or rank("options") > rank(name):
+        names = given[name]
+    return names
+
+
+def base_url_of(given: Given, service: Service) -> str:
+    """Return the base URL that `cache_options` chose.
+
+    Of ``--base-url`` and ``--region`` the one of the lower `rank` wins. The default is the variable
+    of the official command line. It counts less than the configuration file: it was not set for
+    histfs, and must not send the key of a profile to another host than the profile's.
+
+    Raises:
+        OptionError: both are given in one place, or the value is not a base URL.
+        SettingsError: both are in one place of the configuration file.
     """
     url, region = rank("base_url"), rank("region")
-    if url == region and given_at_all("region"):
-        raise _both_given(url)
+    if url == region and is_given("region"):
+        raise _conflict(url)
     if region < url:
-        return REGIONS[given["region"]]
+        if given["region"] not in service.regions:
+            raise OptionError(f"{service.name} has no region {given['region']!r}")
+        return service.regions[given["region"]]
+    if not is_given("base_url") and service is not ELEVENLABS:
+        return service.base_url
     official = os.environ.get(OFFICIAL_BASE_URL)
-    if given_at_all("base_url") or not official:
+    if is_given("base_url") or not official:
         return parse_base_url(given["base_url"], given["insecure_http"])
     try:
         return parse_base_url(official, given["insecure_http"])
@@ -365,10 +376,10 @@ def base_url_of(given: Given) -> str:
         raise OptionError(f"{OFFICIAL_BASE_URL}: {error}") from error
 
 
-def _both_given(rank: int) -> SettingsError:
-    """Return the error of a base URL and a region that have the same rank."""
-    if in_file("region"):
-        profile = layer().profile
+def _conflict(rank: int) -> SettingsError:
+    """Return the error of a base URL and a region of the same rank."""
+    if is_from_file("region"):
+        profile = config_layer().profile
         place = f"in [profiles.{profile}]" if profile and rank == 2 else "at its top"
         return SettingsError(
             f"the configuration file has base-url and region {place}: leave one of them out"
@@ -377,8 +388,8 @@ def _both_given(rank: int) -> SettingsError:
     return OptionError(f"{names} exclude each other: give one of them")
 
 
-def key_of(given: Given) -> Secret:
-    """Return the API key that `cache_options` gave, or that is where it is without them.
+def key_of(given: Given, service: Service) -> Secret:
+    """Return the API key that `cache_options` chose, or that is where it is without them.
 
     Raises:
         SettingsError: there is none, or it can't be used.
@@ -388,11 +399,12 @@ def key_of(given: Given) -> Secret:
     if command is not None and rank("api_key_command") < rank("api_key_file"):
         file = None
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    # The variable was taken out of the environment when the program began.
-    variable = context.find_root().obj
-    return find_key(file, command, Path(credentials) if credentials else None, variable)
-
-
-def _names(given: Given, name: str) -> tuple[str, ...] | None:
-    text = given[name]
-    return None if text is None else parse_names(f"--{name}", text)
+    if service.credential is None:
+        return Secret("", "nowhere: none is needed")
+    if service is ELEVENLABS:
+        # `histfs.cli.histfs` took the variable out of the environment and kept it here.
+        variable = context.find_root().obj
+    else:
+        variable = take_key(os.environ, service.credential)
+    directory = Path(credentials) if credentials else None
+    return find_key(service.credential, file, command, directory, variable)

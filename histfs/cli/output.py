@@ -1,4 +1,4 @@
-"""Standard output for what strangers wrote: raw into a pipe or a file, harmless on a terminal."""
+"""Standard output for untrusted text: unchanged into a pipe or a file, escaped on a terminal."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from histfs.cli.exit_codes import Refused
+from histfs.cli.error_reporting import Refused
 from histfs.core.terminal_text import shown
 
 
 class OutputFailed(click.ClickException):
-    """Standard output can't be written: there is no use in going on."""
+    """Standard output can't be written; the command ends."""
 
 
 class Output:
-    """Where a command writes names, and the bytes of files.
+    """The standard output of a command that prints names or files.
 
-    Like ls(1) and find(1) it escapes what a terminal would obey on a terminal alone.
+    Like ls(1) and find(1) it escapes control characters only if it is a terminal.
     """
 
     def __init__(self) -> None:
@@ -33,32 +33,32 @@ class Output:
         """Write a line."""
         self._write(f"{shown(text) if self._terminal else text}\n".encode("utf-8", "replace"))
 
-    def copy(self, pieces: Iterable[bytes]) -> None:
-        """Write the bytes of a file as they come.
+    def copy(self, chunks: Iterable[bytes]) -> None:
+        """Write the chunks of a file as they arrive.
 
         Raises:
-            Refused: they are no text, and would go to a terminal.
+            Refused: the output is a terminal, and the file is not text.
         """
-        for piece in _legible(pieces) if self._terminal else pieces:
-            self._write(piece)
+        for chunk in _escape(chunks) if self._terminal else chunks:
+            self._write(chunk)
         self.flush()
 
     def flush(self) -> None:
-        """See to it that all is written."""
-        with _failing():
+        """Write the buffered output."""
+        with _end_on_failure():
             self._stream.flush()
 
-    def _write(self, piece: bytes) -> None:
-        with _failing():
-            self._stream.write(piece)
+    def _write(self, chunk: bytes) -> None:
+        with _end_on_failure():
+            self._stream.write(chunk)
 
 
-def _legible(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield text with escapes for what a terminal would obey."""
+def _escape(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield UTF-8 text with its control characters escaped, but newlines and tabs."""
     decode = codecs.getincrementaldecoder("utf-8")().decode
-    for piece in pieces:
+    for chunk in chunks:
         try:
-            text = decode(piece)
+            text = decode(chunk)
         except UnicodeDecodeError:
             raise Refused("no text for a terminal: send it to a file or a program") from None
         lines = ("\t".join(map(shown, line.split("\t"))) for line in text.split("\n"))
@@ -66,14 +66,14 @@ def _legible(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def _failing() -> Iterator[None]:
-    """End the command when its output can't be written; quietly when nobody reads it any more."""
+def _end_on_failure() -> Iterator[None]:
+    """End the command if its output can't be written; silently if the reader closed the pipe."""
     try:
         yield
     except OSError as error:
-        # What is left in the stream must not fail once more when Python ends.
-        with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        # Python flushes the stream again at exit: that must not fail.
+        with contextlib.suppress(OSError), open(os.devnull, "wb") as null:  # noqa: PTH123
+            os.dup2(null.fileno(), sys.stdout.fileno())
         if error.errno == errno.EPIPE:
             raise click.exceptions.Exit(1) from None
         raise OutputFailed(f"the output can't be written: {error.strerror}") from error

@@ -12,17 +12,17 @@ from histfs.core.secret import Secret
 from histfs.core.source_context import SourceContext
 from histfs.core.terminal_text import shown
 from histfs.plugins import FILES, SOURCES, VIEWS, Plugin, choose, installed
-from histfs.settings import DEFAULT_BASE_URL, DEFAULT_PROFILE
+from histfs.settings import DEFAULT_PROFILE
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, an object a line.")
 def plugins(as_json: bool) -> None:
-    """List the sources, views and files that there are, and the packages that brought them.
+    """List the available sources, views and files, and their packages.
 
     Those that are used by default are marked: every source, its own views and files, and all of
-    other packages; --sources, --views and --files choose others. One that can't be loaded says why;
-    a mount goes on without it. No key is needed, and no server is asked.
+    other packages; --sources, --views and --files choose others. One that can't be loaded is shown
+    with the reason; a mount goes on without it. No key is needed, and no server is asked.
     """
     found = installed()
     named = _named_by_sources(found)
@@ -34,20 +34,20 @@ def plugins(as_json: bool) -> None:
 
 def _named_by_sources(found: Sequence[Plugin]) -> set[Plugin]:
     """Return the sources of histfs, and the views and files that they name."""
-    nobody = SourceContext(
-        DEFAULT_PROFILE, DEFAULT_BASE_URL, Secret(""), timeout=1.0, connections=1
-    )
     named = set()
     for plugin in found:
         if plugin.kind == SOURCES and plugin.own and plugin.make is not None:
-            with contextlib.closing(plugin.make(nobody)) as source:
+            context = SourceContext(
+                DEFAULT_PROFILE, plugin.service.base_url, Secret(""), timeout=1.0, connections=1
+            )
+            with contextlib.closing(plugin.make(context)) as source:
                 traits = source.traits
             named |= {plugin, *choose(VIEWS, traits.views), *choose(FILES, traits.files)}
     return named
 
 
 def _to_line(plugin: Plugin, default: bool, name: int, package: int) -> str:
-    """Return it for a person, in columns of these widths."""
+    """Return a line for a terminal, with these widths of the columns."""
     use = "used by default" if default else "used when chosen"
     if plugin.error is not None:
         use = f"left out: {plugin.error}"
@@ -55,7 +55,7 @@ def _to_line(plugin: Plugin, default: bool, name: int, package: int) -> str:
 
 
 def _to_json(plugin: Plugin, default: bool) -> str:
-    """Return it as one line of plain ASCII."""
+    """Return one line of ASCII."""
     package, _, version = plugin.package.partition(" ")
     fields = {"kind": plugin.kind, "name": plugin.name, "package": package, "version": version}
     return json.dumps({**fields, "default": default, "error": plugin.error})

@@ -1,95 +1,95 @@
-"""How far a command is: bars on a terminal, elsewhere a line for each step.
+"""Progress of a command: bars on a terminal, elsewhere one line for each step.
 
-Threads: rich draws in a thread of its own; it guards what it shares.
+Threads: the calls come from the command's thread. rich draws the bars in a thread of its own and
+guards the state that both use.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Protocol
 
 import click
 
 
-class Display(ABC):
-    """Shows one step at a time."""
+class Display(Protocol):
+    """Shows the progress of one step at a time."""
 
-    @abstractmethod
     def begin(self, what: str, total: int | None = None) -> None:
-        """A step begins.
+        """Begin a step.
 
         Args:
-            what: names it.
-            total: how much there is to do; None where nobody knows.
+            what: the step's name.
+            total: units of work in the step; None if that is unknown.
         """
 
-    @abstractmethod
-    def move(self, done: int, note: str = "") -> None:
-        """So much of the step is done."""
+    def update(self, done: int, note: str = "") -> None:
+        """Show how many units of the step are done."""
 
-    @abstractmethod
     def wait(self, why: str) -> None:
-        """The step stands still."""
+        """Show why the step is paused."""
 
-    @abstractmethod
-    def tell(self, line: str) -> None:
-        """Say something; the step goes on."""
+    def message(self, line: str) -> None:
+        """Print a line; the step goes on."""
 
-    @abstractmethod
     def end(self, line: str) -> None:
-        """The step is done; the line says what came of it."""
+        """End the step with a line about its result."""
 
 
-class Silent(Display):
-    """Nothing, for a command whose output is for a program."""
+class SilentDisplay:
+    """Shows nothing, for a command whose output is read by a program."""
 
     def begin(self, what: str, total: int | None = None) -> None:
-        """Nothing to say yet."""
+        """Show nothing."""
 
-    def move(self, done: int, note: str = "") -> None:
-        """Nothing to say yet."""
+    def update(self, done: int, note: str = "") -> None:
+        """Show nothing."""
 
     def wait(self, why: str) -> None:
-        """Nothing to say."""
+        """Show nothing."""
 
-    def tell(self, line: str) -> None:
-        """Nothing to say."""
+    def message(self, line: str) -> None:
+        """Show nothing."""
 
     def end(self, line: str) -> None:
-        """Nothing to say."""
+        """Show nothing."""
 
 
-class Lines(Silent):
-    """A line for each step, for a file, a pipe or a journal."""
+class LineDisplay(SilentDisplay):
+    """Prints lines only, for a file, a pipe or a journal."""
 
     def wait(self, why: str) -> None:
-        """Say why."""
+        """Print the reason."""
         click.echo(why)
 
-    def tell(self, line: str) -> None:
-        """Say it."""
+    def message(self, line: str) -> None:
+        """Print the line."""
         click.echo(line)
 
     def end(self, line: str) -> None:
-        """Say what came of it."""
+        """Print the result."""
         click.echo(line)
 
 
 @contextlib.contextmanager
-def displayed() -> Iterator[Display]:
-    """Lend the display that fits where the output goes."""
-    if not sys.stdout.isatty():
-        yield Lines()
-        return
-    # Only here: it takes as long to load as all of histfs.
-    from histfs.cli.progress_bars import Bars  # noqa: PLC0415
+def open_display(*, silent: bool = False) -> Iterator[Display]:
+    """Yield a display that fits standard output.
 
-    with Bars() as bars:
+    Args:
+        silent: show nothing, because standard output is for a program.
+    """
+    if silent or not sys.stdout.isatty():
+        yield SilentDisplay() if silent else LineDisplay()
+        return
+    # Imported late: rich takes as long to import as all of histfs.
+    from histfs.cli.progress_bars import BarDisplay  # noqa: PLC0415
+
+    with BarDisplay() as bars:
         yield bars
 
 
-def counted(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """Return ``1 clip`` or ``1,234 clips``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

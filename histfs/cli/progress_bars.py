@@ -1,8 +1,6 @@
-"""Bars on a terminal, drawn by rich."""
+"""Progress bars on a terminal, drawn by rich. They implement `histfs.cli.progress.Display`."""
 
 from __future__ import annotations
-
-from types import TracebackType
 
 from rich.progress import (
     BarColumn,
@@ -15,11 +13,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from histfs.cli.progress import Display
-
 
 class _CountColumn(ProgressColumn):
-    """How much is done, of how much where that is known, and how fast."""
+    """The units done, their total if it is known, and the rate."""
 
     def render(self, task: Task) -> Text:
         """Return ``120 of 5,000, 12/s``."""
@@ -29,8 +25,8 @@ class _CountColumn(ProgressColumn):
         return Text(f"{count}, {task.speed:,.0f}/s" if task.speed else count)
 
 
-class Bars(Display):
-    """A bar for the step that is under way, and the lines of those that are done above it."""
+class BarDisplay:
+    """A bar for the current step below the result lines of the earlier ones."""
 
     def __init__(self) -> None:
         self._progress = Progress(
@@ -38,50 +34,45 @@ class Bars(Display):
             BarColumn(bar_width=20),
             _CountColumn(),
             TimeElapsedColumn(),
-            # The last one: what it says may be long.
+            # The last column, because a note may be long.
             TextColumn("{task.fields[note]}", markup=False),
             transient=True,
         )
         self._task: TaskID | None = None
 
-    def __enter__(self) -> Bars:
-        """Begin to draw."""
+    def __enter__(self) -> BarDisplay:
+        """Start drawing."""
         self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End it, and give the terminal back as it was."""
+    def __exit__(self, *_: object) -> None:
+        """Stop drawing and restore the terminal."""
         self._progress.stop()
 
     def begin(self, what: str, total: int | None = None) -> None:
-        """Show a bar; one that has no end moves to and fro."""
+        """Show a bar; without a total it pulses."""
         self._clear()
         self._task = self._progress.add_task(what, total=total, note="")
 
-    def move(self, done: int, note: str = "") -> None:
+    def update(self, done: int, note: str = "") -> None:
         """Move the bar."""
         if self._task is not None:
             self._progress.update(self._task, completed=done, note=note)
 
     def wait(self, why: str) -> None:
-        """Say why beside the bar."""
+        """Show the reason beside the bar."""
         if self._task is not None:
             self._progress.update(self._task, note=why)
 
-    def tell(self, line: str) -> None:
-        """Put the line above the bar."""
+    def message(self, line: str) -> None:
+        """Print the line above the bar."""
         self._progress.console.print(Text(line), soft_wrap=True)
 
     def end(self, line: str) -> None:
-        """Put the line in the bar's place."""
+        """Replace the bar with the line."""
         self._clear()
         self._progress.refresh()
-        self.tell(line)
+        self.message(line)
 
     def _clear(self) -> None:
         if self._task is not None:

@@ -13,10 +13,10 @@ from typing import Any
 import click
 
 from histfs import logs
-from histfs.cli.exit_codes import Refused, tell, warn
-from histfs.cli.options import read_only_option, trash_option, tree_options, tree_settings
-from histfs.cli.progress import Display, counted, displayed
-from histfs.cli.sync import ask_for_news, fetch_details, read_history
+from histfs.cli.error_reporting import Refused, report_error, warn
+from histfs.cli.options import build_settings, read_only_option, trash_option, tree_options
+from histfs.cli.progress import Display, open_display, pluralize
+from histfs.cli.sync_steps import fetch_details, list_newest, scan_history
 from histfs.core import filesystem as forest
 from histfs.core.errors import HistfsError, PathError, SourceError
 from histfs.core.names import key_in
@@ -36,9 +36,9 @@ from histfs.trash import Trash
     metavar="WHO",
     help="All conversations of a user id, or of a telephone number with its country code.",
 )
-@click.option("--local", is_flag=True, help="Leave alone what the server has.")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what there is, and remove nothing.")
-@click.option("-y", "--yes", is_flag=True, help="Don't ask whether to go on.")
+@click.option("--local", is_flag=True, help="Leave the items at the server alone.")
+@click.option("-n", "--dry-run", is_flag=True, help="List the traces, and remove nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Don't ask for confirmation.")
 @read_only_option
 @trash_option
 @tree_options
@@ -50,11 +50,11 @@ def purge(
     yes: bool,
     **given: Any,  # noqa: ANN401 - click's options
 ) -> None:
-    """Remove all there is of items, at the server and on this machine, for good.
+    """Remove every trace of items, at the server and on this machine.
 
-    ITEM is an id, or the path of an item's directory behind the mountpoint. Removed are the item at
-    the server, its audio in the cache, all that the catalog knows of it, and its copies in the
-    trash. Nothing of it can be had back.
+    ITEM is an id, or the path of an item's directory under the mountpoint. Removed for good are the
+    item at the server, its audio in the cache, its entries in the catalog, and its copies in the
+    trash.
 
     \b
     Examples:
@@ -63,7 +63,7 @@ def purge(
     """  # noqa: D301 - the control character is click's
     if not items and caller is None:
         raise click.UsageError("Give the ITEMs to purge, or --caller.")
-    settings, trash = tree_settings(given), Trash(given["trash"].absolute())
+    settings, trash = build_settings(given), Trash(given["trash"].absolute())
     if settings.options.read_only and not dry_run:
         raise Refused(
             "nothing is purged: leave out --read-only, HISTFS_READ_ONLY, or ro among the options"
@@ -71,45 +71,47 @@ def purge(
     logs.start(foreground=False, debug=False, key=settings.key)
     with (
         compose(settings, warn) as filesystem,
-        purge_traces.catalog_locations(settings.cache_dir) as places,
+        purge_traces.catalog_locations(settings.cache_dir) as catalogs,
     ):
-        work = _Purge(filesystem, places, trash, local)
+        plan = _Purge(filesystem, catalogs, trash, local)
         for item in items:
-            work.add_item(item)
+            plan.add_item(item)
         if caller is not None:
-            with displayed() as display:
-                work.add_caller(caller, display)
-        work.show()
-        if work.targets and not dry_run:
-            _confirm(counted(len(work.targets), "item"), yes)
-            work.run()
-    if work.failed:
-        raise SourceError(f"not all is gone: {'; '.join(work.failed)}")
+            with open_display() as display:
+                plan.add_caller(caller, display)
+        plan.show()
+        if plan.targets and not dry_run:
+            _confirm(pluralize(len(plan.targets), "item"), yes)
+            plan.run()
+    if plan.failed:
+        raise SourceError(f"not all is gone: {'; '.join(plan.failed)}")
 
 
 def _confirm(what: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise Refused("nothing is purged: nobody can be asked here; add --yes, or --dry-run")
+        raise Refused(
+            "nothing is purged: there is no terminal to confirm on; add --yes, or --dry-run"
+        )
     click.confirm(f"Remove {what} for good?", abort=True)
 
 
 @dataclass
 class _Purge:
-    """The items to purge, and what became of them.
+    """The items to purge, and what failed.
 
     Attributes:
-        filesystem: the account's.
-        places: all catalogs in the cache directory.
-        trash: where copies are.
+        filesystem: of the account.
+        catalogs: all catalogs in the cache directory.
+        trash: the trash.
         local: whether the server is left alone.
-        targets: the items, each once.
-        failed: what remains, or could not be looked at, in words.
+        targets: the items, as a set in order.
+        failed: a text for each trace that remains or could not be examined.
     """
 
     filesystem: AccountFilesystem
-    places: Sequence[CatalogLocation]
+    catalogs: Sequence[CatalogLocation]
     trash: Trash
     local: bool
     targets: dict[Target, None] = field(default_factory=dict)
@@ -119,7 +121,7 @@ class _Purge:
     def _settings(self) -> Settings:
         return self.filesystem.settings
 
-    # What to purge
+    # Finding the items
 
     def add_item(self, item: str) -> None:
         """Add an item.
@@ -128,13 +130,13 @@ class _Purge:
             item: its id, its path, or the name of its directory.
 
         Raises:
-            Refused: there is nothing of it.
-            HistfsError: whether there is can't be told.
+            Refused: there is no trace of it.
+            HistfsError: its traces can't be found out.
         """
         found = self._by_path(item) if "/" in item else self._by_id(item)
         if not found:
-            there = "here" if self.local else "here, nor at the server"
-            raise Refused(f"{item}: there is no such item {there}")
+            where = "here" if self.local else "here, nor at the server"
+            raise Refused(f"{item}: there is no such item {where}")
         self.targets.update(dict.fromkeys(found))
 
     def add_caller(self, caller: str, display: Display) -> None:
@@ -142,36 +144,38 @@ class _Purge:
 
         Args:
             caller: a user id or a telephone number.
-            display: shows how far the search is.
+            display: shows the progress.
 
         Raises:
-            Refused: no source tells who called.
-            SourceError: the server can't be asked.
+            Refused: no source has callers.
+            SourceError: the server failed.
         """
         sources = [each for each in self.filesystem.collections if each.source.traits.summaries]
         if not sources:
             raise Refused("no source that was chosen tells who called")
-        home = account_path(self._settings)
-        for collection in sources:
-            if not self.local and not self._know(collection, display):
-                self.failed.append(f"the {collection.name} at the server were not looked at")
-            for place in self.places:
-                if place.source == collection.name:
-                    ids, unread = place.calls_of(caller, collection.source.describe)
-                    self._add(collection.name, ids)
-                    if unread and home in place.path.parents:
-                        what = f"{counted(unread, 'item')} of {collection.name}"
+        own_cache = account_path(self._settings)
+        for mounted in sources:
+            if not self.local and not self._fetch_all_details(mounted, display):
+                self.failed.append(f"the {mounted.name} at the server were not looked at")
+            for catalog in self.catalogs:
+                if catalog.source == mounted.name:
+                    ids, unread = catalog.calls_of(caller, mounted.source.describe)
+                    self._add(mounted.name, ids)
+                    if unread and own_cache in catalog.path.parents:
+                        what = f"{pluralize(unread, 'item')} of {mounted.name}"
                         self.failed.append(f"{what} were not looked at: their details are not here")
-            ids, odd = purge_traces.calls_in_trash(self.trash, caller, collection.source.describe)
-            self._add(collection.name, ids)
-            self.failed += [f"{path} in the trash can't be read" for path in odd]
+            ids, unreadable = purge_traces.calls_in_trash(
+                self.trash, caller, mounted.source.describe
+            )
+            self._add(mounted.name, ids)
+            self.failed += [f"{path} in the trash can't be read" for path in unreadable]
 
-    def _know(self, collection: MountedSource, display: Display) -> bool:
-        """Have all details of a source's items here, and say whether it can be listed."""
-        if not ask_for_news(collection, display):
+    def _fetch_all_details(self, mounted: MountedSource, display: Display) -> bool:
+        """Fetch the details of all items of a source; return False if it can't be listed."""
+        if not list_newest(mounted, display):
             return False
-        read_history(collection, self._settings, display)
-        fetch_details(collection, self._settings, display)
+        scan_history(mounted, self._settings, display)
+        fetch_details(mounted, self._settings, display)
         return True
 
     def _add(self, source: str, ids: Iterable[str]) -> None:
@@ -182,11 +186,11 @@ class _Purge:
         waiter = Waiter(self._settings.timeout)
         below = posixpath.normpath(f"/{path.lstrip('/')}")
         try:
-            self.filesystem.meet(below, waiter)
+            self.filesystem.probe(below, waiter)
             home, _ = forest.resolve_links(tree, below, waiter, last=True)
             found = tree.item(home, waiter)
         except PathError:
-            # Deleted already; its name tells what it was.
+            # The item may be deleted already; its name has its key.
             key = key_in(posixpath.basename(below))
             return self._by_id(key) if key else []
         if found is None or key_in(posixpath.basename(home)) != found[0].key:
@@ -200,57 +204,56 @@ class _Purge:
         names = [each.name for each in self.filesystem.collections]
         key = key_in(item_id)
         if key is not None:
-            ids = (item.id for place in self.places for item in place.store.with_key(key))
+            ids = (item.id for catalog in self.catalogs for item in catalog.store.with_key(key))
             item_id = next(ids, key)
         targets = [Target(name, item_id) for name in names]
-        known = [target for target in targets if any(self._here(target, deleted=False))]
-        if known or self.local:
-            return known if known else [t for t in targets[:1] if any(self._copies(t))]
-        found = [target for target in targets if any(self._there(target))]
-        return found or [target for target in targets[:1] if any(self._copies(target))]
+        found = [target for target in targets if any(self._in_cache(target, deleted=False))]
+        if not found and not self.local:
+            found = [target for target in targets if any(self._at_server(target))]
+        return found or [target for target in targets[:1] if any(self._in_trash(target))]
 
-    # What there is of it
+    # Finding their traces
 
-    def _there(self, target: Target) -> list[Trace]:
-        """Return what the server has of an item."""
-        collection = next(c for c in self.filesystem.collections if c.name == target.source)
-        dates = [item.date for item in collection.store.with_key(target.key)]
-        return list(purge_traces.at_server(collection, target, dates))
+    def _at_server(self, target: Target) -> list[Trace]:
+        """Return the traces of an item at the server."""
+        mounted = next(c for c in self.filesystem.collections if c.name == target.source)
+        dates = [item.date for item in mounted.store.with_key(target.key)]
+        return list(purge_traces.at_server(mounted, target, dates))
 
-    def _here(self, target: Target, *, deleted: bool) -> list[Trace]:
-        """Return what the cache directory has of an item."""
+    def _in_cache(self, target: Target, *, deleted: bool) -> list[Trace]:
+        """Return the traces of an item in the cache directory."""
         return [
             trace
-            for place in self.places
-            if place.source == target.source
-            for trace in place.traces(target.key, deleted=deleted)
+            for catalog in self.catalogs
+            if catalog.source == target.source
+            for trace in catalog.traces(target.key, deleted=deleted)
         ]
 
-    def _copies(self, target: Target) -> list[Trace]:
-        """Return what the trash has of an item."""
+    def _in_trash(self, target: Target) -> list[Trace]:
+        """Return the traces of an item in the trash."""
         return list(purge_traces.in_trash(self.trash, target.key))
 
-    # Removing it
+    # Removing them
 
     def show(self) -> None:
-        """Say what there is."""
+        """Print the traces of all items."""
         for target in self.targets:
             try:
-                there = [] if self.local else self._there(target)
+                remote = [] if self.local else self._at_server(target)
             except HistfsError as error:
                 warn(f"{target.id}: {error}")
-                there = []
-            for trace in [*there, *self._here(target, deleted=False), *self._copies(target)]:
-                _say(target.id, trace, "there is")
+                remote = []
+            for trace in [*remote, *self._in_cache(target, deleted=False), *self._in_trash(target)]:
+                _print_trace(target.id, trace, "there is")
         if not self.targets:
             click.echo("There is nothing to purge.")
 
     def run(self) -> None:
-        """Remove it all, and say line by line what was removed, and from where."""
+        """Remove the traces of all items, and print each."""
         removed: Counter[str] = Counter()
         for target in self.targets:
             deleted = not self.local and self._delete(target, removed)
-            for trace in [*self._here(target, deleted=deleted), *self._copies(target)]:
+            for trace in [*self._in_cache(target, deleted=deleted), *self._in_trash(target)]:
                 self._remove(target, trace, removed)
         for path in unusable_below(self._settings.cache_dir):
             try:
@@ -259,37 +262,38 @@ class _Purge:
                 self.failed.append(f"{path} can't be removed: {error.strerror}")
             else:
                 click.echo(shown(f"removed: {path}, which may have held the same"))
-        for place in self.places:
+        for catalog in self.catalogs:
             try:
-                place.clean()
+                catalog.clean()
             except HistfsError as error:
-                tell(error)
+                report_error(error)
                 self.failed.append(str(error))
         parts = ", ".join(f"{count:,} from the {where}" for where, count in removed.items())
-        click.echo(f"{counted(len(self.targets), 'item')} purged: {parts or 'nothing'} removed.")
+        click.echo(f"{pluralize(len(self.targets), 'item')} purged: {parts or 'nothing'} removed.")
 
     def _delete(self, target: Target, removed: Counter[str]) -> bool:
-        """Delete an item at the server, and say whether it has it no more."""
+        """Delete an item at the server; return False if it may remain there."""
         try:
-            traces = self._there(target)
+            traces = self._at_server(target)
         except HistfsError as error:
-            tell(error, target.id)
+            report_error(error, target.id)
             self.failed.append(f"{target.id} may remain at the server")
             return False
         return all(self._remove(target, trace, removed) for trace in traces)
 
     def _remove(self, target: Target, trace: Trace, removed: Counter[str]) -> bool:
+        """Remove a trace; return False if it remains."""
         try:
             trace.remove()
         except HistfsError as error:
-            tell(error, target.id)
+            report_error(error, target.id)
             self.failed.append(f"{target.id} remains in {trace.where}")
             return False
         removed[trace.where.partition(" /")[0]] += 1
-        _say(target.id, trace, "removed")
+        _print_trace(target.id, trace, "removed")
         return True
 
 
-def _say(item_id: str, trace: Trace, what: str) -> None:
-    size = "" if trace.size is None else f", {counted(trace.size, 'byte')}"
-    click.echo(shown(f"{item_id}: {what}: {trace.where}{size}"))
+def _print_trace(item_id: str, trace: Trace, state: str) -> None:
+    size = "" if trace.size is None else f", {pluralize(trace.size, 'byte')}"
+    click.echo(shown(f"{item_id}: {state}: {trace.where}{size}"))

@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import time
-from typing import Literal
+from typing import Any
 
 import click
 
@@ -22,8 +22,8 @@ from histfs.simulator import (
 )
 
 
-def _unix_time(context: click.Context, option: click.Parameter, value: str) -> int:
-    """Reads a unix time in seconds, or the word "now"."""
+def _parse_time(context: click.Context, option: click.Parameter, value: str) -> int:
+    """Parse a unix time in seconds, or the word "now"."""
     try:
         return math.floor(time.time()) if value == "now" else int(value)
     except ValueError as error:
@@ -62,7 +62,7 @@ def _unix_time(context: click.Context, option: click.Parameter, value: str) -> i
 @click.option("--seed", type=int, default=0, help="Another seed gives other ids and times.")
 @click.option(
     "--newest",
-    callback=_unix_time,
+    callback=_parse_time,
     default=str(DEFAULT_NEWEST),
     metavar="SECONDS",
     help="Unix time of the newest item, or 'now'.",
@@ -86,21 +86,29 @@ def _unix_time(context: click.Context, option: click.Parameter, value: str) -> i
     "permissions",
     type=click.Choice(PERMISSIONS),
     multiple=True,
+    callback=lambda _, __, names: frozenset(names) or None,
     help="What the key may do, once for each; everything, if it isn't given.",
 )
 @click.option(
     "--needs-source",
     type=click.Choice(["search", "model_id"]),
     multiple=True,
+    callback=lambda _, __, names: frozenset(names),
     help="Refuse this parameter of the list without a source.",
 )
 @click.option(
     "--needs-source-status",
-    type=click.Choice(["400", "422"]),
-    default="400",
+    type=click.Choice([400, 422]),
+    default=400,
     help="The HTTP status of that refusal.",
 )
-@click.option("--no-text-search", is_flag=True, help="Have no search of conversations.")
+@click.option(
+    "--no-text-search",
+    "text_search",
+    is_flag=True,
+    callback=lambda _, __, is_set: not is_set,
+    help="Have no search of conversations.",
+)
 @click.option(
     "--max-concurrent",
     type=click.IntRange(1),
@@ -110,33 +118,15 @@ def _unix_time(context: click.Context, option: click.Parameter, value: str) -> i
 @click.option(
     "--concurrency-headers", is_flag=True, help="Tell in each answer how many there may be."
 )
-@click.option("--no-chunked", is_flag=True, help="Tell the length of audio before sending it.")
+@click.option(
+    "--no-chunked",
+    "chunked",
+    is_flag=True,
+    callback=lambda _, __, is_set: not is_set,
+    help="Tell the length of audio before sending it.",
+)
 @click.option("--quiet", is_flag=True, help="Don't print a line for each request.")
-def simulate(
-    *,
-    port: int,
-    host: str,
-    items: int,
-    conversations: int,
-    days: float,
-    disorder: int,
-    odd_dates: int,
-    seed: int,
-    newest: int,
-    latency: float,
-    bandwidth: float | None,
-    clip_bytes: int | None,
-    formats: Literal["honest", "told", "untold"],
-    api_key: str,
-    permissions: tuple[str, ...],
-    needs_source: tuple[str, ...],
-    needs_source_status: str,
-    no_text_search: bool,
-    max_concurrent: int | None,
-    concurrency_headers: bool,
-    no_chunked: bool,
-    quiet: bool,
-) -> None:
+def simulate(quiet: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Serve the ElevenLabs history and conversations API on this machine, with sample data.
 
     With --formats=told or =untold the audio comes in every format that the API generates, and its
@@ -144,32 +134,11 @@ def simulate(
 
     No account and no network are needed. It runs until it is interrupted (Ctrl-C).
     """
-    settings = SimulatorSettings(
-        host=host,
-        port=port,
-        api_key=api_key,
-        permissions=frozenset(permissions) or None,
-        items=items,
-        conversations=conversations,
-        days=days,
-        disorder=disorder,
-        odd_dates=odd_dates,
-        newest=newest,
-        seed=seed,
-        clip_bytes=clip_bytes,
-        needs_source=frozenset(needs_source),
-        needs_source_status=int(needs_source_status),
-        text_search=not no_text_search,
-        formats=formats,
-        latency=latency,
-        bandwidth=bandwidth,
-        max_concurrent=max_concurrent,
-        concurrency_headers=concurrency_headers,
-        chunked=not no_chunked,
-    )
-    # Blocked before any thread starts, so that the wait below is the one place they arrive at.
-    ends = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    settings = SimulatorSettings(**given)
+    host, port = settings.host, settings.port
+    # Blocked before any thread starts, so that sigwait below receives them.
+    signals = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         simulator = Simulator(settings, on_request=_ignore if quiet else _print)
     except OSError as error:
@@ -178,14 +147,17 @@ def simulate(
         ) from error
     with simulator:
         url = simulator.base_url
-        click.echo(f"Simulated API with {items} items and {conversations} conversations: {url}")
-        open_to_all = "" if is_loopback(host) else " --insecure-http"
         click.echo(
-            f"Mount it: ELEVENLABS_API_KEY={shlex.quote(api_key)} histfs mount --base-url"
-            f" {url}{open_to_all} DIR"
+            f"Simulated API with {settings.items} items and"
+            f" {settings.conversations} conversations: {url}"
+        )
+        insecure = "" if is_loopback(host) else " --insecure-http"
+        click.echo(
+            f"Mount it: ELEVENLABS_API_KEY={shlex.quote(settings.api_key)} histfs mount --base-url"
+            f" {url}{insecure} DIR"
         )
         sys.stdout.flush()
-        signal.sigwait(ends)
+        signal.sigwait(signals)
 
 
 def _print(record: RequestRecord) -> None:
@@ -193,4 +165,4 @@ def _print(record: RequestRecord) -> None:
 
 
 def _ignore(record: RequestRecord) -> None:
-    """Takes a record and says nothing."""
+    """Print nothing."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from histfs.cli.exit_codes import tell
+from histfs.cli.error_reporting import report_error
 from histfs.core.errors import HistfsError
 from histfs.core.filesystem import STATUS_NAME
 from histfs.core.terminal_text import shown
@@ -18,19 +18,19 @@ from histfs.core.times import Zone
 from histfs.fuse.mountpoint import check_histfs, is_dead, mounted_histfs, said_of_dead
 from histfs.status import MountUnresponsive, NoStatus, Status
 
-#: Seconds in which a mount has to answer.
-_PATIENCE = 5.0
-#: What is read of a status at the most: whoever mounts something calls it what he likes.
-_LARGEST = 1 << 20
+#: Seconds in which a mount must answer.
+_TIMEOUT = 5.0
+#: Maximum bytes of a status: any user can mount a filesystem that calls itself histfs.
+_MAX_BYTES = 1 << 20
 
 
 @click.command()
 @click.argument("mountpoint", required=False, type=click.Path(readable=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, on one line.")
 def status(mountpoint: Path | None, as_json: bool) -> None:
-    """Show what a mount knows, keeps and does.
+    """Show the state of a mount.
 
-    Without MOUNTPOINT: each histfs that is mounted on this machine, one after the other.
+    Without MOUNTPOINT: that of each histfs on this machine, one after the other.
     """
     if mountpoint is not None:
         path = mountpoint.absolute()
@@ -45,8 +45,8 @@ def status(mountpoint: Path | None, as_json: bool) -> None:
         try:
             found = read_status(path)
         except HistfsError as error:
-            # One that is dead, or somebody else's, doesn't hide the others.
-            failed = tell(error)
+            # A dead mount, or another user's, doesn't hide the others.
+            failed = report_error(error)
         else:
             _print(found, as_json)
     click.get_current_context().exit(failed)
@@ -56,15 +56,15 @@ def read_status(path: Path) -> Status:
     """Read the status of the histfs that is mounted on a path.
 
     Raises:
-        Unanswered: it has died, or its process stands still.
-        NoStatus: it has none, or it can't be read.
+        MountUnresponsive: its process has died or hangs.
+        NoStatus: there is no status, or it can't be read.
     """
     named = shown(str(path))
     try:
-        return Status.from_json(_content(path / STATUS_NAME))
+        return Status.from_json(_read(path / STATUS_NAME))
     except subprocess.TimeoutExpired:
         raise MountUnresponsive(
-            f"{named} does not answer within {_PATIENCE:.0f} seconds: if its process stands still,"
+            f"{named} does not answer within {_TIMEOUT:.0f} seconds: if its process stands still,"
             f" end that, then run histfs umount {named}"
         ) from None
     except FileNotFoundError:
@@ -79,37 +79,38 @@ def read_status(path: Path) -> Status:
         ) from None
 
 
-def _content(path: Path) -> bytes:
-    """Read a file of a mount, in a process of its own: the call can't be ended while it waits.
+def _read(path: Path) -> bytes:
+    """Read a file of a mount in a child process: a call that the mount doesn't answer blocks.
 
     Raises:
         subprocess.TimeoutExpired: the mount does not answer.
         OSError: the file can't be read.
     """
     reader = subprocess.Popen(  # noqa: S603 - a fixed command, and a path of the table of mounts
-        ["head", "-c", str(_LARGEST), "--", path],  # noqa: S607 - of the system, wherever it is
+        ["head", "-c", str(_MAX_BYTES), "--", path],  # noqa: S607 - found by the user's PATH
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         env={**os.environ, "LC_ALL": "C"},
     )
     try:
-        content, said = reader.communicate(timeout=_PATIENCE)
+        content, message = reader.communicate(timeout=_TIMEOUT)
     except subprocess.TimeoutExpired:
         reader.kill()
-        # It ends when the kernel lets it; this process must not wait for that.
+        # The kernel may keep it blocked: don't let `Popen` wait for its end.
         reader.returncode = -signal.SIGKILL
         for pipe in (reader.stdout, reader.stderr):
             if pipe is not None:
                 pipe.close()
         raise
     if reader.returncode:
-        words = os.fsdecode(said).strip().rpartition(": ")[2]
-        number = next((each for each in errno.errorcode if os.strerror(each) == words), errno.EIO)
-        raise OSError(number, os.strerror(number))
+        # head(1) ends its message with strerror(3).
+        text = os.fsdecode(message).strip().rpartition(": ")[2]
+        code = next((code for code in errno.errorcode if os.strerror(code) == text), errno.EIO)
+        raise OSError(code, os.strerror(code))
     return content
 
 
-def _print(found: Status, as_json: bool) -> None:
-    for line in [found.to_json()] if as_json else found.lines(Zone()):
+def _print(status: Status, as_json: bool) -> None:
+    for line in [status.to_json()] if as_json else status.lines(Zone()):
         click.echo(line)

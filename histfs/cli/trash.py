@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from histfs.cli.options import trash_options
-from histfs.cli.progress import counted
+from histfs.cli.progress import pluralize
 from histfs.core.terminal_text import shown
 from histfs.core.times import Zone
 from histfs.settings import parse_duration
@@ -21,10 +21,10 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, an obj
 
 @click.group()
 def trash() -> None:
-    """Look after the copies of what was deleted.
+    """List, copy out and remove the copies of deleted items.
 
-    An item that is deleted through a mount is copied here first: its audio, its text, its metadata,
-    and the files of a conversation.
+    Before an item is deleted, its audio, its text, its metadata and the files of a conversation are
+    copied into the trash.
     """
 
 
@@ -50,7 +50,7 @@ def list_(as_json: bool, trash: Path) -> None:
 @_JSON
 @trash_options
 def show(wanted: str, as_json: bool, trash: Path) -> None:
-    """Show what the trash has of an item.
+    """Show the copy of an item.
 
     ID is the item's id, as `histfs trash list` shows it, or the name of its directory in the trash.
     """
@@ -66,50 +66,51 @@ def show(wanted: str, as_json: bool, trash: Path) -> None:
 def export(wanted: str, directory: Path, trash: Path) -> None:
     """Copy an item out of the trash into DIR.
 
-    Its files are compared with their SHA-256. The item stays in the trash.
+    The SHA-256 of each file is verified. The item stays in the trash.
     """
-    found = Trash(trash)
-    click.echo(shown(str(found.export(found.find(wanted), directory))))
+    store = Trash(trash)
+    click.echo(shown(str(store.export(store.find(wanted), directory))))
 
 
 @trash.command()
 @click.option(
     "--older-than",
+    type=parse_duration,
     default="0",
     metavar="TIME",
-    help="Only what was put there so long ago, such as 30d.",
+    help="Only copies that are older, such as 30d.",
 )
 @trash_options
-def empty(older_than: str, trash: Path) -> None:
-    """Remove what is in the trash, for good, and say what that was."""
-    found, count, size = Trash(trash), 0, 0
-    latest = time.time() - parse_duration(older_than)
-    for stored in found.items():
+def empty(older_than: float, trash: Path) -> None:
+    """Remove copies from the trash, for good, and list them."""
+    store, count, size = Trash(trash), 0, 0
+    latest = time.time() - older_than
+    for stored in store.items():
         if stored.archived <= latest:
-            found.remove(stored)
+            store.remove(stored)
             entry = stored.entry
             name = stored.path.name if entry is None else f"{entry.id}  {entry.name}{_state(entry)}"
             click.echo(shown(f"removed {name}"))
-            count, size = count + 1, size + (stored.entry.size if stored.entry else 0)
-    found.remove_leftovers()
-    click.echo(f"{counted(count, 'item')} removed, {counted(size, 'byte')}.")
+            count, size = count + 1, size + (entry.size if entry else 0)
+    store.remove_leftovers()
+    click.echo(f"{pluralize(count, 'item')} removed, {pluralize(size, 'byte')}.")
 
 
 def _state(entry: TrashEntry) -> str:
-    """Return what is to be said of an item that is not known to be deleted."""
+    """Return a note about an item that may still be at the server; empty for a deleted one."""
     return "" if entry.deleted is not None else "  (not known to be deleted)"
 
 
 def _to_json(stored: TrashItem) -> str:
-    """Return it as one line of plain ASCII; an entry that can't be read is null."""
+    """Return a copy as one line of ASCII; an entry that can't be read is null."""
     entry = None if stored.entry is None else asdict(stored.entry)
     return json.dumps({"path": str(stored.path), "entry": entry})
 
 
 def _lines(stored: TrashItem) -> list[str]:
-    """Return it for a person."""
+    """Return a copy as lines for a terminal."""
     entry = stored.entry
-    assert entry is not None, "what was found by its entry has one"
+    assert entry is not None, "`Trash.find` returns copies with an entry"
     rows = {
         "id": entry.id,
         "name": entry.name,

@@ -15,6 +15,6 @@ from histfs.fuse.mountpoint import unmount
 def umount(mountpoint: Path, lazy: bool) -> None:
     """Unmount a history.
 
-    umount(8) and fusermount(1) do the same; this one never unmounts anything but a histfs.
+    umount(8) and fusermount(1) do the same; this command refuses any mount but that of a histfs.
     """
     unmount(mountpoint.absolute(), lazy)

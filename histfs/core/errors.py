@@ -51,7 +51,12 @@ class HistfsError(Exception):
     """The root of what histfs raises on purpose; its message is one line for a person.
 
     What a server said may stand in it; no API key does when it is told.
+
+    Attributes:
+        advice: what the user can do about it; empty where the command line knows by the class.
     """
+
+    advice: str = ""
 
     def __str__(self) -> str:
         return redact(super().__str__())

@@ -15,7 +15,7 @@ import re
 import threading
 import unicodedata
 import weakref
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 #: Letters and digits of a key that give it away when they stand together.
@@ -51,15 +51,17 @@ class Secret:
     Args:
         value: what must not be shown.
         origin: where it comes from, for a person.
+        also: parts of it that must not be shown either, such as a password in it.
 
     Attributes:
         origin: the same; where the value itself stood in it, it is blotted out.
     """
 
-    __slots__ = ("__weakref__", "_pieces", "_value", "origin")
+    __slots__ = ("__weakref__", "_parts", "_pieces", "_value", "origin")
 
-    def __init__(self, value: str, origin: str = "") -> None:
+    def __init__(self, value: str, origin: str = "", also: Iterable[str] = ()) -> None:
         self._value = value
+        self._parts = [Secret(part) for part in also]
         self._pieces = _pieces_of(value)
         self.origin = self.redact(origin)
         if self._pieces is not None:
@@ -77,6 +79,8 @@ class Secret:
         letters and digits in between, and a part of `_TELLING` letters and digits or more that
         has a digit in it. A secret of fewer is only found whole and as it is.
         """
+        for part in self._parts:
+            text = part.redact(text)
         if self._pieces is not None:
             return _blotted(text, [self._pieces])
         if not self._value:

@@ -18,8 +18,8 @@ from histfs.core.limiter import Limiter
 from histfs.core.plugin_isolation import disabled_plugins
 from histfs.core.times import Zone
 from histfs.core.waiting import Waiter
-from histfs.mounting.cache_layout import account_dir, account_path
-from histfs.mounting.mounted_source import ROOT, MountedSource, SharedResources, open_source
+from histfs.mounting.cache_layout import account_dir
+from histfs.mounting.mounted_source import MountedSource, SharedResources, open_source
 from histfs.mounting.plugin_factory import Tell
 from histfs.mounting.reconciliation import DeleteReconciler, SourceItems
 from histfs.settings import OptionError, Settings
@@ -70,18 +70,20 @@ class AccountFilesystem:
             else:
                 here = (*above, collection.name)
                 tree = collection.tree(self.settings, self.zone, born, here)
-                folders[collection.name] = Subtree(tree, collection.contact.shown)
+                folders[collection.name] = Subtree(tree, collection.contact.is_available)
         return UnionFilesystem(root, folders, born=born, status=status, above=above)
 
     def reconciler(self) -> DeleteReconciler | None:
         """Return what decides about undecided copies in the trash; None where there is no trash."""
         if self.settings.trash is None:
             return None
-        items = {each.name: SourceItems(each.source, each.catalog) for each in self.collections}
-        account = account_path(self.settings).name
-        return DeleteReconciler(Trash(self.settings.trash), account, self.settings.base_url, items)
+        items = {
+            (each.account, each.name): SourceItems(each.source, each.catalog)
+            for each in self.collections
+        }
+        return DeleteReconciler(Trash(self.settings.trash), self.settings.base_url, items)
 
-    def meet(self, path: str, waiter: Waiter) -> None:
+    def probe(self, path: str, waiter: Waiter) -> None:
         """See to it that the newest items are known of the source that a path belongs to.
 
         Without them what is new would begin where the first directory that was listed ends, and all
@@ -93,7 +95,7 @@ class AccountFilesystem:
         """
         folder = path.strip("/").partition("/")[0]
         others = {each.name: each for each in self.collections if not each.in_root}
-        others.get(folder, self.first).contact.meet(waiter)
+        others.get(folder, self.first).contact.probe(waiter)
 
     def status(self, mountpoint: str, since: int) -> Status:
         """Say how the account's part of a mount is; asks the server nothing."""
@@ -155,12 +157,8 @@ def compose(
         disk = DiskCache(home, settings.audio_cache_size)
         patience = settings.timeout if patience is None else patience
         shared = SharedResources(home, disk, limiter, patience, downloads, zone, tell)
-        if settings.sources is not None:
-            chosen = plugins.choose(plugins.SOURCES, settings.sources)
-        else:
-            chosen = [plugin for plugin in plugins.installed() if plugin.kind == plugins.SOURCES]
-        # What stands in the root comes first: without it there is no mount.
-        chosen.sort(key=lambda plugin: plugin.name != ROOT)
+        # The source in the root comes first: without it there is no mount.
+        chosen = plugins.sources(settings.sources)
         opened = [open_source(stack, plugin, settings, shared) for plugin in chosen]
         collections = _apart([each for each in opened if each is not None], tell)
         if not collections:

@@ -1,7 +1,10 @@
 """Where what is known of an account is kept.
 
-CACHE/ACCOUNT/catalog.sqlite, scan.lock, audio/…      of the source in the root
-CACHE/ACCOUNT/sources/SOURCE/catalog.sqlite, …        of any other; its audio lies with the rest
+CACHE/ACCOUNT/catalog.sqlite, scan.lock, audio/…      of `ACCOUNT_SOURCE`
+CACHE/ACCOUNT/sources/SLOT/catalog.sqlite, …          of any other; its audio lies with the rest
+
+SLOT is the source's name, with ``@`` and a hash behind it where the source has an account of its
+own (`histfs.mounting.source_accounts`).
 """
 
 from __future__ import annotations
@@ -18,10 +21,14 @@ from histfs.audio.disk_cache import DiskCache, split_key
 from histfs.catalog.catalog_store import CatalogStore
 from histfs.core.errors import CacheFailed
 from histfs.core.file_trust import distrust_directory, distrust_links
+from histfs.core.secret import Secret
+from histfs.core.service import Service
 from histfs.core.sizes import Fingerprint
 from histfs.settings import Settings
 
 CATALOG = "catalog.sqlite"
+#: The source whose catalog lies in the account's own directory.
+ACCOUNT_SOURCE = "history"
 _SOURCES = "sources"
 
 log = logging.getLogger(__name__)
@@ -74,11 +81,16 @@ def refuse_strangers(cache_dir: Path, home: Path) -> None:
 def account_path(settings: Settings) -> Path:
     """Return where the directory of an account's cache is, or would be.
 
-    Its name is a hash of the base URL and the key: another key may see another history.
+    Its name is a hash of what tells accounts apart, for most services base URL and key: another key
+    may see another history.
     """
-    account = f"{settings.base_url}\0{settings.key.reveal()}"
-    name = hashlib.blake2b(account.encode(), digest_size=12, person=b"histfs").hexdigest()
-    return settings.cache_dir / name
+    return settings.cache_dir / account_hash(settings.service, settings.base_url, settings.key)
+
+
+def account_hash(service: Service, base_url: str, key: Secret) -> str:
+    """Return 24 hexadecimal digits that name an account, and do not tell the key."""
+    account = service.account_id(base_url, key).encode()
+    return hashlib.blake2b(account, digest_size=12, person=b"histfs").hexdigest()
 
 
 def catalog_path(home: Path, source: str | None) -> Path:

@@ -43,9 +43,10 @@ from histfs.core.tree import Listing, Tree
 from histfs.core.views import View
 from histfs.mounting.cache_layout import CATALOG, source_dir
 from histfs.mounting.plugin_factory import Tell, make, make_files, make_views
+from histfs.mounting.source_accounts import SourceAccount, account_of
 from histfs.mounting.source_probe import SourceProbe
 from histfs.plugins import Plugin
-from histfs.settings import OptionError, Settings
+from histfs.settings import OptionError, Settings, SettingsError
 from histfs.sources.instrumented import InstrumentedSource
 from histfs.sources.rate_limited import RateLimitedSource
 from histfs.sources.retry_not_ready import RetryNotReady
@@ -53,8 +54,6 @@ from histfs.sources.time_filter import TimeFilter
 from histfs.status import FailureStatus, OutageStatus, ScanStatus, SourceStatus, windows_of
 from histfs.trash import Trash, TrashArchive
 
-#: The source that stands in the root of an account; any other has a folder.
-ROOT = "history"
 #: Entries of directories that are kept rendered, at the most, some 400 bytes each. Directories with
 #: more than `histfs.core.large_listing.LARGE` entries are not kept.
 _LISTED = 50_000
@@ -71,6 +70,8 @@ class MountedSource:
 
     Attributes:
         name: the source's.
+        in_root: whether its views stand in the account's root.
+        account: names its account in the trash.
         source: where they come from.
         store: what is known of them.
         reader: reads from the source into the store.
@@ -86,6 +87,8 @@ class MountedSource:
     """
 
     name: str
+    in_root: bool
+    account: str
     source: InstrumentedSource
     store: CatalogStore
     reader: SpanReader
@@ -98,11 +101,6 @@ class MountedSource:
     removal: Deletions
     contact: SourceProbe
     plugins: Sequence[object]
-
-    @property
-    def in_root(self) -> bool:
-        """Whether its views stand in the account's root."""
-        return self.name == ROOT
 
     def status(self) -> SourceStatus:
         """Say how it is; asks the server nothing."""
@@ -187,21 +185,23 @@ def open_source(
         CacheFailed, NoSpace: the cache can't be used.
         OptionError: nothing of the items would be shown.
     """
-    account = _account(plugin, settings, shared)
-    made: Source | None = make(plugin, account, settings.timeout, shared.tell)
-    if made is None:
+    in_root = plugin.name == settings.service.root
+    opened = _make_source(plugin, settings, shared)
+    if opened is None:
         return None
+    made, account = opened
     source = InstrumentedSource(_adapted(made, settings, shared))
     stack.callback(source.close)
     name, traits = plugin.name, source.traits
     try:
         views = make_views(name, traits, settings, shared.zone, shared.tell)
     except OptionError as error:
-        if name == ROOT:
+        if in_root:
             raise
         shared.tell(f"{plugin} is left out: {error}")
         return None
-    where = source_dir(shared.home, None if name == ROOT else name)
+    slot = account.slot
+    where = source_dir(shared.home, slot)
     store = CatalogStore(where / CATALOG)
     stack.callback(store.close)
     if traits.parser is not None:
@@ -227,7 +227,7 @@ def open_source(
     words = FullTextIndex(store, partial(_text_of, source, store))
     searcher = SearchService(reader, refresher, words, flights=pool("search", _SEARCHES), ttl=ttl)
     catalog = Catalog(store, refresher, source.describe, fetcher, searcher)
-    clips = shared.disk if name == ROOT else shared.disk.namespace(name)
+    clips = shared.disk if slot is None else shared.disk.namespace(slot)
     eraser = ErasureWorker(where / CATALOG, store.files, clips.remove)
     stack.callback(eraser.close)
     eraser.start()
@@ -249,11 +249,13 @@ def open_source(
     )
     library = FileContext(traits, catalog, audio)
     files, kept = make_files(traits, settings, library, shared.tell)
-    archive = _archive(settings, kept, shared, name)
+    archive = _archive(settings, kept, shared, name, account)
     removal = Deletions(source, catalog, archive, pool("delete", _DELETES))
     contact = SourceProbe(reader, lists, time.monotonic)
     return MountedSource(
         name,
+        in_root,
+        account.id,
         source,
         store,
         reader,
@@ -315,16 +317,26 @@ def _text_of(source: Source, store: CatalogStore, key: str, raw: bytes) -> str:
     return "\n".join(filter(None, (each.words or each.text for each in described)))
 
 
-def _account(plugin: Plugin, settings: Settings, shared: SharedResources) -> SourceContext:
-    return SourceContext(
+def _make_source(
+    plugin: Plugin, settings: Settings, shared: SharedResources
+) -> tuple[Source, SourceAccount] | None:
+    """Make a source and return it with its account; None, and the user is told, on failure."""
+    try:
+        account = account_of(plugin, settings)
+    except SettingsError as error:
+        shared.tell(f"{plugin} is left out: {error}")
+        return None
+    context = SourceContext(
         profile=settings.profile,
-        base_url=settings.base_url,
-        key=settings.key,
+        base_url=account.base_url,
+        key=account.key,
         timeout=settings.timeout,
         connections=settings.connections,
         options=settings.source_options.get(plugin.name, {}),
         state_maximum=shared.limiter.state_maximum,
     )
+    made: Source | None = make(plugin, context, settings.timeout, shared.tell)
+    return None if made is None else (made, account)
 
 
 def _adapted(source: Source, settings: Settings, shared: SharedResources) -> Source:
@@ -337,7 +349,11 @@ def _adapted(source: Source, settings: Settings, shared: SharedResources) -> Sou
 
 
 def _archive(
-    settings: Settings, files: Sequence[ItemFile], shared: SharedResources, source: str
+    settings: Settings,
+    files: Sequence[ItemFile],
+    shared: SharedResources,
+    source: str,
+    account: SourceAccount,
 ) -> Archive:
     """Make what keeps what is deleted."""
 
@@ -350,11 +366,11 @@ def _archive(
         Trash(settings.trash),
         files,
         name_of=name_of,
-        base_url=settings.base_url,
+        base_url=account.base_url,
         profile=settings.profile,
         timeout=settings.timeout,
         source=source,
-        account=shared.home.name,
+        account=account.id,
     )
 
 

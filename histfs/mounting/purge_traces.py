@@ -26,8 +26,9 @@ from histfs.core.names import key_of
 from histfs.core.presence import Verdict, gather
 from histfs.core.source import Query
 from histfs.core.times import Span
-from histfs.mounting.cache_layout import catalog_path, catalogs_below
-from histfs.mounting.mounted_source import ROOT, MountedSource
+from histfs.mounting.cache_layout import ACCOUNT_SOURCE, catalog_path, catalogs_below
+from histfs.mounting.mounted_source import MountedSource
+from histfs.mounting.source_accounts import source_name
 from histfs.trash import Trash, TrashItem
 
 #: The file of an item in the trash that its source can read.
@@ -153,16 +154,17 @@ def catalog_locations(cache_dir: Path) -> Iterator[list[CatalogLocation]]:
     with contextlib.ExitStack() as stack:
         places = []
         disks: dict[Path, DiskCache] = {}
-        for home, source in catalogs_below(cache_dir):
+        for home, slot in catalogs_below(cache_dir):
             if home not in disks:
                 disks[home] = DiskCache(home, sys.maxsize)
-            clips = disks[home] if source is None else disks[home].namespace(source)
-            path = catalog_path(home, source)
+            clips = disks[home] if slot is None else disks[home].namespace(slot)
+            path = catalog_path(home, slot)
             store = stack.enter_context(contextlib.closing(CatalogStore(path)))
             eraser = ErasureWorker(path, store.files, clips.remove)
             store.on_erased = eraser.erased
             stack.callback(eraser.close)
-            places.append(CatalogLocation(source or ROOT, path, store, clips, eraser))
+            source = ACCOUNT_SOURCE if slot is None else source_name(slot)
+            places.append(CatalogLocation(source, path, store, clips, eraser))
         yield places
 
 

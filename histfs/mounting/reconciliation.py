@@ -65,22 +65,19 @@ class DeleteReconciler:
 
     Args:
         trash: holds them.
-        account: what `TrashEntry.account` is of its items.
         base_url: the server, for entries that don't tell the account.
-        items: the account's items by the name of their source.
+        items: the items of each source, by `TrashEntry.account` and `TrashEntry.source`.
         clock: seconds since the epoch.
     """
 
     def __init__(
         self,
         trash: Trash,
-        account: str,
         base_url: str,
-        items: Mapping[str, SourceItems],
+        items: Mapping[tuple[str, str], SourceItems],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._trash = trash
-        self._account = account
         self._base_url = base_url
         self._items = items
         self._clock = clock
@@ -135,8 +132,9 @@ class DeleteReconciler:
 
     def _is_ours(self, entry: TrashEntry) -> bool:
         if not entry.account:
-            return entry.base_url == self._base_url
-        return entry.account == self._account and entry.source in self._items
+            is_known = not entry.source or any(source == entry.source for _, source in self._items)
+            return is_known and entry.base_url == self._base_url
+        return (entry.account, entry.source) in self._items
 
     def _decide(self, stored: TrashItem, entry: TrashEntry) -> Verdict:
         """Decide about one copy, and do with it what follows.
@@ -160,10 +158,15 @@ class DeleteReconciler:
         return verdict
 
     def _verdict(self, entry: TrashEntry) -> Verdict:
+        named = [
+            items
+            for (account, source), items in self._items.items()
+            if entry.account in ("", account) and entry.source in ("", source)
+        ]
+        found = [self._ask(items, entry) for items in named]
         if entry.source:
-            return self._ask(self._items[entry.source], entry)
+            return found[0]
         # An old entry tells neither the source nor the key: that its item isn't here says nothing.
-        found = [self._ask(items, entry) for items in self._items.values()]
         return Verdict.THERE if Verdict.THERE in found else Verdict.UNKNOWN
 
     def _ask(self, items: SourceItems, entry: TrashEntry) -> Verdict:

@@ -21,7 +21,7 @@ from histfs.fuse.mountpoint import MountpointError, check_device, detach, holds_
 from histfs.fuse.operations import Operations
 from histfs.mounting.account_filesystem import AccountFilesystem, compose
 from histfs.mounting.plugin_factory import Tell
-from histfs.mounting.source_probe import CONFIRM, PATIENCE
+from histfs.mounting.source_probe import CONFIRM_AFTER, PROBE_TIMEOUT
 from histfs.settings import Settings, default_trash
 from histfs.simulator import Simulator, SimulatorSettings
 from histfs.trash import Trash
@@ -101,7 +101,7 @@ def serve(
             caller=binding.caller,
         )
         profiles = "+".join(account.profile for account in accounts)
-        named = {"fsname": f"elevenlabs:{profiles}", "subtype": "histfs"}
+        named = {"fsname": f"{settings.service.name}:{profiles}", "subtype": "histfs"}
         safe = {"nosuid": True, "nodev": True, "noexec": True, "default_permissions": True}
         binding.run(
             operations,
@@ -156,7 +156,7 @@ def _contact(filesystems: Sequence[AccountFilesystem], tell: Tell) -> None:
                 raise
             tell(f"{filesystem.settings.profile}: {error}")
         for collection in filesystem.collections[1:]:
-            collection.contact.meet(Waiter(PATIENCE + CONFIRM))
+            collection.contact.probe(Waiter(PROBE_TIMEOUT + CONFIRM_AFTER))
 
 
 def _tree(filesystems: Sequence[AccountFilesystem], mountpoint: Path) -> Filesystem:

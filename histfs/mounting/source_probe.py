@@ -1,14 +1,14 @@
-"""Whether a source can be listed at all: the first answers decide what its folder looks like.
+"""Probe a source: whether it can be listed at all decides whether its folder is shown.
 
-A mount asks before it is there; without one a source is asked when somebody looks for its folder.
+A mount probes its sources before it is mounted; without a mount a source is probed when its folder
+is looked up.
 
-A folder is hidden only when the server says that it has no such list, says so again a moment later,
-and the folder was never shown, nor the list ever had, with this catalog: a listing of the root
-without it looks complete, and a backup would lose the folder. A hidden one is asked for again from
-time to time.
+A folder is hidden only if the server says twice, some seconds apart, that it has no such list, and
+this catalog has never shown the folder nor had the list: a root without the folder looks complete,
+and a backup would lose it. A hidden source is probed again from time to time.
 
-Threads: any number at once; `_failure` and `_hidden` are replaced whole, and `_asked` and
-`_lasting` set once.
+Threads: any number at once. `_failure` and `_hidden` are replaced as a whole; `_probed` and
+`_permanent` are set once.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ from histfs.core.single_flight import SingleFlight
 from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter
 
-#: Seconds in which a source has to say whether it can be listed, where that isn't all there is.
-PATIENCE = 5.0
-#: Seconds after which a refused key is tried again, as its permissions may have been changed, and
-#: a list that the server had not.
-_AGAIN = 30.0
-#: Seconds after which a server that says that it has no such list is asked for the second time.
-CONFIRM = 2.0
+#: Seconds that a probe may take, unless the mount consists of this source alone.
+PROBE_TIMEOUT = 5.0
+#: Seconds after which a refused key, or a list that the server did not have, is tried again: the
+#: permissions of the key may have changed.
+_RETRY_AFTER = 30.0
+#: Seconds after which a server that says that it has no such list is asked again.
+CONFIRM_AFTER = 2.0
 
 log = logging.getLogger(__name__)
 
 
 class SourceProbe:
-    """Asks a source of which nothing is known yet for its newest items.
+    """Asks a source for its newest items where the catalog knows none of them.
 
     Args:
-        reader: asks it, and has the store.
-        flights: run the request.
+        reader: reads the list into the catalog.
+        flights: runs the request; concurrent probes share one.
         clock: seconds, monotonic.
-        sleep: waits for so many seconds.
+        sleep: sleeps for a number of seconds.
     """
 
     def __init__(
@@ -65,126 +65,125 @@ class SourceProbe:
         self._clock = clock
         self._sleep = sleep
         self._failure: tuple[float, HistfsError] | None = None
-        self._asked = False
+        self._probed = False
         self._hidden = False
-        self._lasting = False
+        self._permanent = False
 
     def require(self) -> None:
-        """Ask, which also tells whether the server and the key are good.
+        """Ask the server, which also checks the key.
 
-        Not through the refresher, for which what was known before is good enough when the server
-        fails or is slow.
+        The refresher is not used: it accepts what the catalog knows when the server fails.
 
         Raises:
-            SourceError: it failed.
-            NoSpace, CacheFailed: the answer can't be kept.
+            SourceError: the request failed.
+            NoSpace, CacheFailed: the answer can't be stored.
         """
         try:
             self._request()
         except HistfsError as error:
-            self._failed(error)
+            self._note_failure(error)
             raise
         else:
             self._failure = None
         finally:
-            self._asked = True
+            self._probed = True
 
     def ask(self, waiter: Waiter) -> None:
-        """Ask, where nothing is known yet; how it failed is remembered.
+        """Ask the server if the catalog knows nothing; remember a failure.
 
         Raises:
             Interrupted: the wait was interrupted.
         """
-        if not self._known():
+        if not self._knows_any():
             try:
-                self._flights.result("contact", self._request, waiter)
+                self._flights.result("probe", self._request, waiter)
             except Interrupted:
                 raise
             except HistfsError as error:
                 log.warning("the source can't be listed: %s", error)
-                self._failed(error)
+                self._note_failure(error)
             else:
                 self._failure = None
-        self._asked = True
+        self._probed = True
 
-    def meet(self, waiter: Waiter) -> None:
-        """Ask, unless that was done; not for long."""
-        if not self._asked:
-            self.ask(waiter.at_most(PATIENCE + CONFIRM))
+    def probe(self, waiter: Waiter) -> None:
+        """Ask the server, unless this process has done so, for `PROBE_TIMEOUT` at the most."""
+        if not self._probed:
+            self.ask(waiter.at_most(PROBE_TIMEOUT + CONFIRM_AFTER))
 
-    def shown(self, waiter: Waiter) -> bool:
-        """Say whether the source's folder is shown: what was shown once stays."""
-        if self._lasts():
+    def is_available(self, waiter: Waiter) -> bool:
+        """Return whether the source's folder is shown; once shown, it stays."""
+        if self._is_permanent():
             return True
-        self.meet(waiter)
+        self.probe(waiter)
         failure = self._failure
-        if self._hidden and failure is not None and self._clock() - failure[0] > _AGAIN:
-            self.ask(waiter.at_most(PATIENCE))
+        if self._hidden and failure is not None and self._clock() - failure[0] > _RETRY_AFTER:
+            self.ask(waiter.at_most(PROBE_TIMEOUT))
         if self._hidden:
             return False
-        self._last()
+        self._make_permanent()
         return True
 
     def check(self, waiter: Waiter) -> None:
-        """See whether the source can be listed: a folder of which nothing is known isn't empty.
+        """Check that the source can be listed: an unknown folder must not look empty.
 
         Raises:
-            SourceError, NoSpace, CacheFailed: it can't, and nothing is known.
+            SourceError, NoSpace, CacheFailed: it can't be listed, and the catalog knows nothing.
         """
-        self.meet(waiter)
+        self.probe(waiter)
         failure = self._failure
-        if failure is None or self._known():
+        if failure is None or self._knows_any():
             return
-        if not isinstance(failure[1], KeyRefused) or self._clock() - failure[0] > _AGAIN:
+        if not isinstance(failure[1], KeyRefused) or self._clock() - failure[0] > _RETRY_AFTER:
             self.ask(waiter)
             failure = self._failure
-        if failure is not None and not self._known():
+        if failure is not None and not self._knows_any():
             raise again(failure[1])
 
     def _request(self) -> None:
-        """Ask for the newest items; a server that has no such list is not believed at once.
+        """Ask for the newest items; ask again if the server says that it has no such list.
 
         Raises:
-            NotOffered: the server has said twice that it has none, and never had one.
-            SourceError, NoSpace, CacheFailed: it failed.
+            NotOffered: the server has said so twice, and never had the list.
+            SourceError, NoSpace, CacheFailed: the request failed.
         """
         store = self._reader.store
         try:
             try:
                 self._reader.read(ALWAYS).next()
             except NotOffered:
-                if self._lasts() or store.notes.list_absent:
+                if self._is_permanent() or store.notes.list_absent:
                     raise
-                self._sleep(CONFIRM)
-                # Another question: the failure of the same one would be remembered.
+                self._sleep(CONFIRM_AFTER)
+                # Another limit: the circuit breaker would answer the same request from memory.
                 self._reader.read(ALWAYS, limit=self._reader.page_size).next()
         except NotOffered as error:
-            if self._lasts():
+            if self._is_permanent():
                 raise BadAnswer(f"the server has had this list before, but: {error}") from error
             store.notes.list_absent = True
             raise
         self._hidden = False
-        self._last()
+        self._make_permanent()
 
-    def _failed(self, error: HistfsError) -> None:
-        """Remember how asking failed; what is hidden stays so until the list is had."""
-        self._hidden = self._hidden or (isinstance(error, NotOffered) and not self._lasts())
+    def _note_failure(self, error: HistfsError) -> None:
+        """Remember a failure; a hidden folder stays hidden until the list is read."""
+        self._hidden = self._hidden or (isinstance(error, NotOffered) and not self._is_permanent())
         self._failure = (self._clock(), error)
 
-    def _lasts(self) -> bool:
-        """Say whether the folder is shown for good."""
-        if not self._lasting:
-            self._lasting = self._reader.store.notes.folder_shown or self._known()
-        return self._lasting
+    def _is_permanent(self) -> bool:
+        """Return whether the folder is shown permanently."""
+        if not self._permanent:
+            self._permanent = self._reader.store.notes.folder_shown or self._knows_any()
+        return self._permanent
 
-    def _last(self) -> None:
-        """Have the folder shown for good."""
-        if not self._lasting:
-            self._lasting = True
+    def _make_permanent(self) -> None:
+        """Show the folder permanently, in later processes, too."""
+        if not self._permanent:
+            self._permanent = True
             try:
                 self._reader.store.notes.folder_shown = True
             except (NoSpace, CacheFailed) as error:
-                log.warning("that a folder was shown can't be kept: %s", error)
+                log.warning("can't store that the folder is shown: %s", error)
 
-    def _known(self) -> bool:
+    def _knows_any(self) -> bool:
         return bool(self._reader.store.coverage().spans())

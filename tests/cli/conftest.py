@@ -21,7 +21,7 @@ PATIENCE = 30
 
 @dataclass(frozen=True)
 class Run:
-    """What a command did."""
+    """The result of a command."""
 
     status: int
     out: str
@@ -29,7 +29,7 @@ class Run:
 
     @property
     def line(self) -> str:
-        """The one line that it said; there is no other."""
+        """The line of standard error, and the only line of output."""
         assert self.out == ""
         assert self.err.endswith("\n")
         assert len(self.err.splitlines()) == 1, self.err
@@ -37,7 +37,7 @@ class Run:
 
 
 def checked(run: Run) -> Run:
-    """Hold what is true of every run: no traceback, and no key."""
+    """Check a run for tracebacks and the key."""
     assert "Traceback" not in run.out + run.err, run.err
     assert KEY not in run.out + run.err
     return run

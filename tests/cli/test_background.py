@@ -1,4 +1,4 @@
-"""Mounting in the background, and what the one who waits for it is told."""
+"""Mounting in the background, and the messages of the command that waits for it."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_what_keeps_a_mount_from_coming_up_is_told_as_in_the_foreground(
     assert "Invalid API key" in refused.line
 
 
-def test_an_answer_that_nobody_foresaw_is_not_passed_over_in_silence(spawn, arguments, simulator):
+def test_an_unexpected_answer_is_reported(spawn, arguments, simulator):
     simulator.faults.add(Fault("GET", "status", status=200, body="[" * 100_000))
     done = spawn("mount", *arguments, ELEVENLABS_API_KEY=simulator.api_key)
     assert done.status != 0

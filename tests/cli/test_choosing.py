@@ -11,12 +11,12 @@ from tests.support.mounts import mounted
 
 @pytest.fixture
 def mount(run, place):
-    """Try to mount, in the background: what can't be chosen is told before anything is forked."""
+    """Try to mount, in the background: an unknown name is reported before the fork."""
     return lambda *arguments, **env: run("mount", place, *arguments, **env)
 
 
 @pytest.mark.parametrize("kind", ["view", "file", "source"])
-def test_a_name_that_nobody_has_is_one_line_wherever_it_is_given(mount, tmp_path, kind):
+def test_an_unknown_name_is_one_line_wherever_it_is_given(mount, tmp_path, kind):
     file = tmp_path / "config.toml"
     file.write_text(f"{kind}s = ['no-such']\n")
     for done in (
@@ -29,7 +29,7 @@ def test_a_name_that_nobody_has_is_one_line_wherever_it_is_given(mount, tmp_path
         assert done.line.startswith(f"histfs: there is no {kind} 'no-such': choose of ")
 
 
-def test_a_table_for_a_source_that_nobody_has_is_one_line(mount, tmp_path):
+def test_a_table_for_an_unknown_source_is_one_line(mount, tmp_path):
     (tmp_path / "config.toml").write_text("[sources.no-such]\n")
     done = mount("--config", tmp_path / "config.toml")
     assert done.status == 2
@@ -37,7 +37,7 @@ def test_a_table_for_a_source_that_nobody_has_is_one_line(mount, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--views", ""], "--views '': give names"),
         (["--files", "text+"], "--files 'text+': give names"),
@@ -45,10 +45,10 @@ def test_a_table_for_a_source_that_nobody_has_is_one_line(mount, tmp_path):
         (["-o", "views"], "-o views '': give names"),
     ],
 )
-def test_an_empty_name_is_one_line(mount, arguments, said):
+def test_an_empty_name_is_one_line(mount, arguments, message):
     done = mount(*arguments)
     assert done.status == 2
-    assert said in done.line
+    assert message in done.line
 
 
 def test_what_is_chosen_nearer_by_counts_and_on_a_par_the_mount_option(mount, tmp_path):

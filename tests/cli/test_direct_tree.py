@@ -93,7 +93,7 @@ def start(given, simulator):
 
 
 def ended(process):
-    """Return what a process said, and how it ended."""
+    """Return the output of a process, and its exit status."""
     with process:
         out, err = process.communicate(timeout=PATIENCE)
     assert b"Traceback" not in err + out[:99], err
@@ -158,10 +158,10 @@ def test_what_is_listed_is_what_a_mount_shows(do, simulator, tmp_path, item, lin
             )
             for row in listed[path]:
                 there = mount.path / row["path"]
-                told = there.lstat()
+                status = there.lstat()
                 assert there.name == row["name"]
                 assert (kinds[row["type"]], row["size"], row["mtime"]) == (
-                    stat.S_IFMT(told.st_mode), told.st_size, int(told.st_mtime),
+                    stat.S_IFMT(status.st_mode), status.st_size, int(status.st_mtime),
                 )  # fmt: skip
                 assert row.get("target") == (os.readlink(there) if row["type"] == "link" else None)
 
@@ -328,7 +328,7 @@ def test_a_path_that_fails_keeps_no_other_from_its_turn_and_the_worst_status_cou
 
 
 @pytest.mark.parametrize(
-    ("below", "said"),
+    ("below", "message"),
     [
         ("nothing", "there is no such path"),
         ("text.txt/below", "there is nothing below a file"),
@@ -336,10 +336,10 @@ def test_a_path_that_fails_keeps_no_other_from_its_turn_and_the_worst_status_cou
         ("../../../../../../nowhere", "there is no such path"),
     ],
 )
-def test_a_path_that_is_not_there_is_told_by_its_name(do, item, below, said):
+def test_a_path_that_is_not_there_is_told_by_its_name(do, item, below, message):
     done = do("ls", f"{item}/{below}")
     assert done.status == 1
-    assert said in done.line
+    assert message in done.line
 
 
 def test_a_key_that_is_refused_and_a_server_that_is_away_are_told_as_by_a_mount(do, simulator):
@@ -386,11 +386,11 @@ def test_the_configuration_file_tells_of_the_tree_as_it_does_for_a_mount(do, tmp
     simulator.library.add(ids=["late"], time=late, fields={"text": "late"})
     config = tmp_path / "config.toml"
     config.write_text('timezone = "Asia/Tokyo"\noptions = ["views=by-date+by-model,ro"]\n')
-    told, place = ["--config", config], {"zone": None}
-    assert lines(do("ls", *told, **place)) == ["by-date", "by-model", "conversations"]
+    options, place = ["--config", config], {"zone": None}
+    assert lines(do("ls", *options, **place)) == ["by-date", "by-model", "conversations"]
     path = "by-date/2026/02/01/2026-02-01T07-53-20_late_late"
-    assert lines(do("ls", *told, "by-date/2026/02/01", **place))[1:] == [path.rpartition("/")[2]]
-    refused = do("rm", *told, path, **place)
+    assert lines(do("ls", *options, "by-date/2026/02/01", **place))[1:] == [path.rpartition("/")[2]]
+    refused = do("rm", *options, path, **place)
     assert refused.status == 1
     assert "read-only" in refused.line
     assert simulator.counts[DELETE] == 0

@@ -33,7 +33,7 @@ def able(tmp_path, monkeypatch):
 
 @pytest.fixture
 def examine(run, server, tmp_path):
-    """Run it, and return its exit status and what is said of each check, by its name."""
+    """Run doctor, and return its exit status and the findings of each check, by its name."""
 
     def examine(*arguments, **how):
         place = ["--cache-dir", tmp_path / "cache", "--trash", tmp_path / "trash"]
@@ -41,15 +41,15 @@ def examine(run, server, tmp_path):
         assert done.err == ""
         found = {}
         for line in done.out.splitlines():
-            level, check, said = line.split(": ", 2)
-            found.setdefault(check, []).append(f"{level}: {said}")
-        return done.status, {check: "\n".join(said) for check, said in found.items()}
+            level, check, message = line.split(": ", 2)
+            found.setdefault(check, []).append(f"{level}: {message}")
+        return done.status, {check: "\n".join(message) for check, message in found.items()}
 
     return examine
 
 
 def failing(found):
-    return {check for check, said in found.items() if said.startswith("fail")}
+    return {check for check, message in found.items() if message.startswith("fail")}
 
 
 def test_where_all_is_well_each_check_is_ok_and_the_server_was_asked_twice(examine, server):
@@ -60,7 +60,7 @@ def test_where_all_is_well_each_check_is_ok_and_the_server_was_asked_twice(exami
         "server", "access", "permissions", "conversations", "clock", "cache", "catalog", "trash",
         "mounts",
     ]  # fmt: skip
-    assert all(said.startswith("ok: ") for said in found.values()), found
+    assert all(message.startswith("ok: ") for message in found.values()), found
     assert found["key"] == "ok: from the variable ELEVENLABS_API_KEY"
     asked = [record.endpoint for record in server.counts.log]
     assert asked == ["GET /v1/history", "GET /v1/convai/conversations"]
@@ -180,16 +180,16 @@ def test_a_key_is_not_sent_in_the_clear_to_find_out(examine):
 
 
 @pytest.mark.parametrize(
-    ("ahead", "said"),
+    ("ahead", "message"),
     [(3600, "seconds behind the server's"), (-3600, "seconds ahead of the server's")],
 )
-def test_a_clock_that_is_wrong_is_told(examine, server, ahead, said):
+def test_a_clock_that_is_wrong_is_told(examine, server, ahead, message):
     date = email.utils.formatdate(time.time() + ahead, usegmt=True)
     server.faults.add(Fault("GET", "headers", headers={"Date": date}))
     status, found = examine()
     assert status == 0
     assert found["clock"].startswith("warn")
-    assert said in found["clock"]
+    assert message in found["clock"]
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Jan 99999 00:00:00 GMT"])
@@ -263,7 +263,7 @@ def test_a_directory_that_is_open_to_others_is_told_with_the_chmod(examine, cata
 
 
 def test_a_disk_that_is_nearly_full_is_told(examine, catalog, monkeypatch):
-    monkeypatch.setattr(doctor_checks, "_LITTLE", 1 << 62)
+    monkeypatch.setattr(doctor_checks, "_LOW_SPACE", 1 << 62)
     status, found = examine()
     assert status == 0
     assert found["cache"].startswith("warn")

@@ -1,4 +1,4 @@
-"""Whatever goes wrong on purpose is one line and an exit status (sysexits.h)."""
+"""An error is one line and an exit status (sysexits.h)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.cli.conftest import KEY
 
 
 @pytest.fixture
-def nobody():
-    """The URL of a port where nobody listens."""
+def closed_port():
+    """The URL of a port that refuses connections."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return f"http://127.0.0.1:{taken.getsockname()[1]}"
 
@@ -32,7 +32,7 @@ def test_no_key_says_where_to_put_one(run, place):
 
 
 @pytest.mark.parametrize(
-    ("content", "status", "said"),
+    ("content", "status", "message"),
     [
         (b"", 77, "empty"),
         (b" \n\n", 77, "empty"),
@@ -46,7 +46,7 @@ def test_no_key_says_where_to_put_one(run, place):
     ids=["empty", "blank", "missing", "directory", "binary", "two words", "control", "not ASCII"],
 )
 def test_a_key_file_without_a_key_is_named_with_the_reason(
-    run, place, tmp_path, content, status, said
+    run, place, tmp_path, content, status, message
 ):
     file = tmp_path / "key"
     if content == "directory":
@@ -57,7 +57,7 @@ def test_a_key_file_without_a_key_is_named_with_the_reason(
     done = run("mount", "-f", place, "--api-key-file", file)
     assert done.status == status
     assert str(file) in done.line
-    assert said in done.line
+    assert message in done.line
 
 
 def test_a_key_file_that_can_not_be_read_says_why(run, place, tmp_path):
@@ -84,14 +84,14 @@ def test_systemds_credentials_are_tried_before_the_environment(run, place, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "message"),
     [("sk_wrong", "Invalid API key"), ("writer", "missing the permission speech_history_read")],
     ids=["wrong", "without the permission"],
 )
-def test_a_key_that_the_server_refuses_comes_with_its_reason(run, place, server, key, said):
+def test_a_key_that_the_server_refuses_comes_with_its_reason(run, place, server, key, message):
     done = run("mount", "-f", place, "--base-url", server.base_url, key=key)
     assert done.status == 77
-    assert said in done.line
+    assert message in done.line
     assert key not in done.err or key == "writer"
 
 
@@ -102,7 +102,7 @@ def test_a_missing_permission_is_not_called_a_wrong_key(run, place, server):
 
 
 @pytest.mark.parametrize(
-    ("fault", "status", "said"),
+    ("fault", "status", "message"),
     [
         (Fault("GET", "html"), 69, "not JSON (text/html"),
         (Fault("GET", "garbage"), 69, "not JSON"),
@@ -119,18 +119,18 @@ def test_a_missing_permission_is_not_called_a_wrong_key(run, place, server):
     ids=lambda value: value.kind if isinstance(value, Fault) else "",
 )
 def test_a_server_that_is_not_the_api_or_not_well_is_told_in_one_line(
-    run, place, server, monkeypatch, fault, status, said
+    run, place, server, monkeypatch, fault, status, message
 ):
     monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda seconds: None)
     server.faults.add(fault)
     done = run("mount", "-f", place, "--base-url", server.base_url, "--timeout", "1")
     assert done.status == status
-    assert said in done.line
+    assert message in done.line
     assert done.line.isprintable()
 
 
-def test_a_server_that_can_not_be_reached_is_told_in_one_line(run, place, nobody):
-    done = run("mount", "-f", place, "--base-url", nobody, "--timeout", "1")
+def test_a_server_that_can_not_be_reached_is_told_in_one_line(run, place, closed_port):
+    done = run("mount", "-f", place, "--base-url", closed_port, "--timeout", "1")
     assert done.status == 69
     assert "Connection refused" in done.line
     assert "--base-url" in done.line
@@ -140,7 +140,7 @@ def test_a_server_that_can_not_be_reached_is_told_in_one_line(run, place, nobody
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["-o", "nonsense"], "-o nonsense"),
         (["-o", "ro,umask=999"], "-o umask=999"),
@@ -164,10 +164,10 @@ def test_a_server_that_can_not_be_reached_is_told_in_one_line(run, place, nobody
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )  # fmt: skip
-def test_a_setting_that_can_not_be_used_is_named(run, place, arguments, said):
+def test_a_setting_that_can_not_be_used_is_named(run, place, arguments, message):
     done = run("mount", "-f", place, *arguments)
     assert done.status == 2
-    assert said in done.line
+    assert message in done.line
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_wrong_usage_is_told_in_one_line(run, arguments):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"listing_ttl = ", "is not TOML"),
         (b"\xff\xfe", "is not TOML"),
@@ -215,13 +215,13 @@ def test_wrong_usage_is_told_in_one_line(run, arguments):
     ],
     ids=str,
 )
-def test_a_bad_configuration_file_is_named(run, place, tmp_path, content, said):
+def test_a_bad_configuration_file_is_named(run, place, tmp_path, content, message):
     file = tmp_path / "config.toml"
     if content is not None:
         file.write_bytes(content)
     done = run("mount", "-f", place, "--config", file)
     assert done.status == 78
-    assert said in done.line
+    assert message in done.line
 
 
 @pytest.mark.parametrize(
@@ -231,10 +231,12 @@ def test_a_bad_configuration_file_is_named(run, place, tmp_path, content, said):
      "timezone = 5", "base_url = 5", "options = 5", "listing_ttl = 1979-05-27",
      "timeout = nan"],
 )  # fmt: skip
-def test_a_setting_of_the_wrong_kind_in_the_file_is_one_line(run, place, tmp_path, nobody, line):
+def test_a_setting_of_the_wrong_kind_in_the_file_is_one_line(
+    run, place, tmp_path, closed_port, line
+):
     file = tmp_path / "config.toml"
     file.write_text(f"{line}\n")
-    url = [] if line.startswith("base_url") else ["--base-url", nobody]
+    url = [] if line.startswith("base_url") else ["--base-url", closed_port]
     done = run("mount", "-f", place, "--config", file, *url, HISTFS_CACHE_DIR="")
     assert done.status in (2, 78)
     assert done.line.startswith("histfs: ")
@@ -253,27 +255,27 @@ def test_flags_go_before_the_environment_and_that_before_the_file(run, place, tm
     file = tmp_path / "config.toml"
     file.write_text("audio-cache-size = 'file'\n")
 
-    def said(*arguments, **env):
+    def message(*arguments, **env):
         return run("mount", "-f", place, "--config", file, *arguments, **env).line
 
-    assert "'file' is not a size" in said()
-    assert "'environment' is not a size" in said(HISTFS_AUDIO_CACHE_SIZE="environment")
-    assert "'flag' is not a size" in said("--audio-cache-size", "flag")
+    assert "'file' is not a size" in message()
+    assert "'environment' is not a size" in message(HISTFS_AUDIO_CACHE_SIZE="environment")
+    assert "'flag' is not a size" in message("--audio-cache-size", "flag")
 
 
 # The mountpoint and the cache
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [("missing", "mkdir -p"), ("file", "is not a directory"), ("full", "is not empty")],
 )
-def test_a_mountpoint_that_can_not_be_used_says_why(run, tmp_path, nobody, name, said):
+def test_a_mountpoint_that_can_not_be_used_says_why(run, tmp_path, closed_port, name, message):
     (tmp_path / "file").write_text("")
     (tmp_path / "full" / "inside").mkdir(parents=True)
-    done = run("mount", "-f", tmp_path / name, "--base-url", nobody)
+    done = run("mount", "-f", tmp_path / name, "--base-url", closed_port)
     assert done.status == 2
-    assert said in done.line
+    assert message in done.line
     assert str(tmp_path / name) in done.line
 
 

@@ -151,7 +151,7 @@ def test_nothing_that_the_server_says_is_on_the_page(page, hostile, form):
     assert [i for i in ids if i in done.out + done.err] == []
     assert MARK.lower() not in (done.out + done.err).lower()
     assert hostile.base_url not in done.out
-    # It was all there to be told.
+    # The server sent all of it.
     for found in ("(other)", "audio/mpeg", "HTTP 200", "eleven_multilingual_v2_?"):
         assert found in done.out
 

@@ -1,71 +1,99 @@
-"""What the commands tell of themselves."""
+"""What ``--help`` and ``--version`` print, and what they load for it."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
+import click
 import pytest
 
 from histfs import __version__
+from histfs.cli import COMMANDS, histfs
+
+#: Each command, and what a user must find in its help.
+WORDS = {
+    "": [*COMMANDS, "deletes the item"],
+    "mount": [
+        "MOUNTPOINT", "histfs umount", "ELEVENLABS_API_KEY", "--api-key-file", "--read-only",
+        "--api-key-command", "--insecure-http", "--demo", "--foreground", "--base-url",
+        "--cache-dir", "--audio-cache-size", "--listing-ttl", "--timezone", "--sizes", "--timeout",
+        "--config", "placement=", "--views", "--files", "--sources", "views=", "--profile NAME",
+        "--profiles NAME", "umask", "deletes the item",
+    ],
+    "umount": ["MOUNTPOINT", "--lazy"],
+    "sync": [
+        "--audio ", "--base-url", "--api-key-file", "--cache-dir", "--audio-cache-size",
+        "--connections", "--rescan", "--timeout", "--config", "Ctrl-C",
+    ],
+    "status": ["[MOUNTPOINT]", "--json"],
+    "doctor": ["[MOUNTPOINT]", "--json", "--trash", "--cache-dir", "Nothing is changed"],
+    "cache": ["verify"],
+    "cache verify": [
+        "--json", "--base-url", "--api-key-file", "--cache-dir", "--config", "are removed",
+    ],
+    "ls": ["[PATH]…", "--long", "--json", "--listing-ttl", "--timezone", "--views", "jq"],
+    "cat": ["PATH…", "--cache-dir", "--timeout"],
+    "rm": ["PATH…", "--verbose", "--trash", "--no-trash", "--read-only", "A copy"],
+    "purge": ["[ITEM]…", "--caller", "--local", "--dry-run", "--yes", "--trash", "for good"],
+    "plugins": ["--json", "No key"],
+    "simulate": ["--port", "--items", "--latency", "Ctrl-C"],
+    "trash": ["list", "show", "export", "empty"],
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("option", ["--version"])
-def test_the_version_is_told(run, option):
-    done = run(option)
+def test_the_version_is_printed(run):
+    done = run("--version")
     assert (done.status, done.out, done.err) == (0, f"histfs {__version__}\n", "")
 
 
-@pytest.mark.parametrize("option", ["-h", "--help"])
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
-        (
-            [],
-            ["mount", "umount", "ls", "cat", "rm", "sync", "status", "cache", "plugins", "simulate",
-             "deletes the item"],
-        ),
-        (
-            ["mount"],
-            ["MOUNTPOINT", "histfs umount", "ELEVENLABS_API_KEY", "--api-key-file", "--read-only",
-             "--api-key-command", "--insecure-http",
-             "--demo", "--foreground", "--base-url", "--cache-dir", "--audio-cache-size",
-             "--listing-ttl", "--timezone", "--sizes", "--timeout", "--config", "placement=",
-             "--views", "--files", "--sources", "views=", "--profile NAME", "--profiles NAME",
-             "umask", "deletes the item"],
-        ),
-        (["umount"], ["MOUNTPOINT", "--lazy"]),
-        (
-            ["sync"],
-            ["--audio ", "--base-url", "--api-key-file", "--cache-dir", "--audio-cache-size",
-             "--connections", "--rescan", "--timeout", "--config", "Ctrl-C"],
-        ),
-        (["status"], ["[MOUNTPOINT]", "--json"]),
-        (["doctor"], ["[MOUNTPOINT]", "--json", "--trash", "--cache-dir", "Nothing is changed"]),
-        (["cache"], ["verify"]),
-        (
-            ["cache", "verify"],
-            ["--json", "--base-url", "--api-key-file", "--cache-dir", "--config", "are removed"],
-        ),
-        (["ls"], ["[PATH]…", "--long", "--json", "--listing-ttl", "--timezone", "--views", "jq"]),
-        (["cat"], ["PATH…", "--cache-dir", "--timeout"]),
-        (["rm"], ["PATH…", "--verbose", "--trash", "--no-trash", "--read-only", "A copy"]),
-        (["purge"], ["[ITEM]…", "--caller", "--local", "--dry-run", "--yes", "--trash", "good"]),
-        (["plugins"], ["--json", "No key"]),
-        (["simulate"], ["--port", "--items", "--latency", "Ctrl-C"]),
-    ],
-    ids=lambda value: " ".join(value)[:10],
-)  # fmt: skip
-def test_the_help_has_what_a_user_needs(run, command, words, option):
-    done = run(*command, option)
-    assert (done.status, done.err) == (0, "")
-    text = " ".join(done.out.split())
-    assert [word for word in words if word not in text] == []
+def test_the_help_of_each_command_has_what_a_user_needs(run):
+    # `run` looks for the key in all that is printed.
+    assert set(COMMANDS) <= set(WORDS)
+    for command, words in WORDS.items():
+        done = run(*command.split(), "--help")
+        assert (done.status, done.err) == (0, ""), command
+        text = " ".join(done.out.split())
+        assert [word for word in words if word not in text] == [], command
 
 
-def test_the_help_never_shows_the_key(run):
-    # `run` looks for it in all that is printed.
-    assert run("mount", "--help").status == 0
+@pytest.mark.parametrize("command", [[], ["mount"], ["cache", "verify"]])
+def test_the_short_option_prints_the_same_help(run, command):
+    assert run(*command, "-h") == run(*command, "--help")
 
 
-def test_histfs_alone_shows_its_help(run):
+def test_the_table_of_commands_has_the_first_sentence_of_each_command():
+    context = click.Context(histfs)
+    sentences = {
+        name: histfs.get_command(context, name).get_short_help_str(limit=1000) for name in COMMANDS
+    }
+    assert sentences == COMMANDS
+    assert list(COMMANDS) == sorted(COMMANDS)
+
+
+def test_histfs_alone_prints_its_help(run):
     done = run()
     assert done.status == 2
     assert "Commands:" in done.err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unused"),
+    [
+        (["--help"], ["histfs.mounting", "histfs.simulator", "requests", "sqlite3", "rich"]),
+        (["umount", "/"], ["histfs.mounting", "histfs.simulator", "requests", "sqlite3", "rich"]),
+        (["sync", "--connections", "0"], ["rich.progress"]),
+    ],
+)
+def test_a_command_imports_what_it_uses(arguments, unused):
+    script = (
+        "import json, sys; from histfs.cli import main\n"
+        "try: main()\nfinally: print('\\n' + json.dumps(sorted(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60
+    )
+    loaded = json.loads(done.stdout.splitlines()[-1])
+    assert "histfs.cli" in loaded
+    assert [name for name in unused if name in loaded] == []

@@ -61,13 +61,13 @@ def test_a_profile_counts_more_than_the_top_and_less_than_the_environment(run, p
         "audio-cache-size = 'top'\nrescan = 'top'\n[profiles.work]\naudio_cache_size = 'work'\n"
     )
 
-    def said(*arguments, **env):
+    def message(*arguments, **env):
         return run("mount", "-f", place, "--config", file, *arguments, **env).line
 
-    assert "'work' is not a size" in said("--profile", "work", "--rescan", "1")
-    assert "'work' is not a size" in said("--rescan", "1", HISTFS_PROFILE="work")
-    assert "'top' is not a time" in said("--profile", "work")
-    assert "'env' is not a size" in said(
+    assert "'work' is not a size" in message("--profile", "work", "--rescan", "1")
+    assert "'work' is not a size" in message("--rescan", "1", HISTFS_PROFILE="work")
+    assert "'top' is not a time" in message("--profile", "work", "--audio-cache-size", "1")
+    assert "'env' is not a size" in message(
         "--profile", "work", "--rescan", "1", HISTFS_AUDIO_CACHE_SIZE="env"
     )
 
@@ -123,7 +123,7 @@ def test_a_trash_that_a_profile_names_is_that_of_the_profile(run, config, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("arguments", "env", "said"),
+    ("arguments", "env", "message"),
     [
         (["--profiles", "work,away"], {}, "there is no profile 'away'"),
         (["--profiles", "work,"], {}, "commas between them"),
@@ -138,7 +138,7 @@ def test_a_trash_that_a_profile_names_is_that_of_the_profile(run, config, tmp_pa
     ],
 )
 def test_what_can_not_be_mounted_side_by_side_is_one_line(
-    run, place, config, profile, server, arguments, env, said
+    run, place, config, profile, server, arguments, env, message
 ):
     file = config(
         profile("work", server)
@@ -149,7 +149,7 @@ def test_what_can_not_be_mounted_side_by_side_is_one_line(
     )
     done = run("mount", place, "--config", file, *arguments, **env)
     assert done.status == 2
-    assert said in done.line
+    assert message in done.line
 
 
 @pytest.mark.fuse
@@ -176,13 +176,13 @@ def test_each_profile_has_a_folder_with_its_own_history_key_and_views(
         shutil.rmtree(dates[0])
         assert len(list((mount.path / "home" / "by-date").glob("*/*/*/*"))) == 2
         status = Status.from_json((mount.path / ".histfs").read_bytes())
-        told = run("status", mount.path).out
+        reported = run("status", mount.path).out
         assert "elevenlabs:work+home" in Path("/proc/self/mounts").read_text()
     assert (work.counts[DELETE], home.counts[DELETE]) == (0, 1)
     assert (status.account.profile, status.account.base_url) == ("work", work.base_url)
     assert [other.account.profile for other in status.others] == ["home"]
     assert (status.items, status.others[0].items) == (5, 2)
-    assert f"account        home, {home.base_url}" in told
+    assert f"account        home, {home.base_url}" in reported
 
 
 @pytest.mark.fuse

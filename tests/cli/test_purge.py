@@ -41,8 +41,8 @@ def call(simulator):
     """The id of a conversation of which the same is true."""
     phone = {"type": "twilio", "direction": "inbound", "external_number": NUMBER,
              "call_sid": "CAquastenflosser", "agent_number": "+4930123"}  # fmt: skip
-    said = [{"role": "user", "message": TEXT, "time_in_call_secs": 0}]
-    fields = {"transcript": said, "agent_name": VOICE, "agent_id": VOICE_ID,
+    transcript = [{"role": "user", "message": TEXT, "time_in_call_secs": 0}]
+    fields = {"transcript": transcript, "agent_name": VOICE, "agent_id": VOICE_ID,
               "user_id": "quastenflosser-17", "metadata": {"phone_call": phone}}  # fmt: skip
     (call_id,) = simulator.conversations.add(fields=fields)
     return call_id

@@ -8,7 +8,7 @@ import pytest
 
 from histfs.cli import doctor_checks
 from histfs.cli.doctor_checks import Finding
-from histfs.settings import REGIONS
+from histfs.sources.elevenlabs.service import REGIONS
 
 EU = "https://api.eu.residency.elevenlabs.io"
 PROXY = "https://proxy.example.com/eleven"
@@ -64,8 +64,8 @@ def test_a_region_has_its_own_address(asked, region, url):
 
 def test_every_command_with_a_base_url_has_regions(run):
     for command in (["mount"], ["ls"], ["cat"], ["rm"], ["sync"], ["doctor"], ["cache", "verify"]):
-        told = run(*command, "--help").out
-        assert ("--base-url" in told, "--region" in told) == (True, True), command
+        text = run(*command, "--help").out
+        assert ("--base-url" in text, "--region" in text) == (True, True), command
 
 
 def test_an_unknown_region_is_refused_with_those_there_are(refused):
@@ -111,14 +111,14 @@ def test_the_variable_of_the_official_tools_counts_least(asked):
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [("http://api.example.com", "--insecure-http"), ("api.elevenlabs.io", "is not a base URL")],
 )
-def test_the_variable_of_the_official_tools_is_checked_like_the_option(refused, value, said):
+def test_the_variable_of_the_official_tools_is_checked_like_the_option(refused, value, message):
     status, line = refused(ELEVENLABS_BASE_URL=value)
     assert status == 2
     assert line.startswith("histfs: ELEVENLABS_BASE_URL: ")
-    assert said in line
+    assert message in line
 
 
 def test_a_refused_key_may_be_of_another_region(run, place, server, tmp_path):

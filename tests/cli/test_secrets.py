@@ -1,4 +1,4 @@
-"""The key goes to the server and to nobody else; what is kept is for its owner alone."""
+"""The key is sent to the server alone; files are private to their owner."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def test_of_a_file_and_a_command_the_one_given_nearer_by_counts(run, place, tmp_
 def test_a_mount_says_where_its_key_comes_from(simulator, tmp_path, binding, run):
     given = ["--api-key-command", f"echo {simulator.api_key}"]
     with mounted(simulator, tmp_path, binding, *given, env={"ELEVENLABS_API_KEY": "x"}) as mount:
-        told = run("status", mount.path)
+        status_text = run("status", mount.path)
         told_to_programs = run("status", mount.path, "--json")
         status = (mount.path / ".histfs").read_text()
-    assert "key from       the command echo\n" in told.out
+    assert "key from       the command echo\n" in status_text.out
     assert '"key_from": "the command echo"' in told_to_programs.out
-    assert simulator.api_key not in told.out + told_to_programs.out + status
+    assert simulator.api_key not in status_text.out + told_to_programs.out + status
 
 
 # Where it goes
@@ -112,7 +112,7 @@ def test_the_key_is_not_sent_to_another_machine_in_the_clear(run, place, tmp_pat
 
 
 @pytest.mark.parametrize(("first", "others"), [(KEY, ""), ("x" * 9, f"Secret({KEY!r})")])
-def test_whoever_logs_the_key_it_is_not_in_the_log(tmp_path, first, others):
+def test_a_key_that_is_logged_is_not_in_the_log(tmp_path, first, others):
     code = (
         "import logging; from histfs import logs; from histfs.core.secret import Secret\n"
         f"logs.start(foreground=True, debug=True, key=Secret({first!r}), others=[{others}])\n"
@@ -138,9 +138,9 @@ def test_a_server_that_spells_the_key_gets_it_into_nothing_that_is_told(tmp_path
         "apart": "\u200b".join(KEY),
         "part": KEY[:12],
     }
-    said = "; ".join(f"{name} {form}" for name, form in spelled.items())
-    body = f'{{"detail": {{"status": "bad", "message": "{said}"}}}}'
-    # Less of it than this tells nobody anything, and may be part of a number.
+    message = "; ".join(f"{name} {form}" for name, form in spelled.items())
+    body = f'{{"detail": {{"status": "bad", "message": "{message}"}}}}'
+    # A shorter part reveals nothing, and may be part of a number.
     pieces = {KEY[n : n + 7] for n in range(len(KEY) - 6)}
     with (
         Simulator(SimulatorSettings(items=3, api_key=KEY)) as server,
@@ -151,16 +151,16 @@ def test_a_server_that_spells_the_key_gets_it_into_nothing_that_is_told(tmp_path
         server.faults.add(Fault("GET /v1/history", "status", status=500, body=body))
         with pytest.raises(OSError):
             next(mount.items()[0].glob("audio.*")).read_bytes()
-        told = {
+        outputs = {
             "status": run("status", mount.path).out,
             "status --json": run("status", mount.path, "--json").out,
             ".histfs": (mount.path / ".histfs").read_text(),
             "the log": mount.log.read_text(),
         }
         asked = ["--base-url", server.base_url, "--cache-dir", tmp_path / "other"]
-        told["doctor"] = run("doctor", *asked).out
-        told["sync"] = run("sync", *asked, XDG_STATE_HOME=str(tmp_path / "state")).err
-    for where, text in told.items():
+        outputs["doctor"] = run("doctor", *asked).out
+        outputs["sync"] = run("sync", *asked, XDG_STATE_HOME=str(tmp_path / "state")).err
+    for where, text in outputs.items():
         assert "JSON ***; URL ***; apart ***; part ***" in text, where
         assert [piece for piece in pieces if piece in text] == [], where
         assert "u0073" not in text, where
@@ -256,7 +256,7 @@ def test_a_configuration_that_others_can_write_is_refused(tmp_path, run, place):
 # Who else can read
 
 
-def list_as_somebody_else(path):
+def list_as_another_user(path):
     """Return what a process of another user finds in a directory, or the errno that it gets."""
     code = f"import os; os.setgid(65534); os.setuid(65534); print(os.listdir({str(path)!r}))"
     done = subprocess.run(
@@ -266,7 +266,7 @@ def list_as_somebody_else(path):
 
 
 @pytest.mark.fuse
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize(
     ("options", "found", "warned"),
     [
@@ -279,7 +279,7 @@ def test_others_are_let_in_only_when_asked_and_with_a_warning(
     simulator, open_place, binding, options, found, warned
 ):
     with mounted(simulator, open_place, binding, "-o", options) as mount:
-        assert found in list_as_somebody_else(mount.path)
+        assert found in list_as_another_user(mount.path)
         log = mount.log.read_text()
     assert ("allow_other:" in log) == (warned is not None)
     assert (warned or "") in log

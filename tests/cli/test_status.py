@@ -1,4 +1,4 @@
-"""`histfs status`: what a mount says of itself, through a file that nobody sees."""
+"""`histfs status`: the status of a mount, read from a hidden file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import stat
-import sys
 from functools import partial
 
 import pytest
@@ -18,7 +17,7 @@ from histfs.fuse import mountpoint
 from histfs.simulator import Fault
 from histfs.status import Status
 from tests.support.mounts import mounted
-from tests.test_status import NOON, Failure, status
+from tests.test_status import NOON, FailureStatus, status
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ def test_a_mount_says_what_it_knows_keeps_and_does(simulator, tmp_path, binding,
         with pytest.raises(OSError):
             second.read_bytes()
         done = run("status", "--json", mount.path)
-        told = run("status", mount.path)
+        text = run("status", mount.path)
     assert (done.status, done.err) == (0, "")
     assert len(done.out.splitlines()) == 1
     found = json.loads(done.out)
@@ -88,9 +87,9 @@ def test_a_mount_says_what_it_knows_keeps_and_does(simulator, tmp_path, binding,
         "left_out": [],
         "others": [],
     }
-    assert told.out.startswith(f"{mount.path}\n  histfs ")
-    assert error in told.out
-    assert all(line.isprintable() for line in told.out.splitlines())
+    assert text.out.startswith(f"{mount.path}\n  histfs ")
+    assert error in text.out
+    assert all(line.isprintable() for line in text.out.splitlines())
 
 
 @pytest.mark.fuse
@@ -127,17 +126,16 @@ def test_a_mount_whose_process_has_died_comes_with_what_to_do(simulator, tmp_pat
 def test_a_mount_whose_process_stands_still_does_not_hold_up_the_others(
     simulator, tmp_path, binding, run, monkeypatch
 ):
-    # The package has the command of this name in the place of the module.
-    monkeypatch.setattr(sys.modules["histfs.cli.status"], "_PATIENCE", 0.5)
+    monkeypatch.setattr("histfs.cli.status._TIMEOUT", 0.5)
     with mounted(simulator, tmp_path, binding) as mount:
         mount.process.send_signal(signal.SIGSTOP)
         try:
             done = run("status", mount.path)
-            told = run("status")
+            every = run("status")
         finally:
             mount.process.send_signal(signal.SIGCONT)
     assert "does not answer within" in done.err
-    assert str(mount.path) in told.err
+    assert str(mount.path) in every.err
 
 
 # Several, and none
@@ -202,7 +200,7 @@ def test_a_status_that_can_not_be_opened_says_why(run, table):
 def test_a_strangers_text_can_not_write_to_the_terminal(run, table, arguments):
     odd = "\x1b[2J\x9b1m\n"
     table(f"old{odd}")
-    table(f"new{odd}", status(mountpoint=odd, last_error=Failure(NOON, odd)).to_file())
+    table(f"new{odd}", status(mountpoint=odd, last_error=FailureStatus(NOON, odd)).to_file())
     done = run("status", *arguments)
     assert all(line.isprintable() for line in (done.out + done.err).splitlines())
     assert done.err.count("\n") == 1

@@ -9,7 +9,6 @@ import re
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 
 import pytest
@@ -35,9 +34,9 @@ def large():
 
 @pytest.fixture
 def at_once(monkeypatch):
-    """Let nobody wait before he tries again."""
-    monkeypatch.setattr(sys.modules["histfs.cli.sync"], "PAUSES", (0, 0))
-    monkeypatch.setattr(sys.modules["histfs.cli.sync"], "PATIENCE", 0.2)
+    """Retry without pauses."""
+    monkeypatch.setattr("histfs.cli.sync_steps.RETRY_PAUSES", (0, 0))
+    monkeypatch.setattr("histfs.cli.sync.WAIT_BUDGET", 0.2)
     monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda seconds: None)
 
 
@@ -144,7 +143,7 @@ def test_a_server_that_goes_on_failing_ends_it_and_the_next_one_goes_on(sync, la
 
 
 @pytest.mark.parametrize(
-    ("fault", "status", "said"),
+    ("fault", "status", "message"),
     [
         (Fault("GET", "status", status=500, body={"detail": "Oh no"}), 69, "Oh no"),
         (Fault("GET", "status", status=429), 75, "try again in a minute"),
@@ -156,7 +155,7 @@ def test_a_server_that_goes_on_failing_ends_it_and_the_next_one_goes_on(sync, la
 )
 @pytest.mark.parametrize("known", [True, False])
 def test_a_server_that_does_not_say_what_is_new_ends_it_also_where_all_was_known(
-    sync, simulator, at_once, tmp_path, fault, status, said, known
+    sync, simulator, at_once, tmp_path, fault, status, message, known
 ):
     if known:
         sync(simulator)
@@ -164,7 +163,7 @@ def test_a_server_that_does_not_say_what_is_new_ends_it_also_where_all_was_known
     simulator.faults.add(fault)
     done = sync(simulator)
     assert done.status == status
-    assert said in done.line
+    assert message in done.line
 
 
 def test_an_answer_that_never_comes_ends_it(sync, simulator, tmp_path):
@@ -233,7 +232,7 @@ def test_clips_that_fail_are_counted_and_the_others_come(sync, simulator, tmp_pa
     simulator.faults.add(Fault(f"{bad}/audio", "status", status=400, body={"detail": "no voice"}))
     done = sync(simulator, "--audio")
     assert done.status == 69
-    assert done.out.splitlines()[-1] == "Not all was to be had: 60 items known, 59 clips cached."
+    assert done.out.splitlines()[-1] == "Incomplete: 60 items known, 59 clips cached."
     (line,) = done.err.splitlines()
     assert "1 clip could not be fetched" in line
     assert str(logs.log_file()) in line

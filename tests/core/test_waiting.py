@@ -84,12 +84,12 @@ def test_the_work_goes_on_when_the_one_who_waits_gives_up():
 def test_waiting_for_a_condition_ends_when_it_is_met():
     condition, met = threading.Condition(), []
 
-    def meet() -> None:
+    def probe() -> None:
         with condition:
             met.append(True)
             condition.notify_all()
 
-    thread = threading.Thread(target=meet)
+    thread = threading.Thread(target=probe)
     with condition:
         thread.start()
         Waiter(60).until(condition, lambda: bool(met))

@@ -45,6 +45,12 @@ def server():
         yield simulator
 
 
+def configure(text: str) -> None:
+    file = Path(os.environ["XDG_CONFIG_HOME"]) / "histfs" / "config.toml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
 @pytest.fixture
 def recordings(tmp_path):
     """A folder with two recordings, which the configuration file names."""
@@ -56,10 +62,90 @@ def recordings(tmp_path):
     (folder / "talks" / "long.txt").write_text("word " * 150)
     for number, path in enumerate([folder / "hello.mp3", folder / "talks" / "long.wav"]):
         os.utime(path, (NOON + number, NOON + number))
-    config = Path(os.environ["XDG_CONFIG_HOME"]) / "histfs" / "config.toml"
-    config.parent.mkdir(parents=True)
-    config.write_text(f'[sources.recordings]\nfolder = "{folder}"\n')
+    configure(f'[sources.recordings]\nfolder = "{folder}"\n')
     return folder
+
+
+@pytest.fixture
+def dictations(tmp_path):
+    """Two accounts of a service with tokens, and its table of the configuration file."""
+    folder = tmp_path / "dictations"
+    for name in ("ann", "bob"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / ".token").write_text(f"token-of-{name}-0123456789")
+        (folder / name / f"{name}.mp3").write_bytes(b"hello\0audio")
+    table = f'[sources.dictations]\nfolder = "{folder}"\n'
+    configure(table)
+    return table
+
+
+@pytest.fixture
+def histfs(install, tmp_path):
+    """Run a command beside the example, with no other key than those that are given."""
+
+    def histfs(*arguments, **env):
+        place = ["--cache-dir", tmp_path / "cache"]
+        return subprocess.run(
+            command(*arguments, *place), capture_output=True, text=True, timeout=60,
+            env={**os.environ, "PYTHONPATH": str(install("recordings")), **env},
+        )  # fmt: skip
+
+    return histfs
+
+
+TOKEN = {"DICTAPHONE_TOKEN": "token-of-ann-0123456789"}
+
+
+def test_a_source_of_another_service_alone_needs_its_own_key_alone(histfs, dictations):
+    done = histfs("ls", "--sources", "dictations", **TOKEN)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["by-date", "by-length"]
+    done = histfs("ls", "--sources", "dictations", ELEVENLABS_API_KEY="sk_0123456789")
+    assert done.returncode == 77
+    assert "set DICTAPHONE_TOKEN, or give --api-key-file" in done.stderr
+
+
+def test_doctor_asks_the_service_of_the_sources_that_are_chosen(histfs, dictations):
+    done = histfs("doctor", "--sources", "dictations", **TOKEN)
+    assert "ok: key: from the variable DICTAPHONE_TOKEN" in done.stdout
+    assert "ok: dictations: the account ann" in done.stdout
+    done = histfs("doctor", "--sources", "dictations", DICTAPHONE_TOKEN="of-nobody-0123456789")
+    assert "fail: server: no account has this token; check the key" in done.stdout
+
+
+def test_beside_the_history_it_has_its_key_in_its_own_table(histfs, server, dictations, tmp_path):
+    def ls(path, **env):
+        key = {"ELEVENLABS_API_KEY": server.api_key}
+        return histfs("ls", "--base-url", server.base_url, path, **key, **env)
+
+    done = ls("/")
+    assert "dictations" not in done.stdout
+    assert (
+        "dictations of recordings 1.0 is left out: no API key: set DICTAPHONE_TOKEN" in done.stderr
+    )
+    shown = set()
+    for name in ("ann", "bob"):
+        file = tmp_path / f"key-of-{name}"
+        file.write_text(f"token-of-{name}-0123456789")
+        file.chmod(0o600)
+        configure(f'{dictations}api-key-file = "{file}"\n')
+        done = ls("dictations/by-length/short")
+        assert done.returncode == 0, done.stderr
+        shown |= {line.rpartition("_")[2] for line in done.stdout.split()}
+    # Another account has another catalog: nothing of it is shown as this one's.
+    assert shown == {"ann%2Emp3", "bob%2Emp3"}
+    assert len(list((tmp_path / "cache").glob("*/sources/dictations@*/catalog.sqlite"))) == 2
+
+
+@pytest.mark.fuse
+def test_a_service_of_its_own_is_mounted_under_its_name(install, dictations, tmp_path, binding):
+    env = {"PYTHONPATH": str(install("recordings")), **TOKEN}
+    with mounted(None, tmp_path, binding, "--sources", "dictations", env=env) as mount:
+        (item,) = (mount.path / "by-length" / "short").iterdir()
+        assert (item / "audio.mp3").read_bytes() == b"hello\0audio"
+        mounts = Path("/proc/self/mounts").read_text().splitlines()
+        (line,) = (line for line in mounts if str(mount.path) in line)
+        assert line.startswith("dictaphone:default ")
 
 
 def test_the_example_passes_its_own_tests(install, tmp_path):
@@ -76,7 +162,12 @@ def test_the_command_tells_what_the_example_brings(install):
     done = subprocess.run(command("plugins"), env=env, capture_output=True, text=True, timeout=60)
     lines = [line.split() for line in done.stdout.splitlines()]
     brought = [(kind, name) for kind, name, package, *_ in lines if package == "recordings"]
-    assert brought == [("source", "recordings"), ("view", "by-length"), ("file", "words")]
+    assert brought == [
+        ("source", "dictations"),
+        ("source", "recordings"),
+        ("view", "by-length"),
+        ("file", "words"),
+    ]
 
 
 def below(directory: Path, *names: str) -> list[str]:

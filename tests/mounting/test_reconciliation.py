@@ -40,8 +40,8 @@ class World:
         return self.trash.add(TrashEntry(**{**given, **more}), {"audio.mp3": [b"audio"]})
 
     def reconcile(self):
-        items = {"history": SourceItems(self.source, self.index)}
-        return tuple(DeleteReconciler(self.trash, "this", URL, items, lambda: self.now).reconcile())
+        items = {("this", "history"): SourceItems(self.source, self.index)}
+        return tuple(DeleteReconciler(self.trash, URL, items, lambda: self.now).reconcile())
 
     def kept(self):
         """Return when the item of each copy was deleted, by its id."""

@@ -43,7 +43,7 @@ class World:
         self.clock.now += seconds
 
     def shown(self):
-        return self.contact.shown(Waiter(5))
+        return self.contact.is_available(Waiter(5))
 
     def answers(self, *errors):
         """Let the next lists fail; None is for one that doesn't. After the last one all work."""
@@ -129,5 +129,5 @@ def test_a_list_that_was_had_before_can_not_be_said_to_be_absent(world):
 
 def test_who_is_interrupted_decides_nothing(world):
     with world.source.held("list"), pytest.raises(Interrupted):
-        world.contact.shown(Waiter(5, interrupted=lambda: True))
+        world.contact.is_available(Waiter(5, interrupted=lambda: True))
     assert not world.store.notes.folder_shown

@@ -9,7 +9,8 @@ import pytest
 import responses
 
 from histfs.core.secret import Secret
-from histfs.sources.elevenlabs import ConversationSource, HistorySource
+from histfs.sources.elevenlabs.conversations import ConversationSource
+from histfs.sources.elevenlabs.history import HistorySource
 from histfs.sources.elevenlabs.http_client import HttpClient
 
 BASE = "https://api.example.com"

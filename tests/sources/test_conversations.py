@@ -27,7 +27,7 @@ from histfs.core.source import Query, Source
 from histfs.core.source_context import SourceContext
 from histfs.core.times import ALWAYS, Span
 from histfs.simulator import Fault, Simulator, SimulatorSettings
-from histfs.sources.elevenlabs import open_conversations
+from histfs.sources.elevenlabs.factories import open_conversations
 from tests.sources.conftest import BASE
 
 PATH = "/v1/convai/conversations"

@@ -12,7 +12,8 @@ from histfs.core.limiter import Limiter
 from histfs.core.secret import Secret
 from histfs.core.source import Query
 from histfs.simulator import Fault, Simulator, SimulatorSettings
-from histfs.sources.elevenlabs import ConversationSource, HistorySource
+from histfs.sources.elevenlabs.conversations import ConversationSource
+from histfs.sources.elevenlabs.history import HistorySource
 from histfs.sources.elevenlabs.http_client import HttpClient
 from histfs.sources.rate_limited import RateLimitedSource
 

@@ -29,6 +29,7 @@ from histfs.core.errors import (
     SourceError,
 )
 from histfs.core.secret import redact
+from histfs.sources.elevenlabs.service import REGIONS
 
 _PERMISSION_CODES = {"missing_permissions", "insufficient_permissions"}
 #: The end of a permission's name, such as speech_history_write.
@@ -40,6 +41,13 @@ _NO_AUDIO_CODE = "missing_conversation_audio"
 _MAX_MESSAGE = 300
 #: Characters of a text that are processed.
 MAX_TEXT = 4000
+
+
+_ADVICE: dict[type[SourceError], str] = {
+    MissingPermission: "give the key this permission on the API keys page of your account",
+    KeyRefused: "check the key, and its region: a key belongs to one, and others refuse it (try"
+    f" --region {'|'.join(REGIONS)})",
+}
 
 
 def error_from_response(
@@ -63,7 +71,9 @@ def error_from_response(
         text += f"; the request needs the permission {permission}"
     if error_class is InvalidRequest:
         return InvalidRequest(text, _invalid_parameters(body))
-    return Missing(text, codes) if error_class is Missing else error_class(text)
+    error = Missing(text, codes) if error_class is Missing else error_class(text)
+    error.advice = _ADVICE.get(error_class, "")
+    return error
 
 
 def _error_class(status: int, codes: set[str]) -> type[SourceError]:

@@ -1,11 +1,12 @@
 import os
 
 import pytest
+from recordings.dictations import open_dictations
 from recordings.files import WordsFile
 from recordings.source import Recordings, open_recordings
 from recordings.views import ByLength
 
-from histfs.core.errors import HistfsError, Unreachable
+from histfs.core.errors import HistfsError, KeyRefused, Unreachable
 from histfs.core.secret import Secret
 from histfs.core.source import Query
 from histfs.core.source_context import SourceContext
@@ -54,7 +55,21 @@ class TestWordsFile(FileContract):
         return WordsFile
 
 
+def context(key="", **options):
+    return SourceContext("me", "", Secret(key), timeout=30, connections=8, options=options)
+
+
 def test_without_a_folder_it_says_what_to_write():
-    account = SourceContext("me", "https://api.example.com", Secret(""), timeout=30, connections=8)
     with pytest.raises(HistfsError, match=r"\[sources.recordings\] folder"):
-        open_recordings(account)
+        open_recordings(context())
+
+
+def test_a_token_opens_its_own_account_alone(tmp_path):
+    for name in ("ann", "bob"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ".token").write_text(f"token-of-{name}\n")
+        (tmp_path / name / f"{name}.mp3").write_bytes(b"audio")
+    source = open_dictations(context("token-of-bob", folder=str(tmp_path)))
+    assert [record.item.id for record in everything(source)] == ["bob.mp3"]
+    with pytest.raises(KeyRefused):
+        open_dictations(context("token-of-eve", folder=str(tmp_path)))

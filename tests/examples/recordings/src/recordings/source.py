@@ -21,12 +21,21 @@ from histfs.core.source import SPAN, Page, Query, Traits
 from histfs.core.source_context import SourceContext
 
 
-def open_recordings(account: SourceContext) -> Recordings:
+def open_recordings(context: SourceContext) -> Recordings:
     """Return the recordings of the folder that the configuration file names."""
-    folder = account.options.get("folder")
+    return Recordings(folder_of(context, "recordings"))
+
+
+def folder_of(context: SourceContext, source: str) -> Path:
+    """Return the folder in a source's table of the configuration file.
+
+    Raises:
+        HistfsError: there is none.
+    """
+    folder = context.options.get("folder")
     if not isinstance(folder, str):
-        raise HistfsError('say where they are: [sources.recordings] folder = "/home/you/…"')
-    return Recordings(Path(folder).expanduser())
+        raise HistfsError(f'say where they are: [sources.{source}] folder = "/home/you/…"')
+    return Path(folder).expanduser()
 
 
 @dataclass(frozen=True)

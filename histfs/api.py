@@ -1,0 +1,49 @@
+"""The public call of histfs as a library: an account's history as a tree, without a mount.
+
+import histfs
+
+with histfs.open(profile="work") as history:
+for entry in history.listdir("/by-voice/Rachel"):
+with history.open(f"/by-voice/Rachel/{entry.name}/text.txt") as file:
+print(file.read().decode(), end="")
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from histfs.mounting import DirectTree
+
+Option = str | int | float | bool | os.PathLike[str] | list[str] | tuple[str, ...] | None
+
+
+@contextlib.contextmanager
+def open_history(api_key: str | None = None, **options: Option) -> Iterator[DirectTree]:
+    """Open the history of an account, for the time of a ``with`` block.
+
+    It shows what a mount shows, shares its cache, and asks the server no more than a mount does.
+
+    Args:
+        api_key: the API key; None to find it as the command line does: in a file or by a command
+            that the options or the configuration file name, a systemd credential, or the
+            environment.
+        options: the options of ``histfs ls`` (histfs(1)), with underscores, such as
+            ``profile="work"``, ``timezone="UTC"`` or ``trash="/backup/trash"``; others come from
+            the environment (``HISTFS_…``) and the configuration file.
+
+    Yields:
+        The tree; see `histfs.mounting.DirectTree`.
+
+    Raises:
+        HistfsError: an option can't be used, there is no key, or the cache can't be opened.
+        TypeError: there is no such option.
+    """
+    from histfs.cli.library import settings_of  # noqa: PLC0415 - the command line takes its time
+    from histfs.mounting import open_tree  # noqa: PLC0415
+
+    with open_tree(settings_of(api_key, options)) as tree:
+        yield tree

@@ -1,0 +1,73 @@
+"""Errors as the user sees them: one line on standard error, then the exit status.
+
+`histfs.cli.exit_codes` has the table of statuses. It imports the errors of every package, so it is
+imported when an error is reported, and not when a command starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from typing import NoReturn
+
+import click
+
+from histfs.core.errors import HistfsError
+from histfs.core.terminal_text import shown
+
+log = logging.getLogger(__name__)
+
+
+class Refused(HistfsError):
+    """A command refuses to act; the message says why and what to do."""
+
+
+@contextlib.contextmanager
+def exit_on_error() -> Iterator[None]:
+    """Report an exception in one line and exit with its status."""
+    try:
+        yield
+    except HistfsError as error:
+        sys.exit(report_error(error))
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(error.exit_code)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "histfs"
+        _exit(f"{error.format_message()} See {path} --help.", error.exit_code)
+    except click.ClickException as error:
+        _exit(error.format_message(), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _exit("interrupted", 128 + signal.SIGINT)
+    except Exception as error:  # the last resort before the user sees a traceback
+        from histfs.cli.exit_codes import BUG  # noqa: PLC0415
+
+        log.debug("unexpected error", exc_info=True)
+        _exit(f"unexpected error, please report it: {error!r}", BUG)
+
+
+def report_error(error: HistfsError, subject: str = "") -> int:
+    """Print an error in one line, and return its exit status.
+
+    Args:
+        error: the error.
+        subject: the path or id it concerns, if the command has several.
+    """
+    from histfs.cli.exit_codes import exit_status, with_advice  # noqa: PLC0415
+
+    line = with_advice(error)
+    warn(f"{subject}: {line}" if subject else line)
+    return exit_status(error)
+
+
+def warn(line: str) -> None:
+    """Print one line on standard error; the command goes on."""
+    print(shown(" ".join(f"histfs: {line}".split())), file=sys.stderr)
+
+
+def _exit(line: str, status: int) -> NoReturn:
+    warn(line)
+    sys.exit(status)

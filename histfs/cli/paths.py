@@ -1,0 +1,68 @@
+"""Paths of the tree on the command line: `histfs ls`, `histfs cat` and `histfs rm`."""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+from collections.abc import Callable, Iterator, Sequence
+
+import click
+
+from histfs import logs
+from histfs.cli.error_reporting import Refused, report_error, warn
+from histfs.core.errors import (
+    HistfsError,
+    IsADirectory,
+    NameTooLong,
+    NoSuchPath,
+    NotADirectory,
+    PathError,
+)
+from histfs.mounting import DirectTree, open_tree
+from histfs.settings import Settings
+
+_MESSAGES = {
+    NoSuchPath: "there is no such path",
+    NameTooLong: "a name in it is longer than any that there is",
+    NotADirectory: "there is nothing below a file",
+    IsADirectory: "it is a directory: histfs ls shows what it holds",
+}
+
+#: Paths of the tree.
+paths_argument = click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+
+
+@contextlib.contextmanager
+def direct_tree(settings: Settings) -> Iterator[DirectTree]:
+    """Open an account's tree; the log goes to the log file.
+
+    Raises:
+        As `open_tree`.
+    """
+    logs.start(foreground=False, debug=False, key=settings.key)
+    with open_tree(settings, warn) as tree:
+        yield tree
+
+
+def for_each(paths: Sequence[str], action: Callable[[str], None]) -> int:
+    """Call a function with each of some paths; one that fails does not stop the others.
+
+    Args:
+        paths: as the user gave them; the function gets them with ``/`` at their beginning.
+        action: the function.
+
+    Returns:
+        The exit status: the highest of those of the paths.
+    """
+    return max([_status(path, action) for path in paths], default=0)
+
+
+def _status(path: str, action: Callable[[str], None]) -> int:
+    try:
+        action(posixpath.normpath(f"/{path.lstrip('/')}"))
+    except PathError as error:
+        message = _MESSAGES.get(type(error), "that can't be done with it")
+        return report_error(Refused(message), path)
+    except HistfsError as error:
+        return report_error(error, path)
+    return 0

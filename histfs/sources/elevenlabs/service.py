@@ -1,0 +1,39 @@
+"""The ElevenLabs API as a `Service`: addresses, credential, and what ``histfs doctor`` checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from histfs.core.service import CheckResult, Credential, Service
+from histfs.core.source_context import SourceContext
+
+#: The base URL of each region of the API. An account, and so its key, belongs to one of them.
+REGIONS = {
+    "global": "https://api.elevenlabs.io",
+    "us": "https://api.us.elevenlabs.io",
+    "eu": "https://api.eu.residency.elevenlabs.io",
+    "in": "https://api.in.residency.elevenlabs.io",
+    "sg": "https://api.sg.residency.elevenlabs.io",
+}
+
+
+def _checks(context: SourceContext) -> Iterable[CheckResult]:
+    # Imported when they are needed: the command line imports this module for its options.
+    from histfs.sources.elevenlabs.checks import check_server  # noqa: PLC0415
+
+    return check_server(context)
+
+
+KEY = Credential(
+    variable="ELEVENLABS_API_KEY",
+    systemd="elevenlabs-api-key",
+    aliases=("ELEVEN_API_KEY", "ELEVEN_LABS_API_KEY", "XI_API_KEY"),
+)
+ELEVENLABS = Service(
+    name="elevenlabs",
+    base_url=REGIONS["global"],
+    regions=REGIONS,
+    credential=KEY,
+    root="history",
+    checks=_checks,
+)

@@ -1,10 +1,10 @@
-"""Deciding later about copies in the trash whose items are not known to be deleted.
+"""Reconcile copies in the trash with the server where the outcome of a DELETE is not known.
 
-Such a copy is left where a DELETE failed in a way that doesn't tell, or where the process was
-killed around it. It goes once the server has the item again, and is marked as the last one once
-the item is gone; `histfs.core.presence` says what it takes to know. Until then it stays.
+Such a copy is left by a DELETE that failed without a clear answer, or by a process that was killed.
+It is removed once the server has the item, and marked as deleted once the server has not;
+`histfs.core.presence` says what evidence that takes. Until then it stays.
 
-Threads: `run` is for one thread, which `start` makes; `_ended` stops it.
+Threads: one thread, made by `start`, reconciles; the event `_ended` stops it.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ from histfs.core.presence import Verdict, gather, is_listed
 from histfs.core.source import Source
 from histfs.trash import Trash, TrashEntry, TrashItem
 
-#: Seconds for which a copy is left alone after it was made: a server may still be working on a
-#: DELETE that it gave no answer to.
+#: Seconds for which a new copy is left alone: the server may still work on the DELETE.
 GRACE = 600.0
-#: Seconds from one look at the trash to the next one, while copies are undecided or may come.
-_AGAIN = 300.0
+#: Seconds between two runs.
+_INTERVAL = 300.0
 
 log = logging.getLogger(__name__)
 
 
 class ServerUnavailable(SourceError):
-    """The server can't be asked about any item for the moment."""
+    """The server answers about no item at the moment."""
 
 
 class SourceItems(NamedTuple):
@@ -47,12 +46,12 @@ class SourceItems(NamedTuple):
 
 
 class Reconciled(NamedTuple):
-    """What became of the undecided copies.
+    """The outcome of a run, in numbers of copies.
 
     Attributes:
-        removed: their items are still at the server.
-        deleted: their items are gone.
-        undecided: the rest.
+        removed: the server has the item.
+        deleted: the server has deleted the item.
+        undecided: not known yet.
     """
 
     removed: int
@@ -61,11 +60,11 @@ class Reconciled(NamedTuple):
 
 
 class DeleteReconciler:
-    """Decides about the undecided copies of one account.
+    """Reconciles the copies of the accounts of a mount.
 
     Args:
         trash: holds them.
-        base_url: the server, for entries that don't tell the account.
+        base_url: of the server, for old entries that don't name their account.
         items: the items of each source, by `TrashEntry.account` and `TrashEntry.source`.
         clock: seconds since the epoch.
     """
@@ -81,22 +80,22 @@ class DeleteReconciler:
         self._base_url = base_url
         self._items = items
         self._clock = clock
-        #: Names of entries that needn't be looked at again.
+        #: Names of entries that need no further look.
         self._passed: set[str] = set()
         self._ended = threading.Event()
 
     def start(self) -> None:
-        """Decide from time to time, in a thread of its own, until `close`."""
+        """Reconcile every `_INTERVAL` seconds in a thread of its own, until `close`."""
         threading.Thread(target=self._run, name="reconcile", daemon=True).start()
 
     def close(self) -> None:
-        """Let the thread end."""
+        """End the thread."""
         self._ended.set()
 
     def reconcile(self) -> Reconciled:
-        """Decide about each copy that is old enough, as far as the server's answers tell.
+        """Reconcile each copy that is old enough, as far as the server's answers allow.
 
-        It stops asking when the server can't be reached, or refuses the key or any more requests.
+        Stops asking when the server can't be reached, refuses the key, or limits the rate.
 
         Raises:
             TrashFailed: the trash can't be read.
@@ -127,7 +126,7 @@ class DeleteReconciler:
                 log.warning("the undecided copies in the trash can't be looked at: %s", error)
             except Exception:
                 log.exception("the undecided copies in the trash can't be looked at")
-            if self._ended.wait(_AGAIN):
+            if self._ended.wait(_INTERVAL):
                 return
 
     def _is_ours(self, entry: TrashEntry) -> bool:
@@ -137,10 +136,10 @@ class DeleteReconciler:
         return (entry.account, entry.source) in self._items
 
     def _decide(self, stored: TrashItem, entry: TrashEntry) -> Verdict:
-        """Decide about one copy, and do with it what follows.
+        """Decide about one copy, and remove it or mark it as deleted.
 
         Raises:
-            Unanswered: the server can't be asked.
+            ServerUnavailable: the server does not answer.
             TrashFailed: the trash can't be written.
         """
         if self._clock() - entry.archived < GRACE:
@@ -166,7 +165,7 @@ class DeleteReconciler:
         found = [self._ask(items, entry) for items in named]
         if entry.source:
             return found[0]
-        # An old entry tells neither the source nor the key: that its item isn't here says nothing.
+        # An old entry names neither source nor account: its item may be in another account.
         return Verdict.THERE if Verdict.THERE in found else Verdict.UNKNOWN
 
     def _ask(self, items: SourceItems, entry: TrashEntry) -> Verdict:

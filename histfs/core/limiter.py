@@ -11,9 +11,9 @@ limit of the server is known, a call that a program waits for may use one slot m
 chose: a listing must not wait for the end of a long download.
 
 Threads: any number at once. `Limiter._lock` guards the queue, the number of requests under way, the
-pause and the `AdaptiveLimit`; it is never held while a request runs or a thread waits, and no other
-lock of histfs is taken while it is held. The `waited_for` callbacks are called with it held and
-must not block.
+pause and the `AdaptiveLimit`; it is never held while a request runs or a thread waits. While it is
+held a log line may be written, which takes `LogRateLimit._lock`; no other lock is taken. The
+`waited_for` callbacks are called with it held and must not block.
 """
 
 from __future__ import annotations

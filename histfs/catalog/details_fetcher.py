@@ -110,7 +110,7 @@ class DetailsFetcher:
             raise NotForCrawlers(f"the details of {item.key} aren't here, and are for no crawler")
         # They may have come since they were looked for.
         work = partial(self._current_or_fetched, item)
-        return self._flights.result(("details", item.key), work, waiter)
+        return self._flights.run_hedged(("details", item.key), work, waiter)
 
     def ahead(self, item: Item) -> None:
         """Fetch the details of an item in the background, unless they are here."""

@@ -271,7 +271,7 @@ class Refresher:
                 log.warning("the history can't be listed: %s", error)
                 raise
 
-        return self._flights.submit_anew(key, told)
+        return self._flights.submit_hedged(key, told)
 
     def _read(self, asked: Span, wanted: Span) -> None:
         """Ask for a span, page by page, until what is wanted of it is known."""
@@ -340,7 +340,7 @@ def _first_failure(
     # More than once: an answer that tells of more new items than it holds leaves a gap.
     for _ in range(_ANSWERS):
         try:
-            flights.outlast(ask, waiter)
+            flights.wait_hedged(ask, waiter)
         except DeadlineExceeded:
             return None
         except Interrupted:

@@ -97,7 +97,7 @@ class SourceProbe:
         """
         if not self._known():
             try:
-                self._flights.result("contact", self._request, waiter)
+                self._flights.run_hedged("contact", self._request, waiter)
             except Interrupted:
                 raise
             except HistfsError as error:

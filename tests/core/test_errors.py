@@ -57,7 +57,7 @@ def test_every_exception_has_an_errno(kind, number):
     assert errno_of(kind("why")) == number
 
 
-def test_an_exception_made_elsewhere_has_its_parents_errno():
+def test_an_exception_of_another_module_has_its_parents_errno():
     class Banned(errors.KeyRefused):
         pass
 
@@ -69,7 +69,7 @@ def test_an_os_error_keeps_its_own_errno():
 
 
 @pytest.mark.parametrize("error", [ValueError("?"), OSError("no number"), KeyboardInterrupt()])
-def test_what_nobody_foresaw_is_an_io_error(error):
+def test_an_unexpected_exception_is_an_io_error(error):
     assert errno_of(error) == errno.EIO
 
 

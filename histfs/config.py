@@ -115,7 +115,7 @@ def read_config(file: Path | None, known: Iterable[str]) -> Config:
     try:
         with opened(path) as number:
             _check_trusted(path, os.fstat(number))
-            values = tomllib.loads(read_all(number, largest=_LARGEST).decode())
+            values = tomllib.loads(read_all(number, max_bytes=_LARGEST).decode())
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror}") from error
     except InputFailed as error:

@@ -31,7 +31,7 @@ from histfs.core.errors import (
     Rejected,
     TooManyWaiting,
     Unreachable,
-    again,
+    without_traceback,
 )
 from histfs.core.item import Item
 from histfs.core.limiter import prioritised
@@ -243,7 +243,7 @@ class Download:
             raise DownloadAbandoned("nobody waits for the audio any more, and it comes too slowly")
 
     def _failure(self) -> BaseException:
-        return again(self._error or BadAnswer("the download ended without a reason"))
+        return without_traceback(self._error or BadAnswer("the download ended without a reason"))
 
     def _wait(self, waiter: Waiter, arrived: Callable[[], bool]) -> None:
         """Wait, with `_changed` held, until something has arrived or the download has failed."""

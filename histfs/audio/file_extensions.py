@@ -33,7 +33,7 @@ class FileExtensions:
     def __init__(self, keep: Callable[[str, str], None]) -> None:
         self._keep = keep
         # The tree remembers items from before: of as many it is known here what was found since.
-        self._found = GenerationalCache[str, str](math.inf, most=2 * PATHS)
+        self._found = GenerationalCache[str, str](math.inf, max_entries=2 * PATHS)
         self._lock = threading.Lock()
         self._unkept: set[str] = set()
 

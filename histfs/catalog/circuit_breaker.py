@@ -40,7 +40,7 @@ from enum import Enum
 from cachetools import LRUCache
 
 from histfs.core.errors import (
-    OF_ALL,
+    ACCOUNT_WIDE,
     KeyRefused,
     Missing,
     RateLimited,
@@ -48,7 +48,7 @@ from histfs.core.errors import (
     ServerFailed,
     TimedOut,
     Unreachable,
-    again,
+    without_traceback,
 )
 
 #: Seconds that a listing which is known, but not fresh, waits for news before it does without.
@@ -83,7 +83,7 @@ def concerned(kind: RequestKind, error: Exception, background: bool) -> tuple[Re
         return (
             (RequestKind.SEARCH,) if isinstance(error, (TimedOut, KeyRefused, ServerFailed)) else ()
         )
-    if isinstance(error, OF_ALL):
+    if isinstance(error, ACCOUNT_WIDE):
         return _BOTH
     if background or isinstance(error, (Rejected, Missing)):
         return ()
@@ -127,7 +127,7 @@ class CircuitBreaker:
         with self._lock:
             refused = self._remembered(self._refused.get((kind, question)))
             if refused is not None:
-                raise again(refused)
+                raise without_traceback(refused)
             self._asking[token] = (self._clock(), kind, background)
         try:
             yield

@@ -31,7 +31,7 @@ from histfs.core.errors import (
     Interrupted,
     KeyRefused,
     NotComplete,
-    again,
+    without_traceback,
 )
 from histfs.core.single_flight import SingleFlight
 from histfs.core.times import ALWAYS, Span
@@ -160,11 +160,11 @@ class Refresher:
         if failure is None:
             failure = _first_failure(known, ask, self._flights, waiter.at_most(patience))
         if isinstance(failure, KeyRefused):
-            raise again(failure)
+            raise without_traceback(failure)
         if known():
             return
         if failure is not None:
-            raise again(failure)
+            raise without_traceback(failure)
         log.warning("the history is still being read; listings wait until it is known")
         raise NotComplete("the history is not completely known yet; reading it goes on")
 

@@ -21,7 +21,7 @@ from histfs.cli.options import account_options, account_settings, trash_option
 from histfs.cli.progress import Display, counted, displayed
 from histfs.core.attachments import named, part_of
 from histfs.core.errors import (
-    OF_ALL,
+    ACCOUNT_WIDE,
     KeyRefused,
     Missing,
     NoAttachment,
@@ -219,7 +219,7 @@ def fetch_details(
         passing = next((error for error in failed if isinstance(error, _PASSING)), None)
         if passing is None or not tries.wait(passing):
             break
-    if failed and isinstance(failed[-1], OF_ALL):
+    if failed and isinstance(failed[-1], ACCOUNT_WIDE):
         raise _resumable(failed[-1]) from failed[-1]
     display.end(_titled(collection, f"Fetched the details of {counted(fetched, 'item')}."))
     return failed
@@ -247,7 +247,7 @@ def _details_of(
             except SourceError as error:
                 log.warning("the details of %s can't be fetched: %s", item.key, error)
                 yield error
-                if isinstance(error, OF_ALL):
+                if isinstance(error, ACCOUNT_WIDE):
                     return
             else:
                 yield None

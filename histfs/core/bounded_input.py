@@ -44,32 +44,32 @@ def opened(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def read_all(descriptor: int, seconds: float = TIMEOUT, largest: int = MAX_BYTES) -> bytes:
+def read_all(descriptor: int, timeout: float = TIMEOUT, max_bytes: int = MAX_BYTES) -> bytes:
     """Read a file descriptor to its end.
 
     Args:
         descriptor: the file descriptor.
-        seconds: within which the end must come.
-        largest: maximum bytes.
+        timeout: seconds within which the end must come.
+        max_bytes: maximum length.
 
     Raises:
         InputFailed: the end did not come in time, or there are too many bytes.
         OSError: it can't be read.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + timeout
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     content = bytearray()
     while True:
         remaining = deadline - time.monotonic()
         if remaining <= 0 or not poll.poll(math.ceil(remaining * 1000)):
-            raise InputFailed(f"it did not end within {seconds:.0f} seconds")
+            raise InputFailed(f"it did not end within {timeout:.0f} seconds")
         try:
-            chunk = os.read(descriptor, largest + 1 - len(content))
+            chunk = os.read(descriptor, max_bytes + 1 - len(content))
         except BlockingIOError:  # another process has read it
             continue
         if not chunk:
             return bytes(content)
         content += chunk
-        if len(content) > largest:
-            raise InputFailed(f"it is longer than {largest >> 10} KB")
+        if len(content) > max_bytes:
+            raise InputFailed(f"it is longer than {max_bytes >> 10} KB")

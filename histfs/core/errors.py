@@ -233,7 +233,7 @@ class ReadOnly(PathError):
 
 
 #: Errors that concern no single item: a request for any other item would fail, too.
-OF_ALL = (Unreachable, KeyRefused, RateLimited)
+ACCOUNT_WIDE = (Unreachable, KeyRefused, RateLimited)
 
 _ERRNO: dict[type[BaseException], int] = {
     # A listing or a read that failed must look like a failing disk: rsync --delete then keeps
@@ -270,7 +270,7 @@ _ERRNO: dict[type[BaseException], int] = {
 E = TypeVar("E", bound=BaseException)
 
 
-def again(error: E) -> E:
+def without_traceback(error: E) -> E:
     """Return a copy of an exception without its traceback, to raise it again.
 
     Each raise of one object extends its traceback, which keeps the frames and all that they refer

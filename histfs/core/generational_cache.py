@@ -20,27 +20,27 @@ V = TypeVar("V")
 
 
 class GenerationalCache(Generic[K, V]):
-    """Keeps each value for at least `seconds`, and less than twice as long.
+    """Keeps each value for at least `ttl` seconds, and less than twice as long.
 
     Args:
-        seconds: the time to live; infinite for none.
+        ttl: the time to live in seconds; infinite for no expiry.
         clock: seconds, monotonic.
-        most: entries of a generation. With more of them older entries are evicted early; there are
-            never more than twice as many.
+        max_entries: entries of a generation. With more of them older ones are evicted early; there
+            are never more than twice as many.
     """
 
     def __init__(
         self,
-        seconds: float,
+        ttl: float,
         clock: Callable[[], float] = time.monotonic,
-        most: float = math.inf,
+        max_entries: float = math.inf,
     ) -> None:
-        self._seconds = seconds
+        self._ttl = ttl
         self._clock = clock
-        self._most = most
+        self._max_entries = max_entries
         self._lock = threading.Lock()
         self._generations: tuple[dict[K, V], dict[K, V]] = ({}, {})
-        self._rotates_at = clock() + seconds
+        self._rotates_at = clock() + ttl
 
     def get(self, key: K) -> V | None:
         """Return the latest value of a key; None when there is none or it has expired."""
@@ -56,10 +56,10 @@ class GenerationalCache(Generic[K, V]):
         if self._is_rotation_due():
             with self._lock:
                 if self._is_rotation_due():
-                    expired = self._clock() - self._rotates_at >= self._seconds
+                    expired = self._clock() - self._rotates_at >= self._ttl
                     self._generations = ({}, {} if expired else self._generations[0])
-                    self._rotates_at = self._clock() + self._seconds
+                    self._rotates_at = self._clock() + self._ttl
         return self._generations
 
     def _is_rotation_due(self) -> bool:
-        return self._clock() >= self._rotates_at or len(self._generations[0]) >= self._most
+        return self._clock() >= self._rotates_at or len(self._generations[0]) >= self._max_entries

@@ -148,12 +148,12 @@ class Limiter:
         with self._lock:
             return self._limit.allowed
 
-    def acquire(self, *, audio: bool, patience: float) -> Slot:
+    def acquire(self, *, audio: bool, timeout: float) -> Slot:
         """Wait for a slot.
 
         Args:
             audio: whether the request fetches audio, whose answer may take long.
-            patience: seconds to wait at most.
+            timeout: seconds to wait at most.
 
         Raises:
             RateLimited: no slot became free in time.
@@ -161,7 +161,7 @@ class Limiter:
             HistfsError: the supervisor of this context ended the request.
         """
         ticket = _Ticket(audio, _waited_for.get())
-        deadline = self._clock() + patience
+        deadline = self._clock() + timeout
         with self._lock:
             self._queue[ticket] = None
         try:
@@ -271,7 +271,7 @@ class Attempts:
     Args:
         limiter: grants the slots.
         audio: as in `Limiter.acquire`.
-        patience: seconds that each attempt may wait for its slot. No attempt begins later than half
+        timeout: seconds that each attempt may wait for its slot. No attempt begins later than half
             of that after the first one.
         clock: seconds, monotonic.
     """
@@ -281,14 +281,14 @@ class Attempts:
         limiter: Limiter,
         *,
         audio: bool,
-        patience: float,
+        timeout: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limiter = limiter
         self._audio = audio
         self._clock = clock
-        self._patience = patience
-        self._deadline = clock() + _RETRY_SHARE * patience
+        self._timeout = timeout
+        self._deadline = clock() + _RETRY_SHARE * timeout
         self._backoff = _BACKOFF
 
     def slot(self) -> Slot:
@@ -298,7 +298,7 @@ class Attempts:
             RateLimited: no slot became free in time.
             Interrupted: the limiter is closed.
         """
-        return self._limiter.acquire(audio=self._audio, patience=self._patience)
+        return self._limiter.acquire(audio=self._audio, timeout=self._timeout)
 
     def pause(self, refusal: RateLimited) -> None:
         """Back off before the next attempt; the caller holds no slot.

@@ -151,7 +151,7 @@ class PathResolver:
         self._zone = zone
         self._links = links
         self._clock = clock
-        self._known = GenerationalCache[str, _CachedNode](math.inf, most=PATHS)
+        self._known = GenerationalCache[str, _CachedNode](math.inf, max_entries=PATHS)
 
     def resolve(self, path: str, waiter: Waiter) -> Node:
         """Return what a path stands for.

@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 
 from histfs.core.errors import DeadlineExceeded, HistfsError, PluginFailed
 from histfs.core.terminal_text import shown
-from histfs.core.waiting import POLL_INTERVAL, Waiter, current, serve
+from histfs.core.waiting import POLL_INTERVAL, Waiter, current_waiter, set_current_waiter
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ class _PluginCall:
         method: its name, for messages.
         function: calls it.
         future: receives the result.
-        waiter: the wait budget in the plugin's thread; see `current`.
+        waiter: the wait budget in the plugin's thread; see `current_waiter`.
         limit: seconds after which the call is overdue.
     """
 
@@ -111,10 +111,10 @@ class _PluginCall:
         if not self.future.set_running_or_notify_cancel():
             return
         self.started_at = time.monotonic()
-        serve(self._waiter)
+        set_current_waiter(self._waiter)
         function, self._function = self._function, _nothing
         result, error = _outcome(function)
-        serve(None)
+        set_current_waiter(None)
         del function
         if error is None:
             self.future.set_result(result)
@@ -262,7 +262,7 @@ class PluginCalls:
         """
         self._check_enabled()
         limit = seconds + max(_GRACE * seconds, 2 * POLL_INTERVAL)
-        waiter = current() or Waiter(limit + 2 * POLL_INTERVAL)
+        waiter = current_waiter() or Waiter(limit + 2 * POLL_INTERVAL)
         abandoned = threading.Event()
         may_fetch = waiter.may_fetch()
         budget = Waiter(min(seconds, waiter.remaining()), abandoned.is_set, lambda: may_fetch)

@@ -306,7 +306,7 @@ class _IsolatedFile(_Isolated):
         super().__init__(plugin, calls)
         # The names by item key; and the first two distinct names. When all items have had the same
         # name so far, an unknown item has it, too.
-        self._names = GenerationalCache[str, str](math.inf, most=_MAX_NAMES)
+        self._names = GenerationalCache[str, str](math.inf, max_entries=_MAX_NAMES)
         self._distinct: set[str | None] = set()
 
     def filename(self, item: Item) -> str | None:

@@ -78,13 +78,13 @@ class _Current(threading.local):
 _current = _Current()
 
 
-def current() -> Waiter | None:
+def current_waiter() -> Waiter | None:
     """Return the waiter of the call that this thread serves; None when it serves none."""
     return _current.waiter
 
 
-def serve(waiter: Waiter | None) -> None:
-    """Set the waiter that `current` returns in this thread from now on."""
+def set_current_waiter(waiter: Waiter | None) -> None:
+    """Set the waiter that `current_waiter` returns in this thread from now on."""
     _current.waiter = waiter
 
 

@@ -26,7 +26,7 @@ from histfs.core.errors import (
     KeyRefused,
     NoSpace,
     NotOffered,
-    again,
+    without_traceback,
 )
 from histfs.core.single_flight import SingleFlight
 from histfs.core.times import ALWAYS
@@ -139,7 +139,7 @@ class SourceProbe:
             self.ask(waiter)
             failure = self._failure
         if failure is not None and not self._known():
-            raise again(failure[1])
+            raise without_traceback(failure[1])
 
     def _request(self) -> None:
         """Ask for the newest items; a server that has no such list is not believed at once.

@@ -50,7 +50,7 @@ class RateLimitedSource:
 
     def delete(self, item_id: str) -> None:
         """Delete one item."""
-        with self._limiter.acquire(audio=False, patience=self._patience) as slot:
+        with self._limiter.acquire(audio=False, timeout=self._patience) as slot:
             try:
                 self._source.delete(item_id)
             except RateLimited:
@@ -69,7 +69,7 @@ class RateLimitedSource:
     def _streamed(
         self, request: Callable[[], AbstractContextManager[AudioStream]]
     ) -> Iterator[AudioStream]:
-        attempts = Attempts(self._limiter, audio=True, patience=self._patience)
+        attempts = Attempts(self._limiter, audio=True, timeout=self._patience)
         while True:
             with contextlib.ExitStack() as stack:
                 slot = stack.enter_context(attempts.slot())
@@ -94,7 +94,7 @@ class RateLimitedSource:
         self._source.close()
 
     def _sent(self, send: Callable[[], T]) -> T:
-        attempts = Attempts(self._limiter, audio=False, patience=self._patience)
+        attempts = Attempts(self._limiter, audio=False, timeout=self._patience)
         while True:
             with attempts.slot() as slot:
                 try:

@@ -85,7 +85,7 @@ def test_an_error_that_is_raised_again_is_the_same_but_for_its_traceback():
             raise error from ValueError("why")
         except errors.HistfsError as raised:
             kept = raised
-        again = errors.again(kept)
+        again = errors.without_traceback(kept)
         assert type(again) is type(error)
         assert (again.args, vars(again)) == (error.args, vars(error))
         assert isinstance(again.__cause__, ValueError)

@@ -33,7 +33,7 @@ def test_the_latest_value_counts_and_unknown_keys_are_none():
 
 
 def test_the_latest_entries_are_kept_and_never_more_than_twice_the_bound():
-    cache = GenerationalCache[int, int](math.inf, Clock(), most=10)
+    cache = GenerationalCache[int, int](math.inf, Clock(), max_entries=10)
     for number in range(100):
         cache.put(number, number)
         kept = sum(cache.get(each) is not None for each in range(number + 1))

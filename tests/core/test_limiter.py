@@ -21,7 +21,7 @@ def clock():
 
 
 def take(limiter, number, audio=True):
-    return [limiter.acquire(audio=audio, patience=0) for _ in range(number)]
+    return [limiter.acquire(audio=audio, timeout=0) for _ in range(number)]
 
 
 def give_back(limiter, slots, refused=0):
@@ -106,7 +106,7 @@ def test_the_maximum_that_the_server_states_is_never_exceeded(clock):
     take(limiter, 2)
     for audio in (True, False):
         with pytest.raises(RateLimited):
-            limiter.acquire(audio=audio, patience=0)
+            limiter.acquire(audio=audio, timeout=0)
 
 
 def test_a_call_has_one_slot_more_than_downloads_until_the_server_has_refused(clock):
@@ -114,10 +114,10 @@ def test_a_call_has_one_slot_more_than_downloads_until_the_server_has_refused(cl
     slots = take(limiter, 2)
     (listing,) = take(limiter, 1, audio=False)
     with pytest.raises(RateLimited):
-        limiter.acquire(audio=False, patience=0)
+        limiter.acquire(audio=False, timeout=0)
     give_back(limiter, [listing], refused=1)
     with pytest.raises(RateLimited):
-        limiter.acquire(audio=False, patience=0)
+        limiter.acquire(audio=False, timeout=0)
     give_back(limiter, slots)
 
 
@@ -125,7 +125,7 @@ def test_background_work_does_not_get_the_spare_slot(clock):
     limiter = Limiter(2, clock)
     take(limiter, 2)
     with prioritised(lambda: False), pytest.raises(RateLimited):
-        limiter.acquire(audio=False, patience=0)
+        limiter.acquire(audio=False, timeout=0)
 
 
 class Queue:
@@ -140,7 +140,7 @@ class Queue:
         def run():
             with (
                 prioritised(lambda: waited_for),
-                self._limiter.acquire(audio=audio, patience=PATIENCE),
+                self._limiter.acquire(audio=audio, timeout=PATIENCE),
             ):
                 self.order.append(name)
 
@@ -159,7 +159,7 @@ def single():
     """Return a limiter with one slot, and the slot, which is taken."""
     limiter = Limiter(1)
     limiter.state_maximum(1)
-    return limiter, limiter.acquire(audio=True, patience=0)
+    return limiter, limiter.acquire(audio=True, timeout=0)
 
 
 def test_calls_go_first_then_audio_that_is_waited_for_and_no_request_starves(single):
@@ -180,9 +180,9 @@ def test_a_pause_that_the_server_asks_for_is_one_for_all_requests():
     limiter = Limiter(4)
     limiter.hold(0.2)
     with pytest.raises(RateLimited, match="asks for a pause"):
-        limiter.acquire(audio=False, patience=0.1)
+        limiter.acquire(audio=False, timeout=0.1)
     # The pause ends by itself.
-    limiter.acquire(audio=False, patience=PATIENCE)
+    limiter.acquire(audio=False, timeout=PATIENCE)
 
 
 def test_a_closed_limiter_wakes_waiting_requests(single):
@@ -191,7 +191,7 @@ def test_a_closed_limiter_wakes_waiting_requests(single):
 
     def wait():
         try:
-            limiter.acquire(audio=False, patience=PATIENCE)
+            limiter.acquire(audio=False, timeout=PATIENCE)
         except Interrupted:
             ended.append(True)
 
@@ -214,14 +214,14 @@ def test_a_refused_request_is_sent_again_for_half_of_its_timeout(clock, monkeypa
         clock.now += seconds
 
     monkeypatch.setattr(limiter, "pause", pause)
-    attempts = Attempts(limiter, audio=False, patience=20, clock=clock)
+    attempts = Attempts(limiter, audio=False, timeout=20, clock=clock)
     with pytest.raises(RateLimited, match="no"):
         while True:
             attempts.pause(RateLimited("no"))
     assert 3 < sum(paused) < 10
     assert len(paused) < 12
     with pytest.raises(RateLimited, match="an hour"):
-        Attempts(limiter, audio=False, patience=20, clock=clock).pause(RateLimited("an hour", 3600))
+        Attempts(limiter, audio=False, timeout=20, clock=clock).pause(RateLimited("an hour", 3600))
     # The request does not wait for an hour, so no other request is paused.
     take(limiter, 1)
 
@@ -237,10 +237,10 @@ def test_a_request_that_waits_can_be_ended_by_its_supervisor(monkeypatch):
             raise Interrupted("abandoned")
 
     with (
-        limiter.acquire(audio=True, patience=1),
+        limiter.acquire(audio=True, timeout=1),
         supervised(supervisor),
         pytest.raises(Interrupted, match="abandoned"),
     ):
-        limiter.acquire(audio=True, patience=60)
-    with limiter.acquire(audio=True, patience=1):
+        limiter.acquire(audio=True, timeout=60)
+    with limiter.acquire(audio=True, timeout=1):
         pass

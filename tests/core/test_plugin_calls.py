@@ -15,7 +15,7 @@ from histfs.core.plugin_isolation import disabled_plugins, isolated
 from histfs.core.source import Query, Source
 from histfs.core.times import Zone
 from histfs.core.views import ByDay, View
-from histfs.core.waiting import Waiter, current, serve
+from histfs.core.waiting import Waiter, current_waiter, set_current_waiter
 from tests.support.memory import MemorySource, record
 from tests.support.patience import eventually
 
@@ -47,11 +47,11 @@ def stuck():
 @contextlib.contextmanager
 def served(waiter):
     """Serve a call in this thread."""
-    serve(waiter)
+    set_current_waiter(waiter)
     try:
         yield
     finally:
-        serve(None)
+        set_current_waiter(None)
 
 
 @pytest.mark.parametrize(
@@ -168,11 +168,11 @@ def test_a_plugin_that_waits_until_its_timeout_is_not_disabled():
 def test_the_plugins_thread_has_the_wait_budget_of_the_call():
     calls = PluginCalls(NAME, 60)
     with served(Waiter(7, may_fetch=lambda: False)):
-        budget, here = calls.run("open", lambda waiter: (waiter, current()), 60)
+        budget, here = calls.run("open", lambda waiter: (waiter, current_waiter()), 60)
     assert budget is here
     assert budget.remaining() <= 7
     assert not budget.may_fetch()
-    assert calls.run("open", lambda _: current(), 60).may_fetch()
+    assert calls.run("open", lambda _: current_waiter(), 60).may_fetch()
 
 
 def test_calls_that_are_stuck_take_a_bounded_number_of_threads(stuck):

@@ -199,7 +199,7 @@ def test_text_that_can_be_shown_is_shown_as_it_is():
 
 
 def test_plugins_that_are_not_used_any_more_are_told_with_the_account():
-    why = "the view by-mood of foreign 1.5 is disabled: items has not returned within 16 seconds"
+    why = "the view by-mood of foreign 1.5 is left out: items has not returned within 16 seconds"
     told = lines(left_out=[why])
     assert sum(line.split(maxsplit=1) == ["plugin", why] for line in told) == 1
     assert status(left_out=[why]) == Status.from_json(status(left_out=[why]).to_file())

@@ -12,11 +12,15 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+def _no_clock() -> float:
+    return 0.0
 
 
 class GenerationalCache(Generic[K, V]):
@@ -36,21 +40,28 @@ class GenerationalCache(Generic[K, V]):
         max_entries: float = math.inf,
     ) -> None:
         self._ttl = ttl
-        self._clock = clock
+        self._clock = clock if ttl < math.inf else _no_clock
         self._max_entries = max_entries
         self._lock = threading.Lock()
         self._generations: tuple[dict[K, V], dict[K, V]] = ({}, {})
-        self._rotates_at = clock() + ttl
+        self._rotates_at = self._clock() + ttl
 
     def get(self, key: K) -> V | None:
         """Return the latest value of a key; None when there is none or it has expired."""
-        young, old = self._current()
+        # A stat calls this several times: the check is inlined.
+        if self._clock() >= self._rotates_at:
+            self._current()
+        young, old = self._generations
         value = young.get(key)
         return old.get(key) if value is None else value
 
     def put(self, key: K, value: V) -> None:
         """Store a value."""
         self._current()[0][key] = value
+
+    def put_all(self, values: Mapping[K, V]) -> None:
+        """Store several values; this may exceed `max_entries`."""
+        self._current()[0].update(values)
 
     def _current(self) -> tuple[dict[K, V], dict[K, V]]:
         if self._is_rotation_due():

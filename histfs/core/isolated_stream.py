@@ -16,10 +16,10 @@ from histfs.core.source import AudioStream
 T = TypeVar("T")
 
 
-class RunIn(Protocol):
-    """Runs a plugin's code in one of its threads, with the errors of an isolated plugin."""
+class Run(Protocol):
+    """Runs a plugin's code in a pool of its threads; raises as an isolated plugin does."""
 
-    def __call__(self, method: str, function: Callable[[], T], thread: PluginThreads) -> T:
+    def __call__(self, method: str, function: Callable[[], T], pool: PluginThreads) -> T:
         """Run ``function``; ``method`` is its name in messages."""
 
 
@@ -32,7 +32,7 @@ class IsolatedStream:
         thread: the thread of this stream.
     """
 
-    def __init__(self, run: RunIn, calls: PluginCalls, thread: PluginThreads) -> None:
+    def __init__(self, run: Run, calls: PluginCalls, thread: PluginThreads) -> None:
         self._run = run
         self._calls = calls
         self._thread = thread

@@ -1,4 +1,4 @@
-"""Isolation of plugins of other packages: whatever a plugin raises becomes a `PluginFailed`.
+"""Isolation of plugins of other packages: an unexpected exception becomes a `PluginFailed`.
 
 So a faulty view fails in its own folder, and a faulty file in its own path. Results are validated
 where a wrong one would do harm elsewhere: the kernel refuses a complete listing when one name in it
@@ -119,8 +119,8 @@ class _Isolated:
 
         return self._run_with(method, function)
 
-    def _run(self, method: str, function: Callable[[], T]) -> T:
-        return self._run_with(method, lambda _: function())
+    def _run(self, method: str, function: Callable[[], T], pool: PluginThreads | None = None) -> T:
+        return self._run_with(method, lambda _: function(), pool)
 
     def _run_with(
         self, method: str, function: Callable[[Waiter], T], pool: PluginThreads | None = None
@@ -223,7 +223,7 @@ class _IsolatedSource(_Isolated):
     ) -> Iterator[AudioStream]:
         """Open a stream; all calls on it run in one thread."""
         with self._calls.dedicated_thread() as thread:
-            stream = IsolatedStream(self._run_in, self._calls, thread)
+            stream = IsolatedStream(self._run, self._calls, thread)
             try:
                 stream.open(method, open_stream)
                 yield stream
@@ -231,9 +231,6 @@ class _IsolatedSource(_Isolated):
                 stream.close(error)
                 raise
             stream.close(None)
-
-    def _run_in(self, method: str, function: Callable[[], T], thread: PluginThreads) -> T:
-        return self._run_with(method, lambda _: function(), thread)
 
     def _page(self, result: object) -> Page:
         """Return a page with its iterables consumed."""
@@ -251,7 +248,7 @@ class _IsolatedSource(_Isolated):
 
 
 class _IsolatedView(_Isolated):
-    """A proxy of a view that validates the names in it."""
+    """A proxy of a view; validates the names in it."""
 
     constants = ("name", "depth", "facet", "whole", "listed", "total", "aliased")
 
@@ -293,7 +290,7 @@ def _bounded(entries: Any) -> list[Any]:  # noqa: ANN401 - an iterable, if the p
 
 
 class _IsolatedFile(_Isolated):
-    """A proxy of an item file, which does not vanish when the plugin fails.
+    """A proxy of an item file; the file does not vanish when the plugin fails.
 
     A file whose name is known stays visible when the plugin fails or is disabled: otherwise
     `rsync --delete` would remove it from a backup. It can be removed with its item; opening it

@@ -157,7 +157,7 @@ def _letter_offsets(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _masked(text: str, keys: Sequence[_Pieces]) -> str:
-    """Return a text with the parts of keys masked, in whatever escaping."""
+    """Return a text with the parts of keys masked, in any escaping."""
     hidden = bytearray(len(text))
     # For each character of the decoded text its offset in the original text; and the end.
     decoded, offsets = text, list(range(len(text) + 1))

@@ -39,3 +39,11 @@ def test_the_latest_entries_are_kept_and_never_more_than_twice_the_bound():
         kept = sum(cache.get(each) is not None for each in range(number + 1))
         assert all(cache.get(each) == each for each in range(max(0, number - 9), number + 1))
         assert kept <= 20
+
+
+def test_several_values_are_stored_at_once():
+    cache = GenerationalCache[str, int](math.inf, max_entries=2)
+    cache.put_all({"a": 1, "b": 2, "c": 3})
+    assert [cache.get(key) for key in "abc"] == [1, 2, 3]
+    cache.put("d", 4)
+    assert (cache.get("a"), cache.get("d")) == (1, 4)

@@ -12,7 +12,7 @@ from histfs.core.supervision import supervised
 from tests.support.clock import Clock
 from tests.support.patience import eventually
 
-PATIENCE = 10.0
+TIMEOUT = 10.0
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def take(limiter, number, audio=True):
     return [limiter.acquire(audio=audio, timeout=0) for _ in range(number)]
 
 
-def give_back(limiter, slots, refused=0):
+def release_all(limiter, slots, refused=0):
     """Release slots, the last `refused` ones of them after a refusal."""
     for slot in slots[len(slots) - refused :]:
         slot.refused()
@@ -42,7 +42,7 @@ def send_rounds(limiter, allowed, rounds):
     for _ in range(rounds):
         slots = take(limiter, limiter.allowed)
         seen.append(len(slots))
-        give_back(limiter, slots, refused=max(0, len(slots) - allowed))
+        release_all(limiter, slots, refused=max(0, len(slots) - allowed))
     return seen
 
 
@@ -77,25 +77,25 @@ def test_a_server_that_allows_more_later_gets_more(clock):
 
 def test_a_refused_probe_takes_the_limit_back_to_the_level_before(clock):
     limiter = Limiter(8, clock)
-    give_back(limiter, take(limiter, 8), refused=6)
-    give_back(limiter, take(limiter, 4), refused=2)
+    release_all(limiter, take(limiter, 8), refused=6)
+    release_all(limiter, take(limiter, 4), refused=2)
     assert send_rounds(limiter, 2, 3) == [2, 2, 2]
     downloads = take(limiter, 2)  # they end later
-    give_back(limiter, take(limiter, 1), refused=1)
+    release_all(limiter, take(limiter, 1), refused=1)
     assert limiter.allowed == 2
-    give_back(limiter, downloads)
+    release_all(limiter, downloads)
 
 
 def test_refusals_of_one_burst_count_once(clock):
     limiter = Limiter(8, clock)
-    give_back(limiter, take(limiter, 8), refused=6)
+    release_all(limiter, take(limiter, 8), refused=6)
     assert limiter.allowed == 4
 
 
 def test_a_refusal_at_a_sustained_level_lowers_the_limit_only_for_a_moment(clock):
     limiter = Limiter(8, clock)
     send_rounds(limiter, 4, 40)
-    give_back(limiter, take(limiter, 4), refused=1)
+    release_all(limiter, take(limiter, 4), refused=1)
     assert limiter.allowed == 2
     assert send_rounds(limiter, 4, 10)[-1] == 4
 
@@ -115,10 +115,10 @@ def test_a_call_has_one_slot_more_than_downloads_until_the_server_has_refused(cl
     (listing,) = take(limiter, 1, audio=False)
     with pytest.raises(RateLimited):
         limiter.acquire(audio=False, timeout=0)
-    give_back(limiter, [listing], refused=1)
+    release_all(limiter, [listing], refused=1)
     with pytest.raises(RateLimited):
         limiter.acquire(audio=False, timeout=0)
-    give_back(limiter, slots)
+    release_all(limiter, slots)
 
 
 def test_background_work_does_not_get_the_spare_slot(clock):
@@ -140,7 +140,7 @@ class Queue:
         def run():
             with (
                 prioritised(lambda: waited_for),
-                self._limiter.acquire(audio=audio, timeout=PATIENCE),
+                self._limiter.acquire(audio=audio, timeout=TIMEOUT),
             ):
                 self.order.append(name)
 
@@ -151,7 +151,7 @@ class Queue:
 
     def join(self):
         for thread in self._threads:
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_a_pause_that_the_server_asks_for_is_one_for_all_requests():
     with pytest.raises(RateLimited, match="asks for a pause"):
         limiter.acquire(audio=False, timeout=0.1)
     # The pause ends by itself.
-    limiter.acquire(audio=False, timeout=PATIENCE)
+    limiter.acquire(audio=False, timeout=TIMEOUT)
 
 
 def test_a_closed_limiter_wakes_waiting_requests(single):
@@ -191,7 +191,7 @@ def test_a_closed_limiter_wakes_waiting_requests(single):
 
     def wait():
         try:
-            limiter.acquire(audio=False, timeout=PATIENCE)
+            limiter.acquire(audio=False, timeout=TIMEOUT)
         except Interrupted:
             ended.append(True)
 
@@ -202,7 +202,7 @@ def test_a_closed_limiter_wakes_waiting_requests(single):
     thread.join(1)
     assert ended == [True]
     with pytest.raises(Interrupted):
-        limiter.pause(PATIENCE)
+        limiter.pause(TIMEOUT)
 
 
 def test_a_refused_request_is_sent_again_for_half_of_its_timeout(clock, monkeypatch):

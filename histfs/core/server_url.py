@@ -52,7 +52,7 @@ def parse_server_url(text: str) -> ServerUrl:
 
     Raises:
         ValueError: it is no http or https URL, has more than scheme, host, port and path, or is
-            ambiguous between parsers; the message names the part and begins with "it" or "its".
+            ambiguous between parsers; the message says which part.
     """
     if not text.isascii():
         raise ValueError("it is not plain ASCII: give a host in its xn-- form")

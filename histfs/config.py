@@ -114,7 +114,7 @@ def read_config(file: Path | None, known: Iterable[str]) -> Config:
     try:
         with opened(path) as fd:
             _check_trusted(path, os.fstat(fd))
-            values = tomllib.loads(read_all(fd, largest=_MAX_BYTES).decode())
+            values = tomllib.loads(read_all(fd, max_bytes=_MAX_BYTES).decode())
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror}") from error
     except InputFailed as error:

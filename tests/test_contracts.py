@@ -150,16 +150,16 @@ class DishonestFilter(Faulty):
     ("kind", "test"),
     [
         (OldestFirst, "items_are_listed_newest_first"),
-        (DishonestFacets, "a_record_has_all_that_listings_need"),
-        (InclusiveSpan, "a_span_holds_its_start_and_not_its_end"),
-        (Forgetful, "an_item_that_is_got_is_the_one_that_is_listed"),
-        (EasyDelete, "what_is_not_there_is_missing"),
-        (EasyDelete, "delete_takes_one_item_away"),
-        (DeletesAnother, "delete_takes_one_item_away"),
-        (WrongLength, "audio_is_whole"),
-        (Silent, "audio_is_whole"),
-        (DescribesLess, "details_are_read_without_asking_anybody"),
-        (DishonestFilter, "words_find_items_that_have_them"),
+        (DishonestFacets, "a_record_has_all_fields_that_listings_need"),
+        (InclusiveSpan, "a_span_includes_its_start_and_excludes_its_end"),
+        (Forgetful, "get_returns_the_item_that_is_listed"),
+        (EasyDelete, "an_unknown_item_is_missing"),
+        (EasyDelete, "delete_removes_one_item"),
+        (DeletesAnother, "delete_removes_one_item"),
+        (WrongLength, "audio_is_complete"),
+        (Silent, "audio_is_complete"),
+        (DescribesLess, "details_are_parsed_without_a_request"),
+        (DishonestFilter, "words_find_items_that_contain_them"),
     ],
 )
 def test_a_source_with_a_fault_is_refused(kind, test):
@@ -173,19 +173,19 @@ def test_a_source_with_a_fault_is_refused(kind, test):
 def test_pages_that_lose_double_or_exceed_are_refused(kind):
     source = kind()
     with pytest.raises(REFUSED):
-        test = "small_pages_lose_and_double_nothing"
+        test = "small_pages_lose_and_repeat_nothing"
         run(SourceContract, test, source=source, listed=source.records(), limit=2)
 
 
 def test_pages_without_an_end_are_refused():
-    with pytest.raises(AssertionError, match="no end"):
+    with pytest.raises(AssertionError, match="endless"):
         everything(RoundAndRound())
 
 
 def test_another_error_than_missing_is_refused():
     source = KeylessMissing()
     with pytest.raises(KeyError):
-        run(SourceContract, "what_is_not_there_is_missing", source=source, listed=[])
+        run(SourceContract, "an_unknown_item_is_missing", source=source, listed=[])
 
 
 class Partial(ByDay):

@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from histfs.audio.audio_cache import AudioCache
-from histfs.core.errors import OF_ALL, Missing, NoAttachment, NoAudio, NoSpace, SourceError
+from histfs.core.errors import ACCOUNT_WIDE, Missing, NoAttachment, NoAudio, NoSpace, SourceError
 from histfs.core.item import Item
 from histfs.core.single_flight import SingleFlight
 from histfs.core.waiting import Waiter
@@ -154,7 +154,9 @@ class CacheWarmup:
             log.info("there is no audio of %s: %s", item.key, error)
             return
         log.warning("the audio of %s can't be fetched: %s", item.key, error)
-        self._failures_in_a_row = self._failures_in_a_row + 1 if isinstance(error, OF_ALL) else 0
+        self._failures_in_a_row = (
+            self._failures_in_a_row + 1 if isinstance(error, ACCOUNT_WIDE) else 0
+        )
         if self._failures_in_a_row >= _MAX_FAILURES:
             raise error
 

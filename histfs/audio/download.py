@@ -32,7 +32,7 @@ from histfs.core.errors import (
     Rejected,
     TooManyWaiting,
     Unreachable,
-    again,
+    without_traceback,
 )
 from histfs.core.item import Item
 from histfs.core.limiter import prioritised
@@ -241,7 +241,7 @@ class Download:
             raise DownloadAbandoned("no reader waits for the audio any more, and it is too slow")
 
     def _failure(self) -> BaseException:
-        return again(self._error or BadAnswer("the download ended without a reason"))
+        return without_traceback(self._error or BadAnswer("the download ended without a reason"))
 
     def _wait_until(self, waiter: Waiter, condition: Callable[[], bool]) -> None:
         """Wait, with `_changed` held, until a condition is true or the download has failed."""

@@ -33,7 +33,7 @@ class FileExtensions:
     def __init__(self, store: Callable[[str, str], None]) -> None:
         self._store = store
         # The path resolver caches items without a new extension: it is kept here for as many.
-        self._detected = GenerationalCache[str, str](math.inf, most=2 * PATHS)
+        self._detected = GenerationalCache[str, str](math.inf, max_entries=2 * PATHS)
         self._lock = threading.Lock()
         self._unstored: set[str] = set()
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from cachetools import TTLCache
 
-from histfs.core.errors import Missing, NoAttachment, NoAudio, NotReady, again
+from histfs.core.errors import Missing, NoAttachment, NoAudio, NotReady, without_traceback
 from histfs.core.item import Item
 
 #: Seconds for which a refusal is believed.
@@ -48,7 +48,7 @@ class NegativeCache:
         """
         with self._lock:
             if isinstance(error, _KINDS):
-                self._refused[item.key, item.revision] = again(error)
+                self._refused[item.key, item.revision] = without_traceback(error)
             else:
                 self._refused.pop((item.key, item.revision), None)
 
@@ -66,4 +66,4 @@ class NegativeCache:
         with self._lock:
             error = self._refused.get((item.key, item.revision))
         if error is not None:
-            raise again(error)
+            raise without_traceback(error)

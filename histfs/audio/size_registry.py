@@ -49,9 +49,9 @@ class SizeRegistry:
     def __init__(self, table: SizeTable, clock: Callable[[], float] = time.monotonic) -> None:
         self._table = table
         # `_UNKNOWN` in the first one: the table's row is wrong, as the cached clip was no audio.
-        self._learnt = GenerationalCache[str, int](math.inf, most=_ENTRIES)
-        self._read = GenerationalCache[str, int](_FRESH, clock, most=_ENTRIES)
-        self._announced = GenerationalCache[str, int](math.inf, most=_ANNOUNCED)
+        self._learnt = GenerationalCache[str, int](math.inf, max_entries=_ENTRIES)
+        self._read = GenerationalCache[str, int](_FRESH, clock, max_entries=_ENTRIES)
+        self._announced = GenerationalCache[str, int](math.inf, max_entries=_ANNOUNCED)
 
     def size(self, item: Item) -> FileSize:
         """Return the best known size of an item's clip.

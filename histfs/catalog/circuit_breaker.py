@@ -41,7 +41,7 @@ from typing import NamedTuple
 from cachetools import LRUCache
 
 from histfs.core.errors import (
-    OF_ALL,
+    ACCOUNT_WIDE,
     KeyRefused,
     Missing,
     RateLimited,
@@ -49,7 +49,7 @@ from histfs.core.errors import (
     ServerFailed,
     TimedOut,
     Unreachable,
-    again,
+    without_traceback,
 )
 
 #: Seconds that a listing which is known, but stale, waits for a fresh one.
@@ -101,7 +101,7 @@ def affected_kinds(
         return (
             (RequestKind.SEARCH,) if isinstance(error, (TimedOut, KeyRefused, ServerFailed)) else ()
         )
-    if isinstance(error, OF_ALL):
+    if isinstance(error, ACCOUNT_WIDE):
         return _BOTH
     if background or isinstance(error, (Rejected, Missing)):
         return ()
@@ -145,7 +145,7 @@ class CircuitBreaker:
         with self._lock:
             earlier = self._current(self._own_failures.get((kind, key)))
             if earlier is not None:
-                raise again(earlier)
+                raise without_traceback(earlier)
             self._in_flight[token] = _InFlight(self._clock(), kind, background)
         try:
             yield

@@ -111,7 +111,7 @@ class DetailsFetcher:
             raise NotForCrawlers(f"the details of {item.key} aren't here, and are for no crawler")
         # They may have come since the look above.
         work = partial(self._current_or_fetched, item)
-        return self._flights.result(("details", item.key), work, waiter)
+        return self._flights.run_hedged(("details", item.key), work, waiter)
 
     def prefetch(self, item: Item) -> None:
         """Prefetch the details of an item in the background, unless they are current."""

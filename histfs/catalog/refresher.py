@@ -34,7 +34,7 @@ from histfs.core.errors import (
     Interrupted,
     KeyRefused,
     NotComplete,
-    again,
+    without_traceback,
 )
 from histfs.core.single_flight import SingleFlight
 from histfs.core.times import ALWAYS, Span
@@ -168,11 +168,11 @@ class Refresher:
         if failure is None:
             failure = _first_failure(known, request, self._flights, waiter.at_most(budget))
         if isinstance(failure, KeyRefused):
-            raise again(failure)
+            raise without_traceback(failure)
         if known():
             return
         if failure is not None:
-            raise again(failure)
+            raise without_traceback(failure)
         log.warning("the history is still being read; listings wait until it is known")
         raise NotComplete("the history is not completely known yet; reading it goes on")
 
@@ -279,7 +279,7 @@ class Refresher:
                 log.warning("the history can't be listed: %s", error)
                 raise
 
-        return self._flights.submit_anew(key, logged)
+        return self._flights.submit_hedged(key, logged)
 
     def _read(self, requested: Span, needed: Span) -> None:
         """Read a span, page by page, until the needed part of it is known."""
@@ -344,7 +344,7 @@ def _first_failure(
     # More than once: an answer that tells of more new items than it holds leaves a gap.
     for _ in range(_ANSWERS):
         try:
-            flights.outlast(request, waiter)
+            flights.wait_hedged(request, waiter)
         except DeadlineExceeded:
             return None
         except Interrupted:

@@ -32,7 +32,7 @@ from histfs.core.errors import (
     KeyRefused,
     NotOffered,
     Rejected,
-    again,
+    without_traceback,
 )
 from histfs.core.index import SEARCH_LIMIT, Listed
 from histfs.core.single_flight import SingleFlight
@@ -139,7 +139,7 @@ class SearchService:
             log.info("%s: searching what is listed instead", failure)
             return self._search_all(words, waiter)
         if failure is not None and not complete:
-            raise again(failure)
+            raise without_traceback(failure)
         log.info("%s: searching what is known instead", failure or "the server is slow")
         return self._text_index.find(words, waiter)
 

@@ -15,7 +15,7 @@ from functools import partial
 from histfs.catalog.details_fetcher import DetailsFetcher
 from histfs.cli.progress import Display, pluralize
 from histfs.core.errors import (
-    OF_ALL,
+    ACCOUNT_WIDE,
     KeyRefused,
     Missing,
     NotOffered,
@@ -130,7 +130,7 @@ def fetch_details(
         transient = next((error for error in failed if isinstance(error, TRANSIENT)), None)
         if transient is None or not retries.wait(transient):
             break
-    if failed and isinstance(failed[-1], OF_ALL):
+    if failed and isinstance(failed[-1], ACCOUNT_WIDE):
         raise resumable(failed[-1]) from failed[-1]
     display.end(titled(mounted, f"Fetched the details of {pluralize(fetched, 'item')}."))
     return failed
@@ -179,7 +179,7 @@ def _fetch_each(
             except SourceError as error:
                 log.warning("the details of %s can't be fetched: %s", item.key, error)
                 yield error
-                if isinstance(error, OF_ALL):
+                if isinstance(error, ACCOUNT_WIDE):
                     return
             else:
                 yield None

@@ -1,4 +1,4 @@
-"""Small inputs whose end may never come: a file, a named pipe, the output of a command."""
+"""Bounded reads of small inputs that may be endless: a file, a named pipe, a command's output."""
 
 from __future__ import annotations
 
@@ -11,62 +11,65 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-#: Bytes of a key and what stands around it, at the most.
-LARGEST = 64 << 10
-#: Seconds to wait for what comes through a named pipe.
-PATIENCE = 10.0
+#: Default bound in bytes: more than any file of a key.
+MAX_BYTES = 64 << 10
+#: Default seconds to wait for the end of a named pipe.
+TIMEOUT = 10.0
 
 
 class InputFailed(ValueError):
-    """What is there can't be read to its end; the message says why, after "it"."""
+    """The input can't be read to its end; the message begins with "it"."""
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[int]:
-    """Lend a descriptor of a file or a named pipe, without waiting for who writes into the pipe.
+    """Open a file or a named pipe, without waiting for a writer of the pipe.
+
+    Yields:
+        A file descriptor.
 
     Raises:
         OSError: it can't be opened.
-        NoInput: it is something else, such as a device.
+        InputFailed: it is something else, such as a device.
     """
-    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
-        mode = os.fstat(number).st_mode
+        mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
             raise InputFailed("it is a directory")
         if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
             raise InputFailed("it is not a file")
-        yield number
+        yield descriptor
     finally:
-        os.close(number)
+        os.close(descriptor)
 
 
-def read_all(number: int, seconds: float = PATIENCE, largest: int = LARGEST) -> bytes:
-    """Read a descriptor to its end.
+def read_all(descriptor: int, timeout: float = TIMEOUT, max_bytes: int = MAX_BYTES) -> bytes:
+    """Read a file descriptor to its end.
 
     Args:
-        number: the descriptor.
-        seconds: after which the end must have come.
-        largest: bytes, at the most.
+        descriptor: the file descriptor.
+        timeout: seconds within which the end must come.
+        max_bytes: maximum length.
 
     Raises:
-        NoInput: the end did not come in time, or after too many bytes.
+        InputFailed: the end did not come in time, or there are too many bytes.
         OSError: it can't be read.
     """
-    end = time.monotonic() + seconds
+    deadline = time.monotonic() + timeout
     poll = select.poll()
-    poll.register(number, select.POLLIN)
+    poll.register(descriptor, select.POLLIN)
     content = bytearray()
     while True:
-        left = end - time.monotonic()
-        if left <= 0 or not poll.poll(math.ceil(left * 1000)):
-            raise InputFailed(f"it did not end within {seconds:.0f} seconds")
+        remaining = deadline - time.monotonic()
+        if remaining <= 0 or not poll.poll(math.ceil(remaining * 1000)):
+            raise InputFailed(f"it did not end within {timeout:.0f} seconds")
         try:
-            piece = os.read(number, largest + 1 - len(content))
+            chunk = os.read(descriptor, max_bytes + 1 - len(content))
         except BlockingIOError:  # another process has read it
             continue
-        if not piece:
+        if not chunk:
             return bytes(content)
-        content += piece
-        if len(content) > largest:
-            raise InputFailed(f"it is longer than {largest >> 10} KB")
+        content += chunk
+        if len(content) > max_bytes:
+            raise InputFailed(f"it is longer than {max_bytes >> 10} KB")

@@ -1,29 +1,33 @@
-"""Telling whether two texts name the same caller."""
+"""Comparison of caller ids: user ids and telephone numbers."""
 
 from __future__ import annotations
 
 import re
 
-#: A telephone number as people and servers write it, perhaps within a SIP address.
+#: A telephone number in any common notation, perhaps within a SIP address.
 _NUMBER = re.compile(r"(?:(?:sips?|tel|whatsapp):)?(\+?[\d\s()./-]{5,})(?:@\S+)?", re.IGNORECASE)
 
 
 def same_caller(one: str, other: str) -> bool:
-    """Say whether two user ids, or two telephone numbers, are the same.
+    """Return whether two user ids, or two telephone numbers, are the same.
 
     Numbers are compared by their digits, from the country code on: ``+49 (1555) 12-34``,
-    ``0049155512 34`` and ``sip:+491555 1234@example.com`` are one.
+    ``0049155512 34`` and ``sip:+491555 1234@example.com`` are equal.
 
     Args:
         one: a user id or a telephone number.
         other: the same.
     """
-    return one.strip() == other.strip() or (_digits(one) or 1) == (_digits(other) or 2)
+    if one.strip() == other.strip():
+        return True
+    digits = _digits(one)
+    return digits is not None and digits == _digits(other)
 
 
 def _digits(text: str) -> str | None:
-    found = _NUMBER.fullmatch(text.strip())
-    if found is None:
+    """Return the digits of a telephone number from the country code on; None for another text."""
+    match = _NUMBER.fullmatch(text.strip())
+    if match is None:
         return None
-    digits = re.sub(r"\D", "", found[1])
+    digits = re.sub(r"\D", "", match[1])
     return digits.removeprefix("00") or None

@@ -1,34 +1,34 @@
-"""Domain exceptions, and the one table that turns them into an errno.
+"""Domain exceptions, and the one table that maps them to an errno.
 
 HistfsError
-├── SourceError                 the remote API, or the way to it
+├── SourceError                 the remote API, or the network to it
 │   ├── Unreachable             no connection, no answer in time
 │   │   └── TimedOut            a connection, but no answer in time
 │   ├── ServerFailed            5xx
-│   ├── BadAnswer               an answer that is not what the API promises
-│   │   └── AnswerTooLarge      a listing, or an object, that is larger than any should be
-│   ├── ClipTooLarge            audio that is larger than the user allows
-│   ├── Rejected                4xx that none of the following names
-│   │   ├── InvalidRequest      400, 422: what was asked, or how
+│   ├── BadAnswer               an answer that breaks the API's contract
+│   │   └── AnswerTooLarge      a listing or an object larger than the bound
+│   ├── ClipTooLarge            audio larger than the user allows
+│   ├── Rejected                any other 4xx than those below
+│   │   ├── InvalidRequest      400, 422: the parameters
 │   │   └── NotOffered          405, or 404 for a whole list: the server has no such API
 │   ├── KeyRefused              401, 403: the key
-│   │   └── MissingPermission   the key is right, but may not do this
+│   │   └── MissingPermission   the key is valid, but lacks a permission
 │   ├── RateLimited             429
 │   ├── Missing                 404: no such item
-│   ├── NotReady                what is asked for is still being made
-│   ├── NoAudio                 an item that has none
-│   ├── NoAttachment            an attachment that the server has deleted, for certain
-│   ├── DeleteUnconfirmed       a DELETE of which it is not known whether it was done
-│   └── PluginFailed            a source, a view or a file of another package has a fault
-├── NotComplete                 what was asked for is not completely known yet
-├── DeadlineExceeded            the call's time is over
-├── TooManyWaiting              as many calls wait as may
+│   ├── NotReady                an item that the server still generates
+│   ├── NoAudio                 an item without audio
+│   ├── NoAttachment            an attachment that the server has deleted
+│   ├── DeleteUnconfirmed       a DELETE with an unknown result
+│   └── PluginFailed            a fault of a source, a view or a file of another package
+├── NotComplete                 a listing that is not completely known yet
+├── DeadlineExceeded            the call's deadline is over
+├── TooManyWaiting              the limit of waiting calls
 ├── Interrupted                 the calling process was signalled
-├── NotForCrawlers              audio that would have to be fetched for a thumbnailer or an indexer
-├── NotArchived                 an item that can't be copied before it is deleted
+├── NotForCrawlers              audio that a thumbnailer or an indexer would have fetched
+├── NotArchived                 an item that can't be copied before its delete
 ├── NoSpace                     the cache's disk is full
 ├── CacheFailed                 the cache's disk failed
-└── PathError                   a path, or what was asked of it
+└── PathError                   a path, or an operation on it
     ├── NoSuchPath
     ├── NameTooLong
     ├── NotADirectory, IsADirectory, NotALink
@@ -48,7 +48,7 @@ from histfs.core.secret import redact
 
 
 class HistfsError(Exception):
-    """The root of what histfs raises on purpose; its message is one line for a person.
+    """The root of all exceptions that histfs raises itself; the message is one line for the user.
 
     What a server said may stand in it; no API key does when it is told.
 
@@ -63,7 +63,7 @@ class HistfsError(Exception):
 
 
 class SourceError(HistfsError):
-    """The remote API did not do what was asked of it."""
+    """The remote API did not fulfil a request."""
 
 
 class Unreachable(SourceError):
@@ -71,7 +71,7 @@ class Unreachable(SourceError):
 
 
 class TimedOut(Unreachable):
-    """The server took the request, and no answer came in time."""
+    """The server accepted the connection, and no answer came in time."""
 
 
 class ServerFailed(SourceError):
@@ -79,11 +79,11 @@ class ServerFailed(SourceError):
 
 
 class BadAnswer(SourceError):
-    """The answer is not what the API promises: HTML, broken JSON, a body cut short."""
+    """The answer breaks the API's contract: HTML, invalid JSON, a truncated body."""
 
 
 class AnswerTooLarge(BadAnswer):
-    """A listing, or an object, is larger than any should be; it was not read to its end."""
+    """A listing or an object exceeds its bound; it was not read to its end."""
 
 
 class ClipTooLarge(SourceError):
@@ -91,15 +91,15 @@ class ClipTooLarge(SourceError):
 
 
 class Rejected(SourceError):
-    """The server refused the request as such (4xx)."""
+    """The server refused the request (4xx)."""
 
 
 class InvalidRequest(Rejected):
-    """The server refused the request for what it asks (400, 422).
+    """The server refused the parameters of the request (400, 422).
 
     Args:
-        message: one line for a person.
-        parameters: the names of the parameters that the server blames; empty where it blames none.
+        message: one line for the user.
+        parameters: the names of the parameters that the server rejects; empty when it names none.
     """
 
     def __init__(self, message: str, parameters: frozenset[str] = frozenset()) -> None:
@@ -108,7 +108,7 @@ class InvalidRequest(Rejected):
 
 
 class NotOffered(Rejected):
-    """The server has no such API; nothing of it can be shown."""
+    """The server has no such API."""
 
 
 class KeyRefused(SourceError):
@@ -116,15 +116,15 @@ class KeyRefused(SourceError):
 
 
 class MissingPermission(KeyRefused):
-    """The key is known, but lacks a permission; the message says which one."""
+    """The key is valid, but lacks a permission, which the message names."""
 
 
 class RateLimited(SourceError):
     """The server asks for fewer requests (429), and waiting longer would break the deadline.
 
     Args:
-        message: one line for a person.
-        retry_after: seconds for which the server wants no request; None when it doesn't say.
+        message: one line for the user.
+        retry_after: seconds until the next request (``Retry-After``); None when it is not stated.
     """
 
     def __init__(self, message: str = "", retry_after: float | None = None) -> None:
@@ -136,9 +136,9 @@ class Missing(SourceError):
     """The server knows no such item.
 
     Args:
-        message: one line for a person.
-        codes: the API's own words for it. None came from a server, or a proxy, that answers so to
-            every address it doesn't know.
+        message: one line for the user.
+        codes: the API's error codes. A server or a proxy that answers 404 to any unknown address
+            sends none.
     """
 
     def __init__(self, message: str = "", codes: Collection[str] = ()) -> None:
@@ -147,50 +147,50 @@ class Missing(SourceError):
 
 
 class NotReady(SourceError):
-    """The server is still making what was asked for."""
+    """The server is still generating the audio or the item."""
 
 
 class NoAudio(SourceError):
-    """The item has no audio, and will have none."""
+    """The item has no audio, and never will."""
 
 
 class NoAttachment(SourceError):
-    """The server has the item, but not one of its attachments any more, and says so clearly.
+    """The server has the item, but has deleted one of its attachments, and says so.
 
-    Like other failures it is an I/O error for whoever reads the file: the transcript names it.
+    Reading the file is an I/O error, not ENOENT: the transcript names it.
     """
 
 
 class DeleteUnconfirmed(SourceError):
-    """An item may have been deleted or not: the server's answers don't settle it."""
+    """An item may have been deleted or not: the server's answers are ambiguous."""
 
 
 class PluginFailed(SourceError):
-    """A plugin raised what it may not."""
+    """A plugin failed: it raised an unexpected exception, gave a wrong result or did not return."""
 
 
 class NotComplete(HistfsError):
-    """A directory is not completely known yet; a part of it is never shown."""
+    """A directory is not completely known yet; a partial listing is never returned."""
 
 
 class DeadlineExceeded(HistfsError):
-    """A call took longer than it may."""
+    """The deadline of a call is over."""
 
 
 class TooManyWaiting(HistfsError):
-    """A call would have to wait, and as many calls wait as may."""
+    """A call would have to wait, and the limit of waiting calls is reached."""
 
 
 class Interrupted(HistfsError):
-    """The process that waits was interrupted, or the mount is going away."""
+    """The calling process was interrupted, or the filesystem is being unmounted."""
 
 
 class NotForCrawlers(HistfsError):
-    """Audio isn't fetched for a program that looks into whatever lies in a folder."""
+    """Audio isn't fetched for a program that opens every file of a folder, such as an indexer."""
 
 
 class NotArchived(HistfsError):
-    """An item can't be copied, and so it is not deleted."""
+    """An item can't be copied to the archive, so it is not deleted."""
 
 
 class NoSpace(HistfsError):
@@ -202,11 +202,11 @@ class CacheFailed(HistfsError):
 
 
 class PathError(HistfsError):
-    """A path that is not there, or is not of the kind that the call needs."""
+    """A path that doesn't exist, or has another type than the call needs."""
 
 
 class NoSuchPath(PathError):
-    """Nothing has this path."""
+    """The path doesn't exist."""
 
 
 class NameTooLong(PathError):
@@ -214,11 +214,11 @@ class NameTooLong(PathError):
 
 
 class NotADirectory(PathError):
-    """A directory is needed here."""
+    """The call needs a directory."""
 
 
 class IsADirectory(PathError):
-    """A file is needed here."""
+    """The call needs a file."""
 
 
 class NotALink(PathError):
@@ -237,8 +237,8 @@ class ReadOnly(PathError):
     """The mount is read-only."""
 
 
-#: What fails so concerns no single item: it would fail for every other one, too.
-OF_ALL = (Unreachable, KeyRefused, RateLimited)
+#: Errors that concern no single item: a request for any other item would fail, too.
+ACCOUNT_WIDE = (Unreachable, KeyRefused, RateLimited)
 
 _ERRNO: dict[type[BaseException], int] = {
     # A listing or a read that failed must look like a failing disk: rsync --delete then keeps
@@ -275,34 +275,34 @@ _ERRNO: dict[type[BaseException], int] = {
 E = TypeVar("E", bound=BaseException)
 
 
-def again(error: E) -> E:
-    """Return an exception like one that was raised before, to raise it once more.
+def without_traceback(error: E) -> E:
+    """Return a copy of an exception without its traceback, to raise it again.
 
-    Each raise of one object makes its traceback longer, and that keeps the frames with all that
-    they refer to: some 5 KB for each listing that fails for the same reason.
+    Each raise of one object extends its traceback, which keeps the frames and all that they refer
+    to: some 5 KB for each listing that fails for the same reason.
 
     Args:
-        error: what was kept.
+        error: a stored exception.
 
     Returns:
-        A copy with no traceback; what caused the error is the same.
+        A copy with the same cause.
     """
     try:
-        made = copy.copy(error)
-    except Exception:  # noqa: BLE001 - a plugin's own class may not be made for that
+        duplicate = copy.copy(error)
+    except Exception:  # noqa: BLE001 - a plugin's exception may not support copying
         return error.with_traceback(None)
-    made.__cause__ = error.__cause__
-    return made
+    duplicate.__cause__ = error.__cause__
+    return duplicate
 
 
 def errno_of(error: BaseException) -> int:
-    """Return the errno that a system call answers for an exception.
+    """Return the errno of an exception, for the answer of a system call.
 
     Args:
         error: any exception.
 
     Returns:
-        A positive errno; the exception's own for an ``OSError``; EIO for what nobody foresaw.
+        A positive errno; the exception's own for an ``OSError``; EIO for unexpected exceptions.
     """
     for kind in type(error).__mro__:
         if kind in _ERRNO:

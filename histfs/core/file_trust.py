@@ -1,7 +1,7 @@
-"""Which files and directories are believed: those that nobody but the user and root can change.
+"""Ownership and permission checks: files that only the user and root can change are trusted.
 
-The configuration names a server and a command, and the cache says what is in the history. Whoever
-can write there, or lead a path there, would decide where the API key goes.
+The configuration names a server and a command, and the cache holds the history. Another user who
+can write there, or redirect a path by a symbolic link, would decide where the API key is sent.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def distrust_links(path: Path) -> str | None:
-    """Say why the symbolic links on a path are not followed; None where they may be.
+    """Return why the symbolic links on a path are not trusted; None when they are.
 
     Args:
-        path: what is behind its end, or from some part on, needn't be there.
+        path: a path, which need not exist.
 
     Raises:
-        OSError: a part of it can't be looked at.
+        OSError: lstat(2) failed on a part of it.
     """
     link = _foreign_link(path.absolute())
     if link is None:
@@ -35,68 +35,68 @@ def distrust_links(path: Path) -> str | None:
     )
 
 
-def distrust_owner(path: Path, found: os.stat_result) -> str | None:
-    """Say why what another user owns is not used; None for what root or the user owns."""
-    if _is_own(found):
+def distrust_owner(path: Path, status: os.stat_result) -> str | None:
+    """Return why the owner of a path is not trusted; None for root and the user."""
+    if _is_own(status):
         return None
-    return f"{path} belongs to another user ({found.st_uid}): give one that is yours"
+    return f"{path} belongs to another user ({status.st_uid}): give one that is yours"
 
 
-def distrust_writers(path: Path, found: os.stat_result) -> str | None:
-    """Say why what others can write is not used; None for what they can't.
+def distrust_writers(path: Path, status: os.stat_result) -> str | None:
+    """Return why a path that other users can write is not trusted; None when they can't.
 
-    In a directory with the sticky bit, such as ``/tmp``, they can't change what isn't theirs.
+    In a directory with the sticky bit, such as ``/tmp``, they can't change files of the user.
     """
-    sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
-    if sticky or not found.st_mode & _WRITABLE:
+    sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+    if sticky or not status.st_mode & _WRITABLE:
         return None
-    mode = f"{stat.S_IMODE(found.st_mode):04o}"
+    mode = f"{stat.S_IMODE(status.st_mode):04o}"
     return f"{path} can be written by others (mode {mode}): run chmod go-w {shlex.quote(str(path))}"
 
 
 def distrust_directory(path: Path, *, writers: bool = True) -> str | None:
-    """Say why a directory is not used; None where it may be.
+    """Return why a directory is not trusted; None when it is.
 
     Args:
-        path: the directory; it exists.
-        writers: whether it is refused when others can write there.
+        path: an existing directory.
+        writers: whether a directory that other users can write is refused.
 
     Raises:
-        OSError: it can't be looked at.
+        OSError: stat(2) failed.
     """
-    found = path.stat()
+    status = path.stat()
     return (
         distrust_links(path)
-        or distrust_owner(path, found)
-        or (distrust_writers(path, found) if writers else None)
+        or distrust_owner(path, status)
+        or (distrust_writers(path, status) if writers else None)
     )
 
 
-def _is_own(found: os.stat_result) -> bool:
-    return found.st_uid in (0, os.geteuid())
+def _is_own(status: os.stat_result) -> bool:
+    return status.st_uid in (0, os.geteuid())
 
 
 def _foreign_link(path: Path) -> Path | None:
-    """Return the first symbolic link of another user that is followed on an absolute path."""
-    rest, place, links = deque(path.parts[1:]), Path(path.anchor), 0
-    while rest:
-        part = rest.popleft()
+    """Return the first symbolic link of another user on an absolute path (path_resolution(7))."""
+    parts, current, links = deque(path.parts[1:]), Path(path.anchor), 0
+    while parts:
+        part = parts.popleft()
         if part == "..":
-            place = place.parent
+            current = current.parent
             continue
-        place /= part
+        current /= part
         try:
-            found = place.lstat()
+            status = current.lstat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        if not stat.S_ISLNK(found.st_mode):
+        if not stat.S_ISLNK(status.st_mode):
             continue
-        if not _is_own(found):
-            return place
+        if not _is_own(status):
+            return current
         links += 1
         if links > _LINKS_MAX:
-            return None  # the kernel refuses it
-        target = place.readlink()
-        place = Path(target.anchor) if target.is_absolute() else place.parent
-        rest.extendleft(reversed(target.parts[1:] if target.is_absolute() else target.parts))
+            return None  # the kernel fails with ELOOP
+        target = current.readlink()
+        current = Path(target.anchor) if target.is_absolute() else current.parent
+        parts.extendleft(reversed(target.parts[1:] if target.is_absolute() else target.parts))
     return None

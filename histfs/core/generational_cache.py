@@ -1,9 +1,10 @@
-"""A dict of what was put in lately.
+"""A dict whose entries expire, with eviction in constant time.
 
-Two dicts: when the younger one is old enough, or full, it takes the place of the older one, which
-is dropped whole. So forgetting costs nothing, however much there is to forget.
+Two generations: when the young dict is old enough, or full, it replaces the old one, which is
+dropped as a whole. So eviction costs nothing, however many entries there are.
 
-Threads: any number at once. A look into a dict is atomic; `_lock` guards the taking of places.
+Threads: any number at once. A look-up in a dict is atomic; `_lock` guards the replacement of the
+generations, and no other lock is taken while it is held.
 """
 
 from __future__ import annotations
@@ -23,54 +24,53 @@ def _no_clock() -> float:
 
 
 class GenerationalCache(Generic[K, V]):
-    """Keeps each value for at least some seconds, and less than twice as long.
+    """Keeps each value for at least `ttl` seconds, and less than twice as long.
 
     Args:
-        seconds: for how long.
+        ttl: the time to live in seconds; infinite for no expiry.
         clock: seconds, monotonic.
-        most: where there are more values the older ones are forgotten before their time; there
+        max_entries: entries of a generation. With more of them older ones are evicted early; there
             are never more than twice as many.
     """
 
     def __init__(
         self,
-        seconds: float,
+        ttl: float,
         clock: Callable[[], float] = time.monotonic,
-        most: float = math.inf,
+        max_entries: float = math.inf,
     ) -> None:
-        self._seconds = seconds
-        self._clock = clock if seconds < math.inf else _no_clock
-        self._most = most
+        self._ttl = ttl
+        self._clock = clock if ttl < math.inf else _no_clock
+        self._max_entries = max_entries
         self._lock = threading.Lock()
-        self._dicts: tuple[dict[K, V], dict[K, V]] = ({}, {})
-        self._turns = self._clock() + seconds
+        self._generations: tuple[dict[K, V], dict[K, V]] = ({}, {})
+        self._rotates_at = self._clock() + ttl
 
     def get(self, key: K) -> V | None:
-        """Return a value that was put in lately, the last one."""
-        # Several times in each stat: no call more than needed.
-        if self._clock() >= self._turns:
+        """Return the latest value of a key; None when there is none or it has expired."""
+        # A stat calls this several times: the check is inlined.
+        if self._clock() >= self._rotates_at:
             self._current()
-        young, old = self._dicts
-        found = young.get(key)
-        return old.get(key) if found is None else found
+        young, old = self._generations
+        value = young.get(key)
+        return old.get(key) if value is None else value
 
     def put(self, key: K, value: V) -> None:
-        """Keep a value."""
+        """Store a value."""
         self._current()[0][key] = value
 
     def put_all(self, values: Mapping[K, V]) -> None:
-        """Keep several values; there may be more of them than `most` then."""
+        """Store several values; this may exceed `max_entries`."""
         self._current()[0].update(values)
 
     def _current(self) -> tuple[dict[K, V], dict[K, V]]:
-        if self._is_over():
+        if self._is_rotation_due():
             with self._lock:
-                if self._is_over():
-                    forgotten = self._clock() - self._turns >= self._seconds
-                    self._dicts = ({}, {} if forgotten else self._dicts[0])
-                    self._turns = self._clock() + self._seconds
-        return self._dicts
+                if self._is_rotation_due():
+                    expired = self._clock() - self._rotates_at >= self._ttl
+                    self._generations = ({}, {} if expired else self._generations[0])
+                    self._rotates_at = self._clock() + self._ttl
+        return self._generations
 
-    def _is_over(self) -> bool:
-        """Say whether the time of the younger dict is over."""
-        return self._clock() >= self._turns or len(self._dicts[0]) >= self._most
+    def _is_rotation_due(self) -> bool:
+        return self._clock() >= self._rotates_at or len(self._generations[0]) >= self._max_entries

@@ -1,11 +1,12 @@
-"""A log in which one kind of line can't fill the file: what repeats too often is counted.
+"""Rate limit of log lines: repeated lines of one kind are counted instead of written.
 
-The lines of a kind have the same logger, the same text before its arguments are filled in, and tell
-of the same kinds of errors. Of each kind the first `MOST` in `SECONDS` seconds are written, and
-then one line that says how many more there were, with the text of the last one. So nothing that
-happens is missing in the log, and a failing server leaves more than a few seconds of history.
+Lines of one kind have the same logger, level and format string, and the same classes of exceptions
+among their arguments. Of each kind the first `MOST` in `SECONDS` seconds are written, and then one
+line with the number of further ones and the text of the last. So each kind of event is in the log,
+and a failing server does not rotate the history out of it within seconds.
 
-Threads: any number at once; `_lock` guards the table of kinds. No handler is called with it held.
+Threads: any number at once. `_lock` guards the table of kinds and the timer; no handler is called
+and no other lock is taken while it is held.
 """
 
 from __future__ import annotations
@@ -16,32 +17,32 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-#: Lines of one kind that are written in so many seconds.
+#: Lines of one kind that are written within so many seconds.
 MOST, SECONDS = 20, 10.0
-#: Kinds that are counted at once; where there are more, the counts of all are written out.
+#: Kinds that are counted at once; with more of them the counts of all are written out.
 _KINDS = 256
 
 
 @dataclass(slots=True)
 class _LineKind:
-    """The lines of one kind.
+    """The lines of one kind within one period.
 
     Attributes:
-        ends: when they are counted anew.
-        count: how many there were.
-        last: the last one that was not written.
+        period_end: when the period ends, on the monotonic clock.
+        count: number of lines.
+        last: the last line that was not written.
     """
 
-    ends: float
+    period_end: float
     count: int
     last: logging.LogRecord | None
 
 
 class LogRateLimit(logging.Filter):
-    """Keeps lines from a handler that repeat too often, and hands it their count.
+    """A filter that drops lines that repeat too often, and logs their count.
 
     Args:
-        handler: gets the lines that say how many more there were.
+        handler: receives the lines with the counts.
         clock: seconds, monotonic.
     """
 
@@ -56,7 +57,7 @@ class LogRateLimit(logging.Filter):
         self._timer: threading.Timer | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether a line is written; the counts that are due are written before it."""
+        """Return whether a line is written; write the counts that are due before it."""
         if isinstance(record, _RepeatCount):
             return True
         now = self._clock()
@@ -72,7 +73,7 @@ class LogRateLimit(logging.Filter):
         return is_written
 
     def flush(self) -> None:
-        """Write all counts: the time of some is over, or the process ends."""
+        """Write all counts: a period is over, or the process ends."""
         with self._lock:
             due, self._kinds = list(self._kinds.values()), {}
             if self._timer is not None:
@@ -81,15 +82,15 @@ class LogRateLimit(logging.Filter):
         self._write(due)
 
     def _due(self, now: float) -> list[_LineKind]:
-        """Take out the kinds that are counted anew; called with `_lock` held."""
+        """Remove and return the kinds whose period is over; called with `_lock` held."""
         full = len(self._kinds) >= _KINDS
-        over = {key: kind for key, kind in self._kinds.items() if full or kind.ends <= now}
-        for key in over:
+        due = {key: kind for key, kind in self._kinds.items() if full or kind.period_end <= now}
+        for key in due:
             del self._kinds[key]
-        return list(over.values())
+        return list(due.values())
 
     def _start_timer(self) -> None:
-        """See to it that the counts are written if no other line comes; `_lock` is held."""
+        """Write the counts also when no other line comes; called with `_lock` held."""
         if self._timer is None:
             self._timer = threading.Timer(SECONDS, self.flush)
             self._timer.daemon = True
@@ -102,11 +103,11 @@ class LogRateLimit(logging.Filter):
 
 
 class _RepeatCount(logging.LogRecord):
-    """The line that says how many more there were.
+    """The line with the number of further lines of a kind.
 
     Args:
         last: the last one of them.
-        number: how many.
+        number: their number.
     """
 
     def __init__(self, last: logging.LogRecord, number: int) -> None:

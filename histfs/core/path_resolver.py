@@ -100,7 +100,7 @@ class PathResolver:
         self._zone = zone
         self._links = links
         self._clock = clock
-        self._nodes = GenerationalCache[str, _CachedNode](math.inf, most=PATHS)
+        self._nodes = GenerationalCache[str, _CachedNode](math.inf, max_entries=PATHS)
 
     def resolve(self, path: str, waiter: Waiter) -> Node:
         """Return the node of a path.

@@ -1,10 +1,11 @@
-"""A string that doesn't show itself, and texts that don't show it either.
+"""API keys that don't show themselves, and their redaction in any text.
 
-A server may send the key back: in a message, in a header, escaped as JSON, HTML or a URL does it,
-in base64, cut, or with something in between. `redact` is what every text of a server's passes on
-its way to a person: in the messages of `HistfsError`, in the log and on the terminal.
+A server may send the key back: in a message, in a header, escaped as in JSON, HTML or a URL, in
+base64, truncated, or with other characters in between. Every text of a server passes `redact`
+before a person sees it: in messages of `HistfsError`, in the log and on the terminal.
 
-Threads: `_lock` guards the keys that this process holds; a `Secret` does not change.
+Threads: `_lock` guards the set of keys that this process holds; no other lock is taken while it is
+held. A `Secret` is immutable.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
-#: Letters and digits of a key that give it away when they stand together.
-_TELLING = 8
-#: How often a text is decoded, one way of escaping within another.
+#: Adjacent letters and digits of a key that are redacted.
+_MIN_LENGTH = 8
+#: Levels of nested escaping that are decoded.
 _DEPTH = 4
-_BLOT = "***"
-_OTHERS = bytes(code for code in range(256) if not chr(code).isalnum() or code > 127)
+_MASK = "***"
+_SEPARATORS = bytes(code for code in range(256) if not chr(code).isalnum() or code > 127)
 _ESCAPE = re.compile(
     r"\\+u([0-9a-f]{4})|\\+u\{([0-9a-f]{1,6})\}|\\+U([0-9a-f]{8})|\\+x([0-9a-f]{2})"  # JSON, C
     r"|%u([0-9a-f]{4})|%([0-9a-f]{2})"  # URLs
@@ -34,19 +35,19 @@ _lock = threading.Lock()
 
 
 class _Pieces(NamedTuple):
-    """The parts of a key, in each form, that give it away; letters and digits in lower case.
+    """The parts of a key to redact, in each encoding; letters and digits in lower case.
 
     Attributes:
-        hints: their beginnings: a text without any of these is without all of them.
-        telling: all of them, by their length.
+        prefixes: the first `_MIN_LENGTH` characters of each; a text without them has no part.
+        by_length: all parts by their length.
     """
 
-    hints: Set[str]
-    telling: Mapping[int, Set[str]]
+    prefixes: Set[str]
+    by_length: Mapping[int, Set[str]]
 
 
 class Secret:
-    """An API key: its repr, its str and its pickle say nothing of it.
+    """An API key; repr, str and format don't show it, and it can't be pickled.
 
     Args:
         value: what must not be shown.
@@ -54,7 +55,7 @@ class Secret:
         also: parts of it that must not be shown either, such as a password in it.
 
     Attributes:
-        origin: the same; where the value itself stood in it, it is blotted out.
+        origin: the same, redacted.
     """
 
     __slots__ = ("__weakref__", "_parts", "_pieces", "_value", "origin")
@@ -69,23 +70,23 @@ class Secret:
                 _held.add(self)
 
     def reveal(self) -> str:
-        """Return the string itself, for the one who sends it."""
+        """Return the key itself, to send it to the server."""
         return self._value
 
     def redact(self, text: str) -> str:
-        """Return a text with every occurrence of the secret blotted out.
+        """Return a text with every occurrence of the key masked.
 
-        Also one in another case, escaped, in base64 or hexadecimal, with other characters than
-        letters and digits in between, and a part of `_TELLING` letters and digits or more that
-        has a digit in it. A secret of fewer is only found whole and as it is.
+        Finds it in either case, escaped, in base64 or hexadecimal and with other characters than
+        letters and digits in between, and each part of `_MIN_LENGTH` letters and digits that has a
+        digit in it. A shorter key is found only verbatim, in either case.
         """
         for part in self._parts:
             text = part.redact(text)
         if self._pieces is not None:
-            return _blotted(text, [self._pieces])
+            return _masked(text, [self._pieces])
         if not self._value:
             return text
-        return re.sub(re.escape(self._value), _BLOT, text, flags=re.IGNORECASE)
+        return re.sub(re.escape(self._value), _MASK, text, flags=re.IGNORECASE)
 
     def __repr__(self) -> str:
         return "Secret(***)"
@@ -96,131 +97,131 @@ class Secret:
         return format(str(self), spec)
 
     def __reduce__(self) -> str:
-        raise TypeError("a secret is not written down")
+        raise TypeError("a secret can't be pickled")
 
 
 _held: weakref.WeakSet[Secret] = weakref.WeakSet()
 
 
 def redact(text: str) -> str:
-    """Return a text without any key that this process holds, as `Secret.redact` does it.
+    """Return a text without any key that this process holds; see `Secret.redact`.
 
-    Keys of fewer than `_TELLING` letters and digits stay: they may be part of any word.
+    Keys of fewer than `_MIN_LENGTH` letters and digits stay: they may be part of any word.
     """
     with _lock:
         pieces = [secret._pieces for secret in _held if secret._pieces is not None]
-    return _blotted(text, pieces) if pieces else text
+    return _masked(text, pieces) if pieces else text
 
 
 def _pieces_of(value: str) -> _Pieces | None:
-    """Return what gives a key away; None for a key of too few letters and digits."""
-    letters = _letters(value)
-    if len(letters) < _TELLING:
+    """Return the parts of a key to redact; None for a key of too few letters and digits."""
+    letters = _normalized(value)
+    if len(letters) < _MIN_LENGTH:
         return None
     raw = value.encode("utf-8", "surrogatepass")
     encoded: set[str] = set()
     for shift in range(3):
-        # The first and the last characters depend on what stands before and behind the key.
+        # The first and the last characters depend on the text around the key.
         first, last = -(-shift * 8 // 6), (shift + len(raw)) * 8 // 6
         code = base64.b64encode(b"\0" * shift + raw).decode()[first:last]
-        encoded.update(_cut(code, _TELLING * 4 // 3 + 1))
-    # A part without a digit may be a word, such as that for which somebody's own server asks.
-    parts = {part for part in _cut(value, _TELLING) if not part.isalpha()}
-    telling = [letters, *parts, *encoded, *_cut(raw.hex(), _TELLING * 2)]
-    return _Pieces(
-        {part[:_TELLING] for part in telling},
-        {
-            length: {part for part in telling if len(part) == length}
-            for length in {len(part) for part in telling}
-        },
-    )
+        encoded.update(_substrings(code, _MIN_LENGTH * 4 // 3 + 1))
+    # A part without a digit may be a word.
+    parts = {part for part in _substrings(value, _MIN_LENGTH) if not part.isalpha()}
+    pieces = [letters, *parts, *encoded, *_substrings(raw.hex(), _MIN_LENGTH * 2)]
+    by_length: dict[int, set[str]] = {}
+    for piece in pieces:
+        by_length.setdefault(len(piece), set()).add(piece)
+    return _Pieces({piece[:_MIN_LENGTH] for piece in pieces}, by_length)
 
 
-def _cut(text: str, length: int) -> Iterator[str]:
-    letters = _letters(text)
+def _substrings(text: str, length: int) -> Iterator[str]:
+    """Yield the substrings of a length of the normalized text."""
+    letters = _normalized(text)
     return (letters[start : start + length] for start in range(len(letters) - length + 1))
 
 
-def _letters(text: str) -> str:
+def _normalized(text: str) -> str:
+    """Return the ASCII letters and digits of a text, in lower case."""
     if text.isascii():
-        return text.encode().translate(None, _OTHERS).decode().lower()
-    return "".join(letter for letter, _ in _each_letter(text))
+        return text.encode().translate(None, _SEPARATORS).decode().lower()
+    return "".join(letter for letter, _ in _letter_offsets(text))
 
 
-def _each_letter(text: str) -> Iterator[tuple[str, int]]:
-    """Yield the letters and digits of ASCII in lower case, with the places where they stand."""
-    for place, character in enumerate(text):
+def _letter_offsets(text: str) -> Iterator[tuple[str, int]]:
+    """Yield the ASCII letters and digits of a text, in lower case, with their offsets."""
+    for offset, character in enumerate(text):
         if character.isascii():
             if character.isalnum():
-                yield character.lower(), place
+                yield character.lower(), offset
         else:
-            # Such as those of full width.
+            # Such as full-width letters.
             for letter in unicodedata.normalize("NFKC", character):
                 if letter.isascii() and letter.isalnum():
-                    yield letter.lower(), place
+                    yield letter.lower(), offset
 
 
-def _blotted(text: str, keys: Sequence[_Pieces]) -> str:
-    """Return a text without what gives one of some keys away."""
+def _masked(text: str, keys: Sequence[_Pieces]) -> str:
+    """Return a text with the parts of keys masked, in any escaping."""
     hidden = bytearray(len(text))
-    # Of each character of the decoded text where in the given one it begins; and the end.
-    decoded, places = text, list(range(len(text) + 1))
+    # For each character of the decoded text its offset in the original text; and the end.
+    decoded, offsets = text, list(range(len(text) + 1))
     for _ in range(_DEPTH):
-        _hide(decoded, places, keys, hidden)
-        following = _decoded(decoded, places)
-        if following is None:
+        _mark(decoded, offsets, keys, hidden)
+        unescaped = _unescape(decoded, offsets)
+        if unescaped is None:
             break
-        decoded, places = following
+        decoded, offsets = unescaped
     if not any(hidden):
         return text
     parts: list[str] = []
     for character, is_hidden in zip(text, hidden, strict=True):
         if not is_hidden:
             parts.append(character)
-        elif not parts or parts[-1] is not _BLOT:
-            parts.append(_BLOT)
+        elif not parts or parts[-1] is not _MASK:
+            parts.append(_MASK)
     return "".join(parts)
 
 
-def _hide(text: str, places: Sequence[int], keys: Sequence[_Pieces], hidden: bytearray) -> None:
-    """Mark the characters of a text in which a key shows.
+def _mark(text: str, offsets: Sequence[int], keys: Sequence[_Pieces], hidden: bytearray) -> None:
+    """Mark the characters of a text in which a part of a key stands.
 
     Args:
-        text: perhaps decoded.
-        places: of each of its characters where it begins in the text that is marked; and the end.
+        text: the text, perhaps decoded.
+        offsets: for each of its characters the offset in the original text; and the end.
         keys: the pieces of each key.
-        hidden: the marks.
+        hidden: the marks, for each character of the original text.
     """
-    # Nearly every text is without: one look at it has to do.
-    parts = set(_cut(text, _TELLING))
-    keys = [key for key in keys if not parts.isdisjoint(key.hints)]
+    # Nearly all texts are without a key: one pass must do.
+    parts = set(_substrings(text, _MIN_LENGTH))
+    keys = [key for key in keys if not parts.isdisjoint(key.prefixes)]
     if not keys:
         return
-    found = [place for _, place in _each_letter(text)]
+    letters = [offset for _, offset in _letter_offsets(text)]
     for key in keys:
-        for length, pieces in key.telling.items():
-            for start, part in enumerate(_cut(text, length)):
+        for length, pieces in key.by_length.items():
+            for start, part in enumerate(_substrings(text, length)):
                 if part in pieces:
-                    begin, end = places[found[start]], places[found[start + length - 1] + 1]
+                    begin = offsets[letters[start]]
+                    end = offsets[letters[start + length - 1] + 1]
                     hidden[begin:end] = b"\1" * (end - begin)
 
 
-def _decoded(text: str, places: Sequence[int]) -> tuple[str, list[int]] | None:
-    """Return a text with its escapes resolved, and its places; None where it has none."""
+def _unescape(text: str, offsets: Sequence[int]) -> tuple[str, list[int]] | None:
+    """Return a text with its escapes resolved, and its offsets; None when it has no escapes."""
     parts: list[str] = []
-    where: list[int] = []
+    new_offsets: list[int] = []
     last = 0
     for match in _ESCAPE.finditer(text):
         parts.append(text[last : match.start()])
-        where += places[last : match.start()]
+        new_offsets += offsets[last : match.start()]
         number = next(filter(None, match.groups()), None)
         try:
             character = html.unescape(match[0]) if number is None else chr(int(number, 16))
         except (OverflowError, ValueError):
             character = match[0]
         parts.append(character)
-        where += [places[match.start()]] * len(character)
+        new_offsets += [offsets[match.start()]] * len(character)
         last = match.end()
     if last == 0:
         return None
-    return "".join([*parts, text[last:]]), [*where, *places[last:]]
+    return "".join([*parts, text[last:]]), [*new_offsets, *offsets[last:]]

@@ -1,9 +1,9 @@
-"""The address of a server: read once, in one strict form, and judged by what was read.
+"""The base URL of a server: parsed once, strictly, and checked in its parsed form.
 
-Parsers of URLs differ in what they make of a backslash, of user information or of a number that
-stands for an address. Whoever checks a URL with one parser and connects with another one may judge
-a host that the key is never sent to. So only such URLs are taken as all parsers read alike, and the
-host is judged in the form in which it is connected to.
+URL parsers differ in how they read a backslash, user information or a number as an address. A check
+with one parser and a connection with another may concern different hosts, and the key goes to the
+second one. So only URLs that all parsers read alike are accepted, and the host is checked in the
+form that is connected to.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _URL = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
-#: The last label of a host that the resolver of the C library reads as a number (inet_aton(3)).
+#: A last label with which the C library reads a host as a number (inet_aton(3)).
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _HOST_MAX = 253
 
 
 class ServerUrl(NamedTuple):
-    """The parts of a base URL, each in the one form in which it is used.
+    """The parts of a base URL in canonical form.
 
     Attributes:
         scheme: ``http`` or ``https``.
-        host: a name in lower case or an address, without brackets, and without a dot at its end.
-        port: the port that is given; None for the scheme's own.
-        path: empty, or begins with a slash and does not end with one.
+        host: a name in lower case or an address, without brackets and without a trailing dot.
+        port: the explicit port; None for the default of the scheme.
+        path: empty, or with a leading and without a trailing slash.
     """
 
     scheme: str
@@ -45,14 +45,14 @@ class ServerUrl(NamedTuple):
 
 
 def parse_server_url(text: str) -> ServerUrl:
-    """Read a base URL.
+    """Parse a base URL.
 
     Args:
         text: the URL.
 
     Raises:
-        ValueError: it is no http or https URL, holds more than scheme, host, port and path, or is
-            written in a way that two parsers may read differently; the message says which part.
+        ValueError: it is no http or https URL, has more than scheme, host, port and path, or is
+            ambiguous between parsers; the message says which part.
     """
     if not text.isascii():
         raise ValueError("it is not plain ASCII: give a host in its xn-- form")
@@ -68,10 +68,10 @@ def parse_server_url(text: str) -> ServerUrl:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host is this machine itself: localhost, 127.0.0.0/8 or ::1.
+    """Return whether a host is this machine: localhost, 127.0.0.0/8 or ::1.
 
     Args:
-        host: a name or an address as it stands in a URL, without brackets.
+        host: a name or an address as in a URL, without brackets.
     """
     if host.lower().removesuffix(".") == "localhost":
         return True
@@ -79,14 +79,14 @@ def is_loopback(host: str) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
-    # ::ffff:127.0.0.1 is connected to as 127.0.0.1; Python says so from 3.13 on.
+    # ::ffff:127.0.0.1 connects to 127.0.0.1; `is_loopback` knows that from Python 3.13 on.
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return (mapped or address).is_loopback
 
 
 def _host(text: str) -> str:
     if text.startswith("["):
-        # Raises ValueError, with a message that names the address.
+        # Raises ValueError with a message that names the address.
         ipaddress.IPv6Address(text[1:-1])
         return text[1:-1]
     host = text.removesuffix(".")
@@ -97,6 +97,6 @@ def _host(text: str) -> str:
         try:
             ipaddress.IPv4Address(host)
         except ValueError:
-            # 127.1, 0 or 2130706433: connected to, but not as what most parsers take them for.
+            # 127.1, 0 or 2130706433: the C library accepts them, most parsers read a name.
             raise ValueError("its host is a number: give all four parts of the address") from None
     return host

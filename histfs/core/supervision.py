@@ -1,10 +1,10 @@
-"""Ending a request early: a supervisor is told how a thread's request gets on, and may end it.
+"""Early cancellation of requests: a supervisor receives progress reports and may end the request.
 
-A request that nobody waits for any more should free its connection, its slot and its thread soon,
-in whichever phase it is. The layers that wait for the network or for a slot therefore report to
-the supervisor of the current context, at least each `INTERVAL` seconds.
+A request without a waiting caller should free its connection, its slot and its thread soon, in any
+phase. The layers that wait for the network or for a slot therefore report to the supervisor of the
+current context at least each `INTERVAL` seconds.
 
-Threads: the supervisor is kept in a context variable, so each thread has its own.
+Threads: the supervisor is a context variable, so each thread has its own; there is no lock.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
-#: Seconds between two reports, at the most.
+#: Maximum seconds between two reports.
 INTERVAL = 1.0
 
-#: Takes the number of bytes that have just arrived, 0 when none have; ends the request by raising
-#: a `HistfsError`.
+#: Takes the number of bytes that have just arrived, perhaps 0; raises a `HistfsError` to end the
+#: request.
 Supervisor = Callable[[int], None]
 
 _supervisor: ContextVar[Supervisor | None] = ContextVar("supervisor", default=None)
@@ -25,7 +25,7 @@ _supervisor: ContextVar[Supervisor | None] = ContextVar("supervisor", default=No
 
 @contextlib.contextmanager
 def supervised(supervisor: Supervisor) -> Iterator[None]:
-    """Let a supervisor watch the requests that this thread makes within the block."""
+    """Set the supervisor of the requests of this thread within the block."""
     token = _supervisor.set(supervisor)
     try:
         yield
@@ -34,13 +34,13 @@ def supervised(supervisor: Supervisor) -> Iterator[None]:
 
 
 def report(received: int) -> None:
-    """Tell the supervisor of this context how the request gets on; without one, do nothing.
+    """Report progress to the supervisor of this context, if there is one.
 
     Args:
         received: bytes that have arrived since the last report.
 
     Raises:
-        HistfsError: the supervisor ends the request.
+        HistfsError: the supervisor ended the request.
     """
     supervisor = _supervisor.get()
     if supervisor is not None:
@@ -48,5 +48,5 @@ def report(received: int) -> None:
 
 
 def is_supervised() -> bool:
-    """Say whether this context has a supervisor, which wants to be told regularly."""
+    """Return whether this context has a supervisor, which needs regular reports."""
     return _supervisor.get() is not None

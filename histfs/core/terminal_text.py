@@ -1,4 +1,4 @@
-"""Texts that a stranger wrote, on the way to a terminal."""
+"""Untrusted text on its way to a terminal."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from histfs.core.secret import redact
 
 
 def shown(text: str) -> str:
-    """Return a text without any API key, and with escapes for what a terminal would obey.
+    """Return a text with API keys redacted and unprintable characters escaped.
 
     Args:
-        text: one line; a line's end in it is escaped, too.
+        text: one line; a newline in it is escaped, too.
     """
     safe = redact(text)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)

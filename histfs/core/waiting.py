@@ -1,8 +1,8 @@
-"""How long a call may wait, and what ends the wait early.
+"""The wait budget of a call: how long it may wait, and what ends the wait early.
 
-A callback of the filesystem never waits on a socket. The network is used by worker threads; the
-thread of the callback waits for their result here, in short steps, so that it notices when the
-process that called was interrupted (fuse_interrupted(3)) and when the call's deadline is over.
+A callback of the filesystem never waits on a socket. Worker threads use the network; the thread of
+the callback waits for their result here, in short steps, so that it notices when the calling
+process is interrupted (fuse_interrupted(3)) and when the call's deadline is over.
 
 Each waiting call holds one of libfuse's threads, of which there is a limited number. A `WaitLimit`
 keeps some of them free for calls that are answered from memory.
@@ -25,17 +25,17 @@ from histfs.core.errors import DeadlineExceeded, Interrupted, TooManyWaiting
 
 T = TypeVar("T")
 
-#: Seconds between two looks at the interrupt flag: what Ctrl-C costs at the most.
+#: Seconds between two checks of the interrupt flag: the longest delay of Ctrl-C.
 POLL_INTERVAL = 0.1
 
 
 def never() -> bool:
-    """The interrupt flag of a call that nobody can interrupt."""
+    """Return False: the interrupt flag of a call that can't be interrupted."""
     return False
 
 
 def always() -> bool:
-    """The permission of a call that may make the filesystem fetch audio."""
+    """Return True: the permission of a call that may make the filesystem fetch audio."""
     return True
 
 
@@ -43,7 +43,7 @@ class WaitLimit:
     """Limits how many calls wait at the same time.
 
     Args:
-        calls: the greatest number of calls that may wait; None for no limit.
+        calls: the maximum number of waiting calls; None for no limit.
     """
 
     def __init__(self, calls: int | None = None) -> None:
@@ -51,11 +51,11 @@ class WaitLimit:
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Count the calling thread as one that waits.
+        """Count the calling thread as waiting.
 
         Raises:
-            TooManyWaiting: the limit is reached. The call must end at once: if it waited for its
-                turn, it would hold a thread.
+            TooManyWaiting: the limit is reached. The call must end at once: to wait for a place
+                would hold a thread, too.
         """
         if self._free is None:
             yield
@@ -78,25 +78,25 @@ class _Current(threading.local):
 _current = _Current()
 
 
-def current() -> Waiter | None:
-    """Return the waiter of the call that the calling thread serves; None when it serves none."""
+def current_waiter() -> Waiter | None:
+    """Return the waiter of the call that this thread serves; None when it serves none."""
     return _current.waiter
 
 
-def serve(waiter: Waiter | None) -> None:
-    """Set what `current` returns in the calling thread from now on."""
+def set_current_waiter(waiter: Waiter | None) -> None:
+    """Set the waiter that `current_waiter` returns in this thread from now on."""
     _current.waiter = waiter
 
 
 class Waiter:
-    """The patience of one call: a deadline and an interrupt flag; and for whom the call is.
+    """The wait budget of one call: a deadline, an interrupt flag, and what the caller may fetch.
 
     Args:
         timeout: seconds from now until the call must have ended.
-        interrupted: says whether the calling process was interrupted; asked by the waiting
+        interrupted: returns whether the calling process was interrupted; called by the waiting
             thread itself, because libfuse keeps the flag per thread.
-        may_fetch: says whether the calling process may make the filesystem fetch audio; asked by
-            the thread of the call, and only where there is audio to fetch.
+        may_fetch: returns whether the calling process may make the filesystem fetch audio; called
+            by the thread of the call, and only when audio has to be fetched.
         limit: limits how many calls wait at the same time.
     """
 
@@ -115,18 +115,18 @@ class Waiter:
         self.may_fetch = may_fetch
 
     def remaining(self) -> float:
-        """Return the seconds that are left, 0 when there are none."""
+        """Return the seconds that are left, at least 0."""
         return max(0.0, self._deadline - time.monotonic())
 
     def at_most(self, seconds: float) -> Waiter:
-        """Return a waiter that gives up after ``seconds``, or with this one if that is sooner."""
+        """Return a waiter whose deadline is in ``seconds``, or that of this one if it is sooner."""
         seconds = min(seconds, self.remaining())
         return Waiter(seconds, self._interrupted, self.may_fetch, self._limit)
 
     def waiting(self) -> contextlib.AbstractContextManager[None]:
-        """Count the call as one that waits, for as long as the context lasts.
+        """Count the call as waiting within the context.
 
-        `result` and `until` do so by themselves.
+        `result`, `first` and `until` do so by themselves.
 
         Raises:
             TooManyWaiting: too many calls wait already.
@@ -150,7 +150,7 @@ class Waiter:
             raise Interrupted("the filesystem is being unmounted") from error
 
     def first(self, futures: Collection[Future[T]]) -> T:
-        """Wait for several futures and return the first result; an error only when none has one.
+        """Wait for several futures and return the first result; an error only when all failed.
 
         Args:
             futures: at least one.
@@ -159,13 +159,13 @@ class Waiter:
             As `result`.
         """
         with contextlib.ExitStack() as stack:
-            left = set(futures)
-            if not any(future.done() for future in left):
+            pending = set(futures)
+            if not any(future.done() for future in pending):
                 stack.enter_context(self.waiting())
             while True:
-                done, left = wait(left, min(POLL_INTERVAL, self.remaining()), FIRST_COMPLETED)
+                done, pending = wait(pending, min(POLL_INTERVAL, self.remaining()), FIRST_COMPLETED)
                 good = [each for each in done if not each.cancelled() and each.exception() is None]
-                if good or (done and not left):
+                if good or (done and not pending):
                     return self.result((good or list(done))[0])
                 self.check()
 
@@ -196,7 +196,7 @@ class Waiter:
                 self.check()
 
     def check(self) -> None:
-        """Go on only if the wait may.
+        """Raise if the wait must end.
 
         Raises:
             Interrupted: the calling process was interrupted.

@@ -36,7 +36,7 @@ from histfs.core.filesystem import Filesystem
 from histfs.core.large_listing import LargeListing
 from histfs.core.names import NAME_MAX, without_words
 from histfs.core.nodes import Attributes, DirEntry, OpenFile
-from histfs.core.waiting import Waiter, serve
+from histfs.core.waiting import Waiter, set_current_waiter
 from histfs.fuse.open_handles import DirectoryHandle, FileHandle, OpenHandles
 from histfs.fuse.reported_sizes import TIMEOUT, ReportedSizes, RequestStart
 
@@ -76,7 +76,7 @@ def _map_errno(method: Method[P, R]) -> Method[P, R]:
             log.exception("%s %r failed unexpectedly", method.__name__, _logged(args))
             raise OSError(errno.EIO, "unexpected error") from None
         finally:
-            serve(None)
+            set_current_waiter(None)
 
     return guarded
 
@@ -270,7 +270,7 @@ class Operations:
     def _patience(self) -> Waiter:
         """Return the patience of the call that this thread serves, from now on."""
         waiter = self._waiter()
-        serve(waiter)
+        set_current_waiter(waiter)
         return waiter
 
     def _tell(self, path: str, attributes: Attributes, turn: RequestStart) -> Attributes:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from histfs.core.errors import OF_ALL, HistfsError, SourceError
+from histfs.core.errors import ACCOUNT_WIDE, HistfsError, SourceError
 from histfs.core.index import Index
 from histfs.core.presence import Verdict, gather, is_listed
 from histfs.core.source import Source
@@ -173,6 +173,6 @@ class DeleteReconciler:
             return is_listed(items.catalog, entry.key, entry.date, after=entry.archived + GRACE)
 
         evidence = gather(items.source, entry.id, listed)
-        if isinstance(evidence.error, OF_ALL):
+        if isinstance(evidence.error, ACCOUNT_WIDE):
             raise ServerUnavailable(str(evidence.error)) from evidence.error
         return evidence.verdict

@@ -26,7 +26,7 @@ from histfs.core.errors import (
     KeyRefused,
     NoSpace,
     NotOffered,
-    again,
+    without_traceback,
 )
 from histfs.core.single_flight import SingleFlight
 from histfs.core.times import ALWAYS
@@ -96,7 +96,7 @@ class SourceProbe:
         """
         if not self._knows_any():
             try:
-                self._flights.result("probe", self._request, waiter)
+                self._flights.run_hedged("probe", self._request, waiter)
             except Interrupted:
                 raise
             except HistfsError as error:
@@ -138,7 +138,7 @@ class SourceProbe:
             self.ask(waiter)
             failure = self._failure
         if failure is not None and not self._knows_any():
-            raise again(failure[1])
+            raise without_traceback(failure[1])
 
     def _request(self) -> None:
         """Ask for the newest items; ask again if the server says that it has no such list.

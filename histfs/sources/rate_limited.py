@@ -47,7 +47,7 @@ class RateLimitedSource(ForwardingSource):
 
     def delete(self, item_id: str) -> None:
         """Delete one item."""
-        with self._limiter.acquire(audio=False, patience=self._wait_budget) as slot:
+        with self._limiter.acquire(audio=False, timeout=self._wait_budget) as slot:
             try:
                 self._source.delete(item_id)
             except RateLimited:
@@ -63,7 +63,7 @@ class RateLimitedSource(ForwardingSource):
         return self._stream_retried(partial(super().attachment, item_id, attachment_id))
 
     def _retried(self, send: Callable[[], T]) -> T:
-        attempts = Attempts(self._limiter, audio=False, patience=self._wait_budget)
+        attempts = Attempts(self._limiter, audio=False, timeout=self._wait_budget)
         while True:
             with attempts.slot() as slot:
                 try:
@@ -77,7 +77,7 @@ class RateLimitedSource(ForwardingSource):
     def _stream_retried(
         self, send: Callable[[], AbstractContextManager[AudioStream]]
     ) -> Iterator[AudioStream]:
-        attempts = Attempts(self._limiter, audio=True, patience=self._wait_budget)
+        attempts = Attempts(self._limiter, audio=True, timeout=self._wait_budget)
         while True:
             with contextlib.ExitStack() as stack:
                 slot = stack.enter_context(attempts.slot())

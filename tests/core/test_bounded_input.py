@@ -1,4 +1,4 @@
-"""What is read has an end, in time and in bytes."""
+"""Reads of small inputs are bounded in time and in bytes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def pipe(tmp_path: Path) -> Path:
 
 
 def content(path: Path, seconds: float = 5.0, largest: int = 1024) -> bytes:
-    with opened(path) as number:
-        return read_all(number, seconds, largest)
+    with opened(path) as descriptor:
+        return read_all(descriptor, seconds, largest)
 
 
-def test_a_file_is_read_whole(tmp_path):
+def test_a_file_is_read_completely(tmp_path):
     file = tmp_path / "file"
     file.write_bytes(b"x" * 1024)
     assert content(file) == b"x" * 1024
@@ -37,8 +37,8 @@ def test_a_pipe_is_read_as_soon_as_there_is_a_writer(pipe):
     def write():
         time.sleep(0.2)
         with pipe.open("wb", buffering=0) as file:
-            for piece in (b"sk_", b"key\n"):
-                file.write(piece)
+            for chunk in (b"sk_", b"key\n"):
+                file.write(chunk)
                 time.sleep(0.1)
 
     writer = threading.Thread(target=write)
@@ -47,18 +47,18 @@ def test_a_pipe_is_read_as_soon_as_there_is_a_writer(pipe):
     writer.join()
 
 
-@pytest.mark.parametrize("opens", [False, True], ids=["nobody", "one who writes nothing"])
-def test_a_pipe_without_an_end_is_given_up(pipe, opens):
-    kept = os.open(pipe, os.O_RDWR) if opens else None
+@pytest.mark.parametrize("has_writer", [False, True], ids=["no writer", "a silent writer"])
+def test_a_pipe_without_an_end_times_out(pipe, has_writer):
+    writer = os.open(pipe, os.O_RDWR) if has_writer else None
     began = time.monotonic()
     with pytest.raises(InputFailed, match="within 0 seconds"):
         content(pipe, seconds=0.3)
     assert time.monotonic() - began < 3
-    if kept is not None:
-        os.close(kept)
+    if writer is not None:
+        os.close(writer)
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/dev/tty0", "/"])
-def test_what_is_neither_is_not_read(path):
+def test_devices_and_directories_are_not_read(path):
     with pytest.raises((InputFailed, OSError)):
         content(Path(path))

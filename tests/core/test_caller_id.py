@@ -12,7 +12,7 @@ from histfs.core.caller_id import same_caller
         ("sip:+4915551234@example.com", "+49 1555 1234"),
     ],
 )
-def test_one_caller_may_be_written_in_several_ways(one, other):
+def test_notations_of_one_caller_are_equal(one, other):
     assert same_caller(one, other)
     assert same_caller(other, one)
 
@@ -29,5 +29,5 @@ def test_one_caller_may_be_written_in_several_ways(one, other):
         ("user-15551234", "15551234"),
     ],
 )
-def test_other_callers_are_others(one, other):
+def test_ids_of_different_callers_differ(one, other):
     assert not same_caller(one, other)

@@ -57,7 +57,7 @@ def test_every_exception_has_an_errno(kind, number):
     assert errno_of(kind("why")) == number
 
 
-def test_an_exception_made_elsewhere_has_its_parents_errno():
+def test_an_exception_of_another_module_has_its_parents_errno():
     class Banned(errors.KeyRefused):
         pass
 
@@ -69,7 +69,7 @@ def test_an_os_error_keeps_its_own_errno():
 
 
 @pytest.mark.parametrize("error", [ValueError("?"), OSError("no number"), KeyboardInterrupt()])
-def test_what_nobody_foresaw_is_an_io_error(error):
+def test_an_unexpected_exception_is_an_io_error(error):
     assert errno_of(error) == errno.EIO
 
 
@@ -85,7 +85,7 @@ def test_an_error_that_is_raised_again_is_the_same_but_for_its_traceback():
             raise error from ValueError("why")
         except errors.HistfsError as raised:
             kept = raised
-        again = errors.again(kept)
+        again = errors.without_traceback(kept)
         assert type(again) is type(error)
         assert (again.args, vars(again)) == (error.args, vars(error))
         assert isinstance(again.__cause__, ValueError)

@@ -1,4 +1,4 @@
-"""What another user could have written, or could lead elsewhere, is not used."""
+"""Files that another user could change or redirect are not trusted."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def target(tmp_path: Path) -> Path:
     return path
 
 
-def link(place: Path, target: Path | str, owner: int | None = None) -> Path:
-    place.symlink_to(target)
+def link(path: Path, target: Path | str, owner: int | None = None) -> Path:
+    path.symlink_to(target)
     if owner is not None:
-        os.lchown(place, owner, owner)
-    return place
+        os.lchown(path, owner, owner)
+    return path
 
 
 @pytest.mark.parametrize("rest", ["", "account", "not/there/yet"])
@@ -54,20 +54,20 @@ def test_a_link_of_another_user_is_named_wherever_it_stands(tmp_path, target):
         assert f"{foreign}, a symbolic link of another user ({STRANGER})" in refused
 
 
-def test_links_in_a_circle_are_for_the_kernel_to_refuse(tmp_path):
+def test_a_loop_of_links_is_left_to_the_kernel(tmp_path):
     link(tmp_path / "one", "other")
     assert distrust_links(link(tmp_path / "other", "one")) is None
 
 
 @as_root
-def test_what_another_user_owns_is_refused(target, monkeypatch):
+def test_a_directory_of_another_user_is_refused(target, monkeypatch):
     os.chown(target, STRANGER, STRANGER)
     assert f"{target} belongs to another user ({STRANGER})" in distrust_owner(target, target.stat())
     monkeypatch.setattr(os, "geteuid", lambda: STRANGER)
     assert distrust_directory(target) is None
 
 
-def test_what_root_owns_is_anybodys(target, monkeypatch):
+def test_a_directory_of_root_is_trusted(target, monkeypatch):
     if target.stat().st_uid != 0:
         pytest.skip("this user's files are not root's")
     monkeypatch.setattr(os, "geteuid", lambda: STRANGER)
@@ -75,19 +75,19 @@ def test_what_root_owns_is_anybodys(target, monkeypatch):
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o775, 0o777, 0o720])
-def test_what_others_can_write_is_refused_with_what_to_run(target, mode):
+def test_a_directory_that_others_can_write_is_refused_with_advice(target, mode):
     target.chmod(mode)
     assert f"(mode {mode:04o}): run chmod go-w {target}" in (distrust_directory(target) or "")
     assert distrust_directory(target, writers=False) is None
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o755, 0o1777, 0o2755])
-def test_what_others_can_not_change_is_used(target, mode):
+def test_a_directory_that_others_can_not_change_is_trusted(target, mode):
     target.chmod(mode)
     assert distrust_directory(target) is None
 
 
-def test_the_sticky_bit_of_a_file_keeps_nobody_out(tmp_path):
+def test_the_sticky_bit_of_a_file_has_no_effect(tmp_path):
     file = tmp_path / "file"
     file.touch()
     file.chmod(0o1666)

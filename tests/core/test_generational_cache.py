@@ -1,4 +1,4 @@
-"""A dict of what was put in lately."""
+"""A cache of two generations: expiry and bound."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from tests.support.clock import Clock
 
 
 @pytest.mark.parametrize(
-    ("put", "asked", "there"),
+    ("put", "got", "found"),
     [(0, 0, True), (0, 1, True), (0.9, 1.9, True), (0, 2, False), (0.9, 2.9, False)],
 )
-def test_a_value_is_kept_for_a_second_and_never_for_two(put, asked, there):
+def test_a_value_is_kept_for_a_second_and_never_for_two(put, got, found):
     clock = Clock(100.0)
-    recent = GenerationalCache[str, int](1, clock)
+    cache = GenerationalCache[str, int](1, clock)
     clock.now = 100 + put
-    recent.put("a", 1)
-    clock.now = 100 + asked
-    assert recent.get("a") == (1 if there else None)
+    cache.put("a", 1)
+    clock.now = 100 + got
+    assert cache.get("a") == (1 if found else None)
 
 
-def test_the_last_value_counts_and_others_are_none():
+def test_the_latest_value_counts_and_unknown_keys_are_none():
     clock = Clock(100.0)
-    recent = GenerationalCache[str, int](1, clock)
-    recent.put("a", 1)
+    cache = GenerationalCache[str, int](1, clock)
+    cache.put("a", 1)
     clock.now += 1.5
-    recent.put("a", 2)
-    assert (recent.get("a"), recent.get("b")) == (2, None)
+    cache.put("a", 2)
+    assert (cache.get("a"), cache.get("b")) == (2, None)
 
 
-def test_the_last_ones_are_kept_however_many_there_are_and_fewer_than_twice_as_many():
-    recent = GenerationalCache[int, int](math.inf, Clock(), most=10)
+def test_the_latest_entries_are_kept_and_never_more_than_twice_the_bound():
+    cache = GenerationalCache[int, int](math.inf, Clock(), max_entries=10)
     for number in range(100):
-        recent.put(number, number)
-        kept = sum(recent.get(each) is not None for each in range(number + 1))
-        assert all(recent.get(each) == each for each in range(max(0, number - 9), number + 1))
+        cache.put(number, number)
+        kept = sum(cache.get(each) is not None for each in range(number + 1))
+        assert all(cache.get(each) == each for each in range(max(0, number - 9), number + 1))
         assert kept <= 20
 
 
-def test_several_values_are_kept_at_once():
-    recent = GenerationalCache[str, int](math.inf, most=2)
-    recent.put_all({"a": 1, "b": 2, "c": 3})
-    assert [recent.get(key) for key in "abc"] == [1, 2, 3]
-    recent.put("d", 4)
-    assert (recent.get("a"), recent.get("d")) == (1, 4)
+def test_several_values_are_stored_at_once():
+    cache = GenerationalCache[str, int](math.inf, max_entries=2)
+    cache.put_all({"a": 1, "b": 2, "c": 3})
+    assert [cache.get(key) for key in "abc"] == [1, 2, 3]
+    cache.put("d", 4)
+    assert (cache.get("a"), cache.get("d")) == (1, 4)

@@ -1,4 +1,4 @@
-"""What repeats in the log is counted, and no error is lost in it."""
+"""Repeated log lines are counted, and no kind of error is lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.patience import eventually
 
 
 class Lines(logging.Handler):
-    """A handler that keeps the lines."""
+    """A handler that stores its lines."""
 
     def __init__(self):
         super().__init__()
@@ -38,15 +38,15 @@ def lines():
 
 @pytest.fixture
 def log(lines, clock):
-    repeats = LogRateLimit(lines, clock)
-    lines.addFilter(repeats)
+    rate_limit = LogRateLimit(lines, clock)
+    lines.addFilter(rate_limit)
     log = logging.Logger("test")
     log.addHandler(lines)
     yield log
-    repeats.flush()
+    rate_limit.flush()
 
 
-def test_ten_thousand_lines_of_a_kind_are_a_few_and_their_count(log, lines, clock):
+def test_ten_thousand_lines_of_one_kind_become_a_few_and_a_count(log, lines, clock):
     for n in range(10_000):
         log.warning("open %r: %s", f"/{n}", OSError("gone"))
     assert len(lines.lines) == MOST
@@ -60,7 +60,7 @@ def test_ten_thousand_lines_of_a_kind_are_a_few_and_their_count(log, lines, cloc
     assert lines.lines[-1] == ("WARNING", "open '/again': gone")
 
 
-def test_what_is_of_another_kind_is_written_at_once(log, lines):
+def test_lines_of_another_kind_are_written_at_once(log, lines):
     for _ in range(100):
         log.warning("open %r: %s", "/a", OSError("gone"))
     before = len(lines.lines)
@@ -70,7 +70,7 @@ def test_what_is_of_another_kind_is_written_at_once(log, lines):
     assert len(lines.lines) == before + 3
 
 
-def test_few_lines_are_left_alone(log, lines, clock):
+def test_infrequent_lines_are_all_written(log, lines, clock):
     for _ in range(50):
         log.info("now and then")
         clock.now += 1
@@ -85,14 +85,14 @@ def test_the_count_is_written_also_when_no_other_line_comes(log, lines, monkeypa
     eventually(lambda: lines.lines[-1][1] == text, 10)
 
 
-def test_however_many_kinds_there_are_they_take_bounded_memory(log, lines):
-    (repeats,) = lines.filters
+def test_any_number_of_kinds_takes_bounded_memory(log, lines):
+    (rate_limit,) = lines.filters
     for n in range(2000):
         for _ in range(MOST + 1):
             log.warning(f"kind {n}")
-        assert len(repeats._kinds) <= 256
-    told = [text for _, text in lines.lines if "1 more like it" in text]
-    assert len(told) >= 2000 - 256
+        assert len(rate_limit._kinds) <= 256
+    counts = [text for _, text in lines.lines if "1 more like it" in text]
+    assert len(counts) >= 2000 - 256
 
 
 def test_lines_of_many_threads_are_all_counted(log, lines):
@@ -105,14 +105,16 @@ def test_lines_of_many_threads_are_all_counted(log, lines):
         thread.start()
     for thread in threads:
         thread.join()
-    (repeats,) = lines.filters
-    repeats.flush()
+    (rate_limit,) = lines.filters
+    rate_limit.flush()
     assert len(lines.lines) == MOST + 1
     assert "3,980 more" in lines.lines[-1][1]
 
 
 @pytest.mark.parametrize(("debug", "number"), [("False", MOST + 1), ("True", 1000)])
-def test_the_count_is_written_at_the_end_of_the_process_and_debugging_tells_all(debug, number):
+def test_the_count_is_written_at_the_end_of_the_process_and_debugging_writes_all_lines(
+    debug, number
+):
     script = f"""
 import logging
 from histfs import logs
@@ -121,9 +123,9 @@ logs.start(foreground=True, debug={debug}, key=Secret("k" * 20))
 for n in range(1000):
     logging.getLogger("some").warning("line %d", n)
 """
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, check=True
     )
-    told = done.stderr.splitlines()
-    assert len(told) == number
-    assert "line 999" in told[-1]
+    written = process.stderr.splitlines()
+    assert len(written) == number
+    assert "line 999" in written[-1]

@@ -1,4 +1,4 @@
-"""Whatever a plugin does wrong fails there, as what it is."""
+"""A fault of a plugin fails the call with a `PluginFailed` that names it."""
 
 from __future__ import annotations
 
@@ -59,27 +59,27 @@ def source():
 
 
 @pytest.fixture
-def fenced(source):
+def plugin(source):
     return isolated(source, Source, PluginCalls(NAME, 30))
 
 
-def test_what_a_plugin_raises_is_told_with_its_name(fenced):
+def test_an_exception_of_a_plugin_is_reported_with_its_name(plugin):
     with pytest.raises(PluginFailed, match=r"^the plugin x of y 1.0 failed: KeyError: 'a'$"):
-        fenced.get("a")
+        plugin.get("a")
 
 
-def test_what_it_raises_on_purpose_goes_through(fenced):
+def test_a_domain_exception_of_a_plugin_is_passed_on(plugin):
     with pytest.raises(Missing, match=r"^there is no such item$"):
-        fenced.delete("a")
+        plugin.delete("a")
 
 
-def test_what_it_gives_is_of_the_right_kind(fenced):
+def test_a_result_of_another_type_is_a_failure(plugin):
     with pytest.raises(PluginFailed, match="list gave NoneType, not Page"):
-        fenced.list(Query())
+        plugin.list(Query())
 
 
-def test_audio_is_fenced_where_it_is_opened_and_while_it_is_read(source, fenced):
-    with fenced.audio("a") as stream:
+def test_audio_is_isolated_when_it_is_opened_and_while_it_is_read(source, plugin):
+    with plugin.audio("a") as stream:
         chunks = stream.chunks()
         assert next(chunks) == b"half"
         with pytest.raises(PluginFailed, match="ValueError: cut"):
@@ -87,25 +87,25 @@ def test_audio_is_fenced_where_it_is_opened_and_while_it_is_read(source, fenced)
         with pytest.raises(PluginFailed, match="ZeroDivisionError"):
             _ = stream.length
     source.broken = True
-    with pytest.raises(PluginFailed, match="the disk is on fire"), fenced.audio("a"):
+    with pytest.raises(PluginFailed, match="the disk is on fire"), plugin.audio("a"):
         pass
 
 
-def test_what_the_reader_of_audio_raises_is_none_of_the_plugins_faults(fenced):
-    with pytest.raises(ZeroDivisionError), fenced.audio("a"):
+def test_an_exception_of_the_reader_of_audio_is_passed_on(plugin):
+    with pytest.raises(ZeroDivisionError), plugin.audio("a"):
         raise ZeroDivisionError
 
 
-def test_a_fault_is_told_once_for_each_method(fenced, caplog):
+def test_a_fault_is_logged_once_for_each_method(plugin, caplog):
     for _ in range(3):
         with pytest.raises(PluginFailed):
-            fenced.get("a")
-    told = [entry.getMessage() for entry in caplog.records if entry.levelno == logging.WARNING]
-    assert told == [f"{NAME} failed: KeyError: 'a' in get (-d shows where)"]
+            plugin.get("a")
+    logged = [entry.getMessage() for entry in caplog.records if entry.levelno == logging.WARNING]
+    assert logged == [f"{NAME} failed: KeyError: 'a' in get (-d shows where)"]
 
 
 @pytest.mark.parametrize("name", ["a/b", "", "..", "\0", "x" * 256, "ü" * 128, "\ud800", 5, None])
-def test_a_name_that_no_directory_can_have_fails_the_listing(name):
+def test_an_invalid_name_fails_the_listing(name):
     class Odd(ByDay):
         def subdirectories(self, at, index):
             return ["good", name]
@@ -114,14 +114,14 @@ def test_a_name_that_no_directory_can_have_fails_the_listing(name):
             yield name, None
 
     view = isolated(Odd(Zone("UTC")), View, PluginCalls(NAME, 30))
-    with pytest.raises(PluginFailed, match="it calls something"):
+    with pytest.raises(PluginFailed, match="it gave the invalid name"):
         view.subdirectories((), None)
-    with pytest.raises(PluginFailed, match="it calls something"):
+    with pytest.raises(PluginFailed, match="it gave the invalid name"):
         list(view.aliases((), None))
 
 
 @pytest.mark.parametrize("name", ["a/b", "", "..", "x" * 256, "\ud800", 5, ZeroDivisionError()])
-def test_a_file_without_a_proper_name_is_not_there_and_one_without_a_size_can_be_seen(name):
+def test_a_file_without_a_valid_name_is_not_there_and_one_without_a_size_is_listed(name):
     class Odd(TextFile):
         def __init__(self):
             pass
@@ -139,7 +139,7 @@ def test_a_file_without_a_proper_name_is_not_there_and_one_without_a_size_can_be
     assert file.size(record("a", 1).item, Waiter(5)) > 0
 
 
-def test_a_file_that_has_said_its_name_and_fails_now_is_still_there():
+def test_a_file_whose_name_is_known_stays_when_it_fails():
     class Odd(TextFile):
         name = "odd.txt"
         fails = several = False
@@ -175,7 +175,7 @@ def test_a_view_that_fails_in_the_middle_of_a_listing_fails_the_listing():
         list(view.items((), None))
 
 
-def test_what_a_plugin_lacks_is_told_by_its_name():
+def test_missing_members_of_a_plugin_are_named():
     class Half:
         name = "by-half"
         depth = 1
@@ -195,5 +195,5 @@ def test_what_a_plugin_lacks_is_told_by_its_name():
         (OSError("\x1b[2J"), "OSError: \\x1b[2J"),
     ],
 )
-def test_a_reason_is_one_line_that_a_terminal_shows_as_it_is(error, text):
+def test_a_reason_is_one_printable_line(error, text):
     assert reason(error) == text

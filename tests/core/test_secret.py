@@ -1,3 +1,5 @@
+"""Secrets don't show themselves, and every text is redacted, however the key is written."""
+
 import base64
 import copy
 import dataclasses
@@ -14,7 +16,7 @@ from histfs.core.secret import Secret, redact
 from histfs.core.terminal_text import shown
 
 KEY = "sk_0123456789abcdef"
-#: Is held as long as the tests run.
+#: Keeps the key registered while the tests run.
 HELD = Secret(KEY)
 
 
@@ -32,12 +34,12 @@ def test_a_secret_shows_nothing_of_itself(show):
     assert KEY not in str(show(Secret(KEY)))
 
 
-def test_a_secret_is_revealed_to_the_one_who_asks():
+def test_a_secret_is_revealed_on_request():
     assert Secret(KEY).reveal() == KEY
 
 
 @pytest.mark.parametrize("write", [pickle.dumps, json.dumps, copy.deepcopy, copy.copy])
-def test_a_secret_is_not_written_down(write):
+def test_a_secret_is_not_serialized(write):
     with pytest.raises(TypeError) as caught:
         write(Secret(KEY))
     assert KEY not in "".join(traceback.format_exception(caught.value))
@@ -89,14 +91,14 @@ def test_a_secret_is_found_however_it_is_written(form):
         assert redacted.startswith("the key ")
         assert redacted.endswith(" is wrong")
         assert "***" in redacted
-        # Of what base64 makes of the characters around the key some are left.
+        # Some base64 characters of the text around the key are left.
         assert len(redacted) < len("the key  is wrong") + 16
 
 
 @pytest.mark.parametrize("piece", [KEY[:9], KEY[4:12], KEY[-8:]])
 @given(text=st.text(alphabet="skx_019af%\\u&#;=é\u200b -", max_size=40), at=st.integers(0, 40))
 @example(text="\\\\u\\", at=1)
-def test_no_text_around_it_hides_a_piece(piece, text, at):
+def test_no_surrounding_text_hides_a_piece(piece, text, at):
     assert piece not in redact(f"{text[:at]}{piece}{text[at:]}")
 
 
@@ -122,16 +124,20 @@ def test_words_that_a_key_is_made_of_stay():
     assert secret.redact("the key elevenlabs-proxy-key") == "the key ***"
 
 
-def test_what_is_told_of_an_error_or_on_a_terminal_is_without_any_key_that_is_held():
+def test_error_messages_and_terminal_output_contain_no_key_that_is_held():
     held = [Secret(KEY), Secret("sk_another_key_altogether")]
     for secret in held:
-        said = f"bad key: {secret.reveal()}"
-        for told in (str(BadAnswer(said)), shown(said), shown(said.replace("_", "_\u200b"))):
-            assert told == "bad key: ***"
+        message = f"bad key: {secret.reveal()}"
+        for text in (
+            str(BadAnswer(message)),
+            shown(message),
+            shown(message.replace("_", "_\u200b")),
+        ):
+            assert text == "bad key: ***"
     assert "***" not in str(BadAnswer("bad key"))
 
 
-def test_a_short_secret_is_blotted_out_where_it_is_known():
+def test_a_short_secret_is_masked_only_by_its_own_redact():
     secret = Secret("pass1")
     assert secret.redact("no Pass1 here") == "no *** here"
     assert redact("no pass1 here") == "no pass1 here"

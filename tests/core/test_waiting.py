@@ -1,3 +1,5 @@
+"""The wait budget of a call: deadline, interrupt flag and the limit of waiting calls."""
+
 import threading
 from concurrent.futures import Future
 
@@ -14,21 +16,21 @@ def done(value: object) -> Future:
 
 
 class Flag:
-    """An interrupt flag that is raised from the n-th look on."""
+    """An interrupt flag that is set from the n-th check on."""
 
-    def __init__(self, looks: int = 1) -> None:
-        self.left = looks
+    def __init__(self, checks: int = 1) -> None:
+        self.left = checks
 
     def __call__(self) -> bool:
         self.left -= 1
         return self.left <= 0
 
 
-def test_a_result_that_is_there_is_returned_even_when_the_time_is_over():
+def test_a_result_that_is_there_is_returned_even_after_the_deadline():
     assert Waiter(0).result(done("it")) == "it"
 
 
-def test_what_the_work_raised_is_raised():
+def test_an_error_of_the_work_is_raised():
     future: Future = Future()
     future.set_exception(Unreachable("down"))
     with pytest.raises(Unreachable, match="down"):
@@ -47,23 +49,23 @@ def test_waiting_for_a_result_ends_with_the_deadline():
         Waiter(0.01).result(Future())
 
 
-def test_waiting_for_a_result_ends_with_the_first_look_at_the_interrupt_flag():
-    flag = Flag(looks=1)
+def test_waiting_for_a_result_ends_with_the_first_check_of_the_interrupt_flag():
+    flag = Flag(checks=1)
     with pytest.raises(Interrupted):
         Waiter(60, flag).result(Future())
     assert flag.left == 0
 
 
-def test_the_interrupt_flag_is_asked_by_the_thread_that_waits():
-    asked_by = []
+def test_the_interrupt_flag_is_checked_by_the_waiting_thread():
+    checked_by = []
 
     def flag() -> bool:
-        asked_by.append(threading.current_thread())
+        checked_by.append(threading.current_thread())
         return True
 
     with pytest.raises(Interrupted):
         Waiter(60, flag).result(Future())
-    assert asked_by == [threading.current_thread()]
+    assert checked_by == [threading.current_thread()]
 
 
 def test_cancelled_work_counts_as_an_interrupt():
@@ -73,7 +75,7 @@ def test_cancelled_work_counts_as_an_interrupt():
         Waiter(60).result(future)
 
 
-def test_the_work_goes_on_when_the_one_who_waits_gives_up():
+def test_the_work_goes_on_when_the_caller_gives_up():
     future: Future = Future()
     with pytest.raises(DeadlineExceeded):
         Waiter(0).result(future)
@@ -131,15 +133,13 @@ class Busy(threading.Condition):
 @pytest.mark.parametrize(
     ("timeout", "interrupted", "error"), [(0, False, DeadlineExceeded), (60, True, Interrupted)]
 )
-def test_progress_that_is_not_enough_puts_off_neither_the_deadline_nor_an_interrupt(
-    timeout, interrupted, error
-):
+def test_notifications_delay_neither_the_deadline_nor_an_interrupt(timeout, interrupted, error):
     condition = Busy(notifications=150)
     with condition, pytest.raises(error):
         Waiter(timeout, lambda: interrupted).until(condition, lambda: condition.left == 0)
 
 
-def test_a_shorter_patience_ends_sooner_and_keeps_the_interrupt_flag():
+def test_a_shorter_budget_ends_sooner_and_keeps_the_interrupt_flag():
     with pytest.raises(DeadlineExceeded):
         Waiter(60).at_most(0.01).result(Future())
     with pytest.raises(Interrupted):
@@ -147,20 +147,20 @@ def test_a_shorter_patience_ends_sooner_and_keeps_the_interrupt_flag():
 
 
 @pytest.mark.parametrize("permission", [True, False])
-def test_a_shorter_patience_may_fetch_what_the_call_may_fetch(permission):
+def test_a_shorter_budget_keeps_the_permission_to_fetch(permission):
     assert Waiter(60).at_most(5).may_fetch()
     assert Waiter(60, may_fetch=lambda: permission).at_most(5).may_fetch() == permission
 
 
-def test_a_longer_patience_does_not_outlast_the_call():
+def test_a_longer_budget_ends_with_the_call():
     assert Waiter(0).at_most(60).remaining() == 0
 
 
-def test_what_remains_is_never_less_than_nothing():
+def test_the_remaining_time_is_never_negative():
     assert Waiter(-5).remaining() == 0
 
 
-def test_a_call_that_would_have_to_wait_fails_at_once_when_as_many_wait_as_may():
+def test_a_call_that_would_have_to_wait_fails_at_once_when_the_limit_is_reached():
     limit = WaitLimit(1)
     first, second = Waiter(60, limit=limit), Waiter(60, limit=limit)
     condition = threading.Condition()
@@ -171,7 +171,7 @@ def test_a_call_that_would_have_to_wait_fails_at_once_when_as_many_wait_as_may()
             second.at_most(5).result(Future())
         with condition, pytest.raises(TooManyWaiting):
             second.until(condition, lambda: False)
-        # What needs no wait needs no place.
+        # A call that does not wait needs no place.
         assert second.result(done("it")) == "it"
         with condition:
             second.until(condition, lambda: True)
@@ -179,7 +179,7 @@ def test_a_call_that_would_have_to_wait_fails_at_once_when_as_many_wait_as_may()
         first.result(Future())
 
 
-def test_a_wait_that_ends_badly_gives_its_place_back():
+def test_a_wait_that_fails_releases_its_place():
     limit = WaitLimit(1)
     for _ in range(2):
         with pytest.raises(DeadlineExceeded):

@@ -130,7 +130,8 @@ class Binding:
         }
         callbacks: Any = operations
         if self.version[0] == 2:
-            options["sync_read"] = True
+            # The mountpoint was checked by `check_mountpoint`; libfuse 2 has a check of its own.
+            options |= {"sync_read": True, "nonempty": True}
         elif self.version >= _HAS_MAX_THREADS:
             # A thread that ends takes its Python state with it, see `fast_callbacks`.
             options |= {"max_threads": _MAX_THREADS, "max_idle_threads": _MAX_THREADS}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from histfs.fuse.mountpoint import mounted_on
 from histfs.simulator import Simulator
+from tests.support.bindings import variables
 
 #: Seconds after which a mount, or its end, has failed.
 PATIENCE = 20
@@ -26,7 +27,7 @@ def command(*arguments: object, program: str = "histfs") -> list[str]:
 
 def environment(binding: str, key: str = "demo-key", **more: str) -> dict[str, str]:
     """Return the environment for a mount of the simulator."""
-    return {**os.environ, "HISTFS_FUSE": binding, "ELEVENLABS_API_KEY": key, **more}
+    return {**os.environ, **variables(binding), "ELEVENLABS_API_KEY": key, **more}
 
 
 def id_of(item: Path) -> str:

@@ -151,9 +151,10 @@ def errno_raised(function, *arguments):
 
 
 def test_each_exception_of_the_core_becomes_its_errno_in_every_call(operations, tree):
-    number = operations.open("/a", os.O_RDONLY)
     for kind in KINDS:
         expected = errno.errorcode[errno_of(kind("why"))]
+        tree.error = None
+        number = operations.open("/a", os.O_RDONLY)
         tree.error = tree.file.error = kind("why")
         assert {errno_raised(call, operations, name) for name in READING} == {expected}, kind
         assert errno_raised(operations.read, "/a", 1, 0, number) == expected, kind

@@ -188,7 +188,7 @@ def test_a_file_whose_size_the_kernel_was_told_wrong_is_looked_up_anew_before_it
 def test_a_look_at_an_estimate_that_ends_after_an_open_tells_the_size_of_the_handle(
     operations, tree, monkeypatch, in_listing
 ):
-    """fstat(2) of the open file is answered with what the kernel was told by path."""
+    """The kernel answers fstat(2) of the open file with the size reported by path."""
     tree.entries = [DirEntry("a", stat.S_IFREG, 8)]
     look = "stat_files" if in_listing else "stat"
     answer = getattr(tree, look)
@@ -324,12 +324,12 @@ def test_attributes_that_the_listing_has_are_told_with_it_in_pieces(operations, 
         for inode, name in enumerate("abc", 7)
     ]
     number = operations.opendir("/d")
-    whole = [
+    expected = [
         (".", False, 1), ("..", False, 2), ("a", True, 3), ("b", True, 4), ("c", True, 5)
     ]  # fmt: skip
-    assert listed(operations, number) == whole
+    assert listed(operations, number) == expected
     for offset in range(6):
-        assert listed(operations, number, offset) == whole[offset:]
+        assert listed(operations, number, offset) == expected[offset:]
     assert listed(operations, number, 3, plus=False) == [("b", False, 4), ("c", False, 5)]
     assert {offset for *_, offset in listed(operations, number, plus=False)} == {0}
     assert "stat" not in tree.calls
@@ -341,16 +341,16 @@ def test_attributes_of_files_are_told_with_the_listing_only_while_somebody_looks
     clock = Clock()
     operations = make(clock=clock)
     number = operations.opendir("/d")
-    assert not any(whole for _, whole, _ in listed(operations, number))
+    assert not any(complete for _, complete, _ in listed(operations, number))
     operations.getattr("/d")
-    assert not any(whole for _, whole, _ in listed(operations, number))
+    assert not any(complete for _, complete, _ in listed(operations, number))
     operations.getattr("/d/ä")
-    assert [name for name, whole, _ in listed(operations, number) if whole] == ["ä"]
+    assert [name for name, complete, _ in listed(operations, number) if complete] == ["ä"]
     tree.error = errors.Unreachable("no network")
-    assert not any(whole for _, whole, _ in listed(operations, number))
+    assert not any(complete for _, complete, _ in listed(operations, number))
     tree.error = None
     clock.now += 1.1
-    assert not any(whole for _, whole, _ in listed(operations, number))
+    assert not any(complete for _, complete, _ in listed(operations, number))
 
 
 def test_a_size_told_with_a_listing_is_not_believed_longer_than_another(operations, tree):
@@ -364,7 +364,7 @@ def test_a_size_told_with_a_listing_is_not_believed_longer_than_another(operatio
 def test_nothing_is_looked_up_ahead_where_that_may_fetch(make):
     operations = make(ahead=False)
     operations.getattr("/d/x")
-    assert not any(whole for _, whole, _ in listed(operations, operations.opendir("/d")))
+    assert not any(complete for _, complete, _ in listed(operations, operations.opendir("/d")))
 
 
 def test_a_directory_that_was_closed_is_closed(operations, caplog):

@@ -41,7 +41,7 @@ COMMANDS = {
 def remove(program: str, path: Path) -> int:
     """Run a program on a path, and return its exit status.
 
-    A program that isn't there skips the test, but not in CI.
+    A missing program skips the test, but not in CI.
     """
     if program == "rmtree":
         try:

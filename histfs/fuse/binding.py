@@ -21,12 +21,10 @@ from histfs.fuse.fast_callbacks import fuse_class
 from histfs.fuse.operations import Operations
 from histfs.fuse.reported_sizes import TIMEOUT
 
-#: The module that each binding is imported from.
-_MODULES = {"mfusepy": "mfusepy", "fusepy": "fuse"}
-#: The shared library that each binding needs, and the Debian package that holds it.
-_LIBRARIES = {
-    "mfusepy": ("libfuse", "fuse3"),
-    "fusepy": ("libfuse 2", "libfuse2 (libfuse2t64 on newer ones)"),
+#: For each binding its module, the shared library that it needs, and that one's Debian package.
+_BINDINGS = {
+    "mfusepy": ("mfusepy", "libfuse", "fuse3"),
+    "fusepy": ("fuse", "libfuse 2", "libfuse2 (libfuse2t64 on newer ones)"),
 }
 
 # struct fuse_conn_info.want (fuse_common.h of libfuse 3). Reads that the kernel sends in the
@@ -176,16 +174,16 @@ def load() -> Binding:
         FuseUnavailable: a library is missing; the message says what to install.
     """
     name = os.environ.get("HISTFS_FUSE") or "mfusepy"
-    if name not in _MODULES:
+    if name not in _BINDINGS:
         raise FuseUnavailable(f"HISTFS_FUSE is fusepy or mfusepy, not {name}")
     if name == "fusepy":
         fusepy_adapter.register_codec()
     elif ctypes.util.find_library("fuse3"):
         # mfusepy prefers libfuse 2.
         os.environ.setdefault("FUSE_LIBRARY_NAME", "fuse3")
-    library, package = _LIBRARIES[name]
+    module, library, package = _BINDINGS[name]
     try:
-        return Binding(name, importlib.import_module(_MODULES[name]))
+        return Binding(name, importlib.import_module(module))
     except ModuleNotFoundError as error:
         raise FuseUnavailable(f"{name} is not installed: pip install {name}") from error
     except (OSError, AttributeError, ImportError) as error:

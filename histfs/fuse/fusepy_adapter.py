@@ -42,12 +42,6 @@ def _find_codec(name: str) -> codecs.CodecInfo | None:
         return None
     return codecs.CodecInfo(
         name=ENCODING,
-        encode=lambda text, _errors="strict": (
-            text.encode("utf-8", "surrogateescape"),
-            len(text),
-        ),
-        decode=lambda data, _errors="strict": (
-            bytes(data).decode("utf-8", "surrogateescape"),
-            len(data),
-        ),
+        encode=lambda text, _errors="strict": codecs.utf_8_encode(text, "surrogateescape"),
+        decode=lambda data, _errors="strict": codecs.utf_8_decode(data, "surrogateescape", True),
     )

@@ -37,12 +37,7 @@ class MountpointBusy(MountpointError):
 
 
 class Mounted(NamedTuple):
-    """An entry of the mount table.
-
-    Attributes:
-        kind: the filesystem type, such as ``fuse.histfs``.
-        source: such as ``elevenlabs:default``.
-    """
+    """A mount: its filesystem type, such as ``fuse.histfs``, and its source."""
 
     kind: str
     source: str

@@ -63,12 +63,7 @@ class FileHandle:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryHandle:
-    """An open directory.
-
-    Attributes:
-        path: under which it was opened.
-        listing: its entries when it was opened; a large one is read in parts.
-    """
+    """An open directory, with its entries when it was opened; a large listing is read in parts."""
 
     path: str
     listing: Sequence[DirEntry] | LargeListing

@@ -282,11 +282,7 @@ class Operations:
         return attributes._replace(size=self._reported.report(path, attributes.size, start))
 
     def _report_open(self, path: str, file: OpenFile) -> None:
-        """Note an open file; fail with ESTALE where the kernel has another size of it.
-
-        Raises:
-            OSError: ESTALE; the kernel then looks the path up and opens it again.
-        """
+        """Note an open file; raise ESTALE, upon which the kernel looks again, for a stale size."""
         delay = self._reported.opened(path, file.size)
         if delay is not None:
             file.close()
@@ -320,14 +316,7 @@ class Operations:
         plus: bool,
         files: Mapping[str, Attributes] = _NO_FILES,
     ) -> Iterator[Listed]:
-        """Yield entries with their offsets.
-
-        Args:
-            entries: from the offset on.
-            offset: how many entries come before them.
-            plus: whether the kernel takes attributes.
-            files: the attributes of files, by name.
-        """
+        """Yield the entries from an offset on, each with the offset after it."""
         for position, entry in enumerate(entries, offset + 1):
             attributes = entry.attributes or files.get(entry.name)
             shown = self._stat(attributes) if plus and attributes else _kind_of(entry)

@@ -99,6 +99,7 @@ class Refresher:
             # A scan that went on from where it was is as old as where it began.
             self._wait_until(self._whole, self._scanner.whole, waiter)
         if not self._fresh(self._watched(span)):
+            self._find_undated(span, waiter)
             self._wait_until(lambda: self._covered(span), lambda: self._ask(span), waiter)
 
     def ensure_newest(self, spans: Sequence[Span], waiter: Waiter) -> None:
@@ -115,10 +116,7 @@ class Refresher:
             As `ensure`.
         """
         hull = Span(spans[0].start, spans[-1].end)
-        if hull == ALWAYS and not self._reader.knows_undated():
-            # They may be shown under any date.
-            find = partial(self._fly, "undated", self._reader.read_undated)
-            self._wait_until(self._reader.knows_undated, find, waiter)
+        self._find_undated(hull, waiter)
         if self._covered(hull) and self._store.count(hull, self._page + 1) <= self._page:
             self.ensure(hull, waiter)
             return
@@ -135,6 +133,20 @@ class Refresher:
         """Say whether the newest item of a span is known, fresh or not, or that it has none."""
         newest = self._store.newest(span)
         return self._covered(Span(span.start if newest is None else newest + 1, span.end))
+
+    def _find_undated(self, span: Span, waiter: Waiter) -> None:
+        """Wait until the items without a possible date are known, which may be shown in any span.
+
+        A span that was read before they were looked for is shown as it is known: the server may
+        not answer now.
+
+        Raises:
+            As `ensure`.
+        """
+        if self._reader.knows_undated() or (span != ALWAYS and self._covered(span)):
+            return
+        find = partial(self._fly, "undated", self._reader.read_undated)
+        self._wait_until(self._reader.knows_undated, find, waiter)
 
     def _wait_until(
         self, known: Callable[[], bool], ask: Callable[[], Future[None]], waiter: Waiter

@@ -27,9 +27,12 @@ from histfs.core.times import ALWAYS, Span
 
 #: Items that one page holds, at the most.
 PAGE = 1000
-#: Known items that an answer lacks which are asked for by their ids; and how many may be missing
-#: before the list is asked for again, some seconds later.
+#: Known items that an answer lacks which are asked for by their ids: where more are missing, and
+#: these are gone, the list is asked for again, some seconds later. And how many may be missing, of
+#: which the server has some, before the answer is refused.
 _SAMPLE, _FEW, _PAUSE = 5, 20, 3.0
+#: The year 2000, in seconds since the epoch: no item has an earlier date.
+_PAST = 946_684_800
 #: Seconds from now on after which no item has a possible date.
 _FUTURE = 2 * 86_400
 #: Items, and pages, of a list that is read whole before years can be listed; and pages of one that
@@ -126,8 +129,8 @@ class SpanReader:
         """Ask for the items without a possible date.
 
         A list without a filter has all of them, among their neighbours. Where that is long, those
-        whose dates lie in the future are asked for alone: for the past there is a filter in any
-        case.
+        whose dates lie in the future or before the year 2000 are asked for alone. Those that no
+        filter finds, such as null, come with the first list that is read whole.
 
         Raises:
             As `SpanRead.next`.
@@ -140,11 +143,13 @@ class SpanReader:
                 self.store.undated_sought = True
                 return
             items += len(answer.records)
-            if items > _SHORT:
+            if items >= _SHORT:
                 break
-        reading = self.read(Span(int(self.clock()) + _FUTURE, ALWAYS.end))
-        while reading.next().more:
-            pass
+        future = Span(int(self.clock()) + _FUTURE, ALWAYS.end)
+        for span in (Span(ALWAYS.start, _PAST), future):
+            reading = self.read(span)
+            while reading.next().more:
+                pass
         self.store.undated_sought = True
 
     def wants_whole_list(self, since: float) -> bool:
@@ -245,8 +250,8 @@ class SpanRead:
         """Make sure that known items which an answer lacks are gone, before they are forgotten.
 
         An answer with a part of the list looks like one after which items were deleted. So some of
-        the missing items are asked for by their ids; and where many are missing, or all that were
-        known of the span, the list is asked for once more. A few items that the server has and does
+        the missing items are asked for by their ids; and where these are not all, or nothing is
+        left of the span, the list is asked for once more. A few items that the server has and does
         not list stay: what its filter takes for their time is unknown.
 
         Raises:
@@ -270,7 +275,7 @@ class SpanRead:
             there += [item for item in others if self._is_there(item, answer.span)]
             log.warning("the server has %d items that it does not list: they stay", len(there))
             reader.store.keep_unlisted(there)
-        elif len(missing) > _FEW or (len(missing) > 1 and not answer.records):
+        elif len(missing) > len(sample) or (len(missing) > 1 and not answer.records):
             reader.pause(_PAUSE)
             keys = {item.key for item in missing}
             if any(record.item.key in keys for record in self._paging.again().records):
@@ -283,8 +288,10 @@ class SpanRead:
         except (Missing, Rejected):
             # Refused: nothing but the list can tell.
             return False
-        # It may have got another date.
-        return not record.dated or span.holds(record.item.date)
+        # It may have got another date. One that was kept though a page lacked it is asked for again
+        # with the last page, whose span it is not in.
+        same = record.item.date == item.date
+        return same or not record.dated or span.holds(record.item.date)
 
     def _check_undated(self, answer: SpanPage) -> None:
         """Ask for items without a possible date that the answer should hold, and doesn't.
@@ -293,17 +300,34 @@ class SpanRead:
         they are gone.
         """
         store, now = self._reader.store, self._reader.clock()
+        missing = []
         for item in store.undated(answer.span, checked_before=now - _CHECKED, limit=_CHECKS):
-            try:
-                self._reader.source.get(item.id)
-            except Missing:
+            has = self._has(item)
+            if has is None:
+                return
+            if has:
+                store.set_checked(item.key, now)
+            else:
+                missing.append(item)
+        if not missing:
+            return
+        # No list tells of them: one answer with 404 is not enough.
+        self._reader.pause(_PAUSE)
+        for item in missing:
+            if self._has(item) is False:
                 log.info("item %s is gone", item.key)
                 store.discard(item.key, item.date)
-            except SourceError as error:
-                log.info("whether item %s is still there is not known: %s", item.key, error)
-                return
-            else:
-                store.set_checked(item.key, now)
+
+    def _has(self, item: Item) -> bool | None:
+        """Say whether the server has an item, by its id; None where it does not tell."""
+        try:
+            self._reader.source.get(item.id)
+        except Missing:
+            return False
+        except SourceError as error:
+            log.info("whether item %s is still there is not known: %s", item.key, error)
+            return None
+        return True
 
     def _ask(self) -> tuple[float, SpanPage]:
         asked = self._reader.clock()

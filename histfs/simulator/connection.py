@@ -191,6 +191,9 @@ class Connection(BaseHTTPRequestHandler):
         if self.command == "HEAD":
             response.blocks, chunked = [], False
         fault_at = _place(fault, response.length)
+        if fault and fault.head:
+            self._drip(pending, fault)
+            pending = b""
         sent = 0
         due = time.monotonic()
         drips = fault_at if fault and fault.kind == "drip" else None
@@ -215,6 +218,12 @@ class Connection(BaseHTTPRequestHandler):
             self._apply_fault(fault)
         done()
         self.wfile.write(pending + (_chunk(b"") if chunked else b""))
+
+    def _drip(self, head: bytes, fault: Fault) -> None:
+        """Sends a status line and headers byte by byte."""
+        for byte in head:
+            self.wfile.write(bytes([byte]))
+            self._apply_fault(fault)
 
     def _head(self, response: ApiResponse, *, chunked: bool) -> bytes:
         headers = {
@@ -279,6 +288,8 @@ def _place(fault: Fault | None, length: int) -> int | None:
     """Tells how many bytes of a body come before a fault; at most all of them."""
     if fault is None:
         return None
+    if fault.head:
+        return 0
     return length // 2 if fault.at_byte is None else min(fault.at_byte, length)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from http import HTTPStatus
 from typing import Literal, get_args
 
 from histfs.simulator.api_errors import (
@@ -21,7 +23,7 @@ from histfs.simulator.http_messages import ApiResponse, dump_json
 
 Kind = Literal[
     "status", "reset", "cut", "hang", "html", "redirect", "gzip", "empty", "garbage", "headers",
-    "disguise", "drip",
+    "disguise", "drip", "truncate", "omit",
 ]  # fmt: skip
 Shape = Literal["detail", "legacy", "validation", "flat"]
 
@@ -29,7 +31,10 @@ _KINDS: tuple[Kind, ...] = get_args(Kind)
 _SHAPES: tuple[Shape, ...] = get_args(Shape)
 
 # With these the endpoint is asked all the same: its answer comes late, damaged or in part.
-_DAMAGING = frozenset({"cut", "hang", "gzip", "empty", "headers", "disguise"})
+_DAMAGING = frozenset({"cut", "hang", "gzip", "empty", "headers", "disguise", "truncate", "omit"})
+# Under which names the answers of lists have their items, and the cursor of the next page.
+_ITEMS = ("history", "conversations")
+_CURSORS = ("last_history_item_id", "next_cursor")
 
 _SIGN_IN = b"""<!DOCTYPE html>
 <html><head><title>Sign in</title></head>
@@ -50,7 +55,7 @@ class Fault:
         hang: Nothing is sent for `seconds`, before the answer or `at_byte` bytes into its body;
             then it goes on. Without `seconds` it hangs until the simulator stops.
         drip: From `at_byte` bytes into the body on, one byte is sent each `seconds` (1 if not
-            given).
+            given); with `head`, from the first byte of the status line on.
         html: A sign-in page, with status 200 unless `status` is given.
         redirect: 302 (or `status`) to the Location in `headers`.
         gzip: The right body, compressed, whatever the client accepts.
@@ -59,6 +64,9 @@ class Fault:
         headers: The right answer, with `headers` replaced or added.
         disguise: The right status and headers, such as a content type of audio, and `body` (JSON,
             or text that is sent as it is) in place of the right one.
+        truncate: A list that is well formed and ends after `at_item` items of the page, or at its
+            middle; it says that there is no other page.
+        omit: A list that is well formed and lacks the items at the `positions` of its page.
 
     Attributes:
         pattern: A regular expression that is searched in "METHOD /path" (without the query).
@@ -75,6 +83,9 @@ class Fault:
         perform: Ask the endpoint even though its answer is not sent, so that a deletion happens
             and the client doesn't hear of it.
         query: A regular expression that is searched in the query as it was sent, too.
+        head: Whether a drip begins with the status line, and not in the body.
+        at_item: After how many items a list is truncated.
+        positions: Which items of a page are omitted, counted from 0.
     """
 
     pattern: str
@@ -90,6 +101,9 @@ class Fault:
     seconds: float | None = None
     perform: bool = False
     query: str = ""
+    head: bool = False
+    at_item: int | None = None
+    positions: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         """Refuses what can't be meant.
@@ -103,11 +117,16 @@ class Fault:
             raise ValueError(f"no such kind of fault: {self.kind}")
         if self.shape not in _SHAPES:
             raise ValueError(f"no such shape of an error: {self.shape}")
-        for number in (self.status, self.after, self.count, self.at_byte, self.seconds):
+        numbers = (self.status, self.after, self.count, self.at_byte, self.seconds, self.at_item)
+        if not isinstance(self.positions, list | tuple):
+            raise ValueError("the positions must be a list")
+        for number in (*numbers, *self.positions):
             if number is not None and (not isinstance(number, int | float) or number < 0):
                 raise ValueError("the numbers of a fault must be 0 or more")
         if not isinstance(self.headers, Mapping):
             raise ValueError("the headers must be an object")
+        if self.head and self.kind != "drip":
+            raise ValueError("head is for a drip")
         if self.kind == "redirect" and "location" not in {name.lower() for name in self.headers}:
             raise ValueError("a redirect needs a Location among its headers")
 
@@ -168,8 +187,30 @@ class Fault:
             text = isinstance(self.body, str)
             body = str(self.body).encode() if text else dump_json(self.body)
             response.blocks, response.length = [body], len(body)
+        if self.kind in {"truncate", "omit"}:
+            return self._shortened(response)
         if self.kind == "empty":
             response.blocks, response.length = [], 0
+        return response
+
+    def _shortened(self, response: ApiResponse) -> ApiResponse:
+        """Returns a list without some of its items; any other answer as it is."""
+        body = b"".join(response.blocks)
+        response.blocks = [body]
+        if response.status != HTTPStatus.OK or not body.startswith(b"{"):
+            return response
+        page = json.loads(body)
+        name = next((name for name in _ITEMS if isinstance(page.get(name), list)), None)
+        if name is None:
+            return response
+        items = page[name]
+        if self.kind == "omit":
+            page[name] = [item for n, item in enumerate(items) if n not in self.positions]
+        else:
+            page[name] = items[: len(items) // 2 if self.at_item is None else self.at_item]
+            page |= {cursor: None for cursor in _CURSORS if cursor in page} | {"has_more": False}
+        shortened = dump_json(page)
+        response.blocks, response.length = [shortened], len(shortened)
         return response
 
     def _error(self, status: int, headers: Mapping[str, str]) -> ApiResponse:
@@ -199,6 +240,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        # With each, how many requests matched, and to how many of them it happened.
         self._active: list[tuple[Fault, list[int]]] = []
         self._happened: Counter[Kind] = Counter()
 
@@ -211,12 +253,24 @@ class Faults:
     def add(self, *faults: Fault) -> None:
         """Puts faults in force; of several that match a request, the first added happens."""
         with self._lock:
-            self._active += [(fault, [0]) for fault in faults]
+            self._active += [(fault, [0, 0]) for fault in faults]
 
     def clear(self) -> None:
         """Takes all faults out of force; what hangs already goes on hanging."""
         with self._lock:
             self._active.clear()
+
+    def remove(self, *faults: Fault) -> int:
+        """Takes these faults out of force, and no others.
+
+        Returns:
+            How often they have happened.
+        """
+        with self._lock:
+            removing = {id(fault) for fault in faults}
+            removed = [entry for entry in self._active if id(entry[0]) in removing]
+            self._active = [entry for entry in self._active if id(entry[0]) not in removing]
+            return sum(happened for _, (_, happened) in removed)
 
     def take(self, method: str, path: str, query: str = "") -> Fault | None:
         """Gives the fault that happens to a request, and counts it."""
@@ -227,6 +281,7 @@ class Faults:
                     seen[0] += 1
                     turn = seen[0] - fault.after
                     if turn > 0 and (fault.count is None or turn <= fault.count):
+                        seen[1] += 1
                         self._happened[fault.kind] += 1
                         return fault
         return None

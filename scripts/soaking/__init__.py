@@ -1,1 +1,4 @@
-"""A long run: everything is used, everything goes wrong, and nothing may be lost or wrong."""
+"""The soak test: random use of two mounts while faults of every kind are injected.
+
+No item may be lost, wrong, or wrongly shown as gone, and no resource may leak.
+"""

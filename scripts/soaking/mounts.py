@@ -1,4 +1,8 @@
-"""Mounts that are killed and made again, and what can be seen of their processes."""
+"""Mounts that are killed and replaced, and what can be observed of their processes.
+
+Threads: a mount is killed and replaced by one thread; `_lock` guards `_down`, which any thread may
+read.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +21,17 @@ from histfs.fuse.mountpoint import mounted_on
 
 TTL, TIMEOUT, CONNECTIONS = 3.0, 8.0, 4
 CACHE_SIZE = 8_000_000
-#: Exit statuses of a mount that the server keeps from starting: not there, later, the key.
+#: Exit statuses of a mount that the server keeps from starting: unavailable, try later, the key.
 _REFUSED = {69, 75, 77}
-#: What no log may hold.
+#: The timeout of a mount that is to fail, in seconds.
+_SHORT_TIMEOUT = 2.0
+#: What a log must not contain.
 _ALARMS = ("Traceback", " ERROR ", " CRITICAL ", "unexpectedly")
 _PATIENCE = 60.0
 
 
-class Failed(Exception):
-    """A mount did what it must not."""
+class MountFailed(Exception):
+    """A mount failed, or ended, in a way that no fault of the server explains."""
 
 
 def command(*arguments: object) -> list[str]:
@@ -38,16 +44,17 @@ class Mount:
 
     Args:
         number: tells it from the others.
-        place: where the cache and the mountpoints are.
+        directory: where its mountpoint and its log are made.
         url: the server.
         environment: of its process.
     """
 
-    def __init__(self, number: int, place: Path, url: str, environment: dict[str, str]) -> None:
+    def __init__(self, number: int, directory: Path, url: str, environment: dict[str, str]) -> None:
         self.number = number
-        self.path = place / f"mount-{number}"
+        self.path = directory / f"mount-{number}"
         self.path.mkdir()
-        self.log = place / f"mount-{number}.log"
+        self.log = directory / f"mount-{number}.log"
+        self._other_cache = directory / f"other-cache-{number}"
         self._environment = environment
         self._command = command(
             "mount", "--foreground", self.path, "--base-url", url, "--timezone", "UTC",
@@ -57,6 +64,7 @@ class Mount:
         self._lock = threading.Lock()
         self._down: list[tuple[float, float]] = []
         self._process: subprocess.Popen[bytes] | None = None
+        #: How many mount commands the server kept from succeeding.
         self.refused = 0
 
     @property
@@ -66,30 +74,40 @@ class Mount:
         return self._process.pid
 
     def mount(self) -> None:
-        """Mount; also on a mountpoint whose process was killed.
+        """Mount; also over a dead mount.
 
         Raises:
-            Failed: it can't be done, and the server isn't to blame.
+            MountFailed: it can't be done, and the server isn't to blame.
         """
-        ends = time.monotonic() + _PATIENCE
-        while not self._mounted():
-            if time.monotonic() > ends:
-                raise Failed(f"{self.path} can't be mounted: {self.log.read_text()[-2000:]}")
-            self.refused += 1
+        deadline = time.monotonic() + _PATIENCE
+        while not self._run():
+            if time.monotonic() > deadline:
+                raise MountFailed(f"{self.path} can't be mounted: {self._log_tail()}")
+            time.sleep(0.5)
+        with self._lock:
+            self._down = [(start, min(end, time.monotonic())) for start, end in self._down]
 
-    def _mounted(self) -> bool:
+    def _run(self, *options: object) -> bool:
+        """Run the mount command, and say whether it serves; if not, the server refused it.
+
+        Args:
+            options: added to the command line.
+
+        Raises:
+            MountFailed: the command failed, and the server isn't to blame.
+        """
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                self._command, env=self._environment, stdout=log, stderr=log,
-                start_new_session=True,
+                [*self._command, *map(str, options)], env=self._environment, stdout=log,
+                stderr=log, start_new_session=True,
             )  # fmt: skip
         self._process = process
         while not self._serves():
             status = process.poll()
             if status is not None and status not in _REFUSED:
-                raise Failed(f"histfs mount exits with {status}: {self.log.read_text()[-2000:]}")
+                raise MountFailed(f"histfs mount exits with {status}: {self._log_tail()}")
             if status is not None:
-                time.sleep(0.5)
+                self.refused += 1
                 return False
             time.sleep(0.05)
         return True
@@ -105,20 +123,34 @@ class Mount:
     def _status(self) -> Any:  # noqa: ANN401 - JSON
         return json.loads((self.path / STATUS_NAME).read_bytes())
 
+    def _log_tail(self) -> str:
+        return self.log.read_text()[-2000:]
+
     def kill(self) -> None:
-        """Kill the process, and mount again on what it leaves."""
-        began = time.monotonic()
+        """Kill the process, which leaves a dead mount."""
         with self._lock:
-            self._down.append((began, float("inf")))
+            if not self._down or self._down[-1][1] != float("inf"):
+                self._down.append((time.monotonic(), float("inf")))
         assert self._process is not None
         self._process.kill()
         self._process.wait(_PATIENCE)
-        self.mount()
-        with self._lock:
-            self._down[-1] = (began, time.monotonic())
+
+    def mount_without_cache(self) -> bool:
+        """Mount over the dead mount while the server fails, with an empty cache.
+
+        With the cache of before the mount might come up without the server.
+
+        Returns:
+            Whether it came up all the same, and was killed again.
+        """
+        options = ("--cache-dir", self._other_cache, "--timeout", _SHORT_TIMEOUT)
+        served = self._run(*options)
+        if served:
+            self.kill()
+        return served
 
     def down_within(self, began: float, ended: float) -> bool:
-        """Say whether it was down for a part of a time."""
+        """Say whether it was dead for a part of a time, in monotonic seconds."""
         with self._lock:
             return any(start <= ended and began <= end for start, end in self._down)
 
@@ -126,7 +158,7 @@ class Mount:
         """Unmount.
 
         Raises:
-            Failed: it doesn't end as it should.
+            MountFailed: it does not end as it should.
         """
         done = subprocess.run(
             command("umount", self.path), env=self._environment, check=False,
@@ -134,13 +166,13 @@ class Mount:
         )  # fmt: skip
         assert self._process is not None
         if done.returncode:
-            raise Failed(f"histfs umount exits with {done.returncode}: {done.stderr}")
+            raise MountFailed(f"histfs umount exits with {done.returncode}: {done.stderr}")
         status = self._process.wait(_PATIENCE)
         if status:
-            raise Failed(f"{self.path} ends with {status}: {self.log.read_text()[-2000:]}")
+            raise MountFailed(f"{self.path} ends with {status}: {self._log_tail()}")
 
-    def end(self) -> None:
-        """Leave nothing behind, whatever has happened."""
+    def clean_up(self) -> None:
+        """End the process and the mount, whatever has happened."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
@@ -148,13 +180,13 @@ class Mount:
             subprocess.run(["umount", "-l", self.path], check=False)
 
     def alarms(self) -> list[str]:
-        """Return the lines of the log that tell of what nobody foresaw."""
+        """Return the lines of the log that tell of an unforeseen failure."""
         lines = self.log.read_text().splitlines()
         return [line for line in lines if any(alarm in line for alarm in _ALARMS)]
 
     def open_files(self) -> list[str]:
         """Return what the process has open, by the names that the kernel has for it."""
-        return _links(Path(f"/proc/{self.pid}/fd"))
+        return _link_targets(Path(f"/proc/{self.pid}/fd"))
 
     def descriptors(self) -> Counter[str]:
         """Return how many files of each kind the process has open."""
@@ -176,7 +208,7 @@ class Mount:
         return len(list(Path(f"/proc/{self.pid}/task").iterdir()))
 
 
-def _links(directory: Path) -> list[str]:
+def _link_targets(directory: Path) -> list[str]:
     targets = []
     for entry in directory.iterdir():
         with contextlib.suppress(FileNotFoundError):
@@ -185,7 +217,7 @@ def _links(directory: Path) -> list[str]:
 
 
 def _kind(target: str) -> str:
-    """Say what an open file is, as far as it can grow in number."""
+    """Say of what kind an open file is, as far as their number may grow."""
     if target.startswith("socket:"):
         return "sockets"
     for kind, mark in (("catalog", "catalog.sqlite"), ("clips", "/audio/"), ("parts", ".part")):

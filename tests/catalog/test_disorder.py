@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from histfs.catalog.catalog import Catalog
-from histfs.core.errors import ServerFailed
+from histfs.core.errors import Missing, ServerFailed
 from histfs.core.source import Query
 from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.views import ByDate
@@ -169,6 +169,23 @@ def test_a_failure_while_an_unordered_list_is_read_shows_none_of_it(path):
         assert not world.covers(Span(NOON, NOON + 1))
 
 
+@pytest.mark.parametrize("date", [NULL, 0, NOON * 1000])
+def test_a_day_that_is_listed_first_has_its_items_without_a_possible_date(path, date):
+    entries = [Entry(f"i{n:02}", NOON - 3600 * n, NOON - 3600 * n) for n in range(60)]
+    entries[40] = replace(entries[40], date=date)
+    with world_at(path, server(entries, 5, "time", "date")) as world:
+        assert "i40" in world.list(Span(NOON - 3600 * 45, NOON - 3600 * 35))
+
+
+@pytest.mark.parametrize("date", [0, NOON * 1000])
+def test_a_long_history_is_asked_for_dates_that_no_item_can_have(path, date):
+    entries = [Entry(f"i{n:04}", NOON - 60 * n, NOON - 60 * n) for n in range(300)]
+    entries[290] = replace(entries[290], date=date)
+    with world_at(path, server(entries, 5, "time", "date")) as world:
+        world.list(Span(NOON - 3600, NOON - 1800))
+        assert "i0290" in world.known()
+
+
 def test_an_item_without_a_possible_date_that_is_deleted_elsewhere_goes(path):
     entries = [Entry(f"i{n:02}", NOON - 100 * n, NOON - 100 * n) for n in range(12)]
     entries[7] = replace(entries[7], date=0)
@@ -180,7 +197,20 @@ def test_an_item_without_a_possible_date_that_is_deleted_elsewhere_goes(path):
         world.later(601)
         day = Span(shown, shown + 1)
         assert "i07" not in world.list(day)
-        assert source.count("get") == 1
+        assert source.count("get") == 2
+
+
+def test_one_answer_makes_no_item_without_a_possible_date_forgotten(path):
+    entries = [Entry(f"i{n:02}", NOON - 100 * n, NOON - 100 * n) for n in range(12)]
+    entries[7] = replace(entries[7], date=NULL)
+    source = server(entries, 5, "time", "date")
+    with world_at(path, source) as world:
+        world.list()
+        shown = shown_dates(world)["i07"]
+        world.later(601)
+        source.fail("get", Missing("404"))
+        world.reader.pause = lambda _: source.recover()
+        assert "i07" in world.list(Span(shown, shown + 1))
 
 
 def test_an_item_whose_date_is_found_out_later_moves_there(path):

@@ -98,6 +98,18 @@ def test_items_that_are_never_listed_but_there_stay_and_come_back_into_the_list(
     assert "0050" not in world.list()
 
 
+def test_an_item_that_one_page_of_a_long_list_lacks_is_there_when_the_last_page_has_come(path):
+    with world_at(path, Liar(numbered(range(40)), page_size=10)) as world:
+        world.list()
+        world.later()
+        reading = world.reader.read(ALWAYS)
+        reading.next()
+        lie(world, without_three)
+        while reading.next().more:
+            world.later(1)
+        assert world.known() == names(*range(40))
+
+
 def test_an_item_that_was_deleted_elsewhere_costs_one_question(world):
     world.source.discard("0042")
     assert world.requests(world.list) == 1
@@ -112,6 +124,21 @@ def test_what_was_deleted_in_bulk_goes_after_a_few_requests(world, left):
     assert world.requests(world.list) == 2
     assert world.known() == names(*range(left))
     assert world.source.count("get") == 5
+
+
+def test_items_that_an_answer_lacks_beside_deleted_ones_are_not_forgotten(world, monkeypatch):
+    gone = {f"{number:04}" for number in range(40, 52)}
+    for item_id in gone:
+        world.source.discard(item_id)
+
+    def sample(missing, count):
+        return [item for item in missing if item.id in gone][:count]
+
+    monkeypatch.setattr("histfs.catalog.reading.random.sample", sample)
+    lie(world, without_three)
+    assert set(world.list()) >= set(names(*range(100))) - gone
+    world.later()
+    assert world.list() == names(*range(40), *range(52, 100))
 
 
 def test_while_it_can_not_be_confirmed_nothing_is_forgotten(world):

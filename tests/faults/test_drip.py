@@ -34,7 +34,8 @@ def ls(directory):
     return done.stdout.split()
 
 
-def test_listings_that_drip_keep_no_others_from_being_listed(tmp_path, binding):
+@pytest.mark.parametrize("where", [{"at_byte": 0}, {"head": True}], ids=["body", "head"])
+def test_listings_that_drip_keep_no_others_from_being_listed(tmp_path, binding, where):
     with (
         Simulator(SimulatorSettings(items=30_000, days=4400, alignments=False)) as simulator,
         mounted(simulator, tmp_path, binding) as mount,
@@ -42,7 +43,7 @@ def test_listings_that_drip_keep_no_others_from_being_listed(tmp_path, binding):
         *unknown, known = sorted((mount.path / "by-date").iterdir())
         shown = ls(known)
         stuck, other = unknown[:9], unknown[9]
-        simulator.faults.add(Fault("GET /v1/history$", "drip", at_byte=0, count=9))
+        simulator.faults.add(Fault("GET /v1/history$", "drip", count=9, **where))
         with ThreadPoolExecutor(9) as others:
             for year in stuck:
                 others.submit(subprocess.run, ["ls", year], capture_output=True)
@@ -57,13 +58,14 @@ def test_listings_that_drip_keep_no_others_from_being_listed(tmp_path, binding):
             assert eventually(lambda year=year: len(list(year.iterdir()))) >= 11
 
 
-def test_deletes_that_drip_keep_no_others_from_being_deleted(stage):
+@pytest.mark.parametrize("where", [{"at_byte": 0}, {"head": True}], ids=["body", "head"])
+def test_deletes_that_drip_keep_no_others_from_being_deleted(stage, where):
     *stuck, other = (stage.item() for _ in range(5))
     ids = {id_of(item) for item in (*stuck, other)}
     for item in (*stuck, other):
         audio_of(item).read_bytes()
     with (
-        stage.failing(Fault("DELETE", "drip", at_byte=0, seconds=5, count=4)),
+        stage.failing(Fault("DELETE", "drip", seconds=5, count=4, **where)),
         ThreadPoolExecutor(4) as others,
     ):
         waiting = [others.submit(rm, item) for item in stuck]

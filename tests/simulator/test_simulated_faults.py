@@ -210,3 +210,52 @@ def test_a_body_that_drips_comes_whole_a_byte_at_a_time(simulator, ask, audio):
     began = time.monotonic()
     assert ask("GET", path).content == clip
     assert time.monotonic() - began >= 0.2
+
+
+def test_an_answer_whose_head_drips_comes_whole(simulator, ask, audio):
+    path, clip = audio
+    simulator.faults.add(Fault(AUDIO, "drip", head=True, seconds=0, count=1))
+    assert ask("GET", path).content == clip
+    simulator.faults.add(Fault(AUDIO, "drip", head=True, seconds=0.3))
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        # Each byte comes later than the client waits for one.
+        ask("GET", path, timeout=0.2)
+
+
+def listed(answer):
+    """Returns the ids on a page, and what it says of the next one."""
+    page = answer.json()
+    ids = [item["history_item_id"] for item in page["history"]]
+    return ids, page["has_more"], page["last_history_item_id"]
+
+
+def test_lists_that_lack_items_are_well_formed(simulator, ask):
+    page = "/v1/history?page_size=10"
+    ids, more, last = listed(ask("GET", page))
+    assert (len(ids), more) == (10, True)
+    simulator.faults.add(
+        Fault("GET /v1/history$", "truncate", at_item=0, count=1),
+        Fault("GET /v1/history$", "truncate", count=1),
+        Fault("GET /v1/history$", "omit", positions=[0, 7], count=1),
+    )
+    assert listed(ask("GET", page)) == ([], False, None)
+    assert listed(ask("GET", page)) == (ids[:5], False, None)
+    assert listed(ask("GET", page)) == ([*ids[1:7], *ids[8:]], True, last)
+    assert listed(ask("GET", page)) == (ids, more, last)
+
+
+def test_what_is_no_list_lacks_nothing(simulator, ask, audio):
+    path, clip = audio
+    simulator.faults.add(Fault("", "truncate"))
+    assert ask("GET", path).content == clip
+    assert "detail" in ask("GET", "/v1/history?page_size=0").json()
+
+
+def test_faults_can_be_removed_one_by_one(simulator, ask):
+    first, second = Fault("GET", "status", status=500), Fault("GET", "status", status=500)
+    simulator.faults.add(first, second)
+    assert ask("GET", "/v1/history").status_code == 500
+    assert simulator.faults.remove(first) == 1
+    assert ask("GET", "/v1/history").status_code == 500
+    assert simulator.faults.remove(second) == 1
+    assert ask("GET", "/v1/history").status_code == 200

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 SETUP = Path(__file__).parents[1] / "scripts" / "setup"
-LINE = "apt-get update && apt-get install --no-install-recommends -y fuse3 libfuse2 python3-venv"
+LINE = "apt-get update && apt-get install --no-install-recommends -y fuse3 python3-venv"
 NOTICE = "DEPRECATION: building fusepy with setup.py is deprecated"
 
 #: A python3 that has no ensurepip, and makes a virtual environment whose pip runs ./pip.
@@ -78,7 +78,7 @@ def test_without_sudo_it_says_what_root_has_to_run(machine):
     done = machine.set_up()
     assert (done.status, done.out) == (1, "")
     assert done.err.splitlines() == [
-        "scripts/setup: these packages are missing: fuse3 libfuse2 python3-venv",
+        "scripts/setup: these packages are missing: fuse3 python3-venv",
         "sudo is not installed. Run this line as root, then run this script again:",
         f"  {LINE}",
     ]
@@ -96,9 +96,9 @@ def test_where_sudo_refuses_it_says_so_and_what_root_has_to_run(machine):
 def test_without_apt_it_says_what_is_missing(machine):
     done = machine.set_up()
     assert (done.status, done.out) == (1, "")
-    assert "fusermount3, libfuse3.so, libfuse.so.2, Python with venv and pip" in done.err
+    assert "fusermount3, libfuse3.so, Python with venv and pip" in done.err
     assert "There is no apt-get here." in done.err
-    assert "fuse3 libfuse2 python3-venv" in done.err
+    assert "fuse3 python3-venv" in done.err
 
 
 def test_a_python_that_is_too_old_is_said_before_anything_is_installed(machine):
@@ -119,7 +119,7 @@ def test_what_succeeds_shows_no_notices(machine, user):
     done = machine.set_up()
     assert (done.status, done.err) == (0, "")
     assert done.out.splitlines() == [
-        "==> Installing fuse3 libfuse2 python3-venv",
+        "==> Installing fuse3 python3-venv",
         "==> Making .venv",
         "==> Installing histfs and its Python packages into .venv",
     ]

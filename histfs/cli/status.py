@@ -15,7 +15,7 @@ from histfs.core.errors import HistfsError
 from histfs.core.filesystem import STATUS_NAME
 from histfs.core.terminal_text import shown
 from histfs.core.times import Zone
-from histfs.fuse.mountpoint import check_histfs, is_dead, mounted_histfs, said_of_dead
+from histfs.fuse.mountpoint import check_histfs, dead_mount_message, is_dead, mounted_histfs
 from histfs.status import MountUnresponsive, NoStatus, Status
 
 #: Seconds in which a mount must answer.
@@ -71,7 +71,7 @@ def read_status(path: Path) -> Status:
         raise NoStatus(f"{named} has no status: it is of another version of histfs") from None
     except OSError as error:
         if is_dead(error):
-            raise MountUnresponsive(said_of_dead(Path(named))) from None
+            raise MountUnresponsive(dead_mount_message(Path(named))) from None
         raise NoStatus(f"the status of {named} can't be read: {error.strerror}") from None
     except ValueError:
         raise NoStatus(

@@ -1,47 +1,48 @@
-"""The one place where a FUSE library is loaded: fusepy on libfuse 2, or mfusepy on libfuse 3.
+"""Load the FUSE library: mfusepy on libfuse 3 or 2, or fusepy on libfuse 2.
 
-Both call the same `Operations`. What differs is here: how an operations object is called, which
-options each library takes, and how it is told to read synchronously and with enough threads.
+This is the only module that imports one. Both bindings call the same `Operations`. This module sets
+what the libraries take differently: mount options, synchronous reads and the number of threads.
 """
 
 from __future__ import annotations
 
-import codecs
 import ctypes
 import ctypes.util
 import importlib
-import importlib.util
 import os
 import signal
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 from histfs.core.errors import HistfsError
+from histfs.fuse import fusepy_adapter
 from histfs.fuse.fast_callbacks import fuse_class
 from histfs.fuse.operations import Operations
 from histfs.fuse.reported_sizes import TIMEOUT
 
-Name = Literal["fusepy", "mfusepy"]
+#: For each binding its module, the shared library that it needs, and that one's Debian package.
+_BINDINGS = {
+    "mfusepy": ("mfusepy", "libfuse", "fuse3"),
+    "fusepy": ("fuse", "libfuse 2", "libfuse2 (libfuse2t64 on newer ones)"),
+}
 
 # struct fuse_conn_info.want (fuse_common.h of libfuse 3). Reads that the kernel sends in the
 # background go on after the reader was killed, and hold one of few slots.
 _ASYNC_READ = 1 << 0
 _ASYNC_DIO = 1 << 15
 _MAX_BACKGROUND = 64
-# libfuse's threads cost some 40 KB each, once they were needed. Most calls that wait do so for the
-# server; the others must not stand in the kernel's queue meanwhile, where no deadline counts.
+# A thread of libfuse costs some 40 KB once it has been needed. Most calls that wait do so for the
+# server; the others must not wait in the kernel's queue meanwhile, where no deadline applies.
 _MAX_THREADS = 1024
-#: How many calls may wait at the same time. The other threads answer from memory.
+#: How many calls may wait at the same time. The remaining threads answer from memory.
 MAX_WAITING = _MAX_THREADS - 128
-#: The first libfuse 3 that knows -o max_threads; the ones before start as many as are needed.
-_LIMITED_THREADS = (3, 12)
+#: The first libfuse 3 with -o max_threads; earlier ones start as many threads as are needed.
+_HAS_MAX_THREADS = (3, 12)
 
-#: From here on libfuse tells the kernel to send no interrupts unless `fuse_config.intr` is set; it
-#: then also sends the interrupted thread a signal (SIGUSR1), which nobody here waits for.
-_TOLD_INTERRUPTS = (3, 17)
-
-_ENCODING = "histfs-path"
+#: From this version on libfuse asks the kernel for no interrupts unless `fuse_config.intr` is set.
+#: It then also sends SIGUSR1 to the interrupted thread, which is ignored here.
+_HAS_INTR_OPTION = (3, 17)
 
 
 class FuseUnavailable(HistfsError):
@@ -52,12 +53,15 @@ class Binding:
     """A loaded FUSE library.
 
     Args:
-        name: which Python binding.
+        name: ``mfusepy`` or ``fusepy``.
         module: the binding, imported.
+
+    Attributes:
+        version: of libfuse, major and minor.
     """
 
-    def __init__(self, name: Name, module: ModuleType) -> None:
-        self.name = name
+    def __init__(self, name: str, module: ModuleType) -> None:
+        self._name = name
         self._module = module
         library = ctypes.CDLL(module._libfuse._name)
         number = int(library.fuse_version())
@@ -65,13 +69,13 @@ class Binding:
         self._interrupted = library.fuse_interrupted
         self._exited = library.fuse_session_exited
         self._exited.argtypes = [ctypes.c_void_p]
-        self._session_of = library.fuse_get_session
-        self._session_of.restype = ctypes.c_void_p
-        self._session_of.argtypes = [ctypes.c_void_p]
+        self._get_session = library.fuse_get_session
+        self._get_session.restype = ctypes.c_void_p
+        self._get_session.argtypes = [ctypes.c_void_p]
         self._session: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.name} and libfuse {'.'.join(map(str, self.version))}"
+        return f"{self._name} and libfuse {'.'.join(map(str, self.version))}"
 
     def interrupted(self) -> bool:
         """Say whether the call that this thread serves was interrupted, or the mount is ending.
@@ -86,14 +90,14 @@ class Binding:
         """Return the id of the thread that made the call which this thread serves.
 
         Returns:
-            0 when it has none here: it is in another PID namespace.
+            0 for a thread in another PID namespace.
         """
         return int(self._module._libfuse.fuse_get_context().contents.pid)
 
     def mounted(self) -> None:
-        """Remember the mount; called by the operations' init, in libfuse's own context."""
+        """Store libfuse's session; called by the operations' init, in libfuse's own context."""
         context = self._module._libfuse.fuse_get_context()
-        self._session = self._session_of(context.contents.fuse)
+        self._session = self._get_session(context.contents.fuse)
 
     def run(
         self,
@@ -103,13 +107,13 @@ class Binding:
         last_step: Callable[[], None],
         **options: object,
     ) -> None:
-        """Mount and serve until the filesystem is unmounted or the process is told to end.
+        """Mount and serve until the filesystem is unmounted or a signal ends the process.
 
         Args:
             operations: the callbacks.
             mountpoint: an absolute path.
             debug: whether libfuse prints each call.
-            last_step: called right before libfuse mounts, when all else is done.
+            last_step: called immediately before libfuse mounts.
             options: mount options, as libfuse's ``-o`` takes them.
 
         Raises:
@@ -122,23 +126,24 @@ class Binding:
             "attr_timeout": TIMEOUT,
             "negative_timeout": 0,
         }
-        served: Any = operations
+        callbacks: Any = operations
         if self.version[0] == 2:
-            options["sync_read"] = True
-        elif self.version >= _LIMITED_THREADS:
-            # A thread that ends takes its Python state with it, see `threads`.
+            # The mountpoint was checked by `check_mountpoint`; libfuse 2 has a check of its own.
+            options |= {"sync_read": True, "nonempty": True}
+        elif self.version >= _HAS_MAX_THREADS:
+            # A thread that ends takes its Python state with it, see `fast_callbacks`.
             options |= {"max_threads": _MAX_THREADS, "max_idle_threads": _MAX_THREADS}
-        if self.version >= _TOLD_INTERRUPTS:
+        if self.version >= _HAS_INTR_OPTION:
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-        if self.name == "fusepy":
-            served = _Called(operations)
-            options["encoding"] = _ENCODING
+        if self._name == "fusepy":
+            callbacks = fusepy_adapter.CallableOperations(operations)
+            options["encoding"] = fusepy_adapter.ENCODING
         try:
             fuse = fuse_class(self._module)
             last_step()
-            fuse(served, mountpoint, foreground=True, debug=debug, **options)
+            fuse(callbacks, mountpoint, foreground=True, debug=debug, **options)
         except RuntimeError as error:
-            # libfuse's exit status: 8 when its loop was ended by a signal, which is no error here.
+            # libfuse's exit status. 8, its loop was ended by a signal, is no error here.
             if not operations.started:
                 raise FuseUnavailable(
                     f"libfuse could not mount on {mountpoint} (status {error}); run with -f -d to"
@@ -146,7 +151,7 @@ class Binding:
                 ) from error
 
     def configure(self, connection: Any, config: Any) -> None:  # noqa: ANN401 - libfuse's structs
-        """Make reads synchronous, allow many at once and have interrupts told (libfuse 3).
+        """Make reads synchronous, allow many at once and enable interrupts (libfuse 3).
 
         Args:
             connection: struct fuse_conn_info.
@@ -155,74 +160,33 @@ class Binding:
         connection.want &= ~(_ASYNC_READ | _ASYNC_DIO)
         connection.max_background = _MAX_BACKGROUND
         connection.congestion_threshold = _MAX_BACKGROUND * 3 // 4
-        if self.version >= _TOLD_INTERRUPTS:
+        if self.version >= _HAS_INTR_OPTION:
             config.intr = 1
 
 
-class _Called:
-    """An operations object as fusepy wants it: one that is called with the operation's name."""
+def load() -> Binding:
+    """Load mfusepy, or fusepy if ``HISTFS_FUSE`` says so.
 
-    def __init__(self, operations: Operations) -> None:
-        self._operations = operations
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a method or a flag
-        value = getattr(self._operations, name)
-        setattr(self, name, value)
-        return value
-
-    def __call__(self, operation: str, *args: object) -> object:
-        return getattr(self._operations, operation)(*args)
-
-
-def load(choice: Name | None = None) -> Binding:
-    """Load a FUSE library: mfusepy with libfuse 3 where both are there, else fusepy.
-
-    Args:
-        choice: insist on one of them; None for ``HISTFS_FUSE`` or the best one.
+    mfusepy takes libfuse 3 where that is installed, else libfuse 2. Its own variables
+    ``FUSE_LIBRARY_PATH`` and ``FUSE_LIBRARY_NAME`` choose another one.
 
     Raises:
-        FuseUnavailable: there is none; the message says what to install.
+        FuseUnavailable: a library is missing; the message says what to install.
     """
-    wanted = choice or os.environ.get("HISTFS_FUSE") or _best()
-    if wanted not in ("fusepy", "mfusepy"):
-        raise FuseUnavailable(f"HISTFS_FUSE is fusepy or mfusepy, not {wanted}")
-    if wanted == "mfusepy":
-        # With both libraries there mfusepy would take libfuse 2.
+    name = os.environ.get("HISTFS_FUSE") or "mfusepy"
+    if name not in _BINDINGS:
+        raise FuseUnavailable(f"HISTFS_FUSE is fusepy or mfusepy, not {name}")
+    if name == "fusepy":
+        fusepy_adapter.register_codec()
+    elif ctypes.util.find_library("fuse3"):
+        # mfusepy prefers libfuse 2.
         os.environ.setdefault("FUSE_LIBRARY_NAME", "fuse3")
-        return Binding("mfusepy", _import("mfusepy", "libfuse 3", "fuse3"))
-    codecs.register(_find_codec)
-    return Binding("fusepy", _import("fuse", "libfuse 2", "libfuse2 (libfuse2t64 on newer ones)"))
-
-
-def _best() -> Name:
-    has_mfusepy = importlib.util.find_spec("mfusepy") is not None
-    return "mfusepy" if has_mfusepy and ctypes.util.find_library("fuse3") else "fusepy"
-
-
-def _import(module: str, library: str, package: str) -> ModuleType:
+    module, library, package = _BINDINGS[name]
     try:
-        return importlib.import_module(module)
+        return Binding(name, importlib.import_module(module))
+    except ModuleNotFoundError as error:
+        raise FuseUnavailable(f"{name} is not installed: pip install {name}") from error
     except (OSError, AttributeError, ImportError) as error:
         raise FuseUnavailable(
             f"{library} can't be loaded ({error}); on Debian and Ubuntu: apt install {package}"
         ) from error
-
-
-def _find_codec(name: str) -> codecs.CodecInfo | None:
-    """Give fusepy a codec for paths: UTF-8, and other bytes as surrogates (PEP 383).
-
-    fusepy decodes strictly: a path that is not UTF-8 would end in EINVAL and a traceback.
-    """
-    if name.replace("_", "-") != _ENCODING:
-        return None
-    return codecs.CodecInfo(
-        name=_ENCODING,
-        encode=lambda text, _errors="strict": (
-            text.encode("utf-8", "surrogateescape"),
-            len(text),
-        ),
-        decode=lambda data, _errors="strict": (
-            bytes(data).decode("utf-8", "surrogateescape"),
-            len(data),
-        ),
-    )

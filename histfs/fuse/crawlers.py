@@ -1,8 +1,11 @@
-"""Who calls: whether a process is a crawler, one that looks into whatever lies in a folder.
+"""Recognise crawlers (thumbnailers, indexers) among the calling processes, by their names.
 
-The kernel tells the id of the thread that calls, and a thread has a name of its own ("pool-3").
-What counts is what its process is called: by the program that it executes, or by the name of its
-first thread, which also tells what a script is where the program is an interpreter.
+The kernel gives the id of the calling thread, and a thread may have a name of its own ("pool-3").
+So the names of its process are compared: the program that it executes, and the name of its first
+thread, which is the script's where the program is an interpreter.
+
+Threads: any number at once. `GenerationalCache` has its own lock. `Crawlers._logged` is a set; two
+threads may log the same pattern once each.
 """
 
 from __future__ import annotations
@@ -15,79 +18,77 @@ from typing import NamedTuple
 
 from histfs.core.generational_cache import GenerationalCache
 
-#: The kernel keeps so much of a thread's name: the 15th character may be the last, or be not.
-_KEPT = 15
+#: The kernel cuts a thread's name off after so many characters (TASK_COMM_LEN less the NUL).
+_NAME_MAX = 15
 
-#: Seconds for which it is remembered what a process is: a backup opens one clip after another.
-_MEMORY = 1.0
+#: Seconds for which an answer is cached: a backup opens one clip after another.
+_TTL = 1.0
 
 log = logging.getLogger(__name__)
 
 
 class Process(NamedTuple):
-    """What a process is called.
+    """The names of a process.
 
     Attributes:
-        program: the file name of the program; empty where the kernel doesn't tell.
-        name: its first thread's name, cut off after 15 characters.
+        program: the file name of its program; empty where the kernel does not give it.
+        name: the name of its first thread, cut off after 15 characters.
     """
 
     program: str
     name: str
 
-    def is_called(self, pattern: str) -> bool:
-        """Say whether a pattern, as of fnmatch(3), is of one of its names."""
+    def matches(self, pattern: str) -> bool:
+        """Say whether a pattern of fnmatch(3) matches one of the names."""
         if fnmatchcase(self.program, pattern):
             return True
-        if len(self.name) < _KEPT:
+        if len(self.name) < _NAME_MAX:
             return fnmatchcase(self.name, pattern)
-        # What was cut off of it is in the program's name, or is to be left off the pattern, too.
+        # The name may be cut off: use the program's where that is the longer one, else cut the
+        # pattern off, too.
         return not self.program.startswith(self.name) and (
-            fnmatchcase(self.name, pattern) or fnmatchcase(self.name, pattern[:_KEPT])
+            fnmatchcase(self.name, pattern) or fnmatchcase(self.name, pattern[:_NAME_MAX])
         )
 
 
 class Crawlers:
     """The programs for which no audio is fetched.
 
-    Threads: any number at once; `GenerationalCache` guards itself. What was told of is a set; told
-    twice is no harm.
-
     Args:
-        patterns: of the names of programs, as of fnmatch(3).
+        patterns: of the names of programs, as fnmatch(3) takes them.
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._patterns = patterns
-        self._told: set[str] = set()
-        self._known = GenerationalCache[int, bool](_MEMORY)
+        self._logged: set[str] = set()
+        self._cache = GenerationalCache[int, bool](_TTL)
 
     def include(self, pid: int) -> bool:
-        """Say whether a process is one of them; one that can't be seen is not.
+        """Say whether a process is a crawler; one that can't be seen is none.
 
         Args:
-            pid: the id of any of its threads; 0 when it has none here, in another namespace.
+            pid: the id of any of its threads; 0 for one in another PID namespace.
         """
-        known = self._known.get(pid)
-        if known is None:
-            known = self._look(pid)
-            self._known.put(pid, known)
-        return known
+        crawler = self._cache.get(pid)
+        if crawler is None:
+            crawler = self._look_up(pid)
+            self._cache.put(pid, crawler)
+        return crawler
 
-    def _look(self, pid: int) -> bool:
+    def _look_up(self, pid: int) -> bool:
         process = process_of(pid) if self._patterns else None
         if process is None:
             return False
-        for pattern in filter(process.is_called, self._patterns):
-            if pattern not in self._told:
-                self._told.add(pattern)
+        for pattern in filter(process.matches, self._patterns):
+            if pattern not in self._logged:
+                self._logged.add(pattern)
                 log.info("no audio is fetched for %s (--crawlers %s)", process.name, pattern)
             return True
         return False
 
 
 def process_of(pid: int) -> Process | None:
-    """Return what the process of a thread is called; None when it can't be seen.
+    """Return the names of a thread's process; None when it can't be seen.
 
     Args:
         pid: the thread's id.
@@ -100,8 +101,8 @@ def process_of(pid: int) -> Process | None:
     except (OSError, StopIteration):
         return None
     try:
-        # An update of a program deletes the file of the one that runs.
+        # An update deletes the file of a running program.
         program = (thread / "exe").readlink().name.removesuffix(" (deleted)")
     except OSError:
-        program = ""  # somebody else's, or a thread of the kernel's own
+        program = ""  # another user's process, or a kernel thread
     return Process(program, name)

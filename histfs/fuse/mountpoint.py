@@ -1,4 +1,4 @@
-"""Mountpoints: whether one can be mounted on, and what is mounted there (/proc/self/mountinfo)."""
+"""Check, detach and unmount mountpoints; read the mount table (/proc/self/mountinfo)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MNT_DETACH = 2
 _UNMOUNTERS = (("fusermount3", "-u"), ("fusermount", "-u"), ("umount",))
 #: Seconds for which unmounting is retried while the mount is busy, and the pause between two tries.
 #: `histfs status`, a file manager or a monitoring agent open a file of each mount for a moment.
-_BUSY_PATIENCE, _BUSY_PAUSE = 2.0, 0.1
+_BUSY_TIMEOUT, _BUSY_PAUSE = 2.0, 0.1
 
 
 class MountpointError(HistfsError):
@@ -33,11 +33,11 @@ class MountpointError(HistfsError):
 
 
 class MountpointBusy(MountpointError):
-    """Somebody uses the mount that is to be unmounted."""
+    """A process uses the mount that is to be unmounted."""
 
 
 class Mounted(NamedTuple):
-    """What is mounted on a path: its type, such as ``fuse.histfs``, and its source."""
+    """A mount: its filesystem type, such as ``fuse.histfs``, and its source."""
 
     kind: str
     source: str
@@ -46,18 +46,18 @@ class Mounted(NamedTuple):
 def mounted_on(path: Path) -> Mounted | None:
     """Return what is mounted on a path, alive or dead; None when nothing is.
 
-    ``os.path.ismount`` says no for a mount whose process has died; the kernel's table doesn't.
+    ``os.path.ismount`` returns False for a mount whose process has died; the mount table lists it.
     """
     return dict(_mounts()).get(os.path.realpath(path))
 
 
 def mounted_histfs() -> list[Path]:
-    """Return where a histfs is mounted on this machine, alive or dead."""
-    return [Path(path) for path, there in dict(_mounts()).items() if there.kind == FILESYSTEM_TYPE]
+    """Return the mountpoints of histfs on this machine, alive or dead."""
+    return [Path(path) for path, mount in dict(_mounts()).items() if mount.kind == FILESYSTEM_TYPE]
 
 
 def check_histfs(path: Path) -> None:
-    """See to it that a histfs is mounted on a path, alive or dead.
+    """Check that a histfs is mounted on a path, alive or dead.
 
     Raises:
         MountpointError: there is none.
@@ -71,8 +71,8 @@ def is_dead(error: OSError) -> bool:
     return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
 
 
-def said_of_dead(path: Path) -> str:
-    """Return what the user is told of a mount whose process has died."""
+def dead_mount_message(path: Path) -> str:
+    """Return the message for the user about a mount whose process has died."""
     return f"{path} holds a mount whose process has died: run histfs umount {path}"
 
 
@@ -84,8 +84,8 @@ def holds_dead(path: Path) -> bool:
 def detach(path: Path) -> None:
     """Detach a histfs from a path as fast as possible; never another filesystem.
 
-    From then on the path is an empty directory, which a program that copies takes for an empty
-    history: call this only when nothing is left to do but to mount the next one.
+    The path is an empty directory then, which a program that copies takes for an empty history:
+    call this only when mounting the next one is the only step left.
 
     Args:
         path: absolute.
@@ -94,34 +94,37 @@ def detach(path: Path) -> None:
         MountpointError: there is none, or it can't be detached.
     """
     check_histfs(path)
-    # Without a new process, which would take several milliseconds; only root may do it.
-    if not detached(path):
+    # A system call first: starting a process takes several milliseconds.
+    if not umount_detach(path):
         unmount(path, lazy=True)
 
 
-def detached(path: Path) -> bool:
-    """Detach whatever is mounted on a path, and say whether that was done: only root may do it.
+def umount_detach(path: Path) -> bool:
+    """Detach any mount from a path by umount2(2), which only root may call.
 
     Unlike `detach` this makes no call on the mount itself, which may not answer yet.
 
     Args:
         path: absolute.
+
+    Returns:
+        Whether it was detached.
     """
     return bool(ctypes.CDLL(None).umount2(os.fsencode(path), _MNT_DETACH) == 0)
 
 
 def check_device() -> None:
-    """See to it that the kernel has FUSE.
+    """Check that the kernel has FUSE.
 
     Raises:
-        FuseUnavailable: it hasn't.
+        FuseUnavailable: it has not.
     """
     if not _DEVICE.exists():
         raise FuseUnavailable("there is no /dev/fuse: load the kernel's module with modprobe fuse")
 
 
 def check_mountpoint(path: Path, nonempty: bool) -> None:
-    """See to it that a path can be mounted on.
+    """Check that a path can be mounted on.
 
     A path that holds a histfs whose process has died can't be: see `holds_dead`.
 
@@ -132,7 +135,7 @@ def check_mountpoint(path: Path, nonempty: bool) -> None:
     Raises:
         MountpointError: it can't.
     """
-    there = mounted_on(path)
+    mount = mounted_on(path)
     try:
         entries = os.listdir(path)  # noqa: PTH208 - the names are all that is needed
     except FileNotFoundError:
@@ -140,14 +143,14 @@ def check_mountpoint(path: Path, nonempty: bool) -> None:
     except NotADirectoryError:
         raise MountpointError(f"{path} is not a directory") from None
     except OSError as error:
-        if is_dead(error) and there is not None:
+        if is_dead(error) and mount is not None:
             raise MountpointError(
-                f"{path} holds a mount ({there.kind}) whose process has died:"
+                f"{path} holds a mount ({mount.kind}) whose process has died:"
                 f" run fusermount -u {path}"
             ) from None
         raise MountpointError(f"{path} can't be used: {error.strerror}") from None
-    if there is not None and there.kind.startswith("fuse"):
-        raise MountpointError(f"{there.source} is mounted on {path} already ({there.kind})")
+    if mount is not None and mount.kind.startswith("fuse"):
+        raise MountpointError(f"{mount.source} is mounted on {path} already ({mount.kind})")
     if entries and not nonempty:
         raise MountpointError(f"{path} is not empty: choose another one, or add -o nonempty")
 
@@ -155,7 +158,7 @@ def check_mountpoint(path: Path, nonempty: bool) -> None:
 def unmount(path: Path, lazy: bool) -> None:
     """Unmount a histfs, dead or alive; never anything else.
 
-    A mount that is busy only for a moment is unmounted as soon as it is free.
+    Unmounting is retried for a moment while the mount is busy.
 
     Args:
         path: absolute.
@@ -169,26 +172,26 @@ def unmount(path: Path, lazy: bool) -> None:
     commands = [command for command in _UNMOUNTERS if shutil.which(command[0])]
     if not commands:
         raise MountpointError("neither fusermount nor umount is there: apt install fuse3")
-    ends = time.monotonic() + _BUSY_PATIENCE
+    deadline = time.monotonic() + _BUSY_TIMEOUT
     while True:
-        said = _refusals(commands, path, lazy)
-        if said is None:
+        errors = _try_commands(commands, path, lazy)
+        if errors is None:
             return
-        if not _is_busy(said[-1], path):
-            raise MountpointError(f"{path} can't be unmounted: {said[0]}")
-        if time.monotonic() >= ends:
+        if not _is_busy(errors[-1], path):
+            raise MountpointError(f"{path} can't be unmounted: {errors[0]}")
+        if time.monotonic() >= deadline:
             raise MountpointBusy(f"{path} is in use: close what uses it, or add --lazy")
         time.sleep(_BUSY_PAUSE)
 
 
-def _refusals(commands: Sequence[Sequence[str]], path: Path, lazy: bool) -> list[str] | None:
-    """Try one command after the other; return each one's error message, None on success.
+def _try_commands(commands: Sequence[Sequence[str]], path: Path, lazy: bool) -> list[str] | None:
+    """Try one command after the other; return their error messages, None on success.
 
     fusermount needs /etc/mtab, which a chroot may lack; umount(8) reads the kernel's own table.
     """
     # umount(8) translates its messages.
     untranslated = {**os.environ, "LC_ALL": "C"}
-    said = []
+    errors = []
     for program, *flags in commands:
         if lazy:
             flags.append("-l" if program == "umount" else "-z")
@@ -198,26 +201,26 @@ def _refusals(commands: Sequence[Sequence[str]], path: Path, lazy: bool) -> list
         )  # fmt: skip
         if done.returncode == 0:
             return None
-        said.append(" ".join(done.stderr.split()))
-        if _is_busy(said[-1], path):
+        errors.append(" ".join(done.stderr.split()))
+        if _is_busy(errors[-1], path):
             break
-    return said
+    return errors
 
 
-def _is_busy(said: str, path: Path) -> bool:
-    return "busy" in said.replace(str(path), "").lower()
+def _is_busy(error: str, path: Path) -> bool:
+    return "busy" in error.replace(str(path), "").lower()
 
 
 def is_histfs(path: Path) -> bool:
-    """Say whether a histfs is mounted on a path, alive or not."""
-    there = mounted_on(path)
-    return there is not None and there.kind == FILESYSTEM_TYPE
+    """Say whether a histfs is mounted on a path, alive or dead."""
+    mount = mounted_on(path)
+    return mount is not None and mount.kind == FILESYSTEM_TYPE
 
 
 def has_died(path: Path) -> bool:
-    """Say whether the process of what is mounted on a path has died."""
+    """Say whether the process behind the mount on a path has died."""
     try:
-        # Not stat: what the kernel keeps for a second outlives the process.
+        # Not stat: attributes that the kernel caches outlive the process.
         os.scandir(path).close()
     except OSError as error:
         return is_dead(error)
@@ -225,7 +228,7 @@ def has_died(path: Path) -> bool:
 
 
 def _mounts() -> Iterator[tuple[str, Mounted]]:
-    """Yield each mount of the kernel's table; of several on one path the last one counts."""
+    """Yield each mount of the mount table; of several on one path the last one counts."""
     for line in os.fsdecode(_MOUNTS.read_bytes()).rstrip("\n").split("\n"):
         before, _, after = line.partition(" - ")
         kind, source, *_ = after.split(" ")

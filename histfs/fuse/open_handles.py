@@ -1,7 +1,7 @@
-"""Open files and directories by the number that the kernel holds for them.
+"""The table of open files and directories, by the handle that the kernel has for each.
 
-Threads: any number at once; `OpenHandles._lock` guards the table. `FileHandle.gave_up` is one
-number, which any thread may write.
+Threads: any number at once. `OpenHandles._lock` guards the table; no other lock is taken while it
+is held. `FileHandle.timed_out` is one number, which any thread may write.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from histfs.core.large_listing import LargeListing
 from histfs.core.nodes import Attributes, DirEntry, OpenFile
 from histfs.core.waiting import Waiter
 
-#: Seconds within which the kernel asks for a page of what it could not read ahead.
-_ASKED_AGAIN = 0.5
+#: Seconds within which the kernel asks for one page after its read-ahead has failed.
+_RETRY_WINDOW = 0.5
 
 
 @dataclass(slots=True)
@@ -28,44 +28,49 @@ class FileHandle:
 
     Attributes:
         path: under which it was opened.
-        attributes: what it was when it was opened.
-        file: gives its bytes.
-        gave_up: when a read of it last ended because its time was over, monotonic.
+        attributes: as they were then.
+        file: returns its bytes.
+        timed_out: when a read last reached its deadline, in seconds, monotonic.
     """
 
     path: str
     attributes: Attributes
     file: OpenFile
-    gave_up: float = -math.inf
+    timed_out: float = -math.inf
 
     def read(self, offset: int, size: int, waiter: Waiter) -> bytes:
         """Return the bytes at an offset.
 
-        A read(2) makes the kernel read ahead. Where that fails it asks once more, for one page: the
-        program would wait twice as long as a call may take.
+        A read(2) makes the kernel read ahead. Where that fails, the kernel asks again for one page.
+        That request fails at once: otherwise the program would wait for two deadlines.
+
+        Args:
+            offset: in bytes.
+            size: in bytes, at the most.
+            waiter: the deadline of the call.
 
         Raises:
-            DeadlineExceeded: the time is over, or was so for another read a moment ago.
+            DeadlineExceeded: the deadline has passed, for this read or another one a moment ago.
         """
-        if time.monotonic() - self.gave_up < _ASKED_AGAIN:
+        if time.monotonic() - self.timed_out < _RETRY_WINDOW:
             raise DeadlineExceeded("no answer within the time that a call may take")
         try:
             return self.file.read(offset, size, waiter)
         except DeadlineExceeded:
-            self.gave_up = time.monotonic()
+            self.timed_out = time.monotonic()
             raise
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryHandle:
-    """An open directory, and what it held when it was opened; a large one is read bit by bit."""
+    """An open directory, with its entries when it was opened; a large listing is read in parts."""
 
     path: str
     listing: Sequence[DirEntry] | LargeListing
 
 
 class OpenHandles:
-    """The table of what is open."""
+    """The table of open files and directories."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -74,7 +79,7 @@ class OpenHandles:
         self._directories: dict[int, DirectoryHandle] = {}
 
     def add_file(self, handle: FileHandle) -> int:
-        """Return a number for an open file."""
+        """Add an open file, and return its handle."""
         with self._lock:
             number = next(self._numbers)
             self._files[number] = handle
@@ -86,14 +91,14 @@ class OpenHandles:
             return self._files[number]
 
     def remove_file(self, number: int) -> FileHandle:
-        """Close a file, and return what it was."""
+        """Close a file, and return its entry."""
         with self._lock:
             handle = self._files.pop(number)
         handle.file.close()
         return handle
 
     def add_directory(self, handle: DirectoryHandle) -> int:
-        """Return a number for an open directory; its listing stays as it is until closed."""
+        """Add an open directory, and return its handle."""
         with self._lock:
             number = next(self._numbers)
             self._directories[number] = handle

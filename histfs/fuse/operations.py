@@ -1,10 +1,10 @@
-"""The FUSE callbacks: each resolves, calls the tree and translates. No decision is made here.
+"""The FUSE callbacks: each calls the tree and translates its answer, or its exception.
 
-The names and signatures are fusepy's; mfusepy has the same. What isn't defined (xattrs, locks,
-flush) libfuse answers by itself, without a call.
+The names and signatures are those of mfusepy and fusepy. libfuse answers operations that are not
+defined here (xattrs, locks, flush) by itself, without a call.
 
-Threads: libfuse calls from any number of threads of its own. There is no state but the table of
-handles and what was told of sizes, which guard themselves, and one number.
+Threads: libfuse calls from any number of threads of its own. `OpenHandles` and `ReportedSizes` have
+locks of their own; `_last_file_stat` is one number, which any thread may write.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ R = TypeVar("R")
 Listed = tuple[str, dict[str, int], int]
 Method = Callable[Concatenate["Operations", P], R]
 
-#: What the log tells of a failed call; anything else is an everyday answer such as ENOENT.
-_NOTEWORTHY = (SourceError, NoSpace, CacheFailed, DeadlineExceeded)
+#: Errors that are logged; the others are ordinary answers such as ENOENT.
+_LOGGED = (SourceError, NoSpace, CacheFailed, DeadlineExceeded)
 _BLOCK = 512
 _DOTS = (DirEntry(".", stat.S_IFDIR, 0), DirEntry("..", stat.S_IFDIR, 0))
 _NANO = 10**9
@@ -57,14 +57,14 @@ log = logging.getLogger(__name__)
 
 
 def _map_errno(method: Method[P, R]) -> Method[P, R]:
-    """Translate whatever a callback raises into the OSError that libfuse's bindings take."""
+    """Translate each exception of a callback into the OSError that the bindings take."""
 
     @functools.wraps(method)
-    def guarded(self: Operations, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def mapped(self: Operations, /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(self, *args, **kwargs)
         except HistfsError as error:
-            if isinstance(error, _NOTEWORTHY):
+            if isinstance(error, _LOGGED):
                 log.warning("%s %r: %s", method.__name__, _logged(args), error)
             raise OSError(errno_of(error), str(error)) from None
         except OSError:
@@ -72,13 +72,13 @@ def _map_errno(method: Method[P, R]) -> Method[P, R]:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and _is_main_thread():
                 raise
-            # The bindings end the mount for what is no Exception, such as SystemExit.
+            # The bindings end the mount for a BaseException such as SystemExit.
             log.exception("%s %r failed unexpectedly", method.__name__, _logged(args))
             raise OSError(errno.EIO, "unexpected error") from None
         finally:
             set_current_waiter(None)
 
-    return guarded
+    return mapped
 
 
 def _is_main_thread() -> bool:
@@ -87,29 +87,32 @@ def _is_main_thread() -> bool:
 
 
 def _logged(args: tuple[object, ...]) -> str:
-    """Return the path that a call is about, as far as it may be in a log."""
+    """Return the path of a call, without the words of a text, which no log may hold."""
     return without_words(args[0]) if args and isinstance(args[0], str) else ""
 
 
 class Operations:
-    """What libfuse calls.
+    """The callbacks of a mount.
 
     Args:
-        tree: answers.
-        waiter: makes the patience of one call, in the thread of the call.
-        read_only: whether everything that would write is refused as such.
+        tree: the filesystem.
+        waiter: makes the deadline and interrupt of one call, in the thread of the call.
+        read_only: whether every write fails with EROFS.
         uid: owner of every node.
         gid: group of every node.
-        umask: permissions that no node has.
-        ahead: whether attributes of files may be looked up before anybody asks for them.
-        started: called once the mount is there, in libfuse's context.
-        configure: sets a libfuse 3 connection up.
+        umask: permission bits that no node has.
+        ahead: whether a listing may look up the attributes of files.
+        started: called once the filesystem is mounted, in libfuse's context.
+        configure: configures a libfuse 3 connection.
         caller: returns the id of the thread whose call is served.
-        clock: seconds, monotonic.
+        clock: returns seconds, monotonic.
+
+    Attributes:
+        started: whether the filesystem has been mounted.
     """
 
     use_ns = True
-    # Files are read and listed by handle: no path is made for that, and none is there after unlink.
+    # read, readdir and fstat go by handle: libfuse makes no path, and there is none after unlink.
     flag_nullpath_ok = 1
     flag_nopath = 1
 
@@ -140,64 +143,65 @@ class Operations:
         self._on_start = started
         self._configure = configure
         self._handles = OpenHandles()
-        self._told = ReportedSizes(caller, clock)
+        self._reported = ReportedSizes(caller, clock)
         self._ahead = ahead
         self._clock = clock
-        # When somebody has last asked for the attributes of a file; any thread may write it.
-        self._last_look = -math.inf
+        # When the attributes of a file were last asked for by path.
+        self._last_file_stat = -math.inf
         self.started = False
 
     # The mount
 
     def init(self, path: str) -> None:
-        """The filesystem is mounted."""
+        """Note that the filesystem is mounted."""
         self.started = True
         self._on_start()
 
     def init_with_config(self, connection: Any, config: Any) -> None:  # noqa: ANN401
-        """The same, as mfusepy calls it; ``config`` is None with libfuse 2."""
+        """Do the same for mfusepy; ``config`` is None with libfuse 2."""
         if config is not None:
             self._configure(connection, config)
         self.init("/")
 
     @_map_errno
     def statfs(self, path: str) -> dict[str, int]:
-        """Tell the limit of names; there is no room to write in, and no end to what is read."""
+        """Return the limit of names; the filesystem has no size and no free space."""
         return {"f_bsize": 4096, "f_frsize": 4096, "f_namemax": NAME_MAX}
 
     # Reading
 
     @_map_errno
     def getattr(self, path: str | None, handle: int | None = None) -> dict[str, int]:
-        """stat(2), or fstat(2) by handle."""
+        """Answer stat(2), or fstat(2) by handle."""
         if handle or path is None:
             return self._stat(self._attributes_of(self._handles.file(handle or 0)))
-        turn = self._told.turn()
-        attributes = self._tree.stat(path, self._patience())
+        start = self._reported.start()
+        attributes = self._tree.stat(path, self._new_waiter())
         if attributes.kind == stat.S_IFREG:
-            attributes = self._tell(path, attributes, turn)
-            self._last_look = self._clock()
+            attributes = self._report(path, attributes, start)
+            self._last_file_stat = self._clock()
         return self._stat(attributes)
 
     @_map_errno
     def readlink(self, path: str) -> str:
-        """readlink(2)."""
-        return self._tree.readlink(path, self._patience())
+        """Answer readlink(2)."""
+        return self._tree.readlink(path, self._new_waiter())
 
     @_map_errno
     def opendir(self, path: str) -> int:
-        """Make the listing: unlike readdir this holds no lock of the kernel while it waits."""
-        listing = self._tree.listdir(path, self._patience())
+        """Make the listing: unlike readdir, opendir holds no lock of the kernel while it waits."""
+        listing = self._tree.listdir(path, self._new_waiter())
         return self._handles.add_directory(DirectoryHandle(path, listing))
 
     @_map_errno
     def readdir(
         self, path: str | None, handle: int, offset: int = 0, plus: bool = False
     ) -> Iterator[Listed]:
-        """Give the listing that opendir made, from an offset on.
+        """Return the listing that opendir made, from an offset on.
 
-        Where the kernel takes attributes with the names, a walk need not ask for each. Those of
-        files are looked up for it only while somebody looks at files, which find(1) does not.
+        Where the kernel takes attributes with the names (readdirplus), a walk needs no stat for
+        each. Attributes of files are looked up only while some program calls stat for files, which
+        find(1) does not.
 
         Args:
             path: not used.
@@ -206,52 +210,52 @@ class Operations:
             plus: whether the kernel takes attributes.
 
         Returns:
-            Of each entry its name, all of its attributes or only kind and inode, and the offset
-            after it. That is 0 where there are no attributes: libfuse then takes all entries at
-            once, and keeps them. (It drops attributes then, up to 3.16.)
+            For each entry its name, all of its attributes or only kind and inode, and the offset
+            after it. The offset is 0 where there are no attributes: libfuse then takes all entries
+            at once, and keeps them. (Up to 3.16 it drops attributes then.)
         """
         opened = self._handles.directory(handle)
         if isinstance(opened.listing, LargeListing):
-            return self._part(opened.listing, offset, plus)
-        return self._whole(opened.path, opened.listing, offset, plus)
+            return self._read_large(opened.listing, offset, plus)
+        return self._read_listing(opened.path, opened.listing, offset, plus)
 
     @_map_errno
     def releasedir(self, path: str | None, handle: int) -> None:
-        """closedir(3)."""
+        """Answer closedir(3)."""
         self._handles.remove_directory(handle)
 
     @_map_errno
     def open(self, path: str, flags: int) -> int:
-        """open(2), for reading."""
+        """Answer open(2), for reading."""
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
             self._refuse(path)
-        attributes, file = self._tree.open(path, self._patience())
-        self._see_to_size(path, file)
+        attributes, file = self._tree.open(path, self._new_waiter())
+        self._report_open(path, file)
         return self._handles.add_file(FileHandle(path, attributes, file))
 
     @_map_errno
     def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:
-        """pread(2)."""
-        return self._handles.file(handle).read(offset, size, self._patience())
+        """Answer pread(2)."""
+        return self._handles.file(handle).read(offset, size, self._new_waiter())
 
     @_map_errno
     def release(self, path: str | None, handle: int) -> None:
-        """The last close(2)."""
-        self._told.closed(self._handles.remove_file(handle).path)
+        """Answer the last close(2) of an open file."""
+        self._reported.closed(self._handles.remove_file(handle).path)
 
     # Removing
 
     @_map_errno
     def unlink(self, path: str) -> None:
-        """unlink(2): of the audio, the delete endpoint."""
+        """Answer unlink(2); for the audio that deletes the item at the server."""
         self._refuse_if_read_only(path)
-        self._tree.unlink(path, self._patience())
+        self._tree.unlink(path, self._new_waiter())
 
     @_map_errno
     def rmdir(self, path: str) -> None:
-        """rmdir(2)."""
+        """Answer rmdir(2)."""
         self._refuse_if_read_only(path)
-        self._tree.rmdir(path, self._patience())
+        self._tree.rmdir(path, self._new_waiter())
 
     # Everything that would write
 
@@ -267,75 +271,68 @@ class Operations:
         if self._read_only:
             raise ReadOnly(path)
 
-    def _patience(self) -> Waiter:
-        """Return the patience of the call that this thread serves, from now on."""
+    def _new_waiter(self) -> Waiter:
+        """Start the deadline of the call that this thread serves."""
         waiter = self._waiter()
         set_current_waiter(waiter)
         return waiter
 
-    def _tell(self, path: str, attributes: Attributes, turn: RequestStart) -> Attributes:
-        """Return the attributes that the kernel is told of a file."""
-        return attributes._replace(size=self._told.tell(path, attributes.size, turn))
+    def _report(self, path: str, attributes: Attributes, start: RequestStart) -> Attributes:
+        """Return the attributes of a file with the size to report to the kernel."""
+        return attributes._replace(size=self._reported.report(path, attributes.size, start))
 
-    def _see_to_size(self, path: str, file: OpenFile) -> None:
-        """See to it that the kernel has the size of a file that is opened."""
-        delay = self._told.opened(path, file.size)
+    def _report_open(self, path: str, file: OpenFile) -> None:
+        """Note an open file; raise ESTALE, upon which the kernel looks again, for a stale size."""
+        delay = self._reported.opened(path, file.size)
         if delay is not None:
             file.close()
             time.sleep(delay)
-            raise OSError(errno.ESTALE, "its size is another by now")
+            raise OSError(errno.ESTALE, "its size has changed")
 
     def _attributes_of(self, opened: FileHandle) -> Attributes:
         return opened.attributes._replace(size=opened.file.size)
 
-    def _part(self, listing: LargeListing, offset: int, plus: bool) -> Iterator[Listed]:
-        """Read a part of a large listing: always with offsets, or libfuse would keep all of it."""
+    def _read_large(self, listing: LargeListing, offset: int, plus: bool) -> Iterator[Listed]:
+        """Read a part of a large listing, with offsets: else libfuse would keep all of it."""
         part = listing.read(max(offset - len(_DOTS), 0), self._waiter())
-        return self._placed(itertools.chain(_DOTS[offset:], part), offset, plus)
+        return self._with_offsets(itertools.chain(_DOTS[offset:], part), offset, plus)
 
-    def _whole(
+    def _read_listing(
         self, path: str, listing: Sequence[DirEntry], offset: int, plus: bool
     ) -> Iterator[Listed]:
         known = any(entry.attributes for entry in listing[:1])
-        looking = self._ahead and self._clock() - self._last_look < TIMEOUT
-        if offset or (plus and (known or looking)):
+        stat_files = self._ahead and self._clock() - self._last_file_stat < TIMEOUT
+        if offset or (plus and (known or stat_files)):
             rest = range(max(offset - len(_DOTS), 0), len(listing))
-            files = self._files_in(path) if plus and looking and rest else {}
+            files = self._stat_files(path) if plus and stat_files and rest else {}
             entries = itertools.chain(_DOTS[offset:], map(listing.__getitem__, rest))
-            return self._placed(entries, offset, plus, files)
+            return self._with_offsets(entries, offset, plus, files)
         return ((entry.name, _kind_of(entry), 0) for entry in itertools.chain(_DOTS, listing))
 
-    def _placed(
+    def _with_offsets(
         self,
         entries: Iterable[DirEntry],
         offset: int,
         plus: bool,
         files: Mapping[str, Attributes] = _NO_FILES,
     ) -> Iterator[Listed]:
-        """Yield entries with the offsets behind them.
-
-        Args:
-            entries: what comes from the offset on.
-            offset: how many entries come before them.
-            plus: whether the kernel takes attributes.
-            files: the attributes of files, by name.
-        """
+        """Yield the entries from an offset on, each with the offset after it."""
         for position, entry in enumerate(entries, offset + 1):
             attributes = entry.attributes or files.get(entry.name)
-            told = self._stat(attributes) if plus and attributes else _kind_of(entry)
-            yield entry.name, told, position
+            shown = self._stat(attributes) if plus and attributes else _kind_of(entry)
+            yield entry.name, shown, position
 
-    def _files_in(self, path: str) -> Mapping[str, Attributes]:
-        """Look an item's files up; the kernel asks by itself for those that are missing."""
-        turn = self._told.turn()
+    def _stat_files(self, path: str) -> Mapping[str, Attributes]:
+        """Look up the files of an item; the kernel calls getattr for those that are missing."""
+        start = self._reported.start()
         try:
-            files = self._tree.stat_files(path, self._patience())
+            files = self._tree.stat_files(path, self._new_waiter())
         except HistfsError:
             return {}
-        told = {}
-        for name, attributes in files.items():
-            told[name] = self._tell(f"{path}/{name}", attributes, turn)
-        return told
+        return {
+            name: self._report(f"{path}/{name}", attributes, start)
+            for name, attributes in files.items()
+        }
 
     def _stat(self, attributes: Attributes) -> dict[str, int]:
         kind, inode, links, size, mtime, _ = attributes

@@ -1,23 +1,24 @@
-"""What the kernel was told of the sizes of files, for as long as it believes it.
+"""The file sizes that were reported to the kernel, for as long as it caches them.
 
-The kernel keeps attributes for a moment, which spares most of the calls of a walk. A clip's size is
-an estimate until it is opened, and fstat(2) after that must give the exact one. So an open of a
-file whose size has changed since it was told fails with ESTALE once: the kernel then looks all of
-the path up anew and opens again (Linux, fs/namei.c, do_filp_open: LOOKUP_REVAL). The program that
-opens notices nothing.
+The kernel caches attributes for a moment, which saves most of the calls of a walk. The size of a
+clip is an estimate until the clip is opened, and fstat(2) after that must return the exact one. So
+an open of a file whose size has changed since it was reported fails with ESTALE once. The kernel
+then looks the whole path up again and opens again (Linux, fs/namei.c, do_filp_open: LOOKUP_REVAL);
+the calling program notices nothing.
 
-While a file is open its size is that of the handle, whatever a stat finds: the kernel asks by path
-for fstat(2), too, and keeps one size for the file and all who have it open. A stat that looked the
-size up before the file was opened, and answers after it, would otherwise tell the estimate.
+While a file is open, its reported size is that of the handle: the kernel calls getattr by path for
+fstat(2), too, and keeps one size per file for all programs that have it open. Otherwise a stat that
+looked the size up before the open, and answers after it, would report the estimate.
 
-Of answers whose requests overlap the kernel keeps the one that it gets first, and drops the others
-(fs/fuse/inode.c, attr_version). And what one caller is told may not have arrived when another one
-opens the file. So a size is in doubt once another one was told. A caller may open the file when it
-was itself told the size by a request that began so much later that the kernel had the other answer;
-an open that fails with ESTALE waits for that first. Others may when the kernel must have it.
+Of answers to overlapping requests the kernel keeps the first and drops the others (fs/fuse/inode.c,
+attr_version). And an answer to one caller may not have arrived when another caller opens the file.
+So a size is in doubt after another one was reported. It is certain for a caller that received it in
+answer to a request that began DELIVERY seconds after the other size was reported; an open that
+fails with ESTALE waits for that. It is certain for every caller DELIVERY seconds after the first
+such answer.
 
-Threads: any number at once; `_lock` guards the order in which sizes are put down, and the table of
-open files.
+Threads: any number at once. `_lock` guards the cache of sizes and the table of open files. The lock
+of `GenerationalCache` is taken while it is held.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from typing import NamedTuple
 
 from histfs.core.generational_cache import GenerationalCache
 
-#: Seconds for which the kernel may believe attributes, and what a name stands for.
+#: Seconds for which the kernel caches attributes and name lookups.
 TIMEOUT = 1.0
-#: Seconds for which it is remembered: the kernel reckons from when it has the answer, and this
-#: process may stand still before it gives it.
+#: Seconds for which a reported size is kept: the kernel counts TIMEOUT from when it has the answer,
+#: and this process may be suspended before it answers.
 MEMORY = 3 * TIMEOUT
-#: Seconds from when a size was told by a callback until the kernel has it, at the most. Other
-#: threads that want to run, and a machine with other things to do, are in between.
+#: Seconds from when a callback returns a size until the kernel has it, at the most: other threads
+#: and other processes may run in between.
 DELIVERY = 0.2
 
 
@@ -46,7 +47,7 @@ class RequestStart(NamedTuple):
 
     Attributes:
         at: in seconds, of the clock.
-        number: tells requests of one moment apart.
+        number: orders requests of one moment.
     """
 
     at: float
@@ -55,27 +56,27 @@ class RequestStart(NamedTuple):
 
 @dataclass(slots=True)
 class _Size:
-    """What was told last of the size of a file.
+    """The size of a file that was reported last.
 
     Attributes:
-        turn: of the stat, or of the open, that has told it last.
+        start: of the last stat or open that reported it.
         size: in bytes.
-        at: when it was told last, in seconds.
-        doubt: when another size was told last; None where none was.
-        knowing: the callers that were told this size when the kernel had the other one.
-        settled: when the first of them was told; None while there is none.
+        at: when it was reported last, in seconds.
+        replaced_at: when another size was last reported; None where none was.
+        informed: the callers that received this size when the kernel had the other one.
+        informed_at: when the first of them received it; None while there is none.
     """
 
-    turn: RequestStart
+    start: RequestStart
     size: int
     at: float
-    invalidate: float | None = None
-    knowing: set[int] = field(default_factory=set)
-    settled: float | None = None
+    replaced_at: float | None = None
+    informed: set[int] = field(default_factory=set)
+    informed_at: float | None = None
 
 
 class ReportedSizes:
-    """Remembers sizes by path.
+    """The sizes that were reported to the kernel, by path.
 
     Args:
         caller: returns the id of the thread whose call is served.
@@ -93,80 +94,80 @@ class ReportedSizes:
         # By path: the size of the file that was opened last, and how many are open.
         self._open: dict[str, tuple[int, int]] = {}
 
-    def turn(self) -> RequestStart:
-        """Return the turn of a stat that begins now."""
+    def start(self) -> RequestStart:
+        """Return the start of a stat that begins now."""
         return RequestStart(self._clock(), next(self._numbers))
 
-    def tell(self, path: str, size: int, turn: RequestStart) -> int:
-        """Note that the kernel is told the size of a file, and return the size to tell.
+    def report(self, path: str, size: int, start: RequestStart) -> int:
+        """Record that a size is reported to the kernel, and return the size to report.
 
-        That of an open handle, where there is one. A stat that began before another stat, or before
-        an open, and ends after it, tells what that one has told.
+        The size of an open handle takes precedence. A stat that began before another stat or an
+        open, and ends after it, reports the size that the other one has reported.
 
         Args:
-            path: what was asked for.
+            path: as the kernel passed it.
             size: in bytes.
-            turn: from `turn`, taken before the size was looked up.
+            start: from `start`, taken before the size was looked up.
         """
         with self._lock:
-            told = self._last(path)
-            if told is None or told.turn < turn:
+            last = self._last(path)
+            if last is None or last.start < start:
                 if path in self._open:
                     size, _ = self._open[path]
-                told = self._put(path, size, turn, told)
-            if told.invalidate is not None and turn.at >= told.invalidate + DELIVERY:
-                told.knowing.add(self._caller())
-                if told.settled is None:
-                    told.settled = self._clock()
-            return told.size
+                last = self._put(path, size, start, last)
+            if last.replaced_at is not None and start.at >= last.replaced_at + DELIVERY:
+                last.informed.add(self._caller())
+                if last.informed_at is None:
+                    last.informed_at = self._clock()
+            return last.size
 
     def opened(self, path: str, size: int) -> float | None:
-        """Note that a file is open from now on, unless the kernel has to look its path up before.
+        """Record that a file is open, unless the kernel has to look its path up before.
 
         Args:
-            path: what is opened.
+            path: as the kernel passed it.
             size: of the open file, in bytes.
 
         Returns:
             None when it is open; `closed` has to be called then. Else the seconds to wait before
-            the kernel is made to look.
+            the open fails with ESTALE.
         """
         with self._lock:
-            told = self._put(path, size, self.turn(), self._last(path))
+            last = self._put(path, size, self.start(), self._last(path))
             others = self._open.get(path, (size, 0))[1]
-            if self._is_sure(told):
+            if self._is_certain(last):
                 self._open[path] = size, others + 1
                 return None
             if others:
-                # What is told from here on is this size, not that of an earlier handle.
+                # From here on this size is reported, not that of an earlier handle.
                 self._open[path] = size, others
-            return max(0.0, (told.invalidate or 0.0) + DELIVERY - self._clock())
+            return max(0.0, (last.replaced_at or 0.0) + DELIVERY - self._clock())
 
     def closed(self, path: str) -> None:
-        """Note that a file that was opened is closed."""
+        """Record that an open file was closed."""
         with self._lock:
             size, count = self._open.pop(path)
             if count > 1:
                 self._open[path] = size, count - 1
 
     def _last(self, path: str) -> _Size | None:
-        """Return what was told last of a file, where the kernel may still believe it."""
-        told = self._sizes.get(path)
-        return told if told is not None and self._clock() - told.at < MEMORY else None
+        """Return the size that was reported last, where the kernel may still cache it."""
+        last = self._sizes.get(path)
+        return last if last is not None and self._clock() - last.at < MEMORY else None
 
-    def _put(self, path: str, size: int, turn: RequestStart, before: _Size | None) -> _Size:
-        """Note a size, told now; called with `_lock` held."""
+    def _put(self, path: str, size: int, start: RequestStart, before: _Size | None) -> _Size:
+        """Record a size as reported now; called with `_lock` held."""
         now = self._clock()
         if before is not None and before.size == size:
-            told = before
-            told.turn, told.at = turn, now
+            last = before
+            last.start, last.at = start, now
         else:
-            told = _Size(turn, size, now, None if before is None else before.at)
-        self._sizes.put(path, told)
-        return told
+            last = _Size(start, size, now, None if before is None else before.at)
+        self._sizes.put(path, last)
+        return last
 
-    def _is_sure(self, told: _Size) -> bool:
-        """Say whether the kernel has the size for certain; called with `_lock` held."""
-        if told.invalidate is None or self._caller() in told.knowing:
+    def _is_certain(self, last: _Size) -> bool:
+        """Say whether the kernel certainly has the size; called with `_lock` held."""
+        if last.replaced_at is None or self._caller() in last.informed:
             return True
-        return told.settled is not None and self._clock() >= told.settled + DELIVERY
+        return last.informed_at is not None and self._clock() >= last.informed_at + DELIVERY

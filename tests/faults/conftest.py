@@ -18,7 +18,7 @@ import pytest
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.trash.trash import Trash
 from tests.support.altered import NAME, World
-from tests.support.bindings import BINDINGS, missing
+from tests.support.bindings import BINDINGS, available
 from tests.support.mounts import Mount, id_of, mounted
 from tests.support.patience import eventually
 
@@ -32,13 +32,8 @@ SIZE = 100_000
 
 @pytest.fixture(scope="session")
 def binding() -> str:
-    """One FUSE library that works: which one makes no difference to what happens elsewhere."""
-    works = [name for name in reversed(BINDINGS) if not missing(name)]
-    if not works and os.environ.get("HISTFS_REQUIRE_FUSE") == "1":
-        pytest.fail(f"FUSE is required and can't be used: {missing(BINDINGS[0])}")
-    if not works:
-        pytest.skip(str(missing(BINDINGS[0])))
-    return works[0]
+    """The default FUSE binding, also with ``--all``: the faults are the same with both."""
+    return available(BINDINGS[0])
 
 
 @dataclass

@@ -260,9 +260,9 @@ def test_a_crawler_fetches_no_file(server, key, tmp_path, binding):
         file = item / "files/invoice.pdf"
         assert b"denied" in subprocess.run([crawler, file], capture_output=True).stderr
         assert server.counts[FILE] == 0
-        whole = file.read_bytes()
+        expected = file.read_bytes()
         # A reader has all of it a moment before it stands in the cache.
-        eventually(lambda: subprocess.run([crawler, file], capture_output=True).stdout == whole)
+        eventually(lambda: subprocess.run([crawler, file], capture_output=True).stdout == expected)
 
 
 def test_the_address_beside_a_file_is_never_asked(tmp_path, binding):
@@ -310,9 +310,9 @@ def test_mv_takes_everything_out(server, key, tmp_path, binding):
     with mounted(server, tmp_path, binding) as mount:
         item = place_of(mount, key)
         (item / "text.txt").read_bytes()
-        whole = content(server, key, "f1")
+        expected = content(server, key, "f1")
         shutil.move(item, tmp_path / "moved")
-        assert (tmp_path / "moved/files/invoice.pdf").read_bytes() == whole
+        assert (tmp_path / "moved/files/invoice.pdf").read_bytes() == expected
         assert server.counts[DELETE] == 1
 
 
@@ -381,7 +381,7 @@ def test_a_picture_that_comes_as_a_page_is_an_error(server, key, tmp_path, bindi
 
 
 def test_sync_makes_files_available_offline_and_verify_checks_them(server, key, tmp_path, binding):
-    whole = content(server, key, "f1")
+    expected = content(server, key, "f1")
     status, out, err = histfs("sync", "--audio", server=server, tmp_path=tmp_path)
     assert status == 0, err
     assert server.counts[FILE] >= 2
@@ -390,10 +390,10 @@ def test_sync_makes_files_available_offline_and_verify_checks_them(server, key, 
         os.listdir(mount.path / "conversations")
         asked = server.counts[FILE]
         server.faults.add(Fault("/files/", "status", status=503))
-        assert (item / "files/invoice.pdf").read_bytes() == whole
+        assert (item / "files/invoice.pdf").read_bytes() == expected
         assert server.counts[FILE] == asked
-    (clip,) = (path for path in tmp_path.glob("cache/*/audio/*/*") if path.read_bytes() == whole)
-    clip.write_bytes(whole[:-1] + b"!")
+    (clip,) = (path for path in tmp_path.glob("cache/*/audio/*/*") if path.read_bytes() == expected)
+    clip.write_bytes(expected[:-1] + b"!")
     status, out, err = histfs("cache", "verify", server=server, tmp_path=tmp_path)
     assert status != 0
     assert "1 damaged" in out

@@ -1,86 +1,98 @@
-"""Which FUSE library is loaded, and how paths get through it."""
+"""Which FUSE library is loaded, and how paths get through fusepy."""
 
 from __future__ import annotations
 
 import codecs
 import ctypes.util
 import importlib
-import importlib.util
 import os
 
 import pytest
 
 from histfs.fuse.binding import FuseUnavailable, load
 
+MISSING = OSError("Unable to find libfuse")
+
+
+@pytest.fixture(autouse=True)
+def library_is_free(monkeypatch):
+    """Let no variable choose the library, and forget the choice that `load` makes."""
+    for name in ("FUSE_LIBRARY_NAME", "FUSE_LIBRARY_PATH"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
 
 @pytest.fixture
-def nothing_loads(monkeypatch):
-    """Let no library load; its error message is the given one."""
-    monkeypatch.setenv("FUSE_LIBRARY_NAME", "fuse3")
+def imports(monkeypatch):
+    """Let importing a binding fail; yield the modules that are asked for, and the error."""
 
-    def missing(error):
-        def import_module(name, package=None):
-            raise error
+    def import_module(name, package=None):
+        asked.append(name)
+        raise errors[0]
 
-        monkeypatch.setattr(importlib, "import_module", import_module)
-
-    missing(OSError("Unable to find libfuse"))
-    return missing
+    asked, errors = [], [MISSING]
+    monkeypatch.setattr(importlib, "import_module", import_module)
+    return asked, errors
 
 
-@pytest.mark.parametrize("has_module", [True, False])
 @pytest.mark.parametrize("has_library", [True, False])
-def test_libfuse_3_is_chosen_where_its_binding_and_itself_are_there(
-    nothing_loads, monkeypatch, has_module, has_library
+def test_mfusepy_is_loaded_with_libfuse_3_where_that_is_there_else_with_its_own_choice(
+    imports, monkeypatch, has_library
 ):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: has_module or None)
     monkeypatch.setattr(ctypes.util, "find_library", lambda name: "lib" if has_library else None)
-    chosen = "libfuse 3" if has_module and has_library else "libfuse 2"
-    with pytest.raises(FuseUnavailable, match=chosen):
+    with pytest.raises(FuseUnavailable, match="apt install fuse3"):
         load()
+    assert imports[0] == ["mfusepy"]
+    assert os.environ.get("FUSE_LIBRARY_NAME") == ("fuse3" if has_library else None)
 
 
-@pytest.mark.parametrize(("wanted", "library"), [("fusepy", "2"), ("mfusepy", "3")])
-def test_the_environment_decides_and_the_argument_before_it(
-    nothing_loads, monkeypatch, wanted, library
-):
-    monkeypatch.setenv("HISTFS_FUSE", wanted)
-    with pytest.raises(FuseUnavailable, match=f"libfuse {library}"):
+@pytest.mark.parametrize(("name", "module"), [("fusepy", "fuse"), ("mfusepy", "mfusepy")])
+def test_the_environment_chooses_the_binding(imports, monkeypatch, name, module):
+    monkeypatch.setenv("HISTFS_FUSE", name)
+    with pytest.raises(FuseUnavailable):
         load()
+    assert imports[0] == [module]
+
+
+def test_no_other_binding_can_be_chosen(monkeypatch):
     monkeypatch.setenv("HISTFS_FUSE", "nonsense")
-    with pytest.raises(FuseUnavailable, match=f"libfuse {library}"):
-        load(wanted)
     with pytest.raises(FuseUnavailable, match="fusepy or mfusepy, not nonsense"):
         load()
 
 
-@pytest.mark.parametrize(
-    "error", [OSError("Unable to find libfuse"), ImportError("no module"), AttributeError("old")]
-)
-@pytest.mark.parametrize(("wanted", "package"), [("fusepy", "libfuse2"), ("mfusepy", "fuse3")])
-def test_a_missing_library_comes_with_what_to_install(nothing_loads, error, wanted, package):
-    nothing_loads(error)
+@pytest.mark.parametrize("error", [MISSING, ImportError("broken"), AttributeError("old")])
+@pytest.mark.parametrize(("name", "package"), [("fusepy", "libfuse2"), ("mfusepy", "fuse3")])
+def test_a_missing_library_comes_with_what_to_install(imports, monkeypatch, error, name, package):
+    imports[1][0] = error
+    monkeypatch.setenv("HISTFS_FUSE", name)
     with pytest.raises(FuseUnavailable) as caught:
-        load(wanted)
+        load()
     assert str(error) in str(caught.value)
     assert f"apt install {package}" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("name", ["fusepy", "mfusepy"])
+def test_a_missing_binding_comes_with_what_to_install(imports, monkeypatch, name):
+    imports[1][0] = ModuleNotFoundError("No module named 'fuse'")
+    monkeypatch.setenv("HISTFS_FUSE", name)
+    with pytest.raises(FuseUnavailable, match=f"^{name} is not installed: pip install {name}$"):
+        load()
+
+
 @pytest.mark.fuse
 def test_a_binding_tells_what_it_is(binding, monkeypatch):
-    monkeypatch.setenv("FUSE_LIBRARY_NAME", "fuse3")
-    loaded = load(binding)
-    assert loaded.name == binding
-    assert loaded.version[0] == {"fusepy": 2, "mfusepy": 3}[binding]
-    assert str(loaded).startswith(f"{binding} and libfuse {loaded.version[0]}.")
+    monkeypatch.setenv("HISTFS_FUSE", binding)
+    loaded = load()
+    assert str(loaded) == f"{binding} and libfuse {'.'.join(map(str, loaded.version))}"
 
 
 @pytest.fixture
-def codec(nothing_loads):
-    """The codec that is there as soon as fusepy is wanted."""
+def codec(imports, monkeypatch):
+    """The codec, which is registered as soon as fusepy is chosen."""
+    monkeypatch.setenv("HISTFS_FUSE", "fusepy")
     with pytest.raises(FuseUnavailable):
-        load("fusepy")
+        load()
     return "histfs-path"
 
 

@@ -34,7 +34,7 @@ def served(simulator, audio):
 
 
 def on_disk(cache):
-    """Return the paths of all clips in a cache, whole and on their way, by their names."""
+    """Return the paths of all clips in a cache, complete and partial, by their names."""
     where = ("*/audio/*/*", "*/incoming/*")
     return {path.name: path for pattern in where for path in cache.glob(pattern)}
 

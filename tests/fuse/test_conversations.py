@@ -81,7 +81,7 @@ def test_every_call_has_its_summary_detail_transcript_and_audio(server, tmp_path
             for file in call.iterdir():
                 if file.name not in ("audio.mp3", "files"):
                     assert file.stat().st_size == len(file.read_bytes())
-    # One each; where there is no audio, whoever asks for it ahead asks why, too.
+    # One each; where there is no audio, a prefetch asks for the reason, too.
     ids = list(conversations.ids())
     silent = [key for key in ids if conversations.clip(key) is None]
     assert len(ids) <= server.counts[DETAIL] <= len(ids) + len(silent) + 3

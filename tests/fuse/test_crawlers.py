@@ -1,4 +1,4 @@
-"""Thumbnailers and indexers on real mounts: they fetch nothing, and everybody else does."""
+"""Thumbnailers and indexers on real mounts: they fetch nothing, every other program does."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ thread.join()
 
 def read_as(program, file):
     """Return what a program reads of a file; None when that is denied."""
-    # It goes by cat's name: some are one program of many names.
+    # argv[0] is cat: some programs have many names.
     done = subprocess.run(["cat", file], executable=program, capture_output=True, timeout=60)
     if b"Permission denied" in done.stderr:
         return None
@@ -62,24 +62,27 @@ def make_program(request, tmp_path):
     return make
 
 
-@pytest.mark.parametrize("name", ["tumblerd", "baloo_file_extractor", "updatedb.plocate"])
 def test_a_crawler_reads_what_is_here_and_fetches_nothing(
-    simulator, tmp_path, binding, make_program, name
+    simulator, tmp_path, binding, make_program
 ):
-    crawler = make_program(name)
+    names = ["tumblerd", "baloo_file_extractor", "updatedb.plocate"]
+    crawlers = [make_program(name) for name in names]
     with mounted(simulator, tmp_path, binding) as mount:
         audio, *_, other = mount.audio()
-        assert read_as(crawler, audio) is None
-        assert read_as(crawler, audio.with_name("text.txt"))
-        assert read_as(crawler, audio.with_name("meta.json"))
+        for crawler in crawlers:
+            assert read_as(crawler, audio) is None
+            assert read_as(crawler, audio.with_name("text.txt"))
+            assert read_as(crawler, audio.with_name("meta.json"))
         assert simulator.counts[AUDIO] == 0
         content = read_as(shutil.which("cat"), audio)
         assert content == bytes(simulator.library.clip(id_of(audio.parent)))
-        eventually(lambda: read_as(crawler, audio) == content)
-        assert read_as(crawler, other) is None
+        for crawler in crawlers:
+            eventually(lambda crawler=crawler: read_as(crawler, audio) == content)
+            assert read_as(crawler, other) is None
         assert simulator.counts[AUDIO] == 1
-    (line,) = [line for line in mount.log.read_text().splitlines() if "--crawlers" in line]
-    assert name[:15] in line
+    lines = [line for line in mount.log.read_text().splitlines() if "--crawlers" in line]
+    assert len(lines) == len(names)
+    assert all(name[:15] in line for name, line in zip(names, lines, strict=True))
 
 
 def test_with_exact_sizes_a_crawler_sees_the_estimate(simulator, tmp_path, binding):
@@ -94,7 +97,7 @@ def test_with_exact_sizes_a_crawler_sees_the_estimate(simulator, tmp_path, bindi
         audio = mount.items()[0] / "audio.mp3"
         assert size(crawler) > 0
         assert simulator.counts[AUDIO] == 0
-        time.sleep(1.2 * TIMEOUT)  # for as long the kernel believes what the crawler was told
+        time.sleep(1.2 * TIMEOUT)  # the kernel caches the estimate
         exact = size(shutil.which("stat"))
         assert simulator.counts[AUDIO] == 1
         assert size(crawler) == exact == len(audio.read_bytes())
@@ -120,7 +123,7 @@ def test_nobody_is_a_crawler_when_the_list_is_empty(simulator, tmp_path, binding
 
 
 def test_a_crawler_does_not_keep_others_from_reading(simulator, tmp_path, binding, make_program):
-    """What a crawler was told must not stay in the kernel, nor what it saw of the size."""
+    """The kernel must cache neither the error nor the size that a crawler received."""
     crawler = make_program("tumblerd")
     with mounted(simulator, tmp_path, binding) as mount:
         for audio in reversed(mount.audio()[:5]):  # nothing is fetched ahead

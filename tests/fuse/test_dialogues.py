@@ -112,7 +112,7 @@ def test_rm_r_of_a_dialogue_sends_one_delete_and_takes_it_from_all_its_voices(
         assert simulator.counts["DELETE /v1/history/{id}"] == 1
         assert key not in simulator.library
         assert key not in shown(mount)
-        # The kernel believes for a second in a path that it was told of.
+        # The kernel caches a path for a second.
         assert eventually(lambda: not any(map(os.path.lexists, paths)))
 
 

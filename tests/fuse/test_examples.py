@@ -22,7 +22,7 @@ NOON = 1_714_650_306
 
 @pytest.fixture(scope="module")
 def install(tmp_path_factory):
-    """Install an example, for those alone who have the directory on their path."""
+    """Install an example into a directory; only processes with it on their path see it."""
     sites = {}
 
     def install(name):
@@ -273,8 +273,8 @@ def test_what_is_broken_is_told_once_and_the_rest_goes_on(install, server, tmp_p
         (copy,) = (tmp_path / "trash").iterdir()
         assert below(copy) == ["audio.mp3", "entry.json", "meta.json", "text.txt"]
         lines = mount.log.read_text().splitlines()
-    told = [line for line in lines if "left out" in line]
-    assert len(told) == len(LEFT_OUT), "\n".join(told)
+    left_out = [line for line in lines if "left out" in line]
+    assert len(left_out) == len(LEFT_OUT), "\n".join(left_out)
     for expected in LEFT_OUT:
-        assert sum(expected in line for line in told) == 1, expected
+        assert sum(expected in line for line in left_out) == 1, expected
     assert sum("ZeroDivisionError: no name in filename" in line for line in lines) == 1

@@ -1,4 +1,4 @@
-"""Clips whose content type lies: what they are called, and programs that look before they read."""
+"""Clips whose content type is wrong: their file names, and programs that stat before they read."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def untold() -> Iterator[Simulator]:
 
 
 def rsync(source: Path, target: Path) -> list[str]:
-    """Copy as a backup does, and return what rsync says that it has changed."""
-    time.sleep(1.1 * TIMEOUT)  # for so long the kernel believes sizes from before the last copy
+    """Copy as a backup does, and return the lines of rsync about changes."""
+    time.sleep(1.1 * TIMEOUT)  # the kernel caches the sizes from before the last copy
     command = ["rsync", "-aiHO", "--delete", f"{source}/", target]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -59,8 +59,8 @@ def test_names_follow_the_output_format_before_anything_is_fetched(tmp_path, bin
         mounted(simulator, tmp_path, binding) as mount,
     ):
         for item in mount.items():
-            told = simulator.library.item(id_of(item))["output_format"]
-            assert extension(item) == f".{str(told).partition('_')[0]}"
+            output_format = simulator.library.item(id_of(item))["output_format"]
+            assert extension(item) == f".{str(output_format).partition('_')[0]}"
         assert simulator.counts[AUDIO] == 0
         before = sorted(mount.audio())
         for audio in before:
@@ -141,26 +141,26 @@ def test_an_item_is_removed_whose_audio_is_renamed_by_that(untold, tmp_path, bin
     assert kept == {"audio.mp3", "audio.opus", "audio.wav"}
 
 
-@pytest.mark.parametrize(
-    "body",
-    [None, {"detail": {"status": "quota_exceeded"}}, "<html><p>Sign in", "Service Unavailable\n"],
-    ids=["null", "JSON", "HTML", "text"],
-)
 @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "with its length"])
 def test_an_answer_that_is_labelled_as_audio_and_is_none_is_no_clip(
-    simulator, tmp_path, binding, body, chunked
+    simulator, tmp_path, binding, chunked
 ):
+    json = {"detail": {"status": "quota_exceeded"}}
+    bodies = (None, json, "<html><p>Sign in", "Service Unavailable\n")
     simulator.chunked = chunked
     with mounted(simulator, tmp_path, binding) as mount:
-        item = mount.items()[0]
-        audio = next(item.glob("audio.*"))
-        simulator.faults.add(Fault("/audio", "disguise", body=body))
-        for act in (audio.read_bytes, audio.unlink):
-            with pytest.raises(OSError) as caught:
-                act()
-            assert errno.errorcode[caught.value.errno] == "EIO"
-        assert "not audio but" in mount.log.read_text()
+        items = mount.items()[: len(bodies)]
+        for number, (item, body) in enumerate(zip(items, bodies, strict=True), 1):
+            simulator.faults.add(Fault("/audio", "disguise", body=body))
+            audio = next(item.glob("audio.*"))
+            for call in (audio.read_bytes, audio.unlink):
+                with pytest.raises(OSError) as caught:
+                    call()
+                assert errno.errorcode[caught.value.errno] == "EIO"
+            assert mount.log.read_text().count("not audio but") >= number
+            simulator.faults.clear()
         assert simulator.counts[DELETE] == 0
         assert not list((tmp_path / "cache").rglob("audio/*/*"))
-        simulator.faults.clear()
-        assert audio.read_bytes() == bytes(simulator.library.clip(id_of(item)))
+        for item in items:
+            audio = next(item.glob("audio.*"))
+            assert audio.read_bytes() == bytes(simulator.library.clip(id_of(item)))

@@ -124,8 +124,8 @@ def test_a_view_that_never_returns_is_left_out(
         shutil.rmtree(mount.items()[0])
         assert time.monotonic() - begun < TIMEOUT
         assert len(mount.items()) == 59
-        told = [line for line in mount.log.read_text().splitlines() if "has not returned" in line]
-        assert sum("by-hang of hanging 1.5 is disabled" in line for line in told) >= 1
+        lines = [line for line in mount.log.read_text().splitlines() if "has not returned" in line]
+        assert sum("by-hang of hanging 1.5 is disabled" in line for line in lines) >= 1
 
 
 def test_rm_ends_though_a_view_never_says_where_an_item_is(simulator, tmp_path, binding):

@@ -1,4 +1,4 @@
-"""A directory that is too large to be kept is listed whole, also while items go."""
+"""A directory that is too large for memory is listed completely, also while items go."""
 
 from __future__ import annotations
 

@@ -49,6 +49,20 @@ def mount(simulator, tmp_path, binding):
         yield mount
 
 
+@pytest.fixture(scope="module")
+def server():
+    """The simulator behind `shared`."""
+    with Simulator(SimulatorSettings(items=60, days=20)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared(server, binding, tmp_path_factory, clean_module_environment):
+    """A mount for the tests that delete nothing and count no requests."""
+    with mounted(server, tmp_path_factory.mktemp("shared"), binding) as mount:
+        yield mount
+
+
 def test_looking_asks_for_lists_and_nothing_else(mount, simulator):
     done = subprocess.run(["ls", "-lR", mount.path], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -72,9 +86,9 @@ def test_every_clip_is_the_servers_and_fetched_once(mount, simulator):
     assert simulator.counts[AUDIO] == len(simulator.library)
 
 
-def test_text_and_metadata_are_the_apis_own(mount, simulator):
-    for item in mount.items():
-        raw = simulator.library.item(id_of(item))
+def test_text_and_metadata_are_the_apis_own(shared, server):
+    for item in shared.items():
+        raw = server.library.item(id_of(item))
         assert json.loads((item / "meta.json").read_text()) == raw
         assert list(json.loads((item / "meta.json").read_text())) == list(raw)
         if not raw.get("dialogue"):
@@ -82,33 +96,33 @@ def test_text_and_metadata_are_the_apis_own(mount, simulator):
             assert (item / "text.txt").read_text() == ("" if text is None else f"{text}\n")
 
 
-def test_each_view_links_to_every_item(mount, simulator):
+def test_each_view_links_to_every_item(shared, server):
     for view in ("by-voice", "by-source"):
-        links = mount.items(view)
-        assert {id_of(link) for link in links} == set(simulator.library.ids())
+        links = shared.items(view)
+        assert {id_of(link) for link in links} == set(server.library.ids())
         for link in links:
             assert not os.readlink(link).startswith("/")
-            assert link.resolve().parent.parent.parent.parent == mount.path / "by-date"
+            assert link.resolve().parent.parent.parent.parent == shared.path / "by-date"
             assert (link / "text.txt").exists()
             assert link.lstat().st_size == len(os.fsencode(os.readlink(link)))
 
 
-def test_a_directory_has_the_time_of_its_newest_item(mount, simulator):
-    newest = max(simulator.library.item(i)["date_unix"] for i in simulator.library.ids())
-    last = mount.items()[-1]
-    for directory in (last, last.parent, last.parent.parent, mount.path / "by-date", mount.path):
+def test_a_directory_has_the_time_of_its_newest_item(shared, server):
+    newest = max(server.library.item(i)["date_unix"] for i in server.library.ids())
+    last = shared.items()[-1]
+    for directory in (last, last.parent, last.parent.parent, shared.path / "by-date", shared.path):
         assert directory.stat().st_mtime == newest
 
 
-def test_the_mount_is_named_and_safe(mount):
+def test_the_mount_is_named_and_safe(shared):
     table = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    source, _, kind, options, *_ = next(row for row in table if row[1] == str(mount.path))
+    source, _, kind, options, *_ = next(row for row in table if row[1] == str(shared.path))
     assert (source, kind) == ("elevenlabs:default", "fuse.histfs")
     assert {"nosuid", "nodev", "noexec", "default_permissions"} <= set(options.split(","))
 
 
-def test_entries_carry_kind_and_inode(mount):
-    for directory in (mount.path, mount.path / "by-voice", mount.items()[0]):
+def test_entries_carry_kind_and_inode(shared):
+    for directory in (shared.path, shared.path / "by-voice", shared.items()[0]):
         for entry in os.scandir(directory):
             status = entry.stat(follow_symlinks=False)
             assert entry.inode() == status.st_ino
@@ -199,9 +213,9 @@ def test_a_delete_that_fails_leaves_the_item_whole(mount, simulator):
     assert next(item.glob("audio.*")).read_bytes() == served(simulator, item)
 
 
-def test_what_would_write_is_refused(mount):
-    item, link = mount.items()[0], mount.items("by-voice")[0]
-    refused(errno.EPERM, (mount.path / "new").write_text, "x")
+def test_what_would_write_is_refused(shared):
+    item, link = shared.items()[0], shared.items("by-voice")[0]
+    refused(errno.EPERM, (shared.path / "new").write_text, "x")
     # The kernel refuses to write a file of mode 0400 before it asks, to all but root.
     not_writable = errno.EPERM if os.geteuid() == 0 else errno.EACCES
     refused(not_writable, (item / "text.txt").write_text, "x")
@@ -216,7 +230,7 @@ def test_what_would_write_is_refused(mount):
     refused(errno.ENOTEMPTY, os.rmdir, item)
     refused(errno.ENOTEMPTY, os.rmdir, item.parent)
     refused(errno.ENAMETOOLONG, os.stat, item / ("x" * 256))
-    refused(errno.ENOENT, os.stat, mount.path / os.fsdecode(b"\xff\xfe"))
+    refused(errno.ENOENT, os.stat, shared.path / os.fsdecode(b"\xff\xfe"))
     refused(errno.ENOTSUP, os.getxattr, item, "user.x")
 
 
@@ -257,18 +271,18 @@ def test_an_open_clip_that_was_not_read_yet_can_be_read_after_its_unlink(
             os.close(descriptor)
 
 
-def test_access_tells_what_may_be_done(mount):
-    item = mount.items()[0]
+def test_access_tells_what_may_be_done(shared):
+    item = shared.items()[0]
     assert os.access(item, os.R_OK | os.W_OK | os.X_OK)
     assert os.access(item / "text.txt", os.R_OK)
     assert not os.access(item / "text.txt", os.X_OK)
     assert not os.access(item / "nothing", os.F_OK)
 
 
-def test_a_clip_never_opened_can_be_mapped(mount, simulator):
-    with mount.audio()[0].open("rb") as file:
+def test_a_clip_never_opened_can_be_mapped(shared, server):
+    with shared.audio()[0].open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-        assert mapped[:] == served(simulator, mount.items()[0])
+        assert mapped[:] == served(server, shared.items()[0])
         mapped.close()
 
 
@@ -293,20 +307,22 @@ def test_a_reader_that_waits_can_be_interrupted(simulator, tmp_path, binding, nu
         assert audio[1].read_bytes() == served(simulator, audio[1].parent)
 
 
-@pytest.mark.parametrize(
-    "fault", ["cut", "html", "empty", "status", "reset", "redirect", "garbage"]
-)
-def test_audio_that_is_not_whole_is_an_error_and_never_kept(mount, simulator, fault):
-    item = mount.items()[0]
+FAULTS = ["cut", "html", "empty", "status", "reset", "redirect", "garbage"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_audio_that_is_not_whole_is_an_error_and_never_kept(shared, server, fault):
+    item = shared.items()[-1 - FAULTS.index(fault)]
     audio = next(item.glob("audio.*"))
     headers = {"Location": "http://127.0.0.1:9/"} if fault == "redirect" else {}
-    simulator.faults.add(
-        Fault("/audio", fault, status=403 if fault == "status" else None, headers=headers)
-    )
-    with pytest.raises(OSError):
-        audio.read_bytes()
-    simulator.faults.clear()
-    assert audio.read_bytes() == served(simulator, item)
+    status = 403 if fault == "status" else None
+    server.faults.add(Fault("/audio", fault, status=status, headers=headers))
+    try:
+        with pytest.raises(OSError):
+            audio.read_bytes()
+    finally:
+        server.faults.clear()
+    assert audio.read_bytes() == served(server, item)
 
 
 def test_a_listing_is_complete_or_fails(simulator, tmp_path, binding):

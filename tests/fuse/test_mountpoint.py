@@ -1,4 +1,4 @@
-"""Which paths can be mounted on, and what the kernel's table says is there."""
+"""Which paths can be mounted on, and what the mount table says about them."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ def test_where_all_programs_fail_the_first_one_says_why(table, tools, place):
 def test_a_message_that_the_program_translates_is_understood(
     table, tools, place, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(mountpoint, "_BUSY_PATIENCE", 0.2)
+    monkeypatch.setattr(mountpoint, "_BUSY_TIMEOUT", 0.2)
     table(place)
     tools("umount")
     (tmp_path / "bin" / "umount").write_text(
@@ -255,7 +255,7 @@ def test_without_a_program_it_says_what_to_install(table, place, tmp_path, monke
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "told"),
+    ("error", "kind", "message"),
     [
         ("fusermount: failed to unmount: Device or resource busy", MountpointBusy, "--lazy"),
         ("umount: /x: target is busy.", MountpointBusy, "--lazy"),
@@ -263,12 +263,12 @@ def test_without_a_program_it_says_what_to_install(table, place, tmp_path, monke
     ],
 )
 def test_why_it_can_not_be_unmounted_is_told_in_one_line(
-    table, tools, place, said, kind, told, monkeypatch
+    table, tools, place, error, kind, message, monkeypatch
 ):
-    monkeypatch.setattr(mountpoint, "_BUSY_PATIENCE", 0.2)
+    monkeypatch.setattr(mountpoint, "_BUSY_TIMEOUT", 0.2)
     table(place)
-    tools("fusermount3", 1, said)
-    with pytest.raises(kind, match=told) as caught:
+    tools("fusermount3", 1, error)
+    with pytest.raises(kind, match=message) as caught:
         unmount(place, lazy=False)
     assert type(caught.value) is kind
     assert len(str(caught.value).splitlines()) == 1

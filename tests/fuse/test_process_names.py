@@ -20,7 +20,7 @@ GONE = 1 << 30
 
 
 def is_default(program, name):
-    return any(map(Process(program, name).is_called, DEFAULT_CRAWLERS))
+    return any(map(Process(program, name).matches, DEFAULT_CRAWLERS))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_others_are_not(program):
     ],
 )
 def test_a_pattern_is_of_a_name_or_of_what_is_left_of_it(program, name, pattern, expected):
-    assert Process(program, name).is_called(pattern) == expected
+    assert Process(program, name).matches(pattern) == expected
 
 
 def test_a_thread_is_its_process():

@@ -1,4 +1,4 @@
-"""A library that means harm, on real mounts: it is listed, copied and deleted like any other."""
+"""A hostile library on real mounts: it is listed, copied and deleted like any other."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def listed(mount, view):
     return sorted(id_of(item) for item in mount.items(view))
 
 
-def told(*words, **options):
-    """Return what a command says, which must be fit for a terminal."""
+def output_of(*words, **options):
+    """Return the output of a command, which must be printable."""
     done = subprocess.run(command(*words), capture_output=True, text=True, timeout=60, **options)
     assert done.returncode == 0, done.stderr
     assert_printable(done.stdout + done.stderr)
@@ -68,7 +68,7 @@ def test_it_is_listed_copied_and_deleted_and_nothing_lies_elsewhere(simulator, t
         assert copies == clips
         for link in place.glob("backup/by-*/*/*"):
             assert link.resolve().is_relative_to(place / "backup" / "by-date")
-        told("status", mount.path)
+        output_of("status", mount.path)
         for year in (mount.path / "by-date").iterdir():
             assert subprocess.run(["rm", "-r", year], timeout=60).returncode == 0
         assert [listed(mount, view) for view in VIEWS] == [[], [], []]
@@ -76,7 +76,7 @@ def test_it_is_listed_copied_and_deleted_and_nothing_lies_elsewhere(simulator, t
     asked = [r.target.removeprefix("/v1/history/") for r in log if r.method == "DELETE"]
     assert sorted(map(unquote, asked)) == sorted(ids)
     assert len(simulator.library) == 0
-    kept = told("trash", "list", "--trash", place / "trash").splitlines()
+    kept = output_of("trash", "list", "--trash", place / "trash").splitlines()
     assert len(kept) == len(ids) == len(os.listdir(place / "trash"))
     trash = Trash(place / "trash")
     for stored in trash.items():

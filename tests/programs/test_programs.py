@@ -1,4 +1,4 @@
-"""The programs that people use on a history, on real mounts of clips that nobody opened before."""
+"""Programs that read a history, on real mounts of clips that were never opened."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def mount(simulator, tmp_path, binding):
 
 
 def run(*line, **options):
-    """Run a program; it must succeed. One that isn't there skips the test, but not in CI."""
+    """Run a program; it must succeed. A missing one skips the test, but not in CI."""
     if shutil.which(line[0]) is None and os.environ.get("HISTFS_REQUIRE_FUSE") != "1":
         pytest.skip(f"{line[0]} is not installed")
     done = subprocess.run(

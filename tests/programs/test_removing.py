@@ -1,9 +1,14 @@
-"""All the ways in which programs remove, and move away: what goes at the server, and what stays."""
+"""Programs that remove, and that move away: what is deleted at the server, and what stays.
+
+What needs no mount (other faults, other views) runs on a tree in memory, by the traces of the same
+programs: tests/core/test_removers.py.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -14,6 +19,7 @@ import pytest
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.trash import Trash
 from tests.support.mounts import id_of, mounted
+from tests.support.removers import PROGRAMS, Removal, Snapshot, Trace
 
 pytestmark = pytest.mark.fuse
 
@@ -22,42 +28,48 @@ FILES = {"audio", "meta", "text"}
 #: 2025-01-20: of a hundred days before it, most are of another year.
 NEWEST = 1_737_331_200
 
-
-def program(*line, needs=""):
-    """Return what runs a program and tells its exit status.
-
-    A program that isn't there skips the test, but not in CI.
-    """
-
-    def run(path: Path) -> int:
-        name = needs or line[0]
-        if shutil.which(name) is None and os.environ.get("HISTFS_REQUIRE_FUSE") != "1":
-            pytest.skip(f"{name} is not installed")
-        words = [word.replace("{path}", str(path)) for word in line]
-        return subprocess.run(words, capture_output=True, check=False, timeout=60).returncode
-
-    return run
-
-
-def rmtree(path: Path) -> int:
-    try:
-        shutil.rmtree(path)
-    except OSError:
-        return 1
-    return 0
-
-
-WAYS = {
-    "rm -r": program("rm", "-r", "{path}"),
-    "rm -rf": program("rm", "-rf", "{path}"),
-    "find -delete": program("find", "{path}", "-delete"),
-    "find audio -delete": program("find", "{path}", "-name", "audio.*", "-delete"),
-    "rmtree": rmtree,
-    # As a file manager does: what a directory holds, then the directory.
-    "gio remove": program(
-        "find", "{path}", "-depth", "-exec", "gio", "remove", "{}", "+", needs="gio"
-    ),
+#: The command line of each program of `PROGRAMS`.
+COMMANDS = {
+    "rm -r": ["rm", "-r", "{path}"],
+    "rm -rf": ["rm", "-rf", "{path}"],
+    "find -delete": ["find", "{path}", "-delete"],
+    "find audio -delete": ["find", "{path}", "-name", "audio.*", "-delete"],
+    "gio remove": ["find", "{path}", "-depth", "-exec", "gio", "remove", "{}", "+"],
 }
+
+
+def remove(program: str, path: Path) -> int:
+    """Run a program on a path, and return its exit status.
+
+    A missing program skips the test, but not in CI.
+    """
+    if program == "rmtree":
+        try:
+            shutil.rmtree(path)
+        except OSError:
+            return 1
+        return 0
+    line = [word.replace("{path}", str(path)) for word in COMMANDS[program]]
+    name = "gio" if "gio" in line else line[0]
+    if shutil.which(name) is None and os.environ.get("HISTFS_REQUIRE_FUSE") != "1":
+        pytest.skip(f"{name} is not installed")
+    return subprocess.run(line, capture_output=True, check=False, timeout=60).returncode
+
+
+def expected(mount, program: str, target: Path, undeletable: int | None = None) -> list[Removal]:
+    """Return the calls by which a program removes a directory, as its trace says."""
+    tree = {}
+    for directory, subdirectories, files in os.walk(target):
+        tree[f"/{Path(directory).relative_to(mount.path)}"] = subdirectories + files
+    trace = Trace(Snapshot(tree, undeletable))
+    PROGRAMS[program](trace, f"/{target.relative_to(mount.path)}")
+    return trace.removals
+
+
+def removals(mount, start: int) -> list[Removal]:
+    """Return the calls that remove in the log of a mount with -d, from an offset on."""
+    log = mount.log.read_bytes()[start:].decode()
+    return [Removal(*call) for call in re.findall(r"^(unlink|rmdir) (/.*)$", log, re.MULTILINE)]
 
 
 @pytest.fixture
@@ -85,7 +97,7 @@ def in_trash(directory):
 
 
 def assert_shown(mount, simulator):
-    """Every view shows what the server has, each item whole, and nothing else."""
+    """Every view shows the items of the server, each complete, and nothing else."""
     left = set(simulator.library.ids())
     for view in VIEWS:
         shown = [id_of(item) for item in mount.items(view)]
@@ -100,58 +112,62 @@ def fullest(directories):
     return max(sorted(directories), key=lambda path: len(items_below(path)))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_an_item_a_day_a_month_and_a_year_go_with_one_delete_an_item(
-    simulator, tmp_path, binding, way
+    simulator, tmp_path, binding, program
 ):
+    """And when a DELETE fails, the rest is left complete and goes the next time."""
     asked: Counter[str] = Counter()
-    with mounted(simulator, tmp_path, binding) as mount:
+    with mounted(simulator, tmp_path, binding, "-d") as mount:
         for pattern in ("2025/*/*/*", "2024/*/*", "2024/*", "2024"):
             target = fullest(mount.path.glob(f"by-date/{pattern}"))
             doomed = items_below(target)
-            assert WAYS[way](target) == 0
+            if pattern == "2024/*":
+                asked += assert_failure_leaves_the_rest(mount, simulator, program, target)
+                doomed = items_below(target)
+            calls, start = expected(mount, program, target), mount.log.stat().st_size
+            assert remove(program, target) == 0
+            assert removals(mount, start) == calls
             asked.update(doomed)
             assert deletes(simulator) == asked
             assert not doomed & set(simulator.library.ids())
             assert target.name not in os.listdir(target.parent)
-            assert_shown(mount, simulator)
+        assert_shown(mount, simulator)
         assert in_trash(tmp_path) == set(asked)
         assert 0 < len(simulator.library) < 60
     with mounted(simulator, tmp_path, binding, "--listing-ttl", "0") as mount:
         assert_shown(mount, simulator)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_when_a_delete_fails_the_rest_is_left_whole_and_goes_the_next_time(
-    simulator, tmp_path, binding, way
-):
-    with mounted(simulator, tmp_path, binding) as mount:
-        month = fullest(mount.path.glob("by-date/*/*"))
-        doomed = items_below(month)
-        assert len(doomed) > 4
-        simulator.faults.add(Fault("DELETE", "status", status=500, after=2, count=1))
-        assert WAYS[way](month) == 1
-        failed = doomed & set(simulator.library.ids())
-        # rmtree stops at the first error, the others go on with what is left.
-        assert len(failed) == (len(doomed) - 2 if way == "rmtree" else 1)
-        assert_shown(mount, simulator)
-        assert items_below(month) == failed
-        for item in (item for item in mount.items() if id_of(item) in failed):
-            audio = next(item.glob("audio.*"))
-            assert audio.read_bytes() == bytes(simulator.library.clip(id_of(item)))
-        assert WAYS[way](month) == 0
-        assert sorted(deletes(simulator).values()) == [1] * (len(doomed) - 1) + [2]
-        assert_shown(mount, simulator)
+def assert_failure_leaves_the_rest(mount, simulator, program, month):
+    """Let the third DELETE fail while a program removes a month; return what was asked for."""
+    doomed = items_below(month)
+    assert len(doomed) > 4
+    before = deletes(simulator)
+    simulator.faults.add(Fault("DELETE", "status", status=500, after=2, count=1))
+    calls, start = expected(mount, program, month, undeletable=2), mount.log.stat().st_size
+    assert remove(program, month) == 1
+    assert removals(mount, start) == calls
+    simulator.faults.clear()
+    failed = doomed & set(simulator.library.ids())
+    # rmtree stops at the first error, the others go on.
+    assert len(failed) == (len(doomed) - 2 if program == "rmtree" else 1)
+    assert_shown(mount, simulator)
+    assert items_below(month) == failed
+    for item in (item for item in mount.items() if id_of(item) in failed):
+        audio = next(item.glob("audio.*"))
+        assert audio.read_bytes() == bytes(simulator.library.clip(id_of(item)))
+    return deletes(simulator) - before
 
 
 def test_rm_of_the_audio_alone_deletes_the_item(simulator, tmp_path, binding):
     with mounted(simulator, tmp_path, binding) as mount:
         item = mount.items()[7]
-        assert WAYS["rm -r"](next(item.glob("audio.*"))) == 0
+        assert remove("rm -r", next(item.glob("audio.*"))) == 0
         assert deletes(simulator) == {id_of(item): 1}
         assert in_trash(tmp_path) == {id_of(item)}
         assert_shown(mount, simulator)
-        assert WAYS["rm -r"](item) == 0
+        assert remove("rm -r", item) == 0
         assert deletes(simulator) == {id_of(item): 1}
 
 
@@ -159,25 +175,13 @@ def test_a_link_is_not_removed_but_what_it_leads_to_can_be(simulator, tmp_path, 
     with mounted(simulator, tmp_path, binding) as mount:
         link = mount.items("by-voice")[0]
         for target in (link, link.parent, mount.path / "by-voice"):
-            assert WAYS["rm -rf"](target) == 1
+            assert remove("rm -rf", target) == 1
         assert deletes(simulator) == {}
         assert_shown(mount, simulator)
-        assert WAYS["rm -rf"](link.resolve()) == 0
+        assert remove("rm -rf", link.resolve()) == 0
         assert deletes(simulator) == {id_of(link): 1}
         assert not os.path.lexists(link)
         assert_shown(mount, simulator)
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_a_voice_goes_where_views_hold_directories(simulator, tmp_path, binding, way):
-    with mounted(simulator, tmp_path, binding, "-o", "placement=dir") as mount:
-        voice = fullest(mount.path.glob("by-voice/*"))
-        doomed = items_below(voice)
-        assert WAYS[way](voice) == 0
-        assert deletes(simulator) == dict.fromkeys(doomed, 1)
-        assert voice.name not in os.listdir(voice.parent)
-        assert_shown(mount, simulator)
-        assert in_trash(tmp_path) == doomed
 
 
 # Moving out of the mount
@@ -264,13 +268,12 @@ def test_mv_out_of_the_mount_moves_items_into_a_backup(simulator, tmp_path, bind
         assert_shown(mount, simulator)
 
 
-@pytest.mark.parametrize("fault", ["cut", "html"])
-def test_what_mv_can_not_copy_stays_where_it_was(simulator, tmp_path, binding, fault):
+def test_what_mv_can_not_copy_stays_where_it_was(simulator, tmp_path, binding):
     backup = tmp_path / "backup"
     backup.mkdir()
     with mounted(simulator, tmp_path, binding) as mount:
         item = mount.items()[5]
-        simulator.faults.add(Fault(f"GET /v1/history/{id_of(item)}/audio", fault))
+        simulator.faults.add(Fault(f"GET /v1/history/{id_of(item)}/audio", "cut"))
         line = ["mv", item, backup]
         assert subprocess.run(line, capture_output=True, timeout=60).returncode == 1
         assert deletes(simulator) == {}
@@ -278,16 +281,3 @@ def test_what_mv_can_not_copy_stays_where_it_was(simulator, tmp_path, binding, f
         assert_shown(mount, simulator)
         simulator.faults.clear()
         assert next(item.glob("audio.*")).read_bytes() == bytes(simulator.library.clip(id_of(item)))
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_an_item_whose_audio_can_not_be_fetched_can_not_be_deleted(
-    simulator, tmp_path, binding, way
-):
-    with mounted(simulator, tmp_path, binding) as mount:
-        item = mount.items()[5]
-        simulator.faults.add(Fault(f"GET /v1/history/{id_of(item)}/audio", "cut"))
-        assert WAYS[way](item) == 1
-        assert deletes(simulator) == {}
-        assert in_trash(tmp_path) == set()
-        assert_shown(mount, simulator)

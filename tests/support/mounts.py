@@ -1,4 +1,4 @@
-"""Real mounts for tests: they fail at once when the process died, and leave nothing behind."""
+"""Real mounts for tests: a mount whose process dies fails the test at once, nothing is left."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from pathlib import Path
 
 from histfs.fuse.mountpoint import mounted_on
 from histfs.simulator import Simulator
+from tests.support.bindings import variables
 
-#: Seconds after which a mount, or its end, has failed.
+#: Seconds that a mount, and its end, may take.
 PATIENCE = 20
 
 
@@ -26,17 +27,17 @@ def command(*arguments: object, program: str = "histfs") -> list[str]:
 
 def environment(binding: str, key: str = "demo-key", **more: str) -> dict[str, str]:
     """Return the environment for a mount of the simulator."""
-    return {**os.environ, "HISTFS_FUSE": binding, "ELEVENLABS_API_KEY": key, **more}
+    return {**os.environ, **variables(binding), "ELEVENLABS_API_KEY": key, **more}
 
 
 def id_of(item: Path) -> str:
-    """Return the key of the item that a directory is of, which a plain id is itself."""
+    """Return the key of an item from the name of its directory; a plain id is its own key."""
     return item.name.split("_", 2)[2]
 
 
 @dataclass
 class Mount:
-    """A mount that is there."""
+    """A mount, its process and its log."""
 
     path: Path
     process: subprocess.Popen[str]
@@ -52,7 +53,7 @@ class Mount:
         return [next(item.glob("audio.*")) for item in self.items()]
 
     def kill(self) -> None:
-        """Kill the process the hard way."""
+        """Kill the process with SIGKILL."""
         self.process.kill()
         self.process.wait(PATIENCE)
 
@@ -70,12 +71,12 @@ def mounted(
     """Mount the simulator's history; the process must end with status 0 and a clean log.
 
     Args:
-        simulator: the server; None where the arguments say which, and whence the key.
-        directory: where the mountpoint, the cache and the log are made, or found again.
-        binding: which FUSE library.
+        simulator: the server; None where the arguments name a server and a key.
+        directory: holds the mountpoint, the cache, the trash and the log.
+        binding: the FUSE binding.
         arguments: more of the command line.
         env: more of the environment.
-        may_log: a text that excuses the error lines it stands in.
+        may_log: a text of error lines that are expected.
         program: the module that is run.
     """
     mountpoint, log = directory / "mnt", directory / "log"
@@ -86,7 +87,7 @@ def mounted(
         "--cache-dir", directory / "cache", "--trash", directory / "trash", "--timezone", "UTC",
         *arguments, program=program,
     )  # fmt: skip
-    key = "nobodys-key" if simulator is None else simulator.api_key
+    key = "no-key" if simulator is None else simulator.api_key
     full = environment(binding, key, **(env or {}))
     with log.open("w") as output:
         process = subprocess.Popen(line, env=full, stdout=output, stderr=output, text=True)

@@ -48,7 +48,7 @@ class CheckOutcome(Enum):
     FOREIGN = "foreign"
 
 
-class CheckResult(NamedTuple):
+class ClipCheck(NamedTuple):
     """The result of checking one file, and its reason.
 
     Attributes:
@@ -62,7 +62,7 @@ class CheckResult(NamedTuple):
     why: str = ""
 
 
-def verify(disk: DiskCache, known: Callable[[str], Fingerprint | None]) -> Iterator[CheckResult]:
+def verify(disk: DiskCache, known: Callable[[str], Fingerprint | None]) -> Iterator[ClipCheck]:
     """Read every clip, yield the results, and remove damaged clips.
 
     An open handle of a damaged clip keeps its file; the next open downloads the clip. The times of
@@ -78,7 +78,7 @@ def verify(disk: DiskCache, known: Callable[[str], Fingerprint | None]) -> Itera
     for path in disk.entries():
         key = disk.key_at(path)
         if key is None:
-            yield CheckResult(str(path.relative_to(disk.root)), CheckOutcome.FOREIGN, "left alone")
+            yield ClipCheck(str(path.relative_to(disk.root)), CheckOutcome.FOREIGN, "left alone")
             continue
         result = check(disk, key, known)
         if result is not None:
@@ -87,7 +87,7 @@ def verify(disk: DiskCache, known: Callable[[str], Fingerprint | None]) -> Itera
 
 def check(
     disk: DiskCache, key: str, known: Callable[[str], Fingerprint | None]
-) -> CheckResult | None:
+) -> ClipCheck | None:
     """Read one clip, and remove it when it is damaged.
 
     Args:
@@ -102,19 +102,19 @@ def check(
         try:
             file = disk.peek(key)
         except OSError as error:
-            return CheckResult(
+            return ClipCheck(
                 key, CheckOutcome.UNREADABLE, f"it can't be opened: {error.strerror}"
             )
         if file is None:
             return None
         if not stat.S_ISREG(os.fstat(file.number).st_mode):
-            return CheckResult(key, CheckOutcome.UNREADABLE, "it is not a file")
+            return ClipCheck(key, CheckOutcome.UNREADABLE, "it is not a file")
         kind, why = _compare(file, key, known)
         if kind is not CheckOutcome.DAMAGED:
-            return CheckResult(key, kind)
+            return ClipCheck(key, kind)
         # Otherwise a mount has put another file in its place meanwhile.
         if disk.is_current(key, file):
-            return CheckResult(key, kind, why + _remove(disk, key, why))
+            return ClipCheck(key, kind, why + _remove(disk, key, why))
 
 
 def digest(disk: DiskCache, key: str) -> Fingerprint | None:

@@ -10,7 +10,7 @@ import click
 
 from histfs import logs
 from histfs.audio import verification
-from histfs.audio.verification import CacheDamaged, CheckOutcome, CheckResult
+from histfs.audio.verification import CacheDamaged, CheckOutcome, ClipCheck
 from histfs.cli.options import build_settings, cache_options
 from histfs.cli.progress import open_display, pluralize
 from histfs.core.errors import CacheFailed
@@ -79,7 +79,7 @@ def _summary(counts: Counter[CheckOutcome]) -> str:
     return f"{line}."
 
 
-def _to_json(counts: Counter[CheckOutcome], problems: list[CheckResult]) -> str:
+def _to_json(counts: Counter[CheckOutcome], problems: list[ClipCheck]) -> str:
     """Return the result as one line of ASCII."""
     lists: dict[CheckOutcome, list[dict[str, str]]] = {kind: [] for kind in _PROBLEMS}
     for name, kind, why in problems:

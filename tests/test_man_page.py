@@ -62,5 +62,6 @@ def test_the_manual_names_each_crawler():
 
 def test_the_manual_and_the_changelog_are_of_this_version():
     assert f'"histfs {__version__}"' in PAGE
-    assert f".Os histfs {__version__}\n" in (ROOT / "man" / "histfs-semantics.7").read_text()
-    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    for page in (ROOT / "man").glob("*.7"):
+        assert f".Os histfs {__version__}\n" in page.read_text(encoding="utf-8")
+    assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text()

@@ -102,9 +102,7 @@ def check(
         try:
             file = disk.peek(key)
         except OSError as error:
-            return ClipCheck(
-                key, CheckOutcome.UNREADABLE, f"it can't be opened: {error.strerror}"
-            )
+            return ClipCheck(key, CheckOutcome.UNREADABLE, f"it can't be opened: {error.strerror}")
         if file is None:
             return None
         if not stat.S_ISREG(os.fstat(file.number).st_mode):

@@ -23,7 +23,6 @@ from histfs.mounting.account_filesystem import AccountFilesystem, compose
 from histfs.mounting.plugin_factory import Tell
 from histfs.mounting.source_probe import CONFIRM_AFTER, PROBE_TIMEOUT
 from histfs.settings import Settings, default_trash
-from histfs.simulator import Simulator, SimulatorSettings
 from histfs.trash import Trash
 
 #: Conversations of the sample history.
@@ -126,6 +125,9 @@ def demo(settings: Settings, cache_dir: Path) -> Iterator[Settings]:
         settings: what else the mount is told.
         cache_dir: where to cache; the simulator's items are the same only while it runs.
     """
+    # Imported here: a mount of an account does not need the simulator.
+    from histfs.simulator import Simulator, SimulatorSettings  # noqa: PLC0415
+
     with Simulator(SimulatorSettings(conversations=_CALLS, newest=int(time.time()))) as simulator:
         yield replace(
             settings,

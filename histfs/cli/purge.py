@@ -150,7 +150,7 @@ class _Purge:
             Refused: no source has callers.
             SourceError: the server failed.
         """
-        sources = [each for each in self.filesystem.collections if each.source.traits.summaries]
+        sources = [each for each in self.filesystem.sources if each.source.traits.summaries]
         if not sources:
             raise Refused("no source that was chosen tells who called")
         own_cache = account_path(self._settings)
@@ -196,12 +196,12 @@ class _Purge:
         if found is None or key_in(posixpath.basename(home)) != found[0].key:
             raise Refused(f"{path} is no item's directory: give that, or the item's id")
         folder = home.strip("/").partition("/")[0]
-        others = [each.name for each in self.filesystem.collections if not each.in_root]
+        others = [each.name for each in self.filesystem.sources if not each.in_root]
         source = folder if folder in others else self.filesystem.first.name
         return [Target(source, found[0].id)]
 
     def _by_id(self, item_id: str) -> list[Target]:
-        names = [each.name for each in self.filesystem.collections]
+        names = [each.name for each in self.filesystem.sources]
         key = key_in(item_id)
         if key is not None:
             ids = (item.id for catalog in self.catalogs for item in catalog.store.with_key(key))
@@ -216,7 +216,7 @@ class _Purge:
 
     def _at_server(self, target: Target) -> list[Trace]:
         """Return the traces of an item at the server."""
-        mounted = next(c for c in self.filesystem.collections if c.name == target.source)
+        mounted = next(c for c in self.filesystem.sources if c.name == target.source)
         dates = [item.date for item in mounted.store.with_key(target.key)]
         return list(purge_traces.at_server(mounted, target, dates))
 

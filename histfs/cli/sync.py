@@ -58,7 +58,7 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     settings = build_settings(given)
     logs.start(foreground=False, debug=False, key=settings.key)
     with open_display() as display, compose(settings, warn, WAIT_BUDGET) as filesystem:
-        sources = [each for each in filesystem.collections if list_newest(each, display)]
+        sources = [each for each in filesystem.sources if list_newest(each, display)]
         for mounted in sources:
             scan_history(mounted, settings, display)
         details = [error for each in sources for error in fetch_details(each, settings, display)]

@@ -77,7 +77,7 @@ def list_newest(mounted: MountedSource, display: Display) -> bool:
     """
     display.begin(titled(mounted, "New items"))
     try:
-        mounted.contact.require()
+        mounted.probe.require()
     except (NotOffered, KeyRefused) as error:
         if mounted.in_root:
             raise

@@ -1,4 +1,4 @@
-"""An account: the collections of its sources, as one tree, mounted or not."""
+"""The filesystem of an account: the trees of its sources as one, mounted or not."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AccountFilesystem:
-    """What a filesystem stands on: what is on this machine of an account.
+    """The parts of an account's filesystem.
 
     Attributes:
-        settings: the account's.
-        collections: one for each source; there is at least one.
-        disk: the audio of all of them.
-        zone: of names.
+        settings: of the account.
+        sources: one for each source; at least one.
+        disk: the audio cache of all of them.
+        zone: in which names have their times.
     """
 
     settings: Settings
-    collections: Sequence[MountedSource]
+    sources: Sequence[MountedSource]
     disk: DiskCache
     zone: Zone
 
     @property
     def first(self) -> MountedSource:
-        """The collection without which there is no point in mounting."""
-        return self.collections[0]
+        """The source that a mount requires."""
+        return self.sources[0]
 
     def tree(
         self,
@@ -56,53 +56,53 @@ class AccountFilesystem:
         above: tuple[str, ...] = (),
         status: Callable[[], bytes] | None = None,
     ) -> Filesystem:
-        """Return what is shown of the account.
+        """Return the filesystem.
 
         Args:
-            born: mtime of what has no other, in seconds since the epoch.
-            above: the folders in which it stands.
-            status: renders what the mount says of itself; None when this isn't the mount's root.
+            born: mtime of directories without items, in seconds since the epoch.
+            above: the names of the folders in which the account stands.
+            status: renders ``/.histfs``; None where this is not the root of a mount.
         """
         root, folders = None, {}
-        for collection in self.collections:
-            if collection.in_root:
-                root = collection.tree(self.settings, self.zone, born, above)
+        for mounted in self.sources:
+            if mounted.in_root:
+                root = mounted.tree(self.settings, self.zone, born, above)
             else:
-                here = (*above, collection.name)
-                tree = collection.tree(self.settings, self.zone, born, here)
-                folders[collection.name] = Subtree(tree, collection.contact.is_available)
+                here = (*above, mounted.name)
+                tree = mounted.tree(self.settings, self.zone, born, here)
+                folders[mounted.name] = Subtree(tree, mounted.probe.is_available)
         return UnionFilesystem(root, folders, born=born, status=status, above=above)
 
     def reconciler(self) -> DeleteReconciler | None:
-        """Return what decides about undecided copies in the trash; None where there is no trash."""
+        """Return what reconciles the trash with the server; None without a trash."""
         if self.settings.trash is None:
             return None
         items = {
             (each.account, each.name): SourceItems(each.source, each.catalog)
-            for each in self.collections
+            for each in self.sources
         }
         return DeleteReconciler(Trash(self.settings.trash), self.settings.base_url, items)
 
     def probe(self, path: str, waiter: Waiter) -> None:
-        """See to it that the newest items are known of the source that a path belongs to.
+        """Ask for the newest items of the source that a path belongs to, unless that was done.
 
-        Without them what is new would begin where the first directory that was listed ends, and all
-        of it be read: a mount knows them before it is there.
+        Coverage that ends at the newest item lets later refreshes read new items alone. A mount
+        does this before it is mounted.
 
         Args:
             path: in `tree`, from the root.
-            waiter: the patience of the call.
+            waiter: the deadline of the call.
         """
         folder = path.strip("/").partition("/")[0]
-        others = {each.name: each for each in self.collections if not each.in_root}
-        others.get(folder, self.first).contact.probe(waiter)
+        others = {each.name: each for each in self.sources if not each.in_root}
+        others.get(folder, self.first).probe.ensure_probed(waiter)
 
     def status(self, mountpoint: str, since: int) -> Status:
-        """Say how the account's part of a mount is; asks the server nothing."""
+        """Return the status of the account; sends no request."""
         first, settings = self.first, self.settings
         own, others = first.status(), {}
-        for collection in self.collections[1:]:
-            others[collection.name] = collection.status()
+        for mounted in self.sources[1:]:
+            others[mounted.name] = mounted.status()
         return Status(
             version=__version__,
             pid=os.getpid(),
@@ -121,11 +121,8 @@ class AccountFilesystem:
         )
 
     def _left_out(self) -> list[str]:
-        """Return why plugins are not used any more.
-
-        A view is made for each source, and the reason told once.
-        """
-        plugins_used = (plugin for each in self.collections for plugin in each.plugins)
+        """Return why plugins are not used any more, each reason once."""
+        plugins_used = (plugin for each in self.sources for plugin in each.plugins)
         return list(dict.fromkeys(disabled_plugins(plugins_used)))
 
 
@@ -138,8 +135,8 @@ def compose(
     Args:
         settings: the account's.
         tell: takes a line for the user about a plugin that is left out.
-        patience: seconds for which a request may wait while the server allows no more of them; None
-            for as long as a call may take.
+        patience: seconds that a request may wait for the limit on requests; None for the timeout
+            of a call.
 
     Raises:
         CacheFailed, NoSpace: the cache can't be used.
@@ -160,18 +157,18 @@ def compose(
         # The source in the root comes first: without it there is no mount.
         chosen = plugins.sources(settings.sources)
         opened = [open_source(stack, plugin, settings, shared) for plugin in chosen]
-        collections = _apart([each for each in opened if each is not None], tell)
-        if not collections:
+        sources = _apart([each for each in opened if each is not None], tell)
+        if not sources:
             raise OptionError("there is no source to mount: see histfs plugins")
-        yield AccountFilesystem(settings, collections, disk, zone)
+        yield AccountFilesystem(settings, sources, disk, zone)
 
 
-def _apart(collections: Sequence[MountedSource], tell: Tell) -> list[MountedSource]:
-    """Return the collections whose folder isn't called as a view that stands beside it."""
-    views = {view.name for each in collections if each.in_root for view in each.views}
-    for name in sorted({each.name for each in collections} & views):
+def _apart(sources: Sequence[MountedSource], tell: Tell) -> list[MountedSource]:
+    """Return the sources whose folder does not have the name of a view beside it."""
+    views = {view.name for each in sources if each.in_root for view in each.views}
+    for name in sorted({each.name for each in sources} & views):
         tell(f"the source {name} is left out: there is a view in the folder {name}")
-    return [each for each in collections if each.name not in views]
+    return [each for each in sources if each.name not in views]
 
 
 def _zone(name: str | None) -> Zone:

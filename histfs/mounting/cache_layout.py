@@ -1,4 +1,4 @@
-"""Where what is known of an account is kept.
+"""The directories of the cache.
 
 CACHE/ACCOUNT/catalog.sqlite, scan.lock, audio/…      of `ACCOUNT_SOURCE`
 CACHE/ACCOUNT/sources/SLOT/catalog.sqlite, …          of any other; its audio lies with the rest
@@ -35,9 +35,7 @@ log = logging.getLogger(__name__)
 
 
 def account_dir(settings: Settings) -> Path:
-    """Return the directory of an account's cache, made when it isn't there.
-
-    One that others can look into is closed.
+    """Make the directory of an account's cache if needed, close it to other users, return it.
 
     Raises:
         CacheFailed: it can't be made, or another user can change what is in it.
@@ -58,15 +56,15 @@ def account_dir(settings: Settings) -> Path:
 
 
 def refuse_strangers(cache_dir: Path, home: Path) -> None:
-    """Refuse a cache that another user may have filled, or may lead elsewhere.
+    """Refuse a cache that another user may have written, or may redirect by a link.
 
     Args:
         cache_dir: the directory of all accounts.
         home: the directory of one of them. Neither needs to be there.
 
     Raises:
-        CacheFailed: it is such a one.
-        OSError: it can't be looked at.
+        CacheFailed: another user can.
+        OSError: the directories can't be examined.
     """
     refused = distrust_links(home)
     if refused is None and cache_dir.exists():
@@ -79,7 +77,7 @@ def refuse_strangers(cache_dir: Path, home: Path) -> None:
 
 
 def account_path(settings: Settings) -> Path:
-    """Return where the directory of an account's cache is, or would be.
+    """Return the path of an account's cache, which may not exist.
 
     Its name is a hash of what tells accounts apart, for most services base URL and key: another key
     may see another history.
@@ -94,7 +92,7 @@ def account_hash(service: Service, base_url: str, key: Secret) -> str:
 
 
 def catalog_path(home: Path, source: str | None) -> Path:
-    """Return where the catalog of a source is, or would be."""
+    """Return the path of a source's catalog, which may not exist."""
     return (home if source is None else home / _SOURCES / source) / CATALOG
 
 
@@ -122,10 +120,10 @@ def source_dir(home: Path, source: str | None) -> Path:
 def opened_cache(
     settings: Settings,
 ) -> Iterator[tuple[DiskCache, Callable[[str], Fingerprint | None]]]:
-    """Lend the cache alone, which asks no server: the clips, and what is known of each by its key.
+    """Open the cache alone, without a server: the clips, and their fingerprints by key.
 
     Args:
-        settings: which cache; how large it may be is for those to say who put clips into it.
+        settings: name the cache; its cap does not apply, as no clip is added.
 
     Raises:
         CacheFailed, NoSpace: it can't be used.
@@ -169,7 +167,7 @@ def unusable_below(cache_dir: Path) -> list[Path]:
 
 
 def _close(path: Path, mode: int) -> None:
-    """Let nobody else into a directory, where its filesystem can do that."""
+    """Close a directory to other users, if its filesystem has permissions."""
     try:
         path.chmod(0o700)
     except OSError as error:

@@ -159,5 +159,5 @@ def open_tree(settings: Settings, tell: Tell = log.warning) -> Iterator[DirectTr
         tree = filesystem.tree(int(time.time()))
         yield DirectTree(tree, filesystem.zone, settings.timeout, filesystem.probe)
         waiter = Waiter(_FLUSH_TIMEOUT)
-        for collection in filesystem.collections:
-            collection.audio.flush(waiter)
+        for mounted in filesystem.sources:
+            mounted.audio.flush(waiter)

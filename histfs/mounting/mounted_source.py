@@ -82,7 +82,7 @@ class MountedSource:
         views: the folders in which they are shown, their home first.
         files: what is shown of each.
         removal: deletes them.
-        contact: tells whether the source can be listed.
+        probe: tells whether the source can be listed.
         plugins: the source, the views and the files, as they were made.
     """
 
@@ -99,7 +99,7 @@ class MountedSource:
     views: Sequence[View]
     files: Sequence[ItemFile]
     removal: Deletions
-    contact: SourceProbe
+    probe: SourceProbe
     plugins: Sequence[object]
 
     def status(self) -> SourceStatus:
@@ -139,13 +139,13 @@ class MountedSource:
             listings=TTLCache(_LISTED, max(settings.listing_ttl, 1.0), getsizeof=_weight),
             born=born,
             above=above,
-            check=self.contact.check,
+            check=self.probe.check,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class SharedResources:
-    """What the collections of one account share.
+    """What the sources of one account share.
 
     Attributes:
         home: the account's directory in the cache.
@@ -169,7 +169,7 @@ class SharedResources:
 def open_source(
     stack: contextlib.ExitStack, plugin: Plugin, settings: Settings, shared: SharedResources
 ) -> MountedSource | None:
-    """Put the parts of a collection together.
+    """Put the parts of a mounted source together.
 
     Args:
         stack: closes them.
@@ -178,7 +178,7 @@ def open_source(
         shared: what it has in common with others.
 
     Returns:
-        The collection; None when its source can't be made, or, where that isn't the one in the
+        The source; None when its source can't be made, or, where that isn't the one in the
         root, when no view shows all of its items. The user is told.
 
     Raises:
@@ -251,7 +251,7 @@ def open_source(
     files, kept = make_files(traits, settings, library, shared.tell)
     archive = _archive(settings, kept, shared, name, account)
     removal = Deletions(source, catalog, archive, pool("delete", _DELETES))
-    contact = SourceProbe(reader, lists, time.monotonic)
+    probe = SourceProbe(reader, lists, time.monotonic)
     return MountedSource(
         name,
         in_root,
@@ -266,7 +266,7 @@ def open_source(
         views,
         files,
         removal,
-        contact,
+        probe,
         [made, *views, *files],
     )
 

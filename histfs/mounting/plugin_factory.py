@@ -1,4 +1,4 @@
-"""What is made of the plugins that were chosen. One with a fault is left out, and the user told."""
+"""Make sources, views and files of plugins; leave out a plugin that fails, and tell the user."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ log = logging.getLogger(__name__)
 
 
 def make(plugin: Plugin, argument: object, timeout: float, tell: Tell) -> Any:  # noqa: ANN401 - of its kind
-    """Make what a plugin is for, fenced where it is another package's.
+    """Call a plugin's factory; isolate what a plugin of another package makes.
 
     Args:
         plugin: the plugin.
-        argument: what its kind is made with.
+        argument: of the factory: a `SourceContext`, a `Zone` or a `FileContext`.
         timeout: seconds that a call of the filesystem may take.
-        tell: takes a line that says why it is left out.
+        tell: takes a line that says why the plugin is left out.
 
     Returns:
         A `Source`, a `View` or an `ItemFile`; None when it is left out.
@@ -51,11 +51,11 @@ def make(plugin: Plugin, argument: object, timeout: float, tell: Tell) -> Any:  
 
 
 def make_views(name: str, traits: Traits, settings: Settings, zone: Zone, tell: Tell) -> list[View]:
-    """Return the views that show the items of a source, their home first.
+    """Return the views that show the items of a source; the first one is their home.
 
     Args:
         name: of the source.
-        traits: what it is like.
+        traits: of the source.
         settings: which views were chosen.
         zone: of the mount.
         tell: takes a line about one that is left out.
@@ -84,16 +84,16 @@ def make_views(name: str, traits: Traits, settings: Settings, zone: Zone, tell: 
 def make_files(
     traits: Traits, settings: Settings, library: FileContext, tell: Tell
 ) -> tuple[list[ItemFile], list[ItemFile]]:
-    """Return the files that are shown of an item, and those that a copy of it consists of.
+    """Return the files that are shown of an item, and those that are archived of it.
 
-    Those that delete the item come last: `rm -r` asks for the delete when the rest is gone, and
-    where it fails the item is whole again. A copy has the source's own files, shown or not: what
-    another package makes of them can be made again, and a fault of its own stops no delete.
+    The file that deletes the item comes last: `rm -r` unlinks it when the rest is gone, and shows
+    the rest again if the delete fails. Archived are the source's own files, shown or not: files of
+    other packages can be rendered again, and their faults must not prevent a delete.
 
     Args:
         traits: what the source is like.
         settings: which files were chosen.
-        library: what they are made of.
+        library: what the files are rendered from.
         tell: takes a line about one that is left out.
 
     Raises:
@@ -111,18 +111,18 @@ def make_files(
 
 
 def _last_deletes(files: Iterable[ItemFile]) -> list[ItemFile]:
-    """Return files with those that delete the item behind the others.
+    """Move the files that delete the item to the end.
 
-    A copy is made in this order, too: the details tell whether there is audio at all.
+    Files are archived in this order, too: the details say whether there is audio.
     """
     return sorted(files, key=lambda file: file.deletes)
 
 
 def _made(plugin: Plugin, argument: object, timeout: float) -> Any:  # noqa: ANN401 - of its kind
-    """Make what a plugin is for.
+    """Call a plugin's factory, and check what it returns.
 
     Raises:
-        HistfsError: it can't be made, or isn't what it should be.
+        HistfsError: it fails, or the result lacks a member of its protocol.
     """
     if plugin.make is None:
         raise PluginFailed(plugin.error)
@@ -149,7 +149,7 @@ def _made(plugin: Plugin, argument: object, timeout: float) -> Any:  # noqa: ANN
     if lacking:
         raise PluginFailed(f"{type(made).__name__} is no {plugin.kind}: it has no {lacking[0]}")
     if not plugin.own:
-        # A source may hang because the network does; a view or a file hangs by its own fault.
+        # A source may hang because the network hangs; views and files don't use the network.
         calls = PluginCalls(str(plugin), timeout, recovers=plugin.kind == plugins.SOURCES)
         made = isolated(made, protocol, calls)
     if plugin.kind == plugins.VIEWS and not (is_component(made.name) and made.name[0] != "."):
@@ -161,7 +161,7 @@ def _made(plugin: Plugin, argument: object, timeout: float) -> Any:  # noqa: ANN
 
 
 def _chosen(kind: str, names: Sequence[str] | None, default: Sequence[str]) -> list[Plugin]:
-    """Return the plugins of a kind that were chosen; else a source's own, and all foreign ones."""
+    """Return the chosen plugins of a kind, else the source's own and those of other packages."""
     if names is not None:
         return plugins.choose(kind, names)
     return list(dict.fromkeys([*plugins.choose(kind, default), *plugins.foreign(kind)]))

@@ -206,11 +206,11 @@ def calls_in_trash(
     return found, unread
 
 
-def at_server(collection: MountedSource, target: Target, dates: Sequence[int]) -> Iterator[Trace]:
+def at_server(mounted: MountedSource, target: Target, dates: Sequence[int]) -> Iterator[Trace]:
     """Yield what the server has of an item.
 
     Args:
-        collection: of the item's source.
+        mounted: of the item's source.
         target: the item.
         dates: of the item, as far as they are known; else the server is asked for it.
 
@@ -219,13 +219,13 @@ def at_server(collection: MountedSource, target: Target, dates: Sequence[int]) -
     """
     if not dates:
         try:
-            dates = [collection.source.get(target.id).item.date]
+            dates = [mounted.source.get(target.id).item.date]
         except Missing:
             return
-    yield Trace("server", None, functools.partial(_delete, collection, target, dates))
+    yield Trace("server", None, functools.partial(_delete, mounted, target, dates))
 
 
-def _delete(collection: MountedSource, target: Target, dates: Sequence[int]) -> None:
+def _delete(mounted: MountedSource, target: Target, dates: Sequence[int]) -> None:
     """Delete an item at the server, with one request.
 
     Raises:
@@ -233,13 +233,13 @@ def _delete(collection: MountedSource, target: Target, dates: Sequence[int]) -> 
     """
 
     def listed() -> bool:
-        return any(_is_listed(collection, target, date) for date in dates)
+        return any(_is_listed(mounted, target, date) for date in dates)
 
     try:
-        collection.source.delete(target.id)
+        mounted.source.delete(target.id)
     except SourceError as error:
         missing = isinstance(error, Missing)
-        verdict = gather(collection.source, target.id, listed, missing).verdict
+        verdict = gather(mounted.source, target.id, listed, missing).verdict
         if verdict is Verdict.UNKNOWN:
             why = f"whether it is deleted is not known: {error}"
             raise DeleteUnconfirmed(why) from error
@@ -249,10 +249,10 @@ def _delete(collection: MountedSource, target: Target, dates: Sequence[int]) -> 
             raise
 
 
-def _is_listed(collection: MountedSource, target: Target, date: int) -> bool:
+def _is_listed(mounted: MountedSource, target: Target, date: int) -> bool:
     cursor: str | None = None
     while True:
-        page = collection.source.list(Query(Span(date, date + 1), after=cursor))
+        page = mounted.source.list(Query(Span(date, date + 1), after=cursor))
         if any(record.item.id == target.id for record in page.records):
             return True
         if page.cursor is None or page.cursor == cursor:

@@ -40,11 +40,11 @@ def serve(
     """Mount, and serve until the filesystem is unmounted or the process is told to end.
 
     Args:
-        accounts: what to mount: one in the root, or several with a folder each. What concerns the
-            mount as a whole is the first one's.
-        mountpoint: where, an absolute path.
-        ready: called once the mount can be used.
-        tell: takes a line for the user about what is left out.
+        accounts: the settings of one account, in the root, or of several, in a folder each. The
+            options of the mount as a whole are those of the first one.
+        mountpoint: an absolute path.
+        ready: is called once the mount can be used.
+        tell: takes a line for the user about a plugin that is left out.
 
     Raises:
         HistfsError: it can't be mounted; the message says why.
@@ -60,7 +60,7 @@ def serve(
             if account.trash is not None and not options.read_only:
                 Trash(account.trash).open()
         filesystems = [stack.enter_context(compose(account, tell)) for account in accounts]
-        _contact(filesystems, tell)
+        _probe(filesystems, tell)
         tree = _tree(filesystems, mountpoint)
         reconcilers = [] if options.read_only else [each.reconciler() for each in filesystems]
         failed: list[MountpointError] = []
@@ -73,8 +73,8 @@ def serve(
                 failed.append(error)
                 return
             for filesystem in filesystems:
-                for collection in filesystem.collections:
-                    collection.scanner.start()
+                for mounted in filesystem.sources:
+                    mounted.scanner.start()
             for reconciler in filter(None, reconcilers):
                 reconciler.start()
                 stack.callback(reconciler.close)
@@ -119,11 +119,11 @@ def serve(
 
 @contextlib.contextmanager
 def demo(settings: Settings, cache_dir: Path) -> Iterator[Settings]:
-    """Start the simulator, and lend the settings for a mount of its history.
+    """Start the simulator, and yield the settings for a mount of its history.
 
     Args:
-        settings: what else the mount is told.
-        cache_dir: where to cache; the simulator's items are the same only while it runs.
+        settings: the other settings of the mount.
+        cache_dir: the cache directory; the simulator's items are the same only while it runs.
     """
     # Imported here: a mount of an account does not need the simulator.
     from histfs.simulator import Simulator, SimulatorSettings  # noqa: PLC0415
@@ -134,17 +134,17 @@ def demo(settings: Settings, cache_dir: Path) -> Iterator[Settings]:
             base_url=simulator.base_url,
             key=Secret(simulator.api_key, "the sample history"),
             cache_dir=cache_dir,
-            # What is deleted from a sample needn't outlive it.
+            # Deleted samples need not outlive the simulator.
             trash=cache_dir / "trash" if settings.trash == default_trash() else settings.trash,
             profile="demo",
         )
 
 
-def _contact(filesystems: Sequence[AccountFilesystem], tell: Tell) -> None:
-    """See whether the servers and the keys are good.
+def _probe(filesystems: Sequence[AccountFilesystem], tell: Tell) -> None:
+    """Probe the servers and the keys.
 
-    Where all is known already the first listing will do: a mount at boot needn't wait for the
-    network. Of several accounts one that fails leaves the others their folders.
+    An account whose whole history is in the catalog is not probed: a mount at boot need not wait
+    for the network. If one of several accounts fails, the others are mounted.
 
     Raises:
         SourceError, NoSpace, CacheFailed: the only account's first source can't be listed.
@@ -152,17 +152,17 @@ def _contact(filesystems: Sequence[AccountFilesystem], tell: Tell) -> None:
     for filesystem in filesystems:
         try:
             if not filesystem.first.store.covers(ALWAYS):
-                filesystem.first.contact.require()
+                filesystem.first.probe.require()
         except HistfsError as error:
             if len(filesystems) == 1:
                 raise
             tell(f"{filesystem.settings.profile}: {error}")
-        for collection in filesystem.collections[1:]:
-            collection.contact.probe(Waiter(PROBE_TIMEOUT + CONFIRM_AFTER))
+        for mounted in filesystem.sources[1:]:
+            mounted.probe.ensure_probed(Waiter(PROBE_TIMEOUT + CONFIRM_AFTER))
 
 
 def _tree(filesystems: Sequence[AccountFilesystem], mountpoint: Path) -> Filesystem:
-    """Make what a mount shows."""
+    """Return the filesystem that the mount shows."""
     born = int(time.time())
 
     def status() -> bytes:

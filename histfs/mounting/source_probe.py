@@ -106,7 +106,7 @@ class SourceProbe:
                 self._failure = None
         self._probed = True
 
-    def probe(self, waiter: Waiter) -> None:
+    def ensure_probed(self, waiter: Waiter) -> None:
         """Ask the server, unless this process has done so, for `PROBE_TIMEOUT` at the most."""
         if not self._probed:
             self.ask(waiter.at_most(PROBE_TIMEOUT + CONFIRM_AFTER))
@@ -115,7 +115,7 @@ class SourceProbe:
         """Return whether the source's folder is shown; once shown, it stays."""
         if self._is_permanent():
             return True
-        self.probe(waiter)
+        self.ensure_probed(waiter)
         failure = self._failure
         if self._hidden and failure is not None and self._clock() - failure[0] > _RETRY_AFTER:
             self.ask(waiter.at_most(PROBE_TIMEOUT))
@@ -130,7 +130,7 @@ class SourceProbe:
         Raises:
             SourceError, NoSpace, CacheFailed: it can't be listed, and the catalog knows nothing.
         """
-        self.probe(waiter)
+        self.ensure_probed(waiter)
         failure = self._failure
         if failure is None or self._knows_any():
             return

@@ -32,7 +32,7 @@ class World:
     def mount(self):
         self.store = CatalogStore(self.directory / "catalog.sqlite", self.clock)
         reader = SpanReader(self.source, self.store, CircuitBreaker(self.clock), self.clock)
-        self.contact = SourceProbe(reader, self.flights, self.clock, self.sleep)
+        self.probe = SourceProbe(reader, self.flights, self.clock, self.sleep)
 
     def remount(self):
         self.store.close()
@@ -43,7 +43,7 @@ class World:
         self.clock.now += seconds
 
     def shown(self):
-        return self.contact.is_available(Waiter(5))
+        return self.probe.is_available(Waiter(5))
 
     def answers(self, *errors):
         """Let the next lists fail; None is for one that doesn't. After the last one all work."""
@@ -116,18 +116,18 @@ def test_what_was_shown_once_is_shown_for_good(world, first):
 
 
 def test_a_list_that_was_had_before_can_not_be_said_to_be_absent(world):
-    world.contact.require()
+    world.probe.require()
     world.remount()
     world.store.invalidate(ALWAYS)
     world.answers(*[ABSENT] * 3)
     with pytest.raises(BadAnswer, match="had this list before"):
-        world.contact.require()
+        world.probe.require()
     with pytest.raises(BadAnswer):
-        world.contact.check(Waiter(5))
+        world.probe.check(Waiter(5))
     assert world.shown()
 
 
 def test_who_is_interrupted_decides_nothing(world):
     with world.source.held("list"), pytest.raises(Interrupted):
-        world.contact.is_available(Waiter(5, interrupted=lambda: True))
+        world.probe.is_available(Waiter(5, interrupted=lambda: True))
     assert not world.store.notes.folder_shown

@@ -1,4 +1,4 @@
-"""One source's items on this machine: its catalog, its audio, its views and files, put together."""
+"""One source of an account with its catalog, audio cache, views, files and deletion."""
 
 from __future__ import annotations
 
@@ -66,24 +66,24 @@ _AHEAD, _AHEAD_SHARE = 2, 4
 
 @dataclass(frozen=True, slots=True)
 class MountedSource:
-    """One source's items on this machine.
+    """A source and what belongs to it.
 
     Attributes:
-        name: the source's.
+        name: of the source.
         in_root: whether its views stand in the account's root.
         account: names its account in the trash.
-        source: where they come from.
-        store: what is known of them.
-        reader: reads from the source into the store.
-        scanner: reads the whole.
-        fetcher: fetches what the source doesn't list; None where it lists all there is.
-        catalog: the store as an index that keeps itself fresh.
-        audio: their audio.
-        views: the folders in which they are shown, their home first.
-        files: what is shown of each.
-        removal: deletes them.
+        source: the source in its wrappers.
+        store: the catalog's file.
+        reader: reads lists into the store.
+        scanner: reads the whole history.
+        fetcher: fetches details that are not listed; None where all details are listed.
+        catalog: the index, which refreshes itself.
+        audio: the audio cache.
+        views: the home of the items first.
+        files: of each item.
+        deletions: deletes items.
         probe: tells whether the source can be listed.
-        plugins: the source, the views and the files, as they were made.
+        plugins: the source, the views and the files, as the plugins returned them.
     """
 
     name: str
@@ -98,12 +98,12 @@ class MountedSource:
     audio: AudioCache
     views: Sequence[View]
     files: Sequence[ItemFile]
-    removal: Deletions
+    deletions: Deletions
     probe: SourceProbe
     plugins: Sequence[object]
 
     def status(self) -> SourceStatus:
-        """Say how it is; asks the server nothing."""
+        """Return the status of the source; sends no request."""
         progress = self.scanner.progress()
         outage, failures = self.reader.outage, []
         if (error := self.source.last_error) is not None:
@@ -121,7 +121,7 @@ class MountedSource:
         )
 
     def tree(self, settings: Settings, zone: Zone, born: int, above: tuple[str, ...]) -> Tree:
-        """Return what is shown of the items.
+        """Return the tree of the source.
 
         Args:
             settings: how.
@@ -131,7 +131,7 @@ class MountedSource:
         """
         return Tree(
             index=self.catalog,
-            deletions=self.removal,
+            deletions=self.deletions,
             views=self.views,
             files=self.files,
             zone=zone,
@@ -149,12 +149,12 @@ class SharedResources:
 
     Attributes:
         home: the account's directory in the cache.
-        disk: the audio of all of them.
-        limiter: lets the requests of all of them through.
-        patience: seconds for which a request may wait for that.
-        downloads: runs the downloads of all of them.
+        disk: the disk cache.
+        limiter: limits the requests.
+        patience: seconds that a request may wait for the limiter.
+        downloads: runs the downloads.
         zone: of the mount.
-        tell: takes a line that says what is left out.
+        tell: takes a line that says which plugin is left out.
     """
 
     home: Path
@@ -169,21 +169,21 @@ class SharedResources:
 def open_source(
     stack: contextlib.ExitStack, plugin: Plugin, settings: Settings, shared: SharedResources
 ) -> MountedSource | None:
-    """Put the parts of a mounted source together.
+    """Open a source of an account.
 
     Args:
-        stack: closes them.
-        plugin: its source.
-        settings: the account's.
-        shared: what it has in common with others.
+        stack: closes what is opened.
+        plugin: the source.
+        settings: of the account.
+        shared: with the other sources of the account.
 
     Returns:
-        The source; None when its source can't be made, or, where that isn't the one in the
-        root, when no view shows all of its items. The user is told.
+        The source; None if it can't be made, or no view shows all items of a source outside of the
+        root. A line tells the user.
 
     Raises:
         CacheFailed, NoSpace: the cache can't be used.
-        OptionError: nothing of the items would be shown.
+        OptionError: no view shows all items of the source in the root.
     """
     in_root = plugin.name == settings.service.root
     opened = _make_source(plugin, settings, shared)
@@ -250,7 +250,7 @@ def open_source(
     library = FileContext(traits, catalog, audio)
     files, kept = make_files(traits, settings, library, shared.tell)
     archive = _archive(settings, kept, shared, name, account)
-    removal = Deletions(source, catalog, archive, pool("delete", _DELETES))
+    deletions = Deletions(source, catalog, archive, pool("delete", _DELETES))
     probe = SourceProbe(reader, lists, time.monotonic)
     return MountedSource(
         name,
@@ -265,7 +265,7 @@ def open_source(
         audio,
         views,
         files,
-        removal,
+        deletions,
         probe,
         [made, *views, *files],
     )
@@ -274,7 +274,7 @@ def open_source(
 def _fetcher(
     source: Source, store: CatalogStore, flights: SingleFlight, settings: Settings, orders: Orders
 ) -> DetailsFetcher:
-    """Make what fetches details that aren't listed, those that are likely to be next ahead."""
+    """Return the fetcher of details that are not listed; it prefetches in the order of reading."""
     fetcher = DetailsFetcher(
         source.get,
         source.describe,
@@ -298,19 +298,19 @@ def _fetcher(
 
 
 def _orders(store: CatalogStore, kinds: Sequence[str], item: Item) -> list[Order]:
-    """Return the orders in which an item may be used: one for each value that views show it by."""
+    """Return the orders in which clients may read an item: one for each value of a facet."""
     facets = store.facets(item.key, item.date)
     return [(kind, has.value) for kind in kinds for has in facets.get(kind, ())]
 
 
 def _has_no_audio(catalog: Catalog, item: Item) -> bool:
-    """Say whether an item is known to have no audio, now and later."""
+    """Return whether an item certainly has no audio, now and later."""
     known = catalog.known(item)
     return known is not None and known.lacks_audio
 
 
 def _text_of(source: Source, store: CatalogStore, key: str, raw: bytes) -> str:
-    """Return the words by which an item is found: as it was listed, and as it was fetched."""
+    """Return the text that a search looks through: as listed, and as fetched."""
     fetched = store.fetched(key) if source.traits.summaries else None
     raws = [raw] if fetched is None else [raw, fetched.raw]
     described = (source.describe(each) for each in raws)
@@ -340,7 +340,7 @@ def _make_source(
 
 
 def _adapted(source: Source, settings: Settings, shared: SharedResources) -> Source:
-    """Return a source that can do all that the catalog and the audio store ask of it."""
+    """Wrap a source: limit its requests, wait for audio that is not ready, filter by time."""
     # Inside: what waits until audio is ready takes no slot meanwhile.
     patient = RetryNotReady(
         RateLimitedSource(source, shared.limiter, shared.patience), settings.timeout
@@ -355,7 +355,7 @@ def _archive(
     source: str,
     account: SourceAccount,
 ) -> Archive:
-    """Make what keeps what is deleted."""
+    """Return the archive of deleted items."""
 
     def name_of(item: Item) -> str:
         return item_name(item.date, item.slug, item.key, shared.zone)
@@ -375,5 +375,5 @@ def _archive(
 
 
 def _weight(listing: Listing) -> int:
-    """Weigh a listing by its entries; the largest count as what the cache can hold."""
+    """Return the weight of a listing: its entries, at most the capacity of the cache."""
     return min(len(listing.entries), _LISTED)

@@ -1,7 +1,7 @@
-"""Purging: all that is kept of an item, here and at the server, and how each of it is removed.
+"""Find the traces of an item, on this machine and at the server, and remove them.
 
-What is here may be in several catalogs below the cache directory: another key, or another base URL,
-has a catalog of its own.
+An item may be in several catalogs below the cache directory: each key, and each base URL, has a
+catalog of its own.
 
 Threads: none of its own but those of `ErasureWorker`.
 """
@@ -53,7 +53,7 @@ class Target(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """Something that is kept of an item.
+    """A trace of an item.
 
     Attributes:
         where: it is, in words.
@@ -85,7 +85,7 @@ class CatalogLocation:
     eraser: ErasureWorker
 
     def traces(self, key: str, *, deleted: bool) -> Iterator[Trace]:
-        """Yield what is kept of an item here.
+        """Yield the traces of an item on this machine.
 
         Args:
             key: the item's key.
@@ -125,7 +125,7 @@ class CatalogLocation:
         return found, unread
 
     def clean(self) -> None:
-        """Remove the traces of what was erased from the catalog's file.
+        """Remove erased data from the free pages of the catalog's file.
 
         The names of voices and the like that have no item any more can then be given to others.
 
@@ -146,7 +146,7 @@ class CatalogLocation:
 
 @contextlib.contextmanager
 def catalog_locations(cache_dir: Path) -> Iterator[list[CatalogLocation]]:
-    """Lend all catalogs below a cache directory.
+    """Open all catalogs below a cache directory.
 
     Raises:
         CacheFailed, NoSpace: one of them can't be used.
@@ -169,7 +169,7 @@ def catalog_locations(cache_dir: Path) -> Iterator[list[CatalogLocation]]:
 
 
 def in_trash(trash: Trash, key: str) -> Iterator[Trace]:
-    """Yield the copies of an item that are in the trash.
+    """Yield the copies of an item in the trash.
 
     An entry that can't be read is told by the name of its directory.
     """
@@ -207,7 +207,7 @@ def calls_in_trash(
 
 
 def at_server(mounted: MountedSource, target: Target, dates: Sequence[int]) -> Iterator[Trace]:
-    """Yield what the server has of an item.
+    """Yield the item at the server.
 
     Args:
         mounted: of the item's source.

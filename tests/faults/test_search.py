@@ -105,7 +105,7 @@ def test_what_was_said_is_found_before_any_conversation_was_asked_for(tmp_path, 
         assert expected <= found(mount, "weather", "conversations")
         assert simulator.counts[TEXT_SEARCH] >= 1
         assert simulator.counts[DETAIL] == 0
-        assert simulator.counts["GET /v1/convai/conversations"] <= 3
+        assert simulator.counts["GET /v1/convai/conversations"] <= 4
 
 
 def test_a_server_without_a_search_of_conversations_is_asked_for_it_once(tmp_path, binding):

@@ -18,7 +18,7 @@ from histfs.sources.elevenlabs.error_responses import fault_of
 
 @pytest.fixture
 def connect(simulator):
-    """Makes an official client with a key; its connections are closed after the test."""
+    """Create an official client with a key; its connections are closed after the test."""
     with httpx.Client() as connections:
         yield functools.partial(ElevenLabs, base_url=simulator.base_url, httpx_client=connections)
 
@@ -171,7 +171,7 @@ def test_a_wrong_output_format_has_a_shape_of_its_own(ask):
     assert answer.json() == {"error": "invalid_output_format", "message": message}
 
 
-def test_keys_that_are_not_there(ask):
+def test_missing_keys(ask):
     missing = ask("GET", "/v1/history", headers={"xi-api-key": None})
     assert missing.json()["detail"]["status"] == "needs_authorization"
     bearer = {"xi-api-key": None, "Authorization": "Bearer x"}
@@ -190,7 +190,7 @@ def test_keys_that_are_not_there(ask):
         ("GET", "/v2/anything", 404, None),
     ],
 )
-def test_routes_that_are_not_there(ask, method, path, status, allow):
+def test_unknown_routes(ask, method, path, status, allow):
     answer = ask(method, path)
     assert (answer.status_code, answer.headers.get("allow")) == (status, allow)
     assert method == "HEAD" or answer.json()["detail"] in {"Method Not Allowed", "Not Found"}
@@ -218,7 +218,7 @@ def test_fields_come_in_the_order_of_the_documented_example(ask):
     assert list(page["history"][0])[: len(documented)] == documented
 
 
-def test_audio_ignores_ranges_and_tells_no_length_unless_told_to(simulator, ask):
+def test_audio_ignores_ranges_and_has_no_length_unless_it_is_configured(simulator, ask):
     key = next(simulator.library.ids())
     path = f"/v1/history/{key}/audio"
     expected = bytes(simulator.library.clip(key))
@@ -335,20 +335,20 @@ def test_requests_wait_until_it_starts():
             assert waiting.result().status_code == 200
 
 
-def test_audio_answers_head_gives_parts_and_has_an_etag_where_it_is_told_to():
+def test_audio_has_head_ranges_and_etags_where_they_are_configured():
     settings = SimulatorSettings(items=1, audio_head=True, audio_ranges=True, audio_etags=True)
     with Simulator(settings) as simulator, requests.Session() as session:
         session.headers["xi-api-key"] = simulator.api_key
         (item_id,) = simulator.library.ids()
         url = f"{simulator.base_url}/v1/history/{item_id}/audio"
-        whole = session.get(url, timeout=5)
-        assert whole.content == bytes(simulator.library.clip(item_id))
+        complete = session.get(url, timeout=5)
+        assert complete.content == bytes(simulator.library.clip(item_id))
         head = session.head(url, timeout=5)
         assert (head.status_code, head.content) == (200, b"")
-        assert head.headers["etag"] == whole.headers["etag"]
+        assert head.headers["etag"] == complete.headers["etag"]
         part = session.get(url, headers={"Range": "bytes=5-9"}, timeout=5)
-        assert (part.status_code, part.content) == (206, whole.content[5:10])
-        assert part.headers["content-range"] == f"bytes 5-9/{len(whole.content)}"
+        assert (part.status_code, part.content) == (206, complete.content[5:10])
+        assert part.headers["content-range"] == f"bytes 5-9/{len(complete.content)}"
         rest = session.get(url, headers={"Range": "bytes=100-"}, timeout=5)
-        assert rest.content == whole.content[100:]
+        assert rest.content == complete.content[100:]
         assert session.get(url, headers={"Range": "bytes=99999999-"}, timeout=5).status_code == 416

@@ -35,7 +35,7 @@ def conversations(simulator):
 
 @pytest.fixture
 def client(simulator):
-    """The official client's part for conversations, which doesn't try again."""
+    """The conversations part of the official client, without retries."""
     with httpx.Client() as connections:
         sdk = ElevenLabs(
             base_url=simulator.base_url, api_key=simulator.api_key, httpx_client=connections
@@ -44,7 +44,7 @@ def client(simulator):
 
 
 def listed(client, **query):
-    """Reads a listing to its end, as a client does."""
+    """Read a listing to its end."""
     found, cursor = [], None
     while True:
         page = client.list(cursor=cursor, **query)
@@ -60,13 +60,13 @@ def ids_of(found):
 
 
 def refusal(ask, *arguments, **options):
-    """The status of an answer that is an error, and the API's older code for it."""
+    """Return the status of an error answer, and the API's older code for it."""
     with pytest.raises(ApiError) as caught:
         ask(*arguments, **options)
     return caught.value.status_code, caught.value.body["detail"]["status"]
 
 
-def heard(client, conversation_id):
+def recording(client, conversation_id):
     return b"".join(client.audio.get(conversation_id))
 
 
@@ -93,12 +93,12 @@ class TestOfficialClient:
         bodies = set()
         for key in conversations.ids():
             if client.get(key).has_audio:
-                audio = heard(client, key)
+                audio = recording(client, key)
                 assert audio.startswith(b"ID3\x04")
                 assert audio == bytes(conversations.clip(key))
                 bodies.add(audio)
             elif conversations.summary(key)["status"] != "processing":
-                assert refusal(heard, client, key) == (404, "missing_conversation_audio")
+                assert refusal(recording, client, key) == (404, "missing_conversation_audio")
         assert len(bodies) == sum(
             conversations.clip(key) is not None for key in conversations.ids()
         )
@@ -110,7 +110,7 @@ class TestOfficialClient:
         assert key not in conversations
         assert key not in ids_of(listed(client))
         gone = (404, "conversation_history_not_found")
-        for ask in (client.delete, client.get, functools.partial(heard, client)):
+        for ask in (client.delete, client.get, functools.partial(recording, client)):
             assert refusal(ask, key) == gone
 
     @pytest.mark.parametrize(
@@ -152,10 +152,12 @@ class TestOfficialClient:
         for agent, wanted in agents.items():
             assert ids_of(listed(client, agent_id=agent)) == wanted
 
-    def test_the_summary_is_told_only_when_asked_for(self, client):
+    def test_summaries_are_listed_only_on_request(self, client):
         assert {found.transcript_summary for found in listed(client)} == {None}
-        told = listed(client, summary_mode="include", exclude_statuses=["failed", "in-progress"])
-        assert any("Zug" in (found.transcript_summary or "") for found in told)
+        summarized = listed(
+            client, summary_mode="include", exclude_statuses=["failed", "in-progress"]
+        )
+        assert any("Zug" in (found.transcript_summary or "") for found in summarized)
 
 
 @pytest.mark.parametrize("inclusive", [True, False])
@@ -167,8 +169,8 @@ def test_times_bound_a_listing_with_or_without_their_own_second(inclusive):
     twin = next(time for time, other in itertools.pairwise(times) if time == other)
 
     def starts(**query):
-        calls, _ = conversations.page(ConversationQuery(page_size=100, **query))
-        return [call.time for call in calls]
+        found, _ = conversations.page(ConversationQuery(page_size=100, **query))
+        return [conversation.time for conversation in found]
 
     assert starts(after_unix=twin, before_unix=twin) == ([twin, twin] if inclusive else [])
     assert starts(after_unix=twin - 1, before_unix=twin + 1) == [twin, twin]
@@ -244,7 +246,7 @@ class TestProgress:
             seen.append((len(detail.transcript), first.call_duration_secs))
         assert seen == sorted(seen)
         assert len(set(seen)) == 3, "nothing, a part, all of it twice"
-        assert heard(client, key)
+        assert recording(client, key)
         with pytest.raises(ValueError, match="over"):
             conversations.set_status(key, "in-progress")
 
@@ -258,9 +260,9 @@ class TestProgress:
     def test_a_recording_that_is_being_made_is_there_after_some_asking(self, conversations, client):
         (key,) = conversations.add(status="processing")
         for _ in range(SimulatorSettings().audio_after):
-            assert refusal(heard, client, key) == (404, "missing_conversation_audio")
+            assert refusal(recording, client, key) == (404, "missing_conversation_audio")
             assert client.get(key).status == "processing"
-        assert heard(client, key) == bytes(conversations.clip(key))
+        assert recording(client, key) == bytes(conversations.clip(key))
         assert client.get(key).status == "done"
 
 
@@ -332,7 +334,7 @@ def test_what_the_schema_refuses_comes_before_the_key(ask):
             assert problem["input"] == value
 
 
-def test_cursors_that_are_none(simulator, ask):
+def test_malformed_cursors(simulator, ask):
     cursor = ask("GET", PATH).json()["next_cursor"]
     place = json.loads(base64.b64decode(cursor))
     deep = base64.b64encode(b"[" * 20000).decode()

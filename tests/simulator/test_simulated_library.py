@@ -11,7 +11,7 @@ from histfs.simulator.sample_clips import load_samples
 
 
 def pages(library, **query):
-    """Reads a listing to its end, as a client does."""
+    """Read a listing to its end."""
     found, after = [], None
     while True:
         page = library.page(ListQuery(after=after, **query))
@@ -183,7 +183,7 @@ def test_all_kinds_of_items_occur():
     assert any("provenance" in item for item in items)
 
 
-def test_the_newest_models_tell_text_and_voice_in_a_dialogue_alone():
+def test_items_of_the_newest_models_have_text_and_voice_only_in_a_dialogue():
     library = HistoryStore(SimulatorSettings(items=len(item_templates(alignments=True))))
     items = [library.item(key) for key in library.ids()]
     dialogues = [item for item in items if item.get("dialogue")]
@@ -230,11 +230,11 @@ def test_items_may_be_given_ids_of_their_own():
     assert library.page(ListQuery(after="../../x")).numbers == [1, 0]
     library.remove("../../x")
     assert "../../x" not in library
-    # What an item would else be called is nobody's id.
+    # The id that an item would have had by default does not exist.
     assert library._ids.encode(3) not in library
-    for taken in (["../../x"], ["é\ud800"], before[:1], ["a", "a"], []):
+    for ids in (["../../x"], ["é\ud800"], before[:1], ["a", "a"], []):
         with pytest.raises(ValueError, match="that no other has"):
-            library.add(max(len(taken), 1), ids=taken)
+            library.add(max(len(ids), 1), ids=ids)
 
 
 @pytest.mark.parametrize("formats", ["told", "untold"])

@@ -61,10 +61,10 @@ def detail_body(
     Returns:
         The body.
     """
-    kind, default_code, default_message = _DEFAULTS.get(status, _DEFAULTS[500])
+    error_type, default_code, default_message = _DEFAULTS.get(status, _DEFAULTS[500])
     code = code or default_code
     detail = {
-        "type": kind,
+        "type": error_type,
         "code": code,
         "message": message or default_message,
         "status": legacy_status or code,
@@ -88,20 +88,20 @@ def flat_body(status: int, code: str | None = None, message: str | None = None) 
 
 
 def problem(
-    place: Iterable[str | int], kind: str, message: str, **more: object
+    location: Iterable[str | int], error_type: str, message: str, **more: object
 ) -> dict[str, object]:
     """Return FastAPI's description of one rejected value.
 
     Args:
-        place: The location, such as ("query", "page_size").
-        kind: pydantic's error type.
+        location: The location, such as ("query", "page_size").
+        error_type: pydantic's error type.
         message: The message for a person.
         **more: `input`, the rejected value, and `ctx`.
 
     Returns:
         One entry for `validation_error`.
     """
-    return {"type": kind, "loc": list(place), "msg": message, **more}
+    return {"type": error_type, "loc": list(location), "msg": message, **more}
 
 
 def validation_error(problems: list[dict[str, object]]) -> ApiError:
@@ -109,9 +109,9 @@ def validation_error(problems: list[dict[str, object]]) -> ApiError:
     return ApiError(422, {"detail": problems})
 
 
-def invalid_body(kind: str, message: str) -> ApiError:
+def invalid_body(error_type: str, message: str) -> ApiError:
     """Return FastAPI's error for a body that is not a JSON object."""
-    return validation_error([problem(["body"], kind, message)])
+    return validation_error([problem(["body"], error_type, message)])
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ def format_of(number: int, template: ItemTemplate) -> str:
 
 
 def make_clip(
-    output_format: str, template: ItemTemplate, item_id: str, about: int | None
+    output_format: str, template: ItemTemplate, item_id: str, target_size: int | None
 ) -> ClipBytes:
     """Return the audio of one item in a format.
 
@@ -49,30 +49,36 @@ def make_clip(
         output_format: The format, from `format_of`.
         template: The item's template.
         item_id: The item's id.
-        about: The approximate size of the file in bytes; None for the template's duration.
+        target_size: The approximate size of the file in bytes; None for the template's duration.
 
     Returns:
         The file; its declared content type is audio/mpeg except for WAV.
     """
     family = output_format.partition("_")[0]
     if family == "mp3":
-        return template.clip(item_id, about)
+        return template.clip(item_id, target_size)
     if family == "wav":
-        return template.wav_clip(item_id, about)
+        return template.wav_clip(item_id, target_size)
     if family == "opus":
-        return _opus(item_id, template.duration, about)
+        return _opus(item_id, template.duration, target_size)
     silence, unit, rate = _RAW[family]()
     head = silence + hashlib.blake2b(item_id.encode(), digest_size=16).digest()
-    length = round(template.duration * rate) if about is None else max(about - len(head), 0)
+    length = (
+        round(template.duration * rate) if target_size is None else max(target_size - len(head), 0)
+    )
     # An even length: complete samples of 16 bits.
     return ClipBytes(head, unit, length & ~1, MP3)
 
 
-def _opus(item_id: str, duration: float, about: int | None) -> ClipBytes:
+def _opus(item_id: str, duration: float, target_size: int | None) -> ClipBytes:
     """Return an Ogg Opus file (RFC 7845) of silence, with at least one page of sound."""
     page_seconds = _OPUS_PACKETS * _OPUS_SAMPLES / 48_000
     page_bytes = 27 + _OPUS_PACKETS * (1 + len(_OPUS_SILENCE))
-    page_count = duration / page_seconds if about is None else (about - _OPUS_OVERHEAD) / page_bytes
+    page_count = (
+        duration / page_seconds
+        if target_size is None
+        else (target_size - _OPUS_OVERHEAD) / page_bytes
+    )
     *pages, last = _opus_pages(item_id, max(1, round(page_count)))
     return ClipBytes(b"".join(pages), last, len(last), MP3)
 

@@ -65,7 +65,7 @@ def mp3_clip(
     title: str,
     frames: bytes,
     *,
-    about: int | None = None,
+    target_size: int | None = None,
     key: str = "history_item_id",
 ) -> ClipBytes:
     """Return an MP3 file: an ID3v2.4 tag and a sample's frames.
@@ -74,7 +74,7 @@ def mp3_clip(
         item_id: Written into the tag, so that no two items have the same bytes.
         title: Written into the tag.
         frames: Bare MP3 frames.
-        about: Repeat all frames until the file has at least this many bytes.
+        target_size: Repeat all frames until the file has at least this many bytes.
         key: The id's name in the tag.
 
     Returns:
@@ -86,18 +86,22 @@ def mp3_clip(
     ]
     content = b"".join(fields)
     head = b"ID3\x04\x00\x00" + _synchsafe(len(content)) + content
-    repeats = 1 if about is None else max(1, math.ceil((about - len(head)) / len(frames)))
+    repeats = (
+        1 if target_size is None else max(1, math.ceil((target_size - len(head)) / len(frames)))
+    )
     return ClipBytes(head, frames, repeats * len(frames), MP3)
 
 
-def wav_clip(item_id: str, title: str, duration: float, *, about: int | None = None) -> ClipBytes:
+def wav_clip(
+    item_id: str, title: str, duration: float, *, target_size: int | None = None
+) -> ClipBytes:
     """Return a WAV file (16-bit mono PCM) of a tone.
 
     Args:
         item_id: Written into the file's LIST chunk, so that no two items have the same bytes.
         title: Written into the LIST chunk.
         duration: Seconds.
-        about: The size of the file in bytes; it overrides the duration.
+        target_size: The size of the file in bytes; it overrides the duration.
 
     Returns:
         The file.
@@ -107,7 +111,9 @@ def wav_clip(item_id: str, title: str, duration: float, *, about: int | None = N
     layout = struct.pack("<HHIIHH", 1, 1, WAV_RATE, WAV_RATE * 2, 2, 16)
     chunks = _riff_chunk(b"fmt ", layout) + _riff_chunk(b"LIST", info)
     overhead = len(b"RIFF....WAVE") + len(chunks) + len(b"data....")
-    samples = round(duration * WAV_RATE) if about is None else max(1, (about - overhead) // 2)
+    samples = (
+        round(duration * WAV_RATE) if target_size is None else max(1, (target_size - overhead) // 2)
+    )
     length = samples * 2
     riff = b"RIFF" + struct.pack("<I", overhead - 8 + length) + b"WAVE"
     return ClipBytes(riff + chunks + b"data" + struct.pack("<I", length), tone(), length, WAV)

@@ -165,12 +165,14 @@ class SimulatedConversation:
         messages = (turn.get("message") for turn in transcript if isinstance(turn, dict))
         return [message for message in messages if isinstance(message, str) and message]
 
-    def clip(self, about: int | None) -> ClipBytes | None:
-        """Return the recording, of about so many bytes when they are given; None without one."""
+    def clip(self, target_size: int | None) -> ClipBytes | None:
+        """Return the recording, None without one."""
         if not self.has_audio:
             return None
         title = self.shape.script.title or "Untitled"
-        return mp3_clip(self.id, title, self.shape.frames, about=about, key="conversation_id")
+        return mp3_clip(
+            self.id, title, self.shape.frames, target_size=target_size, key="conversation_id"
+        )
 
     def file(self, file_id: str) -> ClipBytes | None:
         """Return a file that was sent; None when the transcript names none with this id."""

@@ -57,8 +57,8 @@ class HistoryApi:
             page = self._library.page_json(query)
         except KeyError as error:
             message = "The provided cursor is invalid or expired."
-            place = "start_after_history_item_id"
-            raise ApiError(400, detail_body(400, "invalid_cursor", message, param=place)) from error
+            param = "start_after_history_item_id"
+            raise ApiError(400, detail_body(400, "invalid_cursor", message, param=param)) from error
         return ApiResponse.of_bytes(page, "application/json")
 
     def _get(self, request: ApiRequest) -> ApiResponse:
@@ -160,23 +160,23 @@ def parse_download(request: ApiRequest) -> tuple[list[str], str | None]:
         ApiError: 422 with all violations of the schema.
     """
     body = request.json_object()
-    place = ("body", "history_item_ids")
+    location = ("body", "history_item_ids")
     if "history_item_ids" not in body:
-        raise validation_error([problem(place, "missing", "Field required", input=body)])
+        raise validation_error([problem(location, "missing", "Field required", input=body)])
     ids = body["history_item_ids"]
     if not isinstance(ids, list):
         message = "Input should be a valid list"
-        raise validation_error([problem(place, "list_type", message, input=ids)])
+        raise validation_error([problem(location, "list_type", message, input=ids)])
     message = "Input should be a valid string"
     problems = [
-        problem((*place, index), "string_type", message, input=value)
+        problem((*location, index), "string_type", message, input=value)
         for index, value in enumerate(ids)
         if not isinstance(value, str)
     ]
     output_format = body.get("output_format")
     if output_format is not None and not isinstance(output_format, str):
-        where = ("body", "output_format")
-        problems.append(problem(where, "string_type", message, input=output_format))
+        field = ("body", "output_format")
+        problems.append(problem(field, "string_type", message, input=output_format))
         output_format = None
     if problems:
         raise validation_error(problems)

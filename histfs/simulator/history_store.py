@@ -237,7 +237,7 @@ class HistoryStore:
 
     def _matcher(self, query: ListQuery) -> Callable[[int], bool]:
         """Return the predicate for the other filters."""
-        wanted = {
+        exact = {
             name: value
             for name, value in (
                 ("voice_id", query.voice_id),
@@ -247,11 +247,11 @@ class HistoryStore:
             if value is not None
         }
         search = (query.search or "").casefold()
-        if not wanted and not search:
+        if not exact and not search:
             return lambda number: True
 
         def fits(fields: Mapping[str, object], words: str) -> bool:
-            return search in words and all(fields.get(name) == wanted[name] for name in wanted)
+            return search in words and all(fields.get(name) == exact[name] for name in exact)
 
         # Test each of the few templates once, so that a scan of all items is cheap.
         fitting = [fits(template.fields, template.search_text) for template in self._templates]

@@ -123,15 +123,15 @@ class ItemTemplate:
         """
         return self.template % (item_id, time, count, count + self.characters, request_id)
 
-    def clip(self, item_id: str, about: int | None) -> ClipBytes:
-        """Return the audio of one item, of about so many bytes when they are given."""
+    def clip(self, item_id: str, target_size: int | None) -> ClipBytes:
+        """Return the audio of one item."""
         if self.frames:
-            return mp3_clip(item_id, self.title, self.frames, about=about)
-        return self.wav_clip(item_id, about)
+            return mp3_clip(item_id, self.title, self.frames, target_size=target_size)
+        return self.wav_clip(item_id, target_size)
 
-    def wav_clip(self, item_id: str, about: int | None) -> ClipBytes:
+    def wav_clip(self, item_id: str, target_size: int | None) -> ClipBytes:
         """Return the audio of one item as WAV: a tone of the speech's duration."""
-        return wav_clip(item_id, self.title, self.duration, about=about)
+        return wav_clip(item_id, self.title, self.duration, target_size=target_size)
 
 
 @functools.cache

@@ -69,8 +69,8 @@ class Parameters:
 
     def choices(self, name: str, allowed: Sequence[str]) -> list[str]:
         """Read allowed words from a parameter that may be repeated."""
-        for place, text in enumerate(self.texts(name)):
-            self._choose(name, text, allowed, place)
+        for index, text in enumerate(self.texts(name)):
+            self._choose(name, text, allowed, index)
         return self.texts(name)
 
     def check(self) -> None:
@@ -86,17 +86,21 @@ class Parameters:
         values = self._values.get(name)
         return values[-1] if values else None
 
-    def _choose(self, name: str, text: str, allowed: Sequence[str], *place: int) -> None:
+    def _choose(self, name: str, text: str, allowed: Sequence[str], *index: int) -> None:
         if text not in allowed:
             quoted = [f"'{value}'" for value in allowed]
             expected = f"{', '.join(quoted[:-1])} or {quoted[-1]}"
-            where: tuple[str | int, ...] = ("query", name, *place)
+            location: tuple[str | int, ...] = ("query", name, *index)
             message = f"Input should be {expected}"
             context = {"expected": expected}
-            self._problems.append(problem(where, "literal_error", message, input=text, ctx=context))
+            self._problems.append(
+                problem(location, "literal_error", message, input=text, ctx=context)
+            )
 
-    def _reject(self, name: str, kind: str, message: str, text: str, **context: object) -> None:
+    def _reject(
+        self, name: str, error_type: str, message: str, text: str, **context: object
+    ) -> None:
         details: dict[str, object] = {"input": text}
         if context:
             details["ctx"] = context
-        self._problems.append(problem(("query", name), kind, message, **details))
+        self._problems.append(problem(("query", name), error_type, message, **details))

@@ -41,7 +41,15 @@ class Simulator:
 
     Use it as a context manager, or call `start` and `stop`. The constructor opens the listening
     socket; only `start` creates threads, so a process may fork in between and serve in the child.
-    All public attributes may be used by any thread while it serves.
+    Any thread may use the attributes while it serves.
+
+    Attributes:
+        api_key: The account's key.
+        library: The items; add and remove some here as a user of the web page would.
+        conversations: The conversations; add, remove and end some here.
+        counts: The counters and the log of requests.
+        concurrency: The limit of requests in flight, and the number of refused ones.
+        faults: The faults in force.
     """
 
     def __init__(
@@ -61,12 +69,13 @@ class Simulator:
             OSError: The address is not available.
         """
         settings = settings or SimulatorSettings()
-        self._settings = settings
-        self._library = HistoryStore(settings)
-        self._conversations = ConversationStore(settings)
-        self._counts = RequestCounts()
-        self._concurrency = Concurrency(settings.max_concurrent, settings.concurrency_headers)
-        self._faults = Faults()
+        self._host = settings.host
+        self.api_key = settings.api_key
+        self.library = HistoryStore(settings)
+        self.conversations = ConversationStore(settings)
+        self.counts = RequestCounts()
+        self.concurrency = Concurrency(settings.max_concurrent, settings.concurrency_headers)
+        self.faults = Faults()
         self._pace = Pace(
             latency=settings.latency, bandwidth=settings.bandwidth, chunked=settings.chunked
         )
@@ -74,21 +83,21 @@ class Simulator:
         access = Access(settings.api_key, settings.limited_keys, settings.permissions)
         self._access = access
         control = ControlApi(
-            self._library, counts=self._counts, concurrency=self._concurrency, faults=self._faults
+            self.library, counts=self.counts, concurrency=self.concurrency, faults=self.faults
         )
-        search = TextSearchApi(self._conversations, access)
+        search = TextSearchApi(self.conversations, access)
         routes = [
-            *HistoryApi(self._library, access, settings).routes(),
+            *HistoryApi(self.library, access, settings).routes(),
             *(search.routes() if settings.text_search else ()),
-            *ConversationsApi(self._conversations, access, files=settings.attachments).routes(),
+            *ConversationsApi(self.conversations, access, files=settings.attachments).routes(),
             *control.routes(),
         ]
         context = ServerContext(
             Router(routes),
             access,
-            self._counts,
-            self._concurrency,
-            self._faults,
+            self.counts,
+            self.concurrency,
+            self.faults,
             self._pace,
             self._stopping,
             on_request,
@@ -132,14 +141,9 @@ class Simulator:
     @property
     def base_url(self) -> str:
         """The base URL for clients, without a trailing slash."""
-        host = self._settings.host
+        host = self._host
         port = self._listener.server_address[1]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-    @property
-    def api_key(self) -> str:
-        """The account's key."""
-        return self._settings.api_key
 
     @property
     def permissions(self) -> frozenset[str] | None:
@@ -149,31 +153,6 @@ class Simulator:
     @permissions.setter
     def permissions(self, permissions: frozenset[str] | None) -> None:
         self._access.permissions = permissions
-
-    @property
-    def library(self) -> HistoryStore:
-        """The items; add and remove some here as a user of the web page would."""
-        return self._library
-
-    @property
-    def conversations(self) -> ConversationStore:
-        """The conversations; add, remove and end some here."""
-        return self._conversations
-
-    @property
-    def counts(self) -> RequestCounts:
-        """The counters and the log of requests."""
-        return self._counts
-
-    @property
-    def concurrency(self) -> Concurrency:
-        """The limit of requests in flight, and the number of refused ones."""
-        return self._concurrency
-
-    @property
-    def faults(self) -> Faults:
-        """The faults in force."""
-        return self._faults
 
     @property
     def latency(self) -> float:

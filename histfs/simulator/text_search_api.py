@@ -38,8 +38,8 @@ class TextSearchApi:
         words = parameters.text("text_query")
         query, _ = parse_query(parameters, default=DEFAULT_PAGE_SIZE, maximum=MAX_PAGE_SIZE)
         if words is None:
-            place = ("query", "text_query")
-            raise validation_error([problem(place, "missing", "Field required", input=None)])
+            location = ("query", "text_query")
+            raise validation_error([problem(location, "missing", "Field required", input=None)])
         self._access.require(request.headers, READ)
         start = _offset(query.cursor)
         hits = [_hit(*found) for found in self._find(query, words)]

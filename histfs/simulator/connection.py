@@ -27,8 +27,8 @@ from histfs.simulator.request_counts import RequestCounts, RequestRecord
 from histfs.simulator.routing import Match, Router
 from histfs.simulator.simulator_settings import Pace
 
-MAX_BODY = 1 << 20
-MAX_LINE = 1 << 16
+_MAX_BODY = 1 << 20
+_MAX_LINE = 1 << 16
 # With a limited bandwidth, the seconds that one piece takes.
 _PIECE_SECONDS = 0.02
 # l_onoff and l_linger (socket(7)): close() then sends RST and discards unsent data.
@@ -83,7 +83,7 @@ class Connection(BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         """Read one request and answer it."""
         try:
-            self.raw_requestline = self.rfile.readline(MAX_LINE)
+            self.raw_requestline = self.rfile.readline(_MAX_LINE)
             if not self.raw_requestline:
                 self.close_connection = True
             elif self.parse_request():
@@ -136,7 +136,7 @@ class Connection(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.LENGTH_REQUIRED)
         elif not (length.isascii() and length.isdigit()):
             self.send_error(HTTPStatus.BAD_REQUEST)
-        elif len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY:
+        elif len(length) > len(str(_MAX_BODY)) or int(length) > _MAX_BODY:
             self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         else:
             return self.rfile.read(int(length))

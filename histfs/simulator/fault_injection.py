@@ -243,13 +243,32 @@ def _page(body: bytes, content_type: str, status: int, headers: Mapping[str, str
     return ApiResponse.of_bytes(body, content_type, status=status, headers=headers)
 
 
+@dataclass
+class _ActiveFault:
+    """A fault in force, with the number of requests that matched it and that it affected."""
+
+    fault: Fault
+    matched: int = 0
+    affected: int = 0
+
+    def affects(self, method: str, path: str, query: str) -> bool:
+        """Count a request, and return whether the fault affects it."""
+        fault = self.fault
+        if not re.search(fault.pattern, f"{method} {path}") or not re.search(fault.query, query):
+            return False
+        self.matched += 1
+        number = self.matched - fault.after
+        affected = number > 0 and (fault.count is None or number <= fault.count)
+        self.affected += affected
+        return affected
+
+
 class Faults:
     """The faults in force."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # Each with the number of requests that matched it and of those that it affected.
-        self._active: list[tuple[Fault, list[int]]] = []
+        self._active: list[_ActiveFault] = []
         self._happened: Counter[Kind] = Counter()
 
     @property
@@ -259,9 +278,9 @@ class Faults:
             return dict(self._happened)
 
     def add(self, *faults: Fault) -> None:
-        """Put faults in force; if several match a request, the first added applies."""
+        """Put faults in force; if several affect a request, the first added applies."""
         with self._lock:
-            self._active += [(fault, [0, 0]) for fault in faults]
+            self._active += map(_ActiveFault, faults)
 
     def clear(self) -> None:
         """Remove all faults; answers that hang already continue to hang."""
@@ -275,20 +294,16 @@ class Faults:
             The number of requests that they affected.
         """
         with self._lock:
-            removing = {id(fault) for fault in faults}
-            removed = [entry for entry in self._active if id(entry[0]) in removing]
-            self._active = [entry for entry in self._active if id(entry[0]) not in removing]
-            return sum(happened for _, (_, happened) in removed)
+            ids = {id(fault) for fault in faults}
+            removed = [active for active in self._active if id(active.fault) in ids]
+            self._active = [active for active in self._active if id(active.fault) not in ids]
+            return sum(active.affected for active in removed)
 
     def take(self, method: str, path: str, query: str = "") -> Fault | None:
-        """Return the fault for a request and count it; None without one."""
+        """Return the fault that affects a request and count it; None without one."""
         with self._lock:
-            for fault, seen in self._active:
-                if re.search(fault.pattern, f"{method} {path}") and re.search(fault.query, query):
-                    seen[0] += 1
-                    turn = seen[0] - fault.after
-                    if turn > 0 and (fault.count is None or turn <= fault.count):
-                        seen[1] += 1
-                        self._happened[fault.kind] += 1
-                        return fault
+            for active in self._active:
+                if active.affects(method, path, query):
+                    self._happened[active.fault.kind] += 1
+                    return active.fault
         return None

@@ -12,10 +12,10 @@ from histfs.simulator.clip_bytes import MP3, WAV, WAV_RATE, ClipBytes, mp3_clip,
 from histfs.simulator.http_messages import dump_json
 from histfs.simulator.sample_clips import Sample, load_samples
 
-MULTILINGUAL = "eleven_multilingual_v2"
-EXPRESSIVE = "eleven_v3"
-NEWEST = "eleven_v4_exp"
-FAST = "eleven_flash_v2_5"
+_MULTILINGUAL = "eleven_multilingual_v2"
+_EXPRESSIVE = "eleven_v3"
+_NEWEST = "eleven_v4_exp"
+_FAST = "eleven_flash_v2_5"
 
 _NEW_SETTINGS: Mapping[str, object] = {
     "stability": 0.5,
@@ -47,7 +47,7 @@ class _Shape:
     """
 
     source: str | None = "TTS"
-    model: str | None = MULTILINGUAL
+    model: str | None = _MULTILINGUAL
     settings: Mapping[str, object] | None = field(default_factory=lambda: _NEW_SETTINGS)
     with_text: bool = True
     with_voice: bool = True
@@ -67,22 +67,22 @@ def _dialogue(voices: int, model: str, *, blank: str | None = None) -> _Shape:
 _PLAIN = _Shape()
 _SHAPES = (
     *(_PLAIN,) * 4,
-    _dialogue(1, EXPRESSIVE),
-    _dialogue(1, NEWEST, blank=""),
-    _dialogue(2, NEWEST, blank=""),
+    _dialogue(1, _EXPRESSIVE),
+    _dialogue(1, _NEWEST, blank=""),
+    _dialogue(2, _NEWEST, blank=""),
     _Shape(settings={**_NEW_SETTINGS, "stability": 0.3, "style": 0.2, "speed": 1.1}),
-    _Shape(model=EXPRESSIVE, settings={"stability": 0.5}),
-    _Shape(model=FAST, aligned=False),
-    _Shape(model=FAST, extra={"share_link_id": "sharedByLink0001"}),
+    _Shape(model=_EXPRESSIVE, settings={"stability": 0.5}),
+    _Shape(model=_FAST, aligned=False),
+    _Shape(model=_FAST, extra={"share_link_id": "sharedByLink0001"}),
     _Shape(extra={"tags": ["demo", "ünïcode"], "provenance": {"watermark": None, "region": "eu"}}),
     _Shape(model="eleven_monolingual_v1", settings=_OLD_SETTINGS, aligned=False, modern=False),
     _Shape(wav=True),
-    _dialogue(2, EXPRESSIVE),
+    _dialogue(2, _EXPRESSIVE),
     _Shape("STS", "eleven_multilingual_sts_v2", with_text=False, aligned=False),
     _Shape("Projects"),
-    _Shape("ConvAI", FAST, settings=None, aligned=False),
+    _Shape("ConvAI", _FAST, settings=None, aligned=False),
     _Shape("Dubbing", None, settings=None, aligned=False, with_text=False, with_voice=False),
-    _Shape("Flows", EXPRESSIVE, aligned=False),
+    _Shape("Flows", _EXPRESSIVE, aligned=False),
     _Shape(None, None, settings=None, aligned=False, with_voice=False, modern=False),
 )
 

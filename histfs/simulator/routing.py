@@ -12,7 +12,7 @@ from histfs.simulator.http_messages import ApiRequest, ApiResponse
 
 Endpoint = Callable[[ApiRequest], ApiResponse]
 
-NO_ROUTE = "(no route)"
+_NO_ROUTE = "(no route)"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Router:
             if found:
                 same_path.append(route)
         if not same_path:
-            return Match(NO_ROUTE, _refuse([]), {})
+            return Match(_NO_ROUTE, _refuse([]), {})
         template = same_path[0].template
         allowed = sorted(route.method for route in same_path if route.template == template)
         return Match(f"{method} {template}", _refuse(allowed), {})

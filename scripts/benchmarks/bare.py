@@ -108,5 +108,5 @@ def _attributes(path: Path) -> dict[str, int]:
 
 if __name__ == "__main__":
     library = binding.load()
-    operations = cast(Operations, Bare(Path(sys.argv[1]), library))
-    library.run(operations, sys.argv[2], debug=False, default_permissions=True)
+    least = cast(Operations, Bare(Path(sys.argv[1]), library))
+    library.run(least, sys.argv[2], debug=False, last_step=lambda: None, default_permissions=True)

@@ -113,11 +113,12 @@ def _scan(items: int, api: Server, place: Path) -> list[Figure]:
 
 
 def _find(path: Path, items: int, depth: int = 4) -> None:
-    """Run find(1), and check the number of items."""
+    """Run find(1), and check that it finds all items; by-voice has those of two voices twice."""
     found = subprocess.run(
         ["find", path if depth == 2 else path / "by-date", "-mindepth", str(depth),
          "-maxdepth", str(depth)],
         stdout=subprocess.PIPE, check=True,
     )  # fmt: skip
-    if found.stdout.count(b"\n") != items:
-        raise SystemExit(f"find has found {found.stdout.count(10)} items, not {items}")
+    count = found.stdout.count(b"\n")
+    if count < items or (depth != 2 and count != items):
+        raise SystemExit(f"find has found {count} items, not {items}")

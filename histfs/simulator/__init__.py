@@ -1,16 +1,16 @@
-"""A local HTTP server that speaks ElevenLabs' history and conversations API, with sample data.
+"""Simulate ElevenLabs' history and conversations API: a local HTTP server with sample data.
 
-It serves `histfs simulate`, `histfs mount --demo`, the tests and the benchmarks, and needs nothing
-but the standard library::
+`histfs simulate`, `histfs mount --demo`, the tests and the benchmarks use it. It needs only the
+standard library::
 
-    with Simulator(Settings(items=1000)) as simulator:
+    with Simulator(SimulatorSettings(items=1000)) as simulator:
         simulator.base_url, simulator.api_key     # for the client
         simulator.latency = 0.05                  # seconds before each answer
         simulator.faults.add(Fault("GET .*/audio", "cut", at_byte=1000, count=1))
         simulator.library.add(3)                  # three new items at the top
         simulator.conversations.add(1, status="in-progress")
         simulator.permissions = frozenset({"speech_history_read"})
-        simulator.counts["GET /v1/history"]       # how often it was asked
+        simulator.counts["GET /v1/history"]       # the number of these requests
 """
 
 from histfs.simulator.clip_bytes import ClipBytes

@@ -1,7 +1,7 @@
-"""The shapes in which the API says that something is wrong.
+"""Build the API's error bodies.
 
-Four shapes are known. `detail_body` is the present one; `legacy_body` is older and still seen;
-`validation_error` is FastAPI's; `flat_body` is what the download endpoint alone uses.
+Four shapes are known: `detail_body` is the present one; `legacy_body` is older and still seen;
+`validation_error` is FastAPI's; `flat_body` is used by the download endpoint only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 
-# Status: (type, code, message) of the plainest error with that status.
+# HTTP status: the default (type, code, message).
 _DEFAULTS = {
     400: ("validation_error", "bad_request", "The request is not valid."),
     401: ("authentication_error", "unauthorized", "Invalid API key"),
@@ -26,12 +26,12 @@ _DEFAULTS = {
 
 
 class ApiError(Exception):
-    """An answer other than success.
+    """An error answer.
 
     Attributes:
         status: The HTTP status.
-        body: The JSON value that is sent.
-        headers: Headers beside the usual ones.
+        body: The body, a JSON value.
+        headers: Additional headers.
     """
 
     def __init__(self, status: int, body: object, headers: Mapping[str, str] | None = None) -> None:
@@ -49,24 +49,24 @@ def detail_body(
     legacy_status: str | None = None,
     param: str | None = None,
 ) -> dict[str, object]:
-    """Makes the body of the present shape.
+    """Return a body of the present shape.
 
     Args:
-        status: The HTTP status; it decides the type, and what is not given.
+        status: The HTTP status; it sets the type and the defaults of the others.
         code: The API's code for the error.
-        message: What a person reads.
+        message: The message for a person.
         legacy_status: The older code, where it differs.
-        param: The parameter that is to blame.
+        param: The rejected parameter.
 
     Returns:
         The body.
     """
-    kind, usual_code, usual_message = _DEFAULTS.get(status, _DEFAULTS[500])
-    code = code or usual_code
+    error_type, default_code, default_message = _DEFAULTS.get(status, _DEFAULTS[500])
+    code = code or default_code
     detail = {
-        "type": kind,
+        "type": error_type,
         "code": code,
-        "message": message or usual_message,
+        "message": message or default_message,
         "status": legacy_status or code,
         "request_id": uuid.uuid4().hex,
     }
@@ -76,47 +76,47 @@ def detail_body(
 
 
 def legacy_body(status: int, code: str | None = None, message: str | None = None) -> object:
-    """Makes the body of the older shape; what is not given follows from the HTTP status."""
-    _, usual_code, usual_message = _DEFAULTS.get(status, _DEFAULTS[500])
-    return {"detail": {"status": code or usual_code, "message": message or usual_message}}
+    """Return a body of the older shape; the HTTP status sets the defaults."""
+    _, default_code, default_message = _DEFAULTS.get(status, _DEFAULTS[500])
+    return {"detail": {"status": code or default_code, "message": message or default_message}}
 
 
 def flat_body(status: int, code: str | None = None, message: str | None = None) -> object:
-    """Makes the body without a detail; what is not given follows from the HTTP status."""
-    _, usual_code, usual_message = _DEFAULTS.get(status, _DEFAULTS[500])
-    return {"error": code or usual_code, "message": message or usual_message}
+    """Return a body without a detail object; the HTTP status sets the defaults."""
+    _, default_code, default_message = _DEFAULTS.get(status, _DEFAULTS[500])
+    return {"error": code or default_code, "message": message or default_message}
 
 
 def problem(
-    place: Iterable[str | int], kind: str, message: str, **more: object
+    location: Iterable[str | int], error_type: str, message: str, **more: object
 ) -> dict[str, object]:
-    """Describes one thing that FastAPI rejects.
+    """Return FastAPI's description of one rejected value.
 
     Args:
-        place: Where it is, such as ("query", "page_size").
-        kind: pydantic's name of the problem.
-        message: What a person reads.
-        **more: The rejected `input` and the `ctx`.
+        location: The location, such as ("query", "page_size").
+        error_type: pydantic's error type.
+        message: The message for a person.
+        **more: `input`, the rejected value, and `ctx`.
 
     Returns:
         One entry for `validation_error`.
     """
-    return {"type": kind, "loc": list(place), "msg": message, **more}
+    return {"type": error_type, "loc": list(location), "msg": message, **more}
 
 
 def validation_error(problems: list[dict[str, object]]) -> ApiError:
-    """Makes FastAPI's error for a request that breaks the schema."""
+    """Return FastAPI's error for a request that violates the schema."""
     return ApiError(422, {"detail": problems})
 
 
-def invalid_body(kind: str, message: str) -> ApiError:
-    """Makes FastAPI's error for a body that is not even an object."""
-    return validation_error([problem(["body"], kind, message)])
+def invalid_body(error_type: str, message: str) -> ApiError:
+    """Return FastAPI's error for a body that is not a JSON object."""
+    return validation_error([problem(["body"], error_type, message)])
 
 
 @contextlib.contextmanager
 def known_item(item_id: str) -> Iterator[None]:
-    """Turns a KeyError for an item that isn't there into the API's 404."""
+    """Translate a KeyError for an item into the API's 404."""
     try:
         yield
     except KeyError as error:
@@ -126,7 +126,7 @@ def known_item(item_id: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def known_conversation(conversation_id: str) -> Iterator[None]:
-    """Turns a KeyError for a conversation that isn't there into the API's 404."""
+    """Translate a KeyError for a conversation into the API's 404."""
     try:
         yield
     except KeyError as error:

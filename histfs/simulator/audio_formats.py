@@ -1,7 +1,7 @@
-"""Clips in every format that the API generates, for an account whose fields don't tell them.
+"""Clips in every format that the API generates, for items that don't declare the true one.
 
-The sound is silence in Opus, which needs no encoder, and a tone elsewhere. Raw formats have no
-place for an id: a few bytes made from it tell one clip from another.
+Opus clips are silence, which needs no encoder; the others are a tone. Raw formats have no place for
+an id: a few bytes of its hash make the clips differ.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FORMATS = (
     "alaw_8000",
 )
 _RATE = 8000  # of u-law and A-law, in samples a second
-# CELT, full band, 20 ms, mono: nothing is heard.
+# A packet of silence: CELT, full band, 20 ms, mono (RFC 6716).
 _OPUS_SILENCE = b"\xf8\xff\xfe"
 _OPUS_PACKETS, _OPUS_SAMPLES = 255, 960  # in a page; in a packet at 48 kHz
 _OPUS_OVERHEAD = 300
@@ -34,44 +34,52 @@ _SILENT_BYTES = 400
 _LOUDEST = 32_635
 
 
-def format_of(number: int, kind: ItemTemplate) -> str:
-    """Tells the format of an item by its number; a kind without speech has no MP3."""
+def format_of(number: int, template: ItemTemplate) -> str:
+    """Return the format of an item; a template without MP3 frames gets WAV instead."""
     chosen = FORMATS[number % len(FORMATS)]
-    return chosen if kind.frames or not chosen.startswith("mp3") else _WAV
+    return chosen if template.frames or not chosen.startswith("mp3") else _WAV
 
 
-def make_clip(output_format: str, kind: ItemTemplate, item_id: str, about: int | None) -> ClipBytes:
-    """Makes the audio of one item in a format.
+def make_clip(
+    output_format: str, template: ItemTemplate, item_id: str, target_size: int | None
+) -> ClipBytes:
+    """Return the audio of one item in a format.
 
     Args:
-        output_format: What `format_of` tells.
-        kind: What the item has in common with others.
-        item_id: Which item.
-        about: The size of the file in bytes, nearly; None for the kind's duration.
+        output_format: The format, from `format_of`.
+        template: The item's template.
+        item_id: The item's id.
+        target_size: The approximate size of the file in bytes; None for the template's duration.
 
     Returns:
-        The file. What it says of its content type is never right.
+        The file; its declared content type is audio/mpeg except for WAV.
     """
     family = output_format.partition("_")[0]
     if family == "mp3":
-        return kind.clip(item_id, about)
+        return template.clip(item_id, target_size)
     if family == "wav":
-        return kind.wav_clip(item_id, about)
+        return template.wav_clip(item_id, target_size)
     if family == "opus":
-        return _opus(item_id, kind.duration, about)
+        return _opus(item_id, template.duration, target_size)
     silence, unit, rate = _RAW[family]()
     head = silence + hashlib.blake2b(item_id.encode(), digest_size=16).digest()
-    length = round(kind.duration * rate) if about is None else max(about - len(head), 0)
-    # Whole samples of 16 bits in PCM.
+    length = (
+        round(template.duration * rate) if target_size is None else max(target_size - len(head), 0)
+    )
+    # An even length: complete samples of 16 bits.
     return ClipBytes(head, unit, length & ~1, MP3)
 
 
-def _opus(item_id: str, duration: float, about: int | None) -> ClipBytes:
-    """Makes an Ogg Opus file (RFC 7845) of silence, of one page of sound or more."""
+def _opus(item_id: str, duration: float, target_size: int | None) -> ClipBytes:
+    """Return an Ogg Opus file (RFC 7845) of silence, with at least one page of sound."""
     page_seconds = _OPUS_PACKETS * _OPUS_SAMPLES / 48_000
     page_bytes = 27 + _OPUS_PACKETS * (1 + len(_OPUS_SILENCE))
-    wanted = duration / page_seconds if about is None else (about - _OPUS_OVERHEAD) / page_bytes
-    *pages, last = _opus_pages(item_id, max(1, round(wanted)))
+    page_count = (
+        duration / page_seconds
+        if target_size is None
+        else (target_size - _OPUS_OVERHEAD) / page_bytes
+    )
+    *pages, last = _opus_pages(item_id, max(1, round(page_count)))
     return ClipBytes(b"".join(pages), last, len(last), MP3)
 
 
@@ -83,19 +91,19 @@ def _opus_pages(item_id: str, count: int) -> Iterator[bytes]:
     yield _ogg_page([head], 2, 0, 0)
     yield _ogg_page([tags], 0, 0, 1)
     for number in range(1, count + 1):
-        kind = 4 if number == count else 0
+        flags = 4 if number == count else 0
         granule = number * _OPUS_PACKETS * _OPUS_SAMPLES
-        yield _ogg_page([_OPUS_SILENCE] * _OPUS_PACKETS, kind, granule, number + 1)
+        yield _ogg_page([_OPUS_SILENCE] * _OPUS_PACKETS, flags, granule, number + 1)
 
 
-def _ogg_page(packets: list[bytes], kind: int, granule: int, number: int) -> bytes:
-    """Makes one page (RFC 3533) of packets of less than 255 bytes."""
-    head = b"OggS" + struct.pack("<BBqII", 0, kind, granule, 1, number)
-    rest = bytes([len(packets), *map(len, packets)]) + b"".join(packets)
+def _ogg_page(packets: list[bytes], flags: int, granule: int, number: int) -> bytes:
+    """Return one page (RFC 3533) of packets of less than 255 bytes."""
+    head = b"OggS" + struct.pack("<BBqII", 0, flags, granule, 1, number)
+    body = bytes([len(packets), *map(len, packets)]) + b"".join(packets)
     checksum = 0
-    for byte in head + bytes(4) + rest:
+    for byte in head + bytes(4) + body:
         checksum = (checksum << 8 & 0xFFFFFFFF) ^ _crc_table()[checksum >> 24 ^ byte]
-    return head + struct.pack("<I", checksum) + rest
+    return head + struct.pack("<I", checksum) + body
 
 
 @functools.cache
@@ -120,11 +128,11 @@ def _ulaw() -> tuple[bytes, bytes, int]:
 
 @functools.cache
 def _alaw() -> tuple[bytes, bytes, int]:
-    # Silence as some encoders make it: in ASCII this is a row of U.
+    # Silence as some encoders write it; in ASCII it is a row of U.
     return b"\x55" * _SILENT_BYTES, bytes(map(_to_alaw, _wave())), _RATE
 
 
-#: For each raw format its silence, a second of a tone, and the bytes in a second.
+#: For each raw format: silence, one second of a tone, and bytes per second.
 _RAW: dict[str, Callable[[], tuple[bytes, bytes, int]]] = {
     "pcm": _pcm,
     "ulaw": _ulaw,
@@ -138,7 +146,7 @@ def _wave() -> list[int]:
 
 
 def _to_ulaw(sample: int) -> int:
-    """Encodes a sample of 16 bits as G.711 does, u-law."""
+    """Encode a sample of 16 bits in u-law (G.711)."""
     magnitude = min(abs(sample), _LOUDEST) + 132
     exponent = magnitude.bit_length() - 8
     code = exponent << 4 | magnitude >> exponent + 3 & 0x0F
@@ -146,7 +154,7 @@ def _to_ulaw(sample: int) -> int:
 
 
 def _to_alaw(sample: int) -> int:
-    """Encodes a sample of 16 bits as G.711 does, A-law."""
+    """Encode a sample of 16 bits in A-law (G.711)."""
     magnitude = (sample if sample >= 0 else ~sample) >> 3
     exponent = max(magnitude.bit_length() - 5, 0)
     mantissa = magnitude >> max(exponent, 1) & 0x0F

@@ -1,4 +1,4 @@
-"""Parts of a body (RFC 9110, section 14), and the ETag that tells two bodies apart."""
+"""Serve byte ranges (RFC 9110, section 14) and ETags (section 8.8.3)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from histfs.simulator.http_messages import ApiRequest, ApiResponse
 
 
 def etag_of(response: ApiResponse) -> str:
-    """Makes a strong ETag of a body, which stays the same."""
+    """Return a strong ETag of a body."""
     blocks = list(response.blocks)
     response.blocks = blocks
     return f'"{hashlib.sha256(b"".join(blocks)).hexdigest()[:16]}"'
 
 
 def part_of(response: ApiResponse, request: ApiRequest) -> ApiResponse:
-    """Gives the part of a body that a request asks for with one range, else the whole of it."""
+    """Return the single byte range that a request asks for; without one, the complete body."""
     response.headers["accept-ranges"] = "bytes"
-    asked = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
-    if asked is None:
+    match = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
+    if match is None:
         return response
-    first, last = int(asked[1]), min(int(asked[2] or response.length), response.length - 1)
+    first, last = (
+        int(match[1]),
+        min(int(match[2] or response.length), response.length - 1),
+    )
     if first > last:
         headers = {"content-range": f"bytes */{response.length}"}
         return ApiResponse(416, headers, [], 0)

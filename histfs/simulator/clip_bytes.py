@@ -1,4 +1,4 @@
-"""Audio files whose bytes differ from item to item and cost nothing until they are sent."""
+"""Audio files whose bytes differ from item to item and are generated only when sent."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class ClipBytes:
 
     Attributes:
         head: Tags and headers, with the item's id in them.
-        unit: What the body is made of.
+        unit: The bytes that the body repeats.
         body_length: Bytes of the body; the last repetition of the unit is cut there.
-        content_type: What it is.
+        content_type: The declared content type.
     """
 
     head: bytes
@@ -37,17 +37,17 @@ class ClipBytes:
         return len(self.head) + self.body_length
 
     def __bytes__(self) -> bytes:
-        """The whole file."""
+        """The complete file."""
         return b"".join(self.blocks())
 
     def blocks(self) -> Iterator[bytes]:
-        """Yields the file in blocks that are good to send."""
+        """Yield the file in blocks of a size that is efficient to send."""
         unit = _repeated(self.unit, self.body_length)
         pending = self.head
-        left = self.body_length
-        while left > 0:
-            block = unit[:left]
-            left -= len(block)
+        remaining = self.body_length
+        while remaining > 0:
+            block = unit[:remaining]
+            remaining -= len(block)
             yield pending + block
             pending = b""
         if pending:
@@ -56,7 +56,7 @@ class ClipBytes:
 
 @functools.lru_cache(maxsize=64)
 def _repeated(unit: bytes, length: int) -> bytes:
-    """Repeats a unit until one block is worth a system call, or the length is reached."""
+    """Repeat a unit up to the block size or the length."""
     return unit * max(1, math.ceil(min(_BLOCK, length) / len(unit)))
 
 
@@ -65,17 +65,17 @@ def mp3_clip(
     title: str,
     frames: bytes,
     *,
-    about: int | None = None,
+    target_size: int | None = None,
     key: str = "history_item_id",
 ) -> ClipBytes:
-    """Makes an MP3 file: an ID3v2.4 tag and a sample's frames.
+    """Return an MP3 file: an ID3v2.4 tag and a sample's frames.
 
     Args:
         item_id: Written into the tag, so that no two items have the same bytes.
         title: Written into the tag.
         frames: Bare MP3 frames.
-        about: Repeat all frames until the file has at least this many bytes.
-        key: What the tag calls the id.
+        target_size: Repeat all frames until the file has at least this many bytes.
+        key: The id's name in the tag.
 
     Returns:
         The file.
@@ -86,18 +86,22 @@ def mp3_clip(
     ]
     content = b"".join(fields)
     head = b"ID3\x04\x00\x00" + _synchsafe(len(content)) + content
-    repeats = 1 if about is None else max(1, math.ceil((about - len(head)) / len(frames)))
+    repeats = (
+        1 if target_size is None else max(1, math.ceil((target_size - len(head)) / len(frames)))
+    )
     return ClipBytes(head, frames, repeats * len(frames), MP3)
 
 
-def wav_clip(item_id: str, title: str, duration: float, *, about: int | None = None) -> ClipBytes:
-    """Makes a WAV file (16-bit mono PCM) with a tone in it.
+def wav_clip(
+    item_id: str, title: str, duration: float, *, target_size: int | None = None
+) -> ClipBytes:
+    """Return a WAV file (16-bit mono PCM) of a tone.
 
     Args:
         item_id: Written into the file's LIST chunk, so that no two items have the same bytes.
         title: Written into the LIST chunk.
         duration: Seconds.
-        about: The size of the file in bytes; it overrides the duration.
+        target_size: The size of the file in bytes; it overrides the duration.
 
     Returns:
         The file.
@@ -107,39 +111,41 @@ def wav_clip(item_id: str, title: str, duration: float, *, about: int | None = N
     layout = struct.pack("<HHIIHH", 1, 1, WAV_RATE, WAV_RATE * 2, 2, 16)
     chunks = _riff_chunk(b"fmt ", layout) + _riff_chunk(b"LIST", info)
     overhead = len(b"RIFF....WAVE") + len(chunks) + len(b"data....")
-    samples = round(duration * WAV_RATE) if about is None else max(1, (about - overhead) // 2)
+    samples = (
+        round(duration * WAV_RATE) if target_size is None else max(1, (target_size - overhead) // 2)
+    )
     length = samples * 2
     riff = b"RIFF" + struct.pack("<I", overhead - 8 + length) + b"WAVE"
     return ClipBytes(riff + chunks + b"data" + struct.pack("<I", length), tone(), length, WAV)
 
 
 def sent_file(owner_id: str, file_id: str, mime_type: str, size: int) -> ClipBytes:
-    """Makes a file that was sent in a conversation: it begins as files of its type do.
+    """Return a file that was sent in a conversation, with the magic bytes of its type.
 
     Args:
-        owner_id: The conversation.
-        file_id: Written into the file, so that no two have the same bytes.
-        mime_type: Decides how it begins.
-        size: Its bytes, at least those of its beginning.
+        owner_id: The conversation's id.
+        file_id: Written into the file, so that no two files have the same bytes.
+        mime_type: Determines the magic bytes.
+        size: Its size in bytes, at least that of its head.
 
     Returns:
         The file.
     """
-    beginnings = {
+    magic = {
         "image/jpeg": b"\xff\xd8\xff\xe0\x00\x10JFIF\x00",
         "image/png": b"\x89PNG\r\n\x1a\n",
         "application/pdf": b"%PDF-1.7\n",
         "text/html": b"<!doctype html>\n<title>A page</title>\n",
         "application/json": b'{"error": "a log that a user sends is no error of the API",',
     }
-    beginning = beginnings.get(mime_type.partition(";")[0], b"")
-    head = beginning + f"{owner_id} {file_id}\n".encode()
+    head = magic.get(mime_type.partition(";")[0], b"")
+    head += f"{owner_id} {file_id}\n".encode()
     return ClipBytes(head, b"0123456789abcde\n", max(0, size - len(head)), mime_type)
 
 
 @functools.cache
 def tone() -> bytes:
-    """One second of a quiet tone; it holds whole waves, so it can be repeated without a click."""
+    """Return one second of a quiet tone, of complete periods: it repeats without a click."""
     step = 2 * math.pi * _TONE_HERTZ / WAV_RATE
     wave = [round(6000 * math.sin(step * index)) for index in range(WAV_RATE)]
     return struct.pack(f"<{WAV_RATE}h", *wave)
@@ -150,7 +156,7 @@ def _id3_frame(name: bytes, content: bytes) -> bytes:
 
 
 def _synchsafe(number: int) -> bytes:
-    """Writes a number as ID3 does: four bytes of seven bits."""
+    """Encode a number as ID3 does: four bytes of seven bits."""
     return bytes(number >> shift & 0x7F for shift in (21, 14, 7, 0))
 
 

@@ -1,4 +1,4 @@
-"""How many requests the simulated API answers at once; one more is refused."""
+"""Limit the number of requests that the simulated API answers at once."""
 
 from __future__ import annotations
 
@@ -10,70 +10,66 @@ from histfs.simulator.api_errors import ApiError, detail_body
 
 
 class Concurrency:
-    """Counts the requests that are being answered, and refuses too many. Thread-safe.
+    """Count the requests in flight, and refuse those above the limit.
 
-    Attributes:
-        most: How many may be answered at once; None is any number. It may be changed at any time.
-        headers: Whether each answer says how many there are and may be.
+    Threads: any thread may call any method; one lock guards both counters.
+
+    Args:
+        limit: The maximum number of requests in flight; None is unlimited.
+        headers: Whether each answer states the number in flight and the limit.
+
+    Raises:
+        ValueError: The limit is less than 1.
     """
 
-    def __init__(self, most: int | None, headers: bool = False) -> None:
+    def __init__(self, limit: int | None, headers: bool) -> None:
+        if limit is not None and limit < 1:
+            raise ValueError("at least one request at a time must be allowed")
         self._lock = threading.Lock()
         self._in_flight = 0
         self._refused = 0
-        self.most = most
-        self.headers = headers
-
-    @property
-    def most(self) -> int | None:
-        """How many may be answered at once."""
-        return self._most
-
-    @most.setter
-    def most(self, most: int | None) -> None:
-        if most is not None and most < 1:
-            raise ValueError("at least one request at a time must be allowed")
-        self._most = most
+        self._limit = limit
+        self._headers = headers
 
     @property
     def refused(self) -> int:
-        """How many requests were refused."""
+        """The number of refused requests."""
         with self._lock:
             return self._refused
 
     @contextlib.contextmanager
     def admitted(self) -> Iterator[Mapping[str, str]]:
-        """Count a request within the block, and lend the headers that its answer gets.
+        """Count a request as in flight within the block; yield the headers for its answer.
 
         Raises:
-            ApiError: there are too many; this one is not counted.
+            ApiError: 429, the limit is reached; this request is not counted.
         """
         with self._lock:
-            most = self._most
-            if most is not None and self._in_flight >= most:
+            limit = self._limit
+            if limit is not None and self._in_flight >= limit:
                 self._refused += 1
-                raise self._too_many(most)
+                raise self._too_many(limit)
             self._in_flight += 1
-            headers = self._told(most)
+            headers = self._limit_headers()
         try:
             yield headers
         finally:
             with self._lock:
                 self._in_flight -= 1
 
-    def _told(self, most: int | None) -> Mapping[str, str]:
-        if most is None or not self.headers:
+    def _limit_headers(self) -> Mapping[str, str]:
+        if self._limit is None or not self._headers:
             return {}
         return {
             "current-concurrent-requests": str(self._in_flight),
-            "maximum-concurrent-requests": str(most),
+            "maximum-concurrent-requests": str(self._limit),
         }
 
-    def _too_many(self, most: int) -> ApiError:
+    def _too_many(self, limit: int) -> ApiError:
         message = (
             "Too many concurrent requests. Your current subscription is associated with a maximum"
-            f" of {most} concurrent requests (running in parallel)."
+            f" of {limit} concurrent requests (running in parallel)."
         )
         code, status = "concurrent_limit_exceeded", "too_many_concurrent_requests"
         body = detail_body(429, code, message, legacy_status=status)
-        return ApiError(429, body, self._told(most))
+        return ApiError(429, body, self._limit_headers())

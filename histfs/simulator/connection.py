@@ -1,4 +1,7 @@
-"""One connection of a client: reads requests, sends answers, and lets faults happen to them."""
+"""Serve one client connection: read requests, send responses, and apply faults to them.
+
+Threads: a connection runs in a thread of its own; what connections share is in `ServerContext`.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +27,16 @@ from histfs.simulator.request_counts import RequestCounts, RequestRecord
 from histfs.simulator.routing import Match, Router
 from histfs.simulator.simulator_settings import Pace
 
-MAX_BODY = 1 << 20
-MAX_LINE = 1 << 16
-# With a limited bandwidth, one piece is sent in about so many seconds.
+_MAX_BODY = 1 << 20
+_MAX_LINE = 1 << 16
+# With a limited bandwidth, the seconds that one piece takes.
 _PIECE_SECONDS = 0.02
-# l_onoff and l_linger: close() then sends RST and drops what is still to be sent.
+# l_onoff and l_linger (socket(7)): close() then sends RST and discards unsent data.
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
-class _HangUpError(Exception):
-    """The connection must end here, with a reset or without."""
+class _ConnectionEndError(Exception):
+    """The connection must be closed now, with a reset or without."""
 
     def __init__(self, *, reset: bool) -> None:
         super().__init__()
@@ -42,17 +45,17 @@ class _HangUpError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class ServerContext:
-    """All that the connections of one simulator share.
+    """The objects that all connections of one simulator share; each of them is thread-safe.
 
     Attributes:
-        router: Finds endpoints.
-        access: Knows the keys.
-        counts: Counts requests.
-        concurrency: Refuses requests when too many are being answered.
-        faults: Tells what goes wrong.
-        pace: Tells how to send.
-        stopping: Set when the simulator stops, so that nobody waits on.
-        on_request: Called with each logged request.
+        router: Finds the endpoint of a request.
+        access: Checks keys.
+        counts: Counts and logs requests.
+        concurrency: Refuses requests above the limit.
+        faults: The faults in force.
+        pace: Latency, bandwidth and framing of responses.
+        stopping: Set when the simulator stops; ends all waits.
+        on_request: Called with each logged request, by the thread of its connection.
     """
 
     router: Router
@@ -66,26 +69,26 @@ class ServerContext:
 
 
 class Connection(BaseHTTPRequestHandler):
-    """Serves one connection until either side closes it; runs in a thread of its own."""
+    """Serve one connection until either side closes it."""
 
     protocol_version = "HTTP/1.1"
     server_version = f"histfs-simulator/{__version__}"
     disable_nagle_algorithm = True
 
-    def __init__(self, desk: ServerContext, *connection: Any) -> None:  # noqa: ANN401 - passed on
-        """Serves the connection to its end; the base class does so in its constructor."""
-        self._desk = desk
+    def __init__(self, context: ServerContext, *connection: Any) -> None:  # noqa: ANN401 - passed on
+        """Serve the connection to its end; the base class does so in its constructor."""
+        self._context = context
         super().__init__(*connection)
 
     def handle_one_request(self) -> None:
-        """Reads one request and answers it."""
+        """Read one request and answer it."""
         try:
-            self.raw_requestline = self.rfile.readline(MAX_LINE)
+            self.raw_requestline = self.rfile.readline(_MAX_LINE)
             if not self.raw_requestline:
                 self.close_connection = True
             elif self.parse_request():
                 self._serve()
-        except _HangUpError as error:
+        except _ConnectionEndError as error:
             self.close_connection = True
             if error.reset:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
@@ -95,7 +98,7 @@ class Connection(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing: `RequestCounts` holds the log."""
+        """Log nothing: `RequestCounts` has the log."""
 
     def _serve(self) -> None:
         body = self._read_body()
@@ -108,18 +111,18 @@ class Connection(BaseHTTPRequestHandler):
             body=body,
             client=self.client_address[0],
         )
-        match = self._desk.router.match(request.method, request.path)
+        match = self._context.router.match(request.method, request.path)
         request = dataclasses.replace(request, path_values=match.values)
         if request.path.startswith(CONTROL_PREFIX):
-            self._send(_ask(match, request), None, lambda: None)
+            self._send(_call_endpoint(match, request), None, lambda: None)
             return
-        self._desk.counts.begin(match.name)
+        self._context.counts.begin(match.name)
         with contextlib.ExitStack() as stack:
-            stack.callback(self._desk.counts.end)
+            stack.callback(self._context.counts.end)
             try:
-                headers = stack.enter_context(self._desk.concurrency.admitted())
+                headers = stack.enter_context(self._context.concurrency.admitted())
             except ApiError as error:
-                self._pause(self._desk.pace.latency)
+                self._wait(self._context.pace.latency)
                 refusal = ApiResponse.of_error(error)
                 self._log(match, request, refusal)
                 self._send(refusal, None, stack.close)
@@ -127,13 +130,13 @@ class Connection(BaseHTTPRequestHandler):
                 self._answer(match, request, headers, stack.close)
 
     def _read_body(self) -> bytes | None:
-        """Reads the request's body; if that can't be, answers by itself and gives None."""
+        """Read the request's body; if it is not acceptable, send an error and return None."""
         length = self.headers.get("content-length", "0")
         if "transfer-encoding" in self.headers:
             self.send_error(HTTPStatus.LENGTH_REQUIRED)
         elif not (length.isascii() and length.isdigit()):
             self.send_error(HTTPStatus.BAD_REQUEST)
-        elif len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY:
+        elif len(length) > len(str(_MAX_BODY)) or int(length) > _MAX_BODY:
             self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         else:
             return self.rfile.read(int(length))
@@ -144,83 +147,83 @@ class Connection(BaseHTTPRequestHandler):
         match: Match,
         request: ApiRequest,
         headers: Mapping[str, str],
-        done: Callable[[], None],
+        before_end: Callable[[], None],
     ) -> None:
-        fault = self._desk.faults.take(request.method, request.path, request.query)
-        self._pause(self._desk.pace.latency)
+        fault = self._context.faults.take(request.method, request.path, request.query)
+        self._wait(self._context.pace.latency)
         if fault and fault.kind == "hang" and not fault.in_body:
-            self._pause(fault.seconds)
-        response = _ask(match, request) if fault is None or fault.asks_endpoint else None
+            self._wait(fault.seconds)
+        response = _call_endpoint(match, request) if fault is None or fault.calls_endpoint else None
         if fault:
             response = fault.apply(response)
         self._log(match, request, response)
         if response is None:
-            raise _HangUpError(reset=True)
+            raise _ConnectionEndError(reset=True)
         response.headers.update(headers)
-        self._send(response, fault if fault and fault.in_body else None, done)
+        self._send(response, fault if fault and fault.in_body else None, before_end)
 
     def _log(self, match: Match, request: ApiRequest, response: ApiResponse | None) -> None:
         headers = request.headers
         record = RequestRecord(
             method=request.method,
-            target=self._desk.access.conceal(request.target, headers),
+            target=self._context.access.redact(request.target, headers),
             endpoint=match.name,
             status=response.status if response else None,
-            key=self._desk.access.state(headers),
-            header_names=tuple(headers),
-            user_agent=headers.get("user-agent"),
+            key=self._context.access.state(headers),
             accept_encoding=headers.get("accept-encoding"),
         )
-        self._desk.counts.record(record)
-        self._desk.on_request(record)
+        self._context.counts.record(record)
+        self._context.on_request(record)
 
-    def _send(self, response: ApiResponse, fault: Fault | None, done: Callable[[], None]) -> None:
-        """Sends an answer.
+    def _send(
+        self, response: ApiResponse, fault: Fault | None, before_end: Callable[[], None]
+    ) -> None:
+        """Send a response.
 
         Args:
-            response: The answer.
-            fault: What happens in its body, if anything does.
-            done: Called before the last bytes are sent.
+            response: The response.
+            fault: The fault to apply in its body, or None.
+            before_end: Called before the last bytes are sent.
         """
         chunked = (
             response.streamed
-            and self._desk.pace.chunked
+            and self._context.pace.chunked
             and self.request_version == self.protocol_version
         )
         pending = self._head(response, chunked=chunked)
         if self.command == "HEAD":
             response.blocks, chunked = [], False
-        fault_at = _place(fault, response.length)
+        fault_at = _fault_offset(fault, response.length)
         if fault and fault.head:
-            self._drip(pending, fault)
+            self._drip_head(pending, fault)
             pending = b""
         sent = 0
         due = time.monotonic()
-        drips = fault_at if fault and fault.kind == "drip" else None
-        for piece in self._pieces(response.blocks, fault_at, drips):
-            if fault and (sent == fault_at or (drips is not None and sent > drips)):
+        drip_at = fault_at if fault and fault.kind == "drip" else None
+        for piece in self._pieces(response.blocks, fault_at, drip_at):
+            if fault and (sent == fault_at or (drip_at is not None and sent > drip_at)):
                 self.wfile.write(pending)
                 pending = b""
                 self._apply_fault(fault)
             sent += len(piece)
             if sent == response.length and not chunked:
-                done()
+                before_end()
             self.wfile.write(pending + (_chunk(piece) if chunked else piece))
             pending = b""
-            rate = self._desk.pace.bandwidth
+            rate = self._context.pace.bandwidth
             due = max(due, time.monotonic() - _PIECE_SECONDS)
             if rate is not None:
                 due += len(piece) / rate
-                self._pause(max(0, due - time.monotonic()))
+                self._wait(max(0, due - time.monotonic()))
         if fault and fault_at == sent:
             self.wfile.write(pending)
             pending = b""
             self._apply_fault(fault)
-        done()
+        before_end()
         self.wfile.write(pending + (_chunk(b"") if chunked else b""))
 
-    def _drip(self, head: bytes, fault: Fault) -> None:
-        """Sends a status line and headers byte by byte."""
+    def _drip_head(self, head: bytes, fault: Fault) -> None:
+        """Send the status line and the headers byte by byte."""
         for byte in head:
             self.wfile.write(bytes([byte]))
             self._apply_fault(fault)
@@ -243,49 +246,49 @@ class Connection(BaseHTTPRequestHandler):
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
     def _pieces(
-        self, blocks: Iterable[bytes], fault_at: int | None, drips_at: int | None
+        self, blocks: Iterable[bytes], fault_at: int | None, drip_at: int | None
     ) -> Iterator[bytes]:
-        """Cuts blocks where a fault happens, into drops, and small enough for the bandwidth."""
+        """Split blocks at the fault, into single bytes for a drip, and to fit the bandwidth."""
         position = 0
         for block in blocks:
-            rest = block
-            while rest:
-                size = len(rest)
-                rate = self._desk.pace.bandwidth
+            remaining = block
+            while remaining:
+                size = len(remaining)
+                rate = self._context.pace.bandwidth
                 if rate is not None:
                     size = min(size, max(1, int(rate * _PIECE_SECONDS)))
                 if fault_at is not None and fault_at > position:
                     size = min(size, fault_at - position)
-                if drips_at is not None and position >= drips_at:
+                if drip_at is not None and position >= drip_at:
                     size = 1
                 position += size
-                yield rest[:size]
-                rest = rest[size:]
+                yield remaining[:size]
+                remaining = remaining[size:]
 
     def _apply_fault(self, fault: Fault) -> None:
-        """Lets happen what a fault does in the middle of a body."""
+        """Apply a fault in the middle of a response: wait, or end the connection."""
         if fault.kind == "hang":
-            self._pause(fault.seconds)
+            self._wait(fault.seconds)
         elif fault.kind == "drip":
-            self._pause(1.0 if fault.seconds is None else fault.seconds)
+            self._wait(1.0 if fault.seconds is None else fault.seconds)
         else:
-            raise _HangUpError(reset=fault.kind == "reset")
+            raise _ConnectionEndError(reset=fault.kind == "reset")
 
-    def _pause(self, seconds: float | None) -> None:
-        """Waits for some seconds (None: for ever), but not beyond the simulator's end."""
-        if seconds != 0 and self._desk.stopping.wait(seconds):
-            raise _HangUpError(reset=False)
+    def _wait(self, seconds: float | None) -> None:
+        """Wait some seconds (None: forever); end the connection when the simulator stops."""
+        if seconds != 0 and self._context.stopping.wait(seconds):
+            raise _ConnectionEndError(reset=False)
 
 
-def _ask(match: Match, request: ApiRequest) -> ApiResponse:
+def _call_endpoint(match: Match, request: ApiRequest) -> ApiResponse:
     try:
         return match.endpoint(request)
     except ApiError as error:
         return ApiResponse.of_error(error)
 
 
-def _place(fault: Fault | None, length: int) -> int | None:
-    """Tells how many bytes of a body come before a fault; at most all of them."""
+def _fault_offset(fault: Fault | None, length: int) -> int | None:
+    """Return the offset of a fault in a body, in bytes; at most the length of the body."""
     if fault is None:
         return None
     if fault.head:

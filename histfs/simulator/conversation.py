@@ -1,116 +1,23 @@
-"""One conversation in the API's words: its summary in a list, its details, its recording."""
+"""One simulated conversation as API objects: its summary in a list, its details, its recording."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from histfs.simulator import conversation_scripts
 from histfs.simulator.clip_bytes import ClipBytes, mp3_clip, sent_file
-from histfs.simulator.conversation_scripts import ConversationScript, ScriptedTurn, SentFile
-from histfs.simulator.ids import Ids
-from histfs.simulator.sample_clips import load_samples
+from histfs.simulator.conversation_scripts import ScriptedTurn, SentFile
+from histfs.simulator.conversation_shapes import Outcome, Shape, agent_id
 
 Status = Literal["initiated", "in-progress", "processing", "done", "failed"]
-Outcome = Literal["success", "failure", "unknown"]
 
 STATUSES: tuple[Status, ...] = ("initiated", "in-progress", "processing", "done", "failed")
-OUTCOMES: tuple[Outcome, ...] = ("success", "failure", "unknown")
 
 _CREDITS_PER_SECOND = 12
 _LINE = "+4930900"
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What many conversations have in common: all but their id and their time.
-
-    Attributes:
-        scene: What is said.
-        agent: The number of the agent.
-        outcome: Whether it went as the agent's owner wanted.
-        phone: What carried the call, or None for a conversation on the web.
-        outbound: Whether the agent called.
-        failed: Whether it broke, instead of ending.
-        recorded: Whether there is audio of it.
-        forgotten: What was deleted since, after the time for which it is kept.
-        user_id: The user, as the website names them.
-        rating: How many stars the user gave.
-        modern: Whether it has the fields that came late.
-    """
-
-    scene: ConversationScript
-    agent: int
-    outcome: Outcome = "success"
-    phone: Literal["twilio", "sip_trunking", "exotel"] | None = None
-    outbound: bool = False
-    failed: bool = False
-    recorded: bool = True
-    forgotten: Literal["audio", "transcript"] | None = None
-    user_id: str | None = None
-    rating: int | None = None
-    modern: bool = True
-
-    @property
-    def text_only(self) -> bool:
-        """Whether it was held in writing."""
-        return self.scene is conversation_scripts.CHAT
-
-    @functools.cached_property
-    def starts(self) -> list[float]:
-        """When each turn starts and, after them, when the last one ends, in seconds."""
-        clips = load_samples().clips
-        lengths = (0 if t.sound is None else clips[t.sound].duration for t in self.scene.turns)
-        return list(itertools.accumulate(lengths, initial=0.0))
-
-    @functools.cached_property
-    def frames(self) -> bytes:
-        """The MP3 frames of all turns."""
-        clips = load_samples().clips
-        return b"".join(clips[t.sound].frames for t in self.scene.turns if t.sound is not None)
-
-
-# The first dozen is what `--demo` shows, so it has one of everything that a person should see.
-SHAPES = (
-    Shape(conversation_scripts.ORDER, 0, phone="twilio", user_id="customer 4711"),
-    Shape(conversation_scripts.WEATHER, 3),
-    Shape(conversation_scripts.TRANSFER_FAILED, 1, "failure", phone="sip_trunking"),
-    Shape(conversation_scripts.NASTY, 4, "unknown"),
-    Shape(
-        conversation_scripts.NOTHING,
-        0,
-        "failure",
-        phone="twilio",
-        outbound=True,
-        failed=True,
-        recorded=False,
-    ),
-    Shape(conversation_scripts.CHAT, 2, recorded=False, user_id="writer/1"),
-    Shape(conversation_scripts.TRAIN, 5, phone="twilio", rating=5),
-    Shape(conversation_scripts.MEETING, 3, "unknown", modern=False),
-    Shape(conversation_scripts.CLAIM, 6, "failure", rating=1),
-    Shape(conversation_scripts.ORDER, 1, forgotten="audio"),
-    Shape(conversation_scripts.SILENT, 2, "unknown", phone="sip_trunking", outbound=True),
-    Shape(conversation_scripts.LONG, 7),
-    Shape(conversation_scripts.ORDER, 2, phone="exotel"),
-    Shape(conversation_scripts.TRAIN, 1, "failure", forgotten="transcript"),
-    Shape(conversation_scripts.MEETING, 0, phone="twilio", outbound=True),
-    Shape(conversation_scripts.NOTHING, 5, "unknown", recorded=False),
-    Shape(conversation_scripts.WEATHER, 0, modern=False),
-    Shape(conversation_scripts.ODD_FILES, 3),
-    Shape(conversation_scripts.CLAIM, 0, recorded=False, modern=False),
-)
-
-_AGENT_IDS = Ids("agent")
-
-
-def agent_id(number: int) -> str:
-    """Gives the id of an agent."""
-    return f"agent_{_AGENT_IDS.encode(number)}"
 
 
 @dataclass(frozen=True)
@@ -120,9 +27,9 @@ class SimulatedConversation:
     Attributes:
         id: Its id.
         time: Unix time of its start, in seconds.
-        shape: What it is like.
-        status: How far it has come.
-        fields: Values that replace or add to those of its objects.
+        shape: Its content, without id and time.
+        status: Its status in the API's words.
+        fields: Values that replace or add to those of its API objects.
     """
 
     id: str
@@ -133,42 +40,42 @@ class SimulatedConversation:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come of it."""
+        """Whether its status is final."""
         return self.status in ("done", "failed")
 
     @property
     def has_audio(self) -> bool:
-        """Whether its recording can be had."""
-        return self.status == "done" and self.shape.recorded and self.shape.forgotten != "audio"
+        """Whether its recording is available."""
+        return self.status == "done" and self.shape.recorded and self.shape.expired != "audio"
 
     @property
     def turns(self) -> tuple[ScriptedTurn, ...]:
-        """What has been said so far: of a conversation that goes on, the first half."""
-        turns = self.shape.scene.turns
-        if self.status == "initiated" or self.shape.forgotten == "transcript":
+        """The turns so far: the first half while it is in progress."""
+        turns = self.shape.script.turns
+        if self.status == "initiated" or self.shape.expired == "transcript":
             return ()
         return turns[: (len(turns) + 1) // 2] if self.status == "in-progress" else turns
 
     @property
     def duration(self) -> int:
-        """How long it has lasted so far, in seconds."""
+        """The duration so far, in seconds."""
         starts = self.shape.starts
         return round(starts[len(self.turns)] if not self.over else starts[-1])
 
     @property
     def outcome(self) -> Outcome:
-        """How it went; nobody knows before it is over."""
+        """The evaluation; "unknown" before it is over."""
         return self.shape.outcome if self.over else "unknown"
 
     @property
     def source(self) -> str:
-        """What it was begun with."""
+        """The API's conversation_initiation_source."""
         phone = self.shape.phone
         return {None: "widget", "sip_trunking": "sip_trunk"}.get(phone, str(phone))
 
     @property
     def termination_reason(self) -> str:
-        """Why it ended, in a sentence; empty while it goes on."""
+        """The reason for its end, in a sentence; empty before it is over."""
         if not self.over:
             return ""
         if self.shape.failed:
@@ -177,15 +84,15 @@ class SimulatedConversation:
 
     @property
     def direction(self) -> str | None:
-        """Who called whom; None where there was no telephone."""
+        """The direction of the phone call; None without a phone."""
         if self.shape.phone is None:
             return None
         return "outbound" if self.shape.outbound else "inbound"
 
     def summary(self) -> dict[str, object]:
-        """Gives the object that lists hold, with the summary of what was said."""
-        shape, scene = self.shape, self.shape.scene
-        told = self.over and not shape.failed
+        """Return its object in lists, with the transcript summary."""
+        shape, script = self.shape, self.shape.script
+        summarized = self.over and not shape.failed
         summary: dict[str, object] = {
             "agent_id": agent_id(shape.agent),
             "branch_id": None,
@@ -198,11 +105,11 @@ class SimulatedConversation:
             "status": self.status,
             "termination_reason": self.termination_reason,
             "call_successful": self.outcome,
-            "transcript_summary": scene.summary if told else None,
-            "call_summary_title": scene.title if told else None,
-            "main_language": scene.language,
+            "transcript_summary": script.summary if summarized else None,
+            "call_summary_title": script.title if summarized else None,
+            "main_language": script.language,
             "conversation_initiation_source": self.source,
-            "tool_names": scene.tools,
+            "tool_names": script.tools,
             "direction": self.direction,
             "rating": shape.rating,
         }
@@ -212,7 +119,7 @@ class SimulatedConversation:
         return {**summary, **known}
 
     def detail(self) -> dict[str, object]:
-        """Gives the object that is answered when the conversation is asked for."""
+        """Return its object with all details."""
         shape = self.shape
         agent = agent_id(shape.agent)
         detail: dict[str, object] = {
@@ -236,7 +143,7 @@ class SimulatedConversation:
             "has_audio": self.has_audio,
             "has_user_audio": self.has_audio and any(t.role == "user" for t in self.turns),
             "has_response_audio": self.has_audio,
-            "transcript": [self._turn(place, turn) for place, turn in enumerate(self.turns)],
+            "transcript": [self._turn(index, turn) for index, turn in enumerate(self.turns)],
         }
         if shape.modern:
             detail["has_auxiliary_audio"] = False
@@ -251,45 +158,47 @@ class SimulatedConversation:
 
     @property
     def messages(self) -> list[str]:
-        """What has been said so far; turns without words left out."""
-        told = self.fields.get("transcript")
-        if not isinstance(told, list):
+        """The texts of the turns so far, without turns that have none."""
+        transcript = self.fields.get("transcript")
+        if not isinstance(transcript, list):
             return [turn.text for turn in self.turns if turn.text]
-        messages = (turn.get("message") for turn in told if isinstance(turn, dict))
+        messages = (turn.get("message") for turn in transcript if isinstance(turn, dict))
         return [message for message in messages if isinstance(message, str) and message]
 
-    def clip(self, about: int | None) -> ClipBytes | None:
-        """Makes the recording, of about so many bytes when they are given; None without one."""
+    def clip(self, target_size: int | None) -> ClipBytes | None:
+        """Return the recording, None without one."""
         if not self.has_audio:
             return None
-        title = self.shape.scene.title or "Untitled"
-        return mp3_clip(self.id, title, self.shape.frames, about=about, key="conversation_id")
+        title = self.shape.script.title or "Untitled"
+        return mp3_clip(
+            self.id, title, self.shape.frames, target_size=target_size, key="conversation_id"
+        )
 
     def file(self, file_id: str) -> ClipBytes | None:
-        """Makes a file that was sent; None when the transcript has none with this id."""
+        """Return a file that was sent; None when the transcript names none with this id."""
         turns = self.detail()["transcript"]
         for turn in turns if isinstance(turns, list) else []:
             for file in [*(turn.get("file_inputs") or []), turn.get("file_input")]:
                 if file and file.get("file_id") == file_id:
-                    return sent_file(self.id, file_id, file["mime_type"], self._size(file_id))
+                    return sent_file(self.id, file_id, file["mime_type"], self._file_size(file_id))
         return None
 
-    def _size(self, file_id: str) -> int:
+    def _file_size(self, file_id: str) -> int:
         sizes = {
-            self._file_id(place, number): file.size
-            for place, turn in enumerate(self.turns)
+            self._file_id(index, number): file.size
+            for index, turn in enumerate(self.turns)
             for number, file in enumerate(turn.files)
         }
         return sizes.get(file_id, SentFile.size)
 
-    def _file_id(self, place: int, number: int) -> str:
-        digest = hashlib.sha256(f"{self.id} {place} {number}".encode()).hexdigest()
+    def _file_id(self, index: int, number: int) -> str:
+        digest = hashlib.sha256(f"{self.id} {index} {number}".encode()).hexdigest()
         return f"file_{digest[:20]}"
 
-    def _files(self, place: int, turn: ScriptedTurn) -> list[dict[str, object]]:
+    def _files(self, index: int, turn: ScriptedTurn) -> list[dict[str, object]]:
         files: list[dict[str, object]] = []
         for number, file in enumerate(turn.files):
-            file_id = self._file_id(place, number)
+            file_id = self._file_id(index, number)
             files.append(
                 {
                     "file_id": file_id,
@@ -302,7 +211,7 @@ class SimulatedConversation:
 
     def _metadata(self) -> dict[str, object]:
         shape = self.shape
-        forgotten_at = {shape.forgotten: self.time + self.duration}
+        expired_at = {shape.expired: self.time + self.duration}
         metadata: dict[str, object] = {
             "start_time_unix_secs": self.time,
             "accepted_time_unix_secs": None if self.status == "initiated" else self.time,
@@ -311,10 +220,10 @@ class SimulatedConversation:
             "deletion_settings": {
                 "deletion_time_unix_secs": None,
                 "deleted_logs_at_time_unix_secs": None,
-                "deleted_audio_at_time_unix_secs": forgotten_at.get("audio"),
-                "deleted_transcript_at_time_unix_secs": forgotten_at.get("transcript"),
-                "delete_transcript_and_pii": shape.forgotten == "transcript",
-                "delete_audio": shape.forgotten == "audio",
+                "deleted_audio_at_time_unix_secs": expired_at.get("audio"),
+                "deleted_transcript_at_time_unix_secs": expired_at.get("transcript"),
+                "delete_transcript_and_pii": shape.expired == "transcript",
+                "delete_audio": shape.expired == "audio",
             },
             "feedback": {
                 "type": None if shape.rating is None else "rating",
@@ -331,7 +240,7 @@ class SimulatedConversation:
             "termination_reason": self.termination_reason,
             "error": {"code": 1011, "reason": "the line is busy"} if shape.failed else None,
             "warnings": [],
-            "main_language": shape.scene.language,
+            "main_language": shape.script.language,
             "rag_usage": None,
             "text_only": shape.text_only,
             "features_usage": {},
@@ -356,7 +265,7 @@ class SimulatedConversation:
             "type": phone,
         }
         if phone == "sip_trunking":
-            # A SIP Call-ID may hold nearly anything.
+            # A SIP Call-ID may contain nearly any character (RFC 3261, section 25.1).
             call["call_sid"] = f"SCL_{digest[:12]}"
             call["call_id"] = f"{digest[:16]}/1@sip.example.com"
             call["sip_header_dynamic_variables"] = {}
@@ -377,14 +286,14 @@ class SimulatedConversation:
             "evaluation_criteria_results": {"solved": criterion},
             "data_collection_results": {},
             "call_successful": self.outcome,
-            "transcript_summary": self.shape.scene.summary,
-            "call_summary_title": self.shape.scene.title,
+            "transcript_summary": self.shape.script.summary,
+            "call_summary_title": self.shape.script.title,
         }
 
-    def _turn(self, place: int, turn: ScriptedTurn) -> dict[str, object]:
+    def _turn(self, index: int, turn: ScriptedTurn) -> dict[str, object]:
         by_agent = turn.role == "agent"
-        files = self._files(place, turn)
-        # The field that held one file came before the one that holds several.
+        files = self._files(index, turn)
+        # The API added the field for several files after the one for a single file.
         several = {"file_inputs": files} if self.shape.modern else {}
         return {
             "role": turn.role,
@@ -395,7 +304,7 @@ class SimulatedConversation:
             "tool_results": [_tool_result(turn.returned)] if turn.returned else [],
             "feedback": None,
             "llm_override": None,
-            "time_in_call_secs": int(self.shape.starts[place]),
+            "time_in_call_secs": int(self.shape.starts[index]),
             "conversation_turn_metrics": None,
             "rag_retrieval_info": None,
             "llm_usage": None,

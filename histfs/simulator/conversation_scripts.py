@@ -1,4 +1,4 @@
-"""What is said in the sample conversations, and by whom: nice names and texts, and nasty ones."""
+"""The texts, agents and files of the sample conversations: usual ones and hostile ones."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class SentFile:
     """A file that is sent with a turn.
 
     Attributes:
-        name: Its original name, which may hold anything.
-        mime_type: What it is said to be.
-        size: Its bytes, about.
+        name: Its original name, which may contain any character.
+        mime_type: Its declared type.
+        size: Its approximate size in bytes.
     """
 
     name: str
@@ -28,13 +28,13 @@ class ScriptedTurn:
     """One turn of a conversation.
 
     Attributes:
-        role: Whose turn it is.
-        text: What is said; None when nothing is, as while a tool is called.
-        sound: The number of the sample clip that is heard meanwhile, or None for no sound.
-        tool: The name of the tool that this turn calls, if it does.
-        returned: The name of the tool whose result comes with this turn, if one does.
-        interrupted: Whether the other one cut in.
-        files: What is sent with this turn.
+        role: The speaker.
+        text: The text; None for a turn without one, such as a tool call.
+        sound: The index of the sample clip that is its sound, or None for no sound.
+        tool: The name of the tool that this turn calls, or None.
+        returned: The name of the tool whose result this turn has, or None.
+        interrupted: Whether the other party interrupted it.
+        files: The files that are sent with this turn.
     """
 
     role: Role
@@ -48,7 +48,7 @@ class ScriptedTurn:
 
 @dataclass(frozen=True)
 class ConversationScript:
-    """What is said in a conversation.
+    """The content of a conversation.
 
     Attributes:
         title: A title in a few words, or None.
@@ -68,7 +68,7 @@ class ConversationScript:
         return list(dict.fromkeys(turn.tool for turn in self.turns if turn.tool))
 
 
-# An agent's id follows from its place here, so that two of one name are two.
+# An agent's id is a function of its index here, so two agents may share a name.
 AGENT_NAMES: tuple[str | None, ...] = (
     "Support",
     "Support",
@@ -173,9 +173,9 @@ LONG = ConversationScript(
     "en",
     tuple(
         _agent("Chapter one. It was a quiet evening in the harbour, and the lamps were lit.", 8)
-        if place % 2 == 0
-        else _user("Go on. " + "And then? " * place, 11)
-        for place in range(24)
+        if turn % 2 == 0
+        else _user("Go on. " + "And then? " * turn, 11)
+        for turn in range(24)
     ),
 )
 SILENT = ConversationScript(None, "", None, (_agent("Hello?", 10),))

@@ -1,10 +1,10 @@
 """The conversations of the simulated account.
 
-As with the library, number 0 is the oldest and nothing is stored but what changes at run time. The
-newest conversation is in progress when the simulator starts, and of the one before it the recording
-is being made: it is there after it was asked for a few times (`SimulatorSettings.audio_after`).
+As in the history store, number 0 is the oldest, and only changes at run time are stored. The newest
+conversation is in progress when the simulator starts; the one before it is processing, and is done
+once its recording was requested a few times (`SimulatorSettings.audio_after`).
 
-All methods are thread-safe, in the same way as the library's.
+Threads: as in the history store, writers hold the lock, and readers take none.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import base64
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from histfs.simulator.clip_bytes import ClipBytes
-from histfs.simulator.conversation import SHAPES, Shape, SimulatedConversation, Status
+from histfs.simulator.conversation import SimulatedConversation, Status
+from histfs.simulator.conversation_shapes import SHAPES, Shape
 from histfs.simulator.ids import Ids
 from histfs.simulator.list_pages import take_page
 from histfs.simulator.simulator_settings import SimulatorSettings
@@ -25,33 +26,32 @@ from histfs.simulator.timeline import Timeline
 
 _PREFIX = "conv_"
 _FAILED = next(shape for shape in SHAPES if shape.failed)
-_RECORDED = [shape for shape in SHAPES if shape.recorded and not shape.forgotten]
+_RECORDED = [shape for shape in SHAPES if shape.recorded and not shape.expired]
 
 
 @dataclass(frozen=True)
 class ConversationQuery:
-    """Which conversations are asked for; whatever is None or empty doesn't matter.
+    """One page of a listing; None and empty values do not filter.
 
     Attributes:
-        page_size: At most so many.
-        cursor: Where the page starts, from the page before.
+        page_size: The maximum number of conversations.
+        cursor: The cursor from the previous page.
         ascending: Oldest first.
-        before_unix: Only those before this unix time (`SimulatorSettings.inclusive_starts`).
-        after_unix: Only those that start after this unix time (the same).
-        agent_ids: Only those of one of these agents.
-        outcome: Only those that went like this.
-        min_seconds: Only those that last at least so long.
-        max_seconds: Only those that last at most so long.
-        user_id: Only those of this user.
-        languages: Only those in one of these languages.
-        tools: Only those that use one of these tools.
-        source: Only those that were begun with this.
-        termination_reasons: Only those that ended for one of these reasons.
-        min_rating: Only those with so many stars.
-        max_rating: Only those with stars, but not more.
-        text_only: Only those in writing, or only those that are not.
-        without: Not those with one of these statuses.
-        search: Only those in which this is said, whatever the case.
+        before_unix: Only conversations that start before this Unix time; whether the bound is
+            inclusive is a setting (`SimulatorSettings.inclusive_starts`).
+        after_unix: Only conversations that start after this Unix time; the same setting applies.
+        agent_id: Only conversations of this agent.
+        outcome: Only conversations with this evaluation.
+        min_seconds: The minimum duration.
+        max_seconds: The maximum duration.
+        user_id: Only conversations of this user.
+        languages: Only conversations in one of these languages.
+        tools: Only conversations that call one of these tools.
+        min_rating: The minimum rating in stars.
+        max_rating: The maximum rating in stars; conversations without a rating do not match.
+        text_only: Only text chats (True), or only others (False).
+        excluded_statuses: No conversations with one of these statuses.
+        search: Only conversations with this text in a message; case is ignored.
     """
 
     page_size: int = 30
@@ -59,32 +59,22 @@ class ConversationQuery:
     ascending: bool = False
     before_unix: int | None = None
     after_unix: int | None = None
-    agent_ids: frozenset[str] = frozenset()
+    agent_id: str | None = None
     outcome: str | None = None
     min_seconds: int | None = None
     max_seconds: int | None = None
     user_id: str | None = None
     languages: frozenset[str] = frozenset()
     tools: frozenset[str] = frozenset()
-    source: str | None = None
-    termination_reasons: frozenset[str] = frozenset()
     min_rating: int | None = None
     max_rating: int | None = None
     text_only: bool | None = None
-    without: frozenset[str] = frozenset()
+    excluded_statuses: frozenset[str] = frozenset()
     search: str | None = None
 
-    @property
-    def filters(self) -> bool:
-        """Whether it asks for anything but times and an order."""
-        plain = ConversationQuery(
-            self.page_size, self.cursor, self.ascending, self.before_unix, self.after_unix
-        )
-        return self != plain
-
-    def matches(self, call: SimulatedConversation) -> bool:
-        """Tells whether a conversation is asked for, whatever its time."""
-        summary = call.summary()
+    def matches(self, conversation: SimulatedConversation) -> bool:
+        """Return whether a conversation passes the filters other than the times."""
+        summary = conversation.summary()
 
         def within(name: str, low: int | None, high: int | None) -> bool:
             value = summary[name]
@@ -94,104 +84,103 @@ class ConversationQuery:
                 isinstance(value, int) and (low or 0) <= value and (high is None or value <= high)
             )
 
-        def among(name: str, wanted: frozenset[str]) -> bool:
-            return not wanted or summary[name] in wanted
-
+        tools = conversation.shape.script.tools
         return (
-            among("agent_id", self.agent_ids)
+            self.agent_id in (None, summary["agent_id"])
             and self.outcome in (None, summary["call_successful"])
             and within("call_duration_secs", self.min_seconds, self.max_seconds)
-            and (self.user_id is None or self.user_id == call.detail()["user_id"])
-            and among("main_language", self.languages)
-            and (not self.tools or not self.tools.isdisjoint(call.shape.scene.tools))
-            and self.source in (None, call.source)
-            and among("termination_reason", self.termination_reasons)
+            and (self.user_id is None or self.user_id == conversation.detail()["user_id"])
+            and (not self.languages or summary["main_language"] in self.languages)
+            and (not self.tools or not self.tools.isdisjoint(tools))
             and within("rating", self.min_rating, self.max_rating)
-            and self.text_only in (None, call.shape.text_only)
-            and summary["status"] not in self.without
-            and (not self.search or self.search.casefold() in "\n".join(call.messages).casefold())
+            and self.text_only in (None, conversation.shape.text_only)
+            and summary["status"] not in self.excluded_statuses
+            and self._is_in(conversation.messages)
         )
+
+    def _is_in(self, messages: list[str]) -> bool:
+        return not self.search or self.search.casefold() in "\n".join(messages).casefold()
 
 
 class ConversationStore:
-    """All conversations, newest last in number and newest first in listings."""
+    """All conversations; the newest has the highest number and is first in listings."""
 
     def __init__(self, settings: SimulatorSettings) -> None:
-        """Lays out the conversations without making any."""
+        """Place the conversations in time without creating any."""
         count, seed = settings.conversations, settings.seed
         self._timeline = Timeline(count, newest=settings.newest, days=settings.days, seed=seed)
         self._ids = Ids(f"conversation {seed}")
         self._first_shape = seed
         self._clip_bytes = settings.clip_bytes
-        self._scan_limit = settings.scan_limit
-        self._keep_removed_cursors = settings.keep_removed_cursors
         self._inclusive = settings.inclusive_starts
         self._audio_after = settings.audio_after
-        # Of a conversation that is not here, its shape says whether it is done or failed.
+        # Without an entry, the shape determines whether the conversation is done or failed.
         self._status: dict[int, Status] = {}
-        begun: tuple[Status, ...] = ("in-progress", "processing")
-        for back, status in enumerate(begun[:count], start=1):
+        unfinished: tuple[Status, ...] = ("in-progress", "processing")
+        for back, status in enumerate(unfinished[:count], start=1):
             self._status[count - back] = status
-        self._asked: Counter[int] = Counter()
+        self._clip_requests: Counter[int] = Counter()
         self._changed: dict[int, Mapping[str, object]] = {}
         self._removed: set[int] = set()
         self._removed_files: set[tuple[int, str]] = set()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """The number of conversations that are there now."""
+        """The number of existing conversations."""
         return len(self._timeline) - len(self._removed)
 
     def __contains__(self, conversation_id: object) -> bool:
-        """Whether there is a conversation with this id now."""
+        """Whether a conversation with this id exists."""
         return isinstance(conversation_id, str) and self._find(conversation_id) is not None
 
     def ids(self) -> Iterator[str]:
-        """Yields the ids of all conversations, newest first."""
+        """Yield the ids of all conversations, newest first."""
         for number in range(len(self._timeline) - 1, -1, -1):
             if number not in self._removed:
                 yield self._id(number)
 
     def summary(self, conversation_id: str) -> dict[str, object]:
-        """Gives the object that lists hold, with its summary.
+        """Return a conversation's object in lists, with its transcript summary.
 
         Raises:
             KeyError: There is no such conversation.
         """
-        return self._call(self._number(conversation_id)).summary()
+        return self._conversation(self._number(conversation_id)).summary()
 
     def detail(self, conversation_id: str) -> dict[str, object]:
-        """Gives the object that is answered when a conversation is asked for.
+        """Return a conversation's object with all details.
 
         Raises:
             KeyError: There is no such conversation.
         """
-        return self._call(self._number(conversation_id)).detail()
+        return self._conversation(self._number(conversation_id)).detail()
 
     def clip(self, conversation_id: str) -> ClipBytes | None:
-        """Gives the recording, or None when there is none, or none yet.
+        """Return the recording, or None when there is none, or none yet.
 
         Raises:
             KeyError: There is no such conversation.
         """
-        return self._call(self._number(conversation_id)).clip(self._clip_bytes)
+        return self._conversation(self._number(conversation_id)).clip(self._clip_bytes)
 
-    def ask_clip(self, conversation_id: str) -> ClipBytes | None:
-        """Gives the recording to a client; one that is being made becomes ready at some time.
+    def request_clip(self, conversation_id: str) -> ClipBytes | None:
+        """Return the recording to a client, and count the request.
+
+        A conversation that is processing is done after `SimulatorSettings.audio_after` requests.
 
         Raises:
             KeyError: There is no such conversation.
         """
         number = self._number(conversation_id)
         with self._lock:
-            if self._status.get(number) == "processing" and self._audio_after is not None:
-                if self._asked[number] >= self._audio_after:
+            if self._status.get(number) == "processing":
+                if self._clip_requests[number] >= self._audio_after:
                     self._status[number] = "done"
-                self._asked[number] += 1
+                self._clip_requests[number] += 1
         return self.clip(conversation_id)
 
     def file(self, conversation_id: str, file_id: str) -> ClipBytes | None:
-        """Gives a file that was sent in a conversation, or None when there is none.
+        """Return a file that was sent in a conversation, or None when there is none.
 
         Raises:
             KeyError: There is no such conversation.
@@ -199,21 +188,16 @@ class ConversationStore:
         number = self._number(conversation_id)
         if (number, file_id) in self._removed_files:
             return None
-        return self._call(number).file(file_id)
+        return self._conversation(number).file(file_id)
 
-    def remove_file(self, conversation_id: str, file_id: str) -> bool:
-        """Removes a file that was sent; the transcript goes on naming it.
-
-        Returns:
-            Whether there was one.
+    def remove_file(self, conversation_id: str, file_id: str) -> None:
+        """Remove a file that was sent; the transcript still names it.
 
         Raises:
             KeyError: There is no such conversation.
         """
-        found = self.file(conversation_id, file_id) is not None
         with self._lock:
             self._removed_files.add((self._number(conversation_id), file_id))
-        return found
 
     def add(
         self,
@@ -223,22 +207,22 @@ class ConversationStore:
         status: Status | None = None,
         fields: Mapping[str, object] | None = None,
     ) -> list[str]:
-        """Adds new conversations at the top of the list.
+        """Add new conversations at the top of the list.
 
         Args:
             count: How many.
-            time: Unix time of the start of all of them, not before the newest one's; by default
-                each starts a second after the one before.
-            status: How far they have come; those that end will have a recording. By default they
-                are over, each in another way.
-            fields: Values that replace or add to what their details, and their summaries where
-                these have the name, would hold. Of an object the names that are given are replaced.
+            time: Unix time of their start, not before the newest one's; by default each starts one
+                second after the previous one.
+            status: Their status; one that becomes done has a recording. By default they are done or
+                failed, according to their shapes.
+            fields: Values that replace or add to those of their details, and of their summaries
+                where these have the name. An object is merged with the present one.
 
         Returns:
             Their ids, oldest first.
 
         Raises:
-            ValueError: The time is before the newest one's, or the fields name the id or the time.
+            ValueError: The time is before the newest one's, or the fields set the id or the time.
         """
         if fields and {"conversation_id", "start_time_unix_secs"} & fields.keys():
             raise ValueError("the id and the time of a conversation can't be chosen by its fields")
@@ -247,7 +231,7 @@ class ConversationStore:
                 raise ValueError("a new conversation can't be older than the newest one")
             numbers = range(len(self._timeline), len(self._timeline) + count)
             for number in numbers:
-                # Before the conversation can be seen: a reader must not meet it without these.
+                # Set before the timeline shows the conversation: readers take no lock.
                 if fields:
                     self._changed[number] = dict(fields)
                 if status:
@@ -256,7 +240,7 @@ class ConversationStore:
         return [self._id(number) for number in numbers]
 
     def set_status(self, conversation_id: str, status: Status) -> None:
-        """Lets a conversation that isn't over go on, or end.
+        """Set the status of a conversation that is not over.
 
         Raises:
             KeyError: There is no such conversation.
@@ -264,12 +248,12 @@ class ConversationStore:
         """
         with self._lock:
             number = self._number(conversation_id)
-            if self._call(number).over:
+            if self._conversation(number).over:
                 raise ValueError("the conversation is over")
             self._status[number] = status
 
     def remove(self, conversation_id: str) -> None:
-        """Removes a conversation.
+        """Remove a conversation.
 
         Raises:
             KeyError: There is no such conversation.
@@ -278,53 +262,41 @@ class ConversationStore:
             self._removed.add(self._number(conversation_id))
 
     def page(self, query: ConversationQuery) -> tuple[list[SimulatedConversation], str | None]:
-        """Finds the conversations of one page.
+        """Return the conversations of one page.
 
         Returns:
-            The conversations, in the order asked for, and the cursor of the next page, or None
-            when there is none.
+            The conversations, in the requested order, and the cursor of the next page, or None
+            on the last page.
 
         Raises:
             KeyError: The cursor is unknown.
         """
-        page = take_page(
-            self._candidates(query),
-            self._matcher(query),
-            size=query.page_size,
-            limit=self._scan_limit if query.filters else None,
-        )
-        calls = [self._call(number) for number in page.numbers]
+
+        def matches(number: int) -> bool:
+            return number not in self._removed and query.matches(self._conversation(number))
+
+        page = take_page(self._candidates(query), matches, query.page_size)
+        conversations = [self._conversation(number) for number in page.numbers]
         if not page.has_more or page.last is None:
-            return calls, None
-        return calls, _cursor(self._id(page.last), ascending=query.ascending)
+            return conversations, None
+        return conversations, _cursor(self._id(page.last), ascending=query.ascending)
 
     def _candidates(self, query: ConversationQuery) -> range:
-        """Gives the numbers that times and cursor leave over, in the order asked for."""
+        """Return the numbers within the times and after the cursor, in the requested order."""
         low, high = 0, len(self._timeline)
         if query.after_unix is not None:
             low = self._timeline.first_at(query.after_unix + (not self._inclusive))
         if query.before_unix is not None:
             high = min(high, self._timeline.first_at(query.before_unix + self._inclusive))
         if query.cursor is not None:
-            last = _last_of(query.cursor, ascending=query.ascending)
-            number = self._number(last, removed_too=self._keep_removed_cursors)
+            number = self._number(_last_of(query.cursor, ascending=query.ascending))
             if query.ascending:
                 low = max(low, number + 1)
             else:
                 high = min(high, number)
         return range(low, high) if query.ascending else range(high - 1, low - 1, -1)
 
-    def _matcher(self, query: ConversationQuery) -> Callable[[int], bool]:
-        filters = query.filters
-
-        def fits(number: int) -> bool:
-            return number not in self._removed and (
-                not filters or query.matches(self._call(number))
-            )
-
-        return fits
-
-    def _call(self, number: int) -> SimulatedConversation:
+    def _conversation(self, number: int) -> SimulatedConversation:
         status = self._status.get(number)
         shape = self._shape(number, status)
         if status is None:
@@ -342,39 +314,39 @@ class ConversationStore:
     def _id(self, number: int) -> str:
         return _PREFIX + self._ids.encode(number)
 
-    def _find(self, conversation_id: str, *, removed_too: bool = False) -> int | None:
+    def _find(self, conversation_id: str) -> int | None:
         number = self._ids.decode(conversation_id.removeprefix(_PREFIX))
         if number is None or number >= len(self._timeline) or self._id(number) != conversation_id:
             return None
-        return None if number in self._removed and not removed_too else number
+        return None if number in self._removed else number
 
-    def _number(self, conversation_id: str, *, removed_too: bool = False) -> int:
-        number = self._find(conversation_id, removed_too=removed_too)
+    def _number(self, conversation_id: str) -> int:
+        number = self._find(conversation_id)
         if number is None:
             raise KeyError(conversation_id)
         return number
 
 
 def _cursor(last_id: str, *, ascending: bool) -> str:
-    """Makes the cursor of the page after a conversation."""
-    place = {
+    """Return the cursor of the page after a conversation."""
+    position = {
         "last_conversation_id": last_id,
         "offset": None,
         "order_by": "start_time_unix_secs",
         "order_direction": "asc" if ascending else "desc",
     }
-    return base64.b64encode(json.dumps(place).encode()).decode()
+    return base64.b64encode(json.dumps(position).encode()).decode()
 
 
 def _last_of(cursor: str, *, ascending: bool) -> str:
-    """Gives the id in a cursor.
+    """Return the id in a cursor.
 
     Raises:
-        KeyError: It is no cursor, or one of a listing in the other order.
+        KeyError: It is malformed, or from a listing in the other order.
     """
     try:
         last = json.loads(base64.b64decode(cursor, validate=True))["last_conversation_id"]
-    # RecursionError: it is nested deeper than Python reads.
+    # RecursionError: it is nested too deeply for the parser.
     except (ValueError, TypeError, RecursionError) as error:
         raise KeyError(cursor) from error
     if _cursor(str(last), ascending=ascending) != cursor:

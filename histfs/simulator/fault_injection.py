@@ -1,4 +1,33 @@
-"""What can go wrong on the way, on demand."""
+"""Inject faults into answers, on demand.
+
+========  ==========================================================================================
+kind      effect
+========  ==========================================================================================
+status    An error with `status` (500) and `body`; without `body`, one of `shape` with `code`.
+reset     The connection is reset before the answer, or at `at_byte` in its body.
+cut       The connection is closed at `at_byte` in the body (half of it).
+hang      Nothing is sent for `seconds` (until the simulator stops), before the answer or at
+          `at_byte` in its body; then the answer continues.
+drip      From `at_byte` in the body (half of it), one byte is sent every `seconds` (1); with
+          `head`, from the first byte of the status line.
+html      A sign-in page with `status` (200).
+redirect  `status` (302) with the Location in `headers`.
+gzip      The true body, compressed whatever the client accepts.
+empty     The true headers, no body.
+garbage   JSON that ends in the middle, as a complete body.
+headers   The true answer, with `headers` added or replaced.
+disguise  The true status and headers, such as the content type of audio, with `body` (null).
+truncate  A well-formed list with the first `at_item` items of its page (half of them), which
+          states that no page follows.
+omit      A well-formed list without the items at `positions` of its page.
+========  ==========================================================================================
+
+Values in parentheses are the defaults. The order of a request: `Faults.take` chooses its fault, the
+endpoint is called if `Fault.calls_endpoint`, `Fault.apply` changes the complete answer, and the
+connection applies those that are `in_body` while it sends.
+
+Threads: a `Fault` is immutable; one lock guards the list in `Faults` and its counters.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +59,9 @@ Shape = Literal["detail", "legacy", "validation", "flat"]
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 _SHAPES: tuple[Shape, ...] = get_args(Shape)
 
-# With these the endpoint is asked all the same: its answer comes late, damaged or in part.
+# Kinds that send the endpoint's answer late, damaged or in part.
 _DAMAGING = frozenset({"cut", "hang", "gzip", "empty", "headers", "disguise", "truncate", "omit"})
-# Under which names the answers of lists have their items, and the cursor of the next page.
+# The names of the items and of the next page's cursor in list answers.
 _ITEMS = ("history", "conversations")
 _CURSORS = ("last_history_item_id", "next_cursor")
 
@@ -45,47 +74,26 @@ _GARBAGE = b'{"history":[{"history_item_id":"'
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong.
-
-    The kinds:
-        status: An error with `status` (500 if not given) and `body`, or else a body of the given
-            `shape` and `code`.
-        reset: The connection is reset, before the answer or `at_byte` bytes into its body.
-        cut: The connection is closed `at_byte` bytes into the body, or at its middle.
-        hang: Nothing is sent for `seconds`, before the answer or `at_byte` bytes into its body;
-            then it goes on. Without `seconds` it hangs until the simulator stops.
-        drip: From `at_byte` bytes into the body on, one byte is sent each `seconds` (1 if not
-            given); with `head`, from the first byte of the status line on.
-        html: A sign-in page, with status 200 unless `status` is given.
-        redirect: 302 (or `status`) to the Location in `headers`.
-        gzip: The right body, compressed, whatever the client accepts.
-        empty: The right headers and no body.
-        garbage: JSON that ends in the middle, as a whole body.
-        headers: The right answer, with `headers` replaced or added.
-        disguise: The right status and headers, such as a content type of audio, and `body` (JSON,
-            or text that is sent as it is) in place of the right one.
-        truncate: A list that is well formed and ends after `at_item` items of the page, or at its
-            middle; it says that there is no other page.
-        omit: A list that is well formed and lacks the items at the `positions` of its page.
+    """One fault; the module's table describes the kinds.
 
     Attributes:
         pattern: A regular expression that is searched in "METHOD /path" (without the query).
-        kind: What happens.
+        kind: The kind of fault.
         status: The HTTP status of the answer.
         shape: The shape of an error's body.
         code: The API's code in an error's body.
-        body: The body of an error, or of a disguise: JSON, or text that is sent as it is.
-        headers: Headers beside the usual ones, such as Retry-After.
-        after: Let so many matching requests pass first.
-        count: Happen so many times; None is for ever.
-        at_byte: Where in the body it happens.
-        seconds: How long it takes.
-        perform: Ask the endpoint even though its answer is not sent, so that a deletion happens
-            and the client doesn't hear of it.
-        query: A regular expression that is searched in the query as it was sent, too.
-        head: Whether a drip begins with the status line, and not in the body.
-        at_item: After how many items a list is truncated.
-        positions: Which items of a page are omitted, counted from 0.
+        body: The body of an error or a disguise: JSON, or text that is sent as it is.
+        headers: Additional headers, such as Retry-After.
+        after: The number of matching requests to pass first.
+        count: The number of requests to affect; None is unlimited.
+        at_byte: The offset in the body.
+        seconds: The duration of a hang, or the interval of a drip.
+        perform: Call the endpoint even though its answer is not sent; a deletion then takes effect
+            although the client gets no confirmation.
+        query: A regular expression that must also be found in the query, as it was sent.
+        head: Whether a drip begins with the status line instead of the body.
+        at_item: The number of items that a truncated list keeps.
+        positions: The indices of the omitted items in a page.
     """
 
     pattern: str
@@ -106,10 +114,10 @@ class Fault:
     positions: Sequence[int] = ()
 
     def __post_init__(self) -> None:
-        """Refuses what can't be meant.
+        """Check the values.
 
         Raises:
-            ValueError: A value is out of range or misses.
+            ValueError: A value is out of range or missing.
         """
         re.compile(self.pattern)
         re.compile(self.query)
@@ -132,10 +140,10 @@ class Fault:
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Fault:
-        """Makes a fault out of a JSON object with the names of the attributes; null is the default.
+        """Create a fault from a JSON object of its attributes; null is the default.
 
         Raises:
-            ValueError: A name is unknown, one misses, or a value can't be meant.
+            ValueError: A name is unknown or missing, or a value is out of range.
         """
         unknown = values.keys() - {known.name for known in fields(cls)}
         if unknown:
@@ -148,24 +156,24 @@ class Fault:
 
     @property
     def in_body(self) -> bool:
-        """Whether it happens while the body is sent."""
+        """Whether the connection applies it while it sends the body."""
         return self.kind in {"cut", "drip"} or (
             self.kind in {"reset", "hang"} and self.at_byte is not None
         )
 
     @property
-    def asks_endpoint(self) -> bool:
-        """Whether the endpoint is asked, and so does what it does."""
+    def calls_endpoint(self) -> bool:
+        """Whether the endpoint is called, with its side effects."""
         return self.perform or self.in_body or self.kind in _DAMAGING
 
     def apply(self, response: ApiResponse | None) -> ApiResponse | None:
-        """Does what happens to a whole answer; what happens in its body is up to the sender.
+        """Change a complete answer; the connection applies faults that are `in_body`.
 
         Args:
-            response: The right answer, or None if the endpoint was not asked.
+            response: The true answer, or None if the endpoint was not called.
 
         Returns:
-            The answer to send, or None to send nothing at all.
+            The answer to send, or None to reset the connection.
         """
         headers = {name.lower(): value for name, value in self.headers.items()}
         if self.kind == "status":
@@ -184,8 +192,8 @@ class Fault:
             response.headers["content-encoding"] = "gzip"
             response.blocks, response.length = [body], len(body)
         if self.kind == "disguise":
-            text = isinstance(self.body, str)
-            body = str(self.body).encode() if text else dump_json(self.body)
+            is_text = isinstance(self.body, str)
+            body = str(self.body).encode() if is_text else dump_json(self.body)
             response.blocks, response.length = [body], len(body)
         if self.kind in {"truncate", "omit"}:
             return self._shortened(response)
@@ -194,7 +202,7 @@ class Fault:
         return response
 
     def _shortened(self, response: ApiResponse) -> ApiResponse:
-        """Returns a list without some of its items; any other answer as it is."""
+        """Remove items from a list; return any other answer unchanged."""
         body = b"".join(response.blocks)
         response.blocks = [body]
         if response.status != HTTPStatus.OK or not body.startswith(b"{"):
@@ -235,53 +243,67 @@ def _page(body: bytes, content_type: str, status: int, headers: Mapping[str, str
     return ApiResponse.of_bytes(body, content_type, status=status, headers=headers)
 
 
+@dataclass
+class _ActiveFault:
+    """A fault in force, with the number of requests that matched it and that it affected."""
+
+    fault: Fault
+    matched: int = 0
+    affected: int = 0
+
+    def affects(self, method: str, path: str, query: str) -> bool:
+        """Count a request, and return whether the fault affects it."""
+        fault = self.fault
+        if not re.search(fault.pattern, f"{method} {path}") or not re.search(fault.query, query):
+            return False
+        self.matched += 1
+        number = self.matched - fault.after
+        affected = number > 0 and (fault.count is None or number <= fault.count)
+        self.affected += affected
+        return affected
+
+
 class Faults:
-    """The faults that are in force. Thread-safe."""
+    """The faults in force."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # With each, how many requests matched, and to how many of them it happened.
-        self._active: list[tuple[Fault, list[int]]] = []
+        self._active: list[_ActiveFault] = []
         self._happened: Counter[Kind] = Counter()
 
     @property
     def happened(self) -> Mapping[Kind, int]:
-        """How often each kind of fault has happened."""
+        """The number of affected requests by kind."""
         with self._lock:
             return dict(self._happened)
 
     def add(self, *faults: Fault) -> None:
-        """Puts faults in force; of several that match a request, the first added happens."""
+        """Put faults in force; if several affect a request, the first added applies."""
         with self._lock:
-            self._active += [(fault, [0, 0]) for fault in faults]
+            self._active += map(_ActiveFault, faults)
 
     def clear(self) -> None:
-        """Takes all faults out of force; what hangs already goes on hanging."""
+        """Remove all faults; answers that hang already continue to hang."""
         with self._lock:
             self._active.clear()
 
     def remove(self, *faults: Fault) -> int:
-        """Takes these faults out of force, and no others.
+        """Remove these faults, compared by identity.
 
         Returns:
-            How often they have happened.
+            The number of requests that they affected.
         """
         with self._lock:
-            removing = {id(fault) for fault in faults}
-            removed = [entry for entry in self._active if id(entry[0]) in removing]
-            self._active = [entry for entry in self._active if id(entry[0]) not in removing]
-            return sum(happened for _, (_, happened) in removed)
+            ids = {id(fault) for fault in faults}
+            removed = [active for active in self._active if id(active.fault) in ids]
+            self._active = [active for active in self._active if id(active.fault) not in ids]
+            return sum(active.affected for active in removed)
 
     def take(self, method: str, path: str, query: str = "") -> Fault | None:
-        """Gives the fault that happens to a request, and counts it."""
+        """Return the fault that affects a request and count it; None without one."""
         with self._lock:
-            for fault, seen in self._active:
-                asked = re.search(fault.pattern, f"{method} {path}")
-                if asked and re.search(fault.query, query):
-                    seen[0] += 1
-                    turn = seen[0] - fault.after
-                    if turn > 0 and (fault.count is None or turn <= fault.count):
-                        seen[1] += 1
-                        self._happened[fault.kind] += 1
-                        return fault
+            for active in self._active:
+                if active.affects(method, path, query):
+                    self._happened[active.fault.kind] += 1
+                    return active.fault
         return None

@@ -1,4 +1,4 @@
-"""The family of endpoints under /v1/history."""
+"""Serve the endpoints under /v1/history."""
 
 from __future__ import annotations
 
@@ -30,19 +30,18 @@ _DIRECTIONS = ("asc", "desc")
 
 
 class HistoryApi:
-    """Answers for a library. As thread-safe as that."""
+    """Serve the history. Thread-safe: all state is in the store."""
 
     def __init__(self, library: HistoryStore, access: Access, settings: SimulatorSettings) -> None:
-        """Takes the items, the keys that may see them, and how it answers."""
         self._library = library
         self._access = access
         self._settings = settings
 
     def routes(self) -> list[Route]:
-        """Gives the endpoints of this family."""
-        heads = [Route("HEAD", "/v1/history/{id}/audio", self._audio)]
+        """Return the endpoints of this family."""
+        head = [Route("HEAD", "/v1/history/{id}/audio", self._audio)]
         return [
-            *(heads if self._settings.audio_head else ()),
+            *(head if self._settings.audio_head else ()),
             Route("GET", "/v1/history", self._list),
             Route("POST", "/v1/history/download", self._download),
             Route("GET", "/v1/history/{id}", self._get),
@@ -58,8 +57,8 @@ class HistoryApi:
             page = self._library.page_json(query)
         except KeyError as error:
             message = "The provided cursor is invalid or expired."
-            place = "start_after_history_item_id"
-            raise ApiError(400, detail_body(400, "invalid_cursor", message, param=place)) from error
+            param = "start_after_history_item_id"
+            raise ApiError(400, detail_body(400, "invalid_cursor", message, param=param)) from error
         return ApiResponse.of_bytes(page, "application/json")
 
     def _get(self, request: ApiRequest) -> ApiResponse:
@@ -112,10 +111,10 @@ class HistoryApi:
 
 
 def parse_list_query(parameters: Parameters) -> ListQuery:
-    """Reads the parameters of a listing.
+    """Read the parameters of a listing.
 
     Raises:
-        ApiError: 422 with everything that breaks the schema.
+        ApiError: 422 with all violations of the schema.
     """
     page_size = parameters.integer("page_size")
     query = ListQuery(
@@ -133,51 +132,51 @@ def parse_list_query(parameters: Parameters) -> ListQuery:
     return query
 
 
-def check_list_query(query: ListQuery, needs_source: frozenset[str], refusal: int) -> None:
-    """Checks what the API demands beyond the schema.
+def check_list_query(query: ListQuery, needs_source: frozenset[str], status: int) -> None:
+    """Check the API's rules beyond the schema.
 
     Raises:
-        ApiError: 400; where only the source is missing, what `refusal` says.
+        ApiError: 400; `status` where only the source is missing.
     """
     if not 1 <= query.page_size <= MAX_PAGE_SIZE:
         message = f"page_size must be between 1 and {MAX_PAGE_SIZE}."
         raise ApiError(400, detail_body(400, "invalid_page_size", message, param="page_size"))
-    given = {"model_id": query.model_id, "search": query.search}
-    needing = [name for name in sorted(needs_source) if given[name] is not None]
-    if needing and query.source is None:
-        message = f"source is required when {needing[0]} is given."
-        if refusal == 422:
+    values = {"model_id": query.model_id, "search": query.search}
+    present = [name for name in sorted(needs_source) if values[name] is not None]
+    if present and query.source is None:
+        message = f"source is required when {present[0]} is given."
+        if status == 422:
             raise validation_error([problem(("query", "source"), "missing", message, input=None)])
-        raise ApiError(refusal, detail_body(refusal, message=message, param="source"))
+        raise ApiError(status, detail_body(status, message=message, param="source"))
 
 
 def parse_download(request: ApiRequest) -> tuple[list[str], str | None]:
-    """Reads the body of a download.
+    """Read the body of a download request.
 
     Returns:
         The ids and the output format.
 
     Raises:
-        ApiError: 422 when it breaks the schema.
+        ApiError: 422 with all violations of the schema.
     """
     body = request.json_object()
-    place = ("body", "history_item_ids")
+    location = ("body", "history_item_ids")
     if "history_item_ids" not in body:
-        raise validation_error([problem(place, "missing", "Field required", input=body)])
+        raise validation_error([problem(location, "missing", "Field required", input=body)])
     ids = body["history_item_ids"]
     if not isinstance(ids, list):
         message = "Input should be a valid list"
-        raise validation_error([problem(place, "list_type", message, input=ids)])
+        raise validation_error([problem(location, "list_type", message, input=ids)])
     message = "Input should be a valid string"
     problems = [
-        problem((*place, index), "string_type", message, input=value)
+        problem((*location, index), "string_type", message, input=value)
         for index, value in enumerate(ids)
         if not isinstance(value, str)
     ]
     output_format = body.get("output_format")
     if output_format is not None and not isinstance(output_format, str):
-        where = ("body", "output_format")
-        problems.append(problem(where, "string_type", message, input=output_format))
+        field = ("body", "output_format")
+        problems.append(problem(field, "string_type", message, input=output_format))
         output_format = None
     if problems:
         raise validation_error(problems)

@@ -1,11 +1,11 @@
 """The items of the simulated account.
 
-Nothing is stored per item: its id, time and kind follow from its number, so a million items cost
-no more than ten. Number 0 is the oldest. What changes at run time (items added, removed, given
-other fields) is stored.
+Nothing is stored per item: its id, time and template are functions of its number, so a million
+items cost no more than ten. Number 0 is the oldest. Only changes at run time (items added, removed,
+or with other fields) are stored.
 
-All methods are thread-safe: writers take a lock, readers see an item either before or after a
-change, and a page never holds an item twice.
+Threads: writers hold `HistoryStore._lock`, readers take no lock. A reader sees an item either
+before or after a change, and a page has no item twice. No other lock is taken under this one.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from histfs.simulator.audio_formats import format_of, make_clip
 from histfs.simulator.clip_bytes import MP3, ClipBytes
 from histfs.simulator.http_messages import dump_json
 from histfs.simulator.ids import Ids
-from histfs.simulator.item_templates import ItemTemplate, make_kinds
+from histfs.simulator.item_templates import ItemTemplate, item_templates
 from histfs.simulator.list_pages import ListPage, take_page
 from histfs.simulator.simulator_settings import SimulatorSettings
 from histfs.simulator.timeline import Timeline
 
-# Shares no factor with the number of kinds, so that neighbours differ and all kinds come in turn.
-_KIND_STEP = 101
-# Seconds by which the date of one item is shifted further than that of the one before.
+# Coprime to the number of templates: neighbours differ, and all templates occur in turn.
+_TEMPLATE_STEP = 101
+# Seconds by which the dates of two neighbours are shifted apart, modulo the disorder.
 _SHIFT_STEP = 7919
-# Characters that an account is charged from one item to the next.
+# Characters charged to the account between two items.
 _CHARGE = 100
 
 
 @dataclass(frozen=True)
 class ListQuery:
-    """Which items are asked for.
+    """One page of a listing; None does not filter.
 
     Attributes:
-        page_size: At most so many.
-        after: The id of the item after which the page starts.
+        page_size: The maximum number of items.
+        after: The id of the last item of the previous page.
         ascending: Oldest first.
-        before_unix: Only items before this unix time (exclusive).
-        after_unix: Only items at or after this unix time.
+        before_unix: Only items before this Unix time (exclusive).
+        after_unix: Only items at or after this Unix time.
         voice_id: Only items of this voice.
         model_id: Only items of this model.
         source: Only items of this source.
-        search: Only items whose text holds this, whatever the case.
+        search: Only items with this in their text; case is ignored.
     """
 
     page_size: int = 100
@@ -61,50 +61,43 @@ class ListQuery:
 
 
 class HistoryStore:
-    """All items, newest last in number and newest first in listings.
-
-    Attributes:
-        generated: How many items' objects and clips have been made so far.
-    """
+    """All items; the newest has the highest number and is first in listings."""
 
     def __init__(self, settings: SimulatorSettings) -> None:
-        """Lays out the items without making any."""
+        """Place the items in time without creating any."""
         seed = settings.seed
         self._timeline = Timeline(
             settings.items, newest=settings.newest, days=settings.days, seed=seed
         )
         self._ids = Ids(f"item {seed}")
         self._request_ids = Ids(f"request {seed}")
-        self._kinds = make_kinds(alignments=settings.alignments)
-        self._first_kind = seed % len(self._kinds)
+        self._templates = item_templates(alignments=settings.alignments)
+        self._first_template = seed % len(self._templates)
         self._clip_bytes = settings.clip_bytes
         self._disorder = settings.disorder
         self._odd_every = settings.items // settings.odd_dates if settings.odd_dates else 0
         self._formats = settings.formats
-        self._scan_limit = settings.scan_limit
-        self._keep_removed_cursors = settings.keep_removed_cursors
         self._removed: set[int] = set()
         self._changed: dict[int, Mapping[str, object]] = {}
-        self._chosen: dict[str, int] = {}
+        self._chosen_ids: dict[str, int] = {}
         self._lock = threading.Lock()
-        self.generated = 0
 
     def __len__(self) -> int:
-        """The number of items that are there now."""
+        """The number of existing items."""
         return len(self._timeline) - len(self._removed)
 
     def __contains__(self, item_id: object) -> bool:
-        """Whether there is an item with this id now."""
+        """Whether an item with this id exists."""
         return isinstance(item_id, str) and self._find(item_id) is not None
 
     def ids(self) -> Iterator[str]:
-        """Yields the ids of all items, newest first."""
+        """Yield the ids of all items, newest first."""
         for number in range(len(self._timeline) - 1, -1, -1):
             if number not in self._removed:
                 yield self._id(number)
 
     def item(self, item_id: str) -> dict[str, object]:
-        """Gives the API's object of one item.
+        """Return the API's object of one item.
 
         Raises:
             KeyError: There is no such item.
@@ -113,21 +106,19 @@ class HistoryStore:
         return decoded
 
     def item_json(self, item_id: str) -> bytes:
-        """Gives the API's object of one item in JSON.
+        """Return the API's object of one item in JSON.
 
         Raises:
             KeyError: There is no such item.
         """
-        number = self._number(item_id)
-        self._count_generated(1)
-        return self._render(number)
+        return self._render(self._number(item_id))
 
     def clip(self, item_id: str, *, wav: bool = False) -> ClipBytes:
-        """Gives the audio of one item.
+        """Return the audio of one item.
 
         Args:
-            item_id: Which item.
-            wav: Whether to give WAV, whatever the item is.
+            item_id: The item's id.
+            wav: Whether to convert it to WAV.
 
         Returns:
             The audio file.
@@ -136,17 +127,16 @@ class HistoryStore:
             KeyError: There is no such item.
         """
         number = self._number(item_id)
-        self._count_generated(1)
-        kind = self._kind(number)
+        template = self._template(number)
         if wav:
-            return kind.wav_clip(self._ids.encode(number), self._clip_bytes)
+            return template.wav_clip(self._ids.encode(number), self._clip_bytes)
         if self._formats == "honest":
-            clip = kind.clip(self._ids.encode(number), self._clip_bytes)
+            clip = template.clip(self._ids.encode(number), self._clip_bytes)
         else:
-            chosen = format_of(number, kind)
-            clip = make_clip(chosen, kind, self._ids.encode(number), self._clip_bytes)
-        told = self._fields(number).get("content_type", clip.content_type)
-        return dataclasses.replace(clip, content_type=str(told))
+            actual = format_of(number, template)
+            clip = make_clip(actual, template, self._ids.encode(number), self._clip_bytes)
+        declared = self._fields(number).get("content_type", clip.content_type)
+        return dataclasses.replace(clip, content_type=str(declared))
 
     def add(
         self,
@@ -156,45 +146,45 @@ class HistoryStore:
         fields: Mapping[str, object] | None = None,
         ids: Sequence[str] | None = None,
     ) -> list[str]:
-        """Adds new items at the top of the list.
+        """Add new items at the top of the list.
 
         Args:
             count: How many.
             time: Unix time of all of them, not before the newest item's; by default each is one
-                second newer than the one before.
-            fields: Values that replace or add to what their objects would hold.
-            ids: The items' ids, as many as items; by default they follow from the items' places.
+                second newer than the previous one.
+            fields: Values that replace or add to those of their objects.
+            ids: The items' ids, as many as items; by default functions of the items' numbers.
 
         Returns:
             Their ids, oldest first.
 
         Raises:
-            ValueError: The time is before the newest item's, the fields name the id or the time, or
-                the ids are not as many as the items, or are taken.
+            ValueError: The time is before the newest item's, the fields set the id or the time, or
+                the ids are too few, too many, repeated or taken.
         """
         if fields and {"history_item_id", "date_unix"} & fields.keys():
             raise ValueError("the id and the time of an item can't be chosen by its fields")
         with self._lock:
             if ids is not None and (
                 len(set(ids)) != count
-                or any(self._find(i, removed_too=True) is not None for i in ids)
+                or any(self._find(i, include_removed=True) is not None for i in ids)
             ):
                 raise ValueError("each item needs an id that no other has")
             if time is not None and time < self._timeline.newest:
                 raise ValueError("a new item can't be older than the newest one")
             numbers = range(len(self._timeline), len(self._timeline) + count)
-            for place, number in enumerate(numbers):
-                # Before the item can be seen: a reader must not meet it without its fields.
+            for index, number in enumerate(numbers):
+                # Set before the timeline shows the item: readers take no lock.
                 if fields:
                     self._changed[number] = dict(fields)
                 if ids is not None:
-                    self._changed[number] = {**(fields or {}), "history_item_id": ids[place]}
-                    self._chosen[ids[place]] = number
+                    self._changed[number] = {**(fields or {}), "history_item_id": ids[index]}
+                    self._chosen_ids[ids[index]] = number
                 self._timeline.append(self._timeline.newest + 1 if time is None else time)
         return [self._id(number) for number in numbers]
 
     def remove(self, item_id: str) -> None:
-        """Removes an item.
+        """Remove an item.
 
         Raises:
             KeyError: There is no such item.
@@ -203,7 +193,7 @@ class HistoryStore:
             self._removed.add(self._number(item_id))
 
     def page(self, query: ListQuery) -> ListPage:
-        """Finds the items of one page, without making them.
+        """Return the numbers of the items of one page, without creating the items.
 
         Raises:
             KeyError: The cursor is unknown.
@@ -211,19 +201,17 @@ class HistoryStore:
         matches = self._matcher(query)
         return take_page(
             self._candidates(query),
-            lambda n: n not in self._removed and (matches is None or matches(n)),
-            size=query.page_size,
-            limit=self._scan_limit if matches else None,
+            lambda number: number not in self._removed and matches(number),
+            query.page_size,
         )
 
     def page_json(self, query: ListQuery) -> bytes:
-        """Gives the API's answer for one page in JSON.
+        """Return the API's answer for one page in JSON.
 
         Raises:
             KeyError: The cursor is unknown.
         """
         page = self.page(query)
-        self._count_generated(len(page.numbers))
         items = b",".join(map(self._render, page.numbers))
         tail = {
             "has_more": page.has_more,
@@ -233,23 +221,23 @@ class HistoryStore:
         return b'{"history":[' + items + b"]," + dump_json(tail)[1:]
 
     def _candidates(self, query: ListQuery) -> range:
-        """Gives the numbers that times and cursor leave over, in the order asked for."""
+        """Return the numbers within the times and after the cursor, in the requested order."""
         low, high = 0, len(self._timeline)
         if query.after_unix is not None:
             low = self._timeline.first_at(query.after_unix)
         if query.before_unix is not None:
             high = min(high, self._timeline.first_at(query.before_unix))
         if query.after is not None:
-            cursor = self._number(query.after, removed_too=self._keep_removed_cursors)
+            cursor = self._number(query.after)
             if query.ascending:
                 low = max(low, cursor + 1)
             else:
                 high = min(high, cursor)
         return range(low, high) if query.ascending else range(high - 1, low - 1, -1)
 
-    def _matcher(self, query: ListQuery) -> Callable[[int], bool] | None:
-        """Gives the test that the other filters amount to, or None when there are none."""
-        wanted = {
+    def _matcher(self, query: ListQuery) -> Callable[[int], bool]:
+        """Return the predicate for the other filters."""
+        exact = {
             name: value
             for name, value in (
                 ("voice_id", query.voice_id),
@@ -259,33 +247,33 @@ class HistoryStore:
             if value is not None
         }
         search = (query.search or "").casefold()
-        if not wanted and not search:
-            return None
+        if not exact and not search:
+            return lambda number: True
 
         def fits(fields: Mapping[str, object], words: str) -> bool:
-            return search in words and all(fields.get(name) == wanted[name] for name in wanted)
+            return search in words and all(fields.get(name) == exact[name] for name in exact)
 
-        # The kinds are few: asking each of them once makes a scan of the whole library cheap.
-        fitting = [fits(kind.fields, kind.search_text) for kind in self._kinds]
+        # Test each of the few templates once, so that a scan of all items is cheap.
+        fitting = [fits(template.fields, template.search_text) for template in self._templates]
 
         def matches(number: int) -> bool:
             changed = self._changed.get(number)
             if changed is None:
-                return fitting[self._kind_index(number)]
-            kind = self._kind(number)
-            words = str(changed["text"]).casefold() if "text" in changed else kind.search_text
-            return fits({**kind.fields, **changed}, words)
+                return fitting[self._template_index(number)]
+            template = self._template(number)
+            words = str(changed["text"]).casefold() if "text" in changed else template.search_text
+            return fits({**template.fields, **changed}, words)
 
         return matches
 
-    def _kind_index(self, number: int) -> int:
-        return (number * _KIND_STEP + self._first_kind) % len(self._kinds)
+    def _template_index(self, number: int) -> int:
+        return (number * _TEMPLATE_STEP + self._first_template) % len(self._templates)
 
-    def _kind(self, number: int) -> ItemTemplate:
-        return self._kinds[self._kind_index(number)]
+    def _template(self, number: int) -> ItemTemplate:
+        return self._templates[self._template_index(number)]
 
     def _render(self, number: int) -> bytes:
-        rendered = self._kind(number).render(
+        rendered = self._template(number).render(
             self._ids.encode(number).encode(),
             self._request_ids.encode(number).encode(),
             self._date(number),
@@ -295,39 +283,35 @@ class HistoryStore:
         return dump_json({**json.loads(rendered), **fields}) if fields else rendered
 
     def _fields(self, number: int) -> Mapping[str, object]:
-        """Gives what an item has in place of what its kind has."""
+        """Return the fields in which an item differs from its template."""
         changed = self._changed.get(number, {})
         if self._formats == "honest":
             return changed
-        told = format_of(number, self._kind(number)) if self._formats == "told" else None
-        return {"content_type": MP3, "output_format": told, **changed}
+        declared = format_of(number, self._template(number)) if self._formats == "told" else None
+        return {"content_type": MP3, "output_format": declared, **changed}
 
     def _date(self, number: int) -> int:
-        """Gives what the item says of its time; lists and their filters go by the time itself."""
+        """Return an item's date_unix; lists and their filters use the undistorted time."""
         time = self._timeline.time(number)
         if self._odd_every and number % self._odd_every == self._odd_every // 2:
-            odd = (0, -1, time * 1000, 4_102_444_800)
-            return odd[number // self._odd_every % len(odd)]
+            impossible = (0, -1, time * 1000, 4_102_444_800)
+            return impossible[number // self._odd_every % len(impossible)]
         return time + number * _SHIFT_STEP % (self._disorder + 1) - self._disorder // 2
 
     def _id(self, number: int) -> str:
         chosen = self._changed.get(number, {}).get("history_item_id")
         return self._ids.encode(number) if chosen is None else str(chosen)
 
-    def _find(self, item_id: str, *, removed_too: bool = False) -> int | None:
-        number = self._chosen.get(item_id)
+    def _find(self, item_id: str, *, include_removed: bool = False) -> int | None:
+        number = self._chosen_ids.get(item_id)
         if number is None:
             number = self._ids.decode(item_id)
             if number is None or number >= len(self._timeline) or self._id(number) != item_id:
                 return None
-        return None if number in self._removed and not removed_too else number
+        return None if number in self._removed and not include_removed else number
 
-    def _number(self, item_id: str, *, removed_too: bool = False) -> int:
-        number = self._find(item_id, removed_too=removed_too)
+    def _number(self, item_id: str) -> int:
+        number = self._find(item_id)
         if number is None:
             raise KeyError(item_id)
         return number
-
-    def _count_generated(self, count: int) -> None:
-        with self._lock:
-            self.generated += count

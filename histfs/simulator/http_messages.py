@@ -1,4 +1,4 @@
-"""What goes in and out of an endpoint, free of sockets."""
+"""Requests and responses as endpoints see them, without sockets."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from histfs.simulator.api_errors import ApiError, invalid_body
 
 
 def dump_json(value: object) -> bytes:
-    """Writes JSON as the API does: compact and in UTF-8."""
+    """Serialize JSON as the API does: compact and in UTF-8."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    # A lone surrogate has no UTF-8; its backslash form is the JSON escape that it came from.
+    # A lone surrogate has no UTF-8 form; its backslash escape is valid JSON.
     return text.encode(errors="backslashreplace")
 
 
@@ -23,10 +23,10 @@ class ApiRequest:
     Attributes:
         method: The method, in capitals.
         target: The path with the query, as it was sent.
-        headers: The headers; names compare without regard to case.
-        body: The whole body.
-        client: The address of the other end.
-        path_values: What the route's placeholders stand for.
+        headers: The headers; names are in lower case.
+        body: The complete body.
+        client: The IP address of the client.
+        path_values: The values of the route's placeholders.
     """
 
     method: str
@@ -43,18 +43,18 @@ class ApiRequest:
 
     @property
     def query(self) -> str:
-        """The query, still percent-encoded; empty when there is none."""
+        """The query, still percent-encoded; empty without one."""
         return self.target.partition("?")[2]
 
     def json_object(self) -> dict[str, object]:
-        """Reads the body.
+        """Parse the body.
 
         Raises:
-            ApiError: 422, when the body is no JSON object.
+            ApiError: 422, the body is not a JSON object.
         """
         try:
             value = json.loads(self.body)
-        # RecursionError: it is nested deeper than Python reads.
+        # RecursionError: it is nested too deeply for the parser.
         except (ValueError, RecursionError) as error:
             raise invalid_body("json_invalid", "JSON decode error") from error
         if not isinstance(value, dict):
@@ -64,14 +64,14 @@ class ApiRequest:
 
 @dataclass
 class ApiResponse:
-    """One answer.
+    """One response.
 
     Attributes:
         status: The HTTP status.
-        headers: All headers but those that say where the body ends.
+        headers: All headers except those that frame the body.
         blocks: The body, in pieces.
-        length: Bytes of the body.
-        streamed: Whether the real API sends this answer without telling its length.
+        length: The length of the body in bytes.
+        streamed: Whether the real API sends this response without Content-Length.
     """
 
     status: int
@@ -84,17 +84,17 @@ class ApiResponse:
     def of_bytes(
         cls, body: bytes, content_type: str, *, status: int = 200, headers: Mapping[str, str] = {}
     ) -> ApiResponse:
-        """Makes an answer out of a whole body."""
+        """Return a response with a complete body."""
         return cls(status, {"content-type": content_type, **headers}, [body], len(body))
 
     @classmethod
     def of_json(
         cls, value: object, *, status: int = 200, headers: Mapping[str, str] = {}
     ) -> ApiResponse:
-        """Makes an answer out of a JSON value."""
+        """Return a response with a JSON value."""
         return cls.of_bytes(dump_json(value), "application/json", status=status, headers=headers)
 
     @classmethod
     def of_error(cls, error: ApiError) -> ApiResponse:
-        """Makes the answer that tells of an error."""
+        """Return the response for an error."""
         return cls.of_json(error.body, status=error.status, headers=error.headers)

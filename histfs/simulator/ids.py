@@ -1,4 +1,4 @@
-"""Ids that look random and are a number in disguise, so that nothing needs to be stored."""
+"""Encode numbers as ids that look random, so that no id needs to be stored."""
 
 from __future__ import annotations
 
@@ -18,33 +18,32 @@ _DIGITS = {character: value for value, character in enumerate(ALPHABET)}
 class Ids:
     """A bijection between the numbers from 0 on and 20-character base62 ids.
 
-    The disguise is an affine map modulo 62**20, which has an inverse because its factor shares no
-    prime with 62. Both ways cost O(1).
+    It is an affine map modulo 62**20, invertible because its factor is coprime to 62. Both
+    directions cost O(1). Immutable.
     """
 
     def __init__(self, key: str) -> None:
-        """Makes the bijection that belongs to a key; another key gives other ids."""
-        draw = random.Random(key)
-        self._offset = draw.randrange(_SPACE)
-        self._factor = draw.randrange(_SPACE)
+        """Derive the bijection from a key; another key gives other ids."""
+        rng = random.Random(key)
+        self._offset = rng.randrange(_SPACE)
+        self._factor = rng.randrange(_SPACE)
         while math.gcd(self._factor, _BASE) != 1:
-            self._factor = draw.randrange(_SPACE)
+            self._factor = rng.randrange(_SPACE)
         self._inverse = pow(self._factor, -1, _SPACE)
 
     def encode(self, number: int) -> str:
-        """Gives the id of a number."""
-        rest = (number * self._factor + self._offset) % _SPACE
+        """Return the id of a number."""
+        remaining = (number * self._factor + self._offset) % _SPACE
         pairs = []
         for _ in range(ID_LENGTH // 2):
-            rest, pair = divmod(rest, len(_PAIRS))
+            remaining, pair = divmod(remaining, len(_PAIRS))
             pairs.append(_PAIRS[pair])
         return "".join(pairs)
 
     def decode(self, text: str) -> int | None:
-        """Gives the number of an id, or None when the text can't be an id.
+        """Return the number of an id, or None when the text is not well formed.
 
-        A well-formed id that was never given out decodes to a number, too: one far beyond any
-        that is in use.
+        A well-formed id that was never issued decodes to a number far beyond any in use.
         """
         if len(text) != ID_LENGTH or not all(character in _DIGITS for character in text):
             return None

@@ -1,4 +1,4 @@
-"""The kinds of items there are: each clip in every shape that the API is known to answer with."""
+"""Templates of items: each sample clip in every shape that the API is known to answer with."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from histfs.simulator.clip_bytes import MP3, WAV, WAV_RATE, ClipBytes, mp3_clip,
 from histfs.simulator.http_messages import dump_json
 from histfs.simulator.sample_clips import Sample, load_samples
 
-MULTILINGUAL = "eleven_multilingual_v2"
-EXPRESSIVE = "eleven_v3"
-NEWEST = "eleven_v4_exp"
-FAST = "eleven_flash_v2_5"
+_MULTILINGUAL = "eleven_multilingual_v2"
+_EXPRESSIVE = "eleven_v3"
+_NEWEST = "eleven_v4_exp"
+_FAST = "eleven_flash_v2_5"
 
 _NEW_SETTINGS: Mapping[str, object] = {
     "stability": 0.5,
@@ -29,25 +29,25 @@ _OLD_SETTINGS: Mapping[str, object] = {"stability": 0.71, "similarity_boost": 0.
 
 @dataclass(frozen=True)
 class _Shape:
-    """How the items of one way of making them differ from the plain text to speech.
+    """How the items of one kind of generation differ from plain text to speech.
 
     Attributes:
         source: The item's source.
         model: The item's model.
         settings: The item's settings.
-        with_text: Whether the text is told.
-        with_voice: Whether the voice is told.
-        aligned: Whether there are alignments.
+        with_text: Whether the item has its text.
+        with_voice: Whether the item has its voice.
+        aligned: Whether the item has alignments.
         wav: Whether the audio is a WAV file.
-        voices: How many voices speak in the lines of a dialogue; 0 when the item is none. Its own
-            text and voice are then `blank`.
-        blank: What the API tells of a text or a voice that is in the dialogue.
-        modern: Whether the item has the fields that came late.
-        extra: Fields beside the documented ones, or other values of those.
+        voices: The number of voices in a dialogue; 0 without a dialogue. With one, the item's own
+            text and voice are `blank`.
+        blank: The value of the text and the voice when the dialogue has them.
+        modern: Whether the item has the fields that the API added late.
+        extra: Undocumented fields, or other values of documented ones.
     """
 
     source: str | None = "TTS"
-    model: str | None = MULTILINGUAL
+    model: str | None = _MULTILINGUAL
     settings: Mapping[str, object] | None = field(default_factory=lambda: _NEW_SETTINGS)
     with_text: bool = True
     with_voice: bool = True
@@ -60,45 +60,45 @@ class _Shape:
 
 
 def _dialogue(voices: int, model: str, *, blank: str | None = None) -> _Shape:
-    """Describes what the newest models make, also of one voice."""
+    """Return the shape of the newest models' items: a dialogue, even of one voice."""
     return _Shape(model=model, settings=None, aligned=False, voices=voices, blank=blank)
 
 
 _PLAIN = _Shape()
 _SHAPES = (
     *(_PLAIN,) * 4,
-    _dialogue(1, EXPRESSIVE),
-    _dialogue(1, NEWEST, blank=""),
-    _dialogue(2, NEWEST, blank=""),
+    _dialogue(1, _EXPRESSIVE),
+    _dialogue(1, _NEWEST, blank=""),
+    _dialogue(2, _NEWEST, blank=""),
     _Shape(settings={**_NEW_SETTINGS, "stability": 0.3, "style": 0.2, "speed": 1.1}),
-    _Shape(model=EXPRESSIVE, settings={"stability": 0.5}),
-    _Shape(model=FAST, aligned=False),
-    _Shape(model=FAST, extra={"share_link_id": "sharedByLink0001"}),
+    _Shape(model=_EXPRESSIVE, settings={"stability": 0.5}),
+    _Shape(model=_FAST, aligned=False),
+    _Shape(model=_FAST, extra={"share_link_id": "sharedByLink0001"}),
     _Shape(extra={"tags": ["demo", "ünïcode"], "provenance": {"watermark": None, "region": "eu"}}),
     _Shape(model="eleven_monolingual_v1", settings=_OLD_SETTINGS, aligned=False, modern=False),
     _Shape(wav=True),
-    _dialogue(2, EXPRESSIVE),
+    _dialogue(2, _EXPRESSIVE),
     _Shape("STS", "eleven_multilingual_sts_v2", with_text=False, aligned=False),
     _Shape("Projects"),
-    _Shape("ConvAI", FAST, settings=None, aligned=False),
+    _Shape("ConvAI", _FAST, settings=None, aligned=False),
     _Shape("Dubbing", None, settings=None, aligned=False, with_text=False, with_voice=False),
-    _Shape("Flows", EXPRESSIVE, aligned=False),
+    _Shape("Flows", _EXPRESSIVE, aligned=False),
     _Shape(None, None, settings=None, aligned=False, with_voice=False, modern=False),
 )
 
 
 @dataclass(frozen=True)
 class ItemTemplate:
-    """What many items have in common: all but their id, their time and their count.
+    """What many items have in common: everything but their id, time and character count.
 
     Attributes:
         fields: The API's object without the fields that differ from item to item.
-        search_text: What a search looks at, in lower case.
-        title: What the audio's tag says.
+        search_text: The text that a search looks at, case-folded.
+        title: The title in the audio's tag.
         characters: The length of the text, for the character count.
         duration: Seconds of audio.
         frames: The MP3 frames; empty when the audio is a WAV file.
-        template: The API's object in JSON, to be filled by `render`.
+        template: The API's object in JSON, with placeholders for `render`.
     """
 
     fields: Mapping[str, object]
@@ -110,51 +110,50 @@ class ItemTemplate:
     template: bytes
 
     def render(self, item_id: bytes, request_id: bytes, time: int, count: int) -> bytes:
-        """Gives the JSON object of one item.
+        """Return the JSON object of one item.
 
         Args:
             item_id: The item's id.
-            request_id: The id of the request that made it.
+            request_id: The id of the request that generated it.
             time: Unix time, in seconds.
-            count: The account's character count before the item was made.
+            count: The account's character count before the item.
 
         Returns:
             The object in UTF-8.
         """
         return self.template % (item_id, time, count, count + self.characters, request_id)
 
-    def clip(self, item_id: str, about: int | None) -> ClipBytes:
-        """Makes the audio of one item, of about so many bytes when they are given."""
+    def clip(self, item_id: str, target_size: int | None) -> ClipBytes:
+        """Return the audio of one item."""
         if self.frames:
-            return mp3_clip(item_id, self.title, self.frames, about=about)
-        return self.wav_clip(item_id, about)
+            return mp3_clip(item_id, self.title, self.frames, target_size=target_size)
+        return self.wav_clip(item_id, target_size)
 
-    def wav_clip(self, item_id: str, about: int | None) -> ClipBytes:
-        """Makes the audio of one item as WAV; what was speech becomes a tone of its length."""
-        return wav_clip(item_id, self.title, self.duration, about=about)
+    def wav_clip(self, item_id: str, target_size: int | None) -> ClipBytes:
+        """Return the audio of one item as WAV: a tone of the speech's duration."""
+        return wav_clip(item_id, self.title, self.duration, target_size=target_size)
 
 
 @functools.cache
-def make_kinds(*, alignments: bool) -> tuple[ItemTemplate, ...]:
-    """Makes one kind for every clip in every shape.
+def item_templates(*, alignments: bool) -> tuple[ItemTemplate, ...]:
+    """Return a template for every clip in every shape.
 
     Args:
         alignments: Whether items have alignments; they are most of an item's bytes.
-
-    Returns:
-        The kinds.
     """
     samples = load_samples()
     clips = samples.clips
-    kinds = []
+    templates = []
     for shape in _SHAPES:
         for position, sample in enumerate(clips):
             reply = clips[(position + 1) % len(clips)]
-            kinds.append(_kind(shape, sample, reply, samples.output_format, alignments))
-    return tuple(kinds)
+            templates.append(
+                _item_template(shape, sample, reply, samples.output_format, alignments)
+            )
+    return tuple(templates)
 
 
-def _kind(
+def _item_template(
     shape: _Shape, sample: Sample, reply: Sample, output_format: str, alignments: bool
 ) -> ItemTemplate:
     spoken = [sample, reply][: max(shape.voices, 1)]
@@ -188,7 +187,7 @@ def _kind(
         characters=sum(len(part.text) for part in spoken),
         duration=sum(part.duration for part in spoken),
         frames=b"" if shape.wav else b"".join(part.frames for part in spoken),
-        template=_template(fields),
+        template=_json_template(fields),
     )
 
 
@@ -198,7 +197,7 @@ def _alignments(sample: Sample) -> dict[str, object]:
 
 
 def _lines(spoken: Sequence[Sample]) -> list[dict[str, str]]:
-    """Makes a dialogue: a line for each sentence."""
+    """Return a dialogue: a line for each sentence."""
     return [
         {"text": sentence, "voice_id": part.voice.id, "voice_name": part.voice.name}
         for part in spoken
@@ -206,8 +205,8 @@ def _lines(spoken: Sequence[Sample]) -> list[dict[str, str]]:
     ]
 
 
-def _template(fields: Mapping[str, object]) -> bytes:
-    """Makes the bytes that `ItemTemplate.render` fills: a page of 1000 items is then one join."""
+def _json_template(fields: Mapping[str, object]) -> bytes:
+    """Return the format string of `ItemTemplate.render`; it makes a page of 1000 items fast."""
     encoded = {name: dump_json(value).replace(b"%", b"%%") for name, value in fields.items()}
     encoded["request_id"] = b'"%s"'
     members = b",".join(b'"%s":%s' % (name.encode(), value) for name, value in encoded.items())

@@ -1,4 +1,4 @@
-"""Which key may do what."""
+"""Check API keys and their permissions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,18 @@ _UNAUTHORIZED = "unauthorized"
 
 
 class Access:
-    """Checks the keys of requests. Thread-safe."""
+    """Check the keys of requests.
+
+    Threads: any thread may call any method; the permissions are replaced in one assignment.
+
+    Args:
+        api_key: The account's key.
+        limited_keys: Other keys with their permissions.
+        permissions: The permissions of the account's key; None is all of them.
+
+    Raises:
+        ValueError: There is no such permission.
+    """
 
     def __init__(
         self,
@@ -23,18 +34,13 @@ class Access:
         limited_keys: Mapping[str, frozenset[str]],
         permissions: frozenset[str] | None = None,
     ) -> None:
-        """Takes the account's key, other keys that may do some things, and what that key may do.
-
-        Raises:
-            ValueError: There is no such permission.
-        """
         self._api_key = api_key
         self._permissions: dict[str, frozenset[str] | None] = {**limited_keys, api_key: None}
         self.permissions = permissions
 
     @property
     def permissions(self) -> frozenset[str] | None:
-        """What the account's key may do; None is everything."""
+        """The permissions of the account's key; None is all of them."""
         return self._permissions[self._api_key]
 
     @permissions.setter
@@ -45,27 +51,27 @@ class Access:
         self._permissions[self._api_key] = permissions
 
     def state(self, headers: Mapping[str, str]) -> KeyState:
-        """Tells whether a request has a key, and whether it is known."""
+        """Return whether a request has a key, and whether the key is known."""
         key = headers.get("xi-api-key")
         if not key:
             return "none"
         return "right" if key in self._permissions else "wrong"
 
-    def conceal(self, text: str, headers: Mapping[str, str]) -> str:
-        """Takes every key, known or sent, out of a text."""
+    def redact(self, text: str, headers: Mapping[str, str]) -> str:
+        """Replace every key, known or sent, in a text."""
         for key in {*self._permissions, headers.get("xi-api-key", "")} - {""}:
             text = text.replace(key, "(key)")
         return text
 
     def require(self, headers: Mapping[str, str], permission: str) -> None:
-        """Checks that a request may do something.
+        """Refuse a request whose key lacks a permission.
 
         Args:
             headers: The request's headers.
-            permission: What it must be allowed to do, such as "speech_history_write".
+            permission: The required permission, such as "speech_history_write".
 
         Raises:
-            ApiError: 401, as the API answers it.
+            ApiError: 401, the API's answer.
         """
         key = headers.get("xi-api-key")
         if not key:

@@ -1,7 +1,8 @@
-"""How a listing is cut into pages."""
+"""Cut a listing into pages."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -11,38 +12,29 @@ class ListPage:
     """One page of a listing.
 
     Attributes:
-        numbers: The numbers of the items, in the order asked for.
-        last: The number of the item that the page reaches to, or None when it is empty.
+        numbers: The numbers of the items, in the requested order.
         has_more: Whether another page follows.
     """
 
     numbers: list[int]
-    last: int | None
     has_more: bool
 
+    @property
+    def last(self) -> int | None:
+        """The number of the last item, or None when the page is empty."""
+        return self.numbers[-1] if self.numbers else None
 
-def take_page(
-    numbers: Iterable[int], fits: Callable[[int], bool], *, size: int, limit: int | None
-) -> ListPage:
-    """Takes one page off a listing.
+
+def take_page(numbers: Iterable[int], matches: Callable[[int], bool], size: int) -> ListPage:
+    """Take one page off a listing.
 
     Args:
-        numbers: The numbers of the items that are left, in the order asked for.
-        fits: Tells whether an item belongs to the listing.
-        size: At most so many.
-        limit: End the page after looking at so many items, even if it is empty; None for never.
+        numbers: The numbers of the remaining items, in the requested order.
+        matches: Whether an item belongs to the listing.
+        size: The maximum number of items on the page.
 
     Returns:
         The page.
     """
-    picked: list[int] = []
-    scanned_to = None
-    for scanned, number in enumerate(numbers):
-        if scanned == limit:
-            return ListPage(picked, scanned_to, has_more=True)
-        if fits(number):
-            if len(picked) == size:
-                return ListPage(picked, picked[-1], has_more=True)
-            picked.append(number)
-        scanned_to = number
-    return ListPage(picked, picked[-1] if picked else None, has_more=False)
+    found = list(itertools.islice(filter(matches, numbers), size + 1))
+    return ListPage(found[:size], len(found) > size)

@@ -1,4 +1,4 @@
-"""The query of a request, read as FastAPI reads it."""
+"""Read the query of a request as FastAPI reads it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from histfs.simulator.api_errors import problem, validation_error
 from histfs.simulator.http_messages import ApiRequest
 
-# As pydantic reads them, whatever the case.
+# pydantic's spellings; the case is ignored.
 _BOOLEANS = {
     **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
     **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
@@ -17,27 +17,26 @@ _BOOLEANS = {
 
 
 class Parameters:
-    """Reads parameters one by one, and keeps what is wrong with them until `check`."""
+    """Read parameters one by one, and collect violations of the schema until `check`."""
 
     def __init__(self, request: ApiRequest) -> None:
-        """Takes the request whose query is read."""
         self._values = urllib.parse.parse_qs(request.query, keep_blank_values=True)
         self._problems: list[dict[str, object]] = []
 
     def texts(self, name: str) -> list[str]:
-        """Gives all values of a parameter that may be repeated."""
+        """Return all values of a parameter that may be repeated."""
         return self._values.get(name, [])
 
     def text(self, name: str) -> str | None:
-        """Gives a parameter, the last value if there are several, None if it is empty."""
+        """Return the last value of a parameter; None if it is absent or empty."""
         return self._last(name) or None
 
     def integer(self, name: str, *, low: int | None = None, high: int | None = None) -> int | None:
-        """Reads an integer, which the schema may want between two bounds (inclusive)."""
+        """Read an integer, which may have inclusive bounds."""
         text = self._last(name)
         if text is None:
             return None
-        # More digits than any number in use has, fewer than Python refuses to read.
+        # Python refuses to parse more than 4300 digits; no number in use has 400.
         if not re.fullmatch(r"[+-]?[0-9]{1,400}", text.strip()):
             message = "Input should be a valid integer, unable to parse string as an integer"
             self._reject(name, "int_parsing", message, text)
@@ -52,7 +51,7 @@ class Parameters:
         return value
 
     def boolean(self, name: str) -> bool | None:
-        """Reads a truth value."""
+        """Read a boolean."""
         text = self._last(name)
         if text is None:
             return None
@@ -62,23 +61,23 @@ class Parameters:
         return _BOOLEANS.get(text.lower())
 
     def choice(self, name: str, allowed: Sequence[str]) -> str | None:
-        """Reads one of some words."""
+        """Read one of the allowed words."""
         text = self._last(name)
         if text is not None:
             self._choose(name, text, allowed)
         return text
 
     def choices(self, name: str, allowed: Sequence[str]) -> list[str]:
-        """Reads some of some words, from a parameter that may be repeated."""
-        for place, text in enumerate(self.texts(name)):
-            self._choose(name, text, allowed, place)
+        """Read allowed words from a parameter that may be repeated."""
+        for index, text in enumerate(self.texts(name)):
+            self._choose(name, text, allowed, index)
         return self.texts(name)
 
     def check(self) -> None:
-        """Refuses the request if anything that was read breaks the schema.
+        """Refuse the request if anything that was read violates the schema.
 
         Raises:
-            ApiError: 422 with everything that does.
+            ApiError: 422 with all violations.
         """
         if self._problems:
             raise validation_error(self._problems)
@@ -87,17 +86,21 @@ class Parameters:
         values = self._values.get(name)
         return values[-1] if values else None
 
-    def _choose(self, name: str, text: str, allowed: Sequence[str], *place: int) -> None:
+    def _choose(self, name: str, text: str, allowed: Sequence[str], *index: int) -> None:
         if text not in allowed:
             quoted = [f"'{value}'" for value in allowed]
             expected = f"{', '.join(quoted[:-1])} or {quoted[-1]}"
-            where: tuple[str | int, ...] = ("query", name, *place)
+            location: tuple[str | int, ...] = ("query", name, *index)
             message = f"Input should be {expected}"
             context = {"expected": expected}
-            self._problems.append(problem(where, "literal_error", message, input=text, ctx=context))
+            self._problems.append(
+                problem(location, "literal_error", message, input=text, ctx=context)
+            )
 
-    def _reject(self, name: str, kind: str, message: str, text: str, **context: object) -> None:
-        about: dict[str, object] = {"input": text}
+    def _reject(
+        self, name: str, error_type: str, message: str, text: str, **context: object
+    ) -> None:
+        details: dict[str, object] = {"input": text}
         if context:
-            about["ctx"] = context
-        self._problems.append(problem(("query", name), kind, message, **about))
+            details["ctx"] = context
+        self._problems.append(problem(("query", name), error_type, message, **details))

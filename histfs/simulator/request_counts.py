@@ -1,4 +1,4 @@
-"""What was asked of the simulator, for tests to look at."""
+"""Count and log the requests to the simulator, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,10 @@ class RequestRecord:
 
     Attributes:
         method: The method.
-        target: The path with the query; keys in it are concealed.
-        endpoint: What it is counted under, such as "GET /v1/history/{id}/audio".
-        status: The status of the answer, or None when none was begun.
-        key: Whether there was a key and whether it was known.
-        header_names: The names of the request's headers, in lower case.
-        user_agent: The header User-Agent.
+        target: The path with the query; keys in it are redacted.
+        endpoint: The name of its counter, such as "GET /v1/history/{id}/audio".
+        status: The status of the answer, or None when no answer was begun.
+        key: Whether the request had a key and whether the key is known.
         accept_encoding: The header Accept-Encoding.
     """
 
@@ -32,17 +30,17 @@ class RequestRecord:
     endpoint: str
     status: int | None
     key: KeyState
-    header_names: tuple[str, ...]
-    user_agent: str | None
     accept_encoding: str | None
 
 
 class RequestCounts:
-    """Counts requests per endpoint. Thread-safe.
+    """Count requests per endpoint.
 
-    A request counts when it has been read. It is logged when its answer begins, and is in flight
-    until just before the last byte of the answer is sent, so a client that has an answer can rely
-    on both.
+    A request is counted when it has been read. It is logged when its answer begins, and is in
+    flight until just before the last byte of the answer is sent: a client that has an answer can
+    rely on both.
+
+    Threads: any thread may call any method; one lock guards the counters and the log.
     """
 
     def __init__(self) -> None:
@@ -56,7 +54,7 @@ class RequestCounts:
         self._max_in_flight = self._in_flight
 
     def __getitem__(self, endpoint: str) -> int:
-        """The number of requests to an endpoint, 0 for one that nobody asked."""
+        """The number of requests to an endpoint."""
         with self._lock:
             return self._per_endpoint[endpoint]
 
@@ -68,39 +66,39 @@ class RequestCounts:
 
     @property
     def max_in_flight(self) -> int:
-        """The most requests that were being answered at once."""
+        """The highest number of requests in flight at once."""
         with self._lock:
             return self._max_in_flight
 
     @property
     def log(self) -> list[RequestRecord]:
-        """The last requests, oldest first."""
+        """The last `LOG_LENGTH` requests, oldest first."""
         with self._lock:
             return list(self._log)
 
     def per_endpoint(self) -> Mapping[str, int]:
-        """Gives the number of requests of each endpoint that was asked."""
+        """Return the number of requests by endpoint, without endpoints that had none."""
         with self._lock:
             return dict(self._per_endpoint)
 
     def reset(self) -> None:
-        """Forgets all; what is in flight stays so."""
+        """Clear the counters and the log; requests in flight stay in flight."""
         with self._lock:
             self._clear()
 
     def begin(self, endpoint: str) -> None:
-        """Counts a request that has come in."""
+        """Count a request that has been read."""
         with self._lock:
             self._per_endpoint[endpoint] += 1
             self._in_flight += 1
             self._max_in_flight = max(self._max_in_flight, self._in_flight)
 
     def record(self, record: RequestRecord) -> None:
-        """Logs a request whose answer begins."""
+        """Log a request whose answer begins."""
         with self._lock:
             self._log.append(record)
 
     def end(self) -> None:
-        """Notes that a request is no longer in flight."""
+        """Count a request as no longer in flight."""
         with self._lock:
             self._in_flight -= 1

@@ -1,4 +1,4 @@
-"""The table of routes: each family of endpoints is a module that gives a list of them."""
+"""Route requests to endpoints. Each family of endpoints is a module with a list of routes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from histfs.simulator.http_messages import ApiRequest, ApiResponse
 
 Endpoint = Callable[[ApiRequest], ApiResponse]
 
-NO_ROUTE = "(no route)"
+_NO_ROUTE = "(no route)"
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Route:
 
     Attributes:
         method: The HTTP method.
-        template: The path; `{name}` stands for one part of it.
-        endpoint: What answers.
+        template: The path; `{name}` is a placeholder for one segment.
+        endpoint: The function that answers.
     """
 
     method: str
@@ -31,18 +31,18 @@ class Route:
 
     @property
     def name(self) -> str:
-        """What the endpoint is counted under."""
+        """The name of the endpoint's counter."""
         return f"{self.method} {self.template}"
 
 
 @dataclass(frozen=True)
 class Match:
-    """Where a request goes.
+    """The route of a request.
 
     Attributes:
-        name: What it is counted under.
-        endpoint: What answers; it raises where there is no such route.
-        values: What the route's placeholders stand for, decoded.
+        name: The name of the endpoint's counter.
+        endpoint: The function that answers; it raises ApiError when there is no such route.
+        values: The decoded values of the route's placeholders.
     """
 
     name: str
@@ -51,15 +51,17 @@ class Match:
 
 
 class Router:
-    """Finds the endpoint for a request. Immutable, so it may be shared by threads."""
+    """Find the endpoint for a request; the first matching route wins.
+
+    Threads: immutable, so any thread may use it.
+    """
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        """Takes the routes; of two that match, the first wins."""
         self._routes = [(_pattern(route.template), route) for route in routes]
 
     def match(self, method: str, path: str) -> Match:
-        """Finds the endpoint; a wrong path or method gives one that answers 404 or 405."""
-        others = []
+        """Return the route; for an unknown path or method, one that answers 404 or 405."""
+        same_path = []
         for pattern, route in self._routes:
             found = pattern.fullmatch(path)
             if found and route.method == method:
@@ -68,11 +70,11 @@ class Router:
                 }
                 return Match(route.name, route.endpoint, values)
             if found:
-                others.append(route)
-        if not others:
-            return Match(NO_ROUTE, _refuse([]), {})
-        template = others[0].template
-        allowed = sorted(route.method for route in others if route.template == template)
+                same_path.append(route)
+        if not same_path:
+            return Match(_NO_ROUTE, _refuse([]), {})
+        template = same_path[0].template
+        allowed = sorted(route.method for route in same_path if route.template == template)
         return Match(f"{method} {template}", _refuse(allowed), {})
 
 

@@ -1,4 +1,4 @@
-"""The spoken clips that come with the simulator (made by scripts/make-samples)."""
+"""Load the spoken clips that are packaged with the simulator (made by scripts/make-samples)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Voice:
     """A voice as items name it.
 
     Attributes:
-        id: The voice's id; unlike the name, no two voices share it.
-        name: What a person calls the voice.
+        id: The voice's id, which is unique.
+        name: The voice's name, which may not be.
         category: One of the API's categories, such as "premade".
     """
 
@@ -25,7 +25,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class Alignment:
-    """When each character of a text is spoken.
+    """The times of the characters of a text.
 
     Attributes:
         characters: The text, one entry per character.
@@ -43,16 +43,14 @@ class Sample:
     """One clip.
 
     Attributes:
-        text: What is said.
-        language: The language's tag, such as "en-us".
-        voice: Who says it.
+        text: The spoken text.
+        voice: The speaking voice.
         duration: Seconds.
         alignment: The time of every character.
         frames: Bare MP3 frames of constant bit rate, without tags; they may be repeated.
     """
 
     text: str
-    language: str
     voice: Voice
     duration: float
     alignment: Alignment
@@ -65,25 +63,22 @@ class Samples:
 
     Attributes:
         output_format: The format of every clip's frames, in the API's words.
-        voices: The voices.
         clips: The clips.
     """
 
     output_format: str
-    voices: tuple[Voice, ...]
     clips: tuple[Sample, ...]
 
 
 @functools.cache
 def load_samples() -> Samples:
-    """Reads the clips that are packed with this module, once."""
+    """Read the packaged clips; the result is cached for the process."""
     folder = resources.files(__package__).joinpath("samples")
     described = json.loads(folder.joinpath("samples.json").read_text("utf-8"))
     voices = tuple(Voice(**voice) for voice in described["voices"])
     clips = tuple(
         Sample(
             text=clip["text"],
-            language=clip["language"],
             voice=voices[clip["voice"]],
             duration=clip["duration"],
             alignment=Alignment(**clip["alignment"]),
@@ -91,4 +86,4 @@ def load_samples() -> Samples:
         )
         for clip in described["clips"]
     )
-    return Samples(described["output_format"], voices, clips)
+    return Samples(described["output_format"], clips)

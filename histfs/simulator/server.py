@@ -1,4 +1,8 @@
-"""The simulator itself: puts the parts together, listens, starts and stops."""
+"""Assemble the simulator; start and stop its server.
+
+Threads: one listens, and each connection has its own (`connection`). `_Listener._changed` guards
+the set of open connections; no other lock is taken while it is held.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from histfs.simulator.concurrency_limit import Concurrency
 from histfs.simulator.connection import Connection, ServerContext
 from histfs.simulator.control_api import ControlApi
 from histfs.simulator.conversation_store import ConversationStore
-from histfs.simulator.conversations_api import ConvaiApi
+from histfs.simulator.conversations_api import ConversationsApi
 from histfs.simulator.fault_injection import Faults
 from histfs.simulator.history_api import HistoryApi
 from histfs.simulator.history_store import HistoryStore
@@ -25,19 +29,27 @@ from histfs.simulator.simulator_settings import Pace, SimulatorSettings
 from histfs.simulator.text_search_api import TextSearchApi
 
 _POLL_SECONDS = 0.02
-# How long a stop waits for answers under way to notice it.
+# How long `stop` waits for the threads of open connections.
 _GRACE_SECONDS = 2.0
 
-# What the base class hands on; the second form is for datagrams and never comes here.
+# The base class's type of a request; the second form is for datagrams and does not occur here.
 _Accepted = socket.socket | tuple[bytes, socket.socket]
 
 
 class Simulator:
-    """A server that speaks the API, in threads of this process.
+    """A server for the API, in threads of this process.
 
-    Use it as a context manager, or call `start` and `stop`. It listens from its construction on,
-    and starts threads only in `start`: a process may fork in between and serve in the child.
-    Everything it gives access to may be used from any thread while it serves.
+    Use it as a context manager, or call `start` and `stop`. The constructor opens the listening
+    socket; only `start` creates threads, so a process may fork in between and serve in the child.
+    Any thread may use the attributes while it serves.
+
+    Attributes:
+        api_key: The account's key.
+        library: The items; add and remove some here as a user of the web page would.
+        conversations: The conversations; add, remove and end some here.
+        counts: The counters and the log of requests.
+        concurrency: The limit of requests in flight, and the number of refused ones.
+        faults: The faults in force.
     """
 
     def __init__(
@@ -46,59 +58,55 @@ class Simulator:
         *,
         on_request: Callable[[RequestRecord], None] = lambda record: None,
     ) -> None:
-        """Lays out the items and listens.
+        """Create the stores and open the listening socket.
 
         Args:
-            settings: How to set it up.
+            settings: The configuration; None is the default.
             on_request: Called with each request when its answer begins, by the thread of its
                 connection.
 
         Raises:
-            OSError: The address can't be had.
+            OSError: The address is not available.
         """
         settings = settings or SimulatorSettings()
-        self._settings = settings
-        self._library = HistoryStore(settings)
-        self._conversations = ConversationStore(settings)
-        self._counts = RequestCounts()
-        self._concurrency = Concurrency(settings.max_concurrent, settings.concurrency_headers)
-        self._faults = Faults()
+        self._host = settings.host
+        self.api_key = settings.api_key
+        self.library = HistoryStore(settings)
+        self.conversations = ConversationStore(settings)
+        self.counts = RequestCounts()
+        self.concurrency = Concurrency(settings.max_concurrent, settings.concurrency_headers)
+        self.faults = Faults()
         self._pace = Pace(
             latency=settings.latency, bandwidth=settings.bandwidth, chunked=settings.chunked
         )
         self._stopping = threading.Event()
         access = Access(settings.api_key, settings.limited_keys, settings.permissions)
         self._access = access
-        families = (
-            HistoryApi(self._library, access, settings),
-            TextSearchApi(self._conversations, access, offered=settings.text_search),
-            ConvaiApi(self._conversations, access, files=settings.attachments),
-            ControlApi(
-                self._library,
-                self._conversations,
-                access=access,
-                counts=self._counts,
-                concurrency=self._concurrency,
-                faults=self._faults,
-                pace=self._pace,
-            ),
+        control = ControlApi(
+            self.library, counts=self.counts, concurrency=self.concurrency, faults=self.faults
         )
-        router = Router(route for family in families for route in family.routes())
-        desk = ServerContext(
-            router,
+        search = TextSearchApi(self.conversations, access)
+        routes = [
+            *HistoryApi(self.library, access, settings).routes(),
+            *(search.routes() if settings.text_search else ()),
+            *ConversationsApi(self.conversations, access, files=settings.attachments).routes(),
+            *control.routes(),
+        ]
+        context = ServerContext(
+            Router(routes),
             access,
-            self._counts,
-            self._concurrency,
-            self._faults,
+            self.counts,
+            self.concurrency,
+            self.faults,
             self._pace,
             self._stopping,
             on_request,
         )
-        self._listener = _Listener(settings.host, settings.port, desk)
+        self._listener = _Listener(settings.host, settings.port, context)
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Simulator:
-        """Starts it."""
+        """Start the server."""
         self.start()
         return self
 
@@ -108,11 +116,11 @@ class Simulator:
         error: BaseException | None,
         trace: types.TracebackType | None,
     ) -> None:
-        """Stops it."""
+        """Stop the server."""
         self.stop()
 
     def start(self) -> None:
-        """Starts to answer; requests that came before have waited."""
+        """Start to answer; requests that arrived before have waited in the socket's backlog."""
         self._thread = threading.Thread(
             target=self._listener.serve_forever,
             args=(_POLL_SECONDS,),
@@ -122,7 +130,7 @@ class Simulator:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops to listen, ends all connections and waits until they have ended."""
+        """Stop listening, close all connections and wait for their threads."""
         self._stopping.set()
         if self._thread:
             self._listener.shutdown()
@@ -132,19 +140,14 @@ class Simulator:
 
     @property
     def base_url(self) -> str:
-        """The URL to give to a client, without a slash at its end."""
-        host = self._settings.host
+        """The base URL for clients, without a trailing slash."""
+        host = self._host
         port = self._listener.server_address[1]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @property
-    def api_key(self) -> str:
-        """The account's key; it may do everything unless `permissions` say otherwise."""
-        return self._settings.api_key
-
-    @property
     def permissions(self) -> frozenset[str] | None:
-        """What the account's key may do, such as "convai_read"; None is everything."""
+        """The permissions of the account's key, such as "convai_read"; None is all of them."""
         return self._access.permissions
 
     @permissions.setter
@@ -152,33 +155,8 @@ class Simulator:
         self._access.permissions = permissions
 
     @property
-    def library(self) -> HistoryStore:
-        """The items; they may be added and removed here as on the web page."""
-        return self._library
-
-    @property
-    def conversations(self) -> ConversationStore:
-        """The conversations; they may be added, removed and ended here."""
-        return self._conversations
-
-    @property
-    def counts(self) -> RequestCounts:
-        """What was asked."""
-        return self._counts
-
-    @property
-    def concurrency(self) -> Concurrency:
-        """How many requests are answered at once, and how many were refused."""
-        return self._concurrency
-
-    @property
-    def faults(self) -> Faults:
-        """What goes wrong."""
-        return self._faults
-
-    @property
     def latency(self) -> float:
-        """Seconds before each answer."""
+        """The delay of each answer, in seconds."""
         return self._pace.latency
 
     @latency.setter
@@ -187,7 +165,7 @@ class Simulator:
 
     @property
     def bandwidth(self) -> float | None:
-        """Bytes per second of each answer; None is unlimited."""
+        """The rate of each answer, in bytes per second; None is unlimited."""
         return self._pace.bandwidth
 
     @bandwidth.setter
@@ -196,7 +174,7 @@ class Simulator:
 
     @property
     def chunked(self) -> bool:
-        """Whether audio is sent chunked, without its length."""
+        """Whether audio is sent chunked, without Content-Length."""
         return self._pace.chunked
 
     @chunked.setter
@@ -205,20 +183,20 @@ class Simulator:
 
 
 class _Listener(socketserver.ThreadingTCPServer):
-    """Listens, and knows the connections that are open."""
+    """Accept connections, and keep the set of open ones."""
 
     allow_reuse_address = True
     daemon_threads = True
-    # The base class would wait for each thread without bound; `end_connections` does not.
+    # The base class would wait without bound; `end_connections` does not.
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, host: str, port: int, desk: ServerContext) -> None:
+    def __init__(self, host: str, port: int, context: ServerContext) -> None:
         if ":" in host:
             self.address_family = socket.AF_INET6
         self._open: set[_Accepted] = set()
         self._changed = threading.Condition()
-        super().__init__((host, port), functools.partial(Connection, desk))
+        super().__init__((host, port), functools.partial(Connection, context))
 
     def process_request(self, request: _Accepted, client_address: object) -> None:
         with self._changed:
@@ -232,10 +210,10 @@ class _Listener(socketserver.ThreadingTCPServer):
             self._changed.notify_all()
 
     def end_connections(self) -> None:
-        """Ends all connections, and waits a little until their threads are through."""
+        """Close all connections, and wait up to `_GRACE_SECONDS` for their threads."""
         with self._changed:
             for connection in self._open:
-                # OSError: the client has gone already.
+                # OSError: the client has closed it already.
                 with contextlib.suppress(OSError):
                     if isinstance(connection, socket.socket):
                         connection.shutdown(socket.SHUT_RDWR)

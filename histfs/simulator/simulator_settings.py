@@ -1,4 +1,4 @@
-"""How a simulator is set up, and what can be turned while it runs."""
+"""The settings of a simulator: those fixed at its start, and the pace of its responses."""
 
 from __future__ import annotations
 
@@ -15,48 +15,44 @@ DEFAULT_NEWEST = 1_769_884_200
 
 @dataclass(frozen=True)
 class SimulatorSettings:
-    """What is fixed when a simulator starts.
+    """The settings that are fixed when a simulator starts.
 
     Attributes:
         host: The address to listen on.
-        port: The port; 0 takes a free one.
-        api_key: The key that may do everything.
-        permissions: What that key may do after all, such as "convai_read"; None is everything.
-        limited_keys: More keys, each with the permissions it has, such as "speech_history_read".
-        items: How many items the account starts with.
-        conversations: How many conversations the account starts with.
-        days: How far items and conversations reach back.
-        newest: Unix time of the newest, in seconds.
-        seed: Another seed gives other ids, other times and another mixture.
+        port: The port; 0 chooses a free one.
+        api_key: The account's key.
+        permissions: The initial permissions of that key, such as "convai_read"; None is all.
+        limited_keys: Other keys with their permissions, such as "speech_history_read".
+        items: The initial number of items.
+        conversations: The initial number of conversations.
+        days: The age of the oldest item and conversation, in days before the newest.
+        newest: Unix time of the newest item and conversation, in seconds.
+        seed: Determines the ids, the times and the mixture.
         alignments: Whether items have alignments; without them a page is a tenth of the size.
-        clip_bytes: Make every clip about so long.
-        disorder: An item's date differs from its place in the list by up to half of so many
-            seconds, either way.
-        odd_dates: How many items, spread over the history, have a date that can't be.
-        formats: "honest" items tell what their audio is. Otherwise items have all formats in turn,
-            and the content type is audio/mpeg for each; with "told" the output format is right,
-            with "untold" there is none.
-        scan_limit: Under a filter, end a page after looking at so many items, even if it is empty.
-        keep_removed_cursors: Whether a removed item still works as a cursor.
-        inclusive_starts: Whether a conversation that starts in the very second that a listing is
-            bounded by is in it; the documentation doesn't say.
-        audio_after: A recording that is being made is refused so many times before it is there;
-            None is for ever.
-        needs_source: With which parameters of the history's list "source" has to be given, of
-            "search" and "model_id"; the documentation has said it of either.
-        needs_source_status: How the list refuses a request without it: 400 or 422.
-        text_search: Whether the messages of conversations can be searched.
-        max_concurrent: Refuse a request (429) while so many are being answered, at the start; None
-            is never.
-        concurrency_headers: Whether answers say how many there are and may be.
-        attachments: Whether files that were sent in conversations can be had; a server that lacks
-            this doesn't know their address.
-        latency: Seconds before each answer, at the start.
-        bandwidth: Bytes per second of each answer, at the start; None is unlimited.
-        chunked: Whether audio is sent chunked, without its length, at the start.
-        audio_head: Whether audio answers HEAD; without it that is a 405.
-        audio_ranges: Whether parts of audio can be asked for.
-        audio_etags: Whether audio comes with an ETag.
+        clip_bytes: The approximate size of every clip; None is that of the samples.
+        disorder: Seconds; an item's date differs from its position in the list by up to half of
+            this, either way.
+        odd_dates: How many items, spread over the history, have an impossible date.
+        formats: With "honest", items declare the true format of their audio. Otherwise items have
+            all formats in turn, with the content type audio/mpeg; with "told" the output format is
+            true, with "untold" it is null.
+        inclusive_starts: Whether the time bounds of a list of conversations are inclusive; the
+            documentation doesn't say.
+        audio_after: How often the recording of a processing conversation is refused before the
+            conversation is done.
+        needs_source: The parameters of the history's list that require "source": "search",
+            "model_id" or both; the documentation has stated it for either.
+        needs_source_status: The status of a refusal for that reason: 400 or 422.
+        text_search: Whether the endpoint for the search of messages exists.
+        max_concurrent: The maximum number of requests in flight, more get 429; None is unlimited.
+        concurrency_headers: Whether answers state the number in flight and the maximum.
+        attachments: Whether the endpoint for files that were sent in conversations exists.
+        latency: The initial delay of each answer, in seconds.
+        bandwidth: The initial rate of each answer, in bytes per second; None is unlimited.
+        chunked: Whether audio is sent chunked at first, without Content-Length.
+        audio_head: Whether audio answers HEAD; otherwise it is a 405.
+        audio_ranges: Whether audio has byte ranges.
+        audio_etags: Whether audio has an ETag.
     """
 
     host: str = "127.0.0.1"
@@ -74,10 +70,8 @@ class SimulatorSettings:
     disorder: int = 0
     odd_dates: int = 0
     formats: Formats = "honest"
-    scan_limit: int | None = None
-    keep_removed_cursors: bool = False
     inclusive_starts: bool = True
-    audio_after: int | None = 2
+    audio_after: int = 2
     needs_source: frozenset[str] = frozenset()
     needs_source_status: int = 400
     text_search: bool = True
@@ -93,17 +87,24 @@ class SimulatorSettings:
 
 
 class Pace:
-    """How answers are sent; all of it may be changed by any thread at any time."""
+    """The pace and framing of answers.
+
+    Threads: any thread may set any attribute at any time; each is one assignment.
+
+    Attributes:
+        latency: The delay of each answer, in seconds.
+        bandwidth: Bytes per second of each answer; None is unlimited.
+        chunked: Whether audio is sent chunked, without Content-Length.
+    """
 
     def __init__(self, *, latency: float, bandwidth: float | None, chunked: bool) -> None:
-        """Starts with the given values; the properties say what they mean."""
         self.latency = latency
         self.bandwidth = bandwidth
         self.chunked = chunked
 
     @property
     def latency(self) -> float:
-        """Seconds before each answer."""
+        """The delay of each answer, in seconds."""
         return self._latency
 
     @latency.setter
@@ -114,7 +115,7 @@ class Pace:
 
     @property
     def bandwidth(self) -> float | None:
-        """Bytes per second of each answer; None is unlimited."""
+        """The rate of each answer, in bytes per second; None is unlimited."""
         return self._bandwidth
 
     @bandwidth.setter
@@ -122,12 +123,3 @@ class Pace:
         if rate is not None and not 0 < rate < math.inf:
             raise ValueError("the bandwidth must be a number of bytes per second, more than 0")
         self._bandwidth = rate
-
-    @property
-    def chunked(self) -> bool:
-        """Whether audio is sent chunked, without its length."""
-        return self._chunked
-
-    @chunked.setter
-    def chunked(self, chunked: bool) -> None:
-        self._chunked = chunked

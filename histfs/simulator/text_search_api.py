@@ -1,4 +1,4 @@
-"""GET /v1/convai/conversations/messages/text-search: messages found by their words."""
+"""Serve GET /v1/convai/conversations/messages/text-search: a search for messages by words."""
 
 from __future__ import annotations
 
@@ -23,28 +23,26 @@ _PATH = "/v1/convai/conversations/messages/text-search"
 
 
 class TextSearchApi:
-    """Answers for conversations. As thread-safe as those."""
+    """Search the messages of conversations. Thread-safe: all state is in the store."""
 
-    def __init__(self, conversations: ConversationStore, access: Access, *, offered: bool) -> None:
-        """Takes the conversations, the keys that may see them, and whether there is a search."""
+    def __init__(self, conversations: ConversationStore, access: Access) -> None:
         self._conversations = conversations
         self._access = access
-        self._offered = offered
 
     def routes(self) -> list[Route]:
-        """Gives the endpoint of this family; none where there is no search."""
-        return [Route("GET", _PATH, self._search)] if self._offered else []
+        """Return the endpoint of this family."""
+        return [Route("GET", _PATH, self._search)]
 
     def _search(self, request: ApiRequest) -> ApiResponse:
         parameters = Parameters(request)
         words = parameters.text("text_query")
         query, _ = parse_query(parameters, default=DEFAULT_PAGE_SIZE, maximum=MAX_PAGE_SIZE)
         if words is None:
-            place = ("query", "text_query")
-            raise validation_error([problem(place, "missing", "Field required", input=None)])
+            location = ("query", "text_query")
+            raise validation_error([problem(location, "missing", "Field required", input=None)])
         self._access.require(request.headers, READ)
         start = _offset(query.cursor)
-        hits = [_hit(call, index) for call, index in self._found(query, words)]
+        hits = [_hit(*found) for found in self._find(query, words)]
         end = start + query.page_size
         page = {
             "meta": {"total": len(hits), "page": None, "page_size": query.page_size},
@@ -54,42 +52,41 @@ class TextSearchApi:
         }
         return ApiResponse.of_json(page)
 
-    def _found(
-        self, query: ConversationQuery, words: str
-    ) -> Iterator[tuple[SimulatedConversation, int]]:
-        """Yields the messages that have all words, each with its place in its conversation."""
-        wanted = words.casefold().split()
-        asked: ConversationQuery | None = replace(query, page_size=LIST_PAGE_SIZE, cursor=None)
-        while asked is not None:
-            calls, cursor = self._conversations.page(asked)
-            for call in calls:
-                for index, message in enumerate(_messages(call)):
-                    said = message.casefold()
-                    if wanted and all(word in said for word in wanted):
-                        yield call, index
-            asked = None if cursor is None else replace(asked, cursor=cursor)
+    def _find(
+        self, query: ConversationQuery, text: str
+    ) -> Iterator[tuple[SimulatedConversation, int, str]]:
+        """Yield each message that has all words, with its conversation and its turn's index."""
+        words = text.casefold().split()
+        page: ConversationQuery | None = replace(query, page_size=LIST_PAGE_SIZE, cursor=None)
+        while page is not None:
+            conversations, cursor = self._conversations.page(page)
+            for conversation in conversations:
+                for index, message in enumerate(_messages(conversation)):
+                    folded = message.casefold()
+                    if words and all(word in folded for word in words):
+                        yield conversation, index, message
+            page = None if cursor is None else replace(page, cursor=cursor)
 
 
-def _messages(call: SimulatedConversation) -> list[str]:
-    """Gives what is said in each turn; nothing in one that has no text."""
-    transcript = call.detail()["transcript"]
+def _messages(conversation: SimulatedConversation) -> list[str]:
+    """Return the text of each turn; "" for a turn without text."""
+    transcript = conversation.detail()["transcript"]
     turns = transcript if isinstance(transcript, list) else []
-    said = (turn.get("message") if isinstance(turn, dict) else None for turn in turns)
-    return [message if isinstance(message, str) else "" for message in said]
+    texts = (turn.get("message") if isinstance(turn, dict) else None for turn in turns)
+    return [text if isinstance(text, str) else "" for text in texts]
 
 
-def _hit(call: SimulatedConversation, index: int) -> dict[str, object]:
-    """Makes one result."""
-    summary = call.summary()
+def _hit(conversation: SimulatedConversation, index: int, message: str) -> dict[str, object]:
+    summary = conversation.summary()
     return {
-        "conversation_id": call.id,
+        "conversation_id": conversation.id,
         "agent_id": summary["agent_id"],
         "agent_name": summary["agent_name"],
         "transcript_index": index,
-        "chunk_text": _messages(call)[index],
+        "chunk_text": message,
         "chunk_highlights": None,
         "score": 1.0,
-        "conversation_start_time_unix_secs": call.time,
+        "conversation_start_time_unix_secs": conversation.time,
     }
 
 
@@ -98,10 +95,10 @@ def _cursor(offset: int) -> str:
 
 
 def _offset(cursor: str | None) -> int:
-    """Gives the place at which a page begins.
+    """Return the index at which a page begins.
 
     Raises:
-        ApiError: 400, the cursor is none.
+        ApiError: 400, the cursor is malformed.
     """
     if cursor is None:
         return 0

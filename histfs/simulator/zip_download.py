@@ -1,4 +1,4 @@
-"""The zip file that the download endpoint makes, with the names that the API gives its files."""
+"""Pack the zip file of the download endpoint, with the file names of the real API."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _MODELS = {
     "eleven_flash_v2_5": "f2-5",
     "eleven_v3": "v3",
 }
-# How names abbreviate the settings that are numbers from 0 to 1 (a speed may be more).
+# The abbreviations of numeric settings in file names; values are written as percentages.
 _SETTINGS = {"speed": "sp", "stability": "s", "similarity_boost": "sb", "style": "se"}
 
 
 def file_name(item: Mapping[str, object], suffix: str) -> str:
-    """Names one file as the API does: by second, voice, settings and model, without the id.
+    """Return a file name as the API builds it: second, voice, settings and model, without the id.
 
     Args:
-        item: The API's object of the item.
-        suffix: The file's suffix with its dot.
+        item: The item's API object.
+        suffix: The file's suffix, with the dot.
 
     Returns:
         The name, for example ElevenLabs_2023-09-22T12_13_50_Adam_pre_s30_sb95_se20_b_m2.mp3.
@@ -50,15 +50,15 @@ def file_name(item: Mapping[str, object], suffix: str) -> str:
         ]
         parts.append("b" if settings.get("use_speaker_boost") else "")
     parts.append(_MODELS.get(str(item["model_id"]), ""))
-    # The voice keeps its place when there is none: two underscores stand side by side.
+    # A missing voice leaves an empty part: two consecutive underscores.
     return "_".join([*parts[:3], *filter(None, parts[3:])]) + suffix
 
 
 def pack(files: Iterable[tuple[str, ClipBytes]]) -> bytes:
-    """Packs clips into one zip file, without compression, inside one folder.
+    """Pack clips into an uncompressed zip file with one folder.
 
     Args:
-        files: Names and clips; a name that comes again gets a number.
+        files: Names and clips; a repeated name gets a number.
 
     Returns:
         The zip file.
@@ -66,10 +66,10 @@ def pack(files: Iterable[tuple[str, ClipBytes]]) -> bytes:
     buffer = io.BytesIO()
     taken: set[str] = set()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for wanted, clip in files:
-            path = PurePosixPath(wanted)
+        for base_name, clip in files:
+            path = PurePosixPath(base_name)
             numbered = (f"{path.stem}_{number}{path.suffix}" for number in itertools.count(1))
-            names = itertools.chain([wanted], numbered)
+            names = itertools.chain([base_name], numbered)
             name = next(name for name in names if name not in taken)
             taken.add(name)
             archive.writestr(zipfile.ZipInfo(f"{_FOLDER}/{name}"), bytes(clip))

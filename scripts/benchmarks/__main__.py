@@ -1,4 +1,4 @@
-"""``scripts/bench``."""
+"""The command line of ``scripts/bench``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from scripts.benchmarks.stage import drop_caches
 RESULTS = Path(__file__).parents[2] / "bench"
 
 _rounds = click.option(
-    "--rounds", default=2, show_default=True, help="The best of so many runs counts."
+    "--rounds", default=2, show_default=True, help="Number of runs; the best one counts."
 )
 
 
@@ -48,20 +48,20 @@ def bench_catalog(items: int) -> None:
 @bench.command("million")
 @click.option("--items", default=1_000_000, show_default=True, help="Items of the history.")
 def bench_million(items: int) -> None:
-    """Directories and searches that hold most of a very large history."""
+    """Directories and searches with most items of a very large history."""
     report("million", lambda: million.measure(items))
 
 
 @bench.command("audio")
-@click.option("--clips", default=500, show_default=True, help="How many there are to save.")
+@click.option("--clips", default=500, show_default=True, help="Number of clips to save.")
 @_rounds
 def bench_audio(clips: int, rounds: int) -> None:
-    """The first backup and the second, beside scripts on the official SDK."""
+    """The first and the second backup, beside scripts on the official SDK."""
     report("audio", lambda: audio.measure(clips, rounds))
 
 
 @bench.command("walks")
-@click.option("--items", default=10_000, show_default=True, help="How many there are to walk.")
+@click.option("--items", default=10_000, show_default=True, help="Number of items to walk.")
 @_rounds
 def bench_walks(items: int, rounds: int) -> None:
     """Walks with find and rsync -n through everything, beside rclone."""
@@ -69,19 +69,19 @@ def bench_walks(items: int, rounds: int) -> None:
 
 
 @bench.command("reads")
-@click.option("--megabytes", default=64, show_default=True, help="How long the clip is.")
+@click.option("--megabytes", default=64, show_default=True, help="Size of the clip.")
 @_rounds
 def bench_reads(megabytes: int, rounds: int) -> None:
-    """Reading what is cached, what comes slowly and what hangs, beside rclone and the SDK."""
+    """Reads of cached, slow and hanging clips, beside rclone and the SDK."""
     report("reads", lambda: [*reads.measure(megabytes, rounds), *waits.measure(rounds)])
 
 
 def report(name: str, measure: Callable[[], list[Figure]]) -> None:
-    """Measure, print the figures as a table, and keep them as JSON and as a plot."""
+    """Measure, print the figures as a table, and save them as JSON and as a plot."""
     click.echo(f"measuring: {name}", err=True)
     figures = measure()
     title = f"histfs {__version__}: {name}"
-    table = Table("case", "histfs", "its peer", "ratio", "wanted", "", "note", title=title)
+    table = Table("case", "histfs", "peer", "ratio", "wanted", "", "note", title=title)
     for figure in figures:
         ratio = "" if figure.ratio is None else number(figure.ratio)
         table.add_row(
@@ -97,11 +97,11 @@ def report(name: str, measure: Callable[[], list[Figure]]) -> None:
     content = json.dumps({"machine": _machine(), "cases": cases}, indent=1, ensure_ascii=False)
     (RESULTS / f"{name}.json").write_text(content + "\n")
     (RESULTS / f"{name}.svg").write_text(draw(title, figures))
-    click.echo(f"kept in bench/{name}.json and bench/{name}.svg")
+    click.echo(f"saved in bench/{name}.json and bench/{name}.svg")
 
 
 def _machine() -> dict[str, object]:
-    """Return what the figures depend on."""
+    """Return the properties of the machine that the figures depend on."""
     rclone = subprocess.run(["rclone", "version"], stdout=subprocess.PIPE, text=True, check=True)
     return {
         "cpus": os.cpu_count(),
@@ -114,7 +114,7 @@ def _machine() -> dict[str, object]:
 
 
 def _end(number: int, frame: types.FrameType | None) -> None:
-    """End, once: what was mounted and started is cleared away, however impatient somebody is."""
+    """Exit, ignoring further signals, so that all mounts and processes are ended."""
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     raise SystemExit(128 + number)

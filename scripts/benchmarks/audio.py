@@ -1,12 +1,11 @@
-"""``scripts/bench audio``: the first backup of all clips, and the second.
+"""``scripts/bench audio``: the first and the second backup of all clips.
 
-The first one begins with an empty cache, catalog and all, on a mount that is there. Its peers are
-scripts on the official SDK that save audio and text of each item: what one writes first, one clip
-after the other, and what one makes of it, 16 at once. A second time they skip what they have.
+The first one begins with an empty catalog and cache on an existing mount. The peers are scripts on
+the official SDK that save audio and text of each item: sequentially, and with 16 threads. In a
+second run they skip existing files.
 
-The contestants take turns. Of their runs the fastest counts, and the most memory and requests. What
-they have saved stays until the end: for each new file, ext4 would look through those that were
-deleted in the last minutes.
+The contestants take turns. The fastest of their runs counts, with the highest memory and number of
+requests. Saved files stay until the end: with recently deleted inodes, ext4 creates files slowly.
 """
 
 from __future__ import annotations
@@ -31,28 +30,28 @@ from scripts.benchmarks.stage import (
     server,
 )
 
-#: How many downloads at once histfs has by default, and how many are compared with 16 threads.
+#: Connections: the default of histfs, and those that are compared with as many threads.
 DEFAULT, MANY = 8, 16
 
 
 class _Run(NamedTuple):
-    """A first backup, and those after it: at once, and by another process.
+    """The backups of one run of a contestant.
 
     Attributes:
-        first: its seconds.
-        again: those of the second.
-        anew: those of the third, after a remount.
-        cached: those of another first one, of which all clips are in the cache.
-        fetched: how many clips the first asked for.
-        audio: how many the second and the third asked for.
+        first: seconds of the first backup.
+        again: seconds of the second.
+        remounted: seconds of the third, after a remount.
+        cached: seconds of a first backup to another directory, with all clips in the cache.
+        fetched: audio requests of the first.
+        audio: audio requests of the second and the third.
         memory: of the process after the first.
-        saved: bytes of audio, all in all.
-        note: what the machine says to the first.
+        saved: bytes of audio in the backup.
+        note: about the machine during the first.
     """
 
     first: float
     again: float
-    anew: float
+    remounted: float
     cached: float
     fetched: int
     audio: int
@@ -68,8 +67,8 @@ def measure(clips: int, rounds: int) -> list[Figure]:
     """Measure all cases.
 
     Args:
-        clips: how many there are to save.
-        rounds: how often each contestant runs.
+        clips: the number of clips to save.
+        rounds: the number of runs of each contestant.
     """
     contestants = [(name, n) for n in (DEFAULT, MANY) for name in BINDINGS]
     contestants += [("sdk", 1), ("sdk", MANY)]
@@ -82,8 +81,8 @@ def measure(clips: int, rounds: int) -> list[Figure]:
                 run = _sdk if name == "sdk" else partial(_histfs, name)
                 runs[name, at_once].append(run(api, place, at_once))
     if len({run.saved for group in runs.values() for run in group}) != 1:
-        raise SystemExit("not everybody has saved the same")
-    best = {who: _best(group) for who, group in runs.items()}
+        raise SystemExit("the contestants have not saved the same bytes")
+    best = {contestant: _best(group) for contestant, group in runs.items()}
     return [
         *_first(clips, best, (DEFAULT, 1), most=0.2),
         *_first(clips, best, (MANY, MANY), most=1.2),
@@ -94,7 +93,7 @@ def measure(clips: int, rounds: int) -> list[Figure]:
 def _best(runs: list[_Run]) -> _Run:
     return min(runs)._replace(
         again=min(run.again for run in runs),
-        anew=min(run.anew for run in runs),
+        remounted=min(run.remounted for run in runs),
         cached=min(run.cached for run in runs),
         fetched=max(run.fetched for run in runs),
         audio=max(run.audio for run in runs),
@@ -103,36 +102,36 @@ def _best(runs: list[_Run]) -> _Run:
 
 
 def _first(clips: int, best: _Best, at_once: tuple[int, int], most: float) -> list[Figure]:
-    """Compare so many connections with so many threads."""
+    """Compare a number of connections with a number of threads."""
     connections, threads = at_once
-    peer, beside = best["sdk", threads], f"SDK, threads: {threads}"
+    peer, peer_name = best["sdk", threads], f"SDK, threads: {threads}"
     figures = []
     for binding in BINDINGS:
-        mine = best[binding, connections]
+        own = best[binding, connections]
         name = f"first rsync of {clips} clips, {binding}, {connections} connections"
         waits = f"latency alone takes {float(LATENCY[1]) * clips / connections:.3g} s"
-        kernel = f"rsync, kernel and histfs with all clips cached {mine.cached:.3g} s"
-        note = "; ".join(filter(None, (waits, kernel, mine.note)))
+        kernel = f"rsync, kernel and histfs with all clips cached {own.cached:.3g} s"
+        note = "; ".join(filter(None, (waits, kernel, own.note)))
         figures += [
-            Figure(name, mine.first, "s", most, peer=peer.first, beside=beside, note=note),
-            Figure(name, mine.fetched, "audio requests", clips),
-            Figure(f"peak of memory then, {binding}", mine.memory.peak, "MB",
-                   peer=peer.memory.peak, beside=beside, note=mine.memory.note),
+            Figure(name, own.first, "s", most, peer=peer.first, beside=peer_name, note=note),
+            Figure(name, own.fetched, "audio requests", clips),
+            Figure(f"peak of memory then, {binding}", own.memory.peak, "MB",
+                   peer=peer.memory.peak, beside=peer_name, note=own.memory.note),
         ]  # fmt: skip
     return figures
 
 
 def _second(clips: int, best: _Best) -> list[Figure]:
     figures = []
-    peer, beside = best["sdk", 1].again, "SDK, skipping what is there"
+    peer, peer_name = best["sdk", 1].again, "SDK, skipping what is there"
     for binding in BINDINGS:
-        mine = best[binding, DEFAULT]
+        own = best[binding, DEFAULT]
         case = f"second rsync of {clips} clips, {binding}"
         after = f"{case}, after a remount"
         figures += [
-            Figure(f"{case}, and after a remount", mine.audio, "audio requests", 0),
-            Figure(case, mine.again, "s", peer=peer, beside=beside),
-            Figure(after, mine.anew, "s", peer=peer, beside=beside),
+            Figure(f"{case}, and after a remount", own.audio, "audio requests", 0),
+            Figure(case, own.again, "s", peer=peer, beside=peer_name),
+            Figure(after, own.remounted, "s", peer=peer, beside=peer_name),
         ]
     return figures
 
@@ -145,11 +144,11 @@ def _histfs(binding: str, api: Server, place: Path, connections: int) -> _Run:
         memory = Memory.of(mount.pid)
         again = _rsync(api, mount.path, copy)
     with mounted(api, place, *options, binding=binding) as mount:
-        anew = _rsync(api, mount.path, copy)
+        remounted = _rsync(api, mount.path, copy)
         cached = _rsync(api, mount.path, place / "other")
     return _Run(
-        first.seconds, again.seconds, anew.seconds, cached.seconds,
-        fetched=first.audio, audio=again.audio + anew.audio, memory=memory,
+        first.seconds, again.seconds, remounted.seconds, cached.seconds,
+        fetched=first.audio, audio=again.audio + remounted.audio, memory=memory,
         saved=sum(file.stat().st_size for file in copy.rglob("audio.*")), note=first.note,
     )  # fmt: skip
 

@@ -1,8 +1,9 @@
-"""The least filesystem: names and sizes out of dicts, served with the FUSE library of histfs.
+"""A minimal filesystem: names and sizes from dicts, served with the FUSE binding of histfs.
 
-Nothing is decided here and nothing can change, so what a walk takes of it is what the kernel, its
-waking up of two processes for each call, libfuse, the binding and Python take: no filesystem in
-Python can be faster. Run as ``python -m scripts.benchmarks.bare DIRECTORY MOUNTPOINT``.
+It has no logic and never changes, so a walk costs only what the kernel, two context switches for
+each call, libfuse, the binding and Python need: a lower bound for filesystems in Python.
+
+    python -m scripts.benchmarks.bare DIRECTORY MOUNTPOINT
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ def mounted(source: Path, place: Path, library: str) -> Iterator[Mount]:
 
 
 class Bare:
-    """What libfuse calls.
+    """The FUSE operations.
 
     Args:
-        source: the directory.
-        served: the FUSE library.
+        source: the directory whose names and sizes are served.
+        served: the FUSE binding.
     """
 
     use_ns = True
@@ -60,25 +61,25 @@ class Bare:
             self._listings[str(Path("/", within))] = listed
 
     def init(self, path: str) -> None:
-        """The filesystem is mounted."""
+        """Report the mount as complete."""
         self.started = True
         self._served.mounted()
 
     def init_with_config(self, connection: Any, config: Any) -> None:  # noqa: ANN401
-        """The same, as mfusepy calls it."""
+        """Configure the connection; mfusepy calls this instead of `init`."""
         if config is not None:
             self._served.configure(connection, config)
         self.init("/")
 
     def getattr(self, path: str, handle: int | None = None) -> dict[str, int]:
-        """stat(2)."""
+        """Answer stat(2)."""
         try:
             return self._attributes[path]
         except KeyError:
             raise OSError(errno.ENOENT, path) from None
 
     def opendir(self, path: str) -> int:
-        """opendir(3)."""
+        """Answer opendir(3)."""
         handle = next(self._handles)
         self._open[handle] = path
         return handle
@@ -86,15 +87,15 @@ class Bare:
     def readdir(
         self, path: str | None, handle: int, offset: int = 0, plus: bool = False
     ) -> Iterator[Listed]:
-        """readdir(3): with all attributes where the kernel takes them, as histfs does."""
+        """Answer readdir(3), with all attributes for readdirplus, as histfs does."""
         listing = self._listings[self._open[handle]]
         if not (plus or offset):
             return iter(listing)
         rest = itertools.islice(listing, offset, None)
-        return ((name, told, at) for at, (name, told, _) in enumerate(rest, offset + 1))
+        return ((name, attributes, at) for at, (name, attributes, _) in enumerate(rest, offset + 1))
 
     def releasedir(self, path: str | None, handle: int) -> None:
-        """closedir(3)."""
+        """Answer closedir(3)."""
         del self._open[handle]
 
 

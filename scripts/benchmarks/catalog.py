@@ -1,6 +1,6 @@
-"""``scripts/bench catalog``: what listings cost.
+"""``scripts/bench catalog``: the cost of listings.
 
-The peer of a full scan is a loop over the official SDK's ``history.list``, which keeps nothing.
+The peer of a full scan is a loop over the official SDK's ``history.list`` that stores nothing.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from scripts.benchmarks import sdk
 from scripts.benchmarks.figures import Figure
 from scripts.benchmarks.stage import Cost, Server, directory, environment, mounted, server
 
-#: Seconds for which a listing is fresh in the cases that wait for it to be stale.
+#: Seconds, ``--listing-ttl`` in the cases that wait until a listing is stale.
 TTL = 4
 WALK = 5000
-#: The SDK's loop is so slow that a part of the items is enough.
-_LOOP = 20_000
+#: Items in the SDK's loop, which is too slow for all of them.
+_SDK_ITEMS = 20_000
 
-#: A process as small as this one: what a large one has is counted to what it starts.
+#: Runs in a small process: after fork(2), the peak of a large parent would count for its child.
 _SCAN = """
 import resource, subprocess, sys, time
 began = time.perf_counter()
@@ -35,7 +35,7 @@ def measure(items: int) -> list[Figure]:
     """Measure all cases.
 
     Args:
-        items: items of the large history.
+        items: the number of items of the large history.
     """
     return [*_walks(), *_large(items)]
 
@@ -52,7 +52,7 @@ def _walks() -> list[Figure]:
         with mounted(api, place, "--listing-ttl", str(TTL)) as mount:
             cost = Cost(api)
             _find(mount.path, WALK)
-            case("cold find by-date", 24)  # and the mount's own
+            case("cold find by-date", 24)  # includes the request of the mount
             time.sleep(TTL)
             cost = Cost(api)
             _find(mount.path, WALK)
@@ -75,9 +75,9 @@ def _large(items: int) -> list[Figure]:
     with server("--items", str(items), "--days", "1200") as api:
         with directory() as place, mounted(api, place) as mount:
             cost = Cost(api)
-            shown = len(os.listdir(mount.path / "by-date/2025/01/15"))
+            count = len(os.listdir(mount.path / "by-date/2025/01/15"))
             spent = cost.stop()
-            name = f"{items:,} items, cold: ls of a day ({shown} items)"
+            name = f"{items:,} items, cold: ls of a day ({count} items)"
             figures.append(Figure(name, spent.lists + 1, "requests, with the mount's", 10))
             figures.append(Figure(name, spent.seconds, "s", 1))
         with directory() as place:
@@ -93,7 +93,7 @@ def _large(items: int) -> list[Figure]:
 
 
 def _scan(items: int, api: Server, place: Path) -> list[Figure]:
-    """Scan the whole, and a part of it with the SDK."""
+    """Scan all items with histfs, and a part of them with the SDK."""
     sync = [sys.executable, "-m", "histfs", "sync", "--base-url", api.url]
     scan = subprocess.run(
         [sys.executable, "-c", _SCAN, *sync],
@@ -101,7 +101,7 @@ def _scan(items: int, api: Server, place: Path) -> list[Figure]:
     )  # fmt: skip
     seconds, resident = map(float, scan.stdout.split())
     disk = sum(file.stat().st_size for file in (place / "cache").rglob("*") if file.is_file())
-    part = min(items, _LOOP)
+    part = min(items, _SDK_ITEMS)
     rate, peer = items / seconds, part / sdk.run(api, place, "list", part)[0]
     name = f"{items:,} items: full scan (histfs sync)"
     return [
@@ -113,11 +113,12 @@ def _scan(items: int, api: Server, place: Path) -> list[Figure]:
 
 
 def _find(path: Path, items: int, depth: int = 4) -> None:
-    """Run find(1), and see that it finds all."""
+    """Run find(1), and check that it finds all items; by-voice has those of two voices twice."""
     found = subprocess.run(
         ["find", path if depth == 2 else path / "by-date", "-mindepth", str(depth),
          "-maxdepth", str(depth)],
         stdout=subprocess.PIPE, check=True,
     )  # fmt: skip
-    if found.stdout.count(b"\n") != items:
-        raise SystemExit(f"find has found {found.stdout.count(10)} items, not {items}")
+    count = found.stdout.count(b"\n")
+    if count < items or (depth != 2 and count != items):
+        raise SystemExit(f"find has found {count} items, not {items}")

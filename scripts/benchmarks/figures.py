@@ -1,4 +1,4 @@
-"""What was measured, beside what, and what is wanted."""
+"""Measured figures, with those of a peer and the wanted bounds."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured figure, and a peer's own, measured in the same run.
+    """One measured figure, and the peer's, measured in the same run.
 
     Attributes:
-        case: what was done.
-        value: what was measured.
-        unit: its unit.
-        most: what the ratio to the peer should be at the most, or without a peer the value.
-        least: what it should be at least.
-        peer: what was measured of the peer, in the same unit; None where there is none.
-        beside: who the peer is.
-        note: what was in the way, such as a machine that had no more to give.
+        case: the measured case.
+        value: the measured value.
+        unit: the unit of both values.
+        most: the wanted maximum of the ratio to the peer or, without a peer, of the value.
+        least: the wanted minimum of the same.
+        peer: the peer's value; None without a peer.
+        beside: the peer's name.
+        note: circumstances, such as a machine at its limit.
     """
 
     case: str
@@ -32,12 +32,12 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """The value as a multiple of the peer's; None where there is no peer."""
+        """The value as a multiple of the peer's; None without a peer."""
         return self.value / self.peer if self.peer else None
 
     @property
     def good(self) -> bool | None:
-        """Whether it is as it should be; None when nothing is said of it."""
+        """Whether it is within the wanted bound; None without a bound."""
         judged = self.value if self.ratio is None else self.ratio
         if self.most is not None:
             return judged <= self.most
@@ -45,36 +45,36 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """The same in a word."""
+        """`good` as a word for the table."""
         return {True: "ok", False: "MISSED", None: ""}[self.good]
 
     @property
     def shown(self) -> str:
-        """The value as a person reads it."""
+        """The value with its unit."""
         return f"{number(self.value)} {self.unit}"
 
     @property
     def peer_shown(self) -> str:
-        """The peer's own, and who it is."""
+        """The peer's value with its unit, and the peer's name."""
         return "" if self.peer is None else f"{number(self.peer)} {self.unit}, {self.beside}"
 
     @property
     def wanted(self) -> str:
-        """What it should be."""
+        """The wanted bound."""
         if self.most is not None:
             return f"≤ {self.most:,g}"
         return "" if self.least is None else f"≥ {self.least:,g}"
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for a machine: what there is to say, in four digits."""
-        told = {**asdict(self), "ratio": self.ratio, "good": self.good}
+        """Return the figure as a JSON object, without empty values; floats have four digits."""
+        values = {**asdict(self), "ratio": self.ratio, "good": self.good}
         return {
             name: float(f"{value:.4g}") if isinstance(value, float) else value
-            for name, value in told.items()
+            for name, value in values.items()
             if value not in (None, "")
         }
 
 
 def number(value: float) -> str:
-    """Return a number in three digits, or all of a large one."""
+    """Format a number with three significant digits, or as an integer from 100 on."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,6 +1,6 @@
-"""``scripts/bench million``: directories and searches that hold most of a very large history.
+"""``scripts/bench million``: directories and searches with most items of a very large history.
 
-The peer is a directory of the disk with as many links of the same names.
+The peer is a directory on the disk with as many symlinks of the same names.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 from scripts.benchmarks.figures import Figure
 from scripts.benchmarks.stage import Memory, Mount, directory, environment, mounted, server
 
-#: What the largest directory and the largest search may take: seconds, and MB of the whole mount.
+#: The maximum seconds of the largest listings, and the maximum MB of the mount's process.
 SECONDS, RESIDENT = 8, 250
-#: Words that a third of the simulated items have, and half of them.
+#: Words in a third and in half of the simulated items.
 _WORDS = ("the", "a")
 
 
@@ -24,7 +24,7 @@ def measure(items: int) -> list[Figure]:
     """Measure all cases.
 
     Args:
-        items: items of the history.
+        items: the number of items.
     """
     figures: list[Figure] = []
     with directory() as place, server("--items", str(items), "--days", "1200") as api:
@@ -40,51 +40,51 @@ def measure(items: int) -> list[Figure]:
 
 def _directory(mount: Mount, place: Path) -> list[Figure]:
     links = mount.path / "by-source" / "TTS"
-    # The first look at a whole view waits for news of the history.
+    # The first access to a view waits for the refresh of the catalog.
     links.stat()
-    began = _processor(mount)
+    began = _cpu_seconds(mount)
     first, names = _listed(links)
-    middle = _processor(mount)
+    middle = _cpu_seconds(mount)
     second, again = _listed(links)
-    ended = _processor(mount)
+    ended = _cpu_seconds(mount)
     assert names == again
     assert len(names) == len(set(names))
     peer = place / "links"
     peer.mkdir()
     for name in names:
         (peer / name).symlink_to("../target")
-    beside, _ = _listed(peer)
+    peer_seconds, _ = _listed(peer)
     name = f"ls -f of {len(names):,} links"
     return [
-        Figure(name, first, "s", SECONDS, note=_used(middle - began)),
-        Figure(f"{name}, again", second, "s", SECONDS, note=_used(ended - middle)),
-        Figure(name, second, "s", peer=beside, beside="links on the disk"),
+        Figure(name, first, "s", SECONDS, note=_cpu_note(middle - began)),
+        Figure(f"{name}, again", second, "s", SECONDS, note=_cpu_note(ended - middle)),
+        Figure(name, second, "s", peer=peer_seconds, beside="links on the disk"),
     ]
 
 
 def _searches(mount: Mount, items: int) -> list[Figure]:
     figures = []
     for words in _WORDS:
-        spent, names = _listed(mount.path / "search" / words)
+        seconds, names = _listed(mount.path / "search" / words)
         name = f"ls -f of search/{words} in {items:,} items ({len(names):,} links)"
-        figures.append(Figure(name, spent, "s", SECONDS))
+        figures.append(Figure(name, seconds, "s", SECONDS))
     return figures
 
 
-def _processor(mount: Mount) -> float:
-    """Return the seconds for which the process of a mount has had a processor."""
+def _cpu_seconds(mount: Mount) -> float:
+    """Return the CPU time of a mount's process, in seconds."""
     fields = Path(f"/proc/{mount.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _used(seconds: float) -> str:
-    """Return what to tell beside a time, which depends on what else the machine does."""
-    return f"{seconds:.1f} s of a processor"
+def _cpu_note(seconds: float) -> str:
+    """Return a note with the CPU time, which depends less on other load than the elapsed time."""
+    return f"{seconds:.1f} s of CPU"
 
 
 def _listed(path: Path) -> tuple[float, list[str]]:
-    """Run ls(1); return the seconds that it took, and the names."""
+    """Run ls(1); return the seconds and the names."""
     began = time.perf_counter()
-    listed = subprocess.run(["ls", "-f", path], stdout=subprocess.PIPE, check=True).stdout
-    spent = time.perf_counter() - began
-    return spent, [name for name in os.fsdecode(listed).splitlines() if name not in {".", ".."}]
+    output = subprocess.run(["ls", "-f", path], stdout=subprocess.PIPE, check=True).stdout
+    seconds = time.perf_counter() - began
+    return seconds, [name for name in os.fsdecode(output).splitlines() if name not in {".", ".."}]

@@ -1,4 +1,4 @@
-"""Ratios as horizontal bars, in an SVG file that needs nothing to be drawn."""
+"""Draw ratios as horizontal bars in a self-contained SVG file."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from scripts.benchmarks.figures import Figure, number
 _COLOURS = {True: "#2a9d6f", False: "#d1495b", None: "#7189a5"}
 _WIDTH, _LABELS, _BARS = 860, 420, 330
 _TOP, _ROW = 74, 36
-#: A bar ends here at the latest, so that one bad ratio leaves the others to be seen.
+#: The ratio at which bars end, so that one bad ratio leaves the others readable.
 _LONGEST = 3.0
 
 _FRAME = """<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"
  viewBox="0 0 {width} {height}" font-family="system-ui, sans-serif" font-size="12" fill="#222">
 <rect width="100%" height="100%" fill="#fff"/>
 <text x="16" y="26" font-size="16" font-weight="600">{title}</text>
-<text x="16" y="46" fill="#777">As a multiple of the peer's own figure. Black: what is wanted at \
-the most (≤) or at least (≥). Green: it is so. Bars end at {longest}.</text>
+<text x="16" y="46" fill="#777">As a multiple of the peer's figure. Black: the wanted maximum (≤) \
+or minimum (≥). Green: met. Bars end at {longest}.</text>
 <line x1="{one}" x2="{one}" y1="{top}" y2="{end}" stroke="#999" stroke-dasharray="3 3"/>
 {rows}
 <text x="{one}" y="{under}" text-anchor="middle" fill="#777">as the peer</text>
@@ -32,13 +32,13 @@ _LIMIT = '<line x1="{x}" x2="{x}" y1="{y1}" y2="{y2}" stroke="#000" stroke-width
 
 
 def draw(title: str, figures: Iterable[Figure]) -> str:
-    """Return a drawing of the figures that have a peer."""
+    """Return an SVG drawing of the figures that have a peer."""
     shown = [(figure, figure.ratio) for figure in figures if figure.ratio is not None]
     limits = [limit for figure, _ in shown for limit in (figure.most, figure.least) if limit]
     scale = _BARS / min(_LONGEST, max([1.0, *limits, *(ratio for _, ratio in shown)]))
     rows = []
-    for place, (figure, ratio) in enumerate(shown):
-        y = _TOP + place * _ROW
+    for row, (figure, ratio) in enumerate(shown):
+        y = _TOP + row * _ROW
         length = min(ratio * scale, _BARS)
         rows.append(
             _BAR.format(

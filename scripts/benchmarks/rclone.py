@@ -1,4 +1,4 @@
-"""The peer that mounts: rclone."""
+"""The peer for mounts: rclone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scripts.benchmarks.stage import Mount, environment, mounting
 
 @contextlib.contextmanager
 def mounted(source: Path, place: Path, *options: str) -> Iterator[Mount]:
-    """Mount a directory with rclone; its cache in a place is used again."""
+    """Mount a directory with rclone; mounts with the same place share the cache."""
     path = place / "rclone-mnt"
     command = ["rclone", "mount", "--read-only", "--cache-dir", str(place / "rclone"), *options]
     with mounting([*command, str(source), str(path)], path, environment(place)) as mount:

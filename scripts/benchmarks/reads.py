@@ -1,7 +1,7 @@
-"""``scripts/bench reads``, the first part: how fast a clip is read that is in the cache.
+"""``scripts/bench reads``, the first part: read a cached clip.
 
-Beside it rclone reads the same file out of its own cache, and this process reads it from the disk,
-which neither of them can do faster for long. The page cache has nothing of it.
+The peers are rclone, which reads the same file from its own cache, and this process, which reads it
+from the disk: an upper bound for both. The page cache is empty before each run.
 
 The contestants take turns, and the best of their runs counts.
 """
@@ -33,7 +33,7 @@ from scripts.benchmarks.stage import (
 
 RANDOM_READS = 20_000
 _BLOCK = 4096
-#: Without the second option rclone makes a checksum of the whole file before the first read.
+#: Without the second option rclone computes a checksum of the complete file before the first read.
 _CACHED = ("--vfs-cache-mode", "full", "--vfs-fast-fingerprint")
 
 
@@ -41,8 +41,8 @@ def measure(megabytes: int, rounds: int) -> list[Figure]:
     """Measure all cases.
 
     Args:
-        megabytes: how long the clip is.
-        rounds: how often each contestant reads it.
+        megabytes: the size of the clip.
+        rounds: the number of runs of each contestant.
     """
     best: dict[tuple[str, str], float] = {}
     memory: dict[str, Memory] = {}
@@ -51,25 +51,25 @@ def measure(megabytes: int, rounds: int) -> list[Figure]:
         served = place / "served"
         with mounted(api, place) as mount:
             [clip] = mount.path.glob("by-date/*/*/*/*/audio.*")
-            name = clip.relative_to(mount.path)
-            (served / name).parent.mkdir(parents=True)
-            shutil.copyfile(clip, served / name)
+            path = clip.relative_to(mount.path)
+            (served / path).parent.mkdir(parents=True)
+            shutil.copyfile(clip, served / path)
         cached = partial(rclone.mounted, served, place, *_CACHED)
         with cached() as mount:
-            (mount.path / name).read_bytes()
+            (mount.path / path).read_bytes()
         contestants: dict[str, Callable[[], AbstractContextManager[Mount]]] = {
-            **{which: partial(mounted, api, place, binding=which) for which in BINDINGS},
+            **{name: partial(mounted, api, place, binding=name) for name in BINDINGS},
             "rclone": cached,
             "the disk": lambda: nullcontext(Mount(served, os.getpid())),
         }
         for _ in range(rounds):
             for way, read in (("through", _through), ("at random", _at_random)):
-                for who, mounting in contestants.items():
+                for name, mounting in contestants.items():
                     with mounting() as mount:
                         drop_caches()
-                        rate = read(mount.path / name)
-                        best[who, way] = max(rate, best.get((who, way), 0))
-                        memory[who] = Memory.of(mount.pid).worse(memory.get(who))
+                        rate = read(mount.path / path)
+                        best[name, way] = max(rate, best.get((name, way), 0))
+                        memory[name] = Memory.of(mount.pid).higher(memory.get(name))
         return _figures(megabytes, best, memory)
 
 
@@ -82,21 +82,21 @@ def _figures(
         ("at random", f"{RANDOM_READS:,} reads of 4 KB of them at random", "reads/s"),
     )
     for way, case, unit in cases:
-        for who in BINDINGS:
+        for name in BINDINGS:
             for peer, least in (("rclone", 1.0), ("the disk", None)):
-                rate, other = best[who, way], best[peer, way]
+                rate, other = best[name, way], best[peer, way]
                 figures.append(
-                    Figure(f"{case}, {who}", rate, unit, least=least, peer=other, beside=peer)
+                    Figure(f"{case}, {name}", rate, unit, least=least, peer=other, beside=peer)
                 )
     return figures + [
-        Figure(f"peak of memory then, {who}", memory[who].peak, "MB", peer=memory["rclone"].peak,
-               beside="rclone", note=memory[who].note)
-        for who in BINDINGS
+        Figure(f"peak of memory then, {name}", memory[name].peak, "MB", peer=memory["rclone"].peak,
+               beside="rclone", note=memory[name].note)
+        for name in BINDINGS
     ]  # fmt: skip
 
 
 def _through(path: Path) -> float:
-    """Read a file from its start to its end, and return MB per second."""
+    """Read a file sequentially, and return MB per second."""
     block = bytearray(1 << 20)
     with path.open("rb", buffering=0) as file:
         began = time.perf_counter()
@@ -106,11 +106,11 @@ def _through(path: Path) -> float:
 
 
 def _at_random(path: Path) -> float:
-    """Read blocks of a file, the same each time, and return how many per second."""
-    choose = random.Random(0)
+    """Read random blocks of a file, the same in each run, and return blocks per second."""
+    rng = random.Random(0)
     with path.open("rb", buffering=0) as file:
         blocks = math.ceil(os.fstat(file.fileno()).st_size / _BLOCK)
-        offsets = [choose.randrange(blocks) * _BLOCK for _ in range(RANDOM_READS)]
+        offsets = [rng.randrange(blocks) * _BLOCK for _ in range(RANDOM_READS)]
         began = time.perf_counter()
         for offset in offsets:
             os.pread(file.fileno(), _BLOCK, offset)

@@ -1,10 +1,10 @@
-"""The peer: what a script does on the official SDK, in a process of its own.
+"""The peer: a script on the official SDK, in a process of its own.
 
     python -m scripts.benchmarks.sdk URL list COUNT
     python -m scripts.benchmarks.sdk URL backup DIRECTORY THREADS
     python -m scripts.benchmarks.sdk URL first
 
-It prints seconds, without those that importing takes, and the memory it had at its peak, in MB.
+It prints seconds, without the time of imports, and its peak of resident memory in MB.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from scripts.benchmarks.stage import Memory, Server, environment
 
 
 def run(server: Server, place: Path, *arguments: object) -> list[float]:
-    """Run this file beside a server, and return what it prints."""
+    """Run this module as a process, and return the numbers that it prints."""
     command = [sys.executable, "-m", "scripts.benchmarks.sdk", server.url, *map(str, arguments)]
-    done = subprocess.run(
+    process = subprocess.run(
         command, env=environment(place), stdout=subprocess.PIPE, text=True, check=True
     )
-    return [float(word) for word in done.stdout.split()]
+    return [float(word) for word in process.stdout.split()]
 
 
 def _items(client: ElevenLabs) -> Iterator[Any]:
@@ -43,9 +43,9 @@ def _items(client: ElevenLabs) -> Iterator[Any]:
 
 
 def _backup(client: ElevenLabs, directory: Path, threads: int) -> None:
-    """Save the audio and the text of each item that isn't there yet."""
+    """Save the audio and the text of each item whose audio is not saved yet."""
 
-    def save(item: Any) -> None:  # noqa: ANN401 - the SDK's
+    def save(item: Any) -> None:  # noqa: ANN401 - a type of the SDK
         audio = directory / f"{item.history_item_id}.audio"
         if audio.exists():
             return
@@ -62,15 +62,15 @@ def _backup(client: ElevenLabs, directory: Path, threads: int) -> None:
             list(pool.map(save, _items(client)))
 
 
-def _main(url: str, what: str, *arguments: str) -> None:
+def _main(url: str, case: str, *arguments: str) -> None:
     client = ElevenLabs(base_url=url)
     audio = iter(b"")
-    if what == "first":
+    if case == "first":
         audio = client.history.get_audio(next(_items(client)).history_item_id)
     began = time.perf_counter()
-    if what == "list":
+    if case == "list":
         list(itertools.islice(_items(client), int(arguments[0])))
-    elif what == "backup":
+    elif case == "backup":
         _backup(client, Path(arguments[0]), int(arguments[1]))
     else:
         next(audio)

@@ -1,4 +1,4 @@
-"""A simulated server and mounts of it, each in a process of its own, as users have them."""
+"""Run a simulated server and mounts of it, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import requests
 
 KEY = "bench"
 BINDINGS = ("fusepy", "mfusepy")
-#: What a server on the internet takes before it answers, in the cases that compare speed.
+#: The latency of a server on the internet, for the cases that compare speed.
 LATENCY = ("--latency", "0.05")
 
 _LIST, _AUDIO = "GET /v1/history", "GET /v1/history/{id}/audio"
-#: How busy the CPUs are when a figure says what the machine can do, and not what a program can.
+#: The share of busy CPU time above which the machine, not the program, limits a figure.
 _BUSY = 0.8
 
 
@@ -32,25 +32,25 @@ class Server:
         self._pid = pid
 
     def control(self, path: str, body: object | None = None) -> dict[str, Any]:
-        """Turn one of the simulator's knobs."""
+        """Call one of the simulator's control endpoints: GET without a body, else POST."""
         method = "GET" if body is None else "POST"
         answer = requests.request(method, f"{self.url}/_simulator/{path}", json=body, timeout=60)
         answer.raise_for_status()
         return answer.json() if answer.content else {}
 
-    def asked(self) -> tuple[int, int]:
-        """Return how many lists, and how many clips, were asked for so far."""
+    def requests(self) -> tuple[int, int]:
+        """Return the number of list requests and of audio requests so far."""
         counts = self.control("counts")["counts"]
         return counts.get(_LIST, 0), counts.get(_AUDIO, 0)
 
     def ticks(self) -> int:
-        """Return how much of a CPU it has used so far."""
+        """Return the CPU time that it has used so far, in clock ticks."""
         fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
         return int(fields[11]) + int(fields[12])
 
 
 class Spent(NamedTuple):
-    """What something cost: seconds, requests, and what the machine says to it."""
+    """The cost of a case: seconds, list and audio requests, and a note about the machine."""
 
     seconds: float
     lists: int
@@ -59,35 +59,35 @@ class Spent(NamedTuple):
 
 
 class Cost:
-    """Counts what is spent from now on."""
+    """Measure time and requests from its creation on."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._asked = server.asked()
+        self._requests = server.requests()
         self._ticks = (*_ticks(), server.ticks())
         self._began = time.perf_counter()
 
     def stop(self) -> Spent:
-        """Return what was spent since it began."""
+        """Return the cost since its creation."""
         seconds = time.perf_counter() - self._began
         ticks = zip((*_ticks(), self._server.ticks()), self._ticks, strict=True)
-        busy, every, server = (now - before for now, before in ticks)
+        busy, total, server = (now - before for now, before in ticks)
         note = ""
-        if busy > _BUSY * every:
-            note = f"CPUs {busy / every:.0%} busy (the simulator: {server / every:.0%})"
-        lists, audio = self._server.asked()
-        return Spent(seconds, lists - self._asked[0], audio - self._asked[1], note)
+        if busy > _BUSY * total:
+            note = f"CPUs {busy / total:.0%} busy (the simulator: {server / total:.0%})"
+        lists, audio = self._server.requests()
+        return Spent(seconds, lists - self._requests[0], audio - self._requests[1], note)
 
 
 class Memory(NamedTuple):
-    """How much memory a process has, and had at its peak, in MB."""
+    """The resident memory of a process, now and at its peak, in MB."""
 
     now: float
     peak: float
 
     @classmethod
     def of(cls, pid: int | str) -> Memory:
-        """Look at a process."""
+        """Read the memory of a process (proc(5))."""
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         fields = dict(line.split(":", 1) for line in lines)
         now, peak = (int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
@@ -95,11 +95,11 @@ class Memory(NamedTuple):
 
     @property
     def note(self) -> str:
-        """What to tell beside the peak."""
+        """The note beside the peak."""
         return f"{self.now:.0f} MB in the end"
 
-    def worse(self, other: Memory | None) -> Memory:
-        """Return this one or another, whichever had more."""
+    def higher(self, other: Memory | None) -> Memory:
+        """Return this one or another, whichever has the higher peak."""
         return other if other and other.peak > self.peak else self
 
 
@@ -112,7 +112,7 @@ class Mount(NamedTuple):
 
 @contextlib.contextmanager
 def directory() -> Iterator[Path]:
-    """Lend a directory for mountpoints, caches and logs; TMPDIR chooses its disk."""
+    """Yield a directory for mountpoints, caches and logs; TMPDIR chooses its disk."""
     with tempfile.TemporaryDirectory(prefix="histfs-bench-") as path:
         yield Path(path)
 
@@ -121,7 +121,7 @@ def directory() -> Iterator[Path]:
 def server(*options: str) -> Iterator[Server]:
     """Run a simulated server."""
     command = [sys.executable, "-m", "histfs", "simulate", "--port", "0", "--quiet"]
-    # The peers have none.
+    # The peers have no conversations.
     command += ["--conversations", "0"]
     with subprocess.Popen(
         [*command, "--api-key", KEY, *options],
@@ -138,7 +138,7 @@ def server(*options: str) -> Iterator[Server]:
 def mounted(
     server: Server, place: Path, *options: str, binding: str | None = None
 ) -> Iterator[Mount]:
-    """Mount the history of a server; the cache of a place is used again."""
+    """Mount the history of a server; mounts with the same place share the cache."""
     path = place / f"mnt-{binding}" if binding else place / "mnt"
     command = [sys.executable, "-m", "histfs", "mount", str(path), "--foreground"]
     account = ["--timezone", "UTC", "--base-url", server.url]
@@ -148,10 +148,10 @@ def mounted(
 
 @contextlib.contextmanager
 def mounting(command: list[str], path: Path, environment: dict[str, str]) -> Iterator[Mount]:
-    """Run a command that mounts something on a path and serves it until it is told to end.
+    """Run a command that serves a mount in the foreground, and terminate it after the block.
 
-    It stays a child of this process, in a session of its own: a Ctrl-C is for this process, which
-    then ends all others in order.
+    The command runs in a session of its own: a Ctrl-C reaches only this process, which then ends
+    the others in order.
     """
     path.mkdir(exist_ok=True)
     log = path.with_suffix(".log")
@@ -172,26 +172,26 @@ def mounting(command: list[str], path: Path, environment: dict[str, str]) -> Ite
             print(f"{' '.join(command)}: it had to be killed", file=sys.stderr)
             process.kill()
             process.wait()
-        # What it left behind if it was killed.
+        # Unmount what a killed process has left.
         subprocess.run(["fusermount3", "-uqz", path], capture_output=True, check=False)
 
 
 def environment(place: Path, binding: str | None = None) -> dict[str, str]:
-    """Return the environment of a process that has its caches, and all else, in a place.
+    """Return the environment of a process with its cache, configuration and state in a place.
 
     Args:
         place: the directory.
-        binding: which FUSE library histfs uses; None for the best one.
+        binding: the FUSE binding of histfs; None for the default.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HISTFS_")}
     chosen = {"HISTFS_FUSE": binding} if binding else {}
-    own = {"HISTFS_CACHE_DIR": "cache", "XDG_CONFIG_HOME": "config", "XDG_STATE_HOME": "state"}
-    homes = {name: str(place / folder) for name, folder in own.items()}
+    folders = {"HISTFS_CACHE_DIR": "cache", "XDG_CONFIG_HOME": "config", "XDG_STATE_HOME": "state"}
+    homes = {name: str(place / folder) for name, folder in folders.items()}
     return {**kept, **homes, **chosen, "ELEVENLABS_API_KEY": KEY}
 
 
 def drop_caches() -> bool:
-    """Make the kernel forget what it has read of any file; only root can, and it says whether."""
+    """Drop the page cache, dentries and inodes (proc(5)); return whether it was permitted."""
     os.sync()
     try:
         Path("/proc/sys/vm/drop_caches").write_text("3")
@@ -200,16 +200,16 @@ def drop_caches() -> bool:
     return True
 
 
-def wait_until(true: Callable[[], bool], seconds: float) -> None:
-    """Wait for something to become true."""
-    ends = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > ends:
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait until a condition is true; exit after the seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
             raise SystemExit("it took too long")
         time.sleep(0.01)
 
 
 def _ticks() -> tuple[int, int]:
-    """Return how long all CPUs were busy so far, and how long they were there."""
+    """Return the busy time and the total time of all CPUs so far, in clock ticks."""
     ticks = [int(word) for word in Path("/proc/stat").read_text().split()[1:9]]
     return sum(ticks) - ticks[3] - ticks[4], sum(ticks)  # without idle and iowait

@@ -1,8 +1,8 @@
-"""``scripts/bench reads``, the second part: what there is to wait for, and for how long.
+"""``scripts/bench reads``, the second part: waiting times.
 
-The first bytes of a clip on a slow link, beside the official SDK: where the server says how long
-the clip is, a reader gets them as they come; where it doesn't, open(2) waits for the whole clip,
-since the program that opens it will ask for its size. And what goes on while all downloads hang.
+The first bytes of a clip on a slow link, beside the official SDK: with a Content-Length, a reader
+gets them as they arrive; without one, open(2) waits for the complete clip, since the program will
+need its size. And the responsiveness while all downloads hang.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from scripts.benchmarks.stage import (
 
 CLIP, LINK = 5_000_000, 500_000
 READERS = 64
-#: What `histfs mount` fetches at once, of what so many readers ask for.
+#: The default number of connections of `histfs mount`.
 _CONNECTIONS = 8
-_NOWHERE = subprocess.DEVNULL
+_DEVNULL = subprocess.DEVNULL
 
 
 def measure(rounds: int) -> list[Figure]:
     """Measure all cases.
 
     Args:
-        rounds: how often the first bytes are waited for; the shortest wait counts.
+        rounds: the number of runs for the first bytes; the shortest wait counts.
     """
     figures = []
     for binding in BINDINGS:
-        figures += _first_bytes(binding, rounds, told=True)
-        figures += _first_bytes(binding, rounds, told=False)
+        figures += _first_bytes(binding, rounds, has_length=True)
+        figures += _first_bytes(binding, rounds, has_length=False)
     for binding in BINDINGS:
         figures += _hanging(binding)
     return figures
 
 
-def _first_bytes(binding: str, rounds: int, told: bool) -> list[Figure]:
+def _first_bytes(binding: str, rounds: int, has_length: bool) -> list[Figure]:
     options = ("--items", "1", "--clip-bytes", str(CLIP), "--bandwidth", str(LINK), *LATENCY)
-    length = ("--no-chunked",) if told else ()
+    framing = ("--no-chunked",) if has_length else ()
     waited = []
-    with server(*options, *length) as api:
+    with server(*options, *framing) as api:
         for _ in range(rounds):
             with directory() as place:
                 first, last, _ = sdk.run(api, place, "first")
@@ -60,9 +60,10 @@ def _first_bytes(binding: str, rounds: int, told: bool) -> list[Figure]:
                     waited.append((_until_first(clip), first, last))
                     memory = Memory.of(mount.pid)
     seconds, first, last = map(min, zip(*waited, strict=True))
-    case = f"first bytes of 5 MB at 500 KB/s, {binding}, length " + ("told" if told else "not told")
+    length = "told" if has_length else "not told"
+    case = f"first bytes of 5 MB at 500 KB/s, {binding}, length {length}"
     first_of = Figure(case, seconds, "s", peer=first, beside="SDK's first bytes")
-    if told:
+    if has_length:
         return [first_of]
     return [
         first_of,
@@ -86,17 +87,17 @@ def _hanging(binding: str) -> list[Figure]:
     ):
         clips = sorted(mount.path.glob("by-date/*/*/*/*/audio.*"))[:READERS]
         day = clips[0].parents[1]
-        usual = _ls(day)
+        baseline = _ls(day)
         api.control("faults", {"pattern": "/audio$", "kind": "hang"})
         cost = Cost(api)
         readers: list[subprocess.Popen[bytes]] = []
         try:
             for clip in clips:
-                readers.append(subprocess.Popen(["cat", clip], stdout=_NOWHERE, stderr=_NOWHERE))
+                readers.append(subprocess.Popen(["cat", clip], stdout=_DEVNULL, stderr=_DEVNULL))
             wait_until(lambda: cost.stop().audio >= _CONNECTIONS, 20)
-            time.sleep(1)  # until the others, who wait for those, are there as well
+            time.sleep(1)  # until the other readers wait for those
             listed = _ls(day)
-            # Of those whose clip hangs, and of those whose turn hasn't come.
+            # Includes readers whose download hangs, and readers whose download is queued.
             interrupted = max(_end(reader, signal.SIGINT) for reader in readers[::16])
             killed = max(_end(reader, signal.SIGKILL) for reader in readers[1::16])
             memory = Memory.of(mount.pid)
@@ -107,7 +108,7 @@ def _hanging(binding: str) -> list[Figure]:
     case = f"{READERS} readers hang, {binding}"
     return [
         Figure(f"{case}: ls -l of a day", listed, "s", most=1),
-        Figure(f"{case}: ls -l of a day", listed, "s", peer=usual, beside="nobody hangs"),
+        Figure(f"{case}: ls -l of a day", listed, "s", peer=baseline, beside="no reader hangs"),
         Figure(f"{case}: the last one is gone after SIGINT", interrupted, "s", most=1),
         Figure(f"{case}: the last one is gone after SIGKILL", killed, "s", most=1),
         Figure(f"peak of memory then, {binding}", memory.peak, "MB", note=memory.note),
@@ -116,14 +117,14 @@ def _hanging(binding: str) -> list[Figure]:
 
 def _ls(day: Path) -> float:
     began = time.perf_counter()
-    subprocess.run(["ls", "-l", day], stdout=_NOWHERE, check=True)
+    subprocess.run(["ls", "-l", day], stdout=_DEVNULL, check=True)
     return time.perf_counter() - began
 
 
-def _end(reader: subprocess.Popen[bytes], how: signal.Signals) -> float:
-    """End a reader that hangs, and return the seconds until it is gone."""
+def _end(reader: subprocess.Popen[bytes], number: signal.Signals) -> float:
+    """Signal a hanging reader, and return the seconds until its process ends."""
     assert reader.poll() is None, "it doesn't hang"
     began = time.perf_counter()
-    reader.send_signal(how)
+    reader.send_signal(number)
     reader.wait()
     return time.perf_counter() - began

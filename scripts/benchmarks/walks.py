@@ -1,13 +1,12 @@
-"""``scripts/bench walks``: find(1) and ``rsync -n`` through everything, beside rclone.
+"""``scripts/bench walks``: walk everything with find(1) and ``rsync -n``, beside rclone.
 
-The history is known, so that no request is in the way; rclone shows a directory on the disk with
-the same names and sizes. Cold is a new mount with nothing in the page cache. Warm is a walk after
-another one; all mounts are there at once and take turns, so that a machine that is busy with
-something else is so for each of them. What was listed is fresh for five minutes, as it is by
-default with rclone. The best of all runs counts.
+The catalog is complete, so that no request is necessary; rclone serves a directory on the disk with
+the same names and sizes. Cold is a new mount with an empty page cache. Warm is a walk after another
+one; all mounts exist at the same time and take turns, so that other load on the machine affects all
+of them. Listings are fresh for five minutes, the default of rclone. The best of all runs counts.
 
-The least filesystem there can be, a tree of dicts, walks as well: what it takes nobody can save,
-and stands beside the warm figures.
+The minimal filesystem, a tree of dicts (`bare`), is walked as well: its time is a lower bound, and
+stands in the notes of the warm figures.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ from scripts.benchmarks.stage import (
     server,
 )
 
-#: What a walk may take of rclone's time.
+#: The wanted maximum ratio to rclone's time.
 WANTED = {"fusepy": 1.0, "mfusepy": 0.7}
 _FRESH = ("--listing-ttl", "300")
 _PROGRAMS = ("find", "rsync -an")
-#: Warm walks that count, of each round; one more comes before them.
+#: Measured warm walks in each round; one unmeasured walk precedes them.
 _WARM = 2
 
 
@@ -51,8 +50,8 @@ def measure(items: int, rounds: int) -> list[Figure]:
     """Measure all cases.
 
     Args:
-        items: how many items there are.
-        rounds: how often each contestant walks cold, and then warm.
+        items: the number of items.
+        rounds: the number of cold and warm runs of each contestant.
     """
     best: dict[tuple[str, str, str], float] = {}
     memory: dict[str, Memory] = {}
@@ -66,7 +65,7 @@ def measure(items: int, rounds: int) -> list[Figure]:
             **{name: partial(histfs, binding=name) for name in BINDINGS},
             "rclone": partial(rclone.mounted, place / "tree", place),
         }
-        least = {
+        minimal = {
             _bare(name): partial(bare.mounted, place / "tree", place, name) for name in BINDINGS
         }
 
@@ -81,13 +80,13 @@ def measure(items: int, rounds: int) -> list[Figure]:
                     drop_caches()
                     walk(name, program, mount, "cold")
             with contextlib.ExitStack() as stack:
-                every = {**contestants, **least}.items()
-                mounts = {name: stack.enter_context(mounting()) for name, mounting in every}
+                walked = {**contestants, **minimal}.items()
+                mounts = {name: stack.enter_context(mounting()) for name, mounting in walked}
                 for program, turn in itertools.product(_PROGRAMS, range(_WARM + 1)):
                     for name, mount in mounts.items():
                         walk(name, program, mount, "warm" if turn else "first")
                 for name in contestants:
-                    memory[name] = Memory.of(mounts[name].pid).worse(memory.get(name))
+                    memory[name] = Memory.of(mounts[name].pid).higher(memory.get(name))
     return _figures(items, best, memory)
 
 
@@ -100,8 +99,9 @@ def _figures(
             peer = best["rclone", program, state]
             for name, most in WANTED.items():
                 case = f"{program} of {items:,} items, {state}, {name}"
-                seconds, least = best[name, program, state], best.get((_bare(name), program, state))
-                note = f"a tree of dicts: {number(least)} s" if least else ""
+                seconds = best[name, program, state]
+                minimum = best.get((_bare(name), program, state))
+                note = f"a tree of dicts: {number(minimum)} s" if minimum else ""
                 figures.append(
                     Figure(case, seconds, "s", most, peer=peer, beside="rclone", note=note)
                 )
@@ -117,7 +117,7 @@ def _bare(binding: str) -> str:
 
 
 def _copy_names(source: Path, target: Path) -> int:
-    """Make a tree of the same names and sizes, with nothing in the files; return how many."""
+    """Copy a tree with the names and sizes, as sparse files; return the number of entries."""
     count = 0
     for folder, _, names in os.walk(source):
         copy = target / os.path.relpath(folder, source)
@@ -130,7 +130,7 @@ def _copy_names(source: Path, target: Path) -> int:
 
 
 def _walk(program: str, path: Path, place: Path, files: int) -> float:
-    """Walk, see that it finds all, and return the seconds."""
+    """Walk a directory, check the number of files, and return the seconds."""
     empty = place / "empty"
     empty.mkdir(exist_ok=True)
     began = time.perf_counter()
@@ -138,8 +138,8 @@ def _walk(program: str, path: Path, place: Path, files: int) -> float:
     command = ["find", str(path)] if program == "find" else copy
     walked = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     seconds = time.perf_counter() - began
-    told = re.search(r"Number of files: ([\d,.]+)", walked)
-    found = int(re.sub(r"\D", "", told[1])) if told else walked.count("\n")
+    statistics = re.search(r"Number of files: ([\d,.]+)", walked)
+    found = int(re.sub(r"\D", "", statistics[1])) if statistics else walked.count("\n")
     if found != files:
         raise SystemExit(f"{program} has found {found} of {files} files in {path}")
     return seconds

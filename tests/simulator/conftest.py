@@ -21,7 +21,7 @@ def simulator(reading_key: str) -> Iterator[Simulator]:
 
 @pytest.fixture
 def ask(simulator: Simulator) -> Iterator[Callable[..., requests.Response]]:
-    """Sends a request with the right key: ask("GET", "/v1/history", …)."""
+    """Send a request with the account's key: ask("GET", "/v1/history", …)."""
     with requests.Session() as session:
         session.headers["xi-api-key"] = simulator.api_key
 

@@ -18,14 +18,14 @@ def test_it_serves_until_a_signal_and_ends_with_0(end):
         [*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            told = process.stdout.readline() + process.stdout.readline()
-            url = re.search(r"http://127\.0\.0\.1:\d+", told)[0]
-            assert f"ELEVENLABS_API_KEY='a key' histfs mount --base-url {url} DIR" in told
+            output = process.stdout.readline() + process.stdout.readline()
+            url = re.search(r"http://127\.0\.0\.1:\d+", output)[0]
+            assert f"ELEVENLABS_API_KEY='a key' histfs mount --base-url {url} DIR" in output
             header = {"xi-api-key": "a key"}
             page = requests.get(f"{url}/v1/history", headers=header, timeout=5).json()
             assert len(page["history"]) == 3
-            calls = requests.get(f"{url}/v1/convai/conversations", headers=header, timeout=5)
-            assert len(calls.json()["conversations"]) == 5
+            listing = requests.get(f"{url}/v1/convai/conversations", headers=header, timeout=5)
+            assert len(listing.json()["conversations"]) == 5
             assert (
                 requests.delete(f"{url}/v1/history/x", headers=header, timeout=5).status_code == 401
             )
@@ -42,7 +42,7 @@ def test_it_serves_until_a_signal_and_ends_with_0(end):
 
 
 @pytest.mark.parametrize("options", [["--newest", "soon"], ["--port", "70000"], ["--days", "0"]])
-def test_it_refuses_what_cannot_be_meant(options):
+def test_it_refuses_invalid_options(options):
     refused = subprocess.run([*COMMAND, *options], capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert options[0] in refused.stderr

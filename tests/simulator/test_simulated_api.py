@@ -18,7 +18,7 @@ from histfs.sources.elevenlabs.error_responses import error_from_response
 
 @pytest.fixture
 def connect(simulator):
-    """Makes an official client with a key; its connections are closed after the test."""
+    """Create an official client with a key; its connections are closed after the test."""
     with httpx.Client() as connections:
         yield functools.partial(ElevenLabs, base_url=simulator.base_url, httpx_client=connections)
 
@@ -171,7 +171,7 @@ def test_a_wrong_output_format_has_a_shape_of_its_own(ask):
     assert answer.json() == {"error": "invalid_output_format", "message": message}
 
 
-def test_keys_that_are_not_there(ask):
+def test_missing_keys(ask):
     missing = ask("GET", "/v1/history", headers={"xi-api-key": None})
     assert missing.json()["detail"]["status"] == "needs_authorization"
     bearer = {"xi-api-key": None, "Authorization": "Bearer x"}
@@ -190,7 +190,7 @@ def test_keys_that_are_not_there(ask):
         ("GET", "/v2/anything", 404, None),
     ],
 )
-def test_routes_that_are_not_there(ask, method, path, status, allow):
+def test_unknown_routes(ask, method, path, status, allow):
     answer = ask(method, path)
     assert (answer.status_code, answer.headers.get("allow")) == (status, allow)
     assert method == "HEAD" or answer.json()["detail"] in {"Method Not Allowed", "Not Found"}
@@ -218,7 +218,7 @@ def test_fields_come_in_the_order_of_the_documented_example(ask):
     assert list(page["history"][0])[: len(documented)] == documented
 
 
-def test_audio_ignores_ranges_and_tells_no_length_unless_told_to(simulator, ask):
+def test_audio_ignores_ranges_and_has_no_length_unless_it_is_configured(simulator, ask):
     key = next(simulator.library.ids())
     path = f"/v1/history/{key}/audio"
     expected = bytes(simulator.library.clip(key))
@@ -246,7 +246,7 @@ def test_bodies_that_are_not_read(simulator):
 
 def test_counts_and_the_log_never_hold_a_key(simulator, ask):
     secret = "sk-never-in-a-log"
-    ask("GET", f"/v1/history?search={secret}", headers={"xi-api-key": secret, "User-Agent": "me/1"})
+    ask("GET", f"/v1/history?search={secret}", headers={"xi-api-key": secret})
     ask("GET", f"/v1/history?search={simulator.api_key}")
     ask("GET", "/v1/history/x", headers={"xi-api-key": None})
     counts = simulator.counts
@@ -254,7 +254,6 @@ def test_counts_and_the_log_never_hold_a_key(simulator, ask):
     assert counts.total == 3
     assert [record.key for record in counts.log] == ["wrong", "right", "none"]
     assert [record.status for record in counts.log] == [401, 200, 401]
-    assert counts.log[0].user_agent == "me/1"
     assert counts.log[0].accept_encoding
     for key in (secret, simulator.api_key):
         assert key not in repr(counts.log)
@@ -282,24 +281,15 @@ def test_the_most_requests_in_flight(simulator):
     assert simulator.counts.max_in_flight == 1
 
 
-def test_the_knobs_of_other_processes(simulator, ask):
-    before = len(simulator.library)
+def test_other_processes_control_it(simulator, ask):
     added = ask("POST", "/_simulator/items", json={"count": 2, "fields": {"text": "new"}}).json()
     page = ask("GET", "/v1/history?page_size=2").json()
     assert [item["history_item_id"] for item in page["history"]] == added["history_item_ids"][::-1]
     assert page["history"][0]["text"] == "new"
-    ask("DELETE", f"/_simulator/items/{added['history_item_ids'][0]}")
-    assert len(simulator.library) == before + 1
-    changed = ask("PATCH", "/_simulator/settings", json={"latency": 0.01, "chunked": False})
-    assert changed.json().items() >= {"latency": 0.01, "bandwidth": None, "chunked": False}.items()
-    assert (simulator.latency, simulator.chunked) == (0.01, False)
-    ask("POST", "/_simulator/faults", json={"pattern": "GET", "kind": "status", "status": 503})
-    assert ask("GET", "/v1/history").status_code == 503
-    ask("DELETE", "/_simulator/faults")
+    ask("POST", "/_simulator/faults", json={"pattern": "GET", "kind": "status", "count": 1})
+    assert ask("GET", "/v1/history").status_code == 500
     assert ask("GET", "/v1/history").status_code == 200
     assert ask("GET", "/_simulator/counts").json()["counts"] == {"GET /v1/history": 3}
-    ask("DELETE", "/_simulator/counts")
-    assert simulator.counts.total == 0
 
 
 @pytest.mark.parametrize(
@@ -314,18 +304,22 @@ def test_the_knobs_of_other_processes(simulator, ask):
         ("faults", {"pattern": "", "kind": "cut", "at": 1}),
         ("items", {"count": "many"}),
         ("items", {"fields": {"date_unix": 1}}),
-        ("settings", {"latency": -1}),
-        ("settings", {"bandwidth": 0}),
-        ("settings", {"colour": "red"}),
     ],
 )
-def test_knobs_refuse_what_cannot_be_meant(ask, path, body):
+def test_control_endpoints_refuse_invalid_values(ask, path, body):
     answer = ask("POST", f"/_simulator/{path}", json=body)
     assert answer.status_code == 400
     assert answer.json()["detail"]
 
 
-def test_a_port_that_is_taken_is_told(simulator):
+@pytest.mark.parametrize("limits", [{"latency": -1}, {"bandwidth": 0}])
+def test_a_pace_that_is_impossible_is_refused(simulator, limits):
+    ((name, value),) = limits.items()
+    with pytest.raises(ValueError, match="must be a number"):
+        setattr(simulator, name, value)
+
+
+def test_a_port_that_is_taken_is_reported(simulator):
     port = int(simulator.base_url.rpartition(":")[2])
     with pytest.raises(OSError, match="in use"):
         Simulator(SimulatorSettings(port=port))
@@ -341,20 +335,20 @@ def test_requests_wait_until_it_starts():
             assert waiting.result().status_code == 200
 
 
-def test_audio_answers_head_gives_parts_and_has_an_etag_where_it_is_told_to():
+def test_audio_has_head_ranges_and_etags_where_they_are_configured():
     settings = SimulatorSettings(items=1, audio_head=True, audio_ranges=True, audio_etags=True)
     with Simulator(settings) as simulator, requests.Session() as session:
         session.headers["xi-api-key"] = simulator.api_key
         (item_id,) = simulator.library.ids()
         url = f"{simulator.base_url}/v1/history/{item_id}/audio"
-        whole = session.get(url, timeout=5)
-        assert whole.content == bytes(simulator.library.clip(item_id))
+        complete = session.get(url, timeout=5)
+        assert complete.content == bytes(simulator.library.clip(item_id))
         head = session.head(url, timeout=5)
         assert (head.status_code, head.content) == (200, b"")
-        assert head.headers["etag"] == whole.headers["etag"]
+        assert head.headers["etag"] == complete.headers["etag"]
         part = session.get(url, headers={"Range": "bytes=5-9"}, timeout=5)
-        assert (part.status_code, part.content) == (206, whole.content[5:10])
-        assert part.headers["content-range"] == f"bytes 5-9/{len(whole.content)}"
+        assert (part.status_code, part.content) == (206, complete.content[5:10])
+        assert part.headers["content-range"] == f"bytes 5-9/{len(complete.content)}"
         rest = session.get(url, headers={"Range": "bytes=100-"}, timeout=5)
-        assert rest.content == whole.content[100:]
+        assert rest.content == complete.content[100:]
         assert session.get(url, headers={"Range": "bytes=99999999-"}, timeout=5).status_code == 416

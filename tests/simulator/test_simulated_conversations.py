@@ -35,7 +35,7 @@ def conversations(simulator):
 
 @pytest.fixture
 def client(simulator):
-    """The official client's part for conversations, which doesn't try again."""
+    """The conversations part of the official client, without retries."""
     with httpx.Client() as connections:
         sdk = ElevenLabs(
             base_url=simulator.base_url, api_key=simulator.api_key, httpx_client=connections
@@ -44,7 +44,7 @@ def client(simulator):
 
 
 def listed(client, **query):
-    """Reads a listing to its end, as a client does."""
+    """Read a listing to its end."""
     found, cursor = [], None
     while True:
         page = client.list(cursor=cursor, **query)
@@ -60,13 +60,13 @@ def ids_of(found):
 
 
 def refusal(ask, *arguments, **options):
-    """The status of an answer that is an error, and the API's older code for it."""
+    """Return the status of an error answer, and the API's older code for it."""
     with pytest.raises(ApiError) as caught:
         ask(*arguments, **options)
     return caught.value.status_code, caught.value.body["detail"]["status"]
 
 
-def heard(client, conversation_id):
+def recording(client, conversation_id):
     return b"".join(client.audio.get(conversation_id))
 
 
@@ -93,12 +93,12 @@ class TestOfficialClient:
         bodies = set()
         for key in conversations.ids():
             if client.get(key).has_audio:
-                audio = heard(client, key)
+                audio = recording(client, key)
                 assert audio.startswith(b"ID3\x04")
                 assert audio == bytes(conversations.clip(key))
                 bodies.add(audio)
             elif conversations.summary(key)["status"] != "processing":
-                assert refusal(heard, client, key) == (404, "missing_conversation_audio")
+                assert refusal(recording, client, key) == (404, "missing_conversation_audio")
         assert len(bodies) == sum(
             conversations.clip(key) is not None for key in conversations.ids()
         )
@@ -110,7 +110,7 @@ class TestOfficialClient:
         assert key not in conversations
         assert key not in ids_of(listed(client))
         gone = (404, "conversation_history_not_found")
-        for ask in (client.delete, client.get, functools.partial(heard, client)):
+        for ask in (client.delete, client.get, functools.partial(recording, client)):
             assert refusal(ask, key) == gone
 
     @pytest.mark.parametrize(
@@ -152,10 +152,12 @@ class TestOfficialClient:
         for agent, wanted in agents.items():
             assert ids_of(listed(client, agent_id=agent)) == wanted
 
-    def test_the_summary_is_told_only_when_asked_for(self, client):
+    def test_summaries_are_listed_only_on_request(self, client):
         assert {found.transcript_summary for found in listed(client)} == {None}
-        told = listed(client, summary_mode="include", exclude_statuses=["failed", "in-progress"])
-        assert any("Zug" in (found.transcript_summary or "") for found in told)
+        summarized = listed(
+            client, summary_mode="include", exclude_statuses=["failed", "in-progress"]
+        )
+        assert any("Zug" in (found.transcript_summary or "") for found in summarized)
 
 
 @pytest.mark.parametrize("inclusive", [True, False])
@@ -167,8 +169,8 @@ def test_times_bound_a_listing_with_or_without_their_own_second(inclusive):
     twin = next(time for time, other in itertools.pairwise(times) if time == other)
 
     def starts(**query):
-        calls, _ = conversations.page(ConversationQuery(page_size=100, **query))
-        return [call.time for call in calls]
+        found, _ = conversations.page(ConversationQuery(page_size=100, **query))
+        return [conversation.time for conversation in found]
 
     assert starts(after_unix=twin, before_unix=twin) == ([twin, twin] if inclusive else [])
     assert starts(after_unix=twin - 1, before_unix=twin + 1) == [twin, twin]
@@ -244,7 +246,7 @@ class TestProgress:
             seen.append((len(detail.transcript), first.call_duration_secs))
         assert seen == sorted(seen)
         assert len(set(seen)) == 3, "nothing, a part, all of it twice"
-        assert heard(client, key)
+        assert recording(client, key)
         with pytest.raises(ValueError, match="over"):
             conversations.set_status(key, "in-progress")
 
@@ -258,15 +260,10 @@ class TestProgress:
     def test_a_recording_that_is_being_made_is_there_after_some_asking(self, conversations, client):
         (key,) = conversations.add(status="processing")
         for _ in range(SimulatorSettings().audio_after):
-            assert refusal(heard, client, key) == (404, "missing_conversation_audio")
+            assert refusal(recording, client, key) == (404, "missing_conversation_audio")
             assert client.get(key).status == "processing"
-        assert heard(client, key) == bytes(conversations.clip(key))
+        assert recording(client, key) == bytes(conversations.clip(key))
         assert client.get(key).status == "done"
-
-    def test_a_recording_can_take_for_ever(self):
-        conversations = ConversationStore(SimulatorSettings(audio_after=None))
-        (key,) = conversations.add(status="processing")
-        assert [conversations.ask_clip(key) for _ in range(9)] == [None] * 9
 
 
 def test_fields_change_what_is_listed_asked_for_and_searched(conversations, client):
@@ -335,10 +332,9 @@ def test_what_the_schema_refuses_comes_before_the_key(ask):
             (problem,) = answer.json()["detail"]
             assert problem["loc"][:2] == ["query", name]
             assert problem["input"] == value
-    assert ask("GET", f"{PATH}/x?format=xml", headers={"xi-api-key": None}).status_code == 422
 
 
-def test_cursors_that_are_none(simulator, ask):
+def test_malformed_cursors(simulator, ask):
     cursor = ask("GET", PATH).json()["next_cursor"]
     place = json.loads(base64.b64decode(cursor))
     deep = base64.b64encode(b"[" * 20000).decode()
@@ -351,29 +347,6 @@ def test_cursors_that_are_none(simulator, ask):
     assert ask("GET", PATH, params=asked).status_code == 400
     simulator.conversations.remove(place["last_conversation_id"])
     assert ask("GET", PATH, params={"cursor": cursor}).status_code == 400
-
-
-def test_the_cursor_of_a_removed_conversation_can_be_kept():
-    conversations = ConversationStore(
-        SimulatorSettings(conversations=10, keep_removed_cursors=True)
-    )
-    calls, cursor = conversations.page(ConversationQuery(page_size=4))
-    conversations.remove(calls[-1].id)
-    rest, end = conversations.page(ConversationQuery(cursor=cursor))
-    assert [call.id for call in [*calls[:-1], *rest]] == list(conversations.ids())
-    assert end is None
-
-
-def test_a_bounded_scan_gives_empty_pages_that_go_on():
-    conversations = ConversationStore(SimulatorSettings(conversations=50, scan_limit=5))
-    cursor, pages, found = None, 0, []
-    while pages == 0 or cursor:
-        calls, cursor = conversations.page(ConversationQuery(cursor=cursor, user_id="writer/1"))
-        pages, found = pages + 1, [*found, *calls]
-    assert pages == 10
-    assert [call.id for call in found] == [
-        key for key in conversations.ids() if conversations.detail(key)["user_id"] == "writer/1"
-    ]
 
 
 def test_audio_tells_no_length_and_faults_happen_to_it(simulator, ask):
@@ -392,24 +365,3 @@ def test_audio_tells_no_length_and_faults_happen_to_it(simulator, ask):
         f"DELETE {PATH}/{{id}}": 1,
         f"GET {PATH}/{{id}}": 1,
     }
-
-
-def test_the_knobs_of_other_processes(simulator, ask):
-    wanted = {"count": 2, "status": "in-progress", "fields": {"agent_name": "New"}}
-    added = ask("POST", "/_simulator/conversations", json=wanted).json()["conversation_ids"]
-    page = ask("GET", f"{PATH}?page_size=2").json()["conversations"]
-    assert [found["conversation_id"] for found in page] == added[::-1]
-    assert {found["agent_name"] for found in page} == {"New"}
-    knob = f"/_simulator/conversations/{added[0]}"
-    ask("PATCH", knob, json={"status": "done"})
-    assert ask("GET", f"{PATH}/{added[0]}").json()["status"] == "done"
-    assert ask("PATCH", knob, json={"status": "processing"}).status_code == 400
-    assert ask("PATCH", knob, json={"status": "paused"}).status_code == 400
-    ask("DELETE", knob)
-    assert added[0] not in simulator.conversations
-    assert ask("DELETE", knob).status_code == 404
-    ask("PATCH", "/_simulator/settings", json={"permissions": ["speech_history_read"]})
-    assert simulator.permissions == {"speech_history_read"}
-    assert ask("PATCH", "/_simulator/settings", json={"permissions": ["all"]}).status_code == 400
-    ask("PATCH", "/_simulator/settings", json={"permissions": None})
-    assert simulator.permissions is None

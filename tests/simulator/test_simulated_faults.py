@@ -18,7 +18,7 @@ def audio(simulator):
 
 
 def raw(simulator, request):
-    """Sends a request by hand and reads until the end of the connection, or raises."""
+    """Send a request without an HTTP library and read until the end of the connection."""
     host, port = simulator.base_url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=5) as connection:
         head = f"{request} HTTP/1.1\r\nxi-api-key: {simulator.api_key}\r\n\r\n"
@@ -66,11 +66,11 @@ def test_errors_in_each_shape_with_headers(simulator, ask, fault, body):
     answer = ask("GET", "/v1/history")
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "7"
-    told = answer.json()
+    received = answer.json()
     if "detail" in body:
-        assert body["detail"].items() <= told["detail"].items()
+        assert body["detail"].items() <= received["detail"].items()
     else:
-        assert body.items() <= told.items()
+        assert body.items() <= received.items()
 
 
 def test_errors_that_are_no_json_or_a_list(simulator, ask):
@@ -197,14 +197,14 @@ def test_latency_and_bandwidth(simulator, ask, audio):
     assert ask("GET", path).content == body
 
 
-def test_what_happened_is_counted_by_its_kind(simulator, ask):
+def test_affected_requests_are_counted_by_kind(simulator, ask):
     simulator.faults.add(Fault("", "status", count=2), Fault("", "html", after=1))
     for _ in range(4):
         ask("GET", "/v1/history")
     assert simulator.faults.happened == {"status": 2, "html": 1}
 
 
-def test_a_body_that_drips_comes_whole_a_byte_at_a_time(simulator, ask, audio):
+def test_a_body_that_drips_is_complete_and_comes_a_byte_at_a_time(simulator, ask, audio):
     path, clip = audio
     simulator.faults.add(Fault(AUDIO, "drip", at_byte=len(clip) - 5, seconds=0.05))
     began = time.monotonic()
@@ -212,18 +212,18 @@ def test_a_body_that_drips_comes_whole_a_byte_at_a_time(simulator, ask, audio):
     assert time.monotonic() - began >= 0.2
 
 
-def test_an_answer_whose_head_drips_comes_whole(simulator, ask, audio):
+def test_an_answer_whose_head_drips_is_complete(simulator, ask, audio):
     path, clip = audio
     simulator.faults.add(Fault(AUDIO, "drip", head=True, seconds=0, count=1))
     assert ask("GET", path).content == clip
     simulator.faults.add(Fault(AUDIO, "drip", head=True, seconds=0.3))
     with pytest.raises(requests.exceptions.ReadTimeout):
-        # Each byte comes later than the client waits for one.
+        # The interval between bytes exceeds the client's read timeout.
         ask("GET", path, timeout=0.2)
 
 
 def listed(answer):
-    """Returns the ids on a page, and what it says of the next one."""
+    """Return the ids on a page, has_more, and the cursor."""
     page = answer.json()
     ids = [item["history_item_id"] for item in page["history"]]
     return ids, page["has_more"], page["last_history_item_id"]
@@ -244,7 +244,7 @@ def test_lists_that_lack_items_are_well_formed(simulator, ask):
     assert listed(ask("GET", page)) == (ids, more, last)
 
 
-def test_what_is_no_list_lacks_nothing(simulator, ask, audio):
+def test_truncation_leaves_other_answers_as_they_are(simulator, ask, audio):
     path, clip = audio
     simulator.faults.add(Fault("", "truncate"))
     assert ask("GET", path).content == clip

@@ -18,7 +18,7 @@ def simulator():
 
 @pytest.fixture
 def search(simulator):
-    """Ask for one page, as the official client does."""
+    """Request one page with the official client."""
     with httpx.Client() as connections:
         client = ElevenLabs(
             base_url=simulator.base_url, api_key=simulator.api_key, httpx_client=connections
@@ -42,13 +42,13 @@ def test_every_message_with_all_words_is_found_page_by_page(simulator, search):
         detail = simulator.conversations.detail(hit.conversation_id)
         assert hit.chunk_text == detail["transcript"][hit.transcript_index]["message"]
         assert hit.conversation_start_time_unix_secs == detail["metadata"]["start_time_unix_secs"]
-    said = {
+    expected = {
         id_
         for id_ in simulator.conversations.ids()
         for turn in simulator.conversations.detail(id_)["transcript"]
         if all(word in (turn["message"] or "").casefold() for word in ("a", "t"))
     }
-    assert {id_ for id_, _ in found} == said
+    assert {id_ for id_, _ in found} == expected
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_it_refuses(search, arguments, status):
     assert caught.value.status_code == status
 
 
-def test_a_server_may_have_none():
+def test_a_server_may_lack_the_search():
     with Simulator(SimulatorSettings(items=0, conversations=3, text_search=False)) as simulator:
         url = f"{simulator.base_url}/v1/convai/conversations/messages/text-search?text_query=a"
         headers = {"xi-api-key": simulator.api_key}

@@ -1,8 +1,8 @@
-"""histfs in a world that a test turns: another clock, no names, a stuck disk, no pauses.
+"""Run histfs with a wrong clock, without DNS, with a hanging disk, and without retry pauses.
 
     python -m tests.support.altered ARGUMENT…
 
-What is turned stands in a JSON file, which `ALTERED` names; it is read again each time.
+The environment variable `ALTERED` names a JSON file with the alterations; each call reads it again.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ NAME = "tests.support.altered"
 
 
 class World:
-    """What a test turns.
+    """The alterations, which a test may change while histfs runs.
 
     Args:
-        path: the file for it.
+        path: the JSON file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,40 +33,40 @@ class World:
         self.turn()
 
     def turn(self, clock: float = 0, names: bool = True, stuck: bool = False) -> None:
-        """Turn the world.
+        """Replace all alterations.
 
         Args:
-            clock: seconds by which the clock is wrong.
-            names: whether hosts have addresses.
-            stuck: whether the disk is: who waits for it waits on.
+            clock: seconds that are added to the clock.
+            names: whether host names resolve.
+            stuck: whether fsync(2) hangs until this is set to False.
         """
-        work = self._path.with_suffix(".new")
-        work.write_text(json.dumps({"clock": clock, "names": names, "stuck": stuck}))
-        work.replace(self._path)
+        temporary = self._path.with_suffix(".new")
+        temporary.write_text(json.dumps({"clock": clock, "names": names, "stuck": stuck}))
+        temporary.replace(self._path)
 
 
 def alter(path: Path) -> None:
-    """Let this process see the world as a file says."""
-    right, right_ns = time.time, time.time_ns
+    """Apply the alterations in a file to this process."""
+    true_time, true_time_ns = time.time, time.time_ns
     resolve, sync = socket.getaddrinfo, os.fsync
 
-    def turned(what: str) -> Any:
-        return json.loads(path.read_text())[what]
+    def altered(name: str) -> Any:
+        return json.loads(path.read_text())[name]
 
     def getaddrinfo(*arguments: Any, **named: Any) -> Any:
-        if not turned("names"):
+        if not altered("names"):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return resolve(*arguments, **named)
 
     def fsync(number: int) -> None:
-        while turned("stuck"):
+        while altered("stuck"):
             time.sleep(0.01)
         sync(number)
 
-    time.time = lambda: right() + turned("clock")
-    time.time_ns = lambda: right_ns() + int(turned("clock") * 1e9)
+    time.time = lambda: true_time() + altered("clock")
+    time.time_ns = lambda: true_time_ns() + int(altered("clock") * 1e9)
     socket.getaddrinfo, os.fsync = getaddrinfo, fsync
-    # What failed is asked for again soon, so that tests needn't wait.
+    # Failures are remembered only briefly, so that tests need not wait.
     importlib.import_module("histfs.catalog.circuit_breaker").FAILURE_MEMORY = 0.5
     importlib.import_module("histfs.audio.negative_cache").SECONDS = 0.5
     Retry.sleep = lambda self, response=None: None
@@ -74,5 +74,5 @@ def alter(path: Path) -> None:
 
 if __name__ == "__main__":
     alter(Path(os.environ["ALTERED"]))
-    # After that: a default value keeps the clock that was there when its function was made.
+    # Imported afterwards: default values such as `clock=time.time` are bound at definition.
     importlib.import_module("histfs.cli").main()

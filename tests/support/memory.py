@@ -1,4 +1,4 @@
-"""A source in memory: the protocol of `histfs.core.source`, without a network."""
+"""A source in memory that implements the protocol of `histfs.core.source`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from histfs.core.item import Item as _Item
 from histfs.core.names import Labelled
 from histfs.core.source import Page, Query, Traits
 
-#: Seconds after which a call that is held goes on by itself, so that a broken test ends.
-_PATIENCE = 10.0
+#: Seconds after which a held call continues by itself, so that a broken test ends.
+_TIMEOUT = 10.0
 
 
 def record(
@@ -32,9 +32,9 @@ def record(
     content_type: str = "audio/mpeg",
     **fields: Any,
 ) -> Record:
-    """Make a record as a source would; ``fields`` go into the raw object as they are.
+    """Return a record as a source does; ``fields`` are added to the raw object.
 
-    Several voices are those of a dialogue, and go by their ids.
+    Several voices are those of a dialogue; their names are derived from their ids.
     """
     raw = {
         "history_item_id": item_id,
@@ -78,15 +78,15 @@ class Call:
 
 @dataclass(slots=True)
 class Gate:
-    """Where a call of a source stands still."""
+    """The point at which a call of a source is held."""
 
     reached: threading.Event = field(default_factory=threading.Event)
     opened: threading.Event = field(default_factory=threading.Event)
 
     def wait_until_reached(self) -> None:
-        """Return as soon as a call stands at the gate."""
-        if not self.reached.wait(_PATIENCE):
-            raise AssertionError("no call came to the gate")
+        """Return as soon as a call is held."""
+        if not self.reached.wait(_TIMEOUT):
+            raise AssertionError("no call reached the gate")
 
 
 class MemoryStream:
@@ -104,19 +104,22 @@ class MemoryStream:
 
 
 class MemorySource:
-    """Items in memory, newest first; those of one second in the order of their ids.
+    """Items in memory, newest first; items of one second are ordered by id.
+
+    Threads: any thread may call any method; one lock guards the items, the calls and the rules. It
+    is not held while a rule raises or waits.
 
     Args:
         records: the items.
-        page_size: items on a page, at the most.
+        page_size: the maximum number of items on a page.
         chunk: bytes in a chunk of audio.
-        tells_length: whether a stream of audio says how long it is.
-        attachments: whether items have those that their raw objects name by id; each holds
-            b"attachment ID".
+        tells_length: whether a stream of audio has a length.
+        attachments: whether items have the attachments that their raw objects name by id; the
+            content of each is b"attachment ID".
 
     Attributes:
-        calls: every call, also one that failed, in their order.
-        pages: every page that was given, in their order.
+        calls: all calls in order, including those that failed.
+        pages: all returned pages, in order.
         clips: audio by id; an item without an entry has b"audio\0of ID".
     """
 
@@ -143,15 +146,15 @@ class MemorySource:
         self._rules: list[tuple[str, int, Callable[[], None]]] = []
         self.add(*records)
 
-    # What the test does
+    # Methods for tests
 
     def add(self, *records: Record) -> None:
-        """Put items in, or put others in their place."""
+        """Add items, or replace those with the same ids."""
         with self._lock:
             self._records.update({record.item.id: record for record in records})
 
     def discard(self, item_id: str) -> None:
-        """Take an item out, as somebody else would: it is no call."""
+        """Remove an item as another client would: this is not recorded as a call."""
         with self._lock:
             del self._records[item_id]
 
@@ -161,64 +164,64 @@ class MemorySource:
             return self._ordered()
 
     def following(self, item: _Item, order: Order, number: int) -> list[_Item]:
-        """Return the items that come after one, as a catalog of all items would."""
-        oldest_first = [r for r in reversed(self.records()) if _place(r) < _place_of(item)]
+        """Return the items that follow one in an order, as a complete catalog does."""
+        oldest_first = [r for r in reversed(self.records()) if _position(r) < _item_position(item)]
         return [r.item for r in oldest_first if order is None or order in _orders(r)][:number]
 
     def orders(self, item: _Item) -> list[Order]:
-        """Return the orders of an item by its facets, as a catalog would."""
+        """Return the orders of an item by its facets, as a complete catalog does."""
         return next((_orders(r) for r in self.records() if r.item.key == item.key), [])
 
     def count(self, method: str) -> int:
-        """Return how often a method was called."""
+        """Return the number of calls of a method."""
         with self._lock:
             return sum(call.method == method for call in self.calls)
 
     def fail(self, method: str, error: Exception, skip: int = 0) -> None:
-        """Let a method raise, from the call after the next ``skip`` on, until `recover`."""
+        """Make a method raise after its next ``skip`` calls, until `recover`."""
 
         def fault() -> None:
             raise error
 
-        self._rule(method, skip, fault)
+        self._add_rule(method, skip, fault)
 
     def recover(self) -> None:
-        """Let nothing fail or stand still any more."""
+        """Remove all failures and holds."""
         with self._lock:
             self._rules.clear()
 
     @contextmanager
     def held(self, method: str, skip: int = 0) -> Iterator[Gate]:
-        """Let a method stand still, from the call after the next ``skip`` on, within a block."""
+        """Hold the calls of a method after its next ``skip`` calls, within a block."""
         gate = Gate()
 
-        def stand_still() -> None:
+        def hold() -> None:
             gate.reached.set()
-            gate.opened.wait(_PATIENCE)
+            gate.opened.wait(_TIMEOUT)
 
-        self._rule(method, skip, stand_still)
+        self._add_rule(method, skip, hold)
         try:
             yield gate
         finally:
             self.recover()
             gate.opened.set()
 
-    def _rule(self, method: str, skip: int, act: Callable[[], None]) -> None:
+    def _add_rule(self, method: str, skip: int, action: Callable[[], None]) -> None:
         first = self.count(method) + skip + 1
         with self._lock:
-            self._rules.append((method, first, act))
+            self._rules.append((method, first, action))
 
     # The protocol
 
     def list(self, query: Query) -> Page:
-        """Return one page; its cursor is the place of its last item, not the item."""
+        """Return one page; its cursor is the position of its last item, not its id."""
         self._called("list", query)
         with self._lock:
             found = [r for r in self._ordered() if query.span.start <= r.item.date < query.span.end]
             if query.after is not None:
-                found = found[bisect.bisect_right(found, query.after, key=_place) :]
+                found = found[bisect.bisect_right(found, query.after, key=_position) :]
             size = min(query.limit or self.page_size, self.page_size)
-            page = Page(found[:size], _place(found[size - 1]) if len(found) > size else None)
+            page = Page(found[:size], _position(found[size - 1]) if len(found) > size else None)
             self.pages.append(page)
             return page
 
@@ -226,20 +229,20 @@ class MemorySource:
         """Return one item."""
         self._called("get", item_id)
         with self._lock:
-            return self._the(item_id)
+            return self._existing(item_id)
 
     def delete(self, item_id: str) -> None:
         """Delete one item."""
         self._called("delete", item_id)
         with self._lock:
-            del self._records[self._the(item_id).item.id]
+            del self._records[self._existing(item_id).item.id]
 
     @contextmanager
     def audio(self, item_id: str) -> Iterator[MemoryStream]:
         """Open the audio of an item."""
         self._called("audio", item_id)
         with self._lock:
-            self._the(item_id)
+            self._existing(item_id)
             content = self.clips.get(item_id, f"audio\0of {item_id}".encode())
         yield MemoryStream(content, self._chunk, len(content) if self._tells_length else None)
 
@@ -248,52 +251,52 @@ class MemorySource:
         """Open an attachment of an item."""
         self._called("attachment", attachment_id)
         with self._lock:
-            raw = self._the(item_id).raw
+            raw = self._existing(item_id).raw
         if attachment_id not in [each.id for each in self.describe(raw).attachments]:
             raise NoAttachment(f"no attachment {attachment_id}")
         content = f"attachment {attachment_id}".encode()
         yield MemoryStream(content, self._chunk, len(content) if self._tells_length else None)
 
     def describe(self, raw: bytes) -> Details:
-        """Read the details out of a raw object."""
+        """Return the details in a raw object."""
         fields = json.loads(raw)
         attachments = tuple(Attachment(each, each) for each in fields.get("attachments", ()))
         return Details(indented(fields), fields["text"], attachments=attachments)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: the source has no resources."""
 
     def _called(self, method: str, argument: Query | str) -> None:
         with self._lock:
             self.calls.append(Call(method, argument))
             number = sum(call.method == method for call in self.calls)
-            acts = [act for name, first, act in self._rules if name == method and number >= first]
-        for act in acts:
-            act()
+            actions = [a for name, first, a in self._rules if name == method and number >= first]
+        for action in actions:
+            action()
 
     def _ordered(self) -> list[Record]:
-        return sorted(self._records.values(), key=_place)
+        return sorted(self._records.values(), key=_position)
 
-    def _the(self, item_id: str) -> Record:
+    def _existing(self, item_id: str) -> Record:
         if item_id not in self._records:
             raise Missing(f"no item {item_id}")
         return self._records[item_id]
 
 
 def _orders(record: Record) -> list[Order]:
-    return [(kind, has.value) for kind, values in record.facets.items() for has in values]
+    return [(kind, each.value) for kind, values in record.facets.items() for each in values]
 
 
-def _place(record: Record) -> str:
-    """Return what sorts before the place of every older item."""
-    return _place_of(record.item)
+def _position(record: Record) -> str:
+    """Return a sort key that is less than that of every older item."""
+    return _item_position(record.item)
 
 
-def _place_of(item: _Item) -> str:
+def _item_position(item: _Item) -> str:
     return f"{2**63 - item.date:020d} {item.key}"
 
 
 def indented(fields: object) -> bytes:
-    """Return an object as `Details` has it."""
+    """Return an object as indented JSON, as `Details` has it."""
     text = json.dumps(fields, ensure_ascii=False, indent=2)
     return text.encode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""A source whose server keeps no strict order, and whose items may have dates that can't be."""
+"""A source whose server's order is not strict, and whose items may have impossible dates."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.support.memory import MemorySource, record
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An item as the server has it.
+    """An item on the server.
 
     Attributes:
-        id: the item's.
-        time: when it was made, by the server's own clock.
-        date: what its ``date_unix`` says.
+        id: its id.
+        time: its creation by the server's clock, in Unix seconds.
+        date: its ``date_unix``.
     """
 
     id: str
@@ -31,14 +31,14 @@ class Entry:
 
 
 class OddServer(MemorySource):
-    """Lists entries newest first.
+    """A source that lists entries newest first.
 
     Args:
         entries: the items.
-        page_size: items on a page.
+        page_size: the maximum number of items on a page.
         disorder: seconds, `Traits.disorder`.
-        order: what it sorts by.
-        filter_by: what its filter takes for the time of an item.
+        order: the field that lists are sorted by.
+        filter_by: the field that the time filter compares.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class OddServer(MemorySource):
         if query.after is not None:
             found = found[[e.id for e in found].index(query.after) + 1 :]
         size = min(query.limit or self.page_size, self.page_size)
-        some = found[:size]
-        return Page(_records(some), some[-1].id if len(found) > size else None)
+        entries = found[:size]
+        return Page(_records(entries), entries[-1].id if len(found) > size else None)
 
     def get(self, item_id: str) -> Record:
         """Return one item."""

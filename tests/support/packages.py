@@ -1,4 +1,4 @@
-"""Packages with plugins, put where Python finds them, without an installer."""
+"""Create packages with plugins on the import path, without an installer."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 def add_package(
     directory: Path, name: str, points: Mapping[str, Mapping[str, str]], module: str = ""
 ) -> None:
-    """Put a package of one module, called as the package is, into a directory.
+    """Create a package with one module of the same name in a directory.
 
     Args:
-        directory: stands, or is to stand, on the path of imports.
-        name: of the package.
-        points: its entry points: values by name, by group.
-        module: the code.
+        directory: a directory that is, or will be, in ``sys.path``.
+        name: the package's name.
+        points: its entry points: group to name to value.
+        module: the source code of the module.
     """
     metadata = directory / f"{name}-1.5.dist-info"
     metadata.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Waiting for what another thread, or another process, does."""
+"""Wait for an effect of another thread or process."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ T = TypeVar("T")
 
 
 def eventually(call: Callable[[], T], seconds: float = 40.0) -> T:
-    """Return what a call returns as soon as that is true, and it doesn't fail."""
-    ends = time.monotonic() + seconds
+    """Return the result of a call as soon as it is true; an OSError counts as not true.
+
+    Raises:
+        AssertionError: It did not become true within the seconds.
+    """
+    deadline = time.monotonic() + seconds
     while True:
         found: T | OSError
         try:
@@ -21,5 +25,5 @@ def eventually(call: Callable[[], T], seconds: float = 40.0) -> T:
         else:
             if found:
                 return found
-        assert time.monotonic() < ends, f"it did not become true: {found!r}"
+        assert time.monotonic() < deadline, f"it did not become true: {found!r}"
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""A server whose answers are written byte by byte, as no HTTP library would write them."""
+"""A server for responses that no HTTP library would send: tests write their bytes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-#: Takes the connection and the request's first line and headers; what it returns is ignored, and
-#: the connection is closed after it.
+#: Answers one request, given the connection and the request line with the headers.
 Handler = Callable[["Peer", bytes], None]
 
 
 class Peer:
-    """One connection, to the client.
+    """One connection to a client.
 
     Args:
         connection: the socket.
@@ -28,16 +27,16 @@ class Peer:
         self._stopping = stopping
 
     def send(self, data: bytes) -> None:
-        """Send bytes at once."""
+        """Send bytes."""
         self._connection.sendall(data)
 
     def drip(self, data: bytes, pause: float, size: int = 1) -> None:
-        """Send bytes a few at a time, again and again until the client or the server goes.
+        """Send bytes slowly and repeatedly until the client or the server closes the connection.
 
         Args:
-            data: what is sent, from the start once more after its end.
-            pause: seconds after each of them.
-            size: bytes that are sent at once.
+            data: the bytes; they are sent again after their end.
+            pause: seconds after each send.
+            size: bytes in each send.
         """
         while True:
             for start in range(0, len(data), size):
@@ -46,21 +45,23 @@ class Peer:
                     return
 
     def wait(self) -> None:
-        """Send nothing until the server stops."""
+        """Wait until the server stops."""
         self._stopping.wait()
 
     def flood(self, data: bytes) -> None:
-        """Send the same bytes until the client or the server goes."""
+        """Send the same bytes repeatedly until the client or the server closes the connection."""
         while not self._stopping.is_set():
             self._connection.sendall(data)
 
 
 class RawServer:
-    """Listens on the loopback; each connection, with one request or several, has its thread.
+    """A server on the loopback address that accepts several requests per connection.
+
+    Threads: one accepts, each connection has its own; `_lock` guards the lists of both.
 
     Args:
-        handler: answers requests.
-        context: for TLS; None for none.
+        handler: answers one request.
+        context: the TLS context; None for plain HTTP.
     """
 
     def __init__(self, handler: Handler, context: ssl.SSLContext | None = None) -> None:
@@ -106,9 +107,9 @@ class RawServer:
         with self._lock:
             return len(self._connections)
 
-    def wait_for_requests(self, count: int, patience: float = 20.0) -> None:
-        """Wait until so many requests have come."""
-        deadline = time.monotonic() + patience
+    def wait_for_requests(self, count: int, timeout: float = 20.0) -> None:
+        """Wait until this number of requests has arrived."""
+        deadline = time.monotonic() + timeout
         while len(self.requests) < count:
             assert time.monotonic() < deadline, f"{len(self.requests)} requests, not {count}"
             time.sleep(0.02)
@@ -141,7 +142,7 @@ class RawServer:
                 if self._stopping.is_set():
                     return
         except OSError:
-            pass  # the client has gone
+            pass  # the client closed the connection
         finally:
             with self._lock:
                 self._connections.remove(accepted)
@@ -149,30 +150,30 @@ class RawServer:
 
 
 def _request(connection: socket.socket) -> bytes | None:
-    """Return the next request, which has no body; None when the client has gone."""
-    asked = b""
-    while b"\r\n\r\n" not in asked:
+    """Return the next request, without a body; None after the end of the connection."""
+    request = b""
+    while b"\r\n\r\n" not in request:
         piece = connection.recv(65536)
         if not piece:
             return None
-        asked += piece
-    return asked
+        request += piece
+    return request
 
 
 def answer(body: bytes, *headers: str, status: str = "200 OK", kind: str = "json") -> bytes:
-    """Return an answer with a length.
+    """Return a complete response with a Content-Length.
 
     Args:
-        body: as it is sent.
-        headers: more of them.
-        status: the status line's end.
-        kind: ``json`` or ``audio``.
+        body: the body.
+        headers: additional header lines.
+        status: the status code and the reason phrase.
+        kind: the content type, ``json`` or ``audio``.
     """
     return head(f"Content-Length: {len(body)}", *headers, status=status, kind=kind) + body
 
 
 def head(*headers: str, status: str = "200 OK", kind: str = "json") -> bytes:
-    """Return the beginning of an answer, before its body."""
+    """Return the status line and the headers of a response."""
     content_type = {"json": "application/json", "audio": "audio/mpeg"}[kind]
     lines = (f"HTTP/1.1 {status}", f"Content-Type: {content_type}", *headers, "", "")
     return "\r\n".join(lines).encode()

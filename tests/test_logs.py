@@ -8,7 +8,7 @@ import threading
 from histfs import logs
 from histfs.core.log_rate_limit import MOST
 from histfs.core.secret import Secret
-from tests.support.patience import eventually
+from tests.support.eventually import eventually
 
 
 def test_a_log_that_is_replaced_has_its_last_lines_and_is_not_opened_again():

@@ -17,8 +17,8 @@ from histfs.audio.size_registry import SizeRegistry
 from histfs.core.item import Item
 from histfs.core.sizes import Fingerprint
 from histfs.core.waiting import Waiter
+from tests.support.eventually import eventually
 from tests.support.memory import MemorySource, record
-from tests.support.patience import eventually
 
 PATIENCE = 10.0
 PLENTY = 1 << 30

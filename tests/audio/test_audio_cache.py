@@ -28,8 +28,8 @@ from histfs.core.errors import (
 )
 from histfs.core.waiting import Waiter
 from tests.audio.conftest import PATIENCE, StepSource
+from tests.support.eventually import eventually
 from tests.support.memory import MemorySource
-from tests.support.patience import eventually
 
 CUT = BadAnswer("the answer was cut short")
 

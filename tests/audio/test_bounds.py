@@ -12,8 +12,8 @@ from histfs.audio import download
 from histfs.core.errors import ClipTooLarge, DeadlineExceeded, TimedOut
 from histfs.core.waiting import Waiter
 from tests.audio.conftest import PATIENCE
+from tests.support.eventually import eventually
 from tests.support.memory import MemorySource
-from tests.support.patience import eventually
 
 
 class DrippingSource(MemorySource):

@@ -8,7 +8,7 @@ import pytest
 
 from histfs.audio.download_scheduler import DownloadScheduler
 from histfs.core.errors import Interrupted
-from tests.support.patience import eventually
+from tests.support.eventually import eventually
 
 PATIENCE = 10.0
 

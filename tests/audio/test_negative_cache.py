@@ -20,7 +20,7 @@ from histfs.core.errors import (
 )
 from histfs.core.waiting import Waiter
 from tests.support.clock import Clock
-from tests.support.patience import eventually
+from tests.support.eventually import eventually
 
 
 def fails(world, item) -> HistfsError:

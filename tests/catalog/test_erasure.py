@@ -12,8 +12,8 @@ from histfs.catalog.text_index import FullTextIndex
 from histfs.core.names import Labelled
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
+from tests.support.eventually import eventually
 from tests.support.memory import record
-from tests.support.patience import eventually
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from histfs.catalog.circuit_breaker import FAILURE_MEMORY
 from histfs.core.errors import Interrupted, NotComplete, RateLimited, ServerFailed
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
+from tests.support.eventually import eventually
 from tests.support.memory import MemorySource
-from tests.support.patience import eventually
 from tests.support.world import World, names, numbered, world_at
 
 DAY = 86_400

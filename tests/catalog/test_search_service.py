@@ -25,8 +25,8 @@ from histfs.core.errors import (
 from histfs.core.source import SPAN, WORDS, Named, Page
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
+from tests.support.eventually import eventually
 from tests.support.memory import MemorySource
-from tests.support.patience import eventually
 from tests.support.world import World, names, numbered, world_at
 
 

@@ -16,8 +16,8 @@ import pytest
 from histfs import logs
 from histfs.simulator import Fault
 from tests.cli.conftest import PATIENCE
+from tests.support.eventually import eventually
 from tests.support.mounts import command, mounted
-from tests.support.patience import eventually
 
 AUDIO = "GET /v1/history/{id}/audio"
 

@@ -20,8 +20,8 @@ from histfs.cli.output import Output
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.trash import Trash
 from tests.cli.conftest import KEY, PATIENCE
+from tests.support.eventually import eventually
 from tests.support.mounts import command, mounted
-from tests.support.patience import eventually
 
 LIST = "GET /v1/history"
 AUDIO = "GET /v1/history/{id}/audio"

@@ -12,8 +12,8 @@ import pytest
 
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.status import Status
+from tests.support.eventually import eventually
 from tests.support.mounts import id_of, mounted
-from tests.support.patience import eventually
 
 DELETE, AUDIO = "DELETE /v1/history/{id}", "GET /v1/history/{id}/audio"
 

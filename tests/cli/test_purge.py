@@ -12,8 +12,8 @@ import pytest
 
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.cli.conftest import PATIENCE
+from tests.support.eventually import eventually
 from tests.support.mounts import command, environment, mounted
-from tests.support.patience import eventually
 
 TEXT = "Zwiebelkuchen wandert heimlich"
 VOICE, VOICE_ID = "Frau Quastenflosser", "vQ7x1quastenflosser9"

@@ -12,8 +12,8 @@ import pytest
 
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.cli.conftest import KEY, PATIENCE
+from tests.support.eventually import eventually
 from tests.support.mounts import command, mounted
-from tests.support.patience import eventually
 
 READER = "reader-key"
 

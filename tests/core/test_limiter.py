@@ -10,7 +10,7 @@ from histfs.core.errors import Interrupted, RateLimited
 from histfs.core.limiter import Attempts, Limiter, prioritised
 from histfs.core.supervision import supervised
 from tests.support.clock import Clock
-from tests.support.patience import eventually
+from tests.support.eventually import eventually
 
 TIMEOUT = 10.0
 

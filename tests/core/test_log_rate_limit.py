@@ -12,7 +12,7 @@ import pytest
 from histfs.core import log_rate_limit
 from histfs.core.log_rate_limit import MOST, SECONDS, LogRateLimit
 from tests.support.clock import Clock
-from tests.support.patience import eventually
+from tests.support.eventually import eventually
 
 
 class Lines(logging.Handler):

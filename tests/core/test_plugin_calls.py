@@ -16,8 +16,8 @@ from histfs.core.source import Query, Source
 from histfs.core.times import Zone
 from histfs.core.views import ByDay, View
 from histfs.core.waiting import Waiter, current_waiter, set_current_waiter
+from tests.support.eventually import eventually
 from tests.support.memory import MemorySource, record
-from tests.support.patience import eventually
 
 NAME = "the view x of y 1.0"
 #: Seconds that a call may take, and the bound for a call that does not wait.

@@ -8,7 +8,7 @@ import pytest
 from histfs.core.errors import DeadlineExceeded, Interrupted, Unreachable
 from histfs.core.single_flight import SingleFlight
 from histfs.core.waiting import Waiter
-from tests.support.patience import eventually
+from tests.support.eventually import eventually
 
 TIMEOUT = 10
 

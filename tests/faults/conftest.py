@@ -19,8 +19,8 @@ from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.trash.trash import Trash
 from tests.support.altered import NAME, World
 from tests.support.bindings import BINDINGS, available
+from tests.support.eventually import eventually
 from tests.support.mounts import Mount, id_of, mounted
-from tests.support.patience import eventually
 
 LIST = "GET /v1/history"
 ITEM = "GET /v1/history/{id}"

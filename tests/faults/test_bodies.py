@@ -8,8 +8,8 @@ import pytest
 
 from histfs.simulator import Fault
 from tests.faults.conftest import DELETE, SIZE, audio_of, code_of, contents, rsync
+from tests.support.eventually import eventually
 from tests.support.mounts import id_of
-from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 

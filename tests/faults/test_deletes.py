@@ -10,8 +10,8 @@ import pytest
 from histfs.mounting.reconciliation import GRACE
 from histfs.simulator import Fault
 from tests.faults.conftest import DELETE, audio_of, code_of, in_trash, mounted_system, rm
+from tests.support.eventually import eventually
 from tests.support.mounts import command, id_of, mounted
-from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 

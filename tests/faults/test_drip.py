@@ -11,8 +11,8 @@ import pytest
 
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.faults.conftest import DELETE, audio_of, mounted_system, rm
+from tests.support.eventually import eventually
 from tests.support.mounts import id_of, mounted
-from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 

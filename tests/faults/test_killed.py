@@ -19,8 +19,8 @@ from tests.faults.conftest import (
     rm,
     rsync,
 )
+from tests.support.eventually import eventually
 from tests.support.mounts import id_of, mounted
-from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 

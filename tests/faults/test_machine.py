@@ -23,8 +23,8 @@ from tests.faults.conftest import (
     rsync,
     small_disk,
 )
+from tests.support.eventually import eventually
 from tests.support.mounts import command, environment, id_of, mounted
-from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")

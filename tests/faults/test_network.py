@@ -17,8 +17,8 @@ from tests.faults.conftest import (
     mounted_system,
     rsync,
 )
+from tests.support.eventually import eventually
 from tests.support.mounts import id_of
-from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from histfs.fuse.reported_sizes import TIMEOUT
+from tests.support.eventually import eventually
 from tests.support.mounts import id_of, mounted
-from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 

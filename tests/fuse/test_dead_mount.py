@@ -15,8 +15,8 @@ import pytest
 from histfs.fuse import mount_replacement
 from histfs.fuse.mountpoint import mounted_histfs, mounted_on, unmount
 from histfs.simulator import Fault
+from tests.support.eventually import eventually
 from tests.support.mounts import PATIENCE, command, environment, mounted
-from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 

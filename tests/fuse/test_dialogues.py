@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from histfs.simulator import Simulator, SimulatorSettings
+from tests.support.eventually import eventually
 from tests.support.mounts import Mount, id_of, mounted
-from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from histfs.simulator import Simulator, SimulatorSettings
+from tests.support.eventually import eventually
 from tests.support.mounts import command, mounted
-from tests.support.patience import eventually
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 #: The second of May in 2024, a quarter to twelve.

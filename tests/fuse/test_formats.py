@@ -14,8 +14,8 @@ import pytest
 from histfs.fuse.reported_sizes import TIMEOUT
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.trash import Trash
+from tests.support.eventually import eventually
 from tests.support.mounts import Mount, id_of, mounted
-from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 

@@ -17,8 +17,8 @@ import pytest
 from histfs.fuse.mountpoint import mounted_on
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.support.bindings import ON_LIBFUSE_2, available
+from tests.support.eventually import eventually
 from tests.support.mounts import PATIENCE, id_of, mounted
-from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 

@@ -11,8 +11,8 @@ import time
 import pytest
 
 from histfs.simulator import Fault, Simulator, SimulatorSettings
+from tests.support.eventually import eventually
 from tests.support.mounts import mounted
-from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 

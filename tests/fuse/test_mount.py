@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from histfs.simulator import Fault, Simulator, SimulatorSettings
+from tests.support.eventually import eventually
 from tests.support.mounts import id_of, mounted
-from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from histfs.simulator import Simulator, SimulatorSettings
-from tests.support.patience import eventually
+from tests.support.eventually import eventually
 
 
 def get(server, path="/v1/history", **more):

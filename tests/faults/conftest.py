@@ -40,7 +40,8 @@ def binding() -> str:
 class SystemUnderTest:
     """A mount, its server, and its altered environment.
 
-    The newest thousand items are listed; all listings are stale at once.
+    The newest thousand items are listed; all listings are stale at once. The first day beyond them
+    also lists the next thousand, for items without a possible date.
     """
 
     simulator: Simulator
@@ -61,7 +62,8 @@ class SystemUnderTest:
         self._items: list[Path] = []
         # Skip the day that is listed in part, and neighbours of a day that was just listed.
         known = list(itertools.takewhile(lambda day: self._last(day) < 1000, days))
-        self._known, self._unknown = iter(known), iter(days[len(known) + 3 :: 2])
+        listed = len(list(itertools.takewhile(lambda day: self._last(day) < 2000, days)))
+        self._known, self._unknown = iter(known), iter(days[listed + 3 :: 2])
 
     def _last(self, day: str) -> int:
         days = list(self._ids)
@@ -126,8 +128,8 @@ class SystemUnderTest:
 
 @contextlib.contextmanager
 def mounted_system(directory: Path, binding: str, *arguments: object) -> Iterator[SystemUnderTest]:
-    """Mount a history of 150 days with 3,000 items, of which a thousand are listed."""
-    settings = SimulatorSettings(items=3000, days=150, alignments=False, clip_bytes=SIZE)
+    """Mount a history of 200 days with 4,000 items, of which a thousand are listed."""
+    settings = SimulatorSettings(items=4000, days=200, alignments=False, clip_bytes=SIZE)
     directory.mkdir(exist_ok=True)
     world = World(directory / "world.json")
     with (

@@ -33,6 +33,8 @@ PAGE = 1000
 #: Missing items that are requested by their ids; how many may be missing of which the server has
 #: some; and the seconds before the list is requested again.
 _SAMPLE, _FEW, _PAUSE = 5, 20, 3.0
+#: Seconds before an empty page is requested again.
+_SHORT_PAUSE = 0.2
 #: The year 2000, in seconds since the epoch: no item has an earlier date.
 _PAST = 946_684_800
 #: Seconds from now on after which no item has a possible date.
@@ -235,6 +237,7 @@ class SpanRead:
             requested_at = self._since = requested_at if self._since is None else self._since
         # Before the next page is requested: this one may have to be requested again.
         with self._request():
+            self._confirm_empty(page)
             self._confirm(page, requested_at)
         self._prefetched = prefetch.submit(self, self._fetch) if prefetch and page.more else None
         self._reader.store.replace(
@@ -248,6 +251,25 @@ class SpanRead:
         self._outdated = None
         self._check_undated(page)
         return page
+
+    def _confirm_empty(self, page: SpanPage) -> None:
+        """Request an empty page again before it covers a span of which nothing is known.
+
+        No known item contradicts a page that is empty by mistake. Shown as an empty directory, it
+        would let a backup delete what it has.
+
+        Raises:
+            BadAnswer: the second page is not empty.
+            SourceError: the source failed.
+        """
+        store = self._reader.store
+        if page.records or page.seen or page.span.start >= page.span.end:
+            return
+        if store.covers(page.span) or store.newest(page.span) is not None:
+            return
+        self._reader.pause(_SHORT_PAUSE)
+        if self._pager.refetch().records:
+            raise BadAnswer("the server lists items that it did not list a moment before")
 
     def _confirm(self, page: SpanPage, requested_at: float) -> None:
         """Make sure that known items which a page lacks are gone, before they are removed.

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from histfs.core.errors import InvalidRequest, Missing, ServerFailed
+from histfs.catalog.circuit_breaker import FAILURE_MEMORY
+from histfs.core.errors import BadAnswer, InvalidRequest, Missing, ServerFailed
 from histfs.core.source import Page, Query
 from histfs.core.times import ALWAYS, Span
 from tests.support.memory import MemorySource, record
@@ -66,6 +67,24 @@ def test_one_untrue_answer_makes_nothing_forgotten(world, what):
     assert world.list() == names(*range(100))
     world.later()
     assert world.list() == names(*range(100))
+
+
+@pytest.mark.parametrize("span", [ALWAYS, Span(40, 50)])
+def test_one_empty_answer_is_not_believed_where_nothing_is_known(path, span):
+    with world_at(path, Liar(numbered(range(100)), page_size=100)) as world:
+        lie(world, nothing)
+        with pytest.raises(BadAnswer):
+            world.list(span)
+        assert world.known() == []
+        world.later(FAILURE_MEMORY + 1)
+        assert world.list(span) == names(*range(*span) if span != ALWAYS else range(100))
+
+
+def test_an_empty_history_is_asked_for_twice_and_shown(path):
+    with world_at(path, MemorySource(page_size=100)) as world:
+        assert world.requests(world.list) == 2
+        assert world.known() == []
+        assert world.requests(world.list) == 0
 
 
 @pytest.mark.parametrize("what", [nothing, half])

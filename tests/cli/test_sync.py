@@ -269,7 +269,8 @@ def test_what_fails_for_a_while_is_tried_again_in_the_same_run(sync, at_once, pa
         done = sync(server, "--audio", "--connections", "1", "--timeout", "2")
         assert (done.status, done.err) == (0, "")
         assert "trying again in 0 seconds" in done.out
-        assert "conversations: fetched the details of 10 items." in done.out
+        # The first try may have fetched the next item before it ended.
+        assert re.search(r"conversations: fetched the details of (9|10) items\.", done.out)
 
 
 def test_clips_that_go_on_being_refused_end_with_try_again_later(sync, simulator, at_once):

@@ -1,4 +1,4 @@
-"""Who may import whom: cli → mounting → {fuse, sources, catalog, audio} → core → the library."""
+"""Imports point inward: cli → mounting → {fuse, sources, catalog, audio, trash} → core → stdlib."""
 
 from __future__ import annotations
 

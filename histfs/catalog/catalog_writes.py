@@ -12,12 +12,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from histfs.catalog import details_table, erasure, item_rows, undated_items
 from histfs.catalog.coverage import Coverage, CoveredSpan
 from histfs.catalog.item_rows import StoredRow
+from histfs.core.deletion import TOMBSTONE_TTL
 from histfs.core.item import Item, Record
 from histfs.core.times import ALWAYS, Span
 
 #: Seconds for which a page that still shows an item deleted here is not believed: the page may
 #: have been under way when the item was deleted.
-DELETED_MEMORY = 120.0
+DELETED_MEMORY = TOMBSTONE_TTL
 
 COVERED_SPANS = 'SELECT start, "end", asked FROM windows'
 

@@ -26,7 +26,7 @@ from histfs.core.errors import BadAnswer, HistfsError, Missing, Rejected, Source
 from histfs.core.item import Item
 from histfs.core.single_flight import SingleFlight
 from histfs.core.source import Source
-from histfs.core.times import ALWAYS, Span
+from histfs.core.times import ALWAYS, CLOCK_TOLERANCE, FIRST_POSSIBLE, Span
 
 #: Items that one page holds, at the most.
 PAGE = 1000
@@ -35,10 +35,6 @@ PAGE = 1000
 _SAMPLE, _FEW, _PAUSE = 5, 20, 3.0
 #: Seconds before an empty page is requested again.
 _SHORT_PAUSE = 0.2
-#: The year 2000, in seconds since the epoch: no item has an earlier date.
-_PAST = 946_684_800
-#: Seconds from now on after which no item has a possible date.
-_FUTURE = 2 * 86_400
 #: Items, and pages, of an unfiltered list that is read before years can be listed; and pages of one
 #: that is read again and again.
 _SHORT, _SHORT_PAGES, _LONG_PAGES = 2000, 40, 20
@@ -150,8 +146,8 @@ class SpanReader:
             items += len(page.records)
             if items >= _SHORT:
                 break
-        future = Span(int(self.clock()) + _FUTURE, ALWAYS.end)
-        for span in (Span(ALWAYS.start, _PAST), future):
+        future = Span(int(self.clock()) + 2 * CLOCK_TOLERANCE, ALWAYS.end)
+        for span in (Span(ALWAYS.start, FIRST_POSSIBLE), future):
             read = self.read(span)
             while read.next().more:
                 pass

@@ -19,11 +19,10 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 
 from histfs.core.item import UNKNOWN_NEW, UNKNOWN_OLD, Record
+from histfs.core.times import CLOCK_TOLERANCE
 
 Place = tuple[int, str]
 
-#: Seconds by which an item may lie in the future.
-_CLOCK_ERROR = 86_400.0
 
 _AMONG = "key IN (SELECT value FROM json_each(?))"
 
@@ -123,7 +122,7 @@ def _neighbour_date(db: sqlite3.Connection, date: int, requested_at: float) -> i
     if date not in (UNKNOWN_OLD, UNKNOWN_NEW):
         return date
     # Without items that an earlier version showed at their impossible dates.
-    possible = (UNKNOWN_OLD, requested_at + _CLOCK_ERROR)
+    possible = (UNKNOWN_OLD, requested_at + CLOCK_TOLERANCE)
     ((oldest, newest),) = db.execute(
         "SELECT min(date), max(date) FROM items WHERE date > ? AND date < ?", possible
     ).fetchall()

@@ -13,6 +13,10 @@ from zoneinfo import ZoneInfo
 #: The first and the last moment of an item: Unix time that is a valid `date` in every zone.
 EARLIEST = 0
 LATEST = 253_402_041_600
+#: The year 2000, in seconds since the epoch: no item has an earlier date.
+FIRST_POSSIBLE = 946_684_800
+#: Seconds by which the clock of a server may be ahead.
+CLOCK_TOLERANCE = 86_400
 #: Hours whose local time is cached.
 _HOURS = 1024
 _TWO_DIGITS = [f"{number:02}" for number in range(60)]

@@ -7,11 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from histfs.core.item import UNKNOWN_NEW, UNKNOWN_OLD
-
-#: The year 2000, the earliest valid date.
-_EARLIEST = 946_684_800
-#: Seconds by which a valid date may be in the future: clocks and zones differ.
-_CLOCK_TOLERANCE = 86_400.0
+from histfs.core.times import CLOCK_TOLERANCE, FIRST_POSSIBLE
 
 
 def string_of(value: object) -> str:
@@ -52,9 +48,9 @@ def dates_of(values: Sequence[object], now: float) -> Dates:
         now: the server's time, as far as it is known, in seconds since the epoch.
     """
     numbers = [number_of(value) for value in values]
-    latest = now + _CLOCK_TOLERANCE
+    latest = now + CLOCK_TOLERANCE
     valid = [
-        int(number) if number is not None and _EARLIEST <= number <= latest else None
+        int(number) if number is not None and FIRST_POSSIBLE <= number <= latest else None
         for number in numbers
     ]
     neighbour = next((date for date in valid if date is not None), None)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from histfs.core.errors import BadAnswer
+from histfs.core.times import CLOCK_TOLERANCE
 from histfs.sources.elevenlabs.facts.classes import (
     EMPTY,
     SOURCES,
@@ -28,8 +29,6 @@ from histfs.sources.elevenlabs.json_parsing import parse_lenient, serialize, try
 
 #: 2022-01-01, before the API existed.
 _EARLIEST = 1_640_995_200
-#: Seconds by which a possible date may be in the future.
-_CLOCK_TOLERANCE = 86_400
 #: The documented fields.
 DOCUMENTED = {
     "history_item_id", "request_id", "voice_id", "model_id", "voice_name", "voice_category", "text",
@@ -179,8 +178,8 @@ def date_class(date: object, now: float) -> str:
         return "zero or less"
     if date < _EARLIEST:
         return "before 2022"
-    if date > now + _CLOCK_TOLERANCE:
-        milliseconds = _EARLIEST * 1000 <= date <= (now + _CLOCK_TOLERANCE) * 1000
+    if date > now + CLOCK_TOLERANCE:
+        milliseconds = _EARLIEST * 1000 <= date <= (now + CLOCK_TOLERANCE) * 1000
         return "in milliseconds" if milliseconds else "in the future"
     return "possible"
 

@@ -20,7 +20,7 @@ from histfs.core.audio_store import Following, Order
 from histfs.core.errors import HistfsError
 from histfs.core.item import Item
 
-#: Places after the last clip in which a hit may be: clips are skipped, or read out of order.
+#: The largest distance, in clips, that counts as a hit: clips are skipped, or read out of order.
 _NEAR = 4
 #: Sequences that are followed at once: of several programs, or of one that reads in two places.
 _SEQUENCES = 8

@@ -229,7 +229,7 @@ class SpanRead:
             prefetched = None
         requested_at, page = prefetched.result() if prefetched else self._fetch()
         if not page.ordered:
-            # The last page tells of all of them: it is as old as the first one.
+            # An unordered list is valid as of the request of its first page.
             requested_at = self._since = requested_at if self._since is None else self._since
         # Before the next page is requested: this one may have to be requested again.
         with self._request():

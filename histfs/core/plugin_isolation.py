@@ -40,7 +40,7 @@ from histfs.core.waiting import Waiter
 
 T = TypeVar("T")
 
-#: What waits for the network on purpose. Anything else may take half of the time of a call: what
+#: Methods that may wait for the network. Anything else may take half of the time of a call: what
 #: the call is for needs some of it, too, such as a delete that asks every view where the item is.
 _WAITING = frozenset({"ensure", "ensure_newest", "open", "read", "before_archive", "before_delete"})
 #: Calls of a source have no waiter. One may connect, send and read within the timeout each.

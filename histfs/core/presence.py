@@ -29,7 +29,7 @@ from histfs.core.source import Source
 from histfs.core.times import Span
 from histfs.core.waiting import Waiter
 
-#: Seconds within which a list must be had.
+#: Seconds before which a list must come.
 CONFIRM_TIMEOUT = 30.0
 #: Attempts to get a list that is new enough.
 _ATTEMPTS = 3

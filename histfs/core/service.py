@@ -79,7 +79,7 @@ class Service:
         regions: further addresses by the names of their regions (``--region``).
         credential: where the key may come from; None for a service without a key.
         root: the name of the source that stands in the root of an account; any other has a folder.
-        account_id: what tells two accounts of the service apart, made of base URL and key. A hash
+        account_id: identifies an account by base URL and key. A hash
             of it is the name of the account's directory in the cache: the key is not written.
         checks: what ``histfs doctor`` asks the server; it must change nothing there.
     """
@@ -93,7 +93,7 @@ class Service:
     checks: Callable[[SourceContext], Iterable[CheckResult]] | None = None
 
 
-#: Of a source that declares none: it needs no key, and stands in a folder.
+#: The default: no key; the source has a folder.
 NO_SERVICE = Service("histfs")
 
 

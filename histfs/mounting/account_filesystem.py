@@ -144,7 +144,7 @@ def compose(
         UnknownPlugin: one that was chosen isn't there.
     """
     zone = _zone(settings.timezone)
-    tell = functools.cache(tell)  # a view or a file concerns each source, and the user once
+    tell = functools.cache(tell)  # each plugin once, not once a source
     with contextlib.ExitStack() as stack:
         home = account_dir(settings)
         limiter = Limiter(settings.connections)

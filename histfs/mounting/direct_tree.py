@@ -1,4 +1,4 @@
-"""An account's tree without a mount: what other faces than FUSE stand on.
+"""An account's tree without a mount, for front ends other than FUSE.
 
 No FUSE library is loaded. A kernel resolves symbolic links for a mount; here `DirectTree` does.
 

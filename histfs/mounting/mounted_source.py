@@ -126,7 +126,7 @@ class MountedSource:
         Args:
             settings: how.
             zone: for the times in names.
-            born: mtime of what has no other, in seconds since the epoch.
+            born: default mtime, in seconds since the epoch.
             above: the folders in which it stands.
         """
         return Tree(
@@ -190,7 +190,7 @@ def open_source(
     if opened is None:
         return None
     made, account = opened
-    source = InstrumentedSource(_adapted(made, settings, shared))
+    source = InstrumentedSource(_wrapped(made, settings, shared))
     stack.callback(source.close)
     name, traits = plugin.name, source.traits
     try:
@@ -339,13 +339,13 @@ def _make_source(
     return None if made is None else (made, account)
 
 
-def _adapted(source: Source, settings: Settings, shared: SharedResources) -> Source:
+def _wrapped(source: Source, settings: Settings, shared: SharedResources) -> Source:
     """Wrap a source: limit its requests, wait for audio that is not ready, filter by time."""
     # Inside: what waits until audio is ready takes no slot meanwhile.
-    patient = RetryNotReady(
+    retrying = RetryNotReady(
         RateLimitedSource(source, shared.limiter, shared.patience), settings.timeout
     )
-    return patient if SPAN in source.traits.filters else TimeFilter(patient)
+    return retrying if SPAN in source.traits.filters else TimeFilter(retrying)
 
 
 def _archive(

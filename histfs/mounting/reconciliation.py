@@ -123,9 +123,9 @@ class DeleteReconciler:
             try:
                 self.reconcile()
             except HistfsError as error:
-                log.warning("the undecided copies in the trash can't be looked at: %s", error)
+                log.warning("the undecided copies in the trash can't be checked: %s", error)
             except Exception:
-                log.exception("the undecided copies in the trash can't be looked at")
+                log.exception("the undecided copies in the trash can't be checked")
             if self._ended.wait(_INTERVAL):
                 return
 
@@ -149,7 +149,11 @@ class DeleteReconciler:
                 return Verdict.UNKNOWN
             verdict = self._verdict(entry)
             if verdict is Verdict.THERE:
-                log.info("the server has item %s: its copy %s goes", entry.key, stored.path)
+                log.info(
+                    "item %s still exists at the server: its copy %s is removed",
+                    entry.key,
+                    stored.path,
+                )
                 self._trash.remove(stored)
             elif verdict is Verdict.GONE:
                 log.info("item %s is deleted: %s is a copy of it", entry.key, stored.path)

@@ -1,4 +1,4 @@
-"""Resolves the hits of a search that only names items: by the catalog, in lists, else one request each.
+"""Resolve hits of a search that only names items: in the catalog, in lists, else one by one.
 
 Unknown items are listed a page at a time, from the newest one downwards. Each page begins at one of
 them, so that there are never more pages than unknown items, nor than pages of all items.

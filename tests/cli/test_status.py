@@ -78,7 +78,7 @@ def test_a_mount_says_what_it_knows_keeps_and_does(simulator, tmp_path, binding,
                 "items": 0,
                 "windows": [{"start": None, "end": None}],
                 "scan": {"complete": True, "down_to": None, "state": "idle"},
-                "requests": {"list": 1, "get": 0, "audio": 0, "attachment": 0, "delete": 0},
+                "requests": {"list": 2, "get": 0, "audio": 0, "attachment": 0, "delete": 0},
                 "last_error": None,
                 "outage": None,
             }

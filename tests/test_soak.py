@@ -15,7 +15,7 @@ from histfs.simulator import Simulator, SimulatorSettings
 from scripts.soaking.model import Model
 from tests.support.bindings import BINDINGS, available, missing
 
-MINUTES = os.environ.get("HISTFS_SOAK_MINUTES", "2")
+MINUTES = os.environ.get("HISTFS_SOAK_MINUTES", "1")
 #: Seconds that its start and its final checks may take, on a busy machine.
 OVERHEAD = 420
 

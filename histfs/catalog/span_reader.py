@@ -148,7 +148,7 @@ class SpanReader:
                 break
         future = Span(int(self.clock()) + 2 * CLOCK_TOLERANCE, ALWAYS.end)
         for span in (Span(ALWAYS.start, FIRST_POSSIBLE), future):
-            read = self.read(span)
+            read = self.read(span, may_be_empty=True)
             while read.next().more:
                 pass
         self.store.notes.undated_fetched = True
@@ -174,22 +174,39 @@ class SpanReader:
         """Say whether all has been requested that lists filtered by time need not hold."""
         return self.has_undated() and not self.needs_full_list(-math.inf)
 
-    def read(self, span: Span, *, limit: int | None = None, background: bool = False) -> SpanRead:
+    def read(
+        self,
+        span: Span,
+        *,
+        limit: int | None = None,
+        background: bool = False,
+        may_be_empty: bool = False,
+    ) -> SpanRead:
         """Begin to read a span.
 
         Args:
             span: the span.
             limit: items on a page; None for as many as a page can hold.
             background: whether no caller waits for it (`CircuitBreaker.request`).
+            may_be_empty: whether an empty page is believed where nothing is known.
         """
-        return SpanRead(self, span, limit, background)
+        return SpanRead(self, span, limit, background=background, may_be_empty=may_be_empty)
 
 
 class SpanRead:
     """Reads one span page by page, from its end downwards, and stores each page."""
 
-    def __init__(self, reader: SpanReader, span: Span, limit: int | None, background: bool) -> None:
+    def __init__(
+        self,
+        reader: SpanReader,
+        span: Span,
+        limit: int | None,
+        *,
+        background: bool,
+        may_be_empty: bool,
+    ) -> None:
         self._reader = reader
+        self._may_be_empty = may_be_empty
         self._pager = Pager(reader.source, span, limit)
         self._background = background
         # Of the first page alone: a cursor that was refused is not used again.
@@ -259,7 +276,7 @@ class SpanRead:
             SourceError: the source failed.
         """
         store = self._reader.store
-        if page.records or page.seen or page.span.start >= page.span.end:
+        if self._may_be_empty or page.records or page.seen or page.span.start >= page.span.end:
             return
         if store.covers(page.span) or store.newest(page.span) is not None:
             return

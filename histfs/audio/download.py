@@ -45,6 +45,9 @@ from histfs.core.waiting import Waiter
 _MIN_RATE, _WINDOW = 1000, 10.0
 #: The age in seconds from which the other minimum rate holds.
 _LATE, _LATE_MIN_RATE = 600.0, 64_000
+#: Bytes by which a download has made progress: those that wait for it have their deadline renewed.
+#: A server that drips renews none, so that calls end.
+_PROGRESS = 10_000
 #: Requests for a clip whose body breaks.
 _MAX_TRIES = 3
 #: The beginning of a proxy's page, or of an error of the API; no image or recording has it.
@@ -127,6 +130,8 @@ class Download:
         self._changed = threading.Condition()
         self._file: Descriptor | None = None
         self._received = 0
+        # All that has come, also what comes once more after a download broke.
+        self._arrived = 0
         self._done = False
         self._is_stored = False
         self._error: BaseException | None = None
@@ -244,10 +249,18 @@ class Download:
         return without_traceback(self._error or BadAnswer("the download ended without a reason"))
 
     def _wait_until(self, waiter: Waiter, condition: Callable[[], bool]) -> None:
-        """Wait, with `_changed` held, until a condition is true or the download has failed."""
+        """Wait, with `_changed` held, until a condition is true or the download has failed.
+
+        The waiter's deadline is renewed as long as bytes come.
+        """
         self._waiters += 1
+        begun = self._arrived
         try:
-            waiter.until(self._changed, lambda: condition() or self._error is not None)
+            waiter.until(
+                self._changed,
+                lambda: condition() or self._error is not None,
+                progress=lambda: (self._arrived - begun) // _PROGRESS,
+            )
         except (Interrupted, DeadlineExceeded, TooManyWaiting):
             if self._waiters == 1:
                 self._was_abandoned = True
@@ -379,6 +392,7 @@ class Download:
             # The disk may have become full just now.
             self._file = part.file
             self._received = max(self._received, offset + len(chunk))
+            self._arrived += len(chunk)
             self._changed.notify_all()
 
     def _check_end(self, size: int) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import posixpath
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from histfs.cli.options import build_settings, tree_options
 from histfs.cli.paths import direct_tree, for_each, paths_argument
 from histfs.cli.players import choose_player
 from histfs.core.errors import HistfsError, NoSuchPath
+from histfs.core.waiting import Waiter
 from histfs.fuse.mountpoint import mounted_histfs
 from histfs.mounting import DirectTree
 from histfs.mounting.clip_server import Clip, serve_clips
@@ -66,9 +69,28 @@ def play(paths: tuple[str, ...], player: str | None, **given: Any) -> None:  # n
         if clips:
             # A player that root starts may run as another user.
             owner = os.geteuid() or None
-            with serve_clips(tree, clips, _tell, owner) as server:
+            with _begun(tree, clips[0]), serve_clips(tree, clips, _tell, owner) as server:
                 played = chosen.play(server.urls, server.page)
     click.get_current_context().exit(max(failed, played))
+
+
+@contextlib.contextmanager
+def _begun(tree: DirectTree, clip: Clip) -> Iterator[None]:
+    """Begin to fetch a clip: its first bytes come while the player starts."""
+    ended = threading.Event()
+
+    def fetch() -> None:
+        # What fails is told when the player asks for it.
+        with contextlib.suppress(HistfsError):
+            tree.stream(clip.path, Waiter(tree.timeout, ended.is_set)).close()
+
+    thread = threading.Thread(target=fetch, name="first clip", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _tell(path: str, error: HistfsError) -> None:

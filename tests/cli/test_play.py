@@ -206,6 +206,11 @@ def test_a_signal_ends_the_player_too(start, item, tmp_path, number, status):
         os.kill(pid, 0)
 
 
+def test_the_first_clip_is_fetched_while_the_player_starts(do, simulator):
+    assert do("play", "--player", "sh -c 'sleep 2'", "by-date")[0] == 0
+    assert simulator.counts[AUDIO] == 1
+
+
 def test_the_player_does_not_get_the_key(do, item, simulator):
     status, out, _ = do("play", "--player", "sh -c env", item)
     assert status == 0

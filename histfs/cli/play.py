@@ -100,7 +100,10 @@ def _tell(path: str, error: HistfsError) -> None:
 
 def _below_mountpoint(path: str) -> str:
     """Return the path in the tree of a path in a mounted histfs; any other one as it is."""
-    full = Path(os.path.normpath(Path.cwd() / path))
+    try:
+        full = Path(os.path.abspath(path))  # noqa: PTH100 - links are left as they are
+    except FileNotFoundError:
+        return path  # the working directory has been removed
     for mountpoint in mounted_histfs():
         if full.is_relative_to(mountpoint) and os.path.lexists(full):
             return str(full.relative_to(mountpoint))

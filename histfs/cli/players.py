@@ -8,11 +8,11 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from histfs.core.errors import HistfsError
 from histfs.settings import OptionError
@@ -23,6 +23,8 @@ _OPTIONS = {
     "cvlc": ["--play-and-exit"],
     "ffplay": ["-autoexit"],
 }
+#: Players that root can't start.
+_NOT_FOR_ROOT = {"vlc", "cvlc"}
 #: Players that take one URL.
 _ONE_AT_A_TIME = {"ffplay"}
 #: Programs that show a page, and may return before it is closed.
@@ -70,12 +72,13 @@ class Player:
         return self._run(urls)
 
     def _run(self, urls: Sequence[str]) -> int:
-        with _ending_on_sigterm():
+        with _Signals() as signals:
             try:
                 process = subprocess.Popen([*self.command, *urls])  # noqa: S603 - the user's own
             except OSError as error:
                 raise NoPlayer(f"{self.name} can't be started: {error.strerror}") from error
             try:
+                signals.arm()
                 status = process.wait()
             finally:
                 # On Ctrl-C the terminal has told the player, too.
@@ -103,6 +106,8 @@ def choose_player(given: str | None) -> Player:
         return Player(words if words[1:] else [*words, *_OPTIONS.get(Path(words[0]).name, [])])
     has_display = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     names = ["mpv", "vlc", "cvlc", "ffplay", "xdg-open"] if has_display else ["mpv", "cvlc"]
+    if os.geteuid() == 0:
+        names = [name for name in names if name not in _NOT_FOR_ROOT]
     for name in names:
         if shutil.which(name) is not None:
             return Player([name, *_OPTIONS.get(name, [])])
@@ -124,22 +129,45 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _wait_for_interrupt() -> int:
     """Wait until Ctrl-C, and return 0: there is no other way to end."""
     try:
-        with _ending_on_sigterm():
+        with _Signals() as signals:
+            signals.arm()
             threading.Event().wait()
     except KeyboardInterrupt:
         pass
     return 0
 
 
-@contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that the player and the server end."""
+class _Signals:
+    """Raises an exception on SIGINT and SIGTERM, so that the player and the server end.
 
-    def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+    Not before `arm`: an exception while the player is started would leave it running.
+    """
 
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    def __init__(self) -> None:
+        self._armed = False
+        self._received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def arm(self) -> None:
+        """Raise for the signal that has come, and from now on at once."""
+        self._armed = True
+        if self._received is not None:
+            self._raise(self._received)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self._received = number
+        if self._armed:
+            self._raise(number)
+
+    def _raise(self, number: int) -> None:
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)

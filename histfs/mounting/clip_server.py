@@ -128,6 +128,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     ) -> None:
         self.tree = tree
         self.clips = clips
+        self.numbered = {str(number): clip for number, clip in enumerate(clips)}
         self.tell = tell
         self.owner = owner
         self.token = secrets.token_urlsafe(16)
@@ -178,8 +179,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.FORBIDDEN)
         elif rest[:1] == [""]:
             self._send_page()
-        elif rest[0].isascii() and rest[0].isdigit() and int(rest[0]) < len(server.clips):
-            self._send_clip(server.clips[int(rest[0])])
+        elif (clip := server.numbered.get(rest[0])) is not None:
+            self._send_clip(clip)
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
 

@@ -196,7 +196,8 @@ def test_another_user_who_knows_the_address_gets_nothing(server, simulator):
         "except urllib.error.HTTPError as error: print(error.code)"
     )
     line = ["/usr/bin/env", "python3", "-c", script, server.urls[0]]
-    done = subprocess.run(line, user=65534, capture_output=True, text=True, timeout=30)
+    env = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+    done = subprocess.run(line, user=65534, env=env, capture_output=True, text=True, timeout=30)
     assert done.stdout == "403\n", done.stderr
     assert simulator.counts[AUDIO] == 0
 

@@ -29,7 +29,7 @@ from histfs.audio.file_descriptors import Descriptor
 from histfs.audio.file_extensions import FileExtensions
 from histfs.audio.last_copy import LastCopy
 from histfs.audio.negative_cache import NegativeCache
-from histfs.audio.open_clip import OpenClip, OpenClips
+from histfs.audio.open_clip import OpenClip, OpenClips, StreamedClip
 from histfs.audio.read_ahead import Orders, ReadAhead, by_date_alone
 from histfs.audio.size_registry import SizeRegistry
 from histfs.audio.verification import beginning, refused_as
@@ -37,7 +37,7 @@ from histfs.core.audio_format import is_raw
 from histfs.core.audio_store import Following
 from histfs.core.errors import HistfsError, Missing, NotForCrawlers, SourceError
 from histfs.core.item import Item
-from histfs.core.nodes import OpenFile
+from histfs.core.nodes import FileStream, OpenFile
 from histfs.core.sizes import FileSize
 from histfs.core.source import Source
 from histfs.core.waiting import Waiter
@@ -143,16 +143,32 @@ class AudioCache:
         while content is not None or size is None:
             content = content or self.content(item)
             if isinstance(content, Descriptor):
-                found = os.fstat(content.number).st_size
-                if size is None:
-                    self.sizes.learn(item.key, found, None)
-                self._extensions.store(item.key)
-                return self._opened(item, found, content)
+                return self._opened(item, self._learn(item, content), content)
             try:
                 return self._opened(item, content.wait_for_size(waiter), content)
             except DownloadAbandoned:
                 content = None
         return self._opened(item, size, None)
+
+    def stream(self, item: Item, waiter: Waiter) -> FileStream:
+        """Open a clip to be read as it comes, once its first bytes are here.
+
+        No size is waited for, and none is promised.
+        """
+        with self._lock:
+            found = self._on_disk(item)
+        if found is not None:
+            self._learn(item, found)
+        elif not waiter.may_fetch():
+            raise NotForCrawlers(f"the audio of {item.key} isn't here, and is for no crawler")
+        clip = StreamedClip(self, self._open_clips, item, found)
+        try:
+            # What keeps the clip from being read keeps it from being opened.
+            clip.read(0, 1, waiter)
+        except BaseException:
+            clip.close()
+            raise
+        return clip
 
     def ensure_verified(self, item: Item, waiter: Waiter) -> None:
         """Have the complete clip on the disk, with the bytes that first came from the server.
@@ -286,6 +302,14 @@ class AudioCache:
         self._scheduler.add(download, on_demand)
         self._downloads[item.key] = download
         return download
+
+    def _learn(self, item: Item, file: Descriptor) -> int:
+        """Note the size of a cached clip, where that is new, and return it."""
+        size = os.fstat(file.number).st_size
+        if self.sizes.exact(item) is None:
+            self.sizes.learn(item.key, size, None)
+        self._extensions.store(item.key)
+        return size
 
     def _opened(self, item: Item, size: int, content: Descriptor | Download | None) -> OpenClip:
         return OpenClip(self, self._open_clips, item, size, content)

@@ -13,11 +13,11 @@ import logging
 import os
 import re
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 
 from histfs.audio.disk_cache import DiskCache
+from histfs.audio.download_rate import DownloadRate
 from histfs.audio.file_descriptors import Descriptor, translated
 from histfs.audio.partial_file import PartialFile
 from histfs.core import audio_format
@@ -40,11 +40,9 @@ from histfs.core.source import AudioStream, Source, attachment_of
 from histfs.core.supervision import supervised
 from histfs.core.waiting import Waiter
 
-#: Bytes a second, over a window of seconds, below which a download without a waiting reader ends.
-#: A faster one goes on: it is a prefetch, or its bytes may be read again.
-_MIN_RATE, _WINDOW = 1000, 10.0
-#: The age in seconds from which the other minimum rate holds.
-_LATE, _LATE_MIN_RATE = 600.0, 64_000
+#: Bytes by which a download has made progress: those that wait for it have their deadline renewed.
+#: A server that drips renews none, so that calls end.
+_PROGRESS = 10_000
 #: Requests for a clip whose body breaks.
 _MAX_TRIES = 3
 #: The beginning of a proxy's page, or of an error of the API; no image or recording has it.
@@ -55,30 +53,6 @@ log = logging.getLogger(__name__)
 
 class DownloadAbandoned(HistfsError):
     """The download ended because no reader waited any more; another one can be started."""
-
-
-class _Progress:
-    """Measures the rate of a download while no reader waits for it."""
-
-    def __init__(self) -> None:
-        self._since: float | None = None
-        self._began = 0.0
-        self._received = self._unpacked = 0
-
-    def is_fast_enough(self, received: int, unpacked: int) -> bool:
-        """Note received bytes, and say whether the rate is high enough to go on."""
-        now = time.monotonic()
-        if self._since is None:
-            self._since = self._began = now
-        self._received += received
-        self._unpacked += unpacked
-        elapsed = now - self._began
-        if elapsed < _WINDOW:
-            return True
-        least = _MIN_RATE if now - self._since < _LATE else _LATE_MIN_RATE
-        enough = max(self._received, self._unpacked) >= least * elapsed
-        self._began, self._received, self._unpacked = now, 0, 0
-        return enough
 
 
 class Download:
@@ -121,12 +95,14 @@ class Download:
         self._on_abandoned = on_abandoned
         self._on_end = on_end
         self._waiters = 0
-        self._progress = _Progress()
+        self._progress = DownloadRate()
         self._was_abandoned = False
         self._preempted = False
         self._changed = threading.Condition()
         self._file: Descriptor | None = None
         self._received = 0
+        # All that has come, also what comes once more after a download broke.
+        self._arrived = 0
         self._done = False
         self._is_stored = False
         self._error: BaseException | None = None
@@ -141,13 +117,22 @@ class Download:
     @property
     def has_come(self) -> bool:
         """Whether readers can have all of it; it need not be in its place yet."""
+        return self.whole_size is not None
+
+    @property
+    def whole_size(self) -> int | None:
+        """The exact size once readers can have all of it; None before."""
         with self._changed:
-            return self._size is not None and self._received >= self._size
+            return self._size if self._is_whole else None
 
     @property
     def failed_or_preempted(self) -> bool:
         """Whether it has failed, or will end before the clip is complete."""
         return self.error is not None or self._is_preempted
+
+    @property
+    def _is_whole(self) -> bool:
+        return self._size is not None and self._received >= self._size
 
     @property
     def _is_preempted(self) -> bool:
@@ -192,6 +177,18 @@ class Download:
                 raise self._failure()
             return self._size
 
+    def wait_until_whole(self, waiter: Waiter) -> int:
+        """Wait until readers can have all of it, and return its size.
+
+        Raises:
+            As `wait_for_size`.
+        """
+        with self._changed:
+            self._wait_until(waiter, lambda: self._is_whole)
+            if self._size is None or not self._is_whole:
+                raise self._failure()
+            return self._size
+
     def wait_for_end(self, waiter: Waiter) -> int:
         """Wait until the clip is in its place, and return its size.
 
@@ -213,11 +210,22 @@ class Download:
             As `wait_for_size`.
         """
         end = offset + size
+        return self._read(offset, size, lambda: self._done or self._received >= end, waiter)
+
+    def read_available(self, offset: int, size: int, waiter: Waiter) -> bytes:
+        """Return what has come of the bytes at an offset, at least one; none only at the end.
+
+        Raises:
+            As `wait_for_size`.
+        """
+        return self._read(offset, size, lambda: self._is_whole or self._received > offset, waiter)
+
+    def _read(self, offset: int, size: int, ready: Callable[[], bool], waiter: Waiter) -> bytes:
         with self._changed:
-            self._wait_until(waiter, lambda: self._done or self._received >= end)
-            if self._file is None or (not self._done and self._received < end):
+            self._wait_until(waiter, ready)
+            if self._file is None or not ready():
                 raise self._failure()
-            file = self._file
+            file, size = self._file, max(0, min(size, self._received - offset))
         with translated("can't be read", self._disk.root):
             return os.pread(file.number, size, offset)
 
@@ -232,7 +240,7 @@ class Download:
             DownloadAbandoned: it ends.
         """
         if self._waiters:
-            self._progress = _Progress()
+            self._progress = DownloadRate()
         elif self._is_preempted:
             raise DownloadAbandoned("another download needs the place")
         elif not (received or unpacked or self._was_abandoned):
@@ -244,10 +252,18 @@ class Download:
         return without_traceback(self._error or BadAnswer("the download ended without a reason"))
 
     def _wait_until(self, waiter: Waiter, condition: Callable[[], bool]) -> None:
-        """Wait, with `_changed` held, until a condition is true or the download has failed."""
+        """Wait, with `_changed` held, until a condition is true or the download has failed.
+
+        The waiter's deadline is renewed as long as bytes come.
+        """
         self._waiters += 1
+        begun = self._arrived
         try:
-            waiter.until(self._changed, lambda: condition() or self._error is not None)
+            waiter.until(
+                self._changed,
+                lambda: condition() or self._error is not None,
+                progress=lambda: (self._arrived - begun) // _PROGRESS,
+            )
         except (Interrupted, DeadlineExceeded, TooManyWaiting):
             if self._waiters == 1:
                 self._was_abandoned = True
@@ -379,6 +395,7 @@ class Download:
             # The disk may have become full just now.
             self._file = part.file
             self._received = max(self._received, offset + len(chunk))
+            self._arrived += len(chunk)
             self._changed.notify_all()
 
     def _check_end(self, size: int) -> None:

@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": "Check the requirements of a mount.",
     "ls": "List what a mount would show, without one.",
     "mount": "Mount your history on MOUNTPOINT, an empty directory.",
+    "play": "Play clips of your history, without a mount.",
     "plugins": "List the available sources, views and files, and their packages.",
     "purge": "Remove every trace of items, at the server and on this machine.",
     "rm": "Delete items from your history, without a mount.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,9 @@ from histfs.cli.output import Output
 from histfs.cli.paths import direct_tree, for_each, paths_argument
 from histfs.mounting import DirectTree
 
+#: Bytes that are read at once, at the most.
+_CHUNK = 128 << 10
+
 
 @click.command(context_settings={"show_default": True})
 @paths_argument
@@ -19,8 +23,8 @@ from histfs.mounting import DirectTree
 def cat(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's options
     """Print files of your history, without a mount.
 
-    PATH is a path under the mountpoint, of a text, metadata or audio. Audio is kept in the cache,
-    as by a mount.
+    PATH is a path under the mountpoint, of a text, metadata or audio. Audio is printed as it comes,
+    from its first byte on, and kept in the cache, as by a mount.
 
     \b
     Examples:
@@ -35,6 +39,8 @@ def cat(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's
 
 def _chunks(tree: DirectTree, path: str) -> Iterator[bytes]:
     """Yield the chunks of a file as they arrive."""
-    with tree.open(path) as file:
-        while chunk := file.read1():
+    with contextlib.closing(tree.stream(path)) as file:
+        offset = 0
+        while chunk := file.read(offset, _CHUNK, tree.waiter()):
             yield chunk
+            offset += len(chunk)

@@ -3,7 +3,7 @@
 1  a path that doesn't exist or can't be listed, read or deleted; output that can't be written
 2  the command line, an unusable mountpoint, or an item that is not in the trash
 65  damaged clips in the cache, or damaged files in the trash
-69  the server, a mount, or FUSE is unavailable
+69  the server, a mount, FUSE, or a player is unavailable
 70  a bug
 75  try again later
 77  the key is missing or refused, or lacks a permission
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from histfs.audio.verification import CacheDamaged
 from histfs.cli.error_reporting import Refused
+from histfs.cli.players import NoPlayer
 from histfs.core.errors import (
     CacheFailed,
     DeadlineExceeded,
@@ -43,6 +44,7 @@ STATUS: dict[type[BaseException], int] = {
     MountpointError: 2,
     FuseUnavailable: 69,
     NoStatus: 69,
+    NoPlayer: 69,
     KeyRefused: 77,
     NoKey: 77,
     OptionError: 2,

@@ -168,7 +168,8 @@ _ACCOUNT = [
         type=Seconds(1),
         default=30.0,
         metavar="SECONDS",
-        help="Maximum duration of any call on the mount, and of any request.",
+        help="Maximum duration of any call on the mount, and of any request; audio may take longer"
+        " while it comes.",
     ),
 ]
 _TREE = [

@@ -41,7 +41,8 @@ class Output:
         """
         for chunk in _escape(chunks) if self._terminal else chunks:
             self._write(chunk)
-        self.flush()
+            # A player that reads the pipe waits for the first bytes.
+            self.flush()
 
     def flush(self) -> None:
         """Write the buffered output."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from histfs.core.item import Item
-from histfs.core.nodes import OpenFile
+from histfs.core.nodes import FileStream, OpenFile
 from histfs.core.sizes import FileSize
 from histfs.core.waiting import Waiter
 
@@ -55,4 +55,11 @@ class AudioStore(Protocol):
             SourceError: the size is not known, and the audio can't be downloaded.
             NoSpace, CacheFailed: it can't be stored.
             Interrupted, DeadlineExceeded: the wait ended first.
+        """
+
+    def stream(self, item: Item, waiter: Waiter) -> FileStream:
+        """Open the audio of an item to be read as it comes, once its first bytes have come.
+
+        Raises:
+            As `open`.
         """

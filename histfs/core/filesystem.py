@@ -33,7 +33,9 @@ from histfs.core.nodes import (
     Attributes,
     BytesFile,
     DirEntry,
+    FileStream,
     OpenFile,
+    WholeFile,
     directory,
     inode_of,
 )
@@ -69,7 +71,8 @@ class Filesystem(Protocol):
     Waiting: a call waits for the network, within its waiter, only if the answer is not on this
     machine. `stat`, `stat_files`, `listdir`, `readlink` and `item` may wait for lists of items, and
     for an item's details, but download no audio, unless exact sizes are promised. `open` may
-    download a file whose size is not known yet, `OpenFile.read` what is not in the cache. `unlink`,
+    download a file whose size is not known yet, `stream` waits for its first bytes, and their reads
+    for what is not in the cache. `unlink`,
     `rmdir` and `delete` may download what the archive lacks, and wait for the DELETE; they alone
     change anything at the source, and the DELETE goes on after a wait that has ended early.
 
@@ -111,6 +114,13 @@ class Filesystem(Protocol):
 
         Raises:
             IsADirectory: the path is a directory, or a link to one.
+        """
+
+    def stream(self, path: str, waiter: Waiter) -> FileStream:
+        """Open a file to be read as its bytes come, before its size is known.
+
+        Raises:
+            IsADirectory: as `open`.
         """
 
     def unlink(self, path: str, waiter: Waiter) -> None:
@@ -215,6 +225,11 @@ class UnionFilesystem:
         tree, rest = self._route(path, waiter)
         return tree.open(rest, waiter)
 
+    def stream(self, path: str, waiter: Waiter) -> FileStream:
+        """Open a file to be read as its bytes come."""
+        tree, rest = self._route(path, waiter)
+        return tree.stream(rest, waiter)
+
     def unlink(self, path: str, waiter: Waiter) -> None:
         """Unlink a file."""
         tree, rest = self._route(path, waiter)
@@ -278,6 +293,9 @@ class _EmptyRoot:
             raise IsADirectory(path)
         file = BytesFile(self._render())
         return self._file_attributes(file.size), file
+
+    def stream(self, path: str, waiter: Waiter) -> FileStream:
+        return WholeFile(self.open(path, waiter)[1])
 
     def unlink(self, path: str, waiter: Waiter) -> None:
         self._is_root(path)

@@ -66,6 +66,45 @@ class OpenFile(Protocol):
         """Release the file's resources; called once, after the last read."""
 
 
+class FileStream(Protocol):
+    """A file that is read as its bytes come, before its size is known; any thread may read it."""
+
+    @property
+    def whole_size(self) -> int | None:
+        """The exact size in bytes once all of them are on this machine; None before."""
+
+    def wait_until_whole(self, waiter: Waiter) -> int:
+        """Wait until all bytes are on this machine, and return their number."""
+
+    def read(self, offset: int, size: int, waiter: Waiter) -> bytes:
+        """Return bytes at an offset as soon as there is one, at most ``size``; none at the end."""
+
+    def close(self) -> None:
+        """Release the file's resources; called once, after the last read."""
+
+
+class WholeFile:
+    """An open file whose bytes are all here, as a `FileStream`.
+
+    Args:
+        file: the file.
+    """
+
+    def __init__(self, file: OpenFile) -> None:
+        self._file = file
+        self.read = file.read
+        self.close = file.close
+
+    @property
+    def whole_size(self) -> int:
+        """The size in bytes."""
+        return self._file.size
+
+    def wait_until_whole(self, waiter: Waiter) -> int:
+        """Return the size; waits for nothing."""
+        return self._file.size
+
+
 class BytesFile:
     """An open file whose bytes are in memory.
 

@@ -28,7 +28,7 @@ from histfs.core.errors import (
     NotPermitted,
     PluginFailed,
 )
-from histfs.core.files import ItemFile, KnownSizeFile
+from histfs.core.files import ItemFile, KnownSizeFile, StreamedFile
 from histfs.core.index import Index, Listed
 from histfs.core.item import Facets, Item
 from histfs.core.large_listing import LARGE, Contents, LargeListing
@@ -38,7 +38,9 @@ from histfs.core.nodes import (
     Attributes,
     BytesFile,
     DirEntry,
+    FileStream,
     OpenFile,
+    WholeFile,
     directory,
     file_inode,
     inode_of,
@@ -187,6 +189,13 @@ class Tree:
             raise IsADirectory(path)
         file = node.file.open(node.item, waiter)
         return self._file_attributes(node, FileSize(file.size, is_exact=True)), file
+
+    def stream(self, path: str, waiter: Waiter) -> FileStream:
+        """Open a file to be read as its bytes come."""
+        node = self._resolver.resolve(path, waiter)
+        if isinstance(node, ItemFileNode) and isinstance(node.file, StreamedFile):
+            return node.file.stream(node.item, waiter)
+        return WholeFile(self.open(path, waiter)[1])
 
     def unlink(self, path: str, waiter: Waiter) -> None:
         """Unlink a file: the audio deletes the item, any other file is hidden in this mount."""

@@ -92,15 +92,19 @@ class Waiter:
     """The wait budget of one call: a deadline, an interrupt flag, and what the caller may fetch.
 
     Args:
-        timeout: seconds from now until the call must have ended.
+        timeout: seconds from now until the call must have ended, unless what it waits for makes
+            progress; see `until`.
         interrupted: returns whether the calling process was interrupted; called by the waiting
             thread itself, because libfuse keeps the flag per thread.
         may_fetch: returns whether the calling process may make the filesystem fetch audio; called
             by the thread of the call, and only when audio has to be fetched.
         limit: limits how many calls wait at the same time.
+
+    Attributes:
+        timeout: as given.
     """
 
-    __slots__ = ("_deadline", "_interrupted", "_limit", "may_fetch")
+    __slots__ = ("_deadline", "_interrupted", "_limit", "may_fetch", "timeout")
 
     def __init__(
         self,
@@ -109,6 +113,7 @@ class Waiter:
         may_fetch: Callable[[], bool] = always,
         limit: WaitLimit = _UNLIMITED,
     ) -> None:
+        self.timeout = timeout
         self._deadline = time.monotonic() + timeout
         self._interrupted = interrupted
         self._limit = limit
@@ -169,8 +174,19 @@ class Waiter:
                     return self.result((good or list(done))[0])
                 self.check()
 
-    def until(self, condition: threading.Condition, ready: Callable[[], bool]) -> None:
+    def until(
+        self,
+        condition: threading.Condition,
+        ready: Callable[[], bool],
+        progress: Callable[[], int] = lambda: 0,
+    ) -> None:
         """Wait, with ``condition`` held, until ``ready()``.
+
+        Args:
+            condition: is notified of changes.
+            ready: says whether the wait is over.
+            progress: measures progress; whenever the number has grown, the call has its whole
+                timeout again.
 
         Raises:
             Interrupted: the calling process was interrupted.
@@ -180,10 +196,14 @@ class Waiter:
         if ready():
             return
         with self.waiting():
+            reached = progress()
             while not ready():
                 condition.wait(min(POLL_INTERVAL, self.remaining()))
                 if ready():
                     return
+                if (now := progress()) > reached:
+                    reached = now
+                    self._deadline = time.monotonic() + self.timeout
                 self.check()
 
     def _result(self, future: Future[T]) -> T:

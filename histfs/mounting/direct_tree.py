@@ -18,7 +18,7 @@ from typing import Any
 
 from histfs.core.filesystem import Filesystem, resolve_links
 from histfs.core.large_listing import LargeListing
-from histfs.core.nodes import Attributes, DirEntry, OpenFile
+from histfs.core.nodes import Attributes, DirEntry, FileStream, OpenFile
 from histfs.core.times import Zone
 from histfs.core.waiting import Waiter
 from histfs.mounting.account_filesystem import compose
@@ -85,6 +85,15 @@ class DirectTree:
         """Open a file for reading; audio that is not in the cache is fetched as it is read."""
         _, file = self.filesystem.open(self.resolve(path)[0], self.waiter())
         return io.BufferedReader(_RawFile(file, self.waiter), _BUFFER)
+
+    def stream(self, path: str, waiter: Waiter | None = None) -> FileStream:
+        """Open a file to be read as its bytes come, before its size is known.
+
+        Args:
+            path: of the file.
+            waiter: the deadline; None for that of one call.
+        """
+        return self.filesystem.stream(self.resolve(path)[0], waiter or self.waiter())
 
     def delete(self, path: str) -> None:
         """Delete an item at the source, after a copy of it is in the trash.

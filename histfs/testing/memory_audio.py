@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from histfs.core.audio_format import actual_extension
 from histfs.core.item import Item
-from histfs.core.nodes import BytesFile, OpenFile
+from histfs.core.nodes import BytesFile, FileStream, OpenFile, WholeFile
 from histfs.core.sizes import FileSize
 from histfs.core.waiting import Waiter
 
@@ -53,3 +53,7 @@ class MemoryAudio:
         """Open the audio."""
         self.ensure_verified(item, waiter)
         return BytesFile(self._here[item.key])
+
+    def stream(self, item: Item, waiter: Waiter) -> FileStream:
+        """Open the audio to be read as it comes."""
+        return WholeFile(self.open(item, waiter))

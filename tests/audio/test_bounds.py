@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from histfs.audio import download
+from histfs.audio import download_rate
 from histfs.core.errors import ClipTooLarge, DeadlineExceeded, TimedOut
 from histfs.core.waiting import Waiter
 from tests.audio.conftest import PATIENCE
@@ -64,7 +64,7 @@ class _Dripping:
 @pytest.fixture
 def soon(monkeypatch):
     """Shorten the window in which abandoned downloads are measured."""
-    monkeypatch.setattr(download, "_WINDOW", 0.2)
+    monkeypatch.setattr(download_rate, "_WINDOW", 0.2)
 
 
 def abandon(world, item):

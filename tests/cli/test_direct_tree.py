@@ -11,6 +11,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -421,6 +422,26 @@ def test_audio_is_fetched_once_and_kept(start, simulator, item, do, chunked):
     for _ in range(2):
         assert ended(start("cat", f"{item}/{name}")) == (0, whole, "")
     assert simulator.counts[AUDIO] == 1
+
+
+@pytest.mark.parametrize("chunked", [True, False], ids=["unknown length", "known length"])
+def test_audio_is_printed_from_its_first_byte_on(start, simulator, item, do, chunked):
+    name, whole = lines(do("ls", item))[-1], bytes(simulator.library.clip(id_of(item)))
+    simulator.chunked, simulator.bandwidth = chunked, len(whole) / 3
+    with start("cat", f"{item}/{name}") as process:
+        content = process.stdout.read(1)
+        began = time.monotonic()
+        content += process.stdout.read()
+        assert time.monotonic() - began > 2
+    assert (process.returncode, content) == (0, whole)
+
+
+def test_audio_that_breaks_off_is_an_error(start, simulator, item, do):
+    simulator.faults.add(Fault("/audio", "cut", at_byte=5000))
+    name = lines(do("ls", item))[-1]
+    status, out, err = ended(start("cat", f"{item}/{name}"))
+    assert (status, len(err.splitlines())) == (69, 1)
+    assert bytes(simulator.library.clip(id_of(item))).startswith(out)
 
 
 def test_files_of_several_items_are_one_after_the_other_and_a_bad_path_is_left_out(do, day):

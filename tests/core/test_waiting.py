@@ -1,6 +1,7 @@
 """The wait budget of a call: deadline, interrupt flag and the limit of waiting calls."""
 
 import threading
+import time
 from concurrent.futures import Future
 
 import pytest
@@ -184,3 +185,24 @@ def test_a_wait_that_fails_releases_its_place():
     for _ in range(2):
         with pytest.raises(DeadlineExceeded):
             Waiter(0, limit=limit).result(Future())
+
+
+def test_progress_renews_the_deadline_and_the_wait_ends_when_there_is_none():
+    condition, checks = threading.Condition(), []
+    waiter = Waiter(0.3)
+
+    def progress() -> int:
+        checks.append(1)
+        return min(len(checks), 10)
+
+    began = time.monotonic()
+    with condition, pytest.raises(DeadlineExceeded):
+        waiter.until(condition, lambda: False, progress)
+    # Nine steps of 0.1 s made progress, and then none for the timeout.
+    assert time.monotonic() - began > 0.9
+
+
+def test_a_wait_that_makes_progress_is_interrupted_all_the_same():
+    condition, steps = threading.Condition(), iter(range(1000))
+    with condition, pytest.raises(Interrupted):
+        Waiter(60, Flag(checks=3)).until(condition, lambda: False, lambda: next(steps))

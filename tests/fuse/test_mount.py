@@ -378,6 +378,21 @@ def test_a_server_that_hangs_costs_one_timeout(simulator, tmp_path, binding):
         assert simulator.counts[LIST] <= 2
 
 
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_clip_that_takes_longer_than_the_timeout_is_read_while_bytes_come(
+    tmp_path, binding, chunked
+):
+    settings = SimulatorSettings(items=1, clip_bytes=600_000, bandwidth=150_000, chunked=chunked)
+    with (
+        Simulator(settings) as simulator,
+        mounted(simulator, tmp_path, binding, "--timeout", "1") as mount,
+    ):
+        (clip,) = mount.audio()
+        began = time.monotonic()
+        assert clip.read_bytes() == bytes(simulator.library.clip(id_of(clip.parent)))
+        assert time.monotonic() - began > 3
+
+
 def test_voices_that_are_not_known_in_time_are_not_listed(tmp_path, binding):
     settings = SimulatorSettings(items=12_000, alignments=False, latency=0.2)
     with (

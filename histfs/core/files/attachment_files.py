@@ -15,9 +15,9 @@ from functools import lru_cache
 from histfs.core.attachments import part_of, unique_names
 from histfs.core.errors import CacheFailed, NoAttachment, NoSpace, SourceError
 from histfs.core.file_context import FileContext
-from histfs.core.files.item_file import ItemFile, ItemFolder, KnownSizeFile
+from histfs.core.files.item_file import ItemFile, ItemFolder, KnownSizeFile, StreamedFile
 from histfs.core.item import Attachment, Item
-from histfs.core.nodes import OpenFile
+from histfs.core.nodes import FileStream, OpenFile
 from histfs.core.sizes import FileSize
 from histfs.core.waiting import Waiter
 
@@ -64,7 +64,7 @@ class AttachmentsFolder(ItemFolder):
         }
 
 
-class AttachmentFile(KnownSizeFile):
+class AttachmentFile(KnownSizeFile, StreamedFile):
     """One attachment; unlinking it alone hides it in this mount. Implements `ItemFile`.
 
     Args:
@@ -112,3 +112,7 @@ class AttachmentFile(KnownSizeFile):
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open the attachment; fetch it if its exact size is not known."""
         return self._store.open(part_of(item, self._attachment), waiter)
+
+    def stream(self, item: Item, waiter: Waiter) -> FileStream:
+        """Open the attachment to be read as it comes."""
+        return self._store.stream(part_of(item, self._attachment), waiter)

@@ -5,14 +5,16 @@ Threads: any number at once; the cache guards itself, and there is no other stat
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from functools import lru_cache
 
 from histfs.core.audio_format import declared_extension
 from histfs.core.errors import NoAudio
 from histfs.core.file_context import FileContext
-from histfs.core.files.item_file import KnownSizeFile
+from histfs.core.files.item_file import KnownSizeFile, StreamedFile
 from histfs.core.item import Item
-from histfs.core.nodes import OpenFile
+from histfs.core.nodes import FileStream, OpenFile
 from histfs.core.sizes import FileSize
 from histfs.core.waiting import Waiter
 
@@ -20,7 +22,7 @@ from histfs.core.waiting import Waiter
 _ITEMS = 16_384
 
 
-class AudioFile(KnownSizeFile):
+class AudioFile(KnownSizeFile, StreamedFile):
     """The item's audio; unlinking it deletes the item.
 
     Args:
@@ -63,8 +65,18 @@ class AudioFile(KnownSizeFile):
 
     def open(self, item: Item, waiter: Waiter) -> OpenFile:
         """Open the audio; fetches it if its exact size is not known."""
-        try:
+        with self._absence_noted(item, waiter):
             return self._store.open(item, waiter)
+
+    def stream(self, item: Item, waiter: Waiter) -> FileStream:
+        """Open the audio to be read as it comes."""
+        with self._absence_noted(item, waiter):
+            return self._store.stream(item, waiter)
+
+    @contextlib.contextmanager
+    def _absence_noted(self, item: Item, waiter: Waiter) -> Iterator[None]:
+        try:
+            yield
         except NoAudio:
             # The details say so: once they are stored, the file is not listed any more.
             self._index.full(item, waiter)

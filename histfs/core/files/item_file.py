@@ -9,7 +9,7 @@ from typing import Protocol
 
 from histfs.core.errors import IsADirectory, NoAttachment
 from histfs.core.item import Item
-from histfs.core.nodes import OpenFile
+from histfs.core.nodes import FileStream, OpenFile
 from histfs.core.sizes import FileSize
 from histfs.core.waiting import Waiter
 
@@ -57,6 +57,14 @@ class KnownSizeFile:
     def size(self, item: Item, waiter: Waiter) -> int:
         """Return the size in bytes, exact or estimated."""
         return self.known_size(item, waiter).size
+
+
+class StreamedFile(ABC):
+    """The base of an item file that can be read before its size is known."""
+
+    @abstractmethod
+    def stream(self, item: Item, waiter: Waiter) -> FileStream:
+        """Open the file to be read as its bytes come."""
 
 
 class ItemFolder(ABC):

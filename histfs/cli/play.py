@@ -1,0 +1,138 @@
+"""``histfs play``."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import posixpath
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from histfs.cli.config_sources import setting
+from histfs.cli.error_reporting import Refused, report_error, warn
+from histfs.cli.options import build_settings, tree_options
+from histfs.cli.paths import direct_tree, for_each, paths_argument
+from histfs.cli.players import choose_player
+from histfs.core.errors import HistfsError, NoSuchPath
+from histfs.core.waiting import Waiter
+from histfs.fuse.mountpoint import mounted_histfs
+from histfs.mounting import DirectTree
+from histfs.mounting.clip_server import Clip, serve_clips
+
+#: The most clips that are played: their addresses are arguments of the player.
+_MOST = 1000
+
+
+@click.command(context_settings={"show_default": True})
+@paths_argument
+@setting(
+    "--player",
+    metavar="CMD",
+    show_default="the first that is installed of mpv, vlc, ffplay, a browser",
+    help="The program that plays, with its options, such as 'mpv --shuffle'.",
+)
+@tree_options
+def play(paths: tuple[str, ...], player: str | None, **given: Any) -> None:  # noqa: ANN401
+    """Play clips of your history, without a mount.
+
+    PATH is a path under the mountpoint, of audio, of an item, or of a directory of items, which are
+    played in the order of their names; it may also begin with the mountpoint. The player gets audio
+    from its first byte on, from a server on this machine that ends with it.
+
+    \b
+    Examples:
+      histfs play by-date/2024/05/02/2024-05-02T11-45-06_hello-world_ja9x…
+      histfs play by-voice/Rachel
+      histfs play --player 'mpv --shuffle' search/budget by-date/2024
+    """  # noqa: D301 - the control character is click's
+    chosen = choose_player(player)
+    clips: list[Clip] = []
+    with direct_tree(build_settings(given)) as tree:
+
+        def find(path: str) -> None:
+            before = len(clips)
+            clips.extend(itertools.islice(_find(tree, path), _MOST + 1))
+            if len(clips) == before:
+                raise Refused("there is no audio in it")
+
+        failed = for_each([_below_mountpoint(path) for path in paths], find)
+        if len(clips) > _MOST:
+            warn(f"more than {_MOST} clips: the first {_MOST} are played")
+            del clips[_MOST:]
+        played = 0
+        if clips:
+            # A player that root starts may run as another user.
+            owner = os.geteuid() or None
+            with _begun(tree, clips[0]), serve_clips(tree, clips, _tell, owner) as server:
+                played = chosen.play(server.urls, server.page)
+    click.get_current_context().exit(max(failed, played))
+
+
+@contextlib.contextmanager
+def _begun(tree: DirectTree, clip: Clip) -> Iterator[None]:
+    """Begin to fetch a clip: its first bytes come while the player starts."""
+    ended = threading.Event()
+
+    def fetch() -> None:
+        # What fails is told when the player asks for it.
+        with contextlib.suppress(HistfsError):
+            tree.stream(clip.path, Waiter(tree.timeout, ended.is_set)).close()
+
+    thread = threading.Thread(target=fetch, name="first clip", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _tell(path: str, error: HistfsError) -> None:
+    """Say why a clip isn't played; the player goes on."""
+    report_error(error, path.lstrip("/"))
+
+
+def _below_mountpoint(path: str) -> str:
+    """Return the path in the tree of a path in a mounted histfs; any other one as it is."""
+    try:
+        full = Path(os.path.abspath(path))  # noqa: PTH100 - links are left as they are
+    except FileNotFoundError:
+        return path  # the working directory has been removed
+    for mountpoint in mounted_histfs():
+        if full.is_relative_to(mountpoint) and os.path.lexists(full):
+            return str(full.relative_to(mountpoint))
+    return path
+
+
+def _find(tree: DirectTree, path: str) -> Iterator[Clip]:
+    """Yield the clip of a path, or those of all items in a directory in the order of names.
+
+    Raises:
+        As `DirectTree.resolve`.
+    """
+    path, attributes = tree.resolve(path)
+    if attributes.kind != stat.S_IFDIR:
+        yield _clip(path)
+        return
+    names = sorted(entry.name for entry in tree.listdir(path))
+    if tree.filesystem.item(path, tree.waiter()) is not None:
+        yield from (_clip(posixpath.join(path, n)) for n in names if n.startswith("audio."))
+        return
+    for name in names:
+        try:
+            yield from _find(tree, posixpath.join(path, name))
+        except NoSuchPath:
+            continue  # it has been deleted meanwhile
+
+
+def _clip(path: str) -> Clip:
+    """Return the clip of an audio file, with the name of its item."""
+    item, name = posixpath.split(path)
+    is_audio = name.startswith("audio.")
+    return Clip(path, posixpath.basename(item) + name.removeprefix("audio") if is_audio else name)

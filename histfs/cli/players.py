@@ -1,0 +1,173 @@
+"""The programs that play clips from URLs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from histfs.core.errors import HistfsError
+from histfs.settings import OptionError
+
+#: Options of players that are given by their name alone: each ends when it has played all.
+_OPTIONS = {
+    "vlc": ["--play-and-exit"],
+    "cvlc": ["--play-and-exit"],
+    "ffplay": ["-autoexit"],
+}
+#: Players that root can't start.
+_NOT_FOR_ROOT = {"vlc", "cvlc"}
+#: Players that take one URL.
+_ONE_AT_A_TIME = {"ffplay"}
+#: Programs that show a page, and may return before it is closed.
+_BROWSERS = {
+    "xdg-open", "sensible-browser", "x-www-browser", "firefox", "chromium", "google-chrome",
+}  # fmt: skip
+#: Seconds that a player has to end by itself.
+_PATIENCE = 2.0
+
+
+class NoPlayer(HistfsError):
+    """There is no program that could play clips."""
+
+
+@dataclass(frozen=True, slots=True)
+class Player:
+    """A program that plays clips.
+
+    Attributes:
+        command: its command line, without the URLs.
+    """
+
+    command: Sequence[str]
+
+    @property
+    def name(self) -> str:
+        """The name of the program."""
+        return Path(self.command[0]).name
+
+    def play(self, urls: Sequence[str], page: str) -> int:
+        """Play clips, and return the exit status.
+
+        Args:
+            urls: the clips.
+            page: a page with all of them, for a browser; the call ends with Ctrl-C then.
+
+        Raises:
+            KeyboardInterrupt: the user has interrupted a player.
+            NoPlayer: it can't be started.
+        """
+        if self.name in _BROWSERS:
+            return self._run([page]) or _wait_for_interrupt()
+        if self.name in _ONE_AT_A_TIME:
+            return max([self._run([url]) for url in urls], default=0)
+        return self._run(urls)
+
+    def _run(self, urls: Sequence[str]) -> int:
+        with _Signals() as signals:
+            try:
+                process = subprocess.Popen([*self.command, *urls])  # noqa: S603 - the user's own
+            except OSError as error:
+                raise NoPlayer(f"{self.name} can't be started: {error.strerror}") from error
+            try:
+                signals.arm()
+                status = process.wait()
+            finally:
+                # On Ctrl-C the terminal has told the player, too.
+                _end(process)
+        return status if status >= 0 else 128 - status
+
+
+def choose_player(given: str | None) -> Player:
+    """Return the player that the user chose, else the first one that is installed.
+
+    Args:
+        given: a command line; None or empty for none.
+
+    Raises:
+        OptionError: it isn't a command line, or there is no such program.
+        NoPlayer: none is installed.
+    """
+    if given:
+        try:
+            words = shlex.split(given)
+        except ValueError as error:
+            raise OptionError(f"--player {given!r} can't be read: {error}") from error
+        if not words or shutil.which(words[0]) is None:
+            raise OptionError(f"the player {given!r} is not installed")
+        return Player(words if words[1:] else [*words, *_OPTIONS.get(Path(words[0]).name, [])])
+    has_display = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    names = ["mpv", "vlc", "cvlc", "ffplay", "xdg-open"] if has_display else ["mpv", "cvlc"]
+    if os.geteuid() == 0:
+        names = [name for name in names if name not in _NOT_FOR_ROOT]
+    for name in names:
+        if shutil.which(name) is not None:
+            return Player([name, *_OPTIONS.get(name, [])])
+    if shutil.which("ffplay") is not None:
+        return Player(["ffplay", "-nodisp", "-autoexit"])
+    raise NoPlayer("there is no player: install mpv, VLC or ffplay, or name one with --player")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a player to end; one that doesn't is ended."""
+    for end in (process.terminate, process.kill):
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            end()
+    process.wait()
+
+
+def _wait_for_interrupt() -> int:
+    """Wait until Ctrl-C, and return 0: there is no other way to end."""
+    try:
+        with _Signals() as signals:
+            signals.arm()
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+class _Signals:
+    """Raises an exception on SIGINT and SIGTERM, so that the player and the server end.
+
+    Not before `arm`: an exception while the player is started would leave it running.
+    """
+
+    def __init__(self) -> None:
+        self._armed = False
+        self._received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def arm(self) -> None:
+        """Raise for the signal that has come, and from now on at once."""
+        self._armed = True
+        if self._received is not None:
+            self._raise(self._received)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self._received = number
+        if self._armed:
+            self._raise(number)
+
+    def _raise(self, number: int) -> None:
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)

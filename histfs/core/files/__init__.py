@@ -3,9 +3,16 @@
 from histfs.core.files.attachment_files import AttachmentsFolder
 from histfs.core.files.audio_file import AudioFile
 from histfs.core.files.detail_files import MetaFile, Rendered, SummaryFile, TextFile
-from histfs.core.files.item_file import ItemFile, ItemFolder, KnownSizeFile, by_name, flattened
+from histfs.core.files.item_file import (
+    ItemFile,
+    ItemFolder,
+    KnownSizeFile,
+    by_name,
+    flattened,
+    size_for,
+)
 
 __all__ = [
     "AttachmentsFolder", "AudioFile", "ItemFile", "ItemFolder", "KnownSizeFile", "MetaFile",
-    "Rendered", "SummaryFile", "TextFile", "by_name", "flattened",
+    "Rendered", "SummaryFile", "TextFile", "by_name", "flattened", "size_for",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Programs that believe the stat before their open, on cold mounts: every copy right, or an error."""
+"""Programs that believe the stat before their open, on cold mounts: right copies, or an error."""
 
 from __future__ import annotations
 

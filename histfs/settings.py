@@ -24,12 +24,6 @@ from histfs.core.service import NO_SERVICE, Service
 OFFICIAL_BASE_URL = "ELEVENLABS_BASE_URL"
 #: The profile name of an account without a profile.
 DEFAULT_PROFILE = "default"
-#: Programs that read every file of a folder: tumbler and the thumbnailers of file managers,
-#: Tracker under its old and new name (localsearch), Baloo, locate.
-DEFAULT_CRAWLERS = (
-    "tumblerd", "*thumbnailer", "tracker-extract*", "tracker-miner*", "localsearch*", "baloo_file*",
-    "updatedb*",
-)  # fmt: skip
 
 #: Maximum of a size in bytes, and of a time in seconds.
 _MAX_NUMBER = 1 << 62
@@ -65,6 +59,7 @@ class MountOptions:
         sources: names of ``sources=…``; None if it isn't given.
         views: names of ``views=…``, likewise.
         files: names of ``files=…``, likewise.
+        programs: the file of ``programs=…``; None if it isn't given.
         fuse: options for libfuse.
     """
 
@@ -77,6 +72,7 @@ class MountOptions:
     sources: tuple[str, ...] | None = None
     views: tuple[str, ...] | None = None
     files: tuple[str, ...] | None = None
+    programs: Path | None = None
     fuse: Mapping[str, bool | str] = field(default_factory=dict)
 
     def exposure(self) -> str | None:
@@ -117,7 +113,9 @@ class Settings:
         connections: maximum number of concurrent requests, without those of a waiting listing.
         timezone: the zone in which days begin; None for the machine's.
         exact_sizes: whether stat fetches a clip to know its size.
-        crawlers: patterns of the names of programs for which no audio is fetched.
+        programs: a file that extends the table of programs; None for none.
+        crawlers: patterns of the names of programs for which no audio is fetched; None for those
+            of the table of programs.
         timeout: seconds after which any call ends.
         debug: whether libfuse prints each call.
         sources: names of the sources to mount; None for all that are installed.
@@ -142,7 +140,8 @@ class Settings:
     connections: int = 8
     timezone: str | None = None
     exact_sizes: bool = False
-    crawlers: tuple[str, ...] = DEFAULT_CRAWLERS
+    programs: Path | None = None
+    crawlers: tuple[str, ...] | None = None
     timeout: float = 30.0
     debug: bool = False
     sources: tuple[str, ...] | None = None
@@ -285,6 +284,8 @@ def parse_mount_options(texts: Iterable[str]) -> MountOptions:
             known["links"] = _choice(option, value, {"links": True, "dir": False})
         elif name in ("sources", "views", "files"):
             known[name] = parse_names(f"-o {name}", value)
+        elif name == "programs" and value:
+            known["programs"] = Path(value)
         elif name in ("umask", "uid", "gid"):
             known[name] = _number(option, value, 8 if name == "umask" else 10)
         else:

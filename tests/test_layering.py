@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "settings": {"core"},
     "keys": {"core", "settings"},
     "config": {"core", "settings"},
+    "programs": {"core", "settings"},
     "logs": {"core"},
     "status": {"core"},
     "plugins": {"core"},
@@ -33,11 +34,12 @@ MAY_IMPORT = {
     "testing": {"core"},
     "mounting": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "status",
-        "plugins", "keys", "__version__",
+        "plugins", "keys", "programs", "__version__",
     },
     "cli": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "mounting",
-        "logs", "background", "status", "keys", "plugins", "config", "__version__",
+        "logs", "background", "status", "keys", "plugins", "config", "programs",
+        "__version__",
     },
     "api": {"mounting", "cli"},
     "__main__": {"cli"},

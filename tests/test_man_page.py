@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import pytest
 
 from histfs import __version__
 from histfs.cli import histfs
 from histfs.cli.exit_codes import BUG, STATUS
-from histfs.settings import DEFAULT_CRAWLERS
+from histfs.core.programs import ProgramClass
+from histfs.programs import shipped_rules
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "man" / "histfs.1").read_text().replace("\\-", "-").replace("\\fR", "")
@@ -55,9 +57,13 @@ def test_the_manual_lists_each_exit_status():
     }
 
 
-def test_the_manual_names_each_crawler():
-    section = PAGE.split("(HISTFS_CRAWLERS)")[1].split(".TP")[0].split("default is")[1]
-    assert tuple(re.findall(r"^\.IR? (\S+)", section, re.MULTILINE)) == DEFAULT_CRAWLERS
+@pytest.mark.parametrize("program_class", [ProgramClass.CRAWLER, ProgramClass.ARCHIVER])
+def test_the_manual_names_each_program_of_the_table(program_class):
+    section = PAGE.split(".SH PROGRAMS")[1].split(".SH")[0]
+    listed = section.split(f".B {program_class.value}\n")[1].split(".TP")[0].split("They are")[1]
+    names = re.findall(r"^\.IR? (\S+)", listed, re.MULTILINE)
+    rules = [rule.name for rule in shipped_rules() if rule.program_class is program_class]
+    assert names == list(dict.fromkeys(rules))
 
 
 def test_the_manual_and_the_changelog_are_of_this_version():

@@ -23,6 +23,7 @@ from histfs.cli.options import (
     service_of,
     trash_option,
 )
+from histfs.cli.program_options import class_report, crawlers_option, programs_option
 from histfs.core.errors import HistfsError
 from histfs.core.terminal_text import shown
 from histfs.settings import OptionError, Settings
@@ -37,15 +38,33 @@ from histfs.settings import OptionError, Settings
     is_flag=True,
     help="Print how the server behaves instead, without anything of yours, to attach to a report.",
 )
+@click.option(
+    "--program",
+    metavar="NAME",
+    help="Print what a program, or a command line in quotes, gets of a mount instead.",
+)
+@programs_option
+@crawlers_option
 @trash_option
 @cache_options
-def doctor(mountpoint: Path | None, as_json: bool, as_facts: bool, **given: Any) -> None:  # noqa: ANN401
+def doctor(
+    mountpoint: Path | None,
+    as_json: bool,
+    as_facts: bool,
+    program: str | None,
+    **given: Any,  # noqa: ANN401
+) -> None:
     """Check the requirements of a mount.
 
     These are this machine, the key, the server, the cache and the trash, and MOUNTPOINT if it is
     given. Nothing is changed; the server is asked for one item of each kind, with --facts for some
     pages and a few clips.
     """
+    if program is not None:
+        if mountpoint is not None or as_facts or as_json:
+            raise OptionError("--program stands alone: leave MOUNTPOINT, --facts and --json out")
+        click.echo(shown(class_report(program, given)))
+        return
     if as_facts:
         if mountpoint is not None:
             raise OptionError("--facts is about the server: leave MOUNTPOINT out")

@@ -16,7 +16,6 @@ from histfs.background import Ready, run_in_background
 from histfs.cli.config_sources import Given, Repeatable, setting
 from histfs.cli.error_reporting import exit_on_error, warn
 from histfs.cli.options import (
-    MaybeEmpty,
     build_settings,
     names_type,
     no_trash_option,
@@ -25,17 +24,19 @@ from histfs.cli.options import (
     trash_option,
     tree_options,
 )
+from histfs.cli.program_options import crawlers_option, programs_option
 from histfs.core.secret import Secret
 from histfs.mounting import demo, serve
-from histfs.settings import DEFAULT_CRAWLERS, OptionError, Settings, parse_patterns
+from histfs.settings import OptionError, Settings
 
 #: The options that must be the same for all accounts of a mount, and the value of each.
 _MOUNT_WIDE: dict[str, Callable[[Settings], object]] = {
     "-o": lambda settings: replace(
-        settings.options, links=True, sources=None, views=None, files=None
+        settings.options, links=True, sources=None, views=None, files=None, programs=None
     ),
     "--sizes": lambda settings: settings.exact_sizes,
     "--crawlers": lambda settings: settings.crawlers,
+    "--programs": lambda settings: settings.programs,
     "--timeout": lambda settings: settings.timeout,
 }
 
@@ -60,15 +61,8 @@ _MOUNT_WIDE: dict[str, Callable[[Settings], object]] = {
     default="estimate",
     help="The size that stat shows of audio that was never opened; exact downloads it.",
 )
-@setting(
-    "--crawlers",
-    cls=MaybeEmpty,
-    type=parse_patterns,
-    default=",".join(DEFAULT_CRAWLERS),
-    metavar="PATTERN[,PATTERN…]",
-    show_default="common thumbnailers and indexers",
-    help="Names of programs that can't open audio which isn't in the cache.",
-)
+@crawlers_option
+@programs_option
 @tree_options
 def mount(mountpoint: Path, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Mount your history on MOUNTPOINT, an empty directory.

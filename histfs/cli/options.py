@@ -24,6 +24,7 @@ from histfs.cli.config_sources import (
     rank,
     setting,
 )
+from histfs.cli.program_options import programs_of
 from histfs.core.secret import Secret
 from histfs.core.service import Service
 from histfs.keys import find_key, take_key
@@ -54,14 +55,6 @@ _FIELDS = (
     "options", "listing_ttl", "rescan", "audio_cache_size", "max_clip_size", "connections",
     "timezone", "crawlers", "timeout", "debug",
 )  # fmt: skip
-
-
-class MaybeEmpty(click.Option):
-    """An option that an empty variable sets; click would take it for an unset one."""
-
-    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        """Return the value of the variable; None if it isn't set."""
-        return os.environ.get(str(self.envvar))
 
 
 class Seconds(click.FloatRange):
@@ -181,7 +174,7 @@ _TREE = [
         callback=lambda _, __, texts: parse_mount_options(texts),
         metavar="OPT[,OPT…]",
         help="Mount options: ro, placement=links|dir, sources=, views=, files=, umask=077, uid=,"
-        " gid=, allow_other, nonempty.",
+        " gid=, programs=, allow_other, nonempty.",
     ),
     setting(
         "--views",
@@ -276,6 +269,8 @@ def build_settings(given: Given, key: Secret | None = None) -> Settings:
             options, read_only=options.read_only or given.get("read_only", False)
         )
     values |= {name: _chosen(given, name) for name in _CHOICES if name in given}
+    if "programs" in given:
+        values["programs"] = programs_of(given)
     if "trash" in given:
         values["trash"] = trash_of(given)
     layer, service = config_layer(), service_of(given)

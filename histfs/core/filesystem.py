@@ -70,9 +70,9 @@ class Filesystem(Protocol):
 
     Waiting: a call waits for the network, within its waiter, only if the answer is not on this
     machine. `stat`, `stat_files`, `listdir`, `readlink` and `item` may wait for lists of items, and
-    for an item's details, but download no audio, unless exact sizes are promised. `open` may
-    download a file whose size is not known yet, `stream` waits for its first bytes, and their reads
-    for what is not in the cache. `unlink`,
+    for an item's details, but download no audio, unless exact sizes are promised, or the waiter
+    says that the caller needs them. `open` may download a file whose size is not known yet,
+    `stream` waits for its first bytes, and their reads for what is not in the cache. `unlink`,
     `rmdir` and `delete` may download what the archive lacks, and wait for the DELETE; they alone
     change anything at the source, and the DELETE goes on after a wait that has ended early.
 

@@ -264,8 +264,14 @@ class PluginCalls:
         limit = seconds + max(_GRACE * seconds, 2 * POLL_INTERVAL)
         waiter = current_waiter() or Waiter(limit + 2 * POLL_INTERVAL)
         abandoned = threading.Event()
-        may_fetch = waiter.may_fetch()
-        budget = Waiter(min(seconds, waiter.remaining()), abandoned.is_set, lambda: may_fetch)
+        # Asked here: the thread of the call knows the caller.
+        may_fetch, needs_size = waiter.may_fetch(), waiter.needs_size()
+        budget = Waiter(
+            min(seconds, waiter.remaining()),
+            abandoned.is_set,
+            lambda: may_fetch,
+            needs_size=lambda: needs_size,
+        )
         future: Future[T] = Future()
         call = _PluginCall(method, partial(function, budget), future, budget, limit)
         with self._lock:

@@ -28,7 +28,7 @@ from histfs.core.errors import (
     NotPermitted,
     PluginFailed,
 )
-from histfs.core.files import ItemFile, KnownSizeFile, StreamedFile
+from histfs.core.files import ItemFile, StreamedFile, size_for
 from histfs.core.index import Index, Listed
 from histfs.core.item import Facets, Item
 from histfs.core.large_listing import LARGE, Contents, LargeListing
@@ -277,10 +277,7 @@ class Tree:
 
     def _stat_file(self, node: ItemFileNode, waiter: Waiter) -> Attributes:
         try:
-            if isinstance(node.file, KnownSizeFile):
-                size = node.file.known_size(node.item, waiter)
-            else:
-                size = FileSize(node.file.size(node.item, waiter), is_exact=False)
+            size = size_for(node.file, node.item, waiter)
         except NoSuchPath:
             # `rm -r` stats the files of a deleted item, whose details may be gone.
             if self._deletions.tombstone(node.item.key) is None:

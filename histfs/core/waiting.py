@@ -34,6 +34,11 @@ def never() -> bool:
     return False
 
 
+def estimate_suffices() -> bool:
+    """Return False: the caller of stat takes the size from the open file."""
+    return False
+
+
 def always() -> bool:
     """Return True: the permission of a call that may make the filesystem fetch audio."""
     return True
@@ -98,13 +103,15 @@ class Waiter:
             thread itself, because libfuse keeps the flag per thread.
         may_fetch: returns whether the calling process may make the filesystem fetch audio; called
             by the thread of the call, and only when audio has to be fetched.
+        needs_size: returns whether the calling process believes the size that stat gives; called
+            by the thread of the call, and only when stat would give an estimate.
         limit: limits how many calls wait at the same time.
 
     Attributes:
         timeout: as given.
     """
 
-    __slots__ = ("_deadline", "_interrupted", "_limit", "may_fetch", "timeout")
+    __slots__ = ("_deadline", "_interrupted", "_limit", "may_fetch", "needs_size", "timeout")
 
     def __init__(
         self,
@@ -112,12 +119,14 @@ class Waiter:
         interrupted: Callable[[], bool] = never,
         may_fetch: Callable[[], bool] = always,
         limit: WaitLimit = _UNLIMITED,
+        needs_size: Callable[[], bool] = estimate_suffices,
     ) -> None:
         self.timeout = timeout
         self._deadline = time.monotonic() + timeout
         self._interrupted = interrupted
         self._limit = limit
         self.may_fetch = may_fetch
+        self.needs_size = needs_size
 
     def remaining(self) -> float:
         """Return the seconds that are left, at least 0."""
@@ -126,7 +135,7 @@ class Waiter:
     def at_most(self, seconds: float) -> Waiter:
         """Return a waiter whose deadline is in ``seconds``, or that of this one if it is sooner."""
         seconds = min(seconds, self.remaining())
-        return Waiter(seconds, self._interrupted, self.may_fetch, self._limit)
+        return Waiter(seconds, self._interrupted, self.may_fetch, self._limit, self.needs_size)
 
     def waiting(self) -> contextlib.AbstractContextManager[None]:
         """Count the call as waiting within the context.

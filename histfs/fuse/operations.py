@@ -36,7 +36,7 @@ from histfs.core.filesystem import Filesystem
 from histfs.core.large_listing import LargeListing
 from histfs.core.names import NAME_MAX, without_words
 from histfs.core.nodes import Attributes, DirEntry, OpenFile
-from histfs.core.waiting import Waiter, set_current_waiter
+from histfs.core.waiting import Waiter, estimate_suffices, set_current_waiter
 from histfs.fuse.open_handles import DirectoryHandle, FileHandle, OpenHandles
 from histfs.fuse.reported_sizes import TIMEOUT, ReportedSizes, RequestStart
 
@@ -229,7 +229,9 @@ class Operations:
         """Answer open(2), for reading."""
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
             self._refuse(path)
-        attributes, file = self._tree.open(path, self._new_waiter())
+        waiter = self._new_waiter()
+        attributes, file = self._tree.open(path, waiter)
+        self._refuse_if_misled(path, file, waiter)
         self._report_open(path, file)
         return self._handles.add_file(FileHandle(path, attributes, file))
 
@@ -281,6 +283,15 @@ class Operations:
         """Return the attributes of a file with the size to report to the kernel."""
         return attributes._replace(size=self._reported.report(path, attributes.size, start))
 
+    def _refuse_if_misled(self, path: str, file: OpenFile, waiter: Waiter) -> None:
+        """Raise EIO for a program that believes its stat, where that may have been an estimate."""
+        if self._reported.may_have_misled(path, file.size) and waiter.needs_size():
+            file.close()
+            log.warning(
+                "open %r: the size that the program was shown is not exact", _logged((path,))
+            )
+            raise OSError(errno.EIO, "the size that was shown before is not exact: try again")
+
     def _report_open(self, path: str, file: OpenFile) -> None:
         """Note an open file; raise ESTALE, upon which the kernel looks again, for a stale size."""
         delay = self._reported.opened(path, file.size)
@@ -323,15 +334,22 @@ class Operations:
             yield entry.name, shown, position
 
     def _stat_files(self, path: str) -> Mapping[str, Attributes]:
-        """Look up the files of an item; the kernel calls getattr for those that are missing."""
+        """Look up the files of an item that have exact sizes; the kernel asks for the others.
+
+        The kernel would show an estimate to programs that need the exact size.
+        """
         start = self._reported.start()
+        # What comes with the names is cached for any program: nothing is fetched for this one.
+        waiter = self._new_waiter()
+        waiter.needs_size = estimate_suffices
         try:
-            files = self._tree.stat_files(path, self._new_waiter())
+            files = self._tree.stat_files(path, waiter)
         except HistfsError:
             return {}
         return {
             name: self._report(f"{path}/{name}", attributes, start)
             for name, attributes in files.items()
+            if attributes.size_is_exact
         }
 
     def _stat(self, attributes: Attributes) -> dict[str, int]:

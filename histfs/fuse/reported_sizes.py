@@ -17,6 +17,10 @@ answer to a request that began DELIVERY seconds after the other size was reporte
 fails with ESTALE waits for that. It is certain for every caller DELIVERY seconds after the first
 such answer.
 
+An open that fails with ESTALE repairs what the kernel has cached, but not what a program remembers
+of its stat. Programs that believe that size get the exact one. Where the kernel may have shown one
+of them an estimate that another program had asked for a moment ago, its open fails (EIO).
+
 Threads: any number at once. `_lock` guards the cache of sizes and the table of open files. The lock
 of `GenerationalCache` is taken while it is held.
 """
@@ -28,6 +32,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from histfs.core.generational_cache import GenerationalCache
@@ -52,6 +57,11 @@ class RequestStart(NamedTuple):
 
     at: float
     number: int
+
+
+def in_one_process(thread: int, other: int) -> bool:
+    """Say whether two threads, by their ids, belong to one process."""
+    return thread == other or Path(f"/proc/{thread}/task/{other}").exists()
 
 
 @dataclass(slots=True)
@@ -81,12 +91,17 @@ class ReportedSizes:
     Args:
         caller: returns the id of the thread whose call is served.
         clock: seconds, monotonic.
+        same_process: says whether two threads are of one process.
     """
 
     def __init__(
-        self, caller: Callable[[], int], clock: Callable[[], float] = time.monotonic
+        self,
+        caller: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
+        same_process: Callable[[int, int], bool] = in_one_process,
     ) -> None:
         self._caller = caller
+        self._same_process = same_process
         self._clock = clock
         self._lock = threading.Lock()
         self._numbers = itertools.count()
@@ -142,6 +157,27 @@ class ReportedSizes:
                 # From here on this size is reported, not that of an earlier handle.
                 self._open[path] = size, others
             return max(0.0, (last.replaced_at or 0.0) + DELIVERY - self._clock())
+
+    def may_have_misled(self, path: str, size: int) -> bool:
+        """Say whether the kernel may have shown the caller another size, reported to another one.
+
+        Meant for a program that believes the size of its stat. It is certain of the exact size if
+        it received it from here, in answer to a request that began after the other size had come.
+
+        Args:
+            path: as the kernel passed it.
+            size: the exact size of the file that the caller opens, in bytes.
+        """
+        with self._lock:
+            last = self._last(path)
+            if last is None:
+                return False
+            other_at = last.replaced_at if last.size == size else last.at
+            if other_at is None or self._clock() >= other_at + TIMEOUT + DELIVERY:
+                return False
+            informed = list(last.informed) if last.size == size else []
+        caller = self._caller()
+        return not any(self._same_process(caller, each) for each in informed)
 
     def closed(self, path: str) -> None:
         """Record that an open file was closed."""

@@ -11,17 +11,19 @@ from pathlib import Path
 
 from histfs.core.errors import HistfsError
 from histfs.core.filesystem import Filesystem, Subtree, UnionFilesystem
+from histfs.core.programs import ProgramClass
 from histfs.core.secret import Secret
 from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter, WaitLimit
 from histfs.fuse import binding as fuse
-from histfs.fuse.crawlers import Crawlers
+from histfs.fuse.calling_programs import CallingPrograms
 from histfs.fuse.mount_replacement import mount_site
 from histfs.fuse.mountpoint import MountpointError, check_device, detach, holds_dead
 from histfs.fuse.operations import Operations
 from histfs.mounting.account_filesystem import AccountFilesystem, compose
 from histfs.mounting.plugin_factory import Tell
 from histfs.mounting.source_probe import CONFIRM_AFTER, PROBE_TIMEOUT
+from histfs.programs import program_table
 from histfs.settings import Settings, default_trash
 from histfs.trash import Trash
 
@@ -55,7 +57,7 @@ def serve(
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(mount_site(mountpoint, options.nonempty))
         binding = fuse.load()
-        crawlers = Crawlers(settings.crawlers)
+        programs = CallingPrograms(program_table(settings.programs, settings.crawlers))
         for account in accounts:
             if account.trash is not None and not options.read_only:
                 Trash(account.trash).open()
@@ -84,12 +86,18 @@ def serve(
             ready()
 
         def may_fetch() -> bool:
-            return not crawlers.include(binding.caller())
+            return programs.class_of(binding.caller()) is not ProgramClass.CRAWLER
+
+        def needs_size() -> bool:
+            return programs.class_of(binding.caller()) is ProgramClass.ARCHIVER
+
+        def new_waiter() -> Waiter:
+            return Waiter(settings.timeout, binding.interrupted, may_fetch, limit, needs_size)
 
         limit = WaitLimit(fuse.MAX_WAITING)
         operations = Operations(
             tree,
-            waiter=lambda: Waiter(settings.timeout, binding.interrupted, may_fetch, limit),
+            waiter=new_waiter,
             read_only=options.read_only,
             uid=options.uid,
             gid=options.gid,

@@ -313,3 +313,35 @@ def test_conversations_that_may_not_be_listed_are_a_warning(examine, server):
     server.permissions = None
     server.faults.add(Fault("GET /v1/convai/conversations", "status", status=404))
     assert examine()[1]["conversations"].startswith("ok: the server has none")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["bsdtar"], "bsdtar: archiver, by the rule bsdtar"),
+        (["/usr/bin/updatedb.plocate"], "updatedb.plocate: crawler, by the rule updatedb*"),
+        (["busybox tar"], "busybox: archiver, by the rule busybox with the argument tar"),
+        (["rsync"], "rsync: default, no rule is about it"),
+        (["rsync", "--crawlers", "rs*"], "rsync: crawler, by the rule rs* (--crawlers)"),
+    ],
+)
+def test_the_class_of_a_program_is_told(run, arguments, expected):
+    done = run("doctor", "--program", *arguments)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith(expected)
+
+
+def test_the_file_of_programs_is_that_of_the_configuration(run, tmp_path):
+    table, config = tmp_path / "table", tmp_path / "config.toml"
+    table.write_text('[[program]]\nname = "my-backup"\nclass = "archiver"\n')
+    config.write_text(f'programs = "{table}"\n')
+    done = run("doctor", "--program", "my-backup", "--config", config)
+    assert done.out.startswith(f"my-backup: archiver, by the rule my-backup ({table})")
+    table.write_text("[[program]]\n")
+    assert str(table) in run("doctor", "--program", "my-backup", "--config", config).err
+
+
+def test_a_program_is_told_alone(run, tmp_path):
+    for more in (["--json"], ["--facts"], [tmp_path]):
+        assert run("doctor", "--program", "cp", *more).status == 2
+    assert run("doctor", "--program", "").status == 2

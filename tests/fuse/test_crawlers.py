@@ -80,7 +80,7 @@ def test_a_crawler_reads_what_is_here_and_fetches_nothing(
             eventually(lambda crawler=crawler: read_as(crawler, audio) == content)
             assert read_as(crawler, other) is None
         assert simulator.counts[AUDIO] == 1
-    lines = [line for line in mount.log.read_text().splitlines() if "--crawlers" in line]
+    lines = [line for line in mount.log.read_text().splitlines() if "is a crawler by" in line]
     assert len(lines) == len(names)
     assert all(name[:15] in line for name, line in zip(names, lines, strict=True))
 

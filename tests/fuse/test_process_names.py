@@ -1,4 +1,4 @@
-"""What a process is called, and whether that makes it a crawler."""
+"""What a process is called, and what that makes it get."""
 
 from __future__ import annotations
 
@@ -6,21 +6,29 @@ import logging
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from histfs.fuse import crawlers as callers
-from histfs.fuse.crawlers import Crawlers, Process, process_of
-from histfs.settings import DEFAULT_CRAWLERS
+from histfs.core.programs import Process, ProgramClass, ProgramTable, Rule
+from histfs.fuse import calling_programs as callers
+from histfs.fuse.calling_programs import CallingPrograms, process_of
+from histfs.programs import program_table
 
 GONE = 1 << 30
 
 
-def is_default(program, name):
-    return any(map(Process(program, name).matches, DEFAULT_CRAWLERS))
+def class_of(program, name, *arguments):
+    rule = program_table(None, None).rule_for(Process(program, name, arguments))
+    return ProgramClass.DEFAULT if rule is None else rule.program_class
+
+
+def crawlers(*patterns):
+    rules = (Rule(each, ProgramClass.CRAWLER, origin="--crawlers") for each in patterns)
+    return CallingPrograms(ProgramTable(tuple(rules)))
 
 
 @pytest.mark.parametrize(
@@ -41,8 +49,8 @@ def is_default(program, name):
     ],
 )
 def test_crawlers_are_known_by_their_programs_whatever_they_call_themselves(program):
-    assert is_default(program, program[:15])
-    assert is_default(program, "pool-3")
+    assert class_of(program, program[:15]) is ProgramClass.CRAWLER
+    assert class_of(program, "pool-3") is ProgramClass.CRAWLER
 
 
 @pytest.mark.parametrize(
@@ -51,8 +59,32 @@ def test_crawlers_are_known_by_their_programs_whatever_they_call_themselves(prog
      "music-player-of", "music-player-of-mine", "", "a"],
 )  # fmt: skip
 def test_others_are_not(program):
-    assert not is_default(program, program[:15])
-    assert not is_default("", program[:15])
+    assert class_of(program, program[:15]) is ProgramClass.DEFAULT
+    assert class_of("", program[:15]) is ProgramClass.DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("bsdtar -cf x .", "archiver"),
+        ("tar -cf x .", "default"),
+        ("busybox tar cf x .", "archiver"),
+        ("busybox cp -r . x", "default"),
+        ("python3 -I /usr/bin/rdiff-backup backup . x", "archiver"),
+        ("python3 -m rdiff-backup", "archiver"),
+        ("python3 -c 0 rdiff-backup", "default"),
+        ("cat rdiff-backup", "default"),
+        ("kioslave5 /usr/lib/qt5/plugins/kf5/kio/thumbnail.so thumbnail local:/x", "crawler"),
+        ("kioworker /usr/lib/qt6/plugins/kf6/kio/kio_file.so file local:/x", "default"),
+    ],
+)
+def test_a_script_and_arguments_tell_programs_apart(line, expected):
+    program, *_ = arguments = line.split()
+    assert class_of(program, program[:15], *arguments).value == expected
+
+
+def test_another_name_of_busybox_is_its_applet():
+    assert class_of("busybox", "tar", "/bin/tar", "cf", "x") is ProgramClass.ARCHIVER
 
 
 @pytest.mark.parametrize(
@@ -102,7 +134,8 @@ def test_a_thread_is_its_process():
     thread.join()
     name = Path("/proc/self/comm").read_text().strip()
     assert found == [process_of(os.getpid())]
-    assert found == [Process(Path("/proc/self/exe").resolve().name, name)]
+    assert found[0][:2] == (Path("/proc/self/exe").resolve().name, name)
+    assert found[0].arguments[1:] == tuple(sys.orig_argv[1:])
 
 
 def test_a_program_that_was_updated_while_it_runs_keeps_its_name(tmp_path):
@@ -113,7 +146,8 @@ def test_a_program_that_was_updated_while_it_runs_keeps_its_name(tmp_path):
         program.unlink()
         while process_of(running.pid).name == process_of(os.getpid()).name:
             time.sleep(0.01)  # exec(2) closes descriptors before it gives the new name
-        assert process_of(running.pid) == Process(program.name, program.name[:15])
+        names = Process(program.name, program.name[:15], ("sleep", "60"))
+        assert process_of(running.pid) == names
     finally:
         running.kill()
         running.wait()
@@ -125,18 +159,37 @@ def test_a_program_that_is_hidden_has_its_name(monkeypatch):
 
     name = process_of(os.getpid()).name
     monkeypatch.setattr(Path, "readlink", denied)
-    assert process_of(os.getpid()) == Process("", name)
+    assert process_of(os.getpid())[:2] == ("", name)
 
 
 @pytest.mark.parametrize("pid", [0, -1, GONE], ids=["elsewhere", "none", "gone"])
 def test_who_can_not_be_seen_is_no_crawler(pid):
     assert process_of(pid) is None
-    assert not Crawlers(["*"]).include(pid)
+    assert crawlers("*").class_of(pid) is ProgramClass.DEFAULT
 
 
-def test_without_patterns_nobody_is_looked_at(monkeypatch):
+def test_without_rules_nobody_is_looked_at(monkeypatch):
     monkeypatch.setattr(callers, "process_of", None)
-    assert not Crawlers([]).include(os.getpid())
+    assert crawlers().class_of(os.getpid()) is ProgramClass.DEFAULT
+
+
+def test_a_process_that_executes_another_program_changes_its_class(tmp_path):
+    program = tmp_path / "bsdtar"
+    shutil.copy(shutil.which("sleep"), program)
+    callers_seen = CallingPrograms(program_table(None, None))
+    line = ["sh", "-c", f"read line; exec {program} 60"]
+    running = subprocess.Popen(line, stdin=subprocess.PIPE, text=True)
+    try:
+        assert callers_seen.class_of(running.pid) is ProgramClass.DEFAULT
+        running.stdin.write("\n")
+        running.stdin.close()
+        deadline = time.monotonic() + 0.8  # less than an answer is cached for
+        while callers_seen.class_of(running.pid) is not ProgramClass.ARCHIVER:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        running.kill()
+        running.wait()
 
 
 def test_the_log_tells_of_a_pattern_once(monkeypatch, caplog):
@@ -147,9 +200,11 @@ def test_the_log_tells_of_a_pattern_once(monkeypatch, caplog):
         3: Process("mpv", "mpv"),
     }
     monkeypatch.setattr(callers, "process_of", processes.get)
-    crawlers = Crawlers(["tumblerd", "baloo_file*"])
-    assert [crawlers.include(pid) for pid in (1, 2, 3) * 3] == [True, True, False] * 3
+    programs = crawlers("tumblerd", "baloo_file*")
+    found = [programs.class_of(pid) is ProgramClass.CRAWLER for pid in (1, 2, 3) * 3]
+    assert found == [True, True, False] * 3
     assert [record.getMessage() for record in caplog.records] == [
-        "no audio is fetched for tumblerd (--crawlers tumblerd)",
-        "no audio is fetched for baloo_file_extr (--crawlers baloo_file*)",
+        "no audio is fetched for tumblerd: it is a crawler by the rule tumblerd (--crawlers)",
+        "no audio is fetched for baloo_file_extr: it is a crawler by the rule baloo_file*"
+        " (--crawlers)",
     ]

@@ -141,3 +141,43 @@ def test_a_file_that_has_changed_opens_beside_an_earlier_handle_once_its_size_wa
     clock[0] += DELIVERY
     assert report(sizes, 5) == 6
     assert sizes.opened(PATH, 6) is None
+
+
+@pytest.fixture
+def threads(clock, caller):
+    """Sizes of which threads 1 and 2 are of one process."""
+    same = {1, 2}
+    return ReportedSizes(
+        lambda: caller[0], lambda: clock[0], lambda one, other: one == other or {one, other} == same
+    )
+
+
+def test_a_size_that_another_program_was_told_may_have_misled(threads, clock, caller):
+    report(threads, 4)
+    caller[0] = 3
+    assert threads.may_have_misled(PATH, 5)
+    assert not threads.may_have_misled(PATH, 4), "it was the right one"
+    clock[0] += TIMEOUT + DELIVERY
+    assert not threads.may_have_misled(PATH, 5), "the kernel has forgotten it"
+
+
+def test_who_was_told_the_exact_size_since_was_not_misled(threads, clock, caller):
+    caller[0] = 3
+    report(threads, 4)
+    clock[0] += DELIVERY
+    caller[0] = 1
+    report(threads, 5)
+    assert not threads.may_have_misled(PATH, 5)
+    caller[0] = 2
+    assert not threads.may_have_misled(PATH, 5), "a thread of the same process"
+    caller[0] = 3
+    assert threads.may_have_misled(PATH, 5)
+
+
+def test_an_exact_size_that_may_have_crossed_the_other_one_is_not_certain(threads, clock, caller):
+    caller[0] = 3
+    report(threads, 4)
+    clock[0] += DELIVERY / 2
+    caller[0] = 1
+    report(threads, 5)
+    assert threads.may_have_misled(PATH, 5)

@@ -10,9 +10,11 @@ from histfs.core.files.item_file import (
     StreamedFile,
     by_name,
     flattened,
+    size_for,
 )
 
 __all__ = [
     "AttachmentsFolder", "AudioFile", "ItemFile", "ItemFolder", "KnownSizeFile", "MetaFile",
     "Rendered", "StreamedFile", "SummaryFile", "TextFile", "by_name", "flattened",
+    "size_for",
 ]  # fmt: skip

@@ -112,6 +112,27 @@ class ItemFolder(ABC):
         raise IsADirectory(self.name)
 
 
+def size_for(file: ItemFile, item: Item, waiter: Waiter) -> FileSize:
+    """Return the size of a file that the caller of stat gets.
+
+    A caller that believes the size gets the exact one: the file is opened to know it.
+
+    Raises:
+        As `ItemFile.open`, for such a caller.
+    """
+    if isinstance(file, KnownSizeFile):
+        size = file.known_size(item, waiter)
+    else:
+        size = FileSize(file.size(item, waiter), is_exact=False)
+    if size.is_exact or not waiter.needs_size():
+        return size
+    opened = file.open(item, waiter)
+    try:
+        return FileSize(opened.size, is_exact=True)
+    finally:
+        opened.close()
+
+
 def flattened(named: Mapping[str, ItemFile], item: Item) -> dict[str, ItemFile]:
     """Return an item's files, and those in its folders, by their paths in its directory."""
     flat: dict[str, ItemFile] = {}

@@ -1,0 +1,102 @@
+"""Recognise the programs that call the mount, and give each its class.
+
+The kernel gives the id of the calling thread, and a thread may have a name of its own ("pool-3").
+So the names of its process are compared: the program that it executes, the name of its first
+thread, and the script where the program is an interpreter.
+
+An answer is cached for a moment, by the thread and the program that it executes: a child of find(1)
+looks at the mount before it executes cpio(1).
+
+Threads: any number at once. `GenerationalCache` has its own lock. `CallingPrograms._logged` is a
+set; two threads may log the same rule once each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from pathlib import Path
+
+from histfs.core.generational_cache import GenerationalCache
+from histfs.core.programs import Process, ProgramClass, ProgramTable, Rule
+
+#: Seconds for which an answer is cached: a backup opens one clip after another.
+_TTL = 1.0
+#: What the log says of a program of each class.
+_TOLD = {
+    ProgramClass.CRAWLER: "no audio is fetched for %s: it is a crawler by the rule %s",
+    ProgramClass.ARCHIVER: "stat shows exact sizes to %s: it is an archiver by the rule %s",
+}
+
+log = logging.getLogger(__name__)
+
+
+class CallingPrograms:
+    """The classes of calling programs.
+
+    Args:
+        table: the rules.
+    """
+
+    def __init__(self, table: ProgramTable) -> None:
+        self._table = table
+        self._logged: set[Rule] = set()
+        self._cache = GenerationalCache[tuple[int, str], ProgramClass](_TTL)
+
+    def class_of(self, pid: int) -> ProgramClass:
+        """Return the class of a process; the default one where it can't be seen.
+
+        Args:
+            pid: the id of any of its threads; 0 for one in another PID namespace.
+        """
+        if not self._table.rules:
+            return ProgramClass.DEFAULT
+        key = pid, _executed(pid)
+        found = self._cache.get(key)
+        if found is None:
+            found = self._look_up(pid)
+            self._cache.put(key, found)
+        return found
+
+    def _look_up(self, pid: int) -> ProgramClass:
+        process = process_of(pid)
+        rule = None if process is None else self._table.rule_for(process)
+        if process is None or rule is None:
+            return ProgramClass.DEFAULT
+        told = _TOLD.get(rule.program_class)
+        if told is not None and rule not in self._logged:
+            self._logged.add(rule)
+            log.info(told, process.name, rule)
+        return rule.program_class
+
+
+def process_of(pid: int) -> Process | None:
+    """Return the names of a thread's process; None when it can't be seen.
+
+    Args:
+        pid: the thread's id.
+    """
+    thread = Path("/proc", str(pid))
+    try:
+        status = (thread / "status").read_text(errors="replace")
+        leader = next(line.split()[1] for line in status.splitlines() if line.startswith("Tgid:"))
+        name = Path("/proc", leader, "comm").read_text(errors="replace").removesuffix("\n")
+        line = (thread / "cmdline").read_text(errors="replace")
+    except (OSError, StopIteration):
+        return None
+    try:
+        # An update deletes the file of a running program.
+        program = (thread / "exe").readlink().name.removesuffix(" (deleted)")
+    except OSError:
+        program = ""  # another user's process, or a kernel thread
+    return Process(program, name, tuple(line.split("\0")[:-1]))
+
+
+def _executed(pid: int) -> str:
+    """Return what a thread executes: its program, or its name where the kernel hides that."""
+    thread = Path("/proc", str(pid))
+    with contextlib.suppress(OSError):
+        return str((thread / "exe").readlink())
+    with contextlib.suppress(OSError):
+        return (thread / "comm").read_text(errors="replace")
+    return ""

@@ -22,7 +22,6 @@ from collections.abc import Callable
 from histfs.core.errors import HistfsError
 from histfs.core.generational_cache import GenerationalCache
 from histfs.core.item import Item
-from histfs.core.size_estimate import shown_estimate
 from histfs.core.sizes import FileSize, Fingerprint, SizeTable
 
 #: Sizes in memory, some 200 bytes each; up to twice as many in each of two caches.
@@ -66,7 +65,7 @@ class SizeRegistry:
         exact = self.exact(item)
         if exact is not None:
             return FileSize(exact, True)
-        return FileSize(self._announced.get(item.key) or shown_estimate(item.estimate), False)
+        return FileSize(self._announced.get(item.key) or item.estimate, False)
 
     def exact(self, item: Item) -> int | None:
         """Return the exact size in bytes; None while it isn't known."""

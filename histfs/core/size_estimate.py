@@ -17,23 +17,8 @@ _DEFAULT_RATE = 16_000
 _WAV_HEADER = 44
 #: Characters spoken in a second: 1,000 characters are about a minute.
 _SPEED = 16.0
-#: The largest size that a file can have.
-_MAX_SIZE = (1 << 63) - 1
 #: Longer than any clip: an invalid duration must not become a huge size.
 _MAX_SECONDS = 86_400.0
-
-
-def shown_estimate(estimate: int) -> int:
-    """Return the size that stat(2) shows for an estimate: rather too large than too small.
-
-    A program that believes the size, and is not known to do so, then misses bytes at the end, which
-    most report as an error. With a size that is too small it would write a clip that is cut, and
-    report nothing.
-
-    Args:
-        estimate: of the clip, in bytes.
-    """
-    return min(estimate + estimate // 2, _MAX_SIZE)
 
 
 def audio_bytes(

@@ -19,7 +19,6 @@ from histfs.core.errors import (
     ServerFailed,
     Unreachable,
 )
-from histfs.core.size_estimate import shown_estimate
 from tests.audio.conftest import PATIENCE, PLENTY
 from tests.support.memory import MemorySource
 
@@ -128,7 +127,7 @@ def test_what_is_played_later_takes_the_place_of_the_oldest_clip(make_world):
 
 
 def test_a_size_that_is_not_known_is_estimated_until_the_clip_has_come(make_world):
-    estimate = shown_estimate(make_world().item().estimate)
+    estimate = make_world().item().estimate
     # Room for two by their sizes, and never for two by their estimates.
     cap = estimate + SIZE
     world = make_world(cap=cap)

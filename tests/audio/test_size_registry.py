@@ -12,7 +12,6 @@ from histfs.catalog.catalog_store import CatalogStore
 from histfs.core.attachments import part_of
 from histfs.core.errors import NoSpace
 from histfs.core.item import Attachment
-from histfs.core.size_estimate import shown_estimate
 from histfs.core.times import ALWAYS
 from tests.audio.conftest import MemoryTable
 from tests.support.memory import record
@@ -36,7 +35,7 @@ def sizes(table, clock):
 
 
 def test_a_size_is_an_estimate_then_what_is_announced_then_exact(sizes):
-    assert sizes.size(ITEM) == (shown_estimate(ITEM.estimate), False)
+    assert sizes.size(ITEM) == (ITEM.estimate, False)
     sizes.announce("a", 10)
     assert sizes.size(ITEM) == (10, False)
     sizes.learn("a", 11, None)
@@ -95,7 +94,7 @@ def test_a_size_that_is_wrong_is_not_known_until_another_one_is_learnt(sizes, ta
 def test_attachments_have_sizes_of_their_own(sizes, table):
     part = part_of(ITEM, Attachment("f", "a.pdf"))
     table.set_audio(ITEM.key, 7, None)
-    assert sizes.size(part) == (shown_estimate(part.estimate), False)
+    assert sizes.size(part) == (part.estimate, False)
     sizes.learn(part.key, 3, None)
     assert (sizes.size(part), sizes.size(ITEM)) == ((3, True), (7, True))
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from histfs.core.size_estimate import audio_bytes, call_bytes, shown_estimate
+from histfs.core.size_estimate import audio_bytes, call_bytes
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,3 @@ def test_whatever_the_api_says_the_size_is_one_that_a_file_can_have(
     content_type, output_format, seconds, characters
 ):
     assert 1 <= audio_bytes(content_type, output_format, seconds, characters) < 2**63
-
-
-def test_what_is_shown_is_rather_too_large_and_fits_a_file():
-    assert shown_estimate(1) == 1
-    assert shown_estimate(11_000) == 16_500
-    assert shown_estimate(2**63 - 2) == 2**63 - 1

@@ -13,7 +13,8 @@ import pytest
 from histfs.core.errors import Unreachable
 from histfs.core.secret import Secret
 from histfs.sources.elevenlabs import connection_reuse
-from histfs.sources.elevenlabs.connection_reuse import MAX_IDLE, MAX_IDLE_DELETEfrom histfs.sources.elevenlabs.http_client import HttpClient
+from histfs.sources.elevenlabs.connection_reuse import MAX_IDLE, MAX_IDLE_DELETE
+from histfs.sources.elevenlabs.http_client import HttpClient
 from tests.sources.conftest import KEY
 
 BODY = b'{"history_item_id": "a", "date_unix": 1700000000, "status": "ok"}'

@@ -20,8 +20,9 @@ reached. It is open from a failure that concerns the server until the next answe
   next pause. A caller that comes while it is under way waits for it, at most `PROBE_TIME` seconds;
   after that time another request may be the probe.
 - The first pause is zero after the failure of a request for one item, which may concern that item
-  alone: a clip that always breaks must not fail the clips after it.
-- A deletion does not wait for the end of a pause, unless a deletion has failed in this outage.
+  alone: a clip that always breaks must not fail the clips after it. It is zero also after silence.
+- A deletion is sent during a pause, too, or beside a probe that is overdue, unless a deletion has
+  failed in this outage: `rm` finds out by itself that the server is back.
 
 A 5xx status is an answer: the catalog's breaker (`histfs.catalog.circuit_breaker`) says which lists
 and searches it concerns.
@@ -136,7 +137,8 @@ class ServerBreaker:
                 self._changed.wait_for(
                     lambda: not self._is_probing() or self._failures != failures, PROBE_TIME
                 )
-                if self._error is not None:
+                failed = self._failures != failures
+                if self._error is not None and (failed or asks is not Asks.DELETION):
                     raise without_traceback(self._error)
             if self._error is not None and self._must_pause(asks):
                 raise without_traceback(self._error)
@@ -182,7 +184,7 @@ class ServerBreaker:
             elif isinstance(error, Unreachable) and pending.began >= self._answered_at:
                 slow_search = pending.asks is Asks.SEARCH and isinstance(error, TimedOut)
                 if not slow_search:
-                    self._fail(pending, error)
+                    self._fail(pending, error, pending.asks in (Asks.ITEM, Asks.DELETION))
 
     # Called with `_changed` held, but for `_begin`
 
@@ -207,11 +209,17 @@ class ServerBreaker:
             self._failures = 0
             self._changed.notify_all()
 
-    def _fail(self, pending: Pending, error: Exception) -> None:
-        """Begin the next pause; a request from before the outage does not prolong it."""
+    def _fail(self, pending: Pending, error: Exception, alone: bool) -> None:
+        """Begin the next pause; a request from before the outage does not prolong it.
+
+        Args:
+            pending: the request.
+            error: how it failed.
+            alone: whether the failure may concern that request alone.
+        """
         if self._error is not None and pending.patience is None:
             return
-        suspicion = self._error is None and pending.asks is Asks.ITEM
+        suspicion = self._error is None and alone
         self._error = error
         self._deletion_failed = self._deletion_failed or pending.deletes
         self._pause = 0.0 if suspicion else PAUSES[min(self._failures, len(PAUSES) - 1)]
@@ -227,7 +235,7 @@ class ServerBreaker:
             if each.asks is Asks.SEARCH:
                 continue
             if now - max(each.began, self._answered_at) >= SILENCE:
-                self._fail(each, TimedOut("the server did not answer in time"))
+                self._fail(each, TimedOut("the server did not answer in time"), alone=True)
                 return
 
     def _is_probing(self) -> bool:

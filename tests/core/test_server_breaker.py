@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 
 import pytest
 
+from histfs.core import server_breaker
 from histfs.core.errors import (
     BadAnswer,
     DeadlineExceeded,
@@ -124,8 +126,9 @@ def test_requests_fail_with_the_reason_until_the_pause_is_over_and_pauses_grow(b
     assert PAUSES[-1] + PROBE_TIME <= 6, "a server that is back is found within seconds"
 
 
-def test_a_clip_that_fails_alone_stops_no_other_one(breaker):
-    fail(breaker, TimedOut("stalls"), Asks.ITEM)
+@pytest.mark.parametrize("asks", [Asks.ITEM, Asks.DELETION])
+def test_an_item_that_fails_alone_stops_no_other_one(breaker, asks):
+    fail(breaker, TimedOut("stalls"), asks)
     assert is_sent(breaker)
     assert breaker.failure() is None
 
@@ -212,7 +215,10 @@ def test_a_request_without_an_answer_for_long_counts_before_it_fails(breaker, cl
         clock.now += SILENCE - 0.1
         assert breaker.failure() is None
         clock.now += 0.1
-        assert isinstance(breaker.failure(), TimedOut)
+        with pytest.raises(TimedOut), breaker.request(Asks.ITEM):
+            assert probe_patience() is not None
+            assert isinstance(breaker.failure(), TimedOut)
+            raise TimedOut("this one, too")
         assert not is_sent(breaker)
     assert breaker.failure() is None
 
@@ -248,3 +254,14 @@ def test_a_deletion_probes_at_once_unless_one_has_failed(breaker, clock):
     clock.now += PAUSES[1]
     assert is_sent(breaker, Asks.DELETION)
     assert breaker.failure() is None
+
+
+def test_a_deletion_is_sent_beside_a_probe_that_is_overdue(monkeypatch):
+    monkeypatch.setattr(server_breaker, "PROBE_TIME", 0.1)
+    breaker = ServerBreaker(time.monotonic)
+    fail(breaker, asks=Asks.ITEM)
+    with breaker.request(Asks.ITEM):
+        assert not is_sent(breaker)
+    fail(breaker, asks=Asks.ITEM)
+    with breaker.request(Asks.ITEM):
+        assert is_sent(breaker, Asks.DELETION)

@@ -8,11 +8,12 @@ reached. It is open from a failure that concerns the server until the next answe
     =======================  ==================================================================
     Unreachable              the server is gone, whatever was asked for
     TimedOut                 the same; of a search nothing: a server may need long to search
-    an answer of any status  the server is there: the breaker closes at once, for all
+    bytes of an answer       the server is there: the breaker closes at once, for all
     any other failure        nothing
     =======================  ==================================================================
 
-- A failure of a request that began before the last answer says nothing, either.
+- A failure of a request that began before the last answer says nothing, either; nor does a timeout
+  of a request whose bytes come too slowly.
 - A request without an answer for `SILENCE` seconds, while no other one is answered, counts as a
   failure before it fails.
 - While the breaker is open, requests fail with the last failure. After a pause, which grows from
@@ -38,8 +39,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from enum import Enum
+from functools import partial
 
 from histfs.core.errors import PluginFailed, SourceError, TimedOut, Unreachable, without_traceback
+from histfs.core.supervision import overheard
 
 #: Seconds without an answer after which a request counts as failed.
 SILENCE = 10.0
@@ -51,6 +54,9 @@ PAUSES = (1.0, 2.0, 3.0)
 #: Seconds that a probe waits for the first bytes of its answer; the last one holds for all further
 #: probes of an outage. A server that is slow, but there, must get to answer.
 PATIENCE = (5.0, 10.0)
+
+#: Seconds without a byte after which a timeout of an answer that has begun means silence.
+_STALL = 4.0
 
 _patience: ContextVar[float | None] = ContextVar("patience", default=None)
 
@@ -78,20 +84,17 @@ class Pending:
     Attributes:
         began: when it was sent, or its last bytes came, on the breaker's clock.
         asks: what it asks for.
+        heard: whether bytes of the answer have come.
         patience: seconds that a probe may wait for its answer; None for another request.
     """
 
-    __slots__ = ("asks", "began", "patience")
+    __slots__ = ("asks", "began", "heard", "patience")
 
     def __init__(self, began: float, asks: Asks) -> None:
         self.began = began
+        self.heard = False
         self.asks = asks
         self.patience: float | None = None
-
-    @property
-    def deletes(self) -> bool:
-        """Whether it is a deletion."""
-        return self.asks is Asks.DELETION
 
 
 class ServerBreaker:
@@ -145,7 +148,7 @@ class ServerBreaker:
 
     @contextlib.contextmanager
     def request(self, asks: Asks) -> Iterator[Pending]:
-        """Send a request within the block, which ends with the headers of its answer.
+        """Send a request within the block, which ends with its answer, or the headers of it.
 
         Args:
             asks: what it asks for.
@@ -156,7 +159,8 @@ class ServerBreaker:
         pending = self._begin(asks)
         token = _patience.set(pending.patience)
         try:
-            yield pending
+            with overheard(partial(self._hear, pending)):
+                yield pending
         except Exception as error:
             self.note(pending, error)
             raise
@@ -180,13 +184,22 @@ class ServerBreaker:
         with self._changed:
             if error is None or _is_answer(error):
                 self._close()
-                pending.began, pending.patience = self._answered_at, None
+                pending.began, pending.heard, pending.patience = self._answered_at, True, None
             elif isinstance(error, Unreachable) and pending.began >= self._answered_at:
-                slow_search = pending.asks is Asks.SEARCH and isinstance(error, TimedOut)
-                if not slow_search:
-                    self._fail(pending, error, pending.asks in (Asks.ITEM, Asks.DELETION))
+                if isinstance(error, TimedOut) and self._is_slow(pending):
+                    return
+                self._fail(pending, error, pending.asks in (Asks.ITEM, Asks.DELETION))
+
+    def _hear(self, pending: Pending, received: int) -> None:
+        if received:
+            self.note(pending, None)
 
     # Called with `_changed` held, but for `_begin`
+
+    def _is_slow(self, pending: Pending) -> bool:
+        """Say whether a request that timed out may be slow alone."""
+        silent = self._clock() - pending.began
+        return pending.asks is Asks.SEARCH or (pending.heard and 0 <= silent < _STALL)
 
     def _begin(self, asks: Asks) -> Pending:
         with self._changed:
@@ -221,7 +234,7 @@ class ServerBreaker:
             return
         suspicion = self._error is None and alone
         self._error = error
-        self._deletion_failed = self._deletion_failed or pending.deletes
+        self._deletion_failed = self._deletion_failed or pending.asks is Asks.DELETION
         self._pause = 0.0 if suspicion else PAUSES[min(self._failures, len(PAUSES) - 1)]
         self._failures += 1
         self._paused_since = self._clock()

@@ -31,6 +31,7 @@ from histfs.core.server_breaker import (
     ServerBreaker,
     probe_patience,
 )
+from histfs.core.supervision import report, supervised
 from tests.support.clock import Clock
 
 ALL = list(Asks)
@@ -244,6 +245,24 @@ def test_bytes_that_come_are_an_answer_and_a_body_that_stalls_is_none(breaker, c
     breaker.note(pending, TimedOut("it stalls"))
     with breaker.request(Asks.ITEM):
         assert probe_patience() is not None
+
+
+def test_an_answer_that_drips_is_slow_alone(breaker, clock):
+    supervised_bytes = []
+    with suppress(TimedOut), supervised(supervised_bytes.append), breaker.request(Asks.LIST):
+        for _ in range(30):
+            clock.now += 1
+            report(1)
+            assert breaker.failure() is None
+        raise TimedOut("too slow")
+    assert breaker.failure() is None
+    assert supervised_bytes == [1] * 30, "the supervisor hears of them, too"
+    with suppress(TimedOut), breaker.request(Asks.LIST):
+        report(1)
+        clock.now += SILENCE - 1
+        report(0)
+        raise TimedOut("it stalls")
+    assert breaker.failure() is not None
 
 
 def test_a_deletion_probes_at_once_unless_one_has_failed(breaker, clock):

@@ -97,7 +97,7 @@ def test_a_request_that_would_fail_waits_for_no_slot(stacks, clock):
         thread.join(10)
 
 
-def test_a_body_that_stalls_is_told(stacks, monkeypatch):
+def test_a_body_that_stalls_is_told(stacks, clock, monkeypatch):
     first, second = stacks
 
     class Stalling:
@@ -106,6 +106,7 @@ def test_a_body_that_stalls_is_told(stacks, monkeypatch):
 
         def chunks(self):
             yield b"ID3"
+            clock.now += 5
             raise TimedOut("it stalls")
 
     class Opened:

@@ -20,8 +20,8 @@ import pytest
 
 from histfs.cli.play import _below_mountpoint
 from histfs.simulator import Fault, Simulator, SimulatorSettings
+from tests.support.eventually import eventually
 from tests.support.mounts import command, mounted
-from tests.support.patience import eventually
 
 #: Bytes of a clip, and bytes a second: it takes two seconds.
 SIZE, RATE = 200_000, 100_000

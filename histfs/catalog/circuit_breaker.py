@@ -1,13 +1,18 @@
 """A circuit breaker: after a failure, requests that would fail, too, are not sent for a while.
 
+Whether the server can be reached at all is decided by `histfs.core.server_breaker`, which all
+requests pass: lists, items, clips, deletions. This one asks it, and adds what the failure of a list
+or a search says about the next ones while the server answers.
+
 A failure is remembered for `FAILURE_MEMORY` seconds. Callers that can do without an answer then use
 what is known, and the others fail at once. Which failure affects which requests:
 
     ========================  =====================  ====================  =====================
     failure                   of a listing           of a background page  of a search
     ========================  =====================  ====================  =====================
-    Unreachable, RateLimited  listings and searches  the same              the same
-    TimedOut                  listings and searches  the same              searches
+    Unreachable               all: server_breaker    the same              the same
+    TimedOut                  all: server_breaker    the same              searches
+    RateLimited               listings and searches  the same              the same
     KeyRefused                listings and searches  the same              searches
     ServerFailed (5xx)        listings and searches  that page             searches
     BadAnswer, PluginFailed   listings               that page             that search
@@ -22,8 +27,8 @@ what is known, and the others fail at once. Which failure affects which requests
   listings only where no connection can be made, or the account has used up its requests; any other
   fault of the server or the key shows at the cost of one listing.
 
-Other requests do not pass the breaker, as their failures affect nothing else: one item, its
-details, its audio or another file of it, and its deletion. The first request to a source
+Requests for one item, its details, its audio or another file of it, and its deletion, pass only the
+server's breaker: any other failure of them affects nothing else. The first request to a source
 (`histfs.mounting.source_probe`) is a listing, and counts as one; the probe remembers its failure,
 too, for the folder of that source.
 
@@ -41,7 +46,6 @@ from typing import NamedTuple
 from cachetools import LRUCache
 
 from histfs.core.errors import (
-    ACCOUNT_WIDE,
     KeyRefused,
     Missing,
     RateLimited,
@@ -51,6 +55,7 @@ from histfs.core.errors import (
     Unreachable,
     without_traceback,
 )
+from histfs.core.server_breaker import ServerBreaker
 
 #: Seconds that a listing which is known, but stale, waits for a fresh one.
 WAIT_BUDGET = 5.0
@@ -88,24 +93,32 @@ class _InFlight(NamedTuple):
 def affected_kinds(
     kind: RequestKind, error: Exception, background: bool
 ) -> tuple[RequestKind, ...]:
-    """Return the kinds of requests that a failure affects; empty for no other request.
+    """Return the kinds of requests that a failure affects here; empty for no other request.
 
     Args:
         kind: of the request that failed.
         error: how it failed.
         background: whether it was a page that no caller waits for.
     """
+    if _concerns_server(kind, error):
+        return ()
+    if isinstance(error, RateLimited):
+        return _BOTH
     if kind is RequestKind.SEARCH:
-        if isinstance(error, (Unreachable, RateLimited)) and not isinstance(error, TimedOut):
-            return _BOTH
         return (
             (RequestKind.SEARCH,) if isinstance(error, (TimedOut, KeyRefused, ServerFailed)) else ()
         )
-    if isinstance(error, ACCOUNT_WIDE):
+    if isinstance(error, KeyRefused):
         return _BOTH
     if background or isinstance(error, (Rejected, Missing)):
         return ()
     return _BOTH if isinstance(error, ServerFailed) else (RequestKind.LISTING,)
+
+
+def _concerns_server(kind: RequestKind, error: Exception) -> bool:
+    """Say whether the server's breaker decides what a failure affects."""
+    slow_search = kind is RequestKind.SEARCH and isinstance(error, TimedOut)
+    return isinstance(error, Unreachable) and not slow_search
 
 
 class CircuitBreaker:
@@ -113,10 +126,12 @@ class CircuitBreaker:
 
     Args:
         clock: seconds; any origin.
+        server: the breaker of the server, which the requests pass, too.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], server: ServerBreaker) -> None:
         self._clock = clock
+        self._server = server
         self._lock = threading.Lock()
         self._in_flight: dict[object, _InFlight] = {}
         self._failures: dict[RequestKind, _Failure] = {}
@@ -164,6 +179,9 @@ class CircuitBreaker:
 
     def failure(self, kind: RequestKind = RequestKind.LISTING) -> Exception | None:
         """Return why requests of a kind are not to be sent for now; None when they are."""
+        unreachable = self._server.failure()
+        if unreachable is not None:
+            return unreachable
         with self._lock:
             return self._current(self._failures.get(kind))
 
@@ -209,14 +227,15 @@ class CircuitBreaker:
         failure = _Failure(self._clock(), error)
         kinds = affected_kinds(kind, error, background)
         self._failures.update(dict.fromkeys(kinds, failure))
-        if not kinds and not background and key is not None:
+        own = not kinds and not _concerns_server(kind, error)
+        if own and not background and key is not None:
             self._own_failures[kind, key] = failure
 
     def _record_success(self, kind: RequestKind) -> None:
-        """Forget the failures that an answer disproves: those of its kind, and `Unreachable`."""
+        """Forget the failures that an answer disproves: those of its kind, and slow searches."""
         disproved = self._failures.get(kind)
         self._failures = {
             other: failure
             for other, failure in self._failures.items()
-            if failure is not disproved and not isinstance(failure.error, Unreachable)
+            if failure is not disproved and not isinstance(failure.error, TimedOut)
         }

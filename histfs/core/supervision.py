@@ -33,6 +33,20 @@ def supervised(supervisor: Supervisor) -> Iterator[None]:
         _supervisor.reset(token)
 
 
+@contextlib.contextmanager
+def overheard(listener: Supervisor) -> Iterator[None]:
+    """Report the progress of the requests within the block to a listener, and to the supervisor."""
+    outer = _supervisor.get()
+
+    def both(received: int) -> None:
+        listener(received)
+        if outer is not None:
+            outer(received)
+
+    with supervised(both):
+        yield
+
+
 def report(received: int) -> None:
     """Report progress to the supervisor of this context, if there is one.
 

@@ -35,6 +35,7 @@ from histfs.core.files import ItemFile
 from histfs.core.item import Item
 from histfs.core.limiter import Limiter
 from histfs.core.names import item_name
+from histfs.core.server_breaker import ServerBreaker
 from histfs.core.single_flight import SingleFlight
 from histfs.core.source import SPAN, Source
 from histfs.core.source_context import SourceContext
@@ -47,6 +48,7 @@ from histfs.mounting.source_accounts import SourceAccount, account_of
 from histfs.mounting.source_probe import SourceProbe
 from histfs.plugins import Plugin
 from histfs.settings import OptionError, Settings, SettingsError
+from histfs.sources.breaking import FailFastSource, ReportingSource
 from histfs.sources.instrumented import InstrumentedSource
 from histfs.sources.rate_limited import RateLimitedSource
 from histfs.sources.retry_not_ready import RetryNotReady
@@ -160,6 +162,7 @@ class SharedResources:
     home: Path
     disk: DiskCache
     limiter: Limiter
+    breakers: dict[str, ServerBreaker]
     patience: float
     downloads: DownloadScheduler
     zone: Zone
@@ -190,7 +193,8 @@ def open_source(
     if opened is None:
         return None
     made, account = opened
-    source = InstrumentedSource(_wrapped(made, settings, shared))
+    server = _breaker_of(account, shared)
+    source = InstrumentedSource(_wrapped(made, settings, shared, server))
     stack.callback(source.close)
     name, traits = plugin.name, source.traits
     try:
@@ -216,7 +220,8 @@ def open_source(
         return flights
 
     lists = pool("list", _LISTS)
-    reader = SpanReader(source, store, CircuitBreaker(time.monotonic), time.time, traits.page_size)
+    breaker = CircuitBreaker(time.monotonic, server)
+    reader = SpanReader(source, store, breaker, time.time, traits.page_size)
     scanner = Scanner(reader, where / "scan.lock", rescan=settings.rescan)
     stack.callback(scanner.close)
     ttl = settings.listing_ttl
@@ -339,12 +344,21 @@ def _make_source(
     return None if made is None else (made, account)
 
 
-def _wrapped(source: Source, settings: Settings, shared: SharedResources) -> Source:
-    """Wrap a source: limit its requests, wait for audio that is not ready, filter by time."""
-    # Inside: what waits until audio is ready takes no slot meanwhile.
-    retrying = RetryNotReady(
-        RateLimitedSource(source, shared.limiter, shared.patience), settings.timeout
-    )
+def _breaker_of(account: SourceAccount, shared: SharedResources) -> ServerBreaker:
+    """Return the breaker of a source's server; one of its own where no server is known."""
+    breaker = ServerBreaker(time.monotonic)
+    if not account.base_url:
+        return breaker
+    return shared.breakers.setdefault(account.base_url, breaker)
+
+
+def _wrapped(
+    source: Source, settings: Settings, shared: SharedResources, server: ServerBreaker
+) -> Source:
+    """Wrap a source: report and limit its requests, fail fast, wait for audio, filter by time."""
+    limited = RateLimitedSource(ReportingSource(source, server), shared.limiter, shared.patience)
+    # Outside of the limit: what waits until audio is ready takes no slot meanwhile.
+    retrying = RetryNotReady(FailFastSource(limited, server), settings.timeout)
     return retrying if SPAN in source.traits.filters else TimeFilter(retrying)
 
 

@@ -19,6 +19,7 @@ from histfs.core.errors import (
     TimedOut,
     Unreachable,
 )
+from histfs.core.server_breaker import Asks, ServerBreaker
 from histfs.core.times import Span
 from tests.support.clock import Clock
 from tests.support.memory import MemorySource
@@ -26,8 +27,13 @@ from tests.support.world import names, numbered, world_at
 
 
 @pytest.fixture
-def breaker(clock: Clock) -> CircuitBreaker:
-    return CircuitBreaker(clock)
+def server(clock: Clock) -> ServerBreaker:
+    return ServerBreaker(clock)
+
+
+@pytest.fixture
+def breaker(clock: Clock, server: ServerBreaker) -> CircuitBreaker:
+    return CircuitBreaker(clock, server)
 
 
 def fail(breaker: CircuitBreaker, error: Exception) -> None:
@@ -58,7 +64,7 @@ def test_what_is_overdue_longest_counts_but_not_in_the_background(breaker, clock
 
 
 @pytest.mark.parametrize(
-    ("error", "remembered"), [(Unreachable("x"), True), (ServerFailed("x"), False)]
+    ("error", "remembered"), [(RateLimited("x"), True), (ServerFailed("x"), False)]
 )
 def test_what_fails_in_the_background_fails_others_when_it_would_anyhow(breaker, error, remembered):
     with pytest.raises(type(error)), breaker.request(background=True):
@@ -68,8 +74,8 @@ def test_what_fails_in_the_background_fails_others_when_it_would_anyhow(breaker,
 
 def test_a_failure_is_told_to_who_asked_and_remembered_for_a_while(breaker, clock):
     assert breaker.failure() is None
-    error = Unreachable("down")
-    with pytest.raises(Unreachable), breaker.request():
+    error = ServerFailed("down")
+    with pytest.raises(ServerFailed), breaker.request():
         raise error
     assert breaker.failure() is error
     clock.now += FAILURE_MEMORY - 0.1
@@ -79,14 +85,14 @@ def test_a_failure_is_told_to_who_asked_and_remembered_for_a_while(breaker, cloc
 
 
 def test_the_last_failure_is_the_one_that_is_told(breaker):
-    fail(breaker, Unreachable("down"))
+    fail(breaker, ServerFailed("down"))
     error = KeyRefused("gone")
     fail(breaker, error)
     assert breaker.failure() is error
 
 
 def test_a_success_ends_a_failure(breaker):
-    fail(breaker, Unreachable("down"))
+    fail(breaker, ServerFailed("down"))
     with breaker.request():
         assert breaker.failure() is not None
     assert breaker.failure() is None
@@ -131,7 +137,7 @@ def test_who_asks_in_the_background_disturbs_nobody(breaker, clock):
 
 
 def test_a_clock_that_is_set_back_makes_nobody_wait_longer(breaker, clock):
-    fail(breaker, Unreachable("down"))
+    fail(breaker, ServerFailed("down"))
     with breaker.request(background=True):
         clock.now -= 3600
         assert breaker.failure() is None
@@ -148,9 +154,9 @@ LISTINGS, SEARCHES, BOTH = {RequestKind.LISTING}, {RequestKind.SEARCH}, set(Requ
 @pytest.mark.parametrize(
     ("error", "of_a_listing", "of_a_background_page", "of_a_search"),
     [
-        (Unreachable("x"), BOTH, BOTH, BOTH),
+        (Unreachable("x"), NOTHING, NOTHING, NOTHING),
         (RateLimited("x"), BOTH, BOTH, BOTH),
-        (TimedOut("x"), BOTH, BOTH, SEARCHES),
+        (TimedOut("x"), NOTHING, NOTHING, SEARCHES),
         (KeyRefused("x"), BOTH, BOTH, SEARCHES),
         (MissingPermission("x"), BOTH, BOTH, SEARCHES),
         (ServerFailed("x"), BOTH, NOTHING, SEARCHES),
@@ -167,7 +173,7 @@ def test_a_failure_concerns_what_the_table_says(
     clock, error, of_a_listing, of_a_background_page, of_a_search
 ):
     def told(**how):
-        breaker = CircuitBreaker(clock)
+        breaker = CircuitBreaker(clock, ServerBreaker(clock))
         with suppress(type(error)), breaker.request(**how):
             raise error
         return {kind for kind in RequestKind if breaker.failure(kind) is not None}
@@ -198,9 +204,29 @@ def test_an_answer_that_refuses_one_question_is_remembered_for_that_one(breaker,
     assert asked[-1] == "bad"
 
 
+def test_a_server_that_can_not_be_reached_fails_lists_and_searches(breaker, server):
+    error = Unreachable("down")
+    with suppress(Unreachable), server.request(Asks.LIST):
+        raise error
+    assert [breaker.failure(kind) for kind in RequestKind] == [error] * 2
+    with server.request(Asks.DELETION):
+        pass
+    assert [breaker.failure(kind) for kind in RequestKind] == [None] * 2
+
+
+def test_a_failure_of_the_server_is_kept_by_the_server_s_breaker_alone(breaker):
+    for key in (None, "span"):
+        with suppress(Unreachable), breaker.request(key=key):
+            raise Unreachable("down")
+    sent = []
+    with breaker.request(key="span"):
+        sent.append(True)
+    assert sent and breaker.failure() is None
+
+
 def test_a_listing_that_comes_shows_that_the_server_is_there_for_searches_too(breaker):
-    with suppress(Unreachable), breaker.request(kind=RequestKind.SEARCH):
-        raise Unreachable("down")
+    with suppress(TimedOut), breaker.request(kind=RequestKind.SEARCH):
+        raise TimedOut("slow")
     with breaker.request():
         pass
     assert breaker.failure(RequestKind.SEARCH) is None

@@ -17,6 +17,7 @@ from histfs.core.errors import (
     ServerFailed,
     Unreachable,
 )
+from histfs.core.server_breaker import PAUSES
 from histfs.core.source import Page, Query
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
@@ -470,11 +471,11 @@ def test_a_failure_is_remembered_for_a_while_and_no_longer(world):
     with pytest.raises(Unreachable):
         world.list(DAY)
     world.source.recover()
-    world.later(FAILURE_MEMORY - 1)
+    world.later(PAUSES[0] - 0.1)
     with pytest.raises(Unreachable):
         world.list(DAY)
     assert world.source.count("list") == 1
-    world.later(2)
+    world.later(0.1)
     assert world.list(DAY) == names(4, 5)
 
 

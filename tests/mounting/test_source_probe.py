@@ -8,6 +8,7 @@ from histfs.catalog.catalog_store import CatalogStore
 from histfs.catalog.circuit_breaker import CircuitBreaker
 from histfs.catalog.span_reader import SpanReader
 from histfs.core.errors import BadAnswer, Interrupted, NotOffered, ServerFailed
+from histfs.core.server_breaker import ServerBreaker
 from histfs.core.single_flight import SingleFlight
 from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter
@@ -31,7 +32,8 @@ class World:
 
     def mount(self):
         self.store = CatalogStore(self.directory / "catalog.sqlite", self.clock)
-        reader = SpanReader(self.source, self.store, CircuitBreaker(self.clock), self.clock)
+        breaker = CircuitBreaker(self.clock, ServerBreaker(self.clock))
+        reader = SpanReader(self.source, self.store, breaker, self.clock)
         self.probe = SourceProbe(reader, self.flights, self.clock, self.sleep)
 
     def remount(self):

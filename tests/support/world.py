@@ -13,9 +13,11 @@ from histfs.catalog.refresher import Refresher
 from histfs.catalog.scanner import Scanner
 from histfs.catalog.span_reader import SpanReader
 from histfs.core.item import Record
+from histfs.core.server_breaker import ServerBreaker
 from histfs.core.single_flight import SingleFlight
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
+from histfs.sources.breaking import ReportingSource
 from tests.support.clock import Clock
 from tests.support.memory import MemorySource, record
 
@@ -51,10 +53,11 @@ class World:
     def mount(self) -> None:
         """Create all parts, with nothing in memory."""
         self.store = CatalogStore(self._path, self.clock)
-        self.breaker = CircuitBreaker(self.clock)
+        server = ServerBreaker(self.clock)
+        self.breaker = CircuitBreaker(self.clock, server)
         self.flights = [SingleFlight("list", 4), SingleFlight("probe", 4)]
         self.reader = SpanReader(
-            self.source,
+            ReportingSource(self.source, server),
             self.store,
             self.breaker,
             self.clock,

@@ -18,23 +18,29 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from types import TracebackType
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import InvalidHeader, MaxRetryError, ReadTimeoutError, ResponseError
-from urllib3.util.retry import Retry
+from urllib3.exceptions import InvalidHeader, ReadTimeoutError
 
 from histfs import __version__
 from histfs.core.errors import BadAnswer, RateLimited, SourceError, TimedOut, Unreachable
 from histfs.core.secret import Secret
+from histfs.core.server_breaker import probe_patience
 from histfs.core.server_url import is_loopback, parse_server_url
 from histfs.sources.elevenlabs import socket_deadlines
+from histfs.sources.elevenlabs.connection_reuse import (
+    MAX_IDLE,
+    MAX_IDLE_DELETE,
+    SOCKET_OPTIONS,
+)
 from histfs.sources.elevenlabs.error_responses import MAX_TEXT, error_from_response, one_line
 from histfs.sources.elevenlabs.response_bodies import StreamedBody, read_complete, read_up_to
+from histfs.sources.elevenlabs.retry_policy import BoundedRetry
+from histfs.sources.elevenlabs.socket_deadlines import Deadline
 
 #: Seconds to wait for a connection, and for the next bytes of a response; `socket_deadlines` has
 #: further limits.
@@ -52,53 +58,17 @@ _POSITIVE_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _Parsed = TypeVar("_Parsed")
 
 
-class _BoundedRetry(Retry):
-    """A retry policy of urllib3's that never sleeps past the deadline of the request.
-
-    A ``Retry-After`` is honoured when it ends before the deadline; otherwise the response is
-    returned as it is. A 429 is not retried here: it concerns all requests of the account
-    (`Limiter`).
-    """
-
-    RETRY_AFTER_STATUS_CODES = frozenset({413, 503})
-
-    def increment(
-        self,
-        method: str | None = None,
-        url: str | None = None,
-        response: urllib3.BaseHTTPResponse | None = None,
-        error: Exception | None = None,
-        _pool: Any = None,  # noqa: ANN401 - urllib3's own signature
-        _stacktrace: TracebackType | None = None,
-    ) -> _BoundedRetry:
-        next_retry = super().increment(method, url, response, error, _pool, _stacktrace)
-        pause = next_retry.get_retry_after(response) if response is not None else None
-        if pause is None:
-            pause = next_retry.get_backoff_time()
-        if time.monotonic() + pause >= socket_deadlines.current().end:
-            reason = error or ResponseError("no time is left for another try")
-            raise MaxRetryError(_pool, url or "", reason)
-        return next_retry
-
-    def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
-        """Return the seconds that the server asks to wait; None when the header is invalid."""
-        try:
-            return super().get_retry_after(response)
-        except InvalidHeader:
-            return None
-
-
 class _Adapter(HTTPAdapter):
     """An adapter of requests, whose connections keep to the deadlines of requests."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Make the connection pools for direct requests."""
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(*args, socket_options=SOCKET_OPTIONS, **kwargs)
         socket_deadlines.enforce_deadlines(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Return the connection pools of a proxy."""
-        manager = super().proxy_manager_for(*args, **kwargs)
+        manager = super().proxy_manager_for(*args, socket_options=SOCKET_OPTIONS, **kwargs)
         socket_deadlines.enforce_deadlines(manager)
         return manager
 
@@ -164,7 +134,7 @@ class HttpClient:
         self._settings: Mapping[str, Any] = session.merge_environment_settings(
             self._base_url, proxies, stream=True, verify=None, cert=None
         )
-        retry = _BoundedRetry(
+        retry = BoundedRetry(
             total=retries,
             # Errors outside of connecting and reading, such as of TLS, would be retried with any
             # method.
@@ -278,8 +248,13 @@ class HttpClient:
         raise_for_status: bool = True,
     ) -> Iterator[requests.Response]:
         """Send a request and yield the response; by default any but a 2xx is raised."""
-        read_timeout = min(READ_TIMEOUT, self._timeout)
-        deadline = socket_deadlines.start(self._timeout, read_timeout)
+        is_get = method == "GET"
+        patience = probe_patience() if is_get else None
+        read_timeout = min(READ_TIMEOUT, self._timeout, patience or READ_TIMEOUT)
+        max_idle = MAX_IDLE if is_get else MAX_IDLE_DELETE
+        deadline = socket_deadlines.start(
+            Deadline(self._timeout, read_timeout, max_idle, retried=patience is None)
+        )
         with _map_errors():
             request = requests.PreparedRequest()
             request.prepare_method(method)
@@ -335,7 +310,7 @@ def _retry_after(response: requests.Response) -> float | None:
     """Return the seconds that the server asks to wait; None without a valid header."""
     value = response.headers.get("Retry-After")
     try:
-        return None if value is None else _BoundedRetry().parse_retry_after(value)
+        return None if value is None else BoundedRetry().parse_retry_after(value)
     except (InvalidHeader, OverflowError, ValueError):
         return None
 

@@ -21,6 +21,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from histfs.core.supervision import INTERVAL, is_supervised, report
+from histfs.sources.elevenlabs.connection_reuse import MAX_IDLE, ReusingPool
 
 #: A response makes no progress when it brings fewer bytes a second than this, over so many seconds
 #: of waiting. Eight downloads that share a line of 32 kbit/s bring 500 each.
@@ -42,9 +43,23 @@ class Deadline:
     Args:
         total: seconds from now until the response must be complete.
         read_timeout: seconds without a byte after which a read fails.
+        max_idle: seconds that a connection may have been idle to be used again.
+        retried: whether the request may be sent again if it fails.
+
+    Attributes:
+        max_idle, retried: as given.
     """
 
-    def __init__(self, total: float, read_timeout: float) -> None:
+    def __init__(
+        self,
+        total: float,
+        read_timeout: float,
+        max_idle: float = MAX_IDLE,
+        *,
+        retried: bool = True,
+    ) -> None:
+        self.max_idle = max_idle
+        self.retried = retried
         self._end = time.monotonic() + total
         self._read_timeout = read_timeout
         self._window_waited = 0.0
@@ -120,9 +135,8 @@ class Deadline:
 _deadline: ContextVar[Deadline] = ContextVar("deadline")
 
 
-def start(total: float, read_timeout: float) -> Deadline:
-    """Start a `Deadline` for the next requests of this context, and return it."""
-    deadline = Deadline(total, read_timeout)
+def start(deadline: Deadline) -> Deadline:
+    """Set the `Deadline` of the next requests of this context, and return it."""
     _deadline.set(deadline)
     return deadline
 
@@ -214,11 +228,21 @@ class _DeadlineConnection:
     response_class = _Response
 
     timeout: float
+    idle_since: float | None = None
 
     def connect(self) -> None:
         """Connect within the time that remains for the request."""
+        self.idle_since = None
         self.timeout = min(self.timeout, current().remaining())
         super().connect()  # type: ignore[misc]
+
+
+class _DeadlinePool(ReusingPool):
+    """A mixin: a pool whose connections keep to deadlines."""
+
+    def max_idle(self) -> float:
+        """Return the seconds that a connection may have been idle for this context's request."""
+        return current().max_idle
 
 
 @functools.cache
@@ -228,7 +252,8 @@ def _pool_class(pool: Any) -> Any:  # noqa: ANN401 - a class of urllib3's
     if issubclass(plain, _DeadlineConnection):
         return pool
     connection = type(f"Deadline{plain.__name__}", (_DeadlineConnection, plain), {})
-    return type(f"Deadline{pool.__name__}", (pool,), {"ConnectionCls": connection})
+    bases = (_DeadlinePool, pool)
+    return type(f"Deadline{pool.__name__}", bases, {"ConnectionCls": connection})
 
 
 def enforce_deadlines(manager: Any) -> None:  # noqa: ANN401 - a PoolManager of urllib3's

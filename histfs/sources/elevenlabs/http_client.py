@@ -32,13 +32,13 @@ from histfs.core.secret import Secret
 from histfs.core.server_breaker import probe_patience
 from histfs.core.server_url import is_loopback, parse_server_url
 from histfs.sources.elevenlabs import http_connections
-from histfs.sources.elevenlabs.connection_reuse import (
+from histfs.sources.elevenlabs.error_responses import MAX_TEXT, error_from_response, one_line
+from histfs.sources.elevenlabs.http_connections import (
     MAX_IDLE,
     MAX_IDLE_DELETE,
     SOCKET_OPTIONS,
+    Deadline,
 )
-from histfs.sources.elevenlabs.error_responses import MAX_TEXT, error_from_response, one_line
-from histfs.sources.elevenlabs.http_connections import Deadline
 from histfs.sources.elevenlabs.response_bodies import StreamedBody, read_complete, read_up_to
 from histfs.sources.elevenlabs.retry_policy import BoundedRetry
 

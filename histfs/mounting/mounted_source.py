@@ -48,10 +48,13 @@ from histfs.mounting.source_accounts import SourceAccount, account_of
 from histfs.mounting.source_probe import SourceProbe
 from histfs.plugins import Plugin
 from histfs.settings import OptionError, Settings, SettingsError
-from histfs.sources.breaking import FailFastSource, ReportingSource
-from histfs.sources.instrumented import InstrumentedSource
-from histfs.sources.rate_limited import RateLimitedSource
-from histfs.sources.retry_not_ready import RetryNotReady
+from histfs.sources.request_policies import (
+    FailFastSource,
+    InstrumentedSource,
+    RateLimitedSource,
+    ReportingSource,
+    RetryNotReady,
+)
 from histfs.sources.time_filter import TimeFilter
 from histfs.status import FailureStatus, OutageStatus, ScanStatus, SourceStatus, windows_of
 from histfs.trash import Trash, TrashArchive

@@ -12,9 +12,9 @@ import pytest
 
 from histfs.core.errors import Unreachable
 from histfs.core.secret import Secret
-from histfs.sources.elevenlabs import connection_reuse
-from histfs.sources.elevenlabs.connection_reuse import MAX_IDLE, MAX_IDLE_DELETE
+from histfs.sources.elevenlabs import http_connections
 from histfs.sources.elevenlabs.http_client import HttpClient
+from histfs.sources.elevenlabs.http_connections import MAX_IDLE, MAX_IDLE_DELETE
 from tests.sources.conftest import KEY
 
 BODY = b'{"history_item_id": "a", "date_unix": 1700000000, "status": "ok"}'
@@ -99,13 +99,13 @@ def start():
 def idle(monkeypatch):
     """A function that lets connections be idle for some seconds."""
     passed = 0.0
-    real = connection_reuse.now
+    real = http_connections.now
 
     def sleep(seconds):
         nonlocal passed
         passed += seconds
 
-    monkeypatch.setattr(connection_reuse, "now", lambda: real() + passed)
+    monkeypatch.setattr(http_connections, "now", lambda: real() + passed)
     return sleep
 
 
@@ -163,4 +163,4 @@ def test_a_delete_trusts_no_connection_that_was_idle(start, make_history, idle):
 
 def test_a_sleep_of_the_machine_counts_as_idle():
     # CLOCK_MONOTONIC stands still while the machine sleeps.
-    assert abs(connection_reuse.now() - time.clock_gettime(time.CLOCK_BOOTTIME)) < 1
+    assert abs(http_connections.now() - time.clock_gettime(time.CLOCK_BOOTTIME)) < 1

@@ -163,9 +163,10 @@ def parse_toml(where: str, text: str) -> dict[str, Any]:
         SettingsError: it is not TOML.
     """
     try:
-        return tomllib.loads(text)
+        values: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{where} is not TOML: {error}") from error
+    return values
 
 
 def _check_trusted(path: Path, status: os.stat_result) -> None:

@@ -326,11 +326,7 @@ def trash_of(given: Given) -> Path | None:
 
 
 def service_of(given: Given) -> Service:
-    """Return the service of the account, by the chosen sources.
-
-    Raises:
-        OptionError, UnknownPlugin: they can't be chosen.
-    """
+    """Return the service of the account, by the sources; raise as `plugins.choose` does."""
     return plugins.primary_service(plugins.sources(_chosen(given, "sources")))
 
 

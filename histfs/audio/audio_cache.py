@@ -27,12 +27,11 @@ from histfs.audio.download import Download, DownloadAbandoned
 from histfs.audio.download_scheduler import DownloadScheduler
 from histfs.audio.file_descriptors import Descriptor
 from histfs.audio.file_extensions import FileExtensions
-from histfs.audio.last_copy import LastCopy
 from histfs.audio.negative_cache import NegativeCache
 from histfs.audio.open_clip import OpenClip, OpenClips, StreamedClip
 from histfs.audio.read_ahead import Orders, ReadAhead, by_date_alone
 from histfs.audio.size_registry import SizeRegistry
-from histfs.audio.verification import beginning, refused_as
+from histfs.audio.verification import LastCopy, beginning, refused_as
 from histfs.core.audio_format import is_raw
 from histfs.core.audio_store import Following
 from histfs.core.errors import HistfsError, Missing, NotForCrawlers, SourceError

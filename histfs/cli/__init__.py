@@ -11,7 +11,7 @@ import click
 
 from histfs import __version__
 from histfs.cli.error_reporting import exit_on_error
-from histfs.keys import take_key
+from histfs.keys import process_key
 from histfs.sources.elevenlabs.service import KEY as ELEVENLABS_KEY
 
 #: Each command and its line in ``histfs --help``. `histfs.cli.NAME` has a function of that name.
@@ -74,7 +74,7 @@ def histfs() -> None:
     # Files that a command makes are for its user alone, and usable by that user.
     os.umask(0o077)
     # Child processes, such as fusermount, inherit the environment: take the key out of it.
-    click.get_current_context().obj = take_key(os.environ, ELEVENLABS_KEY)
+    process_key(ELEVENLABS_KEY)
 
 
 def main() -> None:

@@ -200,7 +200,7 @@ _TREE = [
     setting(
         "--timezone",
         metavar="ZONE",
-        show_default="the machine's",
+        show_default="that of the first mount",
         help="The zone in which days begin, such as Europe/Berlin.",
     ),
     *_ACCOUNT,

@@ -37,7 +37,7 @@ class PathInvalidation:
         # 3.2 added it; a version number would not tell of a build that leaves it out.
         self._invalidate: Any = getattr(library, "fuse_invalidate_path", None)
         self.supported = self._invalidate is not None
-        if self.supported:
+        if self._invalidate is not None:
             self._invalidate.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
             self._invalidate.restype = ctypes.c_int
         self._fuse: int | None = None

@@ -110,6 +110,7 @@ def serve(
             started=started,
             configure=binding.configure,
             caller=binding.caller,
+            invalidate=binding.invalidation.invalidate,
         )
         profiles = "+".join(account.profile for account in accounts)
         named = {"fsname": f"{settings.service.name}:{profiles}", "subtype": "histfs"}

@@ -156,7 +156,7 @@ labels = st.one_of(
     st.none(),
     st.sampled_from(["Rachel", "Rachel (abcdefgh)", "(no voice)", "..", "-", " ", "ra/chel"]),
     st.sampled_from(["RACHEL", "rachel", "ra:chel", 'ra"chel?', "(No Voice)", "straße", "STRASSE"]),
-    st.text('aA:*?"<>|\\. \x00ſsKk', max_size=6),
+    st.text('aA:*?"<>|\\. \x00\u017fsKk', max_size=6),
     st.from_regex(r"[.\- ]?(con|PRN|Aux|nul|com[1¹]|LPT9|CONIN\$) ?(\.[a. ]*)?", fullmatch=True),
     anything,
     st.text(min_size=250, max_size=310),

@@ -41,7 +41,7 @@ _SUFFIX_MAX = 80
 #: The bytes of a slug that stay, however long the key is.
 _SLUG_LEAST = 4
 #: What FAT, NTFS and SMB refuse in a name, and what stands for it.
-_REPLACED = {**dict.fromkeys('/\\:*?<>|', "-"), '"': "'"}
+_REPLACED = {**dict.fromkeys("/\\:*?<>|", "-"), '"': "'"}
 #: Names that are devices on Windows, also with an extension.
 _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])\Z", re.IGNORECASE)
 #: Characters in the table of word characters.

@@ -65,6 +65,7 @@ class AudioCache:
     Attributes:
         disk: as given.
         sizes: as given.
+        has_no_audio: as given.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class AudioCache:
         )
         self._extensions = FileExtensions(set_extension)
         self._invalidate = invalidate
-        self._has_no_audio = has_no_audio
+        self.has_no_audio = has_no_audio
         self._exact = exact
         self._lock = threading.Lock()
         self._downloads: dict[str, Download] = {}
@@ -343,7 +344,7 @@ class AudioCache:
 
     def _prefetch(self, item: Item) -> None:
         # What a full disk can't keep would be downloaded in vain.
-        if self.disk.full or self._refusals.include(item) or self._has_no_audio(item):
+        if self.disk.full or self._refusals.include(item) or self.has_no_audio(item):
             return
         if self.cached_size(item) is None:
             self.content(item, on_demand=False)

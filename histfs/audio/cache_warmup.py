@@ -28,7 +28,7 @@ from histfs.core.waiting import Waiter
 #: Consecutive failures of the server or the network after which the run ends.
 _MAX_FAILURES = 20
 #: Nanoseconds between the times of last use of two clips.
-_STEP = 1000
+STEP = 1000
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,31 @@ class WarmedClip(NamedTuple):
     size: int | None = None
     fetched: bool = False
     error: SourceError | None = None
+
+
+class FailuresInARow:
+    """Logs the failures of clips, and ends a run when too many of them concern all clips."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def reset(self) -> None:
+        """Begin again, after a clip has come."""
+        self._number = 0
+
+    def note(self, item: Item, error: SourceError) -> None:
+        """Log a failure.
+
+        Raises:
+            SourceError: the server or the network fails, not a single clip.
+        """
+        if isinstance(error, (Missing, NoAudio, NoAttachment)):
+            log.info("there is no audio of %s: %s", item.key, error)
+            return
+        log.warning("the audio of %s can't be fetched: %s", item.key, error)
+        self._number = self._number + 1 if isinstance(error, ACCOUNT_WIDE) else 0
+        if self._number >= _MAX_FAILURES:
+            raise error
 
 
 class _Fetch(NamedTuple):
@@ -81,7 +106,7 @@ class CacheWarmup:
         self._threads = threads
         self._now = time.time_ns()
         self.taken = 0
-        self._failures_in_a_row = 0
+        self._failures = FailuresInARow()
         self._in_flight: dict[Future[int], _Fetch] = {}
         self._done: SimpleQueue[Future[int]] = SimpleQueue()
 
@@ -143,26 +168,15 @@ class CacheWarmup:
         try:
             size = future.result()
         except SourceError as error:
-            self._note_failure(item, error)
+            self._failures.note(item, error)
             return WarmedClip(item, error=error)
         self.taken += size
-        self._failures_in_a_row = 0
+        self._failures.reset()
         return WarmedClip(item, size, fetched=True)
-
-    def _note_failure(self, item: Item, error: SourceError) -> None:
-        if isinstance(error, (Missing, NoAudio, NoAttachment)):
-            log.info("there is no audio of %s: %s", item.key, error)
-            return
-        log.warning("the audio of %s can't be fetched: %s", item.key, error)
-        self._failures_in_a_row = (
-            self._failures_in_a_row + 1 if isinstance(error, ACCOUNT_WIDE) else 0
-        )
-        if self._failures_in_a_row >= _MAX_FAILURES:
-            raise error
 
     def _set_last_used(self, place: int, item: Item) -> None:
         self._audio.disk.set_last_used(item.key, self._last_used(place))
 
     def _last_used(self, place: int) -> int:
         """Return the time of last use that the clip at a place in the list gets."""
-        return self._now - place * _STEP
+        return self._now - place * STEP

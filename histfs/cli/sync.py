@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from histfs import logs
-from histfs.audio.cache_warmup import CacheWarmup
+from histfs.audio.cache_warmup import CacheWarmup, WarmedClip
+from histfs.audio.size_collection import SizeCollection
 from histfs.cli.error_reporting import warn
 from histfs.cli.options import account_options, build_settings, trash_option
 from histfs.cli.progress import Display, open_display, pluralize
@@ -43,9 +44,15 @@ Attachments = Mapping[str, Sequence[Item]]
     is_flag=True,
     help="Fetch the clips and attachments, too: the newest, as many as fit.",
 )
+@click.option(
+    "--sizes",
+    "learn_sizes",  # `sizes` is the option of mount, which a configuration file may set
+    is_flag=True,
+    help="Learn the exact sizes that are missing, by fetching what has them; kept is what fits.",
+)
 @trash_option
 @account_options
-def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
+def sync(audio: bool, learn_sizes: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Update the catalog of your history, without a mount.
 
     It may be stopped at any time (Ctrl-C), and goes on from there the next time.
@@ -54,6 +61,7 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     Examples:
       histfs sync                       # names, texts and metadata
       histfs sync --audio --audio-cache-size 50G
+      histfs sync --sizes               # for archivers that trust the size of stat
     """  # noqa: D301 - the control character is click's
     settings = build_settings(given)
     logs.start(foreground=False, debug=False, key=settings.key)
@@ -62,7 +70,11 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
         for mounted in sources:
             scan_history(mounted, settings, display)
         details = [error for each in sources for error in fetch_details(each, settings, display)]
-        clips = _fetch_audio(filesystem, sources, settings, display) if audio else ()
+        clips: list[SourceError] = []
+        if audio:
+            clips += _fetch_audio(filesystem, sources, settings, display)
+        if learn_sizes:
+            clips += _learn_sizes(sources, settings, display)
         _reconcile(filesystem, display)
         items = pluralize(sum(each.store.total() for each in sources), "item")
         cached = pluralize(filesystem.disk.count(), "clip")
@@ -113,27 +125,28 @@ def _fetch_audio(
     done = fetched = used = 0
     full = False
     for mounted, attached in zip(sources, attachments, strict=True):
-        retries = Retries(display)
-        while True:
+        items = partial(_clips_of, mounted, attached)
+        capacity = settings.audio_cache_size - used
+        warmups: list[CacheWarmup] = []
 
-            def report(run: _WarmupRun, done: int = done, fetched: int = fetched) -> None:
-                display.update(done + run.seen, f"{fetched + run.fetched:,} fetched")
+        def begin(
+            mounted: MountedSource = mounted,
+            items: Callable[[], Iterator[Item]] = items,
+            capacity: int = capacity,
+            warmups: list[CacheWarmup] = warmups,
+        ) -> Iterator[WarmedClip]:
+            warmups.append(CacheWarmup(mounted.audio, items, capacity, settings.connections))
+            return warmups[-1].run()
 
-            run = _warm_up(
-                mounted, attached, settings.audio_cache_size - used, settings.connections, report
-            )
-            if run.fetched:
-                retries.reset()
-            fetched += run.fetched
-            transient = run.transient
-            if transient is None or not retries.wait(transient):
-                break
-        if run.stopped is not None:
-            raise resumable(run.stopped) from run.stopped
+        def report(run: _Run, done: int = done, fetched: int = fetched) -> None:
+            display.update(done + run.seen, f"{fetched + run.fetched:,} fetched")
+
+        run = _run_retried(begin, report, display)
         done += run.seen
+        fetched += run.fetched
         failed += run.failed
-        used += run.warmup.taken
-        full |= run.warmup.full
+        used += warmups[-1].taken
+        full |= warmups[-1].full
     line = f"Fetched {pluralize(fetched, 'clip')}"
     if full:
         cached = filesystem.disk.count()
@@ -142,19 +155,51 @@ def _fetch_audio(
     return failed
 
 
+def _learn_sizes(
+    sources: Sequence[MountedSource], settings: Settings, display: Display
+) -> Sequence[SourceError]:
+    """Learn the exact sizes that are missing, and return the errors of single clips.
+
+    Raises:
+        SourceError: the server or the way to it failed.
+        NoSpace, CacheFailed: the catalog or the cache failed.
+    """
+    attachments = [_known_attachments(each) for each in sources]
+    total = sum(each.store.total() for each in sources)
+    total += sum(len(parts) for each in attachments for parts in each.values())
+    display.begin("Sizes", total)
+    failed: list[SourceError] = []
+    done = learnt = 0
+    for mounted, attached in zip(sources, attachments, strict=True):
+        items = partial(_clips_of, mounted, attached)
+
+        def begin(
+            mounted: MountedSource = mounted, items: Callable[[], Iterator[Item]] = items
+        ) -> Iterator[WarmedClip]:
+            return SizeCollection(mounted.audio, items, settings.connections).run()
+
+        def report(run: _Run, done: int = done, learnt: int = learnt) -> None:
+            display.update(done + run.seen, f"{learnt + run.fetched:,} learnt")
+
+        run = _run_retried(begin, report, display)
+        done += run.seen
+        learnt += run.fetched
+        failed += run.failed
+    display.end(f"Learnt {pluralize(learnt, 'size')}.")
+    return failed
+
+
 @dataclass
-class _WarmupRun:
+class _Run:
     """One run through the clips of a source.
 
     Attributes:
-        warmup: fetches the clips.
         seen: number of clips examined.
         fetched: number of clips fetched.
         failed: the errors of single clips.
         stopped: the error that ended the run, because it concerns all clips.
     """
 
-    warmup: CacheWarmup
     seen: int = 0
     fetched: int = 0
     failed: list[SourceError] = field(default_factory=list)
@@ -166,39 +211,44 @@ class _WarmupRun:
         return next((error for error in self.failed if isinstance(error, TRANSIENT)), self.stopped)
 
 
-def _warm_up(
-    mounted: MountedSource,
-    attached: Attachments,
-    capacity: int,
-    threads: int,
-    report: Callable[[_WarmupRun], None],
-) -> _WarmupRun:
-    """Fetch the clips of a source that are not in the cache.
+def _run_retried(
+    begin: Callable[[], Iterator[WarmedClip]], report: Callable[[_Run], None], display: Display
+) -> _Run:
+    """Run through the clips of a source, again after errors that a retry may not have.
 
     Args:
-        mounted: the source.
-        attached: the result of `_known_attachments`.
-        capacity: maximum bytes of the clips.
-        threads: number of concurrent downloads.
-        report: called after each clip.
+        begin: begins a run.
+        report: called after each clip; `_Run.fetched` counts the clips of all runs.
+        display: shows the reason of a pause.
+
+    Returns:
+        The last run.
 
     Raises:
-        SourceError: an error that a retry would have, too.
+        SourceError: the server or the way to it failed.
     """
-    run = _WarmupRun(
-        CacheWarmup(mounted.audio, partial(_clips_of, mounted, attached), capacity, threads)
-    )
-    try:
-        for clip in run.warmup.run():
-            run.seen += 1
-            run.fetched += clip.fetched
-            if clip.error is not None and not isinstance(clip.error, _WITHOUT_CLIP):
-                run.failed.append(clip.error)
-            report(run)
-    except TRANSIENT as error:
-        run.stopped = error
-    except SourceError as error:
-        raise resumable(error) from error
+    retries, fetched = Retries(display), 0
+    while True:
+        run = _Run(fetched=fetched)
+        try:
+            for clip in begin():
+                run.seen += 1
+                run.fetched += clip.fetched
+                if clip.error is not None and not isinstance(clip.error, _WITHOUT_CLIP):
+                    run.failed.append(clip.error)
+                report(run)
+        except TRANSIENT as error:
+            run.stopped = error
+        except SourceError as error:
+            raise resumable(error) from error
+        if run.fetched > fetched:
+            retries.reset()
+        fetched = run.fetched
+        transient = run.transient
+        if transient is None or not retries.wait(transient):
+            break
+    if run.stopped is not None:
+        raise resumable(run.stopped) from run.stopped
     return run
 
 

@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from histfs.config import ConfigLayer, read_config
+from histfs.cli import import_commands
+from histfs.config import Config, ConfigLayer, read_config
+from histfs.settings import SettingsError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Built = TypeVar("Built")
@@ -44,9 +46,23 @@ def _load_config(context: click.Context, option: click.Parameter, value: Path | 
     values[option.name] = value
     if values.keys() == {"config", "profile"}:
         del context.meta[_CONFIG_VALUES]
-        config = read_config(values["config"], _configurable)
+        config = _read_config(values["config"])
         context.obj = config.for_profile(values["profile"])
         context.default_map = context.obj.values
+
+
+def _read_config(file: Path | None) -> Config:
+    """Read the configuration file, with the settings of all commands.
+
+    Raises:
+        SettingsError: as `read_config`.
+    """
+    try:
+        return read_config(file, _configurable)
+    except SettingsError:
+        # Commands are imported when they are run: the file may have a setting of another one.
+        import_commands()
+        return read_config(file, _configurable)
 
 
 #: The options of every command that has settings.

@@ -11,7 +11,7 @@ import click
 
 from histfs import logs
 from histfs.audio.cache_warmup import CacheWarmup, WarmedClip
-from histfs.audio.size_collection import SizeCollection
+from histfs.audio.size_collection import learn_sizes
 from histfs.cli.error_reporting import warn
 from histfs.cli.options import account_options, build_settings, trash_option
 from histfs.cli.progress import Display, open_display, pluralize
@@ -36,6 +36,8 @@ WAIT_BUDGET = 240.0
 _WITHOUT_CLIP = (Missing, NoAttachment, NoAudio, NotReady)
 
 Attachments = Mapping[str, Sequence[Item]]
+#: Returns the clips of a source, newest first.
+Items = Callable[[], Iterator[Item]]
 
 
 @click.command(context_settings={"show_default": True})
@@ -46,13 +48,13 @@ Attachments = Mapping[str, Sequence[Item]]
 )
 @click.option(
     "--sizes",
-    "learn_sizes",  # `sizes` is the option of mount, which a configuration file may set
+    "missing_sizes",  # `sizes` is the option of mount, which a configuration file may set
     is_flag=True,
     help="Learn the exact sizes that are missing, by fetching what has them; kept is what fits.",
 )
 @trash_option
 @account_options
-def sync(audio: bool, learn_sizes: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
+def sync(audio: bool, missing_sizes: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Update the catalog of your history, without a mount.
 
     It may be stopped at any time (Ctrl-C), and goes on from there the next time.
@@ -73,7 +75,7 @@ def sync(audio: bool, learn_sizes: bool, **given: Any) -> None:  # noqa: ANN401 
         clips: list[SourceError] = []
         if audio:
             clips += _fetch_audio(filesystem, sources, settings, display)
-        if learn_sizes:
+        if missing_sizes:
             clips += _learn_sizes(sources, settings, display)
         _reconcile(filesystem, display)
         items = pluralize(sum(each.store.total() for each in sources), "item")
@@ -117,42 +119,24 @@ def _fetch_audio(
         SourceError: the server or the way to it failed.
         NoSpace, CacheFailed: the clips can't be cached.
     """
-    attachments = [_known_attachments(each) for each in sources]
-    total = sum(each.store.total() for each in sources)
-    total += sum(len(parts) for each in attachments for parts in each.values())
-    display.begin("Audio", total)
-    failed: list[SourceError] = []
-    done = fetched = used = 0
-    full = False
-    for mounted, attached in zip(sources, attachments, strict=True):
-        items = partial(_clips_of, mounted, attached)
+    warmups: dict[str, CacheWarmup] = {}
+
+    def begin(mounted: MountedSource, items: Items) -> Iterator[WarmedClip]:
+        used = sum(each.taken for name, each in warmups.items() if name != mounted.name)
         capacity = settings.audio_cache_size - used
-        warmups: list[CacheWarmup] = []
+        warmup = CacheWarmup(mounted.audio, items, capacity, settings.connections)
+        warmups[mounted.name] = warmup
+        return warmup.run()
 
-        def begin(
-            mounted: MountedSource = mounted,
-            items: Callable[[], Iterator[Item]] = items,
-            capacity: int = capacity,
-            warmups: list[CacheWarmup] = warmups,
-        ) -> Iterator[WarmedClip]:
-            warmups.append(CacheWarmup(mounted.audio, items, capacity, settings.connections))
-            return warmups[-1].run()
-
-        def report(run: _Run, done: int = done, fetched: int = fetched) -> None:
-            display.update(done + run.seen, f"{fetched + run.fetched:,} fetched")
-
-        run = _run_retried(begin, report, display)
-        done += run.seen
-        fetched += run.fetched
-        failed += run.failed
-        used += warmups[-1].taken
-        full |= warmups[-1].full
-    line = f"Fetched {pluralize(fetched, 'clip')}"
-    if full:
+    whole = _run_sources(sources, begin, "Audio", "fetched", display)
+    line = f"Fetched {pluralize(whole.fetched, 'clip')}"
+    if any(each.full for each in warmups.values()):
         cached = filesystem.disk.count()
-        line += f"; {cached:,} of {total:,} fit into the cache: for more raise --audio-cache-size"
+        line += (
+            f"; {cached:,} of {whole.total:,} fit into the cache: for more raise --audio-cache-size"
+        )
     display.end(f"{line}.")
-    return failed
+    return whole.failed
 
 
 def _learn_sizes(
@@ -164,42 +148,67 @@ def _learn_sizes(
         SourceError: the server or the way to it failed.
         NoSpace, CacheFailed: the catalog or the cache failed.
     """
+
+    def begin(mounted: MountedSource, items: Items) -> Iterator[WarmedClip]:
+        return learn_sizes(mounted.audio, items, settings.connections)
+
+    whole = _run_sources(sources, begin, "Sizes", "learnt", display)
+    display.end(f"Learnt {pluralize(whole.fetched, 'size')}.")
+    return whole.failed
+
+
+def _run_sources(
+    sources: Sequence[MountedSource],
+    begin: Callable[[MountedSource, Items], Iterator[WarmedClip]],
+    title: str,
+    participle: str,
+    display: Display,
+) -> _Run:
+    """Run through the clips of all sources, and show the progress.
+
+    Args:
+        sources: of the account.
+        begin: begins a run through the clips of a source; takes what returns them.
+        title: of the display.
+        participle: what has happened to the clips that were fetched.
+        display: its line is left open.
+
+    Returns:
+        The sum of the sources' last runs.
+
+    Raises:
+        SourceError: the server or the way to it failed.
+    """
     attachments = [_known_attachments(each) for each in sources]
-    total = sum(each.store.total() for each in sources)
-    total += sum(len(parts) for each in attachments for parts in each.values())
-    display.begin("Sizes", total)
-    failed: list[SourceError] = []
-    done = learnt = 0
+    whole = _Run(total=sum(each.store.total() for each in sources))
+    whole.total += sum(len(parts) for each in attachments for parts in each.values())
+    display.begin(title, whole.total)
+
+    def report(run: _Run) -> None:
+        display.update(whole.seen + run.seen, f"{whole.fetched + run.fetched:,} {participle}")
+
     for mounted, attached in zip(sources, attachments, strict=True):
         items = partial(_clips_of, mounted, attached)
-
-        def begin(
-            mounted: MountedSource = mounted, items: Callable[[], Iterator[Item]] = items
-        ) -> Iterator[WarmedClip]:
-            return SizeCollection(mounted.audio, items, settings.connections).run()
-
-        def report(run: _Run, done: int = done, learnt: int = learnt) -> None:
-            display.update(done + run.seen, f"{learnt + run.fetched:,} learnt")
-
-        run = _run_retried(begin, report, display)
-        done += run.seen
-        learnt += run.fetched
-        failed += run.failed
-    display.end(f"Learnt {pluralize(learnt, 'size')}.")
-    return failed
+        run = _run_retried(partial(begin, mounted, items), report, display)
+        whole.seen += run.seen
+        whole.fetched += run.fetched
+        whole.failed += run.failed
+    return whole
 
 
 @dataclass
 class _Run:
-    """One run through the clips of a source.
+    """One run through the clips of a source, or of all.
 
     Attributes:
+        total: number of clips, where it is known.
         seen: number of clips examined.
         fetched: number of clips fetched.
         failed: the errors of single clips.
         stopped: the error that ended the run, because it concerns all clips.
     """
 
+    total: int = 0
     seen: int = 0
     fetched: int = 0
     failed: list[SourceError] = field(default_factory=list)

@@ -79,19 +79,21 @@ def assign(
     values = [FacetValue(*row) for row in db.execute(VALUES, (kind,))]
     names = dict(db.execute(NAMES, (view, kind)).fetchall())
     salt = _salt(db)
-    owners = {each.value: _checksum(salt, kind, each.value) for each in values}
 
     def reserve(value: str, name: str) -> None:
-        rows = [(checksum, owners[value]) for checksum in _reserved(salt, view, kind, name)]
+        owner = _checksum(salt, kind, value)
+        rows = [(checksum, owner) for checksum in _reserved(salt, view, kind, name)]
         db.executemany("INSERT OR IGNORE INTO taken VALUES (?, ?)", rows)
 
-    for each in values:
-        if each.value in names:
-            reserve(each.value, names[each.value])
+    # A catalog from before has no checksums of folded names. To add them takes long: once.
+    named = [each.value for each in values if each.value in names]
+    if named and not _is_folded(db, _reserved(salt, view, kind, names[named[-1]])):
+        for value in named:
+            reserve(value, names[value])
     renamed = False
     for each in unnamed(values, names, nothing, rename=rename):
 
-        def usable(name: str, owner: bytes = owners[each.value]) -> bool:
+        def usable(name: str, owner: bytes = _checksum(salt, kind, each.value)) -> bool:
             taken = (db.execute(_OWNER, (each,)) for each in _reserved(salt, view, kind, name))
             return {row[0] for rows in taken for row in rows} <= {owner}
 
@@ -150,6 +152,11 @@ def _reserved(salt: bytes, view: str, kind: str, name: str) -> tuple[bytes, byte
         _checksum(salt, view, kind, name),
         _checksum(salt, view, kind, "folded", folded(name)),
     )
+
+
+def _is_folded(db: sqlite3.Connection, reserved: tuple[bytes, bytes]) -> bool:
+    """Say whether a name is reserved also without its case."""
+    return db.execute(_OWNER, reserved[1:]).fetchone() is not None
 
 
 def _labelled(value: FacetValue) -> Labelled:

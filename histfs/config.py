@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ class Config:
         )
 
 
-def read_config(file: Path | None, known: Iterable[str]) -> Config:
+def read_config(file: Path | None, known: Container[str]) -> Config:
     """Read the configuration file (TOML).
 
     Args:
@@ -188,7 +188,7 @@ def _check_trusted(path: Path, status: os.stat_result) -> None:
         raise SettingsError(f"the configuration is not used: {refused}")
 
 
-def _parse_layer(where: str, table: Mapping[str, Any], known: Iterable[str]) -> ConfigLayer:
+def _parse_layer(where: str, table: Mapping[str, Any], known: Container[str]) -> ConfigLayer:
     """Parse the top of the file, or the table of one profile.
 
     Args:
@@ -203,7 +203,7 @@ def _parse_layer(where: str, table: Mapping[str, Any], known: Iterable[str]) -> 
         if not isinstance(tables.get(_USE, {}), dict):
             found[_SOURCES] = tables.pop(_USE)
         sources = _tables(f"{where}: {_SOURCES}", tables)
-    unknown = sorted(set(found) - set(known))
+    unknown = sorted(name for name in found if name not in known)
     if unknown:
         raise SettingsError(f"{where}: {unknown[0]} is not a setting; see histfs mount --help")
     return ConfigLayer({name: _to_text(where, name, v) for name, v in found.items()}, sources)

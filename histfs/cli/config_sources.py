@@ -7,7 +7,7 @@ has no option for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,15 +15,14 @@ import click
 from click.core import ParameterSource
 
 from histfs.cli import import_commands
-from histfs.config import Config, ConfigLayer, read_config
-from histfs.settings import SettingsError
+from histfs.config import ConfigLayer, read_config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Built = TypeVar("Built")
 #: The values of a command's options, parsed by click, by parameter name.
 Given = Mapping[str, Any]
 
-#: The names that are allowed in the configuration file.
+#: The names of the settings that are declared so far.
 _configurable = {"options"}
 #: Keys of a context's `meta`: the values of `CONFIG_OPTIONS`, and the arguments.
 _CONFIG_VALUES, _ARGUMENTS = f"{__name__}.config", f"{__name__}.arguments"
@@ -46,23 +45,19 @@ def _load_config(context: click.Context, option: click.Parameter, value: Path | 
     values[option.name] = value
     if values.keys() == {"config", "profile"}:
         del context.meta[_CONFIG_VALUES]
-        config = _read_config(values["config"])
+        config = read_config(values["config"], _SettingNames())
         context.obj = config.for_profile(values["profile"])
         context.default_map = context.obj.values
 
 
-def _read_config(file: Path | None) -> Config:
-    """Read the configuration file, with the settings of all commands.
+class _SettingNames(Container[str]):
+    """The names that are allowed in the configuration file."""
 
-    Raises:
-        SettingsError: as `read_config`.
-    """
-    try:
-        return read_config(file, _configurable)
-    except SettingsError:
-        # Commands are imported when they are run: the file may have a setting of another one.
-        import_commands()
-        return read_config(file, _configurable)
+    def __contains__(self, name: object) -> bool:
+        if name not in _configurable:
+            # Commands are imported when they are run: it may be a setting of another one.
+            import_commands()
+        return name in _configurable
 
 
 #: The options of every command that has settings.

@@ -38,10 +38,12 @@ MAX_IDLE = 15.0
 MAX_IDLE_DELETE = 1.0
 #: Options of each connection. What the other side's kernel does not acknowledge within 5 seconds
 #: breaks the connection: the network is gone, however long the server may take for its answer.
-SOCKET_OPTIONS = [
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 5000),
-]
+#: Only Linux has that option.
+SOCKET_OPTIONS = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+if hasattr(socket, "TCP_USER_TIMEOUT"):
+    SOCKET_OPTIONS.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 5000))
+#: A clock that goes on while the machine sleeps. On macOS the monotonic one does: clock_gettime(3).
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 #: A response makes no progress when it brings fewer bytes a second than this, over so many seconds
 #: of waiting. Eight downloads that share a line of 32 kbit/s bring 500 each.
@@ -263,7 +265,7 @@ class _DeadlineConnection:
 
 def now() -> float:
     """Return seconds since the start of the machine, those in which it slept included."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.clock_gettime(_CLOCK)
 
 
 class _Pool:

@@ -326,7 +326,7 @@ def trash_of(given: Given) -> Path | None:
 
 
 def service_of(given: Given) -> Service:
-    """Return the service of the account, by the sources; raise as `plugins.choose` does."""
+    """Return the service of the account; raise OptionError or UnknownPlugin as its sources do."""
     return plugins.primary_service(plugins.sources(_chosen(given, "sources")))
 
 

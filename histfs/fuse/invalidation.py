@@ -28,19 +28,20 @@ class PathInvalidation:
 
     Args:
         library: libfuse, loaded.
-
-    Attributes:
-        supported: whether this libfuse can do it, which libfuse 2 can't.
     """
 
     def __init__(self, library: ctypes.CDLL) -> None:
         # 3.2 added it; a version number would not tell of a build that leaves it out.
         self._invalidate: Any = getattr(library, "fuse_invalidate_path", None)
-        self.supported = self._invalidate is not None
         if self._invalidate is not None:
             self._invalidate.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
             self._invalidate.restype = ctypes.c_int
         self._fuse: int | None = None
+
+    @property
+    def supported(self) -> bool:
+        """Whether this libfuse can do it, which libfuse 2 can't."""
+        return self._invalidate is not None
 
     def mounted(self, fuse: int | None) -> None:
         """Store libfuse's handle of the mount, its ``struct fuse *``."""

@@ -153,7 +153,7 @@ def compose(
         stack.callback(limiter.close)
         disk = DiskCache(home, settings.audio_cache_size)
         patience = settings.timeout if patience is None else patience
-        shared = SharedResources(home, disk, limiter, {}, patience, downloads, zone, tell)
+        shared = SharedResources(home, disk, limiter, patience, downloads, zone, tell)
         # The source in the root comes first: without it there is no mount.
         chosen = plugins.sources(settings.sources)
         opened = [open_source(stack, plugin, settings, shared) for plugin in chosen]

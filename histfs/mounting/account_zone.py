@@ -43,10 +43,7 @@ def zone_of(home: Path, given: str | None) -> Zone:
     Raises:
         OptionError: the zone is not known on this machine.
     """
-    name = given or fixed_zone(home)
-    if name is not None:
-        return _known(name)
-    return _known(machine_zone())
+    return _known(given or fixed_zone(home) or machine_zone())
 
 
 def fix_zone(home: Path, given: str | None, tell: Tell) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -160,16 +160,17 @@ class SharedResources:
         downloads: runs the downloads.
         zone: of the mount.
         tell: takes a line that says which plugin is left out.
+        breakers: of the servers, by base URL.
     """
 
     home: Path
     disk: DiskCache
     limiter: Limiter
-    breakers: dict[str, ServerBreaker]
     patience: float
     downloads: DownloadScheduler
     zone: Zone
     tell: Tell
+    breakers: dict[str, ServerBreaker] = field(default_factory=dict)
 
 
 def open_source(

@@ -662,7 +662,7 @@ def test_what_is_known_to_have_no_audio_is_not_fetched_ahead(make_world):
 
 
 def test_a_reader_goes_before_what_is_fetched_ahead(make_world):
-    """Prefetches take both connections; one of them is preempted."""
+    """Prefetches take both connections; one of them is left to its end."""
     world = make_world(ahead=8, connections=2)
     items = [world.item(f"{number:02}", date=number) for number in range(20)]
     world.read(items[0])

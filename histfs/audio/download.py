@@ -254,6 +254,8 @@ class Download:
         if self._waiters:
             self._progress = DownloadRate()
         elif stands_still and self._may_stop(self):
+            if self._was_abandoned:
+                raise DownloadAbandoned("no reader waits for the audio any more")
             raise DownloadStopped("it stands still, and another download needs the place")
         elif not (received or unpacked or self._was_abandoned):
             pass  # a prefetch, and the answer has its own deadline

@@ -126,6 +126,12 @@ class Download:
             return self._size if self._is_whole else None
 
     @property
+    def received(self) -> int:
+        """The number of bytes from the start that readers can have."""
+        with self._changed:
+            return self._received
+
+    @property
     def failed_or_preempted(self) -> bool:
         """Whether it has failed, or will end before the clip is complete."""
         return self.error is not None or self._is_preempted

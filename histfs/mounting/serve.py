@@ -91,8 +91,12 @@ def serve(
         def needs_size() -> bool:
             return programs.class_of(binding.caller()) is ProgramClass.ARCHIVER
 
+        def plays() -> bool:
+            return programs.class_of(binding.caller()) is ProgramClass.PLAYER
+
         def new_waiter() -> Waiter:
-            return Waiter(settings.timeout, binding.interrupted, may_fetch, limit, needs_size)
+            interrupted = binding.interrupted
+            return Waiter(settings.timeout, interrupted, may_fetch, limit, needs_size, plays)
 
         limit = WaitLimit(fuse.MAX_WAITING)
         operations = Operations(

@@ -18,6 +18,7 @@ from typing import Any
 from histfs.core.errors import HistfsError
 from histfs.fuse import fusepy_adapter
 from histfs.fuse.fast_callbacks import fuse_class
+from histfs.fuse.invalidation import PathInvalidation
 from histfs.fuse.operations import Operations
 from histfs.fuse.reported_sizes import TIMEOUT
 
@@ -58,6 +59,7 @@ class Binding:
 
     Attributes:
         version: of libfuse, major and minor.
+        invalidation: makes the kernel forget what it caches for a path.
     """
 
     def __init__(self, name: str, module: ModuleType) -> None:
@@ -73,6 +75,7 @@ class Binding:
         self._get_session.restype = ctypes.c_void_p
         self._get_session.argtypes = [ctypes.c_void_p]
         self._session: int | None = None
+        self.invalidation = PathInvalidation(library)
 
     def __str__(self) -> str:
         return f"{self._name} and libfuse {'.'.join(map(str, self.version))}"
@@ -95,9 +98,11 @@ class Binding:
         return int(self._module._libfuse.fuse_get_context().contents.pid)
 
     def mounted(self) -> None:
-        """Store libfuse's session; called by the operations' init, in libfuse's own context."""
+        """Store libfuse's handles; called by the operations' init, in libfuse's own context."""
         context = self._module._libfuse.fuse_get_context()
-        self._session = self._get_session(context.contents.fuse)
+        fuse = context.contents.fuse
+        self._session = self._get_session(fuse)
+        self.invalidation.mounted(fuse)
 
     def run(
         self,

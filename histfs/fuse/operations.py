@@ -105,6 +105,7 @@ class Operations:
         started: called once the filesystem is mounted, in libfuse's context.
         configure: configures a libfuse 3 connection.
         caller: returns the id of the thread whose call is served.
+        invalidate: makes the kernel forget the attributes of a path, and says whether it has.
         clock: returns seconds, monotonic.
 
     Attributes:
@@ -129,6 +130,7 @@ class Operations:
         started: Callable[[], None],
         configure: Callable[[Any, Any], None],
         caller: Callable[[], int],
+        invalidate: Callable[[str], bool] = lambda path: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tree = tree
@@ -143,7 +145,7 @@ class Operations:
         self._on_start = started
         self._configure = configure
         self._handles = OpenHandles()
-        self._reported = ReportedSizes(caller, clock)
+        self._reported = ReportedSizes(caller, clock, invalidate=invalidate)
         self._ahead = ahead
         self._clock = clock
         # When the attributes of a file were last asked for by path.
@@ -302,10 +304,12 @@ class Operations:
 
     def _report_open(self, path: str, file: OpenFile) -> None:
         """Note an open file; raise ESTALE, upon which the kernel looks again, for a stale size."""
-        delay = self._reported.opened(path, file.size)
-        if delay is not None:
+        refusal = self._reported.opened(path, file.size)
+        if refusal is None:
+            return
+        time.sleep(refusal.delay)
+        if refusal.final:
             file.close()
-            time.sleep(delay)
             raise OSError(errno.ESTALE, "its size has changed")
 
     def _attributes_of(self, opened: FileHandle) -> Attributes:

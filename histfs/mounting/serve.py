@@ -21,6 +21,8 @@ from histfs.fuse.mount_replacement import mount_site
 from histfs.fuse.mountpoint import MountpointError, check_device, detach, holds_dead
 from histfs.fuse.operations import Operations
 from histfs.mounting.account_filesystem import AccountFilesystem, compose
+from histfs.mounting.account_zone import fix_zone
+from histfs.mounting.cache_layout import account_dir
 from histfs.mounting.plugin_factory import Tell
 from histfs.mounting.source_probe import CONFIRM_AFTER, PROBE_TIMEOUT
 from histfs.programs import program_table
@@ -61,6 +63,8 @@ def serve(
         for account in accounts:
             if account.trash is not None and not options.read_only:
                 Trash(account.trash).open()
+        for account in accounts:
+            fix_zone(account_dir(account), account.timezone, tell)
         filesystems = [stack.enter_context(compose(account, tell)) for account in accounts]
         _probe(filesystems, tell)
         tree = _tree(filesystems, mountpoint)
@@ -110,6 +114,7 @@ def serve(
             started=started,
             configure=binding.configure,
             caller=binding.caller,
+            invalidate=binding.invalidation.invalidate,
         )
         profiles = "+".join(account.profile for account in accounts)
         named = {"fsname": f"{settings.service.name}:{profiles}", "subtype": "histfs"}

@@ -38,7 +38,6 @@ from histfs.core.audio_store import Following
 from histfs.core.errors import HistfsError, Missing, NotForCrawlers, SourceError
 from histfs.core.item import Item
 from histfs.core.nodes import FileStream, OpenFile
-from histfs.core.size_estimate import AHEAD, rounded_up, size_by_head
 from histfs.core.sizes import FileSize
 from histfs.core.source import Source
 from histfs.core.waiting import Waiter
@@ -121,7 +120,7 @@ class AudioCache:
                 file = self.open(item, waiter)
                 file.close()
                 return FileSize(file.size, is_exact=True)
-        return size if size.is_exact else self._at_least_received(item, size)
+        return size
 
     def extension(self, item: Item) -> str:
         """Return the extension of a clip's name: once its download has begun, by its bytes."""
@@ -133,14 +132,14 @@ class AudioCache:
         A clip is downloaded here only while its exact size isn't known: the program that opened it
         will believe the size that fstat gives. A crawler gets cached clips alone, and none that is
         being downloaded: should that fail, its next read would start another download. A player
-        gets the others as they come.
+        gets the others as they come, unless all sizes have to be exact.
         """
         with self._lock:
             content: Descriptor | Download | None = self._on_disk(item)
             size = self.sizes.exact(item)
         if content is None and not waiter.may_fetch():
             raise NotForCrawlers(f"the audio of {item.key} isn't here, and is for no crawler")
-        if content is None and item.attachment is None and waiter.plays():
+        if content is None and self._can_be_played(item) and waiter.plays():
             return self._played(item, waiter)
         if size is None and content is None:
             content = self.content(item)
@@ -293,7 +292,7 @@ class AudioCache:
             self._source,
             self.disk,
             max_size=self._max_clip_size,
-            on_head=lambda head: self._examine(item, head),
+            on_head=lambda head: self._extensions.detect(item, head),
             on_size=lambda size: self.sizes.announce(item.key, size),
             on_stored=lambda size, sha256: self._stored(item, size, sha256),
             on_abandoned=self._scheduler.abandon,
@@ -311,26 +310,14 @@ class AudioCache:
         self._extensions.store(item.key)
         return size
 
+    def _can_be_played(self, item: Item) -> bool:
+        return item.attachment is None and not self._exact
+
     def _played(self, item: Item, waiter: Waiter) -> PlayedClip:
         """Open a clip for a player, once its first bytes have come."""
-        shown = self.size(item, waiter).size
-        clip = PlayedClip(self, self._open_clips, item, lambda: self.size(item, waiter).size, shown)
+        clip = PlayedClip(self, self._open_clips, item, lambda: self.sizes.size(item).size)
         clip.begin(waiter)
         return clip
-
-    def _examine(self, item: Item, head: bytes) -> None:
-        """Note what the first bytes of a clip tell: its format, and a better estimate."""
-        self._extensions.detect(item, head)
-        estimate = size_by_head(head, item.content_type, item.output_format, item.estimate)
-        if estimate is not None:
-            self.sizes.announce(item.key, estimate)
-
-    def _at_least_received(self, item: Item, size: FileSize) -> FileSize:
-        """Return an estimate that is greater than what has come of a clip that is on its way."""
-        download = self._downloads.get(item.key)
-        if download is None or download.received < size.size - AHEAD:
-            return size
-        return FileSize(rounded_up(download.received + AHEAD), is_exact=False)
 
     def _opened(self, item: Item, size: int, content: Descriptor | Download | None) -> OpenClip:
         return OpenClip(self, self._open_clips, item, size, content)

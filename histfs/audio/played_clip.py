@@ -16,9 +16,9 @@ from histfs.core.item import Item
 from histfs.core.nodes import PlayedFile
 from histfs.core.waiting import Waiter
 
-#: Bytes from the end in which a read looks for tags, or for the last page of Ogg (64 KB).
+#: Bytes before the end in which players look for tags, and for the last page of Ogg (64 KB).
 _TAIL = 160 << 10
-#: Bytes beyond what has come that a read waits for in any case: a demuxer skips so much.
+#: A read that begins at most so many bytes beyond what has come waits for them: a demuxer skips.
 _NEAR = 32 << 10
 
 
@@ -29,36 +29,31 @@ class PlayedClip(StreamedClip, PlayedFile):
         provider: gives the clip's bytes when they are first read.
         table: where the clip stands while it is open.
         item: whose clip.
-        known_size: returns the best known size in bytes.
-        shown: the size that the player may have seen before it opened the clip, in bytes.
+        best_size: returns the best known size in bytes.
     """
 
     def __init__(
-        self,
-        provider: ClipProvider,
-        table: OpenClips,
-        item: Item,
-        known_size: Callable[[], int],
-        shown: int,
+        self, provider: ClipProvider, table: OpenClips, item: Item, best_size: Callable[[], int]
     ) -> None:
-        self._known_size = known_size
-        self._shown = shown
+        self._best_size = best_size
+        # The player may have seen this size, and look for the tags there.
+        self._first_size = best_size()
         super().__init__(provider, table, item, None)
 
     @property
     def size(self) -> int:
         """The best known size in bytes."""
-        return self._known_size()
+        return self._best_size()
 
     def read(self, offset: int, size: int, waiter: Waiter) -> bytes:
-        """Return bytes at an offset as soon as there is one; none at the end, or far ahead."""
+        """Return bytes at an offset as soon as there is one; none at the end, or near it."""
 
         def downloaded(download: Download) -> bytes:
-            if self._is_tail(offset) and offset >= download.received + _NEAR:
+            if self._is_tail(offset) and offset > download.received + _NEAR:
                 return b""
             return download.read_available(offset, size, waiter)
 
         return self._from(waiter, lambda file: self._from_file(file, offset, size), downloaded)
 
     def _is_tail(self, offset: int) -> bool:
-        return offset >= min(self._shown, self.size) - _TAIL
+        return offset >= min(self._first_size, self.size) - _TAIL

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -67,25 +66,11 @@ class OpenFile(Protocol):
         """Release the file's resources; called once, after the last read."""
 
 
-class PlayedFile(ABC):
-    """An `OpenFile` for a player, which reads it as its bytes come, before its size is known.
+class PlayedFile(OpenFile):
+    """An open file for a player, which reads it as its bytes come, before its size is known.
 
-    Its size may be an estimate. A read returns at least one byte, and fewer than were asked for
-    not at the end alone.
+    Its size may be an estimate. A read returns bytes as soon as there is one, and none at the end.
     """
-
-    @property
-    @abstractmethod
-    def size(self) -> int:
-        """The size in bytes, exact or estimated."""
-
-    @abstractmethod
-    def read(self, offset: int, size: int, waiter: Waiter) -> bytes:
-        """Return bytes at an offset as soon as there is one; none at the end."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release the file's resources; called once, after the last read."""
 
 
 class FileStream(Protocol):

@@ -114,8 +114,14 @@ class Waiter:
     """
 
     __slots__ = (
-        "_deadline", "_interrupted", "_limit", "may_fetch", "needs_size", "plays", "timeout",
-    )  # fmt: skip
+        "_deadline",
+        "_interrupted",
+        "_limit",
+        "may_fetch",
+        "needs_size",
+        "plays",
+        "timeout",
+    )
 
     def __init__(
         self,
@@ -124,6 +130,7 @@ class Waiter:
         may_fetch: Callable[[], bool] = always,
         limit: WaitLimit = _UNLIMITED,
         needs_size: Callable[[], bool] = estimate_suffices,
+        *,
         plays: Callable[[], bool] = never,
     ) -> None:
         self.timeout = timeout
@@ -142,7 +149,12 @@ class Waiter:
         """Return a waiter whose deadline is in ``seconds``, or that of this one if it is sooner."""
         seconds = min(seconds, self.remaining())
         return Waiter(
-            seconds, self._interrupted, self.may_fetch, self._limit, self.needs_size, self.plays
+            seconds,
+            self._interrupted,
+            self.may_fetch,
+            self._limit,
+            self.needs_size,
+            plays=self.plays,
         )
 
     def waiting(self) -> contextlib.AbstractContextManager[None]:

@@ -99,8 +99,9 @@ def serve(
             return programs.class_of(binding.caller()) is ProgramClass.PLAYER
 
         def new_waiter() -> Waiter:
-            interrupted = binding.interrupted
-            return Waiter(settings.timeout, interrupted, may_fetch, limit, needs_size, plays)
+            return Waiter(
+                settings.timeout, binding.interrupted, may_fetch, limit, needs_size, plays=plays
+            )
 
         limit = WaitLimit(fuse.MAX_WAITING)
         operations = Operations(

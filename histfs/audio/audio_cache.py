@@ -29,6 +29,7 @@ from histfs.audio.file_descriptors import Descriptor
 from histfs.audio.file_extensions import FileExtensions
 from histfs.audio.negative_cache import NegativeCache
 from histfs.audio.open_clip import OpenClip, OpenClips, StreamedClip
+from histfs.audio.played_clip import PlayedClip
 from histfs.audio.read_ahead import Orders, ReadAhead, by_date_alone
 from histfs.audio.size_registry import SizeRegistry
 from histfs.audio.verification import LastCopy, beginning, refused_as
@@ -130,13 +131,16 @@ class AudioCache:
 
         A clip is downloaded here only while its exact size isn't known: the program that opened it
         will believe the size that fstat gives. A crawler gets cached clips alone, and none that is
-        being downloaded: should that fail, its next read would start another download.
+        being downloaded: should that fail, its next read would start another download. A player
+        gets the others as they come, unless all sizes have to be exact.
         """
         with self._lock:
             content: Descriptor | Download | None = self._on_disk(item)
             size = self.sizes.exact(item)
         if content is None and not waiter.may_fetch():
             raise NotForCrawlers(f"the audio of {item.key} isn't here, and is for no crawler")
+        if content is None and self._can_be_played(item) and waiter.plays():
+            return self._played(item, waiter)
         if size is None and content is None:
             content = self.content(item)
             self.note_use(item, waiter)
@@ -162,12 +166,7 @@ class AudioCache:
         elif not waiter.may_fetch():
             raise NotForCrawlers(f"the audio of {item.key} isn't here, and is for no crawler")
         clip = StreamedClip(self, self._open_clips, item, found)
-        try:
-            # What keeps the clip from being read keeps it from being opened.
-            clip.read(0, 1, waiter)
-        except BaseException:
-            clip.close()
-            raise
+        clip.begin(waiter)
         return clip
 
     def ensure_verified(self, item: Item, waiter: Waiter) -> None:
@@ -312,6 +311,15 @@ class AudioCache:
             self.sizes.learn(item.key, size, None)
         self._extensions.store(item.key)
         return size
+
+    def _can_be_played(self, item: Item) -> bool:
+        return item.attachment is None and not self._exact
+
+    def _played(self, item: Item, waiter: Waiter) -> PlayedClip:
+        """Open a clip for a player, once its first bytes have come."""
+        clip = PlayedClip(self, self._open_clips, item, lambda: self.sizes.size(item).size)
+        clip.begin(waiter)
+        return clip
 
     def _opened(self, item: Item, size: int, content: Descriptor | Download | None) -> OpenClip:
         return OpenClip(self, self._open_clips, item, size, content)

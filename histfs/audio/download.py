@@ -141,6 +141,12 @@ class Download:
         return self._waiters > 0
 
     @property
+    def received(self) -> int:
+        """The number of bytes from the start that readers can have."""
+        with self._changed:
+            return self._received
+
+    @property
     def _is_whole(self) -> bool:
         return self._size is not None and self._received >= self._size
 

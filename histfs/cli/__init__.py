@@ -20,7 +20,10 @@ from histfs.sources.elevenlabs.service import KEY as ELEVENLABS_KEY
 COMMANDS = {
     "cache": "Check the audio cache on this machine.",
     "cat": "Print files of your history, without a mount.",
+    "config": "Show the settings, and edit the file that holds them.",
     "doctor": "Check the requirements of a mount.",
+    "login": "Keep an API key for later commands, after the server has accepted it.",
+    "logout": "Remove the API key that `histfs login` keeps.",
     "ls": "List what a mount would show, without one.",
     "mount": "Mount your history on MOUNTPOINT, an empty directory.",
     "play": "Play clips of your history, without a mount.",
@@ -69,9 +72,9 @@ class _LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that is named first; tell the nearest one when there is none."""
         nearest = difflib.get_close_matches(args[0], [*COMMANDS, *_HIDDEN], 1)
-        if nearest and not ctx.resilient_parsing and not args[0].startswith("-"):
-            if self.get_command(ctx, args[0]) is None:
-                ctx.fail(f"No such command {args[0]!r}: did you mean {nearest[0]}?")
+        known = args[0] in COMMANDS or args[0] in _HIDDEN
+        if nearest and not known and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {args[0]!r}: did you mean {nearest[0]}?")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

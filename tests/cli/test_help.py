@@ -24,6 +24,10 @@ WORDS = {
         "--profiles NAME", "umask", "deletes the item",
     ],
     "umount": ["MOUNTPOINT", "--lazy"],
+    "config": ["show", "edit", "path"],
+    "config show": ["--json", "--profile NAME", "Keys are not shown", "--audio-cache-size"],
+    "login": ["--profile NAME", "--region", "without echo", "keyring", "Nothing else is set"],
+    "logout": ["--profile NAME", "stays valid"],
     "sync": [
         "--audio ", "--base-url", "--api-key-file", "--cache-dir", "--audio-cache-size",
         "--connections", "--rescan", "--timeout", "--config", "Ctrl-C",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import posixpath
+import stat
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import click
 
@@ -18,6 +21,7 @@ from histfs.core.errors import (
     NotADirectory,
     PathError,
 )
+from histfs.fuse.mountpoint import mounted_histfs
 from histfs.mounting import DirectTree, open_tree
 from histfs.settings import Settings
 
@@ -55,6 +59,41 @@ def for_each(paths: Sequence[str], action: Callable[[str], None]) -> int:
         The exit status: the highest of those of the paths.
     """
     return max([_status(path, action) for path in paths], default=0)
+
+
+def below_mountpoint(path: str) -> str:
+    """Return the path in the tree of a path in a mounted histfs; any other one as it is."""
+    try:
+        full = Path(os.path.abspath(path))  # noqa: PTH100 - links are left as they are
+    except FileNotFoundError:
+        return path  # the working directory has been removed
+    for mountpoint in mounted_histfs():
+        if full.is_relative_to(mountpoint) and os.path.lexists(full):
+            return str(full.relative_to(mountpoint))
+    return path
+
+
+def audio_below(tree: DirectTree, path: str) -> Iterator[str]:
+    """Yield the path of a file, or those of the audio in a directory in the order of names.
+
+    Links are followed; the paths have none.
+
+    Raises:
+        As `DirectTree.resolve`.
+    """
+    path, attributes = tree.resolve(path)
+    if attributes.kind != stat.S_IFDIR:
+        yield path
+        return
+    names = sorted(entry.name for entry in tree.listdir(path))
+    if tree.filesystem.item(path, tree.waiter()) is not None:
+        yield from (posixpath.join(path, name) for name in names if name.startswith("audio."))
+        return
+    for name in names:
+        try:
+            yield from audio_below(tree, posixpath.join(path, name))
+        except NoSuchPath:
+            continue  # it has been deleted meanwhile
 
 
 def _status(path: str, action: Callable[[str], None]) -> int:

@@ -94,9 +94,13 @@ class AccountFilesystem:
             path: in `tree`, from the root.
             waiter: the deadline of the call.
         """
+        self.source_of(path).probe.ensure_probed(waiter)
+
+    def source_of(self, path: str) -> MountedSource:
+        """Return the source to which a path in `tree` belongs; sends no request."""
         folder = path.strip("/").partition("/")[0]
         others = {each.name: each for each in self.sources if not each.in_root}
-        others.get(folder, self.first).probe.ensure_probed(waiter)
+        return others.get(folder, self.first)
 
     def status(self, mountpoint: str, since: int) -> Status:
         """Return the status of the account; sends no request."""

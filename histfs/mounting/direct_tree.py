@@ -16,7 +16,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from histfs.audio.audio_cache import AudioCache
+from histfs.core.errors import NoSuchPath
 from histfs.core.filesystem import Filesystem, resolve_links
+from histfs.core.item import Item
 from histfs.core.large_listing import LargeListing
 from histfs.core.nodes import Attributes, DirEntry, FileStream, OpenFile
 from histfs.core.times import Zone
@@ -46,12 +49,14 @@ class DirectTree:
         timeout: seconds after which any call ends.
         probe: asks for the newest items of the source that a path belongs to, where that was not
             done yet; see `AccountFilesystem.probe`.
+        audio: returns the cache of the audio below a path.
     """
 
     filesystem: Filesystem
     zone: Zone
     timeout: float
     probe: Callable[[str, Waiter], None]
+    audio: Callable[[str], AudioCache]
 
     def waiter(self) -> Waiter:
         """Return the deadline of one call."""
@@ -94,6 +99,40 @@ class DirectTree:
             waiter: the deadline; None for that of one call.
         """
         return self.filesystem.stream(self.resolve(path)[0], waiter or self.waiter())
+
+    def refresh(self, path: str) -> None:
+        """Have the listings below a path requested when they are next needed."""
+        self.filesystem.refresh(path)
+
+    def fetch(self, path: str, waiter: Waiter) -> int:
+        """Have the audio of an item in the cache, and return its size in bytes.
+
+        Args:
+            path: of the audio, or of the item's directory; no link.
+            waiter: the deadline.
+
+        Raises:
+            NoSpace, CacheFailed: it can't be kept.
+            NoSuchPath: no item has this path.
+        """
+        return self.audio(path).fetch(self._item(path), waiter)
+
+    def set_pinned(self, path: str, pinned: bool) -> bool:
+        """Have the cached audio of an item stay in the cache, or let it be evicted again.
+
+        Returns whether that changed anything.
+
+        Args:
+            path: as that of `fetch`.
+            pinned: whether it stays.
+        """
+        return self.audio(path).disk.set_pinned(self._item(path).key, pinned)
+
+    def _item(self, path: str) -> Item:
+        found = self.filesystem.item(path, self.waiter())
+        if found is None:
+            raise NoSuchPath(path)
+        return found[0]
 
     def delete(self, path: str) -> None:
         """Delete an item at the source, after a copy of it is in the trash.
@@ -166,7 +205,13 @@ def open_tree(settings: Settings, tell: Tell = log.warning) -> Iterator[DirectTr
     """
     with compose(settings, tell) as filesystem:
         tree = filesystem.tree(int(time.time()))
-        yield DirectTree(tree, filesystem.zone, settings.timeout, filesystem.probe)
+        yield DirectTree(
+            tree,
+            filesystem.zone,
+            settings.timeout,
+            filesystem.probe,
+            lambda path: filesystem.source_of(path).audio,
+        )
         waiter = Waiter(_FLUSH_TIMEOUT)
         for mounted in filesystem.sources:
             mounted.audio.flush(waiter)

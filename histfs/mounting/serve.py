@@ -95,8 +95,13 @@ def serve(
         def needs_size() -> bool:
             return programs.class_of(binding.caller()) is ProgramClass.ARCHIVER
 
+        def plays() -> bool:
+            return programs.class_of(binding.caller()) is ProgramClass.PLAYER
+
         def new_waiter() -> Waiter:
-            return Waiter(settings.timeout, binding.interrupted, may_fetch, limit, needs_size)
+            return Waiter(
+                settings.timeout, binding.interrupted, may_fetch, limit, needs_size, plays=plays
+            )
 
         limit = WaitLimit(fuse.MAX_WAITING)
         operations = Operations(

@@ -82,12 +82,14 @@ class Config:
     profiles: Mapping[str, ConfigLayer]
 
     def for_profile(self, profile: str | None) -> ConfigLayer:
-        """Return the settings of a profile over those of the top; for None those of the top.
+        """Return the settings of a profile over those of the top.
+
+        For None, and for ``default``, these are those of the top.
 
         Raises:
             OptionError: the file has no such profile.
         """
-        if profile is None:
+        if profile in (None, DEFAULT_PROFILE):
             return self.top
         if profile not in self.profiles:
             known = ", ".join(self.profiles) or "none"

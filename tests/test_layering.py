@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "status": {"core"},
     "plugins": {"core"},
     "background": {"core"},
+    "systemd": set(),
     "audio": {"core"},
     "catalog": {"core"},
     "trash": {"core"},
@@ -35,7 +36,7 @@ MAY_IMPORT = {
     "testing": {"core"},
     "mounting": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "status",
-        "plugins", "keys", "programs", "__version__",
+        "plugins", "keys", "programs", "systemd", "__version__",
     },
     "cli": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "mounting",
@@ -43,6 +44,7 @@ MAY_IMPORT = {
         "__version__",
     },
     "api": {"mounting", "cli"},
+    "mount_helper": {"cli"},
     "__main__": {"cli"},
 }  # fmt: skip
 

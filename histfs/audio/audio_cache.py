@@ -5,7 +5,7 @@ Attachments are cached like clips: `histfs.core.attachments.part_of` makes an `I
 
 This is the one place where concurrent requests for a clip share a download.
 `histfs.core.single_flight` can't do it: its callers get a result at the end, while readers here get
-bytes as they arrive, raise the priority of a prefetch, or preempt it.
+bytes as they arrive, and raise the priority of a prefetch.
 
 Threads: any number at once. `_lock` guards the table of downloads, and the step from that table to
 the disk. It is held while a file is opened, a size is read from the catalog and a download is
@@ -280,7 +280,7 @@ class AudioCache:
     def _running(self, item: Item, on_demand: bool) -> Download | None:
         """Return the running download of a clip; called with `_lock` held."""
         download = self._downloads.get(item.key)
-        if download is None or download.failed_or_preempted:
+        if download is None or download.error is not None:
             return None
         if on_demand:
             self._scheduler.promote(download)
@@ -296,7 +296,9 @@ class AudioCache:
             on_head=lambda head: self._examine(item, head),
             on_size=lambda size: self.sizes.announce(item.key, size),
             on_stored=lambda size, sha256: self._stored(item, size, sha256),
-            on_abandoned=self._scheduler.abandon,
+            may_stop=self._scheduler.may_stop,
+            link=self._scheduler.link,
+            first_bytes=self._scheduler.first_bytes,
             on_end=lambda download: self._ended(item, download),
         )
         self._scheduler.add(download, on_demand)

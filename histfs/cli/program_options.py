@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from histfs.cli.config_sources import Given, rank, setting
+from histfs.cli.config_sources import Given, Setting, rank, setting
 from histfs.core.programs import NAME_MAX, Process, ProgramClass
 from histfs.programs import program_table
 from histfs.settings import MountOptions, OptionError, parse_patterns
@@ -23,7 +23,7 @@ _MEANINGS = {
 }
 
 
-class MaybeEmpty(click.Option):
+class MaybeEmpty(Setting):
     """An option that an empty variable sets; click would take it for an unset one."""
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:

@@ -41,7 +41,8 @@ MAY_IMPORT = {
         "logs", "background", "status", "keys", "plugins", "config", "programs",
         "__version__",
     },
-    "api": {"mounting", "cli"},
+    "account_settings": {"core", "settings", "config", "keys", "plugins", "sources"},
+    "api": {"mounting", "account_settings", "settings"},
     "__main__": {"cli"},
 }  # fmt: skip
 

@@ -391,7 +391,5 @@ def key_of(given: Given, service: Service) -> Secret:
         file = None
     if service.credential is None:
         return Secret("", "nowhere: none is needed")
-    # The environment of a program that uses histfs as a library, else None.
-    environment = click.get_current_context().find_root().obj
-    variable = process_key(service.credential, environment)
+    variable = process_key(service.credential)
     return find_key(service.credential, file, command, credentials_directory(), variable)

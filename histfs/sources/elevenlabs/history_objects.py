@@ -90,6 +90,14 @@ def details_of(raw: bytes) -> Details:
     return Details(indented, spoken.text, words=spoken.words)
 
 
+def seconds_of(raw: bytes) -> float | None:
+    """Return the duration of the audio by the times of its characters; None if it has none."""
+    try:
+        return _parse(raw)[1]
+    except (ValueError, RecursionError):
+        return None
+
+
 def _parse(raw: bytes) -> _Parsed:
     """Parse the fields of a history object; JSON of another kind has none."""
     return try_strict(_parse_strict, raw) or _parse_lenient(raw)

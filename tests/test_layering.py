@@ -42,6 +42,7 @@ MAY_IMPORT = {
         "__version__",
     },
     "account_settings": {"core", "settings", "config", "keys", "plugins", "sources"},
+    "fsspec_filesystem": {"api", "account_settings", "core", "mounting"},
     "api": {"mounting", "account_settings", "settings"},
     "__main__": {"cli"},
 }  # fmt: skip
@@ -155,6 +156,10 @@ def test_the_core_uses_neither_sockets_nor_sql():
 
 def test_the_fuse_library_is_imported_in_the_binding_alone():
     assert importers(*FUSE_LIBRARIES) <= {"histfs.fuse.binding"}
+
+
+def test_fsspec_is_imported_by_its_face_alone():
+    assert importers("fsspec") == {"histfs.fsspec_filesystem"}
 
 
 def test_modules_are_imported_by_a_computed_name_in_the_binding_and_the_command_table_alone():

@@ -122,24 +122,31 @@ class DirectTree:
             else:
                 return
 
-    def sha256(self, path: str) -> str | None:
+    def sha256(self, path: str, *, fetch: bool = False) -> str | None:
         """Return the SHA-256 of an item's audio in hexadecimal digits.
 
-        None for another file, and where it is not known: before the audio was fetched once.
+        Args:
+            path: of the audio.
+            fetch: whether audio whose checksum is not known is fetched.
+
+        Returns:
+            None for another file, and where it is not known.
         """
-        path, attributes = self.resolve(path)
+        path, _ = self.resolve(path)
         found = self.filesystem.item(path, self.waiter())
         above, name = posixpath.split(path)
-        if found is None or not name.startswith("audio.") or not attributes.size_is_exact:
+        if found is None or not name.startswith("audio.") or not self.sources:
             return None
-        key = found[0].key
-        if not posixpath.basename(above).endswith(f"_{key}"):
+        item = found[0]
+        if not posixpath.basename(above).endswith(f"_{item.key}"):
             return None  # an attachment
         folder = path.strip("/").partition("/")[0]
         others = {each.name: each for each in self.sources if not each.in_root}
-        if not self.sources:
-            return None
-        known = others.get(folder, self.sources[0]).audio.sizes.fingerprint(key)
+        audio = others.get(folder, self.sources[0]).audio
+        known = audio.sizes.fingerprint(item.key)
+        if fetch and (known is None or known.sha256 is None):
+            audio.fetch(item, self.waiter())
+            known = audio.sizes.fingerprint(item.key)
         return None if known is None or known.sha256 is None else known.sha256.hex()
 
     def readlink(self, path: str) -> str:

@@ -36,9 +36,10 @@ MAY_IMPORT = {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "status",
         "plugins", "keys", "programs", "__version__",
     },
+    "exporting": {"core", "catalog", "audio", "mounting"},
     "cli": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "mounting",
-        "logs", "background", "status", "keys", "plugins", "config", "programs",
+        "exporting", "logs", "background", "status", "keys", "plugins", "config", "programs",
         "__version__",
     },
     "account_settings": {"core", "settings", "config", "keys", "plugins", "sources"},
@@ -156,6 +157,10 @@ def test_the_core_uses_neither_sockets_nor_sql():
 
 def test_the_fuse_library_is_imported_in_the_binding_alone():
     assert importers(*FUSE_LIBRARIES) <= {"histfs.fuse.binding"}
+
+
+def test_pyarrow_is_imported_for_parquet_alone():
+    assert importers("pyarrow") == {"histfs.exporting.row_files"}
 
 
 def test_fsspec_is_imported_by_its_face_alone():

@@ -51,10 +51,14 @@ def export_name(item: Item, folder: str, extension: str) -> str:
 
 def _row(mounted: MountedSource, zone: Zone, found: JoinedItem) -> ItemRow:
     item, facets = found.item, found.facets
-    details = _described(mounted, found)
     listed = table_fields(found.raw)
     fetched = TableFields() if found.fetched is None else table_fields(found.fetched)
-    text = None if details is None else details.text
+    if listed.clip is not None:
+        text, silent = listed.clip.text, False
+    else:
+        details = _described(mounted, found)
+        text = None if details is None else details.text
+        silent = details is not None and details.lacks_audio
     characters = listed.characters
     if characters is None and "voice" in facets and text is not None:
         characters = len(text)
@@ -63,7 +67,6 @@ def _row(mounted: MountedSource, zone: Zone, found: JoinedItem) -> ItemRow:
         duration = seconds_in(found.size, item.output_format)
     voice, agent = _first(facets, "voice"), _first(facets, "agent")
     extension = item.extension or declared_extension(item.content_type, item.output_format)
-    silent = details is not None and details.lacks_audio
     row = ItemRow(
         id=item.id,
         kind=mounted.name,

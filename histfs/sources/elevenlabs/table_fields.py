@@ -17,6 +17,7 @@ class TableFields(NamedTuple):
     """The fields; None for one that the object lacks.
 
     Attributes:
+        clip: the text and the duration; None for another object than a history item.
         settings: the voice settings, as JSON.
         characters: that the item cost.
         duration: of the audio, in seconds.
@@ -24,6 +25,7 @@ class TableFields(NamedTuple):
         cost: of a conversation, in credits.
     """
 
+    clip: history_objects.SpokenClip | None = None
     settings: str | None = None
     characters: int | None = None
     duration: float | None = None
@@ -57,12 +59,14 @@ def table_fields(raw: bytes) -> TableFields:
         fields = _lenient(raw)
     metadata = fields.metadata or _Metadata()
     before, after = fields.character_count_change_from, fields.character_count_change_to
-    seconds = history_objects.seconds_of(raw)
+    clip = history_objects.spoken_clip_of(raw)
+    seconds = None if clip is None else clip.seconds
     if seconds is None:
         own = (fields.call_duration_secs, metadata.call_duration_secs)
         seconds = next((each for each in own if each is not None), None)
     settings = fields.settings
     return TableFields(
+        clip=clip,
         settings=msgspec.json.encode(settings).decode() if settings else None,
         characters=after - before if before is not None and after is not None else None,
         duration=seconds if seconds is not None and 0 < seconds < float("inf") else None,

@@ -15,11 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from histfs import plugins
+from histfs import key_store, plugins
 from histfs.config import ConfigLayer, read_config
+from histfs.core.errors import HistfsError
 from histfs.core.secret import Secret
 from histfs.core.service import Service
 from histfs.keys import credentials_directory, find_key, process_key
+from histfs.mounting.account_zone import require_known
 from histfs.settings import (
     DEFAULT_PROFILE,
     OFFICIAL_BASE_URL,
@@ -51,8 +53,8 @@ def _flag(text: str) -> bool:
 def _seconds(least: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
         try:
-            number = float(text)
-        except ValueError:
+            number = parse_duration(text)
+        except OptionError:
             number = math.nan
         if not math.isfinite(number) or number < least:
             raise OptionError(f"{text!r} is not a number of seconds from {least:g} on")
@@ -140,7 +142,9 @@ def settings_of(api_key: str | None, options: Mapping[str, Any]) -> Settings:
     no_trash = read_only or (values["no_trash"] and values.rank("no_trash") <= values.rank("trash"))
     settings = Settings(
         base_url=_base_url(values, service, layer),
-        key=Secret(api_key, "histfs.open()") if api_key is not None else _key(values, service),
+        key=Secret(api_key, "histfs.open()")
+        if api_key is not None
+        else _key(values, service, layer.profile),
         cache_dir=values["cache_dir"].absolute(),
         service=service,
         profile=layer.profile or DEFAULT_PROFILE,
@@ -155,6 +159,8 @@ def settings_of(api_key: str | None, options: Mapping[str, Any]) -> Settings:
     plugins.choose(plugins.SOURCES, settings.source_options)
     for name, kind in _CHOICES.items():
         plugins.choose(kind, getattr(settings, name) or ())
+    if settings.timezone is not None:
+        require_known(settings.timezone)
     return settings
 
 
@@ -180,21 +186,44 @@ class _Values:
 
 
 def _value(name: str, options: Mapping[str, Any], layer: ConfigLayer) -> tuple[Any, int]:
-    """Return the value of an option, and the rank of its source."""
+    """Return the value of an option, and the rank of its source.
+
+    Raises:
+        OptionError: the value can't be used.
+        SettingsError: likewise, and it is from the configuration file.
+    """
     parse, default = OPTIONS[name]
-    given, rank = options.get(name), _CALLER
-    if given is None or (given is False and parse is not _flag):
-        given, rank = os.environ.get(f"HISTFS_{name.upper()}") or None, _ENVIRONMENT
-        if name == "options":
-            given = None
+    given, rank, where = options.get(name), _CALLER, name.replace("_", "-")
+    if given is None and name != "options":
+        variable = f"HISTFS_{name.upper()}"
+        given, rank, where = os.environ.get(variable) or None, _ENVIRONMENT, variable
     if given is None and name in layer.values:
         given, rank = layer.values[name], _PROFILE if name in layer.own else _TOP
     if given is None:
         return default(), _DEFAULT
     try:
-        return parse(_text(name, given)), rank
+        text = _text(name, given)
+        if rank in (_PROFILE, _TOP) and parse is Path:
+            text = _absolute(text)
+        return parse(text), rank
     except OptionError as error:
-        raise OptionError(f"{name.replace('_', '-')}: {error}") from error
+        if rank in (_PROFILE, _TOP):
+            raise _misplaced(name, layer, error) from error
+        raise OptionError(f"{where}: {error}") from error
+
+
+def _misplaced(name: str, layer: ConfigLayer, error: HistfsError) -> SettingsError:
+    """Return the error of a value of the configuration file."""
+    place = layer.places.get(name, "the configuration file")
+    return SettingsError(f"{place}: {name.replace('_', '-')}: {error}")
+
+
+def _absolute(text: str) -> str:
+    """Return a path of the configuration file, which is read from any working directory."""
+    path = os.path.expanduser(text)  # noqa: PTH111 - `Path` raises where there is no home
+    if not os.path.isabs(path):  # noqa: PTH117
+        raise OptionError(f"{text!r} is a relative path: begin it with / or ~/")
+    return path
 
 
 def _text(name: str, given: Any) -> str:  # noqa: ANN401 - a value of any type
@@ -219,16 +248,33 @@ def _base_url(values: _Values, service: Service, layer: ConfigLayer) -> str:
         return service.base_url
     # That of the official command line counts less than the configuration file.
     official = os.environ.get(OFFICIAL_BASE_URL) if url == _DEFAULT else None
-    return parse_base_url(official or values["base_url"], values["insecure_http"])
+    try:
+        return parse_base_url(official or values["base_url"], values["insecure_http"])
+    except OptionError as error:
+        if url in (_PROFILE, _TOP):
+            raise _misplaced("base_url", layer, error) from error
+        raise
 
 
-def _key(values: _Values, service: Service) -> Secret:
-    """Return the API key: from a file, a command, systemd's credentials or the environment."""
+def _key(values: _Values, service: Service, profile: str) -> Secret:
+    """Return the API key: of a file, a command, systemd's credentials, the variable or a login.
+
+    A key that ``histfs login`` keeps for a profile counts more than the variable.
+    """
     if service.credential is None:
         return Secret("", "nowhere: none is needed")
     file, command = values["api_key_file"], values["api_key_command"]
     if command is not None and values.rank("api_key_command") < values.rank("api_key_file"):
         file = None
+    credential = service.credential
     # The process's own environment stays as it is.
-    variable = process_key(service.credential, dict(os.environ))
-    return find_key(service.credential, file, command, credentials_directory(), variable)
+    variable = process_key(credential, dict(os.environ))
+
+    def stored() -> Secret | None:
+        own = key_store.stored_key(credential, profile or DEFAULT_PROFILE)
+        return own if profile or variable is None else variable
+
+    login = f"histfs login --profile {profile}" if profile else "histfs login"
+    return find_key(
+        credential, file, command, credentials_directory(), variable, stored=stored, login=login
+    )

@@ -35,7 +35,7 @@ from histfs.core.errors import (
 from histfs.core.filesystem import Filesystem
 from histfs.core.large_listing import LargeListing
 from histfs.core.names import NAME_MAX, without_words
-from histfs.core.nodes import Attributes, DirEntry, OpenFile
+from histfs.core.nodes import Attributes, DirEntry, OpenFile, PlayedFile
 from histfs.core.waiting import Waiter, estimate_suffices, set_current_waiter
 from histfs.fuse.open_handles import DirectoryHandle, FileHandle, OpenHandles
 from histfs.fuse.reported_sizes import TIMEOUT, ReportedSizes, RequestStart
@@ -106,6 +106,7 @@ class Operations:
         configure: configures a libfuse 3 connection.
         caller: returns the id of the thread whose call is served.
         invalidate: makes the kernel forget the attributes of a path, and says whether it has.
+        listens: says whether the caller gets a file that is read as it comes as from a pipe.
         clock: returns seconds, monotonic.
 
     Attributes:
@@ -131,6 +132,7 @@ class Operations:
         configure: Callable[[Any, Any], None],
         caller: Callable[[], int],
         invalidate: Callable[[str], bool] = lambda path: False,
+        listens: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tree = tree
@@ -147,6 +149,7 @@ class Operations:
         self._handles = OpenHandles()
         self._reported = ReportedSizes(caller, clock, invalidate=invalidate)
         self._ahead = ahead
+        self._listens = listens
         self._clock = clock
         # When the attributes of a file were last asked for by path.
         self._last_file_stat = -math.inf
@@ -182,7 +185,7 @@ class Operations:
         if attributes.kind == stat.S_IFREG:
             attributes = self._report(path, attributes, start)
             self._last_file_stat = self._clock()
-        return self._stat(attributes)
+        return self._stat(attributes) if path != "/" else self._stat_root(attributes)
 
     @_map_errno
     def readlink(self, path: str) -> str:
@@ -233,9 +236,19 @@ class Operations:
             self._refuse(path)
         waiter = self._new_waiter()
         attributes, file = self._tree.open(path, waiter)
-        self._refuse_if_misled(path, file, waiter)
-        self._report_open(path, file)
+        # The kernel may have any size of a clip that is played: its reads don't depend on it.
+        if not isinstance(file, PlayedFile):
+            self._refuse_if_misled(path, file, waiter)
+            self._report_open(path, file)
         return self._handles.add_file(FileHandle(path, attributes, file))
+
+    def is_played(self, handle: int) -> bool:
+        """Say whether an open file is read as it comes, without the page cache (direct I/O)."""
+        return isinstance(self._handles.file(handle).file, PlayedFile)
+
+    def is_pipe(self, handle: int) -> bool:
+        """Say whether the caller can't seek in a file that it has just opened, as in a pipe."""
+        return self.is_played(handle) and self._listens()
 
     @_map_errno
     def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:
@@ -245,7 +258,9 @@ class Operations:
     @_map_errno
     def release(self, path: str | None, handle: int) -> None:
         """Answer the last close(2) of an open file."""
-        self._reported.closed(self._handles.remove_file(handle).path)
+        closed = self._handles.remove_file(handle)
+        if not isinstance(closed.file, PlayedFile):
+            self._reported.closed(closed.path)
 
     # Removing
 
@@ -355,6 +370,15 @@ class Operations:
             for name, attributes in files.items()
             if attributes.size_is_exact
         }
+
+    def _stat_root(self, attributes: Attributes) -> dict[str, int]:
+        """Return the attributes of the root, in which nothing can be made or unlinked.
+
+        Without the permission to write, GIO's file managers see that there is no place for a trash
+        directory, and offer to delete (``access::can-trash``).
+        """
+        stated = self._stat(attributes)
+        return stated | {"st_mode": stated["st_mode"] & ~0o222}
 
     def _stat(self, attributes: Attributes) -> dict[str, int]:
         kind, inode, links, size, mtime, _ = attributes

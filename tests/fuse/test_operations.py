@@ -12,7 +12,7 @@ import pytest
 
 from histfs.core import errors
 from histfs.core.errors import HistfsError, errno_of
-from histfs.core.nodes import Attributes, BytesFile, DirEntry
+from histfs.core.nodes import Attributes, BytesFile, DirEntry, PlayedFile
 from histfs.core.waiting import Waiter
 from histfs.fuse.operations import Operations
 from tests.support.clock import Clock
@@ -445,3 +445,30 @@ def test_the_mount_tells_when_it_is_there(make, config):
     assert operations.started
     assert started == [True]
     assert configured == ([] if config is None else [("connection", config)])
+
+
+# Players
+
+
+class Played(Recorded, PlayedFile):
+    """A file that a player reads as it comes."""
+
+
+def test_a_file_of_a_player_opens_and_is_closed_whatever_size_the_kernel_has(operations, tree):
+    tree.file = Played(b"0123456789")
+    operations.getattr("/a")
+    handle = operations.open("/a", os.O_RDONLY)
+    assert operations.is_played(handle)
+    assert operations.read(None, 4, 2, handle) == b"2345"
+    assert operations.getattr("/a")["st_size"] == tree.size != tree.file.size
+    operations.release(None, handle)
+    assert tree.file.closed == 1
+
+
+@pytest.mark.parametrize("listens", [False, True])
+def test_only_a_listener_gets_a_pipe_and_only_of_what_comes(make, tree, listens):
+    operations = make(listens=lambda: listens)
+    handle = operations.open("/a", os.O_RDONLY)
+    assert not (operations.is_played(handle) or operations.is_pipe(handle))
+    tree.file = Played(b"0123456789")
+    assert operations.is_pipe(operations.open("/a", os.O_RDONLY)) is listens

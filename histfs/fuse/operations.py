@@ -1,7 +1,7 @@
 """The FUSE callbacks: each calls the tree and translates its answer, or its exception.
 
 The names and signatures are those of mfusepy and fusepy. libfuse answers operations that are not
-defined here (xattrs, locks, flush) by itself, without a call.
+defined here (xattrs, locks, fsync) by itself, without a call.
 
 Threads: libfuse calls from any number of threads of its own. `OpenHandles` and `ReportedSizes` have
 locks of their own; `_last_file_stat` is one number, which any thread may write.
@@ -37,6 +37,7 @@ from histfs.core.large_listing import LargeListing
 from histfs.core.names import NAME_MAX, without_words
 from histfs.core.nodes import Attributes, DirEntry, OpenFile
 from histfs.core.waiting import Waiter, estimate_suffices, set_current_waiter
+from histfs.fuse.estimate_watch import EstimateWatch
 from histfs.fuse.open_handles import DirectoryHandle, FileHandle, OpenHandles
 from histfs.fuse.reported_sizes import TIMEOUT, ReportedSizes, RequestStart
 
@@ -106,6 +107,7 @@ class Operations:
         configure: configures a libfuse 3 connection.
         caller: returns the id of the thread whose call is served.
         invalidate: makes the kernel forget the attributes of a path, and says whether it has.
+        watch: fails programs that read a file by an estimate of its size.
         clock: returns seconds, monotonic.
 
     Attributes:
@@ -131,6 +133,7 @@ class Operations:
         configure: Callable[[Any, Any], None],
         caller: Callable[[], int],
         invalidate: Callable[[str], bool] = lambda path: False,
+        watch: EstimateWatch,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tree = tree
@@ -146,6 +149,7 @@ class Operations:
         self._configure = configure
         self._handles = OpenHandles()
         self._reported = ReportedSizes(caller, clock, invalidate=invalidate)
+        self._watch = watch
         self._ahead = ahead
         self._clock = clock
         # When the attributes of a file were last asked for by path.
@@ -176,7 +180,9 @@ class Operations:
     def getattr(self, path: str | None, handle: int | None = None) -> dict[str, int]:
         """Answer stat(2), or fstat(2) by handle."""
         if handle or path is None:
-            return self._stat(self._attributes_of(self._handles.file(handle or 0)))
+            opened = self._handles.file(handle or 0)
+            self._watch.check(opened.watched)
+            return self._stat(self._attributes_of(opened))
         start = self._reported.start()
         attributes = self._tree.stat(path, self._new_waiter())
         if attributes.kind == stat.S_IFREG:
@@ -231,21 +237,33 @@ class Operations:
         """Answer open(2), for reading."""
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
             self._refuse(path)
+        self._watch.fail_if_owed(path)
         waiter = self._new_waiter()
         attributes, file = self._tree.open(path, waiter)
         self._refuse_if_misled(path, file, waiter)
+        watched = self._watch.opening(path, attributes.inode, file.size)
         self._report_open(path, file)
-        return self._handles.add_file(FileHandle(path, attributes, file))
+        self._watch.opened(watched)
+        return self._handles.add_file(FileHandle(path, attributes, file, watched))
 
     @_map_errno
     def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:
         """Answer pread(2)."""
-        return self._handles.file(handle).read(offset, size, self._new_waiter())
+        opened = self._handles.file(handle)
+        self._watch.check(opened.watched)
+        return opened.read(offset, size, self._new_waiter())
+
+    @_map_errno
+    def flush(self, path: str | None, handle: int) -> None:
+        """Answer each close(2) of an open file."""
+        self._watch.flushed(self._handles.file(handle).watched)
 
     @_map_errno
     def release(self, path: str | None, handle: int) -> None:
         """Answer the last close(2) of an open file."""
-        self._reported.closed(self._handles.remove_file(handle).path)
+        opened = self._handles.remove_file(handle)
+        self._watch.closed(opened.watched)
+        self._reported.closed(opened.path)
 
     # Removing
 
@@ -283,7 +301,10 @@ class Operations:
 
     def _report(self, path: str, attributes: Attributes, start: RequestStart) -> Attributes:
         """Return the attributes of a file with the size to report to the kernel."""
-        return attributes._replace(size=self._reported.report(path, attributes.size, start))
+        size = self._reported.report(path, attributes.size, start)
+        if size == attributes.size and not attributes.size_is_exact:
+            self._watch.shown(attributes.inode, size)
+        return attributes._replace(size=size)
 
     def _refuse_if_misled(self, path: str, file: OpenFile, waiter: Waiter) -> None:
         """Raise EIO for a program that believes its stat, where that may have been an estimate."""

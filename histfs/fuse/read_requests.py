@@ -1,0 +1,76 @@
+"""The read requests of programs, as the kernel shows them in /proc.
+
+FUSE shows which pages the kernel wants, not what a program has asked for. /proc shows the system
+call that a thread waits in (only to root and, unless Yama forbids it, to processes of the same
+user: ptrace(2)), and how many bytes it has read (to processes of the same user).
+
+Threads: any number at once; there is no state.
+"""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import NamedTuple
+
+from histfs.core.estimate_readers import ReadRequest
+
+
+class _Calls(NamedTuple):
+    """The numbers of the system calls that read, of one architecture."""
+
+    read: int
+    pread: int
+    sendfile: int
+
+
+# arch/x86/entry/syscalls/syscall_64.tbl; include/uapi/asm-generic/unistd.h
+_GENERIC = _Calls(read=63, pread=67, sendfile=71)
+_CALLS = {
+    "x86_64": _Calls(read=0, pread=17, sendfile=40),
+    "aarch64": _GENERIC,
+    "riscv64": _GENERIC,
+}.get(platform.machine())
+
+
+def read_request(thread: int) -> ReadRequest | None:
+    """Return the request that a thread waits for; None where it can't be seen.
+
+    Args:
+        thread: its id.
+    """
+    process = Path("/proc", str(thread))
+    try:
+        number, *arguments = (process / "syscall").read_text().split()
+        if _CALLS is None or not number.isdigit() or int(number) not in _CALLS:
+            return None
+        # The stack pointer and the program counter follow.
+        first, second, third, fourth = (int(each, 16) for each in arguments[:4])
+        call = int(number)
+        if call == _CALLS.pread:
+            return ReadRequest(fourth, third)
+        if call == _CALLS.sendfile and third:
+            return None  # the offset is in the memory of the program
+        file, size = (second, fourth) if call == _CALLS.sendfile else (first, third)
+        return ReadRequest(_position(process / "fdinfo" / str(file)), size)
+    except (OSError, ValueError, StopIteration):
+        return None
+
+
+def bytes_read(thread: int) -> int | None:
+    """Return how many bytes a thread has read since it was started; None where it can't be seen.
+
+    Args:
+        thread: its id.
+    """
+    try:
+        text = Path("/proc", str(thread), "task", str(thread), "io").read_text()
+        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("rchar:"))
+    except (OSError, StopIteration):
+        return None
+
+
+def _position(info: Path) -> int:
+    """Return the position of a file descriptor, from its fdinfo."""
+    lines = info.read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("pos:"))

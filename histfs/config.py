@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ _OPTIONS = "options"
 #: The setting that chooses the sources, and its name inside the table of their tables.
 _SOURCES, _USE = "sources", "use"
 _PROFILES = "profiles"
-#: Maximum size of a configuration file in bytes.
+#: Maximum size of a TOML file in bytes.
 _MAX_BYTES = 1 << 20
 
 
@@ -98,7 +98,7 @@ class Config:
         )
 
 
-def read_config(file: Path | None, known: Iterable[str]) -> Config:
+def read_config(file: Path | None, known: Container[str]) -> Config:
     """Read the configuration file (TOML).
 
     Args:
@@ -111,16 +111,7 @@ def read_config(file: Path | None, known: Iterable[str]) -> Config:
     path = file or platformdirs.user_config_path("histfs") / "config.toml"
     if file is None and not path.exists():
         return Config(path, ConfigLayer(), {})
-    try:
-        with opened(path) as fd:
-            _check_trusted(path, os.fstat(fd))
-            values = tomllib.loads(read_all(fd, max_bytes=_MAX_BYTES).decode())
-    except OSError as error:
-        raise SettingsError(f"{path} can't be read: {error.strerror}") from error
-    except InputFailed as error:
-        raise SettingsError(f"{path} can't be read: {error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from error
+    values = read_toml(path, lambda status: _check_trusted(path, status))
     tables = _tables(f"{path}: {_PROFILES}", values.pop(_PROFILES, {}))
     if DEFAULT_PROFILE in tables:
         raise SettingsError(
@@ -135,6 +126,47 @@ def read_config(file: Path | None, known: Iterable[str]) -> Config:
             for name, table in tables.items()
         },
     )
+
+
+def read_toml(
+    path: Path, check: Callable[[os.stat_result], None] = lambda _: None
+) -> dict[str, Any]:
+    """Read a file of the user.
+
+    Args:
+        path: the file.
+        check: takes the status of the opened file, before it is read.
+
+    Raises:
+        SettingsError: it can't be read, or is not TOML; or as `check`.
+    """
+    try:
+        with opened(path) as fd:
+            check(os.fstat(fd))
+            return parse_toml(str(path), read_all(fd, max_bytes=_MAX_BYTES).decode())
+    except OSError as error:
+        raise SettingsError(f"{path} can't be read: {error.strerror}") from error
+    except InputFailed as error:
+        raise SettingsError(f"{path} can't be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from error
+
+
+def parse_toml(where: str, text: str) -> dict[str, Any]:
+    """Parse a text.
+
+    Args:
+        where: its name, for the error.
+        text: of the file.
+
+    Raises:
+        SettingsError: it is not TOML.
+    """
+    try:
+        values: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{where} is not TOML: {error}") from error
+    return values
 
 
 def _check_trusted(path: Path, status: os.stat_result) -> None:
@@ -156,7 +188,7 @@ def _check_trusted(path: Path, status: os.stat_result) -> None:
         raise SettingsError(f"the configuration is not used: {refused}")
 
 
-def _parse_layer(where: str, table: Mapping[str, Any], known: Iterable[str]) -> ConfigLayer:
+def _parse_layer(where: str, table: Mapping[str, Any], known: Container[str]) -> ConfigLayer:
     """Parse the top of the file, or the table of one profile.
 
     Args:
@@ -171,7 +203,7 @@ def _parse_layer(where: str, table: Mapping[str, Any], known: Iterable[str]) -> 
         if not isinstance(tables.get(_USE, {}), dict):
             found[_SOURCES] = tables.pop(_USE)
         sources = _tables(f"{where}: {_SOURCES}", tables)
-    unknown = sorted(set(found) - set(known))
+    unknown = sorted(name for name in found if name not in known)
     if unknown:
         raise SettingsError(f"{where}: {unknown[0]} is not a setting; see histfs mount --help")
     return ConfigLayer({name: _to_text(where, name, v) for name, v in found.items()}, sources)

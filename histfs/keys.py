@@ -1,6 +1,8 @@
 """Find the API key: in a file, a command's output, systemd's credentials or the environment.
 
 The result is a `Secret` with its origin, which `histfs status` and `histfs doctor` show.
+
+Threads: `_lock` guards `_taken`; a key is taken out of the environment while it is held.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import os
 import shlex
 import stat
 import subprocess
+import threading
 import time
 from collections.abc import MutableMapping, Sequence
 from pathlib import Path
@@ -24,6 +27,9 @@ COMMAND_TIMEOUT = 60.0
 #: Seconds in which a key file must end; it may be a named pipe.
 FILE_TIMEOUT = 10.0
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+#: The keys that this process took out of its environment, by variable.
+_taken: dict[str, Secret] = {}
+_lock = threading.Lock()
 
 
 def take_key(environment: MutableMapping[str, str], credential: Credential) -> Secret | None:
@@ -44,6 +50,30 @@ def take_key(environment: MutableMapping[str, str], credential: Credential) -> S
     return credential.secret(value, f"the variable {credential.variable}")
 
 
+def process_key(
+    credential: Credential, environment: MutableMapping[str, str] | None = None
+) -> Secret | None:
+    """Take a key out of this process's environment, and keep it for later calls.
+
+    So a second account of the process finds the key, and no child process does.
+
+    Args:
+        credential: names the variables.
+        environment: taken from instead, and not kept; a copy leaves the process's own as it is.
+    """
+    with _lock:
+        key = take_key(os.environ if environment is None else environment, credential)
+        if key is not None and environment is None:
+            _taken[credential.variable] = key
+        return _taken.get(credential.variable) if key is None else key
+
+
+def credentials_directory() -> Path | None:
+    """Return the directory of systemd's credentials for this process; None for none."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(directory) if directory else None
+
+
 def find_key(
     credential: Credential,
     file: Path | None,
@@ -60,7 +90,7 @@ def find_key(
         file: ``--api-key-file``.
         command: ``--api-key-command``.
         credentials: the directory of systemd's credentials, which may not have the key.
-        variable: the result of `take_key`.
+        variable: the key of the environment.
         advice: how else the user can give a key, for the error.
 
     Raises:

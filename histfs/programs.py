@@ -11,24 +11,16 @@ Of several rules for a program the first one counts: those of the user's file st
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from histfs.core.bounded_input import InputFailed, opened, read_all
+from histfs.config import parse_toml, read_toml
 from histfs.core.programs import ProgramClass, ProgramTable, Rule
 from histfs.settings import SettingsError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-#: Maximum size of a file in bytes.
-_MAX_BYTES = 1 << 20
 _CLASSES = {each.value: each for each in ProgramClass}
 _KEYS = {"name", "argument", "class"}
 _FILE = "programs.toml"
@@ -38,7 +30,8 @@ _FILE = "programs.toml"
 def shipped_rules() -> tuple[Rule, ...]:
     """Return the rules of the package."""
     text = resources.files("histfs").joinpath(_FILE).read_text(encoding="utf-8")
-    return _parse(f"histfs's {_FILE}", text)
+    where = f"histfs's {_FILE}"
+    return _rules(where, parse_toml(where, text))
 
 
 def read_rules(file: Path) -> tuple[Rule, ...]:
@@ -47,16 +40,7 @@ def read_rules(file: Path) -> tuple[Rule, ...]:
     Raises:
         SettingsError: it can't be read, is not TOML, or has something else than rules.
     """
-    try:
-        with opened(file) as fd:
-            text = read_all(fd, max_bytes=_MAX_BYTES).decode()
-    except OSError as error:
-        raise SettingsError(f"{file} can't be read: {error.strerror}") from error
-    except InputFailed as error:
-        raise SettingsError(f"{file} can't be read: {error}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{file} is not TOML: {error}") from error
-    return _parse(str(file), text)
+    return _rules(str(file), read_toml(file))
 
 
 def program_table(file: Path | None, crawlers: Sequence[str] | None) -> ProgramTable:
@@ -78,11 +62,7 @@ def program_table(file: Path | None, crawlers: Sequence[str] | None) -> ProgramT
     return ProgramTable((*own, *named, *others))
 
 
-def _parse(where: str, text: str) -> tuple[Rule, ...]:
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{where} is not TOML: {error}") from error
+def _rules(where: str, values: dict[str, Any]) -> tuple[Rule, ...]:
     rows = values.pop("program", [])
     if values or not isinstance(rows, list):
         raise SettingsError(f"{where}: give tables [[program]], and nothing else")

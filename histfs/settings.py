@@ -111,7 +111,7 @@ class Settings:
         audio_cache_size: maximum size of the audio cache in bytes.
         max_clip_size: maximum bytes of a clip or an attachment; a larger one is not fetched.
         connections: maximum number of concurrent requests, without those of a waiting listing.
-        timezone: the zone in which days begin; None for the machine's.
+        timezone: the zone in which days begin; None for the one that is fixed in the cache.
         exact_sizes: whether stat fetches a clip to know its size.
         programs: a file that extends the table of programs; None for none.
         crawlers: patterns of the names of programs for which no audio is fetched; None for those

@@ -13,6 +13,7 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+from histfs import keys
 from histfs.simulator import Simulator, SimulatorSettings
 from tests.support.bindings import BINDINGS, available
 
@@ -102,6 +103,7 @@ def _clean_environment(monkeypatch, tmp_path_factory):
             monkeypatch.delenv(name)
     for name in ("ELEVENLABS_API_KEY", "CREDENTIALS_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(keys, "_taken", {})
     home = tmp_path_factory.mktemp("home")
     for name in ("CONFIG", "STATE", "CACHE", "DATA"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))

@@ -240,3 +240,19 @@ def test_another_programs_key_is_not_used():
     environment = {"ELEVEN_API_KEY": KEY}
     assert take_key(environment) is None
     assert environment == {}
+
+
+def test_a_taken_key_is_kept_for_the_process_and_not_for_its_children(monkeypatch):
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    keys_found = [keys.process_key(CREDENTIAL) for _ in range(2)]
+    assert [key and key.reveal() for key in keys_found] == [KEY, KEY]
+    assert KEY_VARIABLE not in os.environ
+
+
+def test_a_copied_environment_leaves_the_processs_own_and_counts_more_than_a_kept_key(monkeypatch):
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    keys.process_key(CREDENTIAL)
+    monkeypatch.setenv(KEY_VARIABLE, "another")
+    key = keys.process_key(CREDENTIAL, dict(os.environ))
+    assert key is not None
+    assert (key.reveal(), os.environ[KEY_VARIABLE]) == ("another", "another")

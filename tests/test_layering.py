@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "settings": {"core"},
     "keys": {"core", "settings"},
     "config": {"core", "settings"},
-    "programs": {"core", "settings"},
+    "programs": {"core", "settings", "config"},
     "logs": {"core"},
     "status": {"core"},
     "plugins": {"core"},

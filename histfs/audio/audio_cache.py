@@ -27,12 +27,11 @@ from histfs.audio.download import Download, DownloadAbandoned
 from histfs.audio.download_scheduler import DownloadScheduler
 from histfs.audio.file_descriptors import Descriptor
 from histfs.audio.file_extensions import FileExtensions
-from histfs.audio.last_copy import LastCopy
 from histfs.audio.negative_cache import NegativeCache
 from histfs.audio.open_clip import OpenClip, OpenClips, StreamedClip
 from histfs.audio.read_ahead import Orders, ReadAhead, by_date_alone
 from histfs.audio.size_registry import SizeRegistry
-from histfs.audio.verification import beginning, refused_as
+from histfs.audio.verification import LastCopy, beginning, refused_as
 from histfs.core.audio_format import is_raw
 from histfs.core.audio_store import Following
 from histfs.core.errors import HistfsError, Missing, NotForCrawlers, SourceError
@@ -66,6 +65,7 @@ class AudioCache:
     Attributes:
         disk: as given.
         sizes: as given.
+        has_no_audio: as given.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class AudioCache:
         )
         self._extensions = FileExtensions(set_extension)
         self._invalidate = invalidate
-        self._has_no_audio = has_no_audio
+        self.has_no_audio = has_no_audio
         self._exact = exact
         self._lock = threading.Lock()
         self._downloads: dict[str, Download] = {}
@@ -342,7 +342,7 @@ class AudioCache:
 
     def _prefetch(self, item: Item) -> None:
         # What a full disk can't keep would be downloaded in vain.
-        if self.disk.full or self._refusals.include(item) or self._has_no_audio(item):
+        if self.disk.full or self._refusals.include(item) or self.has_no_audio(item):
             return
         if self.cached_size(item) is None:
             self.content(item, on_demand=False)

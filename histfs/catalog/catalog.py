@@ -1,6 +1,8 @@
 """The catalog as the core's `Index`: the store, and the refresher that keeps it fresh.
 
-Answers that every call on a path needs are cached in memory (`AnswerCache`).
+Every call on a path needs a few answers, which are cached in memory (`AnswerCache`). An answer is
+cached with the catalog's version from before its lookup, and holds for as long as nothing in the
+span that it is about has changed since.
 
 Threads: any number at once. `_lock` guards `_forgotten`; the answers and the details have locks of
 their own. None of them is held while the store or the network is used, and none while another one
@@ -11,12 +13,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
+from typing import Any, TypeVar
 
 from cachetools import LRUCache, TTLCache, cached
 
-from histfs.catalog.answer_cache import AnswerCache
 from histfs.catalog.catalog_store import CatalogStore
 from histfs.catalog.details_fetcher import DetailsFetcher
 from histfs.catalog.refresher import Refresher
@@ -28,11 +30,74 @@ from histfs.core.item import Details, Facets, Item
 from histfs.core.times import Span
 from histfs.core.waiting import Waiter
 
+T = TypeVar("T")
+
+#: Cached answers, a few hundred bytes each.
+_ANSWERS = 20_000
 #: Bytes of raw objects whose details are cached: rsync looks at the files of a thousand items
 #: before it opens those of the first one.
 _DETAILS = 4 << 20
 #: Deleted items whose details are kept: some 16 MB.
 _FORGOTTEN = 1024
+
+
+class AnswerCache:
+    """Caches answers by key, the least recently used ones are evicted.
+
+    `_lock` guards the cache and its epoch; it is not held during a lookup.
+
+    Args:
+        store: says what has changed since a version.
+    """
+
+    def __init__(self, store: CatalogStore) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._answers: LRUCache[Hashable, tuple[Any, Span, int]] = LRUCache(_ANSWERS)
+        # Incremented by `update` and `discard`: a lookup that began before is not cached.
+        self._epoch = 0
+
+    def get(self, key: Hashable, span: Span, lookup: Callable[[], T]) -> T:
+        """Return a cached answer, or look it up and cache it.
+
+        Args:
+            key: identifies the question.
+            span: only a change within it can change the answer.
+            lookup: returns the answer.
+        """
+        version = self._store.recent_version
+        with self._lock:
+            epoch = self._epoch
+            cached = self._answers.get(key)
+        if cached is not None:
+            answer, cached_span, since = cached
+            if since == version:
+                return answer  # type: ignore[no-any-return]
+            if self._store.unchanged(cached_span, since):
+                self._put(key, (answer, cached_span, version), epoch)
+                return answer  # type: ignore[no-any-return]
+        answer = lookup()
+        self._put(key, (answer, span, version), epoch)
+        return answer
+
+    def update(self, key: Hashable, change: Callable[[Any], Any]) -> None:
+        """Change an answer if it is cached; for what changes without a new version."""
+        with self._lock:
+            self._epoch += 1
+            if key in self._answers:
+                answer, span, version = self._answers[key]
+                self._answers[key] = change(answer), span, version
+
+    def discard(self, key: Hashable) -> None:
+        """Have an answer looked up again."""
+        with self._lock:
+            self._epoch += 1
+            self._answers.pop(key, None)
+
+    def _put(self, key: Hashable, entry: tuple[Any, Span, int], epoch: int) -> None:
+        with self._lock:
+            if self._epoch == epoch:
+                self._answers[key] = entry
 
 
 class Catalog:

@@ -39,6 +39,7 @@ class ConnectionPool:
         self._closed = False
         with mapped_errors(path):
             schema.prepare(path)
+            self._anchor = _opened(path)
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
         """Return all rows of a statement."""
@@ -61,7 +62,7 @@ class ConnectionPool:
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
-        for db in idle:
+        for db in (*idle, self._anchor):
             db.close()
 
     @contextlib.contextmanager
@@ -80,6 +81,18 @@ class ConnectionPool:
                     self._idle.append(db)
                     return
             db.close()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """Open a connection that is never lent and keeps the journal's index (``-shm``) allocated.
+
+    The last connection that is closed removes the index, and a connection that fails is closed: on
+    a full disk the next one could not create the index, not even to read
+    (https://www.sqlite.org/wal.html, "The WAL-Index File").
+    """
+    db = schema.connect(path)
+    db.execute("SELECT version FROM changes").fetchall()
+    return db
 
 
 @contextlib.contextmanager

@@ -5,7 +5,8 @@ stays reserved for its value as long as the catalog's file exists.
 
 The names are personal data, and are deleted with the last item of their value. A keyed checksum of
 each name and its value stays, which is enough to keep the name reserved; `release` deletes those of
-values without items, too.
+values without items, too. Names that differ in case alone are one name to many targets of a backup:
+a checksum of the folded name stays, too.
 
 Each function works within a transaction of its caller.
 """
@@ -19,7 +20,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 
 from histfs.core.index import FacetValue
-from histfs.core.names import Labelled, choose_name, is_name_of
+from histfs.core.names import Labelled, choose_name, folded, is_name_of
 
 #: The names of a view's directories; takes the view's name and the facet.
 NAMES = "SELECT value, name FROM directories WHERE view = ? AND kind = ?"
@@ -31,6 +32,7 @@ VALUES = """
     FROM labels WHERE kind = ? AND oldest IS NOT NULL ORDER BY oldest, value
 """
 
+_OWNER = "SELECT value FROM taken WHERE name = ?"
 _SALT = "SELECT value FROM notes WHERE name = 'salt'"
 
 
@@ -40,17 +42,23 @@ def unnamed(
     """Return the values that need a name.
 
     Args:
-        values: of a facet.
+        values: of a facet, the oldest first.
         names: the names of those that have one, by value.
         nothing: the name for the empty value.
-        rename: whether to include those whose label has changed since they were named.
+        rename: whether to include those that would be named otherwise by now: their label has
+            changed, or the name is one to others where case is ignored.
     """
-    return [
-        value
-        for value in values
-        if value.value not in names
-        or (rename and not is_name_of(names[value.value], _labelled(value), nothing))
-    ]
+    seen, found = set[str](), []
+    for value in values:
+        name = names.get(value.value)
+        if name is None:
+            found.append(value)
+        elif rename:
+            # A catalog from before may have names that differ in case alone.
+            if folded(name) in seen or not is_name_of(name, _labelled(value), nothing):
+                found.append(value)
+            seen.add(folded(name))
+    return found
 
 
 def assign(
@@ -71,15 +79,23 @@ def assign(
     values = [FacetValue(*row) for row in db.execute(VALUES, (kind,))]
     names = dict(db.execute(NAMES, (view, kind)).fetchall())
     salt = _salt(db)
+
+    def reserve(value: str, name: str) -> None:
+        owner = _checksum(salt, kind, value)
+        rows = [(checksum, owner) for checksum in _reserved(salt, view, kind, name)]
+        db.executemany("INSERT OR IGNORE INTO taken VALUES (?, ?)", rows)
+
+    # A catalog from before has no checksums of folded names. To add them takes long: once.
+    named = [each.value for each in values if each.value in names]
+    if named and not _is_folded(db, _reserved(salt, view, kind, names[named[-1]])):
+        for value in named:
+            reserve(value, names[value])
     renamed = False
     for each in unnamed(values, names, nothing, rename=rename):
-        owner = _checksum(salt, kind, each.value)
 
-        def usable(name: str, owner: bytes = owner) -> bool:
-            taken = db.execute(
-                "SELECT value FROM taken WHERE name = ?", (_checksum(salt, view, kind, name),)
-            ).fetchone()
-            return taken is None or taken[0] == owner
+        def usable(name: str, owner: bytes = _checksum(salt, kind, each.value)) -> bool:
+            taken = (db.execute(_OWNER, (each,)) for each in _reserved(salt, view, kind, name))
+            return {row[0] for rows in taken for row in rows} <= {owner}
 
         renamed |= each.value in names
         name = names[each.value] = choose_name(_labelled(each), nothing, usable)
@@ -87,10 +103,7 @@ def assign(
             "INSERT OR REPLACE INTO directories VALUES (?, ?, ?, ?)",
             (view, kind, each.value, name),
         )
-        db.execute(
-            "INSERT OR IGNORE INTO taken VALUES (?, ?)",
-            (_checksum(salt, view, kind, name), owner),
-        )
+        reserve(each.value, name)
     return {names[value.value]: value for value in values}, renamed
 
 
@@ -131,6 +144,19 @@ def _salt(db: sqlite3.Connection) -> bytes:
 
 def _checksum(salt: bytes, *parts: str) -> bytes:
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16, key=salt).digest()
+
+
+def _reserved(salt: bytes, view: str, kind: str, name: str) -> tuple[bytes, bytes]:
+    """Return the checksums that reserve a name: of itself, and of what it is without its case."""
+    return (
+        _checksum(salt, view, kind, name),
+        _checksum(salt, view, kind, "folded", folded(name)),
+    )
+
+
+def _is_folded(db: sqlite3.Connection, reserved: tuple[bytes, bytes]) -> bool:
+    """Say whether a name is reserved also without its case."""
+    return db.execute(_OWNER, reserved[1:]).fetchone() is not None
 
 
 def _labelled(value: FacetValue) -> Labelled:

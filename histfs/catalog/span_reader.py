@@ -327,10 +327,7 @@ class SpanRead:
                 raise BadAnswer("two answers of the server list different items")
 
     def _is_present(self, item: Item, span: Span) -> bool | None:
-        """Return whether the server has an item that a list of a span should hold.
-
-        None where the server refuses to tell.
-        """
+        """Return whether a list of a span should hold an item; None where the server refuses."""
         try:
             record = self._reader.source.get(item.id)
         except Missing:
@@ -345,8 +342,7 @@ class SpanRead:
     def _check_undated(self, page: SpanPage) -> None:
         """Request undated items that the page should hold, and does not.
 
-        The server's filter by time may leave them out, so a page without them does not tell that
-        they are gone.
+        The server's filter by time may leave them out: that a page lacks them tells nothing.
         """
         store, now = self._reader.store, self._reader.clock()
         missing = []

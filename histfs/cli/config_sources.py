@@ -7,13 +7,14 @@ has no option for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
+from histfs.cli import import_commands
 from histfs.config import ConfigLayer, read_config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -21,7 +22,7 @@ Built = TypeVar("Built")
 #: The values of a command's options, parsed by click, by parameter name.
 Given = Mapping[str, Any]
 
-#: The names that are allowed in the configuration file.
+#: The names of the settings that are declared so far.
 _configurable = {"options"}
 #: Keys of a context's `meta`: the values of `CONFIG_OPTIONS`, and the arguments.
 _CONFIG_VALUES, _ARGUMENTS = f"{__name__}.config", f"{__name__}.arguments"
@@ -44,9 +45,19 @@ def _load_config(context: click.Context, option: click.Parameter, value: Path | 
     values[option.name] = value
     if values.keys() == {"config", "profile"}:
         del context.meta[_CONFIG_VALUES]
-        config = read_config(values["config"], _configurable)
+        config = read_config(values["config"], _SettingNames())
         context.obj = config.for_profile(values["profile"])
         context.default_map = context.obj.values
+
+
+class _SettingNames(Container[str]):
+    """The names that are allowed in the configuration file."""
+
+    def __contains__(self, name: object) -> bool:
+        if name not in _configurable:
+            # Commands are imported when they are run: it may be a setting of another one.
+            import_commands()
+        return name in _configurable
 
 
 #: The options of every command that has settings.

@@ -17,9 +17,7 @@ from histfs.cli.options import (
     tree_options,
 )
 from histfs.core.secret import Secret
-from histfs.keys import take_key
 from histfs.settings import OptionError, Settings
-from histfs.sources.elevenlabs.service import KEY
 
 
 @click.command()
@@ -56,7 +54,7 @@ def settings_of(api_key: str | None, options: Mapping[str, Any]) -> Settings:
                 arguments.append(f"{flag}={each}")
     key = None if api_key is None else Secret(api_key, "histfs.open()")
     # The process's own environment stays as it is.
-    program = click.Context(click.Group("histfs.open()"), obj=take_key(dict(os.environ), KEY))
+    program = click.Context(click.Group("histfs.open()"), obj=dict(os.environ))
     try:
         with _options.make_context("histfs.open()", arguments, parent=program) as context:
             settings = build_settings(context.params, key)

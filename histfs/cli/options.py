@@ -27,7 +27,7 @@ from histfs.cli.config_sources import (
 from histfs.cli.program_options import programs_of
 from histfs.core.secret import Secret
 from histfs.core.service import Service
-from histfs.keys import find_key, take_key
+from histfs.keys import credentials_directory, find_key, process_key
 from histfs.settings import (
     DEFAULT_PROFILE,
     OFFICIAL_BASE_URL,
@@ -200,7 +200,7 @@ _TREE = [
     setting(
         "--timezone",
         metavar="ZONE",
-        show_default="the machine's",
+        show_default="that of the first mount",
         help="The zone in which days begin, such as Europe/Berlin.",
     ),
     *_ACCOUNT,
@@ -326,11 +326,7 @@ def trash_of(given: Given) -> Path | None:
 
 
 def service_of(given: Given) -> Service:
-    """Return the service of the account, by the chosen sources.
-
-    Raises:
-        OptionError, UnknownPlugin: they can't be chosen.
-    """
+    """Return the service of the account; raise OptionError or UnknownPlugin as its sources do."""
     return plugins.primary_service(plugins.sources(_chosen(given, "sources")))
 
 
@@ -390,17 +386,12 @@ def key_of(given: Given, service: Service) -> Secret:
     Raises:
         SettingsError: there is none, or it can't be used.
     """
-    context = click.get_current_context()
     file, command = given["api_key_file"], given["api_key_command"]
     if command is not None and rank("api_key_command") < rank("api_key_file"):
         file = None
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     if service.credential is None:
         return Secret("", "nowhere: none is needed")
-    if service is ELEVENLABS:
-        # `histfs.cli.histfs` took the variable out of the environment and kept it here.
-        variable = context.find_root().obj
-    else:
-        variable = take_key(os.environ, service.credential)
-    directory = Path(credentials) if credentials else None
-    return find_key(service.credential, file, command, directory, variable)
+    # The environment of a program that uses histfs as a library, else None.
+    environment = click.get_current_context().find_root().obj
+    variable = process_key(service.credential, environment)
+    return find_key(service.credential, file, command, credentials_directory(), variable)

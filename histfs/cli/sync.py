@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from histfs import logs
-from histfs.audio.cache_warmup import CacheWarmup
+from histfs.audio.cache_warmup import CacheWarmup, WarmedClip
+from histfs.audio.size_collection import learn_sizes
 from histfs.cli.error_reporting import warn
 from histfs.cli.options import account_options, build_settings, trash_option
 from histfs.cli.progress import Display, open_display, pluralize
@@ -35,6 +36,8 @@ WAIT_BUDGET = 240.0
 _WITHOUT_CLIP = (Missing, NoAttachment, NoAudio, NotReady)
 
 Attachments = Mapping[str, Sequence[Item]]
+#: Returns the clips of a source, newest first.
+Items = Callable[[], Iterator[Item]]
 
 
 @click.command(context_settings={"show_default": True})
@@ -43,9 +46,15 @@ Attachments = Mapping[str, Sequence[Item]]
     is_flag=True,
     help="Fetch the clips and attachments, too: the newest, as many as fit.",
 )
+@click.option(
+    "--sizes",
+    "missing_sizes",  # `sizes` is the option of mount, which a configuration file may set
+    is_flag=True,
+    help="Learn the exact sizes that are missing, by fetching what has them; kept is what fits.",
+)
 @trash_option
 @account_options
-def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
+def sync(audio: bool, missing_sizes: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Update the catalog of your history, without a mount.
 
     It may be stopped at any time (Ctrl-C), and goes on from there the next time.
@@ -54,6 +63,7 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     Examples:
       histfs sync                       # names, texts and metadata
       histfs sync --audio --audio-cache-size 50G
+      histfs sync --sizes               # for archivers that trust the size of stat
     """  # noqa: D301 - the control character is click's
     settings = build_settings(given)
     logs.start(foreground=False, debug=False, key=settings.key)
@@ -62,7 +72,11 @@ def sync(audio: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
         for mounted in sources:
             scan_history(mounted, settings, display)
         details = [error for each in sources for error in fetch_details(each, settings, display)]
-        clips = _fetch_audio(filesystem, sources, settings, display) if audio else ()
+        clips: list[SourceError] = []
+        if audio:
+            clips += _fetch_audio(filesystem, sources, settings, display)
+        if missing_sizes:
+            clips += _learn_sizes(sources, settings, display)
         _reconcile(filesystem, display)
         items = pluralize(sum(each.store.total() for each in sources), "item")
         cached = pluralize(filesystem.disk.count(), "clip")
@@ -105,56 +119,96 @@ def _fetch_audio(
         SourceError: the server or the way to it failed.
         NoSpace, CacheFailed: the clips can't be cached.
     """
-    attachments = [_known_attachments(each) for each in sources]
-    total = sum(each.store.total() for each in sources)
-    total += sum(len(parts) for each in attachments for parts in each.values())
-    display.begin("Audio", total)
-    failed: list[SourceError] = []
-    done = fetched = used = 0
-    full = False
-    for mounted, attached in zip(sources, attachments, strict=True):
-        retries = Retries(display)
-        while True:
+    warmups: dict[str, CacheWarmup] = {}
 
-            def report(run: _WarmupRun, done: int = done, fetched: int = fetched) -> None:
-                display.update(done + run.seen, f"{fetched + run.fetched:,} fetched")
+    def begin(mounted: MountedSource, items: Items) -> Iterator[WarmedClip]:
+        used = sum(each.taken for name, each in warmups.items() if name != mounted.name)
+        capacity = settings.audio_cache_size - used
+        warmup = CacheWarmup(mounted.audio, items, capacity, settings.connections)
+        warmups[mounted.name] = warmup
+        return warmup.run()
 
-            run = _warm_up(
-                mounted, attached, settings.audio_cache_size - used, settings.connections, report
-            )
-            if run.fetched:
-                retries.reset()
-            fetched += run.fetched
-            transient = run.transient
-            if transient is None or not retries.wait(transient):
-                break
-        if run.stopped is not None:
-            raise resumable(run.stopped) from run.stopped
-        done += run.seen
-        failed += run.failed
-        used += run.warmup.taken
-        full |= run.warmup.full
-    line = f"Fetched {pluralize(fetched, 'clip')}"
-    if full:
+    whole = _run_sources(sources, begin, "Audio", "fetched", display)
+    line = f"Fetched {pluralize(whole.fetched, 'clip')}"
+    if any(each.full for each in warmups.values()):
         cached = filesystem.disk.count()
-        line += f"; {cached:,} of {total:,} fit into the cache: for more raise --audio-cache-size"
+        line += (
+            f"; {cached:,} of {whole.total:,} fit into the cache: for more raise --audio-cache-size"
+        )
     display.end(f"{line}.")
-    return failed
+    return whole.failed
+
+
+def _learn_sizes(
+    sources: Sequence[MountedSource], settings: Settings, display: Display
+) -> Sequence[SourceError]:
+    """Learn the exact sizes that are missing, and return the errors of single clips.
+
+    Raises:
+        SourceError: the server or the way to it failed.
+        NoSpace, CacheFailed: the catalog or the cache failed.
+    """
+
+    def begin(mounted: MountedSource, items: Items) -> Iterator[WarmedClip]:
+        return learn_sizes(mounted.audio, items, settings.connections)
+
+    whole = _run_sources(sources, begin, "Sizes", "learnt", display)
+    display.end(f"Learnt {pluralize(whole.fetched, 'size')}.")
+    return whole.failed
+
+
+def _run_sources(
+    sources: Sequence[MountedSource],
+    begin: Callable[[MountedSource, Items], Iterator[WarmedClip]],
+    title: str,
+    participle: str,
+    display: Display,
+) -> _Run:
+    """Run through the clips of all sources, and show the progress.
+
+    Args:
+        sources: of the account.
+        begin: begins a run through the clips of a source; takes what returns them.
+        title: of the display.
+        participle: what has happened to the clips that were fetched.
+        display: its line is left open.
+
+    Returns:
+        The sum of the sources' last runs.
+
+    Raises:
+        SourceError: the server or the way to it failed.
+    """
+    attachments = [_known_attachments(each) for each in sources]
+    whole = _Run(total=sum(each.store.total() for each in sources))
+    whole.total += sum(len(parts) for each in attachments for parts in each.values())
+    display.begin(title, whole.total)
+
+    def report(run: _Run) -> None:
+        display.update(whole.seen + run.seen, f"{whole.fetched + run.fetched:,} {participle}")
+
+    for mounted, attached in zip(sources, attachments, strict=True):
+        items = partial(_clips_of, mounted, attached)
+        run = _run_retried(partial(begin, mounted, items), report, display)
+        whole.seen += run.seen
+        whole.fetched += run.fetched
+        whole.failed += run.failed
+    return whole
 
 
 @dataclass
-class _WarmupRun:
-    """One run through the clips of a source.
+class _Run:
+    """One run through the clips of a source, or of all.
 
     Attributes:
-        warmup: fetches the clips.
+        total: number of clips, where it is known.
         seen: number of clips examined.
         fetched: number of clips fetched.
         failed: the errors of single clips.
         stopped: the error that ended the run, because it concerns all clips.
     """
 
-    warmup: CacheWarmup
+    total: int = 0
     seen: int = 0
     fetched: int = 0
     failed: list[SourceError] = field(default_factory=list)
@@ -166,39 +220,44 @@ class _WarmupRun:
         return next((error for error in self.failed if isinstance(error, TRANSIENT)), self.stopped)
 
 
-def _warm_up(
-    mounted: MountedSource,
-    attached: Attachments,
-    capacity: int,
-    threads: int,
-    report: Callable[[_WarmupRun], None],
-) -> _WarmupRun:
-    """Fetch the clips of a source that are not in the cache.
+def _run_retried(
+    begin: Callable[[], Iterator[WarmedClip]], report: Callable[[_Run], None], display: Display
+) -> _Run:
+    """Run through the clips of a source, again after errors that a retry may not have.
 
     Args:
-        mounted: the source.
-        attached: the result of `_known_attachments`.
-        capacity: maximum bytes of the clips.
-        threads: number of concurrent downloads.
-        report: called after each clip.
+        begin: begins a run.
+        report: called after each clip; `_Run.fetched` counts the clips of all runs.
+        display: shows the reason of a pause.
+
+    Returns:
+        The last run.
 
     Raises:
-        SourceError: an error that a retry would have, too.
+        SourceError: the server or the way to it failed.
     """
-    run = _WarmupRun(
-        CacheWarmup(mounted.audio, partial(_clips_of, mounted, attached), capacity, threads)
-    )
-    try:
-        for clip in run.warmup.run():
-            run.seen += 1
-            run.fetched += clip.fetched
-            if clip.error is not None and not isinstance(clip.error, _WITHOUT_CLIP):
-                run.failed.append(clip.error)
-            report(run)
-    except TRANSIENT as error:
-        run.stopped = error
-    except SourceError as error:
-        raise resumable(error) from error
+    retries, fetched = Retries(display), 0
+    while True:
+        run = _Run(fetched=fetched)
+        try:
+            for clip in begin():
+                run.seen += 1
+                run.fetched += clip.fetched
+                if clip.error is not None and not isinstance(clip.error, _WITHOUT_CLIP):
+                    run.failed.append(clip.error)
+                report(run)
+        except TRANSIENT as error:
+            run.stopped = error
+        except SourceError as error:
+            raise resumable(error) from error
+        if run.fetched > fetched:
+            retries.reset()
+        fetched = run.fetched
+        transient = run.transient
+        if transient is None or not retries.wait(transient):
+            break
+    if run.stopped is not None:
+        raise resumable(run.stopped) from run.stopped
     return run
 
 

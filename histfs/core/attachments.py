@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from histfs.core.item import Attachment, Item
-from histfs.core.names import NAME_MAX, component, cut, key_of
+from histfs.core.names import PORTABLE_MAX, component, cut, folded, key_of
 
 #: Separates an item's key from an attachment's in the store; no item's key contains it.
 MARK = "+"
@@ -52,8 +52,8 @@ def unique_names(attachments: Iterable[Attachment]) -> dict[str, Attachment]:
     for attachment in attachments:
         if attachment.id not in ids:
             ids.add(attachment.id)
-            name = next(name for name in _candidates(attachment) if name.casefold() not in taken)
-            taken.add(name.casefold())
+            name = next(name for name in _candidates(attachment) if folded(name) not in taken)
+            taken.add(folded(name))
             names[name] = attachment
     return names
 
@@ -90,7 +90,7 @@ def is_binary(content_type: str) -> bool:
 def _candidates(attachment: Attachment) -> Iterator[str]:
     """Yield names for an attachment, the preferred one first."""
     stem, extension = _split(attachment)
-    key = key_of(attachment.id)
+    key = _bounded(key_of(attachment.id), _FILE_KEY_MAX)
     yield _joined(stem, extension)
     for suffix in (key[-8:], key):
         yield _joined(stem, f" ({suffix}){extension}")
@@ -108,8 +108,8 @@ def _split(attachment: Attachment) -> tuple[str, str]:
 
 
 def _joined(stem: str, end: str) -> str:
-    """Return a name of at most 255 bytes; only the stem is cut, as the end has at most 250."""
-    return cut(stem, NAME_MAX - len(end.encode())).rstrip(". ") + end
+    """Return a name of at most 143 bytes; only the stem is cut, as the end has at most 100."""
+    return cut(stem, PORTABLE_MAX - len(end.encode())).rstrip(". ") + end
 
 
 def _bounded(key: str, most: int) -> str:

@@ -17,6 +17,8 @@ from histfs.core.times import Zone
 
 #: The greatest length of a name in bytes (NAME_MAX of limits.h).
 NAME_MAX = 255
+#: The greatest length in bytes of a name that is made here: eCryptfs takes no longer one.
+PORTABLE_MAX = 143
 
 #: The rule of `is_plain_name`, for an error message.
 PLAIN_NAME = "a name is 1 to 20 letters, digits, - and _"
@@ -34,6 +36,14 @@ _HIDDEN = "…"
 _SLUG_PREFIX = 64
 #: Candidates that are compared to find out whether a directory's name fits its label.
 _CANDIDATES = 16
+#: The greatest length of a suffix in bytes.
+_SUFFIX_MAX = 80
+#: The bytes of a slug that stay, however long the key is.
+_SLUG_LEAST = 4
+#: What FAT, NTFS and SMB refuse in a name, and what stands for it.
+_REPLACED = {**dict.fromkeys("/\\:*?<>|", "-"), '"': "'"}
+#: Names that are devices on Windows, also with an extension.
+_DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])\Z", re.IGNORECASE)
 #: Characters in the table of word characters.
 _CHARACTERS = 10_000
 
@@ -115,7 +125,7 @@ def item_name(moment: int, slug: str, key: str, zone: Zone) -> str:
         key: from `key_of`.
         zone: the zone in which the time is shown.
     """
-    room = NAME_MAX - _STAMP - 2 - len(key)
+    room = max(PORTABLE_MAX - _STAMP - 2 - len(key), _SLUG_LEAST)
     return f"{zone.stamp(moment)}_{cut(slug, room)}_{key}"
 
 
@@ -186,9 +196,21 @@ def is_name_of(name: str, labelled: Labelled, nothing: str) -> bool:
 
 
 def component(label: str) -> str:
-    """Turn a text into one path component; empty if no character of it can be shown."""
+    """Turn a text into one path component; empty if no character of it can be shown.
+
+    FAT, NTFS, SMB and eCryptfs take the name, too.
+    """
     shown = "".join(_shown(c) for c in unicodedata.normalize("NFC", label[:300]))
-    return cut(" ".join(shown.split()).lstrip(".- "), NAME_MAX).rstrip(". ")
+    name = " ".join(shown.split()).lstrip(".- ").rstrip(". ")
+    stem = name.partition(".")[0].rstrip()
+    if _DEVICE.match(stem):
+        name = f"{stem}_{name[len(stem) :]}"
+    return cut(name, PORTABLE_MAX).rstrip(". ")
+
+
+def folded(name: str) -> str:
+    """Return what names have in common that are one name where case is ignored."""
+    return unicodedata.normalize("NFC", name.upper().casefold())
 
 
 def is_component(name: object) -> bool:
@@ -207,10 +229,10 @@ def _candidates(labelled: Labelled, nothing: str) -> Iterator[str]:
     plain = nothing
     if labelled.value:
         plain = component(labelled.label or labelled.value) or (
-            f"({key})" if key.startswith("-") else key
+            f"({cut(key, PORTABLE_MAX - 2)})" if key.startswith("-") else component(key)
         )
     # `nothing` is reserved: a voice with the label "(no voice)" must not take it.
-    if plain != nothing or not labelled.value:
+    if folded(plain) != folded(nothing) or not labelled.value:
         yield plain
     yield suffixed(plain, key[:8])
     yield suffixed(plain, key)
@@ -219,15 +241,22 @@ def _candidates(labelled: Labelled, nothing: str) -> Iterator[str]:
 
 
 def _shown(character: str) -> str:
-    if character == "/":
-        return "-"
+    if character in _REPLACED:
+        return _REPLACED[character]
     # C: control, format (bidi overrides, zero width), surrogate, private; Z: separators.
     return " " if unicodedata.category(character)[0] in "CZ" else character
 
 
 def suffixed(name: str, suffix: str) -> str:
-    """Return a name with a suffix in brackets; the name is cut to make room for it."""
-    return f"{cut(name, NAME_MAX - len(suffix) - 3).rstrip('. ')} ({suffix})"
+    """Return a name with a suffix in brackets; the name is cut to make room for it.
+
+    Args:
+        name: from `component`.
+        suffix: ASCII; a long one is replaced by its hash.
+    """
+    if len(suffix) > _SUFFIX_MAX:
+        suffix = f"%-{hashlib.sha256(suffix.encode()).hexdigest()}"
+    return f"{cut(name, PORTABLE_MAX - len(suffix) - 3).rstrip('. ')} ({suffix})"
 
 
 def cut(text: str, limit: int) -> str:

@@ -172,6 +172,12 @@ class PathResolver:
         }
         return {name: node for name, node in nodes.items() if node.name not in hidden}
 
+    def folder_files(self, item: Item) -> list[ItemFile]:
+        """Return the files in an item's folders that are not hidden."""
+        children = self.children(item).values()
+        folders = (child for child in children if isinstance(child, ItemFolderNode))
+        return [node.file for each in folders for node in self.members(each).values()]
+
     def _files_of(self, item: Item) -> dict[str, ItemFile]:
         """Return the files and folders of an item that are not hidden, by their listed names."""
         named, hidden = by_name(self._files, item), self._deletions.hidden(item)

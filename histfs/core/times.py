@@ -5,7 +5,7 @@ Threads: any number at once; the cache of hours guards itself.
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -58,7 +58,10 @@ class Zone:
     """
 
     def __init__(self, name: str | None = None) -> None:
-        self._zone: tzinfo | None = ZoneInfo(name) if name else None
+        self._zone: tzinfo | None = None
+        if name:
+            # A machine without a database of zones has this one all the same.
+            self._zone = timezone.utc if name == "UTC" else ZoneInfo(name)
         self._hours = lru_cache(_HOURS)(self._hour)
 
     def local(self, moment: int) -> datetime:

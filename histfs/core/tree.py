@@ -205,7 +205,7 @@ class Tree:
             raise NotPermitted(path)
         item = node.item
         if node.file.deletes and self._deletions.tombstone(item.key) is None:
-            files = [node.file, *self._folder_files(item)]
+            files = [node.file, *self._resolver.folder_files(item)]
             self._deletions.delete(item, files, node.name, self._places(item), waiter)
         else:
             self._deletions.hide(item, node.name)
@@ -268,12 +268,6 @@ class Tree:
                 return self._resolver.members(node)
             case _:
                 return {}
-
-    def _folder_files(self, item: Item) -> list[ItemFile]:
-        """Return the files in an item's folders that are not hidden."""
-        children = self._resolver.children(item).values()
-        folders = (child for child in children if isinstance(child, ItemFolderNode))
-        return [node.file for each in folders for node in self._resolver.members(each).values()]
 
     def _stat_file(self, node: ItemFileNode, waiter: Waiter) -> Attributes:
         try:
@@ -340,13 +334,7 @@ class Tree:
     def _read_view(
         self, node: Directory, span: Span, version: int
     ) -> Sequence[DirEntry] | LargeListing:
-        """Read a directory of a view; of a large one only the beginning.
-
-        Args:
-            node: the directory.
-            span: of the index, on which it depends.
-            version: of the index, before anything is read.
-        """
+        """Read a directory of a view, which depends on `span`; of a large one the beginning."""
         view, at = node.view, node.at
         if len(at) < view.depth:
             names = view.subdirectories(at, self._index)

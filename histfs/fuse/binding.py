@@ -18,6 +18,7 @@ from typing import Any
 from histfs.core.errors import HistfsError
 from histfs.fuse import fusepy_adapter
 from histfs.fuse.fast_callbacks import fuse_class
+from histfs.fuse.invalidation import PathInvalidation
 from histfs.fuse.operations import Operations
 from histfs.fuse.reported_sizes import TIMEOUT
 
@@ -58,6 +59,7 @@ class Binding:
 
     Attributes:
         version: of libfuse, major and minor.
+        invalidation: makes the kernel forget what it caches for a path.
     """
 
     def __init__(self, name: str, module: ModuleType) -> None:
@@ -73,8 +75,7 @@ class Binding:
         self._get_session.restype = ctypes.c_void_p
         self._get_session.argtypes = [ctypes.c_void_p]
         self._session: int | None = None
-        # struct fuse_config of libfuse 3, which it reads at each answer.
-        self._config: Any = None
+        self.invalidation = PathInvalidation(library)
 
     def __str__(self) -> str:
         return f"{self._name} and libfuse {'.'.join(map(str, self.version))}"
@@ -96,15 +97,12 @@ class Binding:
         """
         return int(self._module._libfuse.fuse_get_context().contents.pid)
 
-    def cache_attributes(self, enabled: bool) -> None:
-        """Set whether the kernel caches attributes from the next answer on; no effect on libfuse 2."""
-        if self._config is not None:
-            self._config.attr_timeout = TIMEOUT if enabled else 0.0
-
     def mounted(self) -> None:
-        """Store libfuse's session; called by the operations' init, in libfuse's own context."""
+        """Store libfuse's handles; called by the operations' init, in libfuse's own context."""
         context = self._module._libfuse.fuse_get_context()
-        self._session = self._get_session(context.contents.fuse)
+        fuse = context.contents.fuse
+        self._session = self._get_session(fuse)
+        self.invalidation.mounted(fuse)
 
     def run(
         self,
@@ -164,7 +162,6 @@ class Binding:
             connection: struct fuse_conn_info.
             config: struct fuse_config.
         """
-        self._config = config
         connection.want &= ~(_ASYNC_READ | _ASYNC_DIO)
         connection.max_background = _MAX_BACKGROUND
         connection.congestion_threshold = _MAX_BACKGROUND * 3 // 4

@@ -1,7 +1,7 @@
 """The FUSE callbacks: each calls the tree and translates its answer, or its exception.
 
 The names and signatures are those of mfusepy and fusepy. libfuse answers operations that are not
-defined here (xattrs, locks, fsync) by itself, without a call.
+defined here (xattrs, locks, flush) by itself, without a call.
 
 Threads: libfuse calls from any number of threads of its own. `OpenHandles` and `ReportedSizes` have
 locks of their own; `_last_file_stat` is one number, which any thread may write.
@@ -37,7 +37,6 @@ from histfs.core.large_listing import LargeListing
 from histfs.core.names import NAME_MAX, without_words
 from histfs.core.nodes import Attributes, DirEntry, OpenFile
 from histfs.core.waiting import Waiter, estimate_suffices, set_current_waiter
-from histfs.fuse.estimate_watch import EstimateWatch
 from histfs.fuse.open_handles import DirectoryHandle, FileHandle, OpenHandles
 from histfs.fuse.reported_sizes import TIMEOUT, ReportedSizes, RequestStart
 
@@ -106,7 +105,7 @@ class Operations:
         started: called once the filesystem is mounted, in libfuse's context.
         configure: configures a libfuse 3 connection.
         caller: returns the id of the thread whose call is served.
-        watch: fails programs that read a file by an estimate of its size.
+        invalidate: makes the kernel forget the attributes of a path, and says whether it has.
         clock: returns seconds, monotonic.
 
     Attributes:
@@ -131,7 +130,7 @@ class Operations:
         started: Callable[[], None],
         configure: Callable[[Any, Any], None],
         caller: Callable[[], int],
-        watch: EstimateWatch,
+        invalidate: Callable[[str], bool] = lambda path: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tree = tree
@@ -146,8 +145,7 @@ class Operations:
         self._on_start = started
         self._configure = configure
         self._handles = OpenHandles()
-        self._reported = ReportedSizes(caller, clock)
-        self._watch = watch
+        self._reported = ReportedSizes(caller, clock, invalidate=invalidate)
         self._ahead = ahead
         self._clock = clock
         # When the attributes of a file were last asked for by path.
@@ -178,9 +176,7 @@ class Operations:
     def getattr(self, path: str | None, handle: int | None = None) -> dict[str, int]:
         """Answer stat(2), or fstat(2) by handle."""
         if handle or path is None:
-            opened = self._handles.file(handle or 0)
-            self._watch.check(opened.watched)
-            return self._stat(self._attributes_of(opened))
+            return self._stat(self._attributes_of(self._handles.file(handle or 0)))
         start = self._reported.start()
         attributes = self._tree.stat(path, self._new_waiter())
         if attributes.kind == stat.S_IFREG:
@@ -235,33 +231,21 @@ class Operations:
         """Answer open(2), for reading."""
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
             self._refuse(path)
-        self._watch.fail_if_owed(path)
         waiter = self._new_waiter()
         attributes, file = self._tree.open(path, waiter)
         self._refuse_if_misled(path, file, waiter)
-        watched = self._watch.opening(path, attributes.inode, file.size)
         self._report_open(path, file)
-        self._watch.opened(watched)
-        return self._handles.add_file(FileHandle(path, attributes, file, watched))
+        return self._handles.add_file(FileHandle(path, attributes, file))
 
     @_map_errno
     def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:
         """Answer pread(2)."""
-        opened = self._handles.file(handle)
-        self._watch.check(opened.watched)
-        return opened.read(offset, size, self._new_waiter())
-
-    @_map_errno
-    def flush(self, path: str | None, handle: int) -> None:
-        """Answer each close(2) of an open file."""
-        self._watch.flushed(self._handles.file(handle).watched)
+        return self._handles.file(handle).read(offset, size, self._new_waiter())
 
     @_map_errno
     def release(self, path: str | None, handle: int) -> None:
         """Answer the last close(2) of an open file."""
-        opened = self._handles.remove_file(handle)
-        self._watch.closed(opened.watched)
-        self._reported.closed(opened.path)
+        self._reported.closed(self._handles.remove_file(handle).path)
 
     # Removing
 
@@ -299,10 +283,7 @@ class Operations:
 
     def _report(self, path: str, attributes: Attributes, start: RequestStart) -> Attributes:
         """Return the attributes of a file with the size to report to the kernel."""
-        size = self._reported.report(path, attributes.size, start)
-        if size == attributes.size and not attributes.size_is_exact:
-            self._watch.shown(attributes.inode, size)
-        return attributes._replace(size=size)
+        return attributes._replace(size=self._reported.report(path, attributes.size, start))
 
     def _refuse_if_misled(self, path: str, file: OpenFile, waiter: Waiter) -> None:
         """Raise EIO for a program that believes its stat, where that may have been an estimate."""
@@ -315,10 +296,12 @@ class Operations:
 
     def _report_open(self, path: str, file: OpenFile) -> None:
         """Note an open file; raise ESTALE, upon which the kernel looks again, for a stale size."""
-        delay = self._reported.opened(path, file.size)
-        if delay is not None:
+        refusal = self._reported.opened(path, file.size)
+        if refusal is None:
+            return
+        time.sleep(refusal.delay)
+        if refusal.final:
             file.close()
-            time.sleep(delay)
             raise OSError(errno.ESTALE, "its size has changed")
 
     def _attributes_of(self, opened: FileHandle) -> Attributes:

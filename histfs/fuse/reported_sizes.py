@@ -14,8 +14,14 @@ Of answers to overlapping requests the kernel keeps the first and drops the othe
 attr_version). And an answer to one caller may not have arrived when another caller opens the file.
 So a size is in doubt after another one was reported. It is certain for a caller that received it in
 answer to a request that began DELIVERY seconds after the other size was reported; an open that
-fails with ESTALE waits for that. It is certain for every caller DELIVERY seconds after the first
-such answer.
+fails with ESTALE waits for that, unless the kernel could be told to drop all answers that are on
+their way (libfuse 3). It is certain for every caller DELIVERY seconds after the first such answer.
+
+The kernel does not look again where the open did not come by a path: /proc/self/fd/N of a
+descriptor with O_PATH, as Samba and systemd use it, or open_by_handle_at(2), as an NFS server does.
+Then the same thread opens again without a lookup in between, and that open succeeds: the kernel has
+no attributes any more, since it was told so or the open waits until they are too old, and asks for
+them at the next fstat(2), lseek(2) or read(2).
 
 An open that fails with ESTALE repairs what the kernel has cached, but not what a program remembers
 of its stat. Programs that believe that size get the exact one. Where the kernel may have shown one
@@ -75,6 +81,10 @@ class _Size:
         replaced_at: when another size was last reported; None where none was.
         informed: the callers that received this size when the kernel had the other one.
         informed_at: when the first of them received it; None while there is none.
+        refused: the callers whose open failed, and that have not looked up the path since.
+        settled_at: from when on answers take DELIVERY seconds to be certain for any caller: when
+            the other size was reported, or when the kernel was told to drop it.
+        forgotten: whether the kernel was told so.
     """
 
     start: RequestStart
@@ -83,6 +93,21 @@ class _Size:
     replaced_at: float | None = None
     informed: set[int] = field(default_factory=set)
     informed_at: float | None = None
+    refused: set[int] = field(default_factory=set)
+    settled_at: float = 0.0
+    forgotten: bool = False
+
+
+class Refusal(NamedTuple):
+    """How an open goes on of which the kernel may have another size.
+
+    Attributes:
+        delay: seconds to wait first.
+        final: whether it fails with ESTALE then. Else it succeeds, and is recorded as open.
+    """
+
+    delay: float
+    final: bool
 
 
 class ReportedSizes:
@@ -92,6 +117,8 @@ class ReportedSizes:
         caller: returns the id of the thread whose call is served.
         clock: seconds, monotonic.
         same_process: says whether two threads are of one process.
+        invalidate: makes the kernel forget the attributes of a path, and says whether it has; it is
+            called with `_lock` held, for a file that is not open.
     """
 
     def __init__(
@@ -99,9 +126,11 @@ class ReportedSizes:
         caller: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
         same_process: Callable[[int, int], bool] = in_one_process,
+        invalidate: Callable[[str], bool] = lambda path: False,
     ) -> None:
         self._caller = caller
         self._same_process = same_process
+        self._invalidate = invalidate
         self._clock = clock
         self._lock = threading.Lock()
         self._numbers = itertools.count()
@@ -130,13 +159,14 @@ class ReportedSizes:
                 if path in self._open:
                     size, _ = self._open[path]
                 last = self._put(path, size, start, last)
-            if last.replaced_at is not None and start.at >= last.replaced_at + DELIVERY:
+            if last.replaced_at is not None and self._is_heard(last, start):
                 last.informed.add(self._caller())
                 if last.informed_at is None:
                     last.informed_at = self._clock()
+            last.refused.discard(self._caller())
             return last.size
 
-    def opened(self, path: str, size: int) -> float | None:
+    def opened(self, path: str, size: int) -> Refusal | None:
         """Record that a file is open, unless the kernel has to look its path up before.
 
         Args:
@@ -144,8 +174,8 @@ class ReportedSizes:
             size: of the open file, in bytes.
 
         Returns:
-            None when it is open; `closed` has to be called then. Else the seconds to wait before
-            the open fails with ESTALE.
+            None when it is open; `closed` has to be called then. Else what to do, and whether it
+            will be open.
         """
         with self._lock:
             last = self._put(path, size, self.start(), self._last(path))
@@ -153,10 +183,20 @@ class ReportedSizes:
             if self._is_certain(last):
                 self._open[path] = size, others + 1
                 return None
+            caller = self._caller()
+            if caller in last.refused:
+                last.refused.discard(caller)
+                self._open[path] = size, others + 1
+                return Refusal(self._until_forgotten(last), final=False)
             if others:
                 # From here on this size is reported, not that of an earlier handle.
                 self._open[path] = size, others
-            return max(0.0, (last.replaced_at or 0.0) + DELIVERY - self._clock())
+            elif self._may_forget(last) and self._invalidate(path):
+                last.settled_at, last.forgotten = self._clock(), True
+            last.refused.add(caller)
+            if last.forgotten and caller:
+                return Refusal(0.0, final=True)
+            return Refusal(max(0.0, last.settled_at + DELIVERY - self._clock()), final=True)
 
     def may_have_misled(self, path: str, size: int) -> bool:
         """Say whether the kernel may have shown the caller another size, reported to another one.
@@ -198,7 +238,9 @@ class ReportedSizes:
             last = before
             last.start, last.at = start, now
         else:
-            last = _Size(start, size, now, None if before is None else before.at)
+            last = _Size(start, size, now)
+            if before is not None:
+                last.replaced_at = last.settled_at = before.at
         self._sizes.put(path, last)
         return last
 
@@ -207,3 +249,27 @@ class ReportedSizes:
         if last.replaced_at is None or self._caller() in last.informed:
             return True
         return last.informed_at is not None and self._clock() >= last.informed_at + DELIVERY
+
+    def _is_heard(self, last: _Size, start: RequestStart) -> bool:
+        """Say whether the kernel keeps the answer to this caller; called with `_lock` held.
+
+        A thread whose open was refused after the kernel had been told began its request later.
+        Id 0 may be any thread of another PID namespace.
+        """
+        caller = self._caller()
+        if caller and last.forgotten and caller in last.refused:
+            return True
+        return start.at >= last.settled_at + DELIVERY
+
+    def _may_forget(self, last: _Size) -> bool:
+        """Say whether no answer is on its way that counts as heard; called with `_lock` held.
+
+        The kernel would drop it, and the caller's open succeed with the other size.
+        """
+        return not last.forgotten and not last.refused and last.informed_at is None
+
+    def _until_forgotten(self, last: _Size) -> float:
+        """Return the seconds until the kernel has forgotten the other size."""
+        if last.forgotten or last.replaced_at is None:
+            return 0.0
+        return max(0.0, last.replaced_at + TIMEOUT + DELIVERY - self._clock())

@@ -8,7 +8,6 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from zoneinfo import ZoneInfoNotFoundError, available_timezones
 
 from histfs import __version__, plugins
 from histfs.audio.disk_cache import DiskCache
@@ -18,6 +17,7 @@ from histfs.core.limiter import Limiter
 from histfs.core.plugin_isolation import disabled_plugins
 from histfs.core.times import Zone
 from histfs.core.waiting import Waiter
+from histfs.mounting.account_zone import zone_of
 from histfs.mounting.cache_layout import account_dir
 from histfs.mounting.mounted_source import MountedSource, SharedResources, open_source
 from histfs.mounting.plugin_factory import Tell
@@ -143,17 +143,17 @@ def compose(
         OptionError: the time zone is not known, or nothing would be shown.
         UnknownPlugin: one that was chosen isn't there.
     """
-    zone = _zone(settings.timezone)
     tell = functools.cache(tell)  # each plugin once, not once a source
     with contextlib.ExitStack() as stack:
         home = account_dir(settings)
+        zone = zone_of(home, settings.timezone)
         limiter = Limiter(settings.connections)
         downloads = DownloadScheduler(lambda: limiter.allowed)
         stack.callback(downloads.close)
         stack.callback(limiter.close)
         disk = DiskCache(home, settings.audio_cache_size)
         patience = settings.timeout if patience is None else patience
-        shared = SharedResources(home, disk, limiter, {}, patience, downloads, zone, tell)
+        shared = SharedResources(home, disk, limiter, patience, downloads, zone, tell)
         # The source in the root comes first: without it there is no mount.
         chosen = plugins.sources(settings.sources)
         opened = [open_source(stack, plugin, settings, shared) for plugin in chosen]
@@ -169,11 +169,3 @@ def _apart(sources: Sequence[MountedSource], tell: Tell) -> list[MountedSource]:
     for name in sorted({each.name for each in sources} & views):
         tell(f"the source {name} is left out: there is a view in the folder {name}")
     return [each for each in sources if each.name not in views]
-
-
-def _zone(name: str | None) -> Zone:
-    try:
-        return Zone(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        hint = "" if available_timezones() else ", which has no time zones: apt install tzdata"
-        raise OptionError(f"the time zone {name!r} is not known on this machine{hint}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -48,10 +48,13 @@ from histfs.mounting.source_accounts import SourceAccount, account_of
 from histfs.mounting.source_probe import SourceProbe
 from histfs.plugins import Plugin
 from histfs.settings import OptionError, Settings, SettingsError
-from histfs.sources.breaking import FailFastSource, ReportingSource
-from histfs.sources.instrumented import InstrumentedSource
-from histfs.sources.rate_limited import RateLimitedSource
-from histfs.sources.retry_not_ready import RetryNotReady
+from histfs.sources.request_policies import (
+    FailFastSource,
+    InstrumentedSource,
+    RateLimitedSource,
+    ReportingSource,
+    RetryNotReady,
+)
 from histfs.sources.time_filter import TimeFilter
 from histfs.status import FailureStatus, OutageStatus, ScanStatus, SourceStatus, windows_of
 from histfs.trash import Trash, TrashArchive
@@ -157,16 +160,17 @@ class SharedResources:
         downloads: runs the downloads.
         zone: of the mount.
         tell: takes a line that says which plugin is left out.
+        breakers: of the servers, by base URL.
     """
 
     home: Path
     disk: DiskCache
     limiter: Limiter
-    breakers: dict[str, ServerBreaker]
     patience: float
     downloads: DownloadScheduler
     zone: Zone
     tell: Tell
+    breakers: dict[str, ServerBreaker] = field(default_factory=dict)
 
 
 def open_source(

@@ -17,11 +17,12 @@ from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter, WaitLimit
 from histfs.fuse import binding as fuse
 from histfs.fuse.calling_programs import CallingPrograms
-from histfs.fuse.estimate_watch import EstimateWatch
 from histfs.fuse.mount_replacement import mount_site
 from histfs.fuse.mountpoint import MountpointError, check_device, detach, holds_dead
 from histfs.fuse.operations import Operations
 from histfs.mounting.account_filesystem import AccountFilesystem, compose
+from histfs.mounting.account_zone import fix_zone
+from histfs.mounting.cache_layout import account_dir
 from histfs.mounting.plugin_factory import Tell
 from histfs.mounting.source_probe import CONFIRM_AFTER, PROBE_TIMEOUT
 from histfs.programs import program_table
@@ -62,6 +63,8 @@ def serve(
         for account in accounts:
             if account.trash is not None and not options.read_only:
                 Trash(account.trash).open()
+        for account in accounts:
+            fix_zone(account_dir(account), account.timezone, tell)
         filesystems = [stack.enter_context(compose(account, tell)) for account in accounts]
         _probe(filesystems, tell)
         tree = _tree(filesystems, mountpoint)
@@ -90,14 +93,12 @@ def serve(
             return programs.class_of(binding.caller()) is not ProgramClass.CRAWLER
 
         def needs_size() -> bool:
-            archiver = programs.class_of(binding.caller()) is ProgramClass.ARCHIVER
-            return archiver or watch.is_misled()
+            return programs.class_of(binding.caller()) is ProgramClass.ARCHIVER
 
         def new_waiter() -> Waiter:
             return Waiter(settings.timeout, binding.interrupted, may_fetch, limit, needs_size)
 
         limit = WaitLimit(fuse.MAX_WAITING)
-        watch = EstimateWatch(binding.caller, binding.cache_attributes, programs.learn_archiver)
         operations = Operations(
             tree,
             waiter=new_waiter,
@@ -109,7 +110,7 @@ def serve(
             started=started,
             configure=binding.configure,
             caller=binding.caller,
-            watch=watch,
+            invalidate=binding.invalidation.invalidate,
         )
         profiles = "+".join(account.profile for account in accounts)
         named = {"fsname": f"{settings.service.name}:{profiles}", "subtype": "histfs"}

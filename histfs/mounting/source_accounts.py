@@ -7,13 +7,12 @@ configuration file, else what its service declares.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from histfs.core.secret import Secret
-from histfs.keys import find_key, take_key
+from histfs.keys import credentials_directory, find_key, process_key
 from histfs.mounting.cache_layout import ACCOUNT_SOURCE, account_hash
 from histfs.plugins import Plugin
 from histfs.settings import Settings, SettingsError, parse_base_url
@@ -58,13 +57,12 @@ def account_of(plugin: Plugin, settings: Settings) -> SourceAccount:
     if base_url:
         base_url = parse_base_url(base_url)
     file = _text(plugin, options, "api-key-file")
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     key = find_key(
         service.credential,
         Path(file).expanduser() if file else None,
         _text(plugin, options, "api-key-command"),
-        Path(credentials) if credentials else None,
-        take_key(os.environ, service.credential),
+        credentials_directory(),
+        process_key(service.credential),
         advice=f"api-key-file or api-key-command in [sources.{plugin.name}]",
     )
     account = account_hash(service, base_url, key)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from histfs.core.errors import BadAnswer
 from histfs.core.source import SPAN, Page, Query, Traits
 from histfs.core.times import ALWAYS
-from histfs.sources.forwarding import ForwardingSource
+from histfs.sources.request_policies import ForwardingSource
 
 
 class TimeFilter(ForwardingSource):

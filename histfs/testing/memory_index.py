@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from histfs.core.errors import NoSuchPath
 from histfs.core.index import SEARCH_LIMIT, FacetValue, Listed
 from histfs.core.item import Details, Facets, Item, Record
-from histfs.core.names import Labelled, choose_name, is_name_of
+from histfs.core.names import Labelled, choose_name, folded, is_name_of
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
 from histfs.testing.sample_items import describe_sample
@@ -139,7 +139,7 @@ class MemoryIndex:
                 name = before.get(value.value)
                 if name is None or (rename and not is_name_of(name, labelled, nothing)):
                     name = choose_name(labelled, nothing, _usable(taken, value.value))
-                    taken[name] = value.value
+                    taken[folded(name)] = value.value
                     self._changes += [ALWAYS] * (value.value in before)
                 found[name] = value
             self._directories[view, kind] = {value.value: name for name, value in found.items()}
@@ -235,7 +235,7 @@ class MemoryIndex:
 
 
 def _usable(taken: Mapping[str, str], value: str) -> Callable[[str], bool]:
-    return lambda name: taken.get(name, value) == value
+    return lambda name: taken.get(folded(name), value) == value
 
 
 def _second(item: Item) -> Span:

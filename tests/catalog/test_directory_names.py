@@ -153,3 +153,27 @@ def test_the_name_of_a_voice_that_is_purged_may_be_given_again(open_store):
     assert mounted(store) == {"Rachel (other-ra)": ["b"]}, "its own name is no other's"
     put(store, SECOND, spoken("d", 4, "third-rachel"))
     assert mounted(store) == {"Rachel": ["d"], "Rachel (other-ra)": ["b"]}
+
+
+def test_of_two_voices_that_differ_in_case_alone_the_later_one_has_its_id_behind_it(open_store):
+    store = open_store()
+    put(store, FIRST, spoken("b", 2, "other-rachel", "RACHEL"))
+    assert mounted(store) == {"Rachel": ["a"], "RACHEL (other-ra)": ["b"]}
+    put(store, spoken("b", 2, "other-rachel", "RACHEL"))
+    assert mounted(open_store()) == {"RACHEL (other-ra)": ["b"]}
+    put(store, spoken("b", 2, "other-rachel", "RACHEL"), spoken("c", 3, "third", "rachel"))
+    assert set(mounted(store)) == {"RACHEL (other-ra)", "rachel (third)"}
+
+
+def test_names_that_no_target_takes_are_replaced_by_the_mount_after_an_update(open_store, path):
+    store = open_store()
+    put(store, FIRST, spoken("b", 2, "other-rachel", "RACHEL"), spoken("c", 3, "third", "Who?"))
+    mounted(store)
+    store.close()
+    with closing(sqlite3.connect(path)) as db, db:  # as an earlier version left them
+        db.execute("UPDATE directories SET name = 'RACHEL' WHERE value = 'other-rachel'")
+        db.execute("UPDATE directories SET name = 'Who?' WHERE value = 'third'")
+        db.execute("DELETE FROM taken")
+    named = {"Rachel": ["a"], "RACHEL (other-ra)": ["b"], "Who-": ["c"]}
+    assert mounted(open_store()) == named
+    assert mounted(open_store()) == named

@@ -227,6 +227,43 @@ def test_what_does_not_fit_is_told_with_the_option_to_raise(sync, simulator, tmp
     assert sum(map(len, kept.values())) <= 1 << 20
 
 
+def test_sizes_are_all_learnt_though_few_clips_fit(sync, simulator, tmp_path):
+    done = sync(simulator, "--sizes", "--audio-cache-size", "1M")
+    assert (done.status, done.err) == (0, "")
+    assert "Learnt 60 sizes." in done.out
+    kept = clips(tmp_path)
+    assert 0 < len(kept) < 60
+    assert sum(map(len, kept.values())) <= 1 << 20
+    (path,) = (tmp_path / "cache").glob("*/catalog.sqlite")
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        known = dict(db.execute("SELECT key, size FROM audio"))
+    assert known == {i: len(simulator.library.clip(i)) for i in simulator.library.ids()}
+    simulator.counts.reset()
+    assert "Learnt 0 sizes." in sync(simulator, "--sizes").out
+    assert simulator.counts[AUDIO] == 0
+
+
+def test_a_size_that_can_not_be_learnt_is_counted_and_the_next_run_learns_it(sync, simulator):
+    bad = list(simulator.library.ids())[7]
+    simulator.faults.add(Fault(f"{bad}/audio", "status", status=400, body={"detail": "no voice"}))
+    done = sync(simulator, "--sizes")
+    assert done.status == 69
+    assert "Learnt 59 sizes." in done.out
+    assert "1 clip could not be fetched" in done.err
+    simulator.faults.clear()
+    done = sync(simulator, "--sizes")
+    assert (done.status, done.err) == (0, "")
+    assert "Learnt 1 size." in done.out
+
+
+def test_the_mounts_option_of_the_same_name_does_not_change_sync(sync, simulator, tmp_path):
+    file = tmp_path / "sizes.toml"
+    file.write_text('sizes = "exact"\n')
+    done = sync(simulator, "--config", file, HISTFS_SIZES="exact")
+    assert (done.status, done.err) == (0, "")
+    assert simulator.counts[AUDIO] == 0
+
+
 def test_clips_that_fail_are_counted_and_the_others_come(sync, simulator, tmp_path):
     bad = list(simulator.library.ids())[7]
     simulator.faults.add(Fault(f"{bad}/audio", "status", status=400, body={"detail": "no voice"}))

@@ -1,3 +1,4 @@
+import re
 import unicodedata
 
 import pytest
@@ -6,8 +7,11 @@ from hypothesis import strategies as st
 
 from histfs.core.names import (
     NAME_MAX,
+    PORTABLE_MAX,
     Labelled,
     choose_name,
+    component,
+    folded,
     is_name_of,
     item_name,
     key_in,
@@ -32,6 +36,21 @@ def assert_safe(name: str) -> None:
     assert name[0] not in ".- "
     assert name[-1] not in ". "
     assert unicodedata.is_normalized("NFC", name)
+
+
+def assert_portable(name: str) -> None:
+    """Check what FAT, NTFS and SMB ask of a name, and eCryptfs."""
+    assert_safe(name)
+    assert len(name.encode()) <= PORTABLE_MAX
+    assert not re.search(r'[\x00-\x1f<>:"/\\|?*]', name)
+    stem = name.split(".")[0].strip().upper()
+    assert stem not in {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
+    assert not re.fullmatch("(COM|LPT)[0-9¹²³]", stem)
+
+
+@given(text=anything, moment=moments, key=st.text("aB3_-", min_size=1, max_size=100))
+def test_an_item_with_an_id_of_usual_length_has_a_name_that_every_target_takes(text, moment, key):
+    assert_portable(item_name(moment, slug_of(text), key, UTC))
 
 
 @given(text=anything, item_id=ids, moment=moments)
@@ -136,41 +155,72 @@ def test_there_is_no_key_in_a_name_of_another_form(name):
 labels = st.one_of(
     st.none(),
     st.sampled_from(["Rachel", "Rachel (abcdefgh)", "(no voice)", "..", "-", " ", "ra/chel"]),
+    st.sampled_from(["RACHEL", "rachel", "ra:chel", 'ra"chel?', "(No Voice)", "straße", "STRASSE"]),
+    st.text('aA:*?"<>|\\. \x00\u017fsKk', max_size=6),
+    st.from_regex(r"[.\- ]?(con|PRN|Aux|nul|com[1¹]|LPT9|CONIN\$) ?(\.[a. ]*)?", fullmatch=True),
     anything,
     st.text(min_size=250, max_size=310),
 )
-values = st.one_of(st.sampled_from(["abcdefgh", "abcdefghij", "-", "--x", "..", ""]), anything)
+values = st.one_of(
+    st.sampled_from(["abcdefgh", "ABCDEFGH", "abcdefghij", "-", "--x", "..", "NUL", ""]),
+    anything,
+    st.text("aB", min_size=100, max_size=240),
+)
 labelled_values = st.lists(
     st.builds(Labelled, values, labels), unique_by=lambda labelled: labelled.value
 )
 
 
 def chosen_names(labelled_values, nothing="(no voice)", given=()):
-    """Return values by name, each name used once, as the index chooses them."""
+    """Return values by name, each name used once whatever its case, as the index chooses them."""
     names = dict(given)
+    taken = {folded(name): value for name, value in names.items()}
     for labelled in labelled_values:
 
         def usable(name, value=labelled.value):
-            return names.get(name, value) == value
+            return taken.get(folded(name), value) == value
 
-        names[choose_name(labelled, nothing, usable)] = labelled.value
+        name = choose_name(labelled, nothing, usable)
+        names[name] = taken[folded(name)] = labelled.value
     return names
 
 
 @given(labelled_values)
 @example([Labelled("-", None)])
 @example([Labelled("-x", " ")])
-def test_every_directory_has_a_safe_name(known):
+def test_every_directory_has_a_name_that_every_target_takes(known):
     for name in chosen_names(known):
-        assert_safe(name)
+        assert_portable(name)
 
 
 @given(labelled_values)
 @example(
     [Labelled("v1", "Rachel"), Labelled("v2", "Rachel (v3)"), Labelled("v3", "Rachel")]
 )  # fmt: skip
-def test_every_thing_has_one_directory_of_its_own(known):
-    assert sorted(chosen_names(known).values()) == sorted(labelled.value for labelled in known)
+@example([Labelled("v1", "Rachel"), Labelled("v2", "RACHEL"), Labelled("v3", "ra:chel")])
+@example([Labelled("abcdefgh", "x"), Labelled("ABCDEFGH", "X"), Labelled("Abcdefgh", "X")])
+def test_every_thing_has_one_directory_of_its_own_also_where_case_is_ignored(known):
+    names = chosen_names(known)
+    assert sorted(names.values()) == sorted(labelled.value for labelled in known)
+    assert len({name.lower() for name in names}) == len({name.upper() for name in names})
+    assert len({name.casefold() for name in names}) == len(known)
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ('Bob: the "Man" <1|2>?*', "Bob- the 'Man' -1-2---"),
+        ("back\\slash", "back-slash"),
+        ("tab\there. . ", "tab here"),
+        ("con", "con_"),
+        ("NUL.txt", "NUL_.txt"),
+        ("COM10", "COM10"),
+        ("Consuelo", "Consuelo"),
+        ("日" * 100, "日" * 47),
+    ],
+)
+def test_what_a_target_would_refuse_is_replaced(label, name):
+    assert component(label) == name
 
 
 @given(labelled_values)

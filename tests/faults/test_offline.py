@@ -13,8 +13,8 @@ import pytest
 
 from histfs.simulator import Fault
 from tests.faults.conftest import AUDIO, DELETE, audio_of, code_of, mounted_system, rm
+from tests.support.eventually import eventually
 from tests.support.mounts import id_of
-from tests.support.patience import eventually
 
 pytestmark = pytest.mark.fuse
 

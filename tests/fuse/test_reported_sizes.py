@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from histfs.fuse.reported_sizes import DELIVERY, MEMORY, TIMEOUT, ReportedSizes
+from histfs.fuse.reported_sizes import DELIVERY, MEMORY, TIMEOUT, Refusal, ReportedSizes
 
 PATH = "/by-date/a/audio.mp3"
 
@@ -44,21 +44,24 @@ def test_a_file_opens_that_nothing_or_its_own_size_was_told_of(sizes):
     assert opens(sizes, 5)
 
 
-def test_a_file_does_not_open_until_the_kernel_was_told_its_size(sizes, clock):
+def test_a_file_does_not_open_until_the_kernel_was_told_its_size(sizes, clock, caller):
     report(sizes, 4)
+    caller[0] = 2
     assert not opens(sizes, 5)
+    caller[0] = 1
     assert not opens(sizes, 5), "several may open it at once"
     clock[0] += DELIVERY
     report(sizes, 5)
     assert opens(sizes, 5)
 
 
-def test_who_opens_waits_until_the_kernel_has_the_other_size(sizes, clock):
+def test_who_opens_waits_until_the_kernel_has_the_other_size(sizes, clock, caller):
     report(sizes, 4)
     clock[0] += DELIVERY / 4
-    assert sizes.opened(PATH, 5) == pytest.approx(DELIVERY * 3 / 4)
+    assert sizes.opened(PATH, 5) == Refusal(pytest.approx(DELIVERY * 3 / 4), final=True)
+    caller[0] = 2
     clock[0] += DELIVERY
-    assert sizes.opened(PATH, 5) == 0
+    assert sizes.opened(PATH, 5) == Refusal(0, final=True)
 
 
 def test_a_size_does_not_count_that_was_asked_for_when_another_was_on_its_way(sizes, clock):
@@ -141,6 +144,89 @@ def test_a_file_that_has_changed_opens_beside_an_earlier_handle_once_its_size_wa
     clock[0] += DELIVERY
     assert report(sizes, 5) == 6
     assert sizes.opened(PATH, 6) is None
+
+
+def test_a_second_open_without_a_lookup_succeeds_when_the_kernel_asks_again(sizes, clock):
+    """It comes by /proc/self/fd or a file handle: the kernel has no path to look up."""
+    report(sizes, 4)
+    clock[0] += DELIVERY
+    assert sizes.opened(PATH, 5) == Refusal(0, final=True)
+    assert sizes.opened(PATH, 5) == Refusal(pytest.approx(TIMEOUT), final=False)
+    assert report(sizes, 4) == 5, "it is open"
+    sizes.closed(PATH)
+
+
+def test_an_open_of_another_caller_is_no_second_open(sizes, caller):
+    report(sizes, 4)
+    assert not opens(sizes, 5)
+    caller[0] = 2
+    assert sizes.opened(PATH, 5).final
+
+
+@pytest.fixture
+def told(clock, caller):
+    """Sizes of a kernel that can be told to forget; and the paths that it was told."""
+    paths = []
+
+    def invalidate(path):
+        paths.append(path)
+        return True
+
+    return ReportedSizes(lambda: caller[0], lambda: clock[0], invalidate=invalidate), paths
+
+
+def test_where_the_kernel_can_be_told_neither_kind_of_open_waits(told, caller):
+    sizes, paths = told
+    report(sizes, 4)
+    assert sizes.opened(PATH, 5) == Refusal(0, final=True)
+    caller[0] = 2
+    assert sizes.opened(PATH, 5) == Refusal(0, final=True)
+    assert paths == [PATH], "telling it again would drop what it has looked up since"
+    assert sizes.opened(PATH, 5) == Refusal(0, final=False)
+    caller[0] = 1
+    report(sizes, 5)
+    assert opens(sizes, 5)
+
+
+def test_an_answer_that_the_kernel_may_have_dropped_is_not_certain(told, clock, caller):
+    """Caller 2 may have asked before the kernel was told."""
+    sizes, _ = told
+    report(sizes, 4)
+    clock[0] += DELIVERY
+    assert not opens(sizes, 5)
+    caller[0] = 2
+    report(sizes, 5)
+    assert not opens(sizes, 5)
+    report(sizes, 5)
+    assert opens(sizes, 5)
+
+
+@pytest.mark.parametrize("by_another", ["open", "answer"])
+def test_the_kernel_is_not_told_of_a_file_that_is_open_or_was_just_looked_up(
+    told, clock, caller, by_another
+):
+    """It would wait for reads of the file, or drop the answer."""
+    sizes, paths = told
+    if by_another == "open":
+        assert sizes.opened(PATH, 4) is None
+    else:
+        report(sizes, 4)
+        clock[0] += DELIVERY
+        report(sizes, 5)
+    caller[0] = 2
+    assert sizes.opened(PATH, 5 if by_another == "answer" else 6).final
+    assert paths == []
+
+
+def test_a_caller_without_an_id_waits_for_its_certainty(told, clock, caller):
+    """Id 0 is any thread of another PID namespace."""
+    sizes, _ = told
+    caller[0] = 0
+    report(sizes, 4)
+    assert sizes.opened(PATH, 5) == Refusal(pytest.approx(DELIVERY), final=True)
+    clock[0] += DELIVERY
+    report(sizes, 5)
+    assert opens(sizes, 5)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from histfs.core.errors import AnswerTooLarge, BadAnswer, ServerFailed, TimedOut, Unreachable
 from histfs.core.source import Query
 from histfs.core.supervision import supervised
-from histfs.sources.elevenlabs import http_client, response_bodies, socket_deadlines
+from histfs.sources.elevenlabs import http_client, http_connections, response_bodies
 from tests.support.raw_http import RawServer, answer, head
 
 #: Seconds within which a request ends that would otherwise take minutes.
@@ -56,7 +56,7 @@ def test_an_answer_that_comes_byte_by_byte_ends_with_the_time_of_its_request(mak
 
 
 def test_an_answer_that_brings_next_to_nothing_ends_before_its_time(make_history, monkeypatch):
-    monkeypatch.setattr(socket_deadlines, "RATE_WINDOW", 0.5)
+    monkeypatch.setattr(http_connections, "RATE_WINDOW", 0.5)
     sent = head("Content-Length: 9999") + b" " * 9999
     with RawServer(lambda peer, _: peer.drip(sent, 0.1)) as server, pytest.raises(TimedOut):
         make_history(server.url, timeout=60.0).list(Query())
@@ -64,7 +64,7 @@ def test_an_answer_that_brings_next_to_nothing_ends_before_its_time(make_history
 
 @pytest.mark.parametrize("framing", ["Content-Length: 99999", "Transfer-Encoding: chunked"])
 def test_audio_that_comes_byte_by_byte_is_given_up(make_history, monkeypatch, framing):
-    monkeypatch.setattr(socket_deadlines, "RATE_WINDOW", 0.5)
+    monkeypatch.setattr(http_connections, "RATE_WINDOW", 0.5)
 
     def drip(peer, request):
         peer.send(head(framing, kind="audio") + (b"ffff\r\n" if "chunked" in framing else b""))
@@ -77,7 +77,7 @@ def test_audio_that_comes_byte_by_byte_is_given_up(make_history, monkeypatch, fr
 def test_audio_may_take_longer_than_other_answers_while_it_makes_progress(
     make_history, monkeypatch
 ):
-    monkeypatch.setattr(socket_deadlines, "RATE_WINDOW", 0.3)
+    monkeypatch.setattr(http_connections, "RATE_WINDOW", 0.3)
     clip = b"ID3" + bytes(2000)
 
     def slow(peer, request):
@@ -227,7 +227,7 @@ def test_packed_audio_that_unpacks_to_far_more_than_it_can_be_is_refused(make_hi
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "503 Service Unavailable"])
 def test_an_error_says_what_it_is_however_long_its_body_is(make_history, monkeypatch, status):
-    monkeypatch.setattr(socket_deadlines, "_MAX_UNRETURNED_SIZE", 1 << 20)
+    monkeypatch.setattr(http_connections, "_MAX_UNRETURNED_SIZE", 1 << 20)
 
     def flood(peer, request):
         peer.send(head("Transfer-Encoding: chunked", status=status))
@@ -241,7 +241,7 @@ def test_an_error_says_what_it_is_however_long_its_body_is(make_history, monkeyp
 
 @pytest.mark.parametrize("start", [b"", b"0\r\n"], ids=["the size of a chunk", "trailers"])
 def test_lines_without_end_are_not_collected(make_history, monkeypatch, start):
-    monkeypatch.setattr(socket_deadlines, "_MAX_LINES_SIZE", 1 << 20)
+    monkeypatch.setattr(http_connections, "_MAX_LINES_SIZE", 1 << 20)
 
     def flood(peer, request):
         peer.send(head("Transfer-Encoding: chunked", kind="audio") + b"3\r\nID3\r\n" + start)

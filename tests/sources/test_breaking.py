@@ -10,8 +10,7 @@ from histfs.core.errors import Missing, TimedOut, Unreachable
 from histfs.core.limiter import Limiter
 from histfs.core.server_breaker import PAUSES, ServerBreaker
 from histfs.core.source import Query
-from histfs.sources.breaking import FailFastSource, ReportingSource
-from histfs.sources.rate_limited import RateLimitedSource
+from histfs.sources.request_policies import FailFastSource, RateLimitedSource, ReportingSource
 from tests.support.clock import Clock
 from tests.support.memory import MemorySource, record
 

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import struct
-import threading
 import time
 
 import pytest
 
 from histfs.core.errors import Unreachable
 from histfs.core.secret import Secret
-from histfs.sources.elevenlabs import connection_reuse
-from histfs.sources.elevenlabs.connection_reuse import MAX_IDLE, MAX_IDLE_DELETE
+from histfs.sources.elevenlabs import http_connections
 from histfs.sources.elevenlabs.http_client import HttpClient
+from histfs.sources.elevenlabs.http_connections import MAX_IDLE, MAX_IDLE_DELETE
 from tests.sources.conftest import KEY
+from tests.support.raw_http import Peer, RawServer, answer
 
 BODY = b'{"history_item_id": "a", "date_unix": 1700000000, "status": "ok"}'
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
-    BODY
-)
-RESET = struct.pack("ii", 1, 0)
 
 
-class FadingServer:
+class Fading:
     """A server whose connections answer some requests, and then none.
 
     Args:
@@ -36,51 +30,24 @@ class FadingServer:
         requests: the methods that came, one list a connection.
     """
 
+    url = ""
+
     def __init__(self, answered: int, breaks: str) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
         self._answered = answered
         self._breaks = breaks
-        self._open: list[socket.socket] = []
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.requests: list[list[str]] = []
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
+        self._by_connection: dict[Peer, list[str]] = {}
 
-    def close(self) -> None:
-        """Close all connections, and wait for the threads."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for connection in self._open:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(10)
+    @property
+    def requests(self) -> list[list[str]]:
+        return list(self._by_connection.values())
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self._open.append(connection)
-            self.requests.append([])
-            thread = threading.Thread(
-                target=self._serve, args=(connection, self.requests[-1]), daemon=True
-            )
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, connection: socket.socket, requests: list[str]) -> None:
-        with connection, contextlib.suppress(OSError):
-            while request := connection.recv(65536):
-                requests.append(request.partition(b" ")[0].decode())
-                if len(requests) <= self._answered:
-                    connection.sendall(ANSWER + BODY)
-                elif self._breaks == "reset":
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-                    return
-                elif self._breaks == "close":
-                    return
+    def __call__(self, peer: Peer, request: bytes) -> None:
+        requests = self._by_connection.setdefault(peer, [])
+        requests.append(request.partition(b" ")[0].decode())
+        if len(requests) <= self._answered:
+            peer.send(answer(BODY))
+        elif self._breaks != "swallow":
+            peer.close(reset=self._breaks == "reset")
 
 
 @pytest.fixture
@@ -88,9 +55,9 @@ def start():
     with contextlib.ExitStack() as stack:
 
         def serve(answered, breaks="reset"):
-            server = FadingServer(answered, breaks)
-            stack.callback(server.close)
-            return server
+            fading = Fading(answered, breaks)
+            fading.url = stack.enter_context(RawServer(fading)).url
+            return fading
 
         yield serve
 
@@ -99,13 +66,13 @@ def start():
 def idle(monkeypatch):
     """A function that lets connections be idle for some seconds."""
     passed = 0.0
-    real = connection_reuse.now
+    real = http_connections.now
 
     def sleep(seconds):
         nonlocal passed
         passed += seconds
 
-    monkeypatch.setattr(connection_reuse, "now", lambda: real() + passed)
+    monkeypatch.setattr(http_connections, "now", lambda: real() + passed)
     return sleep
 
 
@@ -163,4 +130,4 @@ def test_a_delete_trusts_no_connection_that_was_idle(start, make_history, idle):
 
 def test_a_sleep_of_the_machine_counts_as_idle():
     # CLOCK_MONOTONIC stands still while the machine sleeps.
-    assert abs(connection_reuse.now() - time.clock_gettime(time.CLOCK_BOOTTIME)) < 1
+    assert abs(http_connections.now() - time.clock_gettime(time.CLOCK_BOOTTIME)) < 1

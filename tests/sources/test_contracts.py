@@ -10,8 +10,7 @@ from histfs.core.plugin_calls import PluginCalls
 from histfs.core.plugin_isolation import isolated
 from histfs.core.source import SPAN, Source
 from histfs.simulator import Simulator, SimulatorSettings
-from histfs.sources.instrumented import InstrumentedSource
-from histfs.sources.retry_not_ready import RetryNotReady
+from histfs.sources.request_policies import InstrumentedSource, RetryNotReady
 from histfs.sources.time_filter import TimeFilter
 from histfs.testing import SourceContract
 from tests.support.memory import MemorySource, record

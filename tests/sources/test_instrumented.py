@@ -8,7 +8,7 @@ import pytest
 
 from histfs.core.errors import BadAnswer, NoAttachment, NoSpace, ServerFailed, Unreachable
 from histfs.core.source import Query
-from histfs.sources.instrumented import InstrumentedSource, LastError
+from histfs.sources.request_policies import InstrumentedSource, LastError
 from tests.support.memory import MemorySource, record
 
 NOW = 1_714_650_306.5

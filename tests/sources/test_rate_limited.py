@@ -15,7 +15,7 @@ from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.sources.elevenlabs.conversations import ConversationSource
 from histfs.sources.elevenlabs.history import HistorySource
 from histfs.sources.elevenlabs.http_client import HttpClient
-from histfs.sources.rate_limited import RateLimitedSource
+from histfs.sources.request_policies import RateLimitedSource
 
 LIST = "GET /v1/history"
 DELETE = "DELETE /v1/history/{id}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from histfs.core.errors import Missing, NotReady, Unreachable
-from histfs.sources.retry_not_ready import RetryNotReady
+from histfs.sources.request_policies import RetryNotReady
 from tests.support.memory import MemorySource, record
 
 

@@ -10,7 +10,7 @@ from histfs.core.errors import Missing
 from histfs.core.item import Record
 from histfs.core.source import Page, Query
 from histfs.core.times import ALWAYS
-from histfs.sources.elevenlabs.field_values import dates_of
+from histfs.sources.elevenlabs.json_parsing import dates_of
 from tests.support.clock import Clock
 from tests.support.memory import MemorySource, record
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import NoReturn
+
+#: Of SO_LINGER: closing drops what is unsent, and resets the connection (socket(7)).
+_RESET = struct.pack("ii", 1, 0)
 
 #: Answers one request, given the connection and the request line with the headers.
 Handler = Callable[["Peer", bytes], None]
@@ -43,6 +48,12 @@ class Peer:
                 self._connection.sendall(data[start : start + size])
                 if self._stopping.wait(pause):
                     return
+
+    def close(self, *, reset: bool = False) -> NoReturn:
+        """Close the connection, with a reset or without, and end its requests."""
+        if reset:
+            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        raise ConnectionAbortedError
 
     def wait(self) -> None:
         """Wait until the server stops."""
@@ -136,13 +147,14 @@ class RawServer:
         try:
             if self._context is not None:
                 connection = self._context.wrap_socket(accepted, server_side=True)
+            peer = Peer(connection, self._stopping)
             while (request := _request(connection)) is not None:
                 self.requests.append(request)
-                self._handler(Peer(connection, self._stopping), request)
+                self._handler(peer, request)
                 if self._stopping.is_set():
                     return
         except OSError:
-            pass  # the client closed the connection
+            pass  # the client or the handler closed the connection
         finally:
             with self._lock:
                 self._connections.remove(accepted)

@@ -17,7 +17,7 @@ from histfs.core.server_breaker import ServerBreaker
 from histfs.core.single_flight import SingleFlight
 from histfs.core.times import ALWAYS, Span
 from histfs.core.waiting import Waiter
-from histfs.sources.breaking import ReportingSource
+from histfs.sources.request_policies import ReportingSource
 from tests.support.clock import Clock
 from tests.support.memory import MemorySource, record
 

@@ -14,8 +14,13 @@ from histfs.core.errors import BadAnswer
 from histfs.core.item import Details, Record
 from histfs.core.names import Labelled
 from histfs.core.size_estimate import call_bytes
-from histfs.sources.elevenlabs.field_values import dates_of, number_of, string_of
-from histfs.sources.elevenlabs.json_parsing import indent, parse_object
+from histfs.sources.elevenlabs.json_parsing import (
+    RecordParser,
+    indent,
+    number_of,
+    parse_object,
+    string_of,
+)
 from histfs.sources.elevenlabs.transcript import attachments_of, transcript_of
 
 _Object = Mapping[str, Any]
@@ -31,43 +36,6 @@ _CALLERS = (
     ("sms", "sms_user_phone_number"),
     ("whatsapp", "whatsapp_user_id"),
 )
-
-
-def records_of(conversations: Iterable[bytes], now: float) -> list[Record]:
-    """Parse a page of conversations; one without a valid date gets its neighbour's.
-
-    Args:
-        conversations: the objects in JSON, in the order of the list.
-        now: the server's time, as far as it is known, in seconds since the epoch.
-
-    Raises:
-        BadAnswer: an object has no id: a list without it would look complete.
-        ValueError, RecursionError: an object can't be parsed.
-    """
-    parsed = [(raw, _parse(raw)) for raw in conversations]
-    without_id = sum(not _id(fields) for _, fields in parsed)
-    if without_id:
-        raise BadAnswer(f"the server lists conversations without an id ({without_id} on a page)")
-    dates = dates_of([_date(fields) for _, fields in parsed], now)
-    return [_record(*each, date, dated) for each, date, dated in zip(parsed, *dates, strict=True)]
-
-
-def record_of(raw: bytes, now: float) -> Record:
-    """Parse one conversation.
-
-    Args:
-        raw: the object in JSON.
-        now: the server's time, as far as it is known, in seconds since the epoch.
-
-    Raises:
-        BadAnswer: it is not an object, or has no id.
-        ValueError, RecursionError: it can't be parsed.
-    """
-    fields = _parse(raw)
-    if not _id(fields):
-        raise BadAnswer("the answer is not a conversation")
-    ((date,), (dated,)) = dates_of([_date(fields)], now)
-    return _record(raw, fields, date, dated)
 
 
 def details_of(raw: bytes) -> Details:
@@ -171,3 +139,14 @@ def _field(fields: _Object, name: str) -> object:
         if isinstance(part, Mapping) and part.get(name) is not None:
             return part[name]
     return None
+
+
+_parser = RecordParser(
+    name="conversation",
+    plural="conversations",
+    parse=_parse,
+    id_of=_id,
+    date_of=_date,
+    make=_record,
+)
+record_of, records_of = _parser.record_of, _parser.records_of

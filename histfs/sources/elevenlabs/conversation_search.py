@@ -13,9 +13,8 @@ from typing import Any
 
 from histfs.core.errors import BadAnswer, Missing, NotOffered, Rejected
 from histfs.core.source import Named, Page, Query
-from histfs.sources.elevenlabs.field_values import dates_of, string_of
 from histfs.sources.elevenlabs.http_client import HttpClient
-from histfs.sources.elevenlabs.json_parsing import parse_lenient
+from histfs.sources.elevenlabs.json_parsing import dates_of, parse_lenient, string_of
 
 #: The most results of one page.
 PAGE_SIZE = 50

@@ -5,23 +5,34 @@ invalid one has a default. An object without an id can't be shown, and its list 
 
 A page has 1,000 objects, so only the fields that a listing needs are parsed. The rest of an object,
 mainly the times of its characters, is parsed when its ``meta.json`` is read.
+
+The newest models list every item as a dialogue, a list of lines, also one of a single voice; the
+item's own ``text``, ``voice_id`` and ``voice_name`` are then null or empty. Where they are set too,
+the lines take precedence: they give the voice of each part of the text. A line without a voice has
+the item's own voice. Elements that are not objects are ignored, and a line without a text adds
+nothing to the text; both stay in ``meta.json``.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
 from histfs.core.errors import BadAnswer
-from histfs.core.item import Details, Facets, Record
+from histfs.core.item import NOTHING, Details, Facets, Record
 from histfs.core.names import Labelled
 from histfs.core.size_estimate import audio_bytes
-from histfs.sources.elevenlabs.dialogues import Spoken, spoken_in, voice_of
-from histfs.sources.elevenlabs.field_values import dates_of, number_of, string_of
-from histfs.sources.elevenlabs.json_parsing import indent, parse_object, try_strict
+from histfs.sources.elevenlabs.json_parsing import (
+    RecordParser,
+    indent,
+    number_of,
+    parse_object,
+    string_of,
+    try_strict,
+)
 
 
 class _Alignment(msgspec.Struct):
@@ -53,47 +64,10 @@ class _Fields(msgspec.Struct):
     alignments: _Alignments | None = None
 
 
-#: The JSON of a history object, its fields, and the duration of its audio in seconds.
-_Parsed = tuple[bytes, _Fields, float | None]
+#: The fields of a history object, and the duration of its audio in seconds.
+_Parsed = tuple[_Fields, float | None]
 
 _decode = msgspec.json.Decoder(_Fields).decode
-
-
-def records_of(history: Iterable[bytes], now: float) -> list[Record]:
-    """Parse a page of history objects; one without a valid date gets its neighbour's.
-
-    Args:
-        history: the objects in JSON, in the order of the list.
-        now: the server's time, as far as it is known, in seconds since the epoch.
-
-    Raises:
-        BadAnswer: an object has no id: a list without it would look complete.
-        ValueError, RecursionError: an object can't be parsed.
-    """
-    parsed = [_parse(raw) for raw in history]
-    without_id = sum(not fields.history_item_id for _, fields, _ in parsed)
-    if without_id:
-        raise BadAnswer(f"the server lists items without an id ({without_id} on a page)")
-    dates = dates_of([fields.date_unix for _, fields, _ in parsed], now)
-    return [_record(*each, date, dated) for each, date, dated in zip(parsed, *dates, strict=True)]
-
-
-def record_of(raw: bytes, now: float) -> Record:
-    """Parse one history object.
-
-    Args:
-        raw: the object in JSON.
-        now: the server's time, as far as it is known, in seconds since the epoch.
-
-    Raises:
-        BadAnswer: it is not an object, or has no id.
-        ValueError, RecursionError: it can't be parsed.
-    """
-    _, fields, seconds = _parse(raw)
-    if not fields.history_item_id:
-        raise BadAnswer("the answer is not a history item")
-    ((date,), (dated,)) = dates_of([fields.date_unix], now)
-    return _record(raw, fields, seconds, date, dated)
 
 
 def details_of(raw: bytes) -> Details:
@@ -106,7 +80,7 @@ def details_of(raw: bytes) -> Details:
         BadAnswer: it can't be parsed.
     """
     try:
-        _, fields, _ = _parse(raw)
+        fields, _ = _parse(raw)
         indented = indent(raw)
     except (ValueError, RecursionError) as error:
         raise BadAnswer("the item's object can't be read") from error
@@ -123,13 +97,13 @@ def _parse(raw: bytes) -> _Parsed:
 
 def _parse_strict(raw: bytes) -> _Parsed:
     fields = _decode(raw)
-    return raw, fields, _duration_strict(fields.alignments)
+    return fields, _duration_strict(fields.alignments)
 
 
 def _parse_lenient(raw: bytes) -> _Parsed:
     parsed = parse_object(raw)
     if not isinstance(parsed, dict):
-        return raw, _Fields(), None
+        return _Fields(), None
     fields = _Fields(
         history_item_id=string_of(parsed.get("history_item_id")),
         date_unix=number_of(parsed.get("date_unix")),
@@ -142,7 +116,7 @@ def _parse_lenient(raw: bytes) -> _Parsed:
         source=string_of(parsed.get("source")),
         model_id=string_of(parsed.get("model_id")),
     )
-    return raw, fields, _duration_lenient(parsed.get("alignments"))
+    return fields, _duration_lenient(parsed.get("alignments"))
 
 
 def _duration_strict(alignments: _Alignments | None) -> float | None:
@@ -174,7 +148,8 @@ def _duration_lenient(alignments: object) -> float | None:
     return None
 
 
-def _record(raw: bytes, fields: _Fields, seconds: float | None, date: int, dated: bool) -> Record:
+def _record(raw: bytes, parsed: _Parsed, date: int, dated: bool) -> Record:
+    fields, seconds = parsed
     spoken = _spoken(fields)
     words = spoken.words or spoken.text or ""
     content_type, output_format = _format(fields.content_type or "", fields.output_format or "")
@@ -192,6 +167,17 @@ def _record(raw: bytes, fields: _Fields, seconds: float | None, date: int, dated
     )
 
 
+_parser = RecordParser(
+    name="history item",
+    plural="items",
+    parse=_parse,
+    id_of=lambda parsed: parsed[0].history_item_id or "",
+    date_of=lambda parsed: parsed[0].date_unix,
+    make=_record,
+)
+record_of, records_of = _parser.record_of, _parser.records_of
+
+
 @functools.lru_cache(maxsize=64)  # an account has few of them
 def _format(content_type: str, output_format: str) -> tuple[str, str]:
     """Return the media type without parameters, lower case, and the output format."""
@@ -202,14 +188,14 @@ def _format(content_type: str, output_format: str) -> tuple[str, str]:
     )
 
 
-def _spoken(fields: _Fields) -> Spoken:
+def _spoken(fields: _Fields) -> _Spoken:
     """Return the text and the voices: of the dialogue where there is one, else of the item."""
-    voice = voice_of(fields.voice_id or "", fields.voice_name or "")
+    voice = _voice_of(fields.voice_id or "", fields.voice_name or "")
     if fields.dialogue:
-        dialogue = spoken_in(fields.dialogue, voice)
+        dialogue = _spoken_in(fields.dialogue, voice)
         if dialogue is not None:
             return dialogue if dialogue.text is not None else dialogue._replace(text=fields.text)
-    return Spoken((voice,), fields.text, None)
+    return _Spoken((voice,), fields.text, None)
 
 
 @functools.lru_cache(maxsize=1024)  # few per account, and each on every page
@@ -219,3 +205,81 @@ def _facets(voices: tuple[Labelled, ...], source: str, model: str) -> Facets:
         "source": (Labelled(source, None),),
         "model": (Labelled(model, None),),
     }
+
+
+# Dialogues
+
+_UNKNOWN = "?"
+
+
+class _Spoken(NamedTuple):
+    """The text and the voices of an item.
+
+    Attributes:
+        voices: the voices, each once, in the order of their first lines; one empty voice where
+            none is known.
+        text: the content of ``text.txt``; with several voices, lines such as ``Voice: line``.
+        words: the text without the names of the voices; None where the text contains none.
+    """
+
+    voices: tuple[Labelled, ...]
+    text: str | None
+    words: str | None
+
+
+class _Line(NamedTuple):
+    voice: Labelled
+    text: str
+
+
+def _voice_of(voice_id: str, name: str) -> Labelled:
+    """Return a voice as a facet, identified by its id, or by its name where it has no id."""
+    return Labelled(voice_id or name, name or None)
+
+
+def _spoken_in(dialogue: Sequence[object], own: Labelled) -> _Spoken | None:
+    """Return the text and the voices of a dialogue; None when it has no lines.
+
+    Args:
+        dialogue: the lines, of any JSON type.
+        own: the voice of the item itself; its value may be empty.
+    """
+    lines = [_parse_line(line, own) for line in dialogue if isinstance(line, Mapping)]
+    if not lines:
+        return None
+    lines = _unify_voices(lines, own)
+    voices = tuple(dict.fromkeys(line.voice for line in lines))
+    with_text = [line for line in lines if line.text]
+    words = "\n".join(line.text for line in with_text) or None
+    known = tuple(voice for voice in voices if voice.value) or NOTHING
+    if len(voices) == 1:
+        return _Spoken(known, words, None)
+    text = "\n".join(f"{_speaker(line.voice)}: {line.text}" for line in with_text) or None
+    return _Spoken(known, text, words)
+
+
+def _parse_line(line: Mapping[str, object], own: Labelled) -> _Line:
+    voice = _voice_of(string_of(line.get("voice_id")), string_of(line.get("voice_name")))
+    return _Line(voice if voice.value else own, string_of(line.get("text")))
+
+
+def _unify_voices(lines: Sequence[_Line], own: Labelled) -> list[_Line]:
+    """Give each voice one label: the first that a line, or the item itself, has for it.
+
+    A voice that has only a name is the same as a voice with an id that has this name.
+    """
+    names: dict[str, str] = {}
+    ids: dict[str, str] = {}
+    for voice in (*(line.voice for line in lines), own):
+        if voice.label is not None and voice.label != voice.value:
+            names.setdefault(voice.value, voice.label)
+            ids.setdefault(voice.label, voice.value)
+    unified = []
+    for (voice_id, label), text in lines:
+        value = ids.get(label, voice_id) if voice_id == label else voice_id
+        unified.append(_Line(Labelled(value, names.get(value, label)), text))
+    return unified
+
+
+def _speaker(voice: Labelled) -> str:
+    return voice.label or voice.value or _UNKNOWN

@@ -6,7 +6,7 @@ keep cookies.
 
 Threads: any number may use an `HttpClient` at once. urllib3's pool has its own lock; the only other
 state, `_last_date`, is replaced as a whole. The deadline of a request is in a context variable
-(`socket_deadlines`).
+(`http_connections`).
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from histfs.core.errors import BadAnswer, RateLimited, SourceError, TimedOut, Un
 from histfs.core.secret import Secret
 from histfs.core.server_breaker import probe_patience
 from histfs.core.server_url import is_loopback, parse_server_url
-from histfs.sources.elevenlabs import socket_deadlines
-from histfs.sources.elevenlabs.connection_reuse import (
+from histfs.sources.elevenlabs import http_connections
+from histfs.sources.elevenlabs.error_responses import MAX_TEXT, error_from_response, one_line
+from histfs.sources.elevenlabs.http_connections import (
     MAX_IDLE,
     MAX_IDLE_DELETE,
     SOCKET_OPTIONS,
+    Deadline,
 )
-from histfs.sources.elevenlabs.error_responses import MAX_TEXT, error_from_response, one_line
 from histfs.sources.elevenlabs.response_bodies import StreamedBody, read_complete, read_up_to
 from histfs.sources.elevenlabs.retry_policy import BoundedRetry
-from histfs.sources.elevenlabs.socket_deadlines import Deadline
 
-#: Seconds to wait for a connection, and for the next bytes of a response; `socket_deadlines` has
+#: Seconds to wait for a connection, and for the next bytes of a response; `http_connections` has
 #: further limits.
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 10.0
@@ -64,12 +64,12 @@ class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Make the connection pools for direct requests."""
         super().init_poolmanager(*args, socket_options=SOCKET_OPTIONS, **kwargs)
-        socket_deadlines.enforce_deadlines(self.poolmanager)
+        http_connections.enforce_deadlines(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Return the connection pools of a proxy."""
         manager = super().proxy_manager_for(*args, socket_options=SOCKET_OPTIONS, **kwargs)
-        socket_deadlines.enforce_deadlines(manager)
+        http_connections.enforce_deadlines(manager)
         return manager
 
 
@@ -200,7 +200,7 @@ class HttpClient:
         """
         headers = {"Accept-Encoding": "identity"}
         with self._send(method, path, headers=headers, payload=payload) as response:
-            socket_deadlines.current().extend_for_body()
+            http_connections.current().extend_for_body()
             yield StreamedBody(response, _map_errors, self._sanitize)
 
     def request(
@@ -252,7 +252,7 @@ class HttpClient:
         patience = probe_patience() if is_get else None
         read_timeout = min(READ_TIMEOUT, self._timeout, patience or READ_TIMEOUT)
         max_idle = MAX_IDLE if is_get else MAX_IDLE_DELETE
-        deadline = socket_deadlines.start(
+        deadline = http_connections.start(
             Deadline(self._timeout, read_timeout, max_idle, retried=patience is None)
         )
         with _map_errors():

@@ -1,17 +1,24 @@
-"""Parses the API's JSON: fast with msgspec, and leniently what msgspec refuses.
+"""Parses the API's JSON, its fields and its objects, whatever type a field has.
 
-msgspec is fast because it makes no objects of the fields that are not read. It refuses what a
-server may send and the standard library accepts: NaN, half of a surrogate pair, other encodings.
+JSON is parsed with msgspec, and leniently what msgspec refuses. msgspec is fast because it makes no
+objects of the fields that are not read. It refuses what a server may send and the standard library
+accepts: NaN, half of a surrogate pair, other encodings.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Callable, Container, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
+
+from histfs.core.errors import BadAnswer
+from histfs.core.item import UNKNOWN_NEW, UNKNOWN_OLD, Record
+from histfs.core.times import CLOCK_TOLERANCE, FIRST_POSSIBLE
 
 _Parsed = TypeVar("_Parsed")
 #: A string, or one structural character.
@@ -187,3 +194,118 @@ def _split(content: bytes, opening: bytes) -> Iterator[tuple[int, int | None, in
             raise ValueError("a string has no end")
     if closing or not end or content[end:].strip():
         raise ValueError("the JSON is cut short, or has something behind it")
+
+
+# Fields
+
+
+def string_of(value: object) -> str:
+    """Return a field as text; empty for null."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else str(value)
+
+
+def number_of(value: object) -> float | None:
+    """Return a field as a finite number; None when it isn't one."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+class Dates(NamedTuple):
+    """The dates of a page.
+
+    Attributes:
+        dates: in seconds since the epoch; for an invalid one its neighbour's (`Record.dated`).
+        is_valid: for each date, whether it is the item's own.
+    """
+
+    dates: list[int]
+    is_valid: list[bool]
+
+
+def dates_of(values: Sequence[object], now: float) -> Dates:
+    """Convert the dates of a page; milliseconds, 0, the year 2100 and the like are invalid.
+
+    Args:
+        values: the fields, in the order of the page.
+        now: the server's time, as far as it is known, in seconds since the epoch.
+    """
+    numbers = [number_of(value) for value in values]
+    latest = now + CLOCK_TOLERANCE
+    valid = [
+        int(number) if number is not None and FIRST_POSSIBLE <= number <= latest else None
+        for number in numbers
+    ]
+    neighbour = next((date for date in valid if date is not None), None)
+    dates = []
+    for number, date in zip(numbers, valid, strict=True):
+        neighbour = neighbour if date is None else date
+        if neighbour is not None:
+            dates.append(neighbour)
+        else:
+            dates.append(UNKNOWN_NEW if (number or 0) > latest else UNKNOWN_OLD)
+    return Dates(dates, [date is not None for date in valid])
+
+
+# Objects
+
+
+@dataclass(frozen=True)
+class RecordParser(Generic[_Parsed]):
+    """Parses objects of one kind, in JSON, into records.
+
+    The methods take the server's time, as far as it is known, in seconds since the epoch.
+
+    Attributes:
+        name: of the kind, in messages.
+        plural: of several objects.
+        parse: parses the fields of an object; ValueError and RecursionError if it can't.
+        id_of: returns the id; empty where there is none.
+        date_of: returns the field with the date.
+        make: makes a record from an object, its fields, its date, and whether that is its own.
+    """
+
+    name: str
+    plural: str
+    parse: Callable[[bytes], _Parsed]
+    id_of: Callable[[_Parsed], str]
+    date_of: Callable[[_Parsed], object]
+    make: Callable[[bytes, _Parsed, int, bool], Record]
+
+    def records_of(self, objects: Iterable[bytes], now: float) -> list[Record]:
+        """Parse the objects of a page, in its order; one without a valid date gets its neighbour's.
+
+        Raises:
+            BadAnswer: an object has no id: a list without it would look complete.
+            ValueError, RecursionError: an object can't be parsed.
+        """
+        parsed = [(raw, self.parse(raw)) for raw in objects]
+        without_id = sum(not self.id_of(fields) for _, fields in parsed)
+        if without_id:
+            raise BadAnswer(
+                f"the server lists {self.plural} without an id ({without_id} on a page)"
+            )
+        dates = dates_of([self.date_of(fields) for _, fields in parsed], now)
+        return [
+            self.make(raw, fields, date, dated)
+            for (raw, fields), date, dated in zip(parsed, *dates, strict=True)
+        ]
+
+    def record_of(self, raw: bytes, now: float) -> Record:
+        """Parse one object.
+
+        Raises:
+            BadAnswer: it is not an object, or has no id.
+            ValueError, RecursionError: it can't be parsed.
+        """
+        fields = self.parse(raw)
+        if not self.id_of(fields):
+            raise BadAnswer(f"the answer is not a {self.name}")
+        ((date,), (dated,)) = dates_of([self.date_of(fields)], now)
+        return self.make(raw, fields, date, dated)

@@ -13,7 +13,7 @@ import urllib3
 from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
 from urllib3.util.retry import Retry
 
-from histfs.sources.elevenlabs import socket_deadlines
+from histfs.sources.elevenlabs import http_connections
 
 
 class BoundedRetry(Retry):
@@ -42,7 +42,7 @@ class BoundedRetry(Retry):
         pause = next_retry.get_retry_after(response) if response is not None else None
         if pause is None:
             pause = next_retry.get_backoff_time()
-        deadline = socket_deadlines.current()
+        deadline = http_connections.current()
         if not deadline.retried or time.monotonic() + pause >= deadline.end:
             reason = error or ResponseError("no time is left for another try")
             raise MaxRetryError(_pool, url or "", reason)

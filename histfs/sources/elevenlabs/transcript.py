@@ -7,7 +7,7 @@ from typing import Any
 
 from histfs.core.attachments import unique_names
 from histfs.core.item import Attachment
-from histfs.sources.elevenlabs.field_values import number_of, string_of
+from histfs.sources.elevenlabs.json_parsing import number_of, string_of
 
 _HOUR = 3600
 #: Seconds from which a time in a conversation is invalid.

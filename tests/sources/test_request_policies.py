@@ -10,10 +10,12 @@ import pytest
 from histfs.core.errors import NotOffered
 from histfs.core.limiter import Limiter
 from histfs.core.source import AttachmentSource, Query, Traits
-from histfs.sources.forwarding import ForwardingSource
-from histfs.sources.instrumented import InstrumentedSource
-from histfs.sources.rate_limited import RateLimitedSource
-from histfs.sources.retry_not_ready import RetryNotReady
+from histfs.sources.request_policies import (
+    ForwardingSource,
+    InstrumentedSource,
+    RateLimitedSource,
+    RetryNotReady,
+)
 from histfs.sources.time_filter import TimeFilter
 from tests.support.memory import MemorySource
 

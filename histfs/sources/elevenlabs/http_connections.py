@@ -1,12 +1,22 @@
-"""The deadline of a request, enforced at its socket.
+"""Connections: the deadline of a request, enforced at its socket, and which ones are used again.
 
 A timeout of http.client starts anew with each packet, so a response that arrives byte by byte takes
 as long as the server likes. Here each read from the socket, of the status line, of headers or of
 the body, with TLS or without, waits no longer than the request's `Deadline` allows. Buffers, chunks
 and compression are above this level and can't hide that a response makes no progress.
 
+A connection that was kept while the machine slept, or while a router forgot it, looks open: a
+request on it gets no answer, or a reset. So one that has been idle for longer than the request
+allows is replaced by a fresh one. A GET whose kept connection breaks before its answer is sent once
+more at once, on a fresh connection.
+
+A DELETE is idempotent and could be repeated, too (RFC 9110, section 9.2.2; RFC 9112, section
+9.3.1), but a break leaves open whether the server got it, and histfs promises one request. So it is
+sent only on a connection that was used a moment ago, or a fresh one, and never repeated.
+
 Threads: a `Deadline` belongs to the thread that makes the request. Connections find it in a context
-variable, because urllib3 gives no other way to pass it.
+variable, because urllib3 gives no other way to pass it. A connection belongs to the thread that
+took it from the pool, which has its own lock.
 """
 
 from __future__ import annotations
@@ -21,7 +31,19 @@ from contextvars import ContextVar
 from typing import Any
 
 from histfs.core.supervision import INTERVAL, is_supervised, report
-from histfs.sources.elevenlabs.connection_reuse import MAX_IDLE, ReusingPool
+
+#: Seconds for which an idle connection is trusted. Servers keep one for 5 (Apache) to 75 (nginx).
+MAX_IDLE = 15.0
+#: The same for a DELETE.
+MAX_IDLE_DELETE = 1.0
+#: Options of each connection. What the other side's kernel does not acknowledge within 5 seconds
+#: breaks the connection: the network is gone, however long the server may take for its answer.
+#: Only Linux has that option.
+SOCKET_OPTIONS = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+if hasattr(socket, "TCP_USER_TIMEOUT"):
+    SOCKET_OPTIONS.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 5000))
+#: A clock that goes on while the machine sleeps. On macOS the monotonic one does: clock_gettime(3).
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 #: A response makes no progress when it brings fewer bytes a second than this, over so many seconds
 #: of waiting. Eight downloads that share a line of 32 kbit/s bring 500 each.
@@ -223,7 +245,11 @@ class _Response(http.client.HTTPResponse):
 
 
 class _DeadlineConnection:
-    """A mixin: a connection that keeps to the deadlines of its requests."""
+    """A mixin: a connection that keeps to the deadlines of its requests.
+
+    Attributes:
+        idle_since: when it was put back into its pool; None for a fresh one.
+    """
 
     response_class = _Response
 
@@ -237,12 +263,49 @@ class _DeadlineConnection:
         super().connect()  # type: ignore[misc]
 
 
-class _DeadlinePool(ReusingPool):
-    """A mixin: a pool whose connections keep to deadlines."""
+def now() -> float:
+    """Return seconds since the start of the machine, those in which it slept included."""
+    return time.clock_gettime(_CLOCK)
 
-    def max_idle(self) -> float:
-        """Return the seconds that a connection may have been idle for this context's request."""
-        return current().max_idle
+
+class _Pool:
+    """A mixin for connection pools of urllib3, before the pool class.
+
+    Connections keep to deadlines, and are used again only while they can be trusted.
+    """
+
+    def _get_conn(self, timeout: float | None = None) -> Any:  # noqa: ANN401 - urllib3's
+        connection = super()._get_conn(timeout)  # type: ignore[misc]
+        idle_since = connection.idle_since
+        if idle_since is not None and now() - idle_since > current().max_idle:
+            connection.close()
+        return connection
+
+    def _put_conn(self, connection: Any) -> None:  # noqa: ANN401
+        if connection is not None:
+            connection.idle_since = now()
+        super()._put_conn(connection)  # type: ignore[misc]
+
+    def _make_request(
+        self,
+        connection: Any,  # noqa: ANN401
+        method: str,
+        *args: Any,  # noqa: ANN401
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        send = super()._make_request  # type: ignore[misc]
+        is_reused = connection.idle_since is not None
+        # `close` forgets it.
+        is_tunnelled = connection._tunnel_host is not None
+        try:
+            return send(connection, method, *args, **kwargs)
+        except ConnectionError:
+            if not is_reused or method != "GET":
+                raise
+        connection.close()
+        if is_tunnelled:
+            self._prepare_proxy(connection)  # type: ignore[attr-defined]
+        return send(connection, method, *args, **kwargs)
 
 
 @functools.cache
@@ -252,7 +315,7 @@ def _pool_class(pool: Any) -> Any:  # noqa: ANN401 - a class of urllib3's
     if issubclass(plain, _DeadlineConnection):
         return pool
     connection = type(f"Deadline{plain.__name__}", (_DeadlineConnection, plain), {})
-    bases = (_DeadlinePool, pool)
+    bases = (_Pool, pool)
     return type(f"Deadline{pool.__name__}", bases, {"ConnectionCls": connection})
 
 

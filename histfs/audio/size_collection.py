@@ -1,0 +1,58 @@
+"""Learning the exact sizes that are missing, by fetching their clips.
+
+The size of a clip is kept when its clip has come, whether or not the cache has room for the clip.
+The clips get times of last use in the order of their dates, as of `histfs.audio.cache_warmup`: of
+those that do not fit, the newest stay.
+
+Threads: those of `ClipFetches`. All state is of the iterating thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from histfs.audio.audio_cache import AudioCache
+from histfs.audio.cache_warmup import ClipFetches, WarmedClip
+from histfs.core.errors import NoSpace
+from histfs.core.item import Item
+
+
+def learn_sizes(
+    audio: AudioCache, items: Callable[[], Iterator[Item]], threads: int
+) -> Iterator[WarmedClip]:
+    """Fetch all clips whose exact size is not known.
+
+    Args:
+        audio: fetches the clips, and keeps what fits.
+        items: returns all items, newest first, and after each its attachments.
+        threads: how many clips are fetched at once.
+
+    Yields:
+        The result for each clip, in the order in which they become known.
+
+    Raises:
+        CacheFailed, NoSpace: the catalog can't be read, or the disk failed.
+        SourceError: the server or the network fails, not a single clip.
+    """
+
+    def fetch(item: Item) -> int:
+        try:
+            return fetches.into_cache(item)
+        except NoSpace:
+            known = audio.sizes.exact(item)
+            if known is None:
+                raise
+            return known
+
+    with contextlib.closing(ClipFetches(audio, threads, fetch)) as fetches:
+        for place, item in enumerate(items()):
+            size = audio.sizes.exact(item)
+            if size is not None or audio.has_no_audio(item):
+                yield WarmedClip(item, size)
+                continue
+            while fetches.all_busy:
+                yield fetches.next_result()
+            fetches.start(place, item)
+        while fetches:
+            yield fetches.next_result()

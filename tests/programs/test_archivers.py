@@ -73,6 +73,20 @@ def test_an_archiver_that_the_kernel_may_have_shown_an_estimate_fails(simulator,
         assert clip.read_bytes() == bytes(simulator.library.clip(id_of(clip.parent)))
 
 
+def test_rsync_append_compares_exact_sizes(simulator, tmp_path, binding):
+    """It skips a file that is as long as stat says, or longer, without opening it."""
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    with mounted(simulator, tmp_path, binding) as mount:
+        assert run(f"rsync -a . {copy}", mount.path / "by-date", "rsync") == 0
+    for clip in copy.glob("*/*/*/*/audio.*"):
+        clip.write_bytes(clip.read_bytes()[:-20])
+    shutil.rmtree(tmp_path / "cache")
+    with mounted(simulator, tmp_path, binding) as mount:
+        assert run(f"rsync -a --append . {copy}", mount.path / "by-date") == 0
+    assert wrong_clips(simulator, copy) == []
+
+
 def test_a_file_of_programs_makes_an_archiver(simulator, tmp_path, binding):
     stat = tmp_path / "my-archiver"
     shutil.copy(shutil.which("stat"), stat)

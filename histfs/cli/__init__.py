@@ -33,6 +33,18 @@ COMMANDS = {
 }
 
 
+def _import_command(name: str) -> click.Command:
+    module = importlib.import_module(f"histfs.cli.{name}")
+    command: click.Command = getattr(module, name)
+    return command
+
+
+def import_commands() -> None:
+    """Import all commands, and with them the settings that they declare."""
+    for name in COMMANDS:
+        _import_command(name)
+
+
 class _LazyGroup(click.Group):
     """A group that imports a command when it is used. ``--help`` imports none."""
 
@@ -42,11 +54,7 @@ class _LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; return None if there is none of this name."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"histfs.cli.{cmd_name}")
-        command: click.Command = getattr(module, cmd_name)
-        return command
+        return _import_command(cmd_name) if cmd_name in COMMANDS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands."""

@@ -4,6 +4,8 @@ A file whose size was shown as an estimate is watched while it is open, until it
 it reads to the end (`histfs.core.estimate_readers`). Each of its read(2) has to be seen for that,
 those that the kernel would answer from its cache, too: where libfuse allows it (3, not 2), the
 kernel caches no attributes meanwhile, so that it asks for those of the open file before each read.
+That slows down every walk of the mount, and lasts no longer than TIMEOUT after the last request: an
+answer that is not cached stays so until the next one, and a request that comes later is seen.
 
 A request that ends at the estimate fails with EIO. Where requests can't be seen, or not all of
 them, the bytes are counted that the thread has read when it closes the file.
@@ -13,7 +15,7 @@ of such a file fails, too, and each open(2) of the next one that its process ope
 shows exact sizes to the process, and to other processes of the program.
 
 Threads: any number at once. `_lock` guards the table of processes, the set of watched files and
-the moment until which attributes are not cached; no other lock is taken while it is held.
+whether attributes are cached; no other lock is taken while it is held.
 """
 
 from __future__ import annotations
@@ -75,6 +77,7 @@ class WatchedFile:
         reader: judges its requests.
         thread: that opened it.
         had_read: how many bytes that thread had read before; None where it can't be seen.
+        until: when a request is expected no more, in seconds.
         failed: whether a read has failed, as it ended at the estimate.
     """
 
@@ -82,6 +85,7 @@ class WatchedFile:
     reader: EstimateReader
     thread: int
     had_read: int | None
+    until: float
     failed: bool = False
 
 
@@ -132,8 +136,6 @@ class EstimateWatch:
         self._shown = ShownEstimates()
         self._lock = threading.Lock()
         self._watched: set[WatchedFile] = set()
-        # Until when an open is expected for which the kernel looks the path up again; None for no.
-        self._expected_until: float | None = None
         # The misled processes, the one that was found first in front.
         self._misled: dict[ProcessId, _Misled] = {}
 
@@ -145,7 +147,10 @@ class EstimateWatch:
             size: in bytes.
         """
         self._shown.add(inode, size)
-        if self._expected_until is not None:
+
+    def expire(self) -> None:
+        """Have attributes cached again if nothing is read any more; called often."""
+        if self._watched:
             with self._lock:
                 self._update()
 
@@ -186,6 +191,8 @@ class EstimateWatch:
     def opening(self, path: str, inode: int, size: int) -> WatchedFile | None:
         """Begin to watch a file before it is open; None where no wrong size of it was shown.
 
+        Where the open fails, nothing else has to be called.
+
         Args:
             path: under which it is opened.
             inode: of the file.
@@ -194,17 +201,12 @@ class EstimateWatch:
         reader = self._shown.reader(inode, size)
         if reader is None:
             return None
+        thread, until = self._caller(), self._clock() + TIMEOUT
+        file = WatchedFile(path, reader, thread, self._count(thread), until)
         with self._lock:
-            self._expected_until = self._clock() + TIMEOUT
-            self._cache_attributes(False)
-        thread = self._caller()
-        return WatchedFile(path, reader, thread, self._count(thread))
-
-    def opened(self, file: WatchedFile | None) -> None:
-        """Note that a file is open."""
-        if file is not None:
-            with self._lock:
-                self._watched.add(file)
+            self._watched.add(file)
+            self._update()
+        return file
 
     def check(self, file: WatchedFile | None) -> None:
         """Check what the caller has asked to read, before it gets it.
@@ -216,12 +218,19 @@ class EstimateWatch:
             return
         thread = self._caller()
         request = self._request(thread)
-        verdict = Verdict.UNDECIDED if request is None else file.reader.judge(request)
-        if verdict is Verdict.RIGHT:
-            self.closed(file)
-        elif verdict is Verdict.MISLED and request is not None:
+        if request is None:
+            return
+        verdict = file.reader.judge(request)
+        if verdict is Verdict.MISLED:
             file.failed = True
             self._found(file, thread, request.end)
+        with self._lock:
+            if verdict is Verdict.RIGHT:
+                self._watched.discard(file)
+            else:
+                file.until = self._clock() + TIMEOUT
+                self._watched.add(file)
+            self._update()
 
     def flushed(self, file: WatchedFile | None) -> None:
         """Check how many bytes the caller has read of a file that it closes.
@@ -242,17 +251,17 @@ class EstimateWatch:
             self._found(file, thread, ended)
 
     def closed(self, file: WatchedFile | None) -> None:
-        """Note that a file need not be watched any more."""
+        """Note that a file is not open any more."""
         if file is not None:
             with self._lock:
                 self._watched.discard(file)
                 self._update()
 
     def _update(self) -> None:
-        """Have attributes cached again where nothing is watched; called with `_lock` held."""
-        if self._expected_until is not None and self._clock() >= self._expected_until:
-            self._expected_until = None
-        self._cache_attributes(not self._watched and self._expected_until is None)
+        """Let the kernel cache attributes unless a file is read; called with `_lock` held."""
+        now = self._clock()
+        self._watched = {file for file in self._watched if now < file.until}
+        self._cache_attributes(not self._watched)
 
     def _found(self, file: WatchedFile, thread: int, estimate: int) -> None:
         """Note a misled process, and fail its call."""

@@ -37,7 +37,7 @@ from histfs.core.large_listing import LargeListing
 from histfs.core.names import NAME_MAX, without_words
 from histfs.core.nodes import Attributes, DirEntry, OpenFile
 from histfs.core.waiting import Waiter, estimate_suffices, set_current_waiter
-from histfs.fuse.estimate_watch import EstimateWatch
+from histfs.fuse.estimate_watch import EstimateWatch, WatchedFile
 from histfs.fuse.open_handles import DirectoryHandle, FileHandle, OpenHandles
 from histfs.fuse.reported_sizes import TIMEOUT, ReportedSizes, RequestStart
 
@@ -180,9 +180,7 @@ class Operations:
     def getattr(self, path: str | None, handle: int | None = None) -> dict[str, int]:
         """Answer stat(2), or fstat(2) by handle."""
         if handle or path is None:
-            opened = self._handles.file(handle or 0)
-            self._watch.check(opened.watched)
-            return self._stat(self._attributes_of(opened))
+            return self._stat(self._attributes_of(self._handles.file(handle or 0)))
         start = self._reported.start()
         attributes = self._tree.stat(path, self._new_waiter())
         if attributes.kind == stat.S_IFREG:
@@ -198,6 +196,7 @@ class Operations:
     @_map_errno
     def opendir(self, path: str) -> int:
         """Make the listing: unlike readdir, opendir holds no lock of the kernel while it waits."""
+        self._watch.expire()
         listing = self._tree.listdir(path, self._new_waiter())
         return self._handles.add_directory(DirectoryHandle(path, listing))
 
@@ -241,9 +240,7 @@ class Operations:
         waiter = self._new_waiter()
         attributes, file = self._tree.open(path, waiter)
         self._refuse_if_misled(path, file, waiter)
-        watched = self._watch.opening(path, attributes.inode, file.size)
-        self._report_open(path, file)
-        self._watch.opened(watched)
+        watched = self._report_open(path, attributes.inode, file)
         return self._handles.add_file(FileHandle(path, attributes, file, watched))
 
     @_map_errno
@@ -301,6 +298,7 @@ class Operations:
 
     def _report(self, path: str, attributes: Attributes, start: RequestStart) -> Attributes:
         """Return the attributes of a file with the size to report to the kernel."""
+        self._watch.expire()
         size = self._reported.report(path, attributes.size, start)
         if size == attributes.size and not attributes.size_is_exact:
             self._watch.shown(attributes.inode, size)
@@ -315,17 +313,21 @@ class Operations:
             )
             raise OSError(errno.EIO, "the size that was shown before is not exact: try again")
 
-    def _report_open(self, path: str, file: OpenFile) -> None:
+    def _report_open(self, path: str, inode: int, file: OpenFile) -> WatchedFile | None:
         """Note an open file; raise ESTALE, upon which the kernel looks again, for a stale size."""
+        # Before the open is reported: what the kernel asks for then must not be cached, either.
+        watched = self._watch.opening(path, inode, file.size)
         refusal = self._reported.opened(path, file.size)
-        if refusal is None:
-            return
-        time.sleep(refusal.delay)
-        if refusal.final:
-            file.close()
-            raise OSError(errno.ESTALE, "its size has changed")
+        if refusal is not None:
+            time.sleep(refusal.delay)
+            if refusal.final:
+                file.close()
+                raise OSError(errno.ESTALE, "its size has changed")
+        return watched
 
     def _attributes_of(self, opened: FileHandle) -> Attributes:
+        """Return the attributes of an open file, which the kernel asks for before a read, too."""
+        self._watch.check(opened.watched)
         return opened.attributes._replace(size=opened.file.size)
 
     def _read_large(self, listing: LargeListing, offset: int, plus: bool) -> Iterator[Listed]:

@@ -1,8 +1,9 @@
 """The read requests of programs, as the kernel shows them in /proc.
 
 FUSE shows which pages the kernel wants, not what a program has asked for. /proc shows the system
-call that a thread waits in (only to root and, unless Yama forbids it, to processes of the same
-user: ptrace(2)), and how many bytes it has read (to processes of the same user).
+call that a thread waits in, and the memory in which sendfile(2) has its offset (to root and, unless
+Yama forbids it, to processes of the same user: ptrace(2)), and how many bytes a thread has read (to
+processes of the same user).
 
 Threads: any number at once; there is no state.
 """
@@ -10,6 +11,7 @@ Threads: any number at once; there is no state.
 from __future__ import annotations
 
 import platform
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,7 +52,7 @@ def read_request(thread: int) -> ReadRequest | None:
         if call == _CALLS.pread:
             return ReadRequest(fourth, third)
         if call == _CALLS.sendfile and third:
-            return None  # the offset is in the memory of the program
+            return ReadRequest(_word(process / "mem", third), fourth)
         file, size = (second, fourth) if call == _CALLS.sendfile else (first, third)
         return ReadRequest(_position(process / "fdinfo" / str(file)), size)
     except (OSError, ValueError, StopIteration):
@@ -68,6 +70,13 @@ def bytes_read(thread: int) -> int | None:
         return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("rchar:"))
     except (OSError, StopIteration):
         return None
+
+
+def _word(memory: Path, address: int) -> int:
+    """Return the 64-bit number at an address of a process."""
+    with memory.open("rb", buffering=0) as file:
+        file.seek(address)
+        return int.from_bytes(file.read(8), sys.byteorder)
 
 
 def _position(info: Path) -> int:

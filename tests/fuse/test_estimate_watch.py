@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import threading
 
 import pytest
@@ -46,9 +47,7 @@ class World:
 
     def opens(self, path="/a"):
         self.watch.fail_if_owed(path)
-        file = self.watch.opening(path, 7, SIZE)
-        self.watch.opened(file)
-        return file
+        return self.watch.opening(path, 7, SIZE)
 
     def fails(self, call, *arguments):
         """Say whether a call fails with EIO."""
@@ -111,19 +110,34 @@ def test_attributes_are_cached_again_once_the_reader_shows_that_it_reads_on(worl
     assert not world.caches
     world.request = ReadRequest(0, 512)
     world.watch.check(file)
-    world.now += 2 * TIMEOUT
-    world.watch.shown(8, 1)
     assert not world.caches
     world.request = ReadRequest(512, 131_072)
     world.watch.check(file)
     assert world.caches
 
 
-def test_attributes_are_cached_again_where_a_failed_open_is_not_repeated(world):
-    world.watch.opening("/a", 7, SIZE)
+def test_a_file_that_is_open_and_not_read_keeps_no_attributes_from_the_cache(world):
+    file = world.opens()
+    world.now += 0.9 * TIMEOUT
+    world.request = ReadRequest(0, 512)
+    world.watch.check(file)
+    world.now += 0.9 * TIMEOUT
+    world.watch.expire()
     assert not world.caches
+    world.now += 0.2 * TIMEOUT
+    world.watch.expire()
+    assert world.caches
+    world.watch.check(file)
+    assert not world.caches
+    world.watch.closed(file)
+    assert world.caches
+
+
+def test_a_reader_whose_requests_are_not_seen_keeps_no_attributes_from_the_cache(world):
+    file = world.opens()
     world.now += 2 * TIMEOUT
-    world.watch.shown(8, 1)
+    world.watch.check(file)
+    world.watch.expire()
     assert world.caches
 
 
@@ -165,6 +179,25 @@ def test_the_request_of_a_thread_is_seen_and_what_it_has_read(waiting):
     os.write(writing, b"12345")
     eventually(lambda: read_request(thread) == ReadRequest(0, 4321))
     assert bytes_read(thread) == before + 5
+
+
+def test_the_offset_of_sendfile_is_seen_in_the_memory_of_the_program(tmp_path):
+    (tmp_path / "big").write_bytes(bytes(10_000_000))
+    ids = []
+
+    def send(target):
+        ids.append(threading.get_native_id())
+        with target, (tmp_path / "big").open("rb") as file:
+            os.sendfile(target.fileno(), file.fileno(), 4096, 5_000_000)
+
+    ours, theirs = socket.socketpair()
+    thread = threading.Thread(target=send, args=[theirs])
+    thread.start()
+    with ours:
+        eventually(lambda: ids and read_request(ids[0]) == ReadRequest(4096, 5_000_000))
+        while ours.recv(1_000_000):
+            pass
+    thread.join()
 
 
 def test_a_thread_that_is_gone_has_no_request():

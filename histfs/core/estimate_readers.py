@@ -5,7 +5,9 @@ the clip reads so many bytes: its copy is cut, or padded, and no call has failed
 after the open nor its absence tells such a program from others (libarchive calls it and keeps to
 the first size; zip reads to the end without it). What tells them apart is the request itself: a
 program that reads to the end asks for whole buffers until there is nothing left, and one that keeps
-to the estimate cuts its last request so that it ends there.
+to the estimate cuts its last request so that it ends there. One that reads by the blocks of a disc
+ends at the end of that block. What reads larger buffers, and cuts or pads what it has read, is not
+found.
 
 Threads: an `EstimateReader` may be used by any number at once; its state is one flag, which goes
 from True to False. `ShownEstimates` has no lock of its own: `GenerationalCache` has one.
@@ -18,9 +20,10 @@ from enum import Enum
 from typing import NamedTuple
 
 from histfs.core.generational_cache import GenerationalCache
+from histfs.core.size_estimate import BUFFER
 
-#: Buffers are multiples of so many bytes.
-_BUFFER = 512
+#: The blocks of a disc. Programs that stop in the middle of a clip read larger buffers.
+_BLOCK = 2048
 #: Files whose estimates are remembered, in each of two generations.
 _FILES = 16_384
 #: Estimates of one file that are remembered: they change as more is learnt.
@@ -42,6 +45,22 @@ class ReadRequest(NamedTuple):
     def end(self) -> int:
         """The offset of the byte after the last one."""
         return self.offset + self.size
+
+
+class ReadCount(NamedTuple):
+    """What a thread has read.
+
+    Attributes:
+        size: in bytes.
+        calls: of read(2) and the like.
+    """
+
+    size: int
+    calls: int
+
+    def since(self, before: ReadCount) -> ReadCount:
+        """Return what the thread has read after it had read so much."""
+        return ReadCount(self.size - before.size, self.calls - before.calls)
 
 
 class Verdict(Enum):
@@ -83,22 +102,28 @@ class EstimateReader:
         """
         if not self.may_be_misled:
             return Verdict.RIGHT
-        aligned = request.offset % _BUFFER == 0 or request.offset == self.size
-        if request.size % _BUFFER and aligned and request.end in self._estimates:
+        aligned = request.offset % BUFFER == 0 or request.offset == self.size
+        if request.size % BUFFER and aligned and request.end in self._estimates:
             return Verdict.MISLED
-        if request.size % _BUFFER or not aligned or request.end > max(self._estimates):
+        if request.size % BUFFER or not aligned or request.end > max(self._estimates):
             self.may_be_misled = False
             return Verdict.RIGHT
         return Verdict.UNDECIDED
 
-    def ended_at(self, count: int) -> int | None:
+    def ended_at(self, read: ReadCount) -> int | None:
         """Return the estimate at which a program has stopped, before the end; None where it hasn't.
 
         Args:
-            count: how many bytes the program has read between its open and its close.
+            read: what the program has read between its open and its close.
         """
-        stopped = count in self._estimates and count < self.size and count % _BUFFER
-        return count if stopped else None
+        if not 0 < read.size < self.size:
+            return None
+        if read.size % BUFFER:
+            return read.size if read.size in self._estimates else None
+        block = read.size // max(read.calls, 1)
+        if block > _BLOCK or block % BUFFER or block * read.calls != read.size:
+            return None
+        return next((each for each in self._estimates if 0 <= read.size - each < block), None)
 
 
 class ShownEstimates:

@@ -8,7 +8,7 @@ That slows down every walk of the mount, and lasts no longer than TIMEOUT after 
 answer that is not cached stays so until the next one, and a request that comes later is seen.
 
 A request that ends at the estimate fails with EIO. Where requests can't be seen, or not all of
-them, the bytes are counted that the thread has read when it closes the file.
+them, it counts what the thread has read when it closes the file.
 
 Some programs write zeros in place of what they can't read, and exit with status 0. So the close(2)
 of such a file fails, too, and each open(2) of the next one that its process opens. After that stat
@@ -30,11 +30,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from histfs.core.estimate_readers import EstimateReader, ReadRequest, ShownEstimates, Verdict
+from histfs.core.estimate_readers import (
+    EstimateReader,
+    ReadCount,
+    ReadRequest,
+    ShownEstimates,
+    Verdict,
+)
 from histfs.core.names import without_words
 from histfs.core.programs import Process
 from histfs.fuse.calling_programs import process_of
-from histfs.fuse.read_requests import bytes_read, read_request
+from histfs.fuse.read_requests import read_count, read_request
 from histfs.fuse.reported_sizes import TIMEOUT
 
 #: Seconds for which the opens of one file fail: libarchive opens each file twice.
@@ -76,7 +82,7 @@ class WatchedFile:
         path: under which it was opened.
         reader: judges its requests.
         thread: that opened it.
-        had_read: how many bytes that thread had read before; None where it can't be seen.
+        had_read: what that thread had read before; None where it can't be seen.
         until: when a request is expected no more, in seconds.
         failed: whether a read has failed, as it ended at the estimate.
     """
@@ -84,7 +90,7 @@ class WatchedFile:
     path: str
     reader: EstimateReader
     thread: int
-    had_read: int | None
+    had_read: ReadCount | None
     until: float
     failed: bool = False
 
@@ -111,7 +117,7 @@ class EstimateWatch:
         learn: takes the names of a misled process.
         clock: seconds, monotonic.
         request: returns what a thread has asked to read.
-        count: returns how many bytes a thread has read.
+        count: returns what a thread has read.
         process: returns the process of a thread.
     """
 
@@ -123,7 +129,7 @@ class EstimateWatch:
         clock: Callable[[], float] = time.monotonic,
         *,
         request: Callable[[int], ReadRequest | None] = read_request,
-        count: Callable[[int], int | None] = bytes_read,
+        count: Callable[[int], ReadCount | None] = read_count,
         process: Callable[[int], ProcessId | None] = process_id,
     ) -> None:
         self._caller = caller
@@ -233,7 +239,7 @@ class EstimateWatch:
             self._update()
 
     def flushed(self, file: WatchedFile | None) -> None:
-        """Check how many bytes the caller has read of a file that it closes.
+        """Check what the caller has read of a file that it closes.
 
         Raises:
             OSError: EIO, it has stopped at an estimate, or a read of it has failed for that.
@@ -246,7 +252,7 @@ class EstimateWatch:
             return
         thread = self._caller()
         now = self._count(thread) if thread == file.thread else None
-        ended = None if now is None else file.reader.ended_at(now - file.had_read)
+        ended = None if now is None else file.reader.ended_at(now.since(file.had_read))
         if ended is not None:
             self._found(file, thread, ended)
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from histfs.core.estimate_readers import ReadRequest
+from histfs.core.estimate_readers import ReadCount, ReadRequest
 
 
 class _Calls(NamedTuple):
@@ -59,16 +59,17 @@ def read_request(thread: int) -> ReadRequest | None:
         return None
 
 
-def bytes_read(thread: int) -> int | None:
-    """Return how many bytes a thread has read since it was started; None where it can't be seen.
+def read_count(thread: int) -> ReadCount | None:
+    """Return what a thread has read since it was started; None where it can't be seen.
 
     Args:
         thread: its id.
     """
     try:
         text = Path("/proc", str(thread), "task", str(thread), "io").read_text()
-        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("rchar:"))
-    except (OSError, StopIteration):
+        counts = dict(line.split(": ") for line in text.splitlines())
+        return ReadCount(int(counts["rchar"]), int(counts["syscr"]))
+    except (OSError, KeyError):
         return None
 
 

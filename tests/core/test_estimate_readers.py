@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from histfs.core.estimate_readers import EstimateReader, ReadRequest, ShownEstimates, Verdict
+from histfs.core.estimate_readers import (
+    EstimateReader,
+    ReadCount,
+    ReadRequest,
+    ShownEstimates,
+    Verdict,
+)
 
 SIZE = 8911
 
@@ -49,7 +55,7 @@ def test_a_program_that_reads_whole_buffers_to_the_end_is_never_misled(estimate,
         if offset == SIZE:
             break
         offset = min(SIZE, offset + buffer)
-    assert reader.ended_at(SIZE) is None
+    assert reader.ended_at(ReadCount(SIZE, 1)) is None
 
 
 @given(st.integers(1, 3 * SIZE), st.sampled_from([512, 4096, 65_536]))
@@ -73,12 +79,26 @@ def test_a_request_beyond_the_estimate_is_the_last_one_of_interest():
     assert reader.judge(ReadRequest(0, 8776)) is Verdict.RIGHT
 
 
-def test_who_stops_at_an_estimate_before_the_end_has_a_cut_copy():
-    reader = EstimateReader([8776, 9001, 8192], SIZE)
-    assert reader.ended_at(8776) == 8776
-    assert reader.ended_at(8775) is None
-    assert reader.ended_at(9001) is None, "it is more than there is"
-    assert reader.ended_at(8192) is None, "whole buffers may end there by chance"
+@pytest.mark.parametrize(
+    ("size", "calls", "expected"),
+    [
+        (8776, 1, 8776),
+        (8776, 3, 8776),
+        (8775, 1, None),
+        (9001, 1, None),  # it is more than there is
+        (8704, 17, 8500),  # blocks of 512 bytes
+        (8704, 16, None),
+        (8192, 4, 7000),  # blocks of 2,048 bytes
+        (8192, 1, None),  # a buffer that holds the estimate by chance
+        (8192, 2, None),
+        (6144, 3, None),
+        (SIZE, 5, None),
+        (0, 0, None),
+    ],
+)
+def test_who_stops_at_an_estimate_before_the_end_has_a_cut_copy(size, calls, expected):
+    reader = EstimateReader([8776, 9001, 8500, 7000], SIZE)
+    assert reader.ended_at(ReadCount(size, calls)) == expected
 
 
 def test_of_a_file_the_estimates_that_differ_from_its_size_are_remembered():
@@ -89,5 +109,5 @@ def test_of_a_file_the_estimates_that_differ_from_its_size_are_remembered():
     for estimate in range(100, 106):
         shown.add(1, estimate)
     reader = shown.reader(1, SIZE)
-    assert [n for n in range(100, 106) if reader.ended_at(n)] == [102, 103, 104, 105]
+    assert [n for n in range(100, 106) if reader.ended_at(ReadCount(n, 1))] == [102, 103, 104, 105]
     assert shown.reader(2, SIZE) is None

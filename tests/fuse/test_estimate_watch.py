@@ -9,10 +9,10 @@ import threading
 
 import pytest
 
-from histfs.core.estimate_readers import ReadRequest
+from histfs.core.estimate_readers import ReadCount, ReadRequest
 from histfs.core.programs import Process
 from histfs.fuse.estimate_watch import EstimateWatch, ProcessId, process_id
-from histfs.fuse.read_requests import bytes_read, read_request
+from histfs.fuse.read_requests import read_count, read_request
 from histfs.fuse.reported_sizes import TIMEOUT
 from tests.support.eventually import eventually
 
@@ -41,7 +41,7 @@ class World:
             self.learnt.append,
             lambda: self.now,
             request=lambda thread: self.request,
-            count=lambda thread: self.count,
+            count=lambda thread: None if self.count is None else ReadCount(self.count, 1),
             process=lambda thread: ProcessId(thread, "1"),
         )
 
@@ -175,10 +175,10 @@ def waiting():
 def test_the_request_of_a_thread_is_seen_and_what_it_has_read(waiting):
     thread, writing = waiting
     eventually(lambda: read_request(thread) == ReadRequest(0, 1234))
-    before = bytes_read(thread)
+    before = read_count(thread)
     os.write(writing, b"12345")
     eventually(lambda: read_request(thread) == ReadRequest(0, 4321))
-    assert bytes_read(thread) == before + 5
+    assert read_count(thread) == ReadCount(before.size + 5, before.calls + 1)
 
 
 def test_the_offset_of_sendfile_is_seen_in_the_memory_of_the_program(tmp_path):
@@ -201,7 +201,7 @@ def test_the_offset_of_sendfile_is_seen_in_the_memory_of_the_program(tmp_path):
 
 
 def test_a_thread_that_is_gone_has_no_request():
-    assert read_request(2**22 + 1) is bytes_read(2**22 + 1) is process_id(2**22 + 1) is None
+    assert read_request(2**22 + 1) is read_count(2**22 + 1) is process_id(2**22 + 1) is None
 
 
 def test_the_threads_of_a_process_have_its_id(waiting):

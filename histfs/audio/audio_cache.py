@@ -5,7 +5,7 @@ Attachments are cached like clips: `histfs.core.attachments.part_of` makes an `I
 
 This is the one place where concurrent requests for a clip share a download.
 `histfs.core.single_flight` can't do it: its callers get a result at the end, while readers here get
-bytes as they arrive, raise the priority of a prefetch, or preempt it.
+bytes as they arrive, and raise the priority of a prefetch.
 
 Threads: any number at once. `_lock` guards the table of downloads, and the step from that table to
 the disk. It is held while a file is opened, a size is read from the catalog and a download is
@@ -29,6 +29,7 @@ from histfs.audio.file_descriptors import Descriptor
 from histfs.audio.file_extensions import FileExtensions
 from histfs.audio.negative_cache import NegativeCache
 from histfs.audio.open_clip import OpenClip, OpenClips, StreamedClip
+from histfs.audio.played_clip import PlayedClip
 from histfs.audio.read_ahead import Orders, ReadAhead, by_date_alone
 from histfs.audio.size_registry import SizeRegistry
 from histfs.audio.verification import LastCopy, beginning, refused_as
@@ -130,13 +131,16 @@ class AudioCache:
 
         A clip is downloaded here only while its exact size isn't known: the program that opened it
         will believe the size that fstat gives. A crawler gets cached clips alone, and none that is
-        being downloaded: should that fail, its next read would start another download.
+        being downloaded: should that fail, its next read would start another download. A player
+        gets the others as they come, unless all sizes have to be exact.
         """
         with self._lock:
             content: Descriptor | Download | None = self._on_disk(item)
             size = self.sizes.exact(item)
         if content is None and not waiter.may_fetch():
             raise NotForCrawlers(f"the audio of {item.key} isn't here, and is for no crawler")
+        if content is None and self._can_be_played(item) and waiter.plays():
+            return self._played(item, waiter)
         if size is None and content is None:
             content = self.content(item)
             self.note_use(item, waiter)
@@ -162,12 +166,7 @@ class AudioCache:
         elif not waiter.may_fetch():
             raise NotForCrawlers(f"the audio of {item.key} isn't here, and is for no crawler")
         clip = StreamedClip(self, self._open_clips, item, found)
-        try:
-            # What keeps the clip from being read keeps it from being opened.
-            clip.read(0, 1, waiter)
-        except BaseException:
-            clip.close()
-            raise
+        clip.begin(waiter)
         return clip
 
     def ensure_verified(self, item: Item, waiter: Waiter) -> None:
@@ -280,7 +279,7 @@ class AudioCache:
     def _running(self, item: Item, on_demand: bool) -> Download | None:
         """Return the running download of a clip; called with `_lock` held."""
         download = self._downloads.get(item.key)
-        if download is None or download.failed_or_preempted:
+        if download is None or download.error is not None:
             return None
         if on_demand:
             self._scheduler.promote(download)
@@ -296,7 +295,9 @@ class AudioCache:
             on_head=lambda head: self._extensions.detect(item, head),
             on_size=lambda size: self.sizes.announce(item.key, size),
             on_stored=lambda size, sha256: self._stored(item, size, sha256),
-            on_abandoned=self._scheduler.abandon,
+            may_stop=self._scheduler.may_stop,
+            link=self._scheduler.link,
+            first_bytes=self._scheduler.first_bytes,
             on_end=lambda download: self._ended(item, download),
         )
         self._scheduler.add(download, on_demand)
@@ -310,6 +311,15 @@ class AudioCache:
             self.sizes.learn(item.key, size, None)
         self._extensions.store(item.key)
         return size
+
+    def _can_be_played(self, item: Item) -> bool:
+        return item.attachment is None and not self._exact
+
+    def _played(self, item: Item, waiter: Waiter) -> PlayedClip:
+        """Open a clip for a player, once its first bytes have come."""
+        clip = PlayedClip(self, self._open_clips, item, lambda: self.sizes.size(item).size)
+        clip.begin(waiter)
+        return clip
 
     def _opened(self, item: Item, size: int, content: Descriptor | Download | None) -> OpenClip:
         return OpenClip(self, self._open_clips, item, size, content)

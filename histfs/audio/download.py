@@ -2,8 +2,8 @@
 
 Threads: one worker thread runs `run`, and it alone writes. Any number of readers wait for
 `_changed`, which guards all state but the file. Bytes that are counted in `_received` are in the
-file and never change: they are read without the lock. `DownloadScheduler._lock` may be taken while
-`_changed` is held.
+file and never change: they are read without the lock. `LinkShare._changed` may be taken while
+`_changed` is held; `_supervise` takes `DownloadScheduler._lock`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from histfs.audio.body_check import checked
 from histfs.audio.disk_cache import DiskCache
-from histfs.audio.download_rate import DownloadRate
+from histfs.audio.download_rate import DownloadRate, FirstBytes, Stillness
 from histfs.audio.file_descriptors import Descriptor, translated
+from histfs.audio.link_share import LinkShare
 from histfs.audio.partial_file import PartialFile
-from histfs.core import audio_format
-from histfs.core.attachments import is_binary
 from histfs.core.errors import (
     BadAnswer,
     ClipTooLarge,
@@ -45,10 +44,12 @@ from histfs.core.waiting import Waiter
 _PROGRESS = 10_000
 #: Requests for a clip whose body breaks.
 _MAX_TRIES = 3
-#: The beginning of a proxy's page, or of an error of the API; no image or recording has it.
-_PAGE = re.compile(rb'\s*(<!doctype|<html|<head|<body|<\?xml|\{\s*"(detail|error|message)")', re.I)
 
 log = logging.getLogger(__name__)
+
+
+class DownloadStopped(HistfsError):
+    """The download has made way for another one, and is to run once more."""
 
 
 class DownloadAbandoned(HistfsError):
@@ -68,8 +69,11 @@ class Download:
         on_size: called with the size in bytes as soon as the server announces it, or all has come.
         on_stored: called with the exact size in bytes and the SHA-256 once the clip is complete and
             in its place.
-        on_abandoned: called when the last waiting reader has given up.
-        on_end: called once it has run.
+        may_stop: says whether the download should make way for another one, which then runs; called
+            when it stands still and no reader waits.
+        link: lets others go first where readers wait for them.
+        first_bytes: how long downloads wait for their first byte.
+        on_end: called once it has ended.
     """
 
     def __init__(
@@ -82,7 +86,9 @@ class Download:
         on_head: Callable[[bytes], None],
         on_size: Callable[[int], None],
         on_stored: Callable[[int, bytes], None],
-        on_abandoned: Callable[[Download], None],
+        may_stop: Callable[[Download], bool],
+        link: LinkShare,
+        first_bytes: FirstBytes,
         on_end: Callable[[Download], None],
     ) -> None:
         self._item = item
@@ -92,12 +98,16 @@ class Download:
         self._on_head = on_head
         self._on_size = on_size
         self._on_stored = on_stored
-        self._on_abandoned = on_abandoned
+        self._may_stop = may_stop
+        self._link = link
+        self._first_bytes = first_bytes
         self._on_end = on_end
         self._waiters = 0
         self._progress = DownloadRate()
         self._was_abandoned = False
-        self._preempted = False
+        self._stillness = Stillness(first_bytes)
+        # Kept where the download was stopped after readers may have seen bytes of it.
+        self._part: PartialFile | None = None
         self._changed = threading.Condition()
         self._file: Descriptor | None = None
         self._received = 0
@@ -126,39 +136,45 @@ class Download:
             return self._size if self._is_whole else None
 
     @property
-    def failed_or_preempted(self) -> bool:
-        """Whether it has failed, or will end before the clip is complete."""
-        return self.error is not None or self._is_preempted
+    def awaited(self) -> bool:
+        """Whether a reader waits for it now; takes no lock."""
+        return self._waiters > 0
+
+    @property
+    def received(self) -> int:
+        """The number of bytes from the start that readers can have."""
+        with self._changed:
+            return self._received
 
     @property
     def _is_whole(self) -> bool:
         return self._size is not None and self._received >= self._size
 
-    @property
-    def _is_preempted(self) -> bool:
-        return self._preempted and not self._waiters
+    def run(self) -> bool:
+        """Download the clip; only a complete one is kept.
 
-    def run(self) -> None:
-        """Download the clip; only a complete one is kept."""
+        Returns:
+            Whether it has ended; else it was stopped, and is to run once more.
+        """
         try:
             if self._was_abandoned and not self._waiters:
                 raise DownloadAbandoned("no reader waits for the audio any more")
+            self._stillness = Stillness(self._first_bytes)
             with prioritised(lambda: self._waiters > 0), supervised(self._supervise):
                 self._fetch()
+        except DownloadStopped:
+            return False
         except HistfsError as error:
             self._fail(error)
         except BaseException as error:
             log.exception("the audio of %s can't be fetched", self._item.key)
             self._fail(error)
-        finally:
-            self._on_end(self)
-
-    def preempt(self) -> None:
-        """End soon, unless a reader waits; takes no lock."""
-        self._preempted = True
+        self._on_end(self)
+        return True
 
     def cancel(self) -> None:
-        """Fail without having run."""
+        """Fail without having run to the end."""
+        self._discard_part()
         self._fail(Interrupted("the filesystem is being unmounted"))
 
     def wait_for_size(self, waiter: Waiter) -> int:
@@ -238,11 +254,15 @@ class Download:
 
         Raises:
             DownloadAbandoned: it ends.
+            DownloadStopped: it ends for now.
         """
+        stands_still = self._stillness.note(max(received, unpacked))
         if self._waiters:
             self._progress = DownloadRate()
-        elif self._is_preempted:
-            raise DownloadAbandoned("another download needs the place")
+        elif stands_still and self._may_stop(self):
+            if self._was_abandoned:
+                raise DownloadAbandoned("no reader waits for the audio any more")
+            raise DownloadStopped("it stands still, and another download needs the place")
         elif not (received or unpacked or self._was_abandoned):
             pass  # a prefetch, and the answer has its own deadline
         elif not self._progress.is_fast_enough(received, unpacked):
@@ -257,6 +277,8 @@ class Download:
         The waiter's deadline is renewed as long as bytes come.
         """
         self._waiters += 1
+        if self._waiters == 1:
+            self._link.waiters_changed()
         begun = self._arrived
         try:
             waiter.until(
@@ -267,7 +289,6 @@ class Download:
         except (Interrupted, DeadlineExceeded, TooManyWaiting):
             if self._waiters == 1:
                 self._was_abandoned = True
-                self._on_abandoned(self)
             raise
         finally:
             self._waiters -= 1
@@ -279,20 +300,27 @@ class Download:
             self._changed.notify_all()
 
     def _fetch(self) -> None:
-        part = self._disk.create()
+        part = self._part = self._part or self._disk.create()
         try:
             sha256 = self._receive(part)
             # All has come: those that wait for the size needn't wait for the disk.
             self._set_size(self._received)
             self._is_stored = self._disk.keep(part, self._item.key)
-        except BaseException:
-            part.discard()
+        except BaseException as error:
+            if not (isinstance(error, DownloadStopped) and self._received):
+                self._discard_part()
             raise
+        self._part = None
         self._on_stored(self._received, sha256)
         with self._changed:
             self._file = part.file
             self._done = True
             self._changed.notify_all()
+
+    def _discard_part(self) -> None:
+        part, self._part = self._part, None
+        if part is not None:
+            part.discard()
 
     def _set_size(self, size: int | None) -> None:
         if size is not None:
@@ -308,14 +336,14 @@ class Download:
         """
         tries = 0
         while True:
-            tries += 1
-            with self._open() as stream:
+            tries, was_stopped = tries + 1, False
+            with self._open() as stream, self._link.flow(lambda: self._waiters > 0) as flow:
                 try:
                     size, hashed = 0, hashlib.sha256()
                     if stream.length == 0:
                         raise BadAnswer("nothing came: what was asked for is empty")
                     self._check_limit(stream.length or 0)
-                    for chunk in self._checked(stream.chunks()):
+                    for chunk in checked(self._item, stream.chunks(), self._on_head):
                         self._check_limit(size + len(chunk))
                         if not size:
                             self._begin_file(part, stream.length)
@@ -323,11 +351,18 @@ class Download:
                         self._write(part, size, chunk)
                         hashed.update(chunk)
                         size += len(chunk)
+                        if flow.received(len(chunk)):
+                            was_stopped = True
+                            self._stillness.resumed()
+                            self._progress = DownloadRate()
                     self._check_end(size)
                     return hashed.digest()
                 except (Unreachable, BadAnswer) as error:
                     if tries == _MAX_TRIES or (self._was_abandoned and not self._waiters):
                         raise
+                    if was_stopped and not self._waiters:
+                        # Its server had no patience while others went first: no failure.
+                        raise DownloadAbandoned("the server has closed the connection") from error
                     log.info("the audio of %s broke (%s): trying again", self._item.key, error)
 
     def _check_limit(self, size: int) -> None:
@@ -342,35 +377,6 @@ class Download:
         if item.attachment is not None:
             return attachment_of(self._source, item.id, item.attachment)
         return self._source.audio(item.id)
-
-    def _checked(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Hold the first chunks back until their format is decided, then yield all chunks.
-
-        Raises:
-            BadAnswer: they are not what was requested, whatever the Content-Type says.
-        """
-        rest = iter(chunks)
-        head, is_complete = b"", True
-        for chunk in rest:
-            head += chunk
-            if audio_format.is_decided(head):
-                is_complete = False
-                break
-        item = self._item
-        if item.attachment is not None:
-            # An attachment may well be a web page, or text.
-            if is_binary(item.content_type) and _PAGE.match(head):
-                raise BadAnswer("what came is a web page, or an error message")
-        else:
-            raw = audio_format.is_raw(item.content_type, item.output_format)
-            refused = audio_format.refusal(head, whole=is_complete, raw=raw)
-            if refused is not None:
-                raise BadAnswer(f"the answer is not audio but {refused}")
-        if head:
-            if item.attachment is None:
-                self._on_head(head)
-            yield head
-        yield from rest
 
     def _begin_file(self, part: PartialFile, length: int | None) -> None:
         if length is not None:

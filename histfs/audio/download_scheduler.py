@@ -1,25 +1,36 @@
 """The scheduler of downloads: those on demand run before prefetches, within the server's limit.
 
-A prefetch runs only while no demanded download is queued. When a reader needs a slot and there is
-none, the prefetch that began last is preempted. The limiter of the account says how many downloads
-may run at once.
+A download that runs is left to its end, whoever waits: its request was sent, and would have to be
+sent again. Only one that stands still while it keeps a demanded one from starting is stopped, see
+`may_stop`; it is the next one to run then. Each counts against the limit until `Job.run` has
+returned, and with it the request has ended.
+
+While downloads take long, prefetches leave the last slot free: a reader that goes on elsewhere
+should not have to wait for the end of one.
 
 Threads: any number of callers, and one worker thread for each running download. A worker is reused
-for the next download. There are at most twice as many workers as downloads may run: an abandoned
-download may take a while to end, and must neither block others nor pile up. Workers are daemons: a
-download that hangs must not keep the process of an unmounted filesystem alive. `_lock` guards all
-state, and is not held while a download runs; the limiter's lock is taken while it is held.
+for the next download. Workers are daemons: a download that hangs must not keep the process of an
+unmounted filesystem alive. `_lock` guards all state, and is not held while a download runs; the
+limiter's lock is taken while it is held.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Protocol
 
+from histfs.audio.download_rate import FirstBytes
+from histfs.audio.link_share import LinkShare
 from histfs.core.errors import Interrupted
+
+#: Seconds that the last downloads took, on average, from which prefetches leave a slot free.
+_LONG = 2.0
+#: The weight of the last download in that average.
+_WEIGHT = 0.2
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +38,15 @@ log = logging.getLogger(__name__)
 class Job(Protocol):
     """What the scheduler needs of a download."""
 
-    def run(self) -> None:
-        """Download; raises nothing."""
+    @property
+    def awaited(self) -> bool:
+        """Whether a reader waits for it now; takes no lock."""
 
-    def preempt(self) -> None:
-        """End soon, unless a reader waits: another download needs the slot."""
+    def run(self) -> bool:
+        """Download; return whether it has ended, and else has been stopped. Raises nothing."""
 
     def cancel(self) -> None:
-        """Fail without having run: the filesystem is being unmounted."""
+        """Fail without having run to the end: the filesystem is being unmounted."""
 
 
 class DownloadScheduler:
@@ -42,17 +54,29 @@ class DownloadScheduler:
 
     Args:
         allowed: returns how many may run at once now; called with `_lock` held.
+        clock: seconds, monotonic.
+
+    Attributes:
+        link: that the downloads share.
+        first_bytes: how long they wait for their first byte.
     """
 
-    def __init__(self, allowed: Callable[[], int]) -> None:
+    def __init__(
+        self, allowed: Callable[[], int], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.link = LinkShare(self.blocked, clock)
+        self.first_bytes = FirstBytes()
         self._allowed = allowed
+        self._clock = clock
         self._lock = threading.Lock()
-        # FIFO queues: dicts keep the order of insertion.
+        # Queues: dicts keep the order of insertion.
         self._demanded: dict[Job, None] = {}
         self._prefetches: dict[Job, None] = {}
-        self._running: dict[Job, bool] = {}
-        # Those of the running ones without a waiting reader that are not counted as active.
-        self._abandoned: set[Job] = set()
+        # When each running one began; those of them that have been told to stop.
+        self._running: dict[Job, float] = {}
+        self._stopping: set[Job] = set()
+        # None until a download has ended.
+        self._average: float | None = None
         # Workers that wait for a download, and the queue that they read; None ends a worker.
         self._idle = 0
         self._handoff: SimpleQueue[Job | None] = SimpleQueue()
@@ -80,22 +104,29 @@ class DownloadScheduler:
             if job in self._prefetches:
                 del self._prefetches[job]
                 self._demanded[job] = None
-                self._start()
-            elif job in self._running:
-                self._running[job] = True
-                self._abandoned.discard(job)
+            # Also where it runs already: the slot that prefetches leave free may be taken now.
+            self._start()
 
-    def abandon(self, job: Job) -> None:
-        """Note that the last waiting reader of a download has given up.
+    def blocked(self) -> int:
+        """Return how many demanded downloads have no slot."""
+        # Asked for each piece of a download: without a lock while there are none.
+        if not self._demanded:
+            return 0
+        with self._lock:
+            return self._count_blocked()
 
-        The download may hang until its own timeout, and must not keep others from starting: up to
-        the limit, abandoned downloads are not counted as active.
+    def may_stop(self, job: Job) -> bool:
+        """Say whether a download that stands still should end, for a demanded one to start.
+
+        If so it must end at once, and `Job.run` return False.
         """
         with self._lock:
-            if job in self._running:
-                self._running[job] = False
-                self._abandoned.add(job)
-            self._start()
+            if job in self._stopping:
+                return True
+            if len(self._stopping) >= self._count_blocked():
+                return False
+            self._stopping.add(job)
+            return True
 
     def close(self) -> None:
         """Take no more downloads, and start none."""
@@ -109,6 +140,12 @@ class DownloadScheduler:
             self._idle = 0
         for job in waiting:
             job.cancel()
+
+    def _count_blocked(self) -> int:
+        """Return how many demanded downloads have no slot; called with `_lock` held."""
+        if len(self._running) < self._allowed():
+            return 0
+        return sum(job.awaited for job in self._demanded)
 
     def _start(self) -> None:
         """Start the downloads that there are slots for; called with `_lock` held."""
@@ -124,42 +161,56 @@ class DownloadScheduler:
         waiting = self._demanded or self._prefetches
         if not waiting:
             return None
-        allowed = self._allowed()
-        if self._demanded and self._count_active(allowed) >= allowed:
-            self._preempt()
-        if self._count_active(allowed) >= allowed:
+        free = self._allowed() - len(self._running)
+        if free <= 0 or (waiting is self._prefetches and free <= self._reserve()):
             return None
         job = next(iter(waiting))
         del waiting[job]
-        self._running[job] = waiting is self._demanded
+        self._running[job] = self._clock()
         return job
 
-    def _count_active(self, allowed: int) -> int:
-        """Return the number of active downloads; called with `_lock` held."""
-        return len(self._running) - min(len(self._abandoned), allowed)
-
-    def _preempt(self) -> None:
-        """Preempt the youngest prefetch; called with `_lock` held."""
-        for job in reversed(self._running):
-            if not self._running[job] and job not in self._abandoned:
-                self._abandoned.add(job)
-                job.preempt()
-                return
+    def _reserve(self) -> int:
+        """Return how many slots prefetches leave free; called with `_lock` held."""
+        if not self._running or (self._average is not None and self._average < _LONG):
+            return 0
+        # The one of a download that a reader waits for will be free for the next reader.
+        return 0 if any(job.awaited for job in self._running) else 1
 
     def _work(self) -> None:
         while (job := self._handoff.get()) is not None:
+            ended = True
             try:
-                job.run()
+                ended = job.run()
             except BaseException:
                 # It must leave the running ones, or it would keep its slot.
                 log.exception("a download failed unexpectedly")
             with self._lock:
-                self._running.pop(job, None)
-                self._abandoned.discard(job)
+                cancelled = not ended and self._closed
+                self._left(job, ended)
                 if self._closed or self._idle >= max(1, self._allowed()):
                     self._start()
-                    return
-                self._idle += 1
-                self._start()
+                    last = True
+                else:
+                    self._idle += 1
+                    self._start()
+                    last = False
+            if cancelled:
+                job.cancel()
+            if last:
+                return
             # A worker that waits for the next job must not keep this one's file open.
             del job
+
+    def _left(self, job: Job, ended: bool) -> None:
+        """Note that a download does not run any more; called with `_lock` held."""
+        took = self._clock() - self._running.pop(job)
+        self._stopping.discard(job)
+        if ended:
+            before = took if self._average is None else self._average
+            self._average = before + _WEIGHT * (took - before)
+        elif not self._closed:
+            # It is the next of its kind; the demanded one for which it was stopped comes first.
+            self._prefetches = {job: None, **self._prefetches}
+            if job.awaited:
+                del self._prefetches[job]
+                self._demanded[job] = None

@@ -184,6 +184,20 @@ class OpenClip(_Clip):
 class StreamedClip(_Clip):
     """Implements `histfs.core.nodes.FileStream`."""
 
+    def begin(self, waiter: Waiter) -> None:
+        """Wait for the first byte: what keeps the clip from being read keeps it from being opened.
+
+        The clip is closed where that fails.
+
+        Raises:
+            As `AudioCache.open`.
+        """
+        try:
+            self.read(0, 1, waiter)
+        except BaseException:
+            self.close()
+            raise
+
     @property
     def whole_size(self) -> int | None:
         """The exact size in bytes once all of them are on this machine; None before."""

@@ -66,6 +66,13 @@ class OpenFile(Protocol):
         """Release the file's resources; called once, after the last read."""
 
 
+class PlayedFile(OpenFile):
+    """An open file for a player, which reads it as its bytes come, before its size is known.
+
+    Its size may be an estimate. A read returns bytes as soon as there is one, and none at the end.
+    """
+
+
 class FileStream(Protocol):
     """A file that is read as its bytes come, before its size is known; any thread may read it."""
 

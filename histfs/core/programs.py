@@ -53,6 +53,8 @@ class ProgramClass(Enum):
     CRAWLER = "crawler"
     #: Believes the size of the stat before it opens the file: stat fetches what it needs to know.
     ARCHIVER = "archiver"
+    #: Plays to the true end, whatever size it is shown: it gets bytes as they come.
+    PLAYER = "player"
     #: Takes the size from the open file: stat shows an estimate, open makes it exact.
     DEFAULT = "default"
 

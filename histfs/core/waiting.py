@@ -106,12 +106,22 @@ class Waiter:
         needs_size: returns whether the calling process believes the size that stat gives; called
             by the thread of the call, and only when stat would give an estimate.
         limit: limits how many calls wait at the same time.
+        plays: returns whether the calling process is a player, which gets a clip as it comes;
+            called by the thread of the call, and only for a clip that is not in the cache.
 
     Attributes:
         timeout: as given.
     """
 
-    __slots__ = ("_deadline", "_interrupted", "_limit", "may_fetch", "needs_size", "timeout")
+    __slots__ = (
+        "_deadline",
+        "_interrupted",
+        "_limit",
+        "may_fetch",
+        "needs_size",
+        "plays",
+        "timeout",
+    )
 
     def __init__(
         self,
@@ -120,6 +130,8 @@ class Waiter:
         may_fetch: Callable[[], bool] = always,
         limit: WaitLimit = _UNLIMITED,
         needs_size: Callable[[], bool] = estimate_suffices,
+        *,
+        plays: Callable[[], bool] = never,
     ) -> None:
         self.timeout = timeout
         self._deadline = time.monotonic() + timeout
@@ -127,6 +139,7 @@ class Waiter:
         self._limit = limit
         self.may_fetch = may_fetch
         self.needs_size = needs_size
+        self.plays = plays
 
     def remaining(self) -> float:
         """Return the seconds that are left, at least 0."""
@@ -135,7 +148,14 @@ class Waiter:
     def at_most(self, seconds: float) -> Waiter:
         """Return a waiter whose deadline is in ``seconds``, or that of this one if it is sooner."""
         seconds = min(seconds, self.remaining())
-        return Waiter(seconds, self._interrupted, self.may_fetch, self._limit, self.needs_size)
+        return Waiter(
+            seconds,
+            self._interrupted,
+            self.may_fetch,
+            self._limit,
+            self.needs_size,
+            plays=self.plays,
+        )
 
     def waiting(self) -> contextlib.AbstractContextManager[None]:
         """Count the call as waiting within the context.

@@ -54,6 +54,13 @@ def fuse_class(module: ModuleType) -> _Foreign:
             _fill(buffer.contents, attributes)
             return 0
 
+        def open(self, path: bytes, info: _Foreign) -> int:
+            opened = self.operations.open(_decode(path), info.contents.flags)
+            info.contents.fh = opened
+            # Each read comes here then, whatever size the kernel has, and may be short.
+            info.contents.direct_io = self.operations.is_played(opened)
+            return 0
+
         def _readdir(  # noqa: PLR0917 - libfuse's
             self,
             path: bytes | None,

@@ -35,7 +35,7 @@ from histfs.core.errors import (
 from histfs.core.filesystem import Filesystem
 from histfs.core.large_listing import LargeListing
 from histfs.core.names import NAME_MAX, without_words
-from histfs.core.nodes import Attributes, DirEntry, OpenFile
+from histfs.core.nodes import Attributes, DirEntry, OpenFile, PlayedFile
 from histfs.core.waiting import Waiter, estimate_suffices, set_current_waiter
 from histfs.fuse.estimate_watch import EstimateWatch, WatchedFile
 from histfs.fuse.open_handles import DirectoryHandle, FileHandle, OpenHandles
@@ -186,7 +186,7 @@ class Operations:
         if attributes.kind == stat.S_IFREG:
             attributes = self._report(path, attributes, start)
             self._last_file_stat = self._clock()
-        return self._stat(attributes)
+        return self._stat(attributes) if path != "/" else self._stat_root(attributes)
 
     @_map_errno
     def readlink(self, path: str) -> str:
@@ -239,9 +239,14 @@ class Operations:
         self._watch.fail_if_owed(path)
         waiter = self._new_waiter()
         attributes, file = self._tree.open(path, waiter)
-        self._refuse_if_misled(path, file, waiter)
-        watched = self._report_open(path, attributes.inode, file)
+        # The kernel may have any size of a clip that is played: its reads don't depend on it.
+        played = isinstance(file, PlayedFile)
+        watched = None if played else self._report_open(path, attributes.inode, file, waiter)
         return self._handles.add_file(FileHandle(path, attributes, file, watched))
+
+    def is_played(self, handle: int) -> bool:
+        """Say whether an open file is read as it comes, without the page cache (direct I/O)."""
+        return isinstance(self._handles.file(handle).file, PlayedFile)
 
     @_map_errno
     def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:
@@ -258,9 +263,10 @@ class Operations:
     @_map_errno
     def release(self, path: str | None, handle: int) -> None:
         """Answer the last close(2) of an open file."""
-        opened = self._handles.remove_file(handle)
-        self._watch.closed(opened.watched)
-        self._reported.closed(opened.path)
+        closed = self._handles.remove_file(handle)
+        self._watch.closed(closed.watched)
+        if not isinstance(closed.file, PlayedFile):
+            self._reported.closed(closed.path)
 
     # Removing
 
@@ -313,8 +319,11 @@ class Operations:
             )
             raise OSError(errno.EIO, "the size that was shown before is not exact: try again")
 
-    def _report_open(self, path: str, inode: int, file: OpenFile) -> WatchedFile | None:
+    def _report_open(
+        self, path: str, inode: int, file: OpenFile, waiter: Waiter
+    ) -> WatchedFile | None:
         """Note an open file; raise ESTALE, upon which the kernel looks again, for a stale size."""
+        self._refuse_if_misled(path, file, waiter)
         # Before the open is reported: what the kernel asks for then must not be cached, either.
         watched = self._watch.opening(path, inode, file.size)
         refusal = self._reported.opened(path, file.size)
@@ -378,6 +387,15 @@ class Operations:
             for name, attributes in files.items()
             if attributes.size_is_exact
         }
+
+    def _stat_root(self, attributes: Attributes) -> dict[str, int]:
+        """Return the attributes of the root, in which nothing can be made or unlinked.
+
+        Without the permission to write, GIO's file managers see that there is no place for a trash
+        directory, and offer to delete (``access::can-trash``).
+        """
+        stated = self._stat(attributes)
+        return stated | {"st_mode": stated["st_mode"] & ~0o222}
 
     def _stat(self, attributes: Attributes) -> dict[str, int]:
         kind, inode, links, size, mtime, _ = attributes

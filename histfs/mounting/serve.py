@@ -97,8 +97,13 @@ def serve(
             archiver = programs.class_of(binding.caller()) is ProgramClass.ARCHIVER
             return archiver or watch.is_misled()
 
+        def plays() -> bool:
+            return programs.class_of(binding.caller()) is ProgramClass.PLAYER
+
         def new_waiter() -> Waiter:
-            return Waiter(settings.timeout, binding.interrupted, may_fetch, limit, needs_size)
+            return Waiter(
+                settings.timeout, binding.interrupted, may_fetch, limit, needs_size, plays=plays
+            )
 
         limit = WaitLimit(fuse.MAX_WAITING)
         watch = EstimateWatch(binding.caller, binding.cache_attributes, programs.learn_archiver)

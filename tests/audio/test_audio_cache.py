@@ -662,16 +662,21 @@ def test_what_is_known_to_have_no_audio_is_not_fetched_ahead(make_world):
 
 
 def test_a_reader_goes_before_what_is_fetched_ahead(make_world):
-    """Prefetches take both connections; one of them is preempted."""
-    world = make_world(ahead=8, connections=2)
+    """A prefetch takes the only connection, and is left to its end; the next one comes later."""
+    world = make_world(ahead=8, connections=1)
     items = [world.item(f"{number:02}", date=number) for number in range(20)]
     world.read(items[0])
     world.store.fetch(items[1], waiter())
     with world.source.held("audio") as gate:
         world.read(items[1])
         gate.wait_until_reached()
+        assert {"02", "03"} <= world.store.fetching
+        wanted = world.store.content(items[15])
         world.source.recover()
-        assert world.read(items[15]) == b"audio\0of 15"
+    assert wanted.wait_for_end(waiter()) == len(b"audio\0of 15")
+    world.flush()
+    asked = [call.argument for call in world.source.calls if call.method == "audio"]
+    assert asked == ["00", "01", "02", "15", "03"]
 
 
 def test_what_is_fetched_ahead_and_fails_is_fetched_by_who_reads_it(make_world):

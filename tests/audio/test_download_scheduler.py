@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -18,19 +19,26 @@ class Job:
 
     def __init__(self, begun: list[str], name: str) -> None:
         self.name = name
-        self.preempted = self.cancelled = False
+        self.cancelled = False
+        self.awaited = True
+        self._stopped = False
         self._begun = begun
         self._go = threading.Event()
 
     def __repr__(self) -> str:
         return self.name
 
-    def run(self) -> None:
+    def run(self) -> bool:
         self._begun.append(self.name)
         assert self._go.wait(PATIENCE)
+        self._go.clear()
+        ended, self._stopped = not self._stopped, False
+        return ended
 
-    def preempt(self) -> None:
-        self.preempted = True
+    def stop(self) -> None:
+        """Make way for another one, as `DownloadScheduler.may_stop` allows."""
+        self._stopped = True
+        self._go.set()
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -48,8 +56,8 @@ def begun():
 def make(begun):
     made, jobs = [], {}
 
-    def make(connections, wanted="", ahead=""):
-        schedule = DownloadScheduler(lambda: connections)
+    def make(connections, wanted="", ahead="", clock=time.monotonic):
+        schedule = DownloadScheduler(lambda: connections, clock)
         made.append(schedule)
         for name in wanted + ahead:
             jobs[name] = Job(begun, name)
@@ -87,28 +95,58 @@ def test_who_comes_to_wait_for_what_is_queued_moves_it_to_the_front(make, begun)
     eventually(lambda: begun == ["a", "c"])
 
 
-def test_the_youngest_that_nobody_waits_for_makes_room(make, begun):
-    schedule, jobs = make(3, wanted="a", ahead="bc")
-    schedule.promote(jobs["c"])
-    jobs["d"] = Job(begun, "d")
-    schedule.add(jobs["d"], True)
-    eventually(lambda: begun[3:] == ["d"])
-    assert [job.preempted for job in jobs.values()] == [False, True, False, False]
+def test_a_download_that_runs_is_left_to_its_end(make, begun):
+    schedule, jobs = make(2, ahead="ab")
+    jobs["c"] = Job(begun, "c")
+    schedule.add(jobs["c"], True)
+    assert schedule.blocked() == 1
+    time.sleep(0.05)
+    assert begun == ["a", "b"]
+    jobs["a"].end()
+    eventually(lambda: begun[2:] == ["c"])
+    assert schedule.blocked() == 0
 
 
-def test_who_is_waited_for_makes_no_room(make, begun):
-    schedule, jobs = make(1, wanted="a")
+def test_one_that_stands_still_stops_for_each_demanded_one_and_is_the_next_to_run(make, begun):
+    schedule, jobs = make(2, ahead="abxy")
+    assert not schedule.may_stop(jobs["a"]), "nothing waits for its slot"
+    jobs["c"] = Job(begun, "c")
+    schedule.add(jobs["c"], True)
+    assert schedule.may_stop(jobs["a"])
+    assert not schedule.may_stop(jobs["b"]), "one makes way for one"
+    assert begun == ["a", "b"], "it counts until it has ended"
+    jobs["a"].awaited = False
+    jobs["a"].stop()
+    eventually(lambda: begun[2:] == ["c"])
+    jobs["c"].end()
+    eventually(lambda: begun[3:] == ["a"])
+
+
+def test_nothing_stops_for_one_that_its_reader_has_left(make, begun):
+    schedule, jobs = make(1, ahead="a")
     jobs["b"] = Job(begun, "b")
+    jobs["b"].awaited = False
     schedule.add(jobs["b"], True)
-    assert not jobs["a"].preempted
-    assert begun == ["a"]
+    assert not schedule.may_stop(jobs["a"])
 
 
-def test_one_that_its_last_reader_has_left_keeps_no_other_from_starting(make, begun):
-    schedule, jobs = make(1, wanted="ab")
-    schedule.abandon(jobs["a"])
-    eventually(lambda: begun == ["a", "b"])
-    assert not jobs["a"].preempted
+@pytest.mark.parametrize(("seconds", "then"), [(1.0, ["c"]), (5.0, [])])
+def test_while_downloads_take_long_prefetches_leave_a_slot_to_the_next_reader(
+    make, begun, seconds, then
+):
+    now = [0.0]
+    schedule, jobs = make(3, clock=lambda: now[0])
+    for name in "abcd":
+        jobs[name] = Job(begun, name)
+        jobs[name].awaited = False
+        schedule.add(jobs[name], name == "d")
+    eventually(lambda: sorted(begun) == ["a", "b", "d"])
+    now[0] += seconds
+    jobs["a"].end()
+    time.sleep(0.1)
+    assert begun[3:] == then
+    jobs["b"].end()
+    eventually(lambda: begun[3:] == ["c"])
 
 
 def test_the_number_at_once_follows_the_limit_as_it_changes(begun):

@@ -12,7 +12,7 @@ import pytest
 
 from histfs.core import errors
 from histfs.core.errors import HistfsError, errno_of
-from histfs.core.nodes import Attributes, BytesFile, DirEntry
+from histfs.core.nodes import Attributes, BytesFile, DirEntry, PlayedFile
 from histfs.core.waiting import Waiter
 from histfs.fuse.estimate_watch import EstimateWatch
 from histfs.fuse.operations import Operations
@@ -447,3 +447,25 @@ def test_the_mount_tells_when_it_is_there(make, config):
     assert operations.started
     assert started == [True]
     assert configured == ([] if config is None else [("connection", config)])
+
+
+# Players
+
+
+class Played(Recorded, PlayedFile):
+    """A file that a player reads as it comes."""
+
+
+def test_a_file_of_a_player_opens_and_is_closed_whatever_size_the_kernel_has(operations, tree):
+    tree.file = Played(b"0123456789")
+    operations.getattr("/a")
+    handle = operations.open("/a", os.O_RDONLY)
+    assert operations.is_played(handle)
+    assert operations.read(None, 4, 2, handle) == b"2345"
+    assert operations.getattr("/a")["st_size"] == tree.size != tree.file.size
+    operations.release(None, handle)
+    assert tree.file.closed == 1
+
+
+def test_another_file_of_a_player_is_no_played_one(operations):
+    assert not operations.is_played(operations.open("/a", os.O_RDONLY))

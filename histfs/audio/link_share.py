@@ -1,0 +1,213 @@
+"""Who reads from the network: a download that a reader waits for goes before those of read-ahead.
+
+Downloads that run at once share a link. While a reader waits for bytes and they come, the other
+downloads stop reading their sockets, so that their servers stop to send; they go on afterwards.
+Nothing is thrown away, and no request is repeated.
+
+A demanded download without a slot waits for one of the running ones to end: the oldest of those
+counts as waited for then.
+
+Where each answer is slow by itself, stopping the others only costs time. So the sum of all rates is
+measured with and without stopping, and whichever is faster is done; see `_Rates`.
+
+Threads: each download's own thread calls its `Flow`, and waits in it. `_changed` guards all state;
+while it is held `DownloadScheduler._lock` may be taken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+#: Seconds for which a download must have received before others stop for it: where the link is
+#: fast, it ends before that.
+_SETTLED = 0.1
+#: Seconds without a byte from which a download is not one to stop for: its server is slow.
+_SILENT = 1.0
+#: Seconds for which a reader counts as waiting when it has its bytes: a player asks for the next.
+_LINGER = 0.2
+#: The most seconds without a read: servers close a connection that takes nothing for long.
+_KEEP_ALIVE = 10.0
+#: Seconds between two looks of a stopped download.
+_POLL = 0.1
+#: Seconds of each way that are measured, the factor by which the one without stopping must be
+#: faster, and the seconds for which a decision holds.
+_STOPPING_TIME, _FREE_TIME, _FACTOR, _VALID = 3.0, 1.0, 2.0, 60.0
+#: Seconds after a stop that are not measured: what the kernel has received meanwhile comes at once.
+_BURST = 0.25
+
+
+class _Rate:
+    """Bytes over some seconds that need not be adjacent."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.received = 0
+
+    @property
+    def per_second(self) -> float:
+        return self.received / self.seconds if self.seconds else 0.0
+
+
+class _Rates:
+    """Measures whether it pays to stop downloads for others.
+
+    Args:
+        now: seconds, monotonic.
+
+    Attributes:
+        stopping: whether downloads are to stop at present.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.stopping = True
+        self._last = self._stopped_at = now
+        self._decided_at: float | None = None
+        self._with, self._without = _Rate(), _Rate()
+
+    def note(self, now: float, received: int, *, stopped: bool, several: bool) -> None:
+        """Note received bytes.
+
+        Args:
+            now: seconds, monotonic.
+            received: bytes since the last call.
+            stopped: whether downloads are stopped for another one.
+            several: whether several receive.
+        """
+        elapsed, self._last = now - self._last, now
+        if stopped:
+            self._stopped_at = now
+            rate = self._with
+        elif several and now - self._stopped_at > _BURST:
+            rate = self._without
+        else:
+            rate = None
+        if rate is not None:
+            # In a longer pause nothing was to come.
+            rate.seconds += min(elapsed, _SILENT)
+            rate.received += received
+        self._decide(now)
+
+    def _decide(self, now: float) -> None:
+        if self._decided_at is not None and now - self._decided_at > _VALID:
+            self._decided_at = None
+            self.stopping = True
+            self._with, self._without = _Rate(), _Rate()
+        if self._decided_at is not None or self._with.seconds < _STOPPING_TIME:
+            return
+        if self._without.seconds < _FREE_TIME:
+            self.stopping = False
+            return
+        self.stopping = self._without.per_second < _FACTOR * self._with.per_second
+        self._decided_at = now
+
+
+class Flow:
+    """The body of one download, while it comes.
+
+    Args:
+        share: of the link.
+        awaited: returns whether a reader waits for the download; takes no lock.
+    """
+
+    def __init__(self, share: LinkShare, awaited: Callable[[], bool]) -> None:
+        self._share = share
+        self._awaited = awaited
+        self.stopped = False
+        self._began: float | None = None
+        self._last = self._awaited_at = float("-inf")
+
+    def is_awaited(self, now: float) -> bool:
+        """Return whether a reader waits for it, or did so a moment ago."""
+        if self._awaited():
+            self._awaited_at = now
+        return now - self._awaited_at < _LINGER
+
+    def is_flowing(self, now: float) -> bool:
+        """Return whether its bytes come at present."""
+        if self._began is None or now - self._last > _SILENT:
+            return False
+        return now - self._began >= _SETTLED
+
+    def note(self, now: float) -> None:
+        """Note that bytes have come."""
+        if self._began is None or now - self._last > _SILENT:
+            self._began = now
+        self._last = now
+
+    def received(self, size: int) -> bool:
+        """Note received bytes, and wait while others go first; return whether that was so."""
+        return self._share.received(self, size)
+
+
+class LinkShare:
+    """Lets the downloads that readers wait for go before the others.
+
+    Args:
+        blocked: returns how many demanded downloads wait for one of the running ones to end.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, blocked: Callable[[], int], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._blocked = blocked
+        self._clock = clock
+        self._changed = threading.Condition()
+        # The oldest first.
+        self._flows: dict[Flow, None] = {}
+        self._rates = _Rates(clock())
+
+    @contextlib.contextmanager
+    def flow(self, awaited: Callable[[], bool]) -> Iterator[Flow]:
+        """Count a download as one of those that share the link.
+
+        Args:
+            awaited: returns whether a reader waits for it; takes no lock.
+        """
+        flow = Flow(self, awaited)
+        with self._changed:
+            self._flows[flow] = None
+        try:
+            yield flow
+        finally:
+            with self._changed:
+                del self._flows[flow]
+                self._changed.notify_all()
+
+    def waiters_changed(self) -> None:
+        """Note that a reader has begun to wait for a download, which may be stopped."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def received(self, flow: Flow, size: int) -> bool:
+        """Note received bytes, and wait while others go first; see `Flow.received`."""
+        with self._changed:
+            now = self._clock()
+            flow.note(now)
+            self._note(now, size)
+            until = now + _KEEP_ALIVE
+            while now < until and self._must_stop(flow, now):
+                flow.stopped = True
+                self._changed.wait(_POLL)
+                now = self._clock()
+                self._note(now, 0)
+            was_stopped, flow.stopped = flow.stopped, False
+            return was_stopped
+
+    def _note(self, now: float, size: int) -> None:
+        """Measure; called with `_changed` held."""
+        stopped = any(flow.stopped for flow in self._flows)
+        several = sum(flow.is_flowing(now) for flow in self._flows) > 1
+        self._rates.note(now, size, stopped=stopped, several=several)
+
+    def _must_stop(self, flow: Flow, now: float) -> bool:
+        """Say whether others go before a download; called with `_changed` held."""
+        if not self._rates.stopping:
+            return False
+        first = [each for each in self._flows if each.is_awaited(now)]
+        if blocked := self._blocked():
+            first += [each for each in self._flows if each not in first][:blocked]
+        return flow not in first and any(each.is_flowing(now) for each in first)

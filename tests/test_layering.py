@@ -19,12 +19,14 @@ MAY_IMPORT = {
     "core": set(),
     "settings": {"core"},
     "keys": {"core", "settings"},
+    "key_store": {"core", "settings", "keys"},
     "config": {"core", "settings"},
     "programs": {"core", "settings", "config"},
     "logs": {"core"},
     "status": {"core"},
     "plugins": {"core"},
     "background": {"core"},
+    "systemd": set(),
     "audio": {"core"},
     "catalog": {"core"},
     "trash": {"core"},
@@ -34,14 +36,15 @@ MAY_IMPORT = {
     "testing": {"core"},
     "mounting": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "status",
-        "plugins", "keys", "programs", "__version__",
+        "plugins", "keys", "programs", "systemd", "__version__",
     },
     "cli": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "mounting",
-        "logs", "background", "status", "keys", "plugins", "config", "programs",
+        "logs", "background", "status", "keys", "key_store", "plugins", "config", "programs",
         "__version__",
     },
     "api": {"mounting", "cli"},
+    "mount_helper": {"cli"},
     "__main__": {"cli"},
 }  # fmt: skip
 

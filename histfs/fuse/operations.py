@@ -108,6 +108,7 @@ class Operations:
         caller: returns the id of the thread whose call is served.
         invalidate: makes the kernel forget the attributes of a path, and says whether it has.
         watch: fails programs that read a file by an estimate of its size.
+        listens: says whether the caller gets a file that is read as it comes as from a pipe.
         clock: returns seconds, monotonic.
 
     Attributes:
@@ -134,6 +135,7 @@ class Operations:
         caller: Callable[[], int],
         invalidate: Callable[[str], bool] = lambda path: False,
         watch: EstimateWatch,
+        listens: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tree = tree
@@ -151,6 +153,7 @@ class Operations:
         self._reported = ReportedSizes(caller, clock, invalidate=invalidate)
         self._watch = watch
         self._ahead = ahead
+        self._listens = listens
         self._clock = clock
         # When the attributes of a file were last asked for by path.
         self._last_file_stat = -math.inf
@@ -247,6 +250,10 @@ class Operations:
     def is_played(self, handle: int) -> bool:
         """Say whether an open file is read as it comes, without the page cache (direct I/O)."""
         return isinstance(self._handles.file(handle).file, PlayedFile)
+
+    def is_pipe(self, handle: int) -> bool:
+        """Say whether the caller can't seek in a file that it has just opened, as in a pipe."""
+        return self.is_played(handle) and self._listens()
 
     @_map_errno
     def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:

@@ -28,10 +28,14 @@ from histfs.mounting.plugin_factory import Tell
 from histfs.mounting.source_probe import CONFIRM_AFTER, PROBE_TIMEOUT
 from histfs.programs import program_table
 from histfs.settings import Settings, default_trash
+from histfs.systemd import notify, reporting
 from histfs.trash import Trash
 
 #: Conversations of the sample history.
 _CALLS = 12
+
+#: The classes that get a clip as it comes.
+_PLAYING = (ProgramClass.PLAYER, ProgramClass.LISTENER)
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +92,8 @@ def serve(
             log.info("mounted on %s with %s", mountpoint, binding)
             if place.replaces:
                 tell(f"a histfs whose process had died was detached from {mountpoint}")
+            notify("READY=1")
+            stack.enter_context(reporting(lambda: _progress(filesystems)))
             ready()
 
         def may_fetch() -> bool:
@@ -98,7 +104,10 @@ def serve(
             return archiver or watch.is_misled()
 
         def plays() -> bool:
-            return programs.class_of(binding.caller()) is ProgramClass.PLAYER
+            return programs.class_of(binding.caller()) in _PLAYING
+
+        def listens() -> bool:
+            return programs.class_of(binding.caller()) is ProgramClass.LISTENER
 
         def new_waiter() -> Waiter:
             return Waiter(
@@ -120,6 +129,7 @@ def serve(
             caller=binding.caller,
             invalidate=binding.invalidation.invalidate,
             watch=watch,
+            listens=listens,
         )
         profiles = "+".join(account.profile for account in accounts)
         named = {"fsname": f"{settings.service.name}:{profiles}", "subtype": "histfs"}
@@ -181,6 +191,15 @@ def _probe(filesystems: Sequence[AccountFilesystem], tell: Tell) -> None:
             tell(f"{filesystem.settings.profile}: {error}")
         for mounted in filesystem.sources[1:]:
             mounted.probe.ensure_probed(Waiter(PROBE_TIMEOUT + CONFIRM_AFTER))
+
+
+def _progress(filesystems: Sequence[AccountFilesystem]) -> str:
+    """Return a line about what is known of each account, for the service manager."""
+    return "; ".join(
+        f"{each.settings.profile}: {each.first.store.total():,} items known"
+        + ("" if each.first.scanner.progress().complete else ", more to be read")
+        for each in filesystems
+    )
 
 
 def _tree(filesystems: Sequence[AccountFilesystem], mountpoint: Path) -> Filesystem:

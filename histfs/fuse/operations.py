@@ -247,6 +247,10 @@ class Operations:
         watched = None if played else self._report_open(path, attributes.inode, file, waiter)
         return self._handles.add_file(FileHandle(path, attributes, file, watched))
 
+    def is_watched(self, handle: int) -> bool:
+        """Say whether its close(2) is of interest, which needs a call by the kernel."""
+        return self._handles.file(handle).watched is not None
+
     def is_played(self, handle: int) -> bool:
         """Say whether an open file is read as it comes, without the page cache (direct I/O)."""
         return isinstance(self._handles.file(handle).file, PlayedFile)

@@ -52,6 +52,7 @@ class FakeTree:
         self.error = None
         self.calls = []
         self.size = 1025
+        self.inode, self.exact = 42, True
         self.entries = [
             DirEntry("d", stat.S_IFDIR, 7),
             DirEntry("ä", stat.S_IFREG, 8),
@@ -67,7 +68,7 @@ class FakeTree:
     def stat(self, path, waiter):
         self._called("stat")
         kind = {"/d": stat.S_IFDIR, "/l": stat.S_IFLNK}.get(path, stat.S_IFREG)
-        return Attributes(kind, 42, 3, self.size, 1_714_650_306)
+        return Attributes(kind, self.inode, 3, self.size, 1_714_650_306, self.exact)
 
     def stat_files(self, path, waiter):
         self._called("stat_files")
@@ -403,6 +404,19 @@ def test_a_file_is_closed_once_when_it_is_released(operations, tree):
     operations.release(None, one)
     assert tree.file.closed == 1
     assert operations.read(None, 1, 0, two) == b"0"
+
+
+# Programs that read by an estimate
+
+
+def test_the_close_of_a_file_is_of_interest_whose_size_was_shown_as_an_estimate(operations, tree):
+    assert not operations.is_watched(operations.open("/a", os.O_RDONLY))
+    tree.exact = False
+    operations.getattr("/b")
+    assert not operations.is_watched(operations.open("/a", os.O_RDONLY)), "another file"
+    tree.inode = 43
+    operations.getattr("/b")
+    assert operations.is_watched(operations.open("/a", os.O_RDONLY))
 
 
 # What is refused

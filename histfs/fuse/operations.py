@@ -38,7 +38,7 @@ from histfs.core.names import NAME_MAX, without_words
 from histfs.core.nodes import Attributes, DirEntry, OpenFile, PlayedFile
 from histfs.core.waiting import Waiter, estimate_suffices, set_current_waiter
 from histfs.fuse.open_handles import DirectoryHandle, FileHandle, OpenHandles
-from histfs.fuse.reported_sizes import TIMEOUT, ReportedSizes, RequestStart
+from histfs.fuse.reported_sizes import TIMEOUT, ReportedSizes, RequestStart, Shown
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -235,8 +235,10 @@ class Operations:
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
             self._refuse(path)
         waiter = self._new_waiter()
+        # What the caller has seen; others may see more while this waits.
+        shown = self._reported.shown(path)
         attributes, file = self._tree.open(path, waiter)
-        self._refuse_if_misled(path, file, waiter)
+        self._refuse_if_misled(path, file, shown, waiter)
         self._report_open(path, file)
         return self._handles.add_file(FileHandle(path, attributes, file))
 
@@ -296,11 +298,13 @@ class Operations:
 
     def _report(self, path: str, attributes: Attributes, start: RequestStart) -> Attributes:
         """Return the attributes of a file with the size to report to the kernel."""
-        return attributes._replace(size=self._reported.report(path, attributes.size, start))
+        exact = attributes.size_is_exact
+        size = self._reported.report(path, attributes.size, start, is_exact=exact)
+        return attributes._replace(size=size)
 
-    def _refuse_if_misled(self, path: str, file: OpenFile, waiter: Waiter) -> None:
+    def _refuse_if_misled(self, path: str, file: OpenFile, shown: Shown, waiter: Waiter) -> None:
         """Raise EIO for a program that believes its stat, where that may have been an estimate."""
-        if self._reported.may_have_misled(path, file.size) and waiter.needs_size():
+        if shown.may_have_misled(file.size) and waiter.needs_size():
             file.close()
             log.warning(
                 "open %r: the size that the program was shown is not exact", _logged((path,))

@@ -20,7 +20,7 @@ from histfs.catalog.catalog import Catalog
 from histfs.catalog.catalog_store import CatalogStore
 from histfs.catalog.circuit_breaker import CircuitBreaker
 from histfs.catalog.details_fetcher import DetailsFetcher
-from histfs.catalog.erasure_worker import ErasureWorker
+from histfs.catalog.erasure import ErasureWorker
 from histfs.catalog.refresher import Refresher
 from histfs.catalog.reparse import reparse
 from histfs.catalog.scanner import Scanner

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from histfs.core.errors import Interrupted, RateLimited
-from histfs.core.limiter import Attempts, Limiter, prioritised
+from histfs.core.limiter import Limiter, prioritised
 from histfs.core.supervision import supervised
 from tests.support.clock import Clock
 from tests.support.eventually import eventually
@@ -203,27 +203,6 @@ def test_a_closed_limiter_wakes_waiting_requests(single):
     assert ended == [True]
     with pytest.raises(Interrupted):
         limiter.pause(TIMEOUT)
-
-
-def test_a_refused_request_is_sent_again_for_half_of_its_timeout(clock, monkeypatch):
-    limiter = Limiter(2, clock)
-    paused = []
-
-    def pause(seconds):
-        paused.append(seconds)
-        clock.now += seconds
-
-    monkeypatch.setattr(limiter, "pause", pause)
-    attempts = Attempts(limiter, audio=False, timeout=20, clock=clock)
-    with pytest.raises(RateLimited, match="no"):
-        while True:
-            attempts.pause(RateLimited("no"))
-    assert 3 < sum(paused) < 10
-    assert len(paused) < 12
-    with pytest.raises(RateLimited, match="an hour"):
-        Attempts(limiter, audio=False, timeout=20, clock=clock).pause(RateLimited("an hour", 3600))
-    # The request does not wait for an hour, so no other request is paused.
-    take(limiter, 1)
 
 
 def test_a_request_that_waits_can_be_ended_by_its_supervisor(monkeypatch):

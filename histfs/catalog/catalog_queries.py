@@ -258,6 +258,16 @@ class CatalogQueries:
             facets[kind] = (*facets.get(kind, ()), Labelled(value, name))
         return facets
 
+    def orders(self, kinds: Sequence[str], item: Item) -> list[Order]:
+        """Return the orders in which clients may read an item: one for each value of a facet.
+
+        Args:
+            kinds: the kinds of facets.
+            item: the item.
+        """
+        facets = self.facets(item.key, item.date)
+        return [(kind, has.value) for kind in kinds for has in facets.get(kind, ())]
+
     def raw(self, key: str, date: int) -> bytes | None:
         """Return the raw object of the item with a key and a date."""
         statement = f"""

@@ -30,7 +30,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from histfs.catalog import directory_names, schema, undated_items
+from histfs.catalog import directory_names, schema
 from histfs.catalog.compression import Compressor, dictionary_of
 from histfs.catalog.connection_pool import ConnectionPool, mapped_errors
 from histfs.core.attachments import MARK, key_prefix
@@ -78,9 +78,9 @@ def erase(db: sqlite3.Connection, keys: Collection[str], labels: Iterable[str], 
     drop_labels(db, labels)
     if not keys:
         return
-    undated_items.drop(db, keys)
     keys = [*keys, *attachment_keys(db, keys)]
     given = json.dumps(keys)
+    db.execute(f"DELETE FROM undated WHERE key {_AMONG}", (given,))
     db.execute(f"DELETE FROM details WHERE key {_AMONG}", (given,))
     db.execute(f"DELETE FROM audio WHERE key {_AMONG}", (given,))
     db.execute(f"DELETE FROM endings WHERE key {_AMONG}", (given,))

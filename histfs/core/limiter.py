@@ -154,9 +154,8 @@ class Limiter:
         self._paused_until = clock()
         self._closing = threading.Event()
 
-    @property
     def allowed(self) -> int:
-        """Requests at once that are allowed at present, without the spare one for a call."""
+        """Return how many requests at once are allowed, without the spare one for a call."""
         with self._lock:
             return self._limit.allowed
 

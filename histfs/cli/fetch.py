@@ -14,11 +14,11 @@ from histfs.cli.error_reporting import Refused, report_error
 from histfs.cli.options import build_settings, tree_options
 from histfs.cli.paths import (
     audio_below,
-    below_mountpoint,
     direct_tree,
     for_each,
     paths_argument,
 )
+from histfs.cli.patterns import expand
 from histfs.cli.progress import open_display, pluralize
 from histfs.core.errors import HistfsError
 from histfs.core.waiting import Waiter
@@ -32,9 +32,9 @@ _MOST = 1_000_000
 @paths_argument
 @tree_options
 def fetch(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's options
-    """Fetch clips into the cache, so that mounts have them at once and offline.
+    """Fetch clips into the cache.
 
-    PATH is a path under the mountpoint, of audio, of an item, or of a directory of items; it may
+    Mounts have them at once then, and offline. PATH is a path under the mountpoint, of audio, of an item, or of a directory of items; it may
     also begin with the mountpoint. The cache keeps what was used last, up to --audio-cache-size;
     histfs pin keeps clips for good.
 
@@ -60,14 +60,14 @@ def clips_of(tree: DirectTree, paths: Sequence[str]) -> tuple[list[str], int]:
     clips: dict[str, None] = {}
 
     def find(path: str) -> None:
-        found = dict.fromkeys(audio_below(tree, path))
+        found = {clip: None for each in expand(tree, path) for clip in audio_below(tree, each)}
         if not found:
             raise Refused("there is no audio in it")
         clips.update(found)
         if len(clips) > _MOST:
             raise Refused(f"there are more than {pluralize(_MOST, 'clip')} in it")
 
-    status = for_each([below_mountpoint(path) for path in paths], find)
+    status = for_each(paths, find)
     return list(clips), status
 
 

@@ -16,9 +16,9 @@ from histfs.core.errors import NoSpace
 @paths_argument
 @tree_options
 def pin(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's options
-    """Fetch clips, and keep them in the cache until histfs unpin.
+    """Fetch clips, and keep them in the cache.
 
-    PATH is as for histfs fetch. Pinned clips count against --audio-cache-size, and are not evicted
+    They stay until histfs unpin. PATH is as for histfs fetch. Pinned clips count against --audio-cache-size, and are not evicted
     for others; together they may not take more than that.
 
     \b

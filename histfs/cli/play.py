@@ -15,13 +15,8 @@ import click
 from histfs.cli.config_sources import setting
 from histfs.cli.error_reporting import Refused, report_error, warn
 from histfs.cli.options import build_settings, tree_options
-from histfs.cli.paths import (
-    audio_below,
-    below_mountpoint,
-    direct_tree,
-    for_each,
-    paths_argument,
-)
+from histfs.cli.paths import audio_below, direct_tree, for_each, paths_argument
+from histfs.cli.patterns import expand
 from histfs.cli.players import choose_player
 from histfs.core.errors import HistfsError
 from histfs.core.waiting import Waiter
@@ -60,11 +55,12 @@ def play(paths: tuple[str, ...], player: str | None, **given: Any) -> None:  # n
 
         def find(path: str) -> None:
             before = len(clips)
-            clips.extend(map(_clip, itertools.islice(audio_below(tree, path), _MOST + 1)))
+            for each in expand(tree, path):
+                clips.extend(map(_clip, itertools.islice(audio_below(tree, each), _MOST + 1)))
             if len(clips) == before:
                 raise Refused("there is no audio in it")
 
-        failed = for_each([below_mountpoint(path) for path in paths], find)
+        failed = for_each(paths, find)
         if len(clips) > _MOST:
             warn(f"more than {_MOST} clips: the first {_MOST} are played")
             del clips[_MOST:]

@@ -14,9 +14,9 @@ from histfs.cli.paths import direct_tree, for_each
 @click.argument("paths", nargs=-1, metavar="[PATH…]")
 @tree_options
 def refresh(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's options
-    """Have listings requested again when they are next needed, in mounts, too.
+    """Have listings requested again when they are next needed.
 
-    PATH is a directory, as for histfs ls; without one the whole history is meant. What is known
+    It concerns mounts, too. PATH is a directory, as for histfs ls; without one the whole history is meant. What is known
     stays, and is shown while the server does not answer. A mount does the same at SIGHUP.
 
     \b

@@ -15,7 +15,10 @@ from histfs.cli.paths import paths_argument
 @paths_argument
 @tree_options
 def unpin(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's options
-    """Let pinned clips be evicted from the cache again; PATH is as for histfs pin."""
+    """Let pinned clips go from the cache again.
+
+    PATH is as for histfs pin.
+    """
     with opened(given) as tree:
         clips, status = clips_of(tree, paths)
         for clip in clips:

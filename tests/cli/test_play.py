@@ -239,6 +239,9 @@ def test_a_path_in_a_mount_is_that_of_the_tree(simulator, tmp_path, binding, mon
         below = str(item.relative_to(mount.path))
         assert below_mountpoint(str(item)) == below
         assert below_mountpoint(below) == below
+        (tmp_path / "link").symlink_to(mount.path)
+        assert below_mountpoint(f"{tmp_path}/link/{below}") == below
+        assert below_mountpoint(f"{mount.path}/by-voice/A*") == "by-voice/A*"
         with monkeypatch.context() as inside:
             inside.chdir(item.parent)
             assert below_mountpoint(item.name) == below

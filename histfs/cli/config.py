@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -224,6 +225,8 @@ def _run_editor(path: Path) -> None:
         Refused: there is none, or it fails.
     """
     chosen = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    if not chosen and not sys.stdin.isatty():
+        raise Refused(f"there is no terminal to edit on: edit {path} yourself, or set EDITOR")
     commands = [shlex.split(chosen)] if chosen else [[name] for name in _EDITORS]
     for command in commands:
         try:

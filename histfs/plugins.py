@@ -101,11 +101,10 @@ def choose(kind: str, names: Iterable[str]) -> list[Plugin]:
         if name not in known:
             available = [plugin.name for plugin in known.values() if plugin.make is not None]
             nearest = difflib.get_close_matches(name, available, 1)
-            guess = (
-                f"did you mean {nearest[0]}?" if nearest else f"choose of {', '.join(available)}"
-            )
+            guess = f"did you mean {nearest[0]}? " if nearest else ""
             raise UnknownPlugin(
-                f"there is no {kind} {shown(name)!r}: {guess} (histfs plugins says more)"
+                f"there is no {kind} {shown(name)!r}: choose of {', '.join(available)}"
+                f" ({guess}histfs plugins says more)"
             )
         chosen.append(known[name])
     return chosen

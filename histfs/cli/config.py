@@ -136,10 +136,12 @@ def edit(file: Path | None) -> None:
     if not chosen.exists():
         _make(chosen)
     _run_editor(chosen)
-    read_config(chosen, known_settings())
+    profiles = read_config(chosen, known_settings()).profiles
     # The values are checked by a command that has all settings.
-    with show.make_context("show", ["--config", str(chosen)]):
-        click.echo(shown(f"{chosen} can be used."))
+    for arguments in ([], *(["--profile", name] for name in profiles)):
+        with show.make_context("show", ["--config", str(chosen), *arguments]):
+            pass
+    click.echo(shown(f"{chosen} can be used."))
 
 
 def _settings() -> dict[str, click.Option]:

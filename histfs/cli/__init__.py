@@ -110,7 +110,13 @@ def histfs() -> None:
 
     Every clip becomes a directory with its audio, its text and its metadata. Audio is fetched when
     it is first read. Deleting audio deletes the item from your history.
-    """
+
+    \b
+    First steps:
+      histfs mount --demo DIR           # a sample history: no key, no network
+      histfs login                      # keeps your API key
+      histfs mount --read-only DIR      # your own history; without --read-only, rm deletes
+    """  # noqa: D301 - the control character is click's
     # Files that a command makes are for its user alone, and usable by that user.
     os.umask(0o077)
     # Child processes, such as fusermount, inherit the environment: take the key out of it.

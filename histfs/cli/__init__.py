@@ -22,6 +22,7 @@ COMMANDS = {
     "cat": "Print files of your history, without a mount.",
     "config": "Show the settings, and edit the file that holds them.",
     "doctor": "Check the requirements of a mount.",
+    "export": "Copy your history to DEST, a folder or a URL: audio, texts, metadata and a table.",
     "login": "Keep an API key for later commands, after the server has accepted it.",
     "logout": "Remove the API key that `histfs login` keeps.",
     "ls": "List what a mount would show, without one.",
@@ -33,7 +34,7 @@ COMMANDS = {
     "simulate": "Serve the API with sample data on this machine.",
     "status": "Show the state of a mount.",
     "sync": "Update the catalog of your history, without a mount.",
-    "table": "Write your history as a table, with a file for each month, to the folder DEST.",
+    "table": "Write your history as a table, with a file for each month, to DEST.",
     "trash": "List, copy out and remove the copies of deleted items.",
     "umount": "Unmount a history.",
 }

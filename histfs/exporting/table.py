@@ -74,6 +74,15 @@ class Table:
         self._sources = sources
         self._zone = zone
 
+    def claim(self) -> None:
+        """Check that the destination is empty or has a table of this account, and make it so.
+
+        Raises:
+            TableDamaged: it holds something else.
+            DestinationFailed, NoSpace: it can't be used.
+        """
+        self._load()
+
     def update(
         self,
         since: int = ALWAYS.start,

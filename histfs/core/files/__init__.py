@@ -2,7 +2,14 @@
 
 from histfs.core.files.attachment_files import AttachmentsFolder
 from histfs.core.files.audio_file import AudioFile
-from histfs.core.files.detail_files import MetaFile, Rendered, SummaryFile, TextFile
+from histfs.core.files.detail_files import (
+    MetaFile,
+    Rendered,
+    SummaryFile,
+    TextFile,
+    meta_bytes,
+    text_bytes,
+)
 from histfs.core.files.item_file import (
     ItemFile,
     ItemFolder,
@@ -16,5 +23,5 @@ from histfs.core.files.item_file import (
 __all__ = [
     "AttachmentsFolder", "AudioFile", "ItemFile", "ItemFolder", "KnownSizeFile", "MetaFile",
     "Rendered", "StreamedFile", "SummaryFile", "TextFile", "by_name", "flattened",
-    "size_for",
+    "meta_bytes", "size_for", "text_bytes",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ import click
 from histfs import logs
 from histfs.cli.error_reporting import warn
 from histfs.cli.options import account_options, build_settings
-from histfs.cli.progress import Display, open_display, pluralize
+from histfs.cli.progress import format_size, open_display, pluralize
 from histfs.cli.sync import WAIT_BUDGET
 from histfs.cli.sync_steps import Retries, fetch_details, list_newest, scan_history
 from histfs.cli.table import format_option, since_option
@@ -72,43 +72,22 @@ def export(
             fetch_details(mounted, settings, display)
         table = Table(place, chosen, sources, filesystem.zone)
         table.claim()
-        total = sum(each.store.total() for each in sources)
-        display.begin("Export", total)
+        display.begin("Export", sum(each.store.total() for each in sources))
         run = Export(place, sources, settings.connections, verify=verify)
-        shown = _Progress(display, total)
-        done = run.run(since, shown.show, Retries(display).wait)  # type: ignore[arg-type]
+
+        def progress(done: ExportResult) -> None:
+            display.update(done.items, format_size(done.bytes))
+
+        done = run.run(since, progress, Retries(display).wait)
         for mounted in sources:
             mounted.audio.flush(Waiter(_FLUSH))
         rows = table.update(since)
         display.end(
             f"{pluralize(done.items, 'item')}: {pluralize(done.written, 'object')}"
-            f" ({_megabytes(done.bytes)}) written, {done.kept:,} there already;"
+            f" ({format_size(done.bytes)}) written, {done.kept:,} there already;"
             f" {len(rows.written):,} of {pluralize(rows.months, 'month')} of the table written."
         )
     _report(done, rows, as_json, time.monotonic() - began)
-
-
-class _Progress:
-    """Shows how far an export is, and how long it will take.
-
-    Args:
-        display: shows it.
-        total: number of items.
-    """
-
-    def __init__(self, display: Display, total: int) -> None:
-        self._display = display
-        self._total = total
-        self._began = time.monotonic()
-
-    def show(self, done: ExportResult) -> None:
-        """Show a state."""
-        note = _megabytes(done.bytes)
-        if done.written and done.items:
-            spent = time.monotonic() - self._began
-            left = spent / done.items * max(self._total - done.items, 0)
-            note += f", {left / 60:,.0f} min left" if left >= 90 else f", {left:.0f} s left"
-        self._display.update(done.items, note)
 
 
 def _report(done: ExportResult, rows: TableResult, as_json: bool, seconds: float) -> None:
@@ -139,7 +118,3 @@ def _report(done: ExportResult, rows: TableResult, as_json: bool, seconds: float
             f"{pluralize(len(done.failed), 'item')} could not be exported: {logs.log_file()} says"
             " why, and the next run tries again"
         )
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"

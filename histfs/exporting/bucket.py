@@ -141,7 +141,8 @@ class Bucket:
             self._fs.rm_file(self._path(name))
 
     def _send(self, content: IO[bytes], path: str) -> None:
-        size = content.seek(0, 2)
+        content.seek(0, 2)
+        size = content.tell()
         content.seek(0)
         if size <= _IN_MEMORY:
             self._fs.pipe_file(path, content.read())

@@ -31,7 +31,6 @@ from typing import IO, NamedTuple
 from histfs.core.errors import (
     ACCOUNT_WIDE,
     BadAnswer,
-    DeadlineExceeded,
     Missing,
     NoAudio,
     NoSpace,
@@ -57,7 +56,7 @@ _MAX_FAILURES = 20
 #: Seconds after which the manifest of a month that is being exported is stored again.
 _CHECKPOINT = 20.0
 #: The errors that a later attempt may not have.
-TRANSIENT = (RateLimited, ServerFailed, Unreachable, DeadlineExceeded)
+TRANSIENT = (RateLimited, ServerFailed, Unreachable)
 _CHUNK = 1 << 20
 
 log = logging.getLogger(__name__)
@@ -84,7 +83,7 @@ class ExportResult:
     kept: int = 0
     not_ready: int = 0
     without_audio: int = 0
-    failed: dict[str, SourceError | DeadlineExceeded] = field(default_factory=dict)
+    failed: dict[str, SourceError] = field(default_factory=dict)
     differing: list[str] = field(default_factory=list)
 
 
@@ -126,7 +125,7 @@ class Export:
         self,
         since: int,
         progress: Callable[[ExportResult], None],
-        retry: Callable[[Exception], bool],
+        retry: Callable[[SourceError], bool],
     ) -> ExportResult:
         """Export what is not there yet.
 
@@ -151,7 +150,7 @@ class Export:
         month: str,
         result: ExportResult,
         progress: Callable[[ExportResult], None],
-        retry: Callable[[Exception], bool],
+        retry: Callable[[SourceError], bool],
     ) -> None:
         # Before the items are read: what changes meanwhile is exported by the next run.
         count, state = state_of(self._sources, month, audio=False)
@@ -194,7 +193,7 @@ class _Failure(NamedTuple):
 
     mounted: MountedSource
     item: Item
-    error: SourceError | DeadlineExceeded
+    error: SourceError
 
 
 class _MonthRun:
@@ -266,7 +265,7 @@ class _MonthRun:
             found = future.result()
         except Missing:
             log.info("%s is not exported: it is gone", item.key)
-        except (SourceError, DeadlineExceeded) as error:
+        except SourceError as error:
             log.warning("%s can't be exported: %s", item.key, error)
             self._failed.append(_Failure(mounted, item, error))
             result.failed[item.id] = error
@@ -313,7 +312,7 @@ class _Worker:
             old: the objects of an earlier run, by folder.
 
         Raises:
-            SourceError, DeadlineExceeded: it can't be fetched.
+            SourceError: it can't be fetched.
             DestinationFailed, NoSpace: it can't be written.
         """
         waiter = Waiter(math.inf)

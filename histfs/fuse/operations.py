@@ -236,10 +236,8 @@ class Operations:
             self._refuse(path)
         waiter = self._new_waiter()
         attributes, file = self._tree.open(path, waiter)
-        # The kernel may have any size of a clip that is played: its reads don't depend on it.
-        if not isinstance(file, PlayedFile):
-            self._refuse_if_misled(path, file, waiter)
-            self._report_open(path, file)
+        self._refuse_if_misled(path, file, waiter)
+        self._report_open(path, file)
         return self._handles.add_file(FileHandle(path, attributes, file))
 
     def is_played(self, handle: int) -> bool:
@@ -312,12 +310,14 @@ class Operations:
     def _report_open(self, path: str, file: OpenFile) -> None:
         """Note an open file; raise ESTALE, upon which the kernel looks again, for a stale size."""
         refusal = self._reported.opened(path, file.size)
-        if refusal is None:
-            return
-        time.sleep(refusal.delay)
-        if refusal.final:
-            file.close()
-            raise OSError(errno.ESTALE, "its size has changed")
+        if refusal is not None:
+            time.sleep(refusal.delay)
+            if refusal.final:
+                file.close()
+                raise OSError(errno.ESTALE, "its size has changed")
+        if isinstance(file, PlayedFile):
+            # Its size may become another one while it is open, which a stat has to show.
+            self._reported.closed(path)
 
     def _attributes_of(self, opened: FileHandle) -> Attributes:
         return opened.attributes._replace(size=opened.file.size)

@@ -59,6 +59,10 @@ class DirectTree:
     probe: Callable[[str, Waiter], None]
     sources: Sequence[MountedSource] = ()
 
+    def known(self) -> int:
+        """Return how many items of all sources the catalogs have."""
+        return sum(each.store.total() for each in self.sources)
+
     def waiter(self) -> Waiter:
         """Return the deadline of one call."""
         return Waiter(self.timeout)

@@ -275,6 +275,7 @@ def test_a_bucket_gets_what_a_folder_gets_and_the_second_run_moves_nothing(
     assert audio_in(objects) == clips(simulator)
     summary(export())
     assert objects == {n: d for n, d in sums(export.folder).items() if n in objects}
+    assert {n for n in sums(export.folder) if not n.startswith(".")} <= objects.keys()
     modified = {n: e["LastModified"] for n, e in bucket.find(bucket.name, detail=True).items()}
     simulator.counts.reset()
     again = summary(export(to=url))

@@ -435,24 +435,36 @@ def _fetch(mounted: MountedSource, item: Item, file: IO[bytes], waiter: Waiter) 
     """
     for attempt in range(2):
         known = mounted.audio.sizes.fingerprint(item.key)
-        digest = hashlib.sha256()
         file.seek(0)
         file.truncate()
-        clip = mounted.audio.open(item, waiter)
         try:
-            place, size = 0, clip.size
-            while place < size:
-                chunk = clip.read(place, _CHUNK, waiter)
-                if not chunk:
-                    raise BadAnswer(f"the audio of {item.key} ends after {place} of {size} bytes")
-                digest.update(chunk)
-                file.write(chunk)
-                place += len(chunk)
-        finally:
-            clip.close()
-        if known is None or known.sha256 in (None, digest.digest()):
-            return size, digest.hexdigest()
+            size, digest = _copy(mounted, item, file, waiter)
+        except BadAnswer:
+            # Cut short, perhaps: the next answer may be whole.
+            if attempt:
+                raise
+            continue
+        if known is None or known.sha256 in (None, digest):
+            return size, digest.hex()
         if attempt == 0:
             # The copy in the cache is damaged.
             mounted.audio.ensure_verified(item, waiter)
     raise BadAnswer(f"the audio of {item.key} is not what it was")
+
+
+def _copy(mounted: MountedSource, item: Item, file: IO[bytes], waiter: Waiter) -> tuple[int, bytes]:
+    """Copy an item's audio to a file; return its size and SHA-256."""
+    digest = hashlib.sha256()
+    clip = mounted.audio.open(item, waiter)
+    try:
+        place, size = 0, clip.size
+        while place < size:
+            chunk = clip.read(place, _CHUNK, waiter)
+            if not chunk:
+                raise BadAnswer(f"the audio of {item.key} ends after {place} of {size} bytes")
+            digest.update(chunk)
+            file.write(chunk)
+            place += len(chunk)
+    finally:
+        clip.close()
+    return size, digest.digest()

@@ -159,6 +159,24 @@ def test_what_the_server_refuses_for_a_moment_is_tried_again(export, simulator):
     assert audio_in(sums(export.folder)) == clips(simulator)
 
 
+def test_an_answer_that_was_cut_short_is_asked_for_again(export, simulator):
+    simulator.faults.add(Fault("/audio", "cut", count=1))
+    assert summary(export())["failed"] == {}
+    assert audio_in(sums(export.folder)) == clips(simulator)
+
+
+def test_a_clip_that_is_damaged_in_the_cache_is_not_exported(export, simulator, tmp_path):
+    summary(export())
+    cached = [each for each in (tmp_path / "cache").rglob("audio/**/*") if each.is_file()]
+    cached = [each for each in cached if each.read_bytes()[:3] in (b"ID3", b"RIF", b"Ogg")]
+    assert len(cached) > 10
+    for clip in cached:
+        clip.write_bytes(clip.read_bytes()[:-1] + b"?")
+    export.folder = tmp_path / "other"
+    assert summary(export())["failed"] == {}
+    assert audio_in(sums(export.folder)) == clips(simulator)
+
+
 def test_after_a_kill_it_goes_on_and_no_part_of_a_file_is_left(export, arguments, simulator):
     simulator.latency = 0.1
     environment = {**os.environ, "ELEVENLABS_API_KEY": simulator.api_key}

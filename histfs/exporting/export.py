@@ -43,11 +43,12 @@ from histfs.core.errors import (
 from histfs.core.files import meta_bytes, text_bytes
 from histfs.core.item import Item
 from histfs.core.single_flight import SingleFlight
+from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter
 from histfs.exporting.destination import Destination, fingerprint, spooled
 from histfs.exporting.errors import DestinationFailed, ObjectDiffers
 from histfs.exporting.manifest import FOLDERS, Manifest, Written
-from histfs.exporting.months import months_of, span_of, state_of
+from histfs.exporting.months import month_of, months_of, span_of, state_of
 from histfs.mounting import MountedSource
 from histfs.mounting.account_rows import export_name
 
@@ -141,7 +142,8 @@ class Export:
             CacheFailed: the catalog can't be read.
         """
         result = ExportResult()
-        for month in months_of(self._sources, since):
+        start = span_of(month_of(since)).start if since > ALWAYS.start else since
+        for month in months_of(self._sources, start):
             self._export_month(month, result, progress, retry)
         return result
 

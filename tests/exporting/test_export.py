@@ -159,6 +159,15 @@ def test_what_the_server_refuses_for_a_moment_is_tried_again(export, simulator):
     assert audio_in(sums(export.folder)) == clips(simulator)
 
 
+def test_since_exports_the_month_of_the_date_and_later_ones(export, simulator):
+    assert summary(export("--since", "2026-01-31"))["failed"] == {}
+    months = {path.name for path in export.folder.glob("*/*") if path.is_dir()}
+    assert months == {"month=2026-01"}
+    assert [path.name for path in export.folder.glob("manifest/*")] == ["month=2026-01.jsonl"]
+    summary(export())
+    assert audio_in(sums(export.folder)) == clips(simulator)
+
+
 def test_an_answer_that_was_cut_short_is_asked_for_again(export, simulator):
     simulator.faults.add(Fault("/audio", "cut", count=1))
     assert summary(export())["failed"] == {}

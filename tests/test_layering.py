@@ -169,8 +169,8 @@ def test_pyarrow_is_imported_for_parquet_alone():
     assert importers("pyarrow") == {"histfs.exporting.row_files"}
 
 
-def test_fsspec_is_imported_by_its_face_alone():
-    assert importers("fsspec") == {"histfs.fsspec_filesystem"}
+def test_fsspec_is_imported_by_its_face_and_for_exports_alone():
+    assert importers("fsspec") == {"histfs.fsspec_filesystem", "histfs.exporting.bucket"}
 
 
 def test_modules_are_imported_by_a_computed_name_in_the_binding_and_the_command_table_alone():

@@ -47,6 +47,7 @@ WORDS = {
     "play": ["PATH…", "--player", "HISTFS_PLAYER", "--timeout", "by-voice/Rachel"],
     "rm": ["PATH…", "--verbose", "--trash", "--no-trash", "--read-only", "A copy"],
     "purge": ["[ITEM]…", "--caller", "--local", "--dry-run", "--yes", "--trash", "for good"],
+    "export": ["DEST", "--verify", "--format", "--since", "--json", "s3://", "Ctrl-C", "deleted"],
     "table": ["DEST", "--format", "parquet", "--since", "--json", "--cache-dir", "have changed"],
     "plugins": ["--json", "No key"],
     "simulate": ["--port", "--items", "--latency", "Ctrl-C"],

@@ -23,9 +23,9 @@ COMMANDS = {
     "config": "Show the settings, and edit the file that holds them.",
     "doctor": "Check the requirements of a mount.",
     "export": "Copy your history to DEST, a folder or a URL: audio, texts, metadata and a table.",
+    "fetch": "Fetch clips into the cache.",
     "login": "Keep an API key for later commands, after the server has accepted it.",
     "logout": "Remove the API key that `histfs login` keeps.",
-    "fetch": "Fetch clips into the cache.",
     "ls": "List what a mount would show, without one.",
     "mount": "Mount your history on MOUNTPOINT, an empty directory.",
     "pin": "Fetch clips, and keep them in the cache.",
@@ -39,8 +39,8 @@ COMMANDS = {
     "sync": "Update the catalog of your history, without a mount.",
     "table": "Write your history as a table, with a file for each month, to DEST.",
     "trash": "List, copy out and remove the copies of deleted items.",
-    "unpin": "Let pinned clips go from the cache again.",
     "umount": "Unmount a history.",
+    "unpin": "Let pinned clips go from the cache again.",
 }
 #: Names that users try, too, each with its module and function; ``histfs --help`` lists none.
 _HIDDEN = {

@@ -34,9 +34,9 @@ _MOST = 1_000_000
 def fetch(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's options
     """Fetch clips into the cache.
 
-    Mounts have them at once then, and offline. PATH is a path under the mountpoint, of audio, of an item, or of a directory of items; it may
-    also begin with the mountpoint. The cache keeps what was used last, up to --audio-cache-size;
-    histfs pin keeps clips for good.
+    Mounts have them at once then, and offline. PATH is a path under the mountpoint, of audio, of an
+    item, or of a directory of items; it may also begin with the mountpoint. The cache keeps what
+    was used last, up to --audio-cache-size; histfs pin keeps clips for good.
 
     \b
     Examples:

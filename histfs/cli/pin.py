@@ -18,8 +18,8 @@ from histfs.core.errors import NoSpace
 def pin(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's options
     """Fetch clips, and keep them in the cache.
 
-    They stay until histfs unpin. PATH is as for histfs fetch. Pinned clips count against --audio-cache-size, and are not evicted
-    for others; together they may not take more than that.
+    They stay until histfs unpin. PATH is as for histfs fetch. Pinned clips count against
+    --audio-cache-size, and are not evicted for others; together they may not take more than that.
 
     \b
     Examples:

@@ -16,8 +16,9 @@ from histfs.cli.paths import direct_tree, for_each
 def refresh(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's options
     """Have listings requested again when they are next needed.
 
-    It concerns mounts, too. PATH is a directory, as for histfs ls; without one the whole history is meant. What is known
-    stays, and is shown while the server does not answer. A mount does the same at SIGHUP.
+    It concerns mounts, too. PATH is a directory, as for histfs ls; without one the whole history is
+    meant. What is known stays, and is shown while the server does not answer. A mount does the same
+    at SIGHUP.
 
     \b
     Examples:

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from histfs.audio.verification import CacheDamaged
-from histfs.cli.error_reporting import Refused
+from histfs.cli.error_reporting import PortBusy, Refused
 from histfs.cli.players import NoPlayer
 from histfs.core.errors import (
     CacheFailed,
@@ -41,6 +41,7 @@ from histfs.trash import NotInTrash, TrashDamaged, TrashFailed
 #: The exit status of each error; a subclass has that of its nearest base in the table.
 STATUS: dict[type[BaseException], int] = {
     MountpointBusy: 75,
+    PortBusy: 75,
     MountpointError: 2,
     FuseUnavailable: 69,
     NoStatus: 69,

@@ -158,8 +158,8 @@ class Binding:
             # libfuse's exit status. 8, its loop was ended by a signal, is no error here.
             if not operations.started:
                 raise FuseUnavailable(
-                    f"libfuse could not mount on {mountpoint} (status {error}); run with -f -d to"
-                    " see why"
+                    f"libfuse could not mount on {mountpoint} (status {error}): histfs doctor"
+                    f" {mountpoint} looks for the reason, and histfs mount -d shows each step"
                 ) from error
 
     def configure(self, connection: Any, config: Any) -> None:  # noqa: ANN401 - libfuse's structs

@@ -44,6 +44,7 @@ class DirectTree:
         filesystem: the tree itself; it does not follow links.
         zone: in which names have their times.
         timeout: seconds after which any call ends.
+        known: returns how many items of all sources the catalogs have.
         probe: asks for the newest items of the source that a path belongs to, where that was not
             done yet; see `AccountFilesystem.probe`.
     """
@@ -52,6 +53,7 @@ class DirectTree:
     zone: Zone
     timeout: float
     probe: Callable[[str, Waiter], None]
+    known: Callable[[], int]
 
     def waiter(self) -> Waiter:
         """Return the deadline of one call."""
@@ -166,7 +168,11 @@ def open_tree(settings: Settings, tell: Tell = log.warning) -> Iterator[DirectTr
     """
     with compose(settings, tell) as filesystem:
         tree = filesystem.tree(int(time.time()))
-        yield DirectTree(tree, filesystem.zone, settings.timeout, filesystem.probe)
+
+        def known() -> int:
+            return sum(each.store.total() for each in filesystem.sources)
+
+        yield DirectTree(tree, filesystem.zone, settings.timeout, filesystem.probe, known)
         waiter = Waiter(_FLUSH_TIMEOUT)
         for mounted in filesystem.sources:
             mounted.audio.flush(waiter)

@@ -38,12 +38,17 @@ MAY_IMPORT = {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "status",
         "plugins", "keys", "programs", "systemd", "__version__",
     },
+    "exporting": {"core", "catalog", "audio", "mounting"},
     "cli": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "mounting",
-        "logs", "background", "status", "keys", "key_store", "plugins", "config", "programs",
-        "__version__",
+        "exporting", "logs", "background", "status", "keys", "key_store", "plugins", "config",
+        "programs", "__version__",
     },
-    "api": {"mounting", "cli"},
+    "account_settings": {
+        "core", "settings", "config", "keys", "key_store", "plugins", "sources", "mounting",
+    },
+    "fsspec_filesystem": {"api", "account_settings", "core", "mounting"},
+    "api": {"mounting", "account_settings", "settings"},
     "mount_helper": {"cli"},
     "__main__": {"cli"},
 }  # fmt: skip
@@ -157,6 +162,14 @@ def test_the_core_uses_neither_sockets_nor_sql():
 
 def test_the_fuse_library_is_imported_in_the_binding_alone():
     assert importers(*FUSE_LIBRARIES) <= {"histfs.fuse.binding"}
+
+
+def test_pyarrow_is_imported_for_parquet_alone():
+    assert importers("pyarrow") == {"histfs.exporting.row_files"}
+
+
+def test_fsspec_is_imported_by_its_face_alone():
+    assert importers("fsspec") == {"histfs.fsspec_filesystem"}
 
 
 def test_modules_are_imported_by_a_computed_name_in_the_binding_and_the_command_table_alone():

@@ -31,6 +31,13 @@ from histfs.core.errors import (
     SourceError,
     Unreachable,
 )
+from histfs.exporting.errors import (
+    DestinationBusy,
+    DestinationFailed,
+    NoParquet,
+    ObjectDiffers,
+    TableDamaged,
+)
 from histfs.fuse.binding import FuseUnavailable
 from histfs.fuse.mountpoint import MountpointBusy, MountpointError
 from histfs.plugins import UnknownPlugin
@@ -55,6 +62,11 @@ STATUS: dict[type[BaseException], int] = {
     TrashDamaged: 65,
     TrashFailed: 78,
     NotInTrash: 2,
+    DestinationFailed: 78,
+    DestinationBusy: 75,
+    ObjectDiffers: 65,
+    TableDamaged: 65,
+    NoParquet: 69,
     RateLimited: 75,
     NotReady: 75,
     UnknownPlugin: 2,

@@ -65,6 +65,19 @@ def _unlike_buffers(size: int) -> int:
     return size + (size % BUFFER == 0)
 
 
+def seconds_in(size: int, output_format: str) -> float | None:
+    """Return the duration of a clip of a known size; None where its format tells no rate.
+
+    Args:
+        size: exact, in bytes.
+        output_format: the API's name of a format with a constant rate, such as ``mp3_44100_128``.
+    """
+    if output_format.partition("_")[0].lower() not in ("mp3", "pcm", "wav", "ulaw", "alaw"):
+        return None
+    rate, header = _rate("", output_format)
+    return round(max(size - header, 0) / rate, 3) if rate else None
+
+
 @functools.lru_cache(maxsize=64)  # an account has a handful
 def _rate(content_type: str, output_format: str) -> tuple[int, int]:
     """Return the bytes in a second, and those of the header."""

@@ -188,10 +188,10 @@ def test_pytest_is_needed_by_those_who_test_alone():
     assert {module for module in found if not module.startswith("histfs.testing")} == set()
 
 
-def test_requests_is_imported_in_the_client_and_its_policy_of_retries_alone():
+def test_requests_is_imported_in_the_client_and_its_connections_alone():
     assert importers("requests", "urllib3", "httpx", "aiohttp") == {
         "histfs.sources.elevenlabs.http_client",
-        "histfs.sources.elevenlabs.retry_policy",
+        "histfs.sources.elevenlabs.http_connections",
     }
 
 

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from histfs.catalog import details_table, erasure
+from histfs.catalog import erasure, item_rows
 from histfs.catalog.catalog_queries import item_of
 from histfs.catalog.catalog_store import CatalogStore
 from histfs.core.item import Facets, Item
@@ -83,7 +83,7 @@ def joined(store: CatalogStore, span: Span) -> Iterator[JoinedItem]:
             fetched = None
             if rest[3] is not None:
                 with store.damage():
-                    fetched = details_table.parse_row((rest[0], rest[1], rest[2], rest[3])).raw
+                    fetched = item_rows.parse_fetched((rest[0], rest[1], rest[2], rest[3])).raw
             facets: dict[str, tuple[Labelled, ...]] = {}
             for label in _numbers(own):
                 if label in labels:

@@ -29,7 +29,7 @@ from histfs.core.waiting import Waiter, estimate_suffices, set_current_waiter
 from histfs.fuse.error_translation import map_errno
 from histfs.fuse.estimate_watch import EstimateWatch, WatchedFile
 from histfs.fuse.open_handles import DirectoryHandle, FileHandle, OpenHandles
-from histfs.fuse.reported_sizes import TIMEOUT, ReportedSizes, RequestStart
+from histfs.fuse.reported_sizes import TIMEOUT, ReportedSizes, RequestStart, Shown
 
 #: An entry of a directory as the bindings take it: its name, its struct stat, the offset after it.
 Listed = tuple[str, dict[str, int], int]
@@ -191,8 +191,10 @@ class Operations:
             self._refuse(path)
         self._watch.fail_if_owed(path)
         waiter = self._new_waiter()
+        # What the caller has seen; others may see more while this waits.
+        shown = self._reported.shown(path)
         attributes, file = self._tree.open(path, waiter)
-        watched = self._report_open(path, attributes.inode, file, waiter)
+        watched = self._report_open(path, attributes.inode, file, shown, waiter)
         return self._handles.add_file(FileHandle(path, attributes, file, watched))
 
     def is_watched(self, handle: int) -> bool:
@@ -264,14 +266,15 @@ class Operations:
     def _report(self, path: str, attributes: Attributes, start: RequestStart) -> Attributes:
         """Return the attributes of a file with the size to report to the kernel."""
         self._watch.expire()
-        size = self._reported.report(path, attributes.size, start)
-        if size == attributes.size and not attributes.size_is_exact:
+        exact = attributes.size_is_exact
+        size = self._reported.report(path, attributes.size, start, is_exact=exact)
+        if size == attributes.size and not exact:
             self._watch.shown(attributes.inode, size)
         return attributes._replace(size=size)
 
-    def _refuse_if_misled(self, path: str, file: OpenFile, waiter: Waiter) -> None:
+    def _refuse_if_misled(self, path: str, file: OpenFile, shown: Shown, waiter: Waiter) -> None:
         """Raise EIO for a program that believes its stat, where that may have been an estimate."""
-        if self._reported.may_have_misled(path, file.size) and waiter.needs_size():
+        if shown.may_have_misled(file.size) and waiter.needs_size():
             file.close()
             log.warning(
                 "open %r: the size that the program was shown is not exact", without_words(path)
@@ -279,20 +282,20 @@ class Operations:
             raise OSError(errno.EIO, "the size that was shown before is not exact: try again")
 
     def _report_open(
-        self, path: str, inode: int, file: OpenFile, waiter: Waiter
+        self, path: str, inode: int, file: OpenFile, shown: Shown, waiter: Waiter
     ) -> WatchedFile | None:
         """Note an open file; raise ESTALE, upon which the kernel looks again, for a stale size."""
-        self._refuse_if_misled(path, file, waiter)
+        self._refuse_if_misled(path, file, shown, waiter)
         # Before the open is reported: what the kernel asks for then must not be cached, either.
-        played = isinstance(file, PlayedFile)
-        watched = None if played else self._watch.opening(path, inode, file.size)
+        is_played = isinstance(file, PlayedFile)
+        watched = None if is_played else self._watch.opening(path, inode, file.size)
         refusal = self._reported.opened(path, file.size)
         if refusal is not None:
             time.sleep(refusal.delay)
             if refusal.final:
                 file.close()
                 raise OSError(errno.ESTALE, "its size has changed")
-        if played:
+        if is_played:
             # Its size may become another one while it is open, which a stat has to show.
             self._reported.closed(path)
         return watched

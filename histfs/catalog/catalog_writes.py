@@ -9,7 +9,7 @@ import math
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 
-from histfs.catalog import details_table, erasure, item_rows, undated_items
+from histfs.catalog import erasure, item_rows, undated_items
 from histfs.catalog.coverage import Coverage, CoveredSpan
 from histfs.catalog.item_rows import StoredRow
 from histfs.core.deletion import TOMBSTONE_TTL
@@ -185,7 +185,7 @@ def store_details(
     rows = item_rows.at(db, item.date, item.key)
     if not rows:
         return None
-    details_table.put(db, item, record, requested_at)
+    item_rows.put_details(db, item, record, requested_at)
     item_rows.add_facets(db, item, rows[0], record)
     return Span(item.date, item.date + 1)
 

@@ -33,6 +33,7 @@ COMMANDS = {
     "simulate": "Serve the API with sample data on this machine.",
     "status": "Show the state of a mount.",
     "sync": "Update the catalog of your history, without a mount.",
+    "table": "Write your history as a table, with a file for each month, to the folder DEST.",
     "trash": "List, copy out and remove the copies of deleted items.",
     "umount": "Unmount a history.",
 }

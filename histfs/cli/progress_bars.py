@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from rich.progress import (
     BarColumn,
     Progress,
@@ -9,7 +11,6 @@ from rich.progress import (
     Task,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
 )
 from rich.text import Text
 
@@ -25,6 +26,17 @@ class _CountColumn(ProgressColumn):
         return Text(f"{count}, {task.speed:,.0f}/s" if task.speed else count)
 
 
+class _TimeColumn(ProgressColumn):
+    """The time left where that can be told, else the time gone."""
+
+    def render(self, task: Task) -> Text:
+        """Return ``0:01:05 left`` or ``0:01:05``."""
+        left, gone = task.time_remaining, task.elapsed or 0
+        if left is not None and not task.finished:
+            return Text(f"{timedelta(seconds=int(left))} left")
+        return Text(str(timedelta(seconds=int(gone))))
+
+
 class BarDisplay:
     """A bar for the current step below the result lines of the earlier ones."""
 
@@ -33,7 +45,7 @@ class BarDisplay:
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             _CountColumn(),
-            TimeElapsedColumn(),
+            _TimeColumn(),
             # The last column, because a note may be long.
             TextColumn("{task.fields[note]}", markup=False),
             transient=True,

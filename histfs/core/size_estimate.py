@@ -2,6 +2,9 @@
 
 No field of the API gives the size. An estimate that is not 0 keeps programs that stat before they
 open (rsync, tar, cp) from taking the file for an empty one; `open` then finds the exact size.
+
+No estimate is a multiple of 512: programs read by buffers that are, and a program that keeps to the
+estimate is known by a request that isn't (`histfs.core.estimate_readers`).
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ import math
 import re
 import struct
 
+#: Programs read by buffers of a multiple of so many bytes.
+BUFFER = 512
 #: Bytes in a second of a recorded conversation, as measured.
 _CALL_RATE = 15_200
 #: Bytes in a second of the API's default format, mp3_44100_128: 128 kbit/s.
@@ -44,7 +49,7 @@ def audio_bytes(
     if seconds is None or not 0 < seconds < _MAX_SECONDS:
         seconds = min(max(characters / _SPEED, 1.0), _MAX_SECONDS)
     rate, header = _rate(content_type, output_format)
-    return max(1, header + math.ceil(seconds * rate))
+    return _unlike_buffers(max(1, header + math.ceil(seconds * rate)))
 
 
 def call_bytes(seconds: float | None) -> int:
@@ -53,7 +58,24 @@ def call_bytes(seconds: float | None) -> int:
     Args:
         seconds: the duration; None if it is not known.
     """
-    return math.ceil(min(max(seconds or 0.0, 1.0), _MAX_SECONDS) * _CALL_RATE)
+    return _unlike_buffers(math.ceil(min(max(seconds or 0.0, 1.0), _MAX_SECONDS) * _CALL_RATE))
+
+
+def _unlike_buffers(size: int) -> int:
+    return size + (size % BUFFER == 0)
+
+
+def seconds_in(size: int, output_format: str) -> float | None:
+    """Return the duration of a clip of a known size; None where its format tells no rate.
+
+    Args:
+        size: exact, in bytes.
+        output_format: the API's name of a format with a constant rate, such as ``mp3_44100_128``.
+    """
+    if output_format.partition("_")[0].lower() not in ("mp3", "pcm", "wav", "ulaw", "alaw"):
+        return None
+    rate, header = _rate("", output_format)
+    return round(max(size - header, 0) / rate, 3) if rate else None
 
 
 @functools.lru_cache(maxsize=64)  # an account has a handful

@@ -1,7 +1,7 @@
 """The FUSE callbacks: each calls the tree and translates its answer, or its exception.
 
 The names and signatures are those of mfusepy and fusepy. libfuse answers operations that are not
-defined here (xattrs, locks, flush) by itself, without a call.
+defined here (xattrs, locks, fsync) by itself, without a call.
 
 Threads: libfuse calls from any number of threads of its own. `OpenHandles` and `ReportedSizes` have
 locks of their own; `_last_file_stat` is one number, which any thread may write.
@@ -37,6 +37,7 @@ from histfs.core.large_listing import LargeListing
 from histfs.core.names import NAME_MAX, without_words
 from histfs.core.nodes import Attributes, DirEntry, OpenFile, PlayedFile
 from histfs.core.waiting import Waiter, estimate_suffices, set_current_waiter
+from histfs.fuse.estimate_watch import EstimateWatch, WatchedFile
 from histfs.fuse.open_handles import DirectoryHandle, FileHandle, OpenHandles
 from histfs.fuse.reported_sizes import TIMEOUT, ReportedSizes, RequestStart, Shown
 
@@ -106,6 +107,7 @@ class Operations:
         configure: configures a libfuse 3 connection.
         caller: returns the id of the thread whose call is served.
         invalidate: makes the kernel forget the attributes of a path, and says whether it has.
+        watch: fails programs that read a file by an estimate of its size.
         listens: says whether the caller gets a file that is read as it comes as from a pipe.
         clock: returns seconds, monotonic.
 
@@ -132,6 +134,7 @@ class Operations:
         configure: Callable[[Any, Any], None],
         caller: Callable[[], int],
         invalidate: Callable[[str], bool] = lambda path: False,
+        watch: EstimateWatch,
         listens: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -148,6 +151,7 @@ class Operations:
         self._configure = configure
         self._handles = OpenHandles()
         self._reported = ReportedSizes(caller, clock, invalidate=invalidate)
+        self._watch = watch
         self._ahead = ahead
         self._listens = listens
         self._clock = clock
@@ -195,6 +199,7 @@ class Operations:
     @_map_errno
     def opendir(self, path: str) -> int:
         """Make the listing: unlike readdir, opendir holds no lock of the kernel while it waits."""
+        self._watch.expire()
         listing = self._tree.listdir(path, self._new_waiter())
         return self._handles.add_directory(DirectoryHandle(path, listing))
 
@@ -234,13 +239,17 @@ class Operations:
         """Answer open(2), for reading."""
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
             self._refuse(path)
+        self._watch.fail_if_owed(path)
         waiter = self._new_waiter()
         # What the caller has seen; others may see more while this waits.
         shown = self._reported.shown(path)
         attributes, file = self._tree.open(path, waiter)
-        self._refuse_if_misled(path, file, shown, waiter)
-        self._report_open(path, file)
-        return self._handles.add_file(FileHandle(path, attributes, file))
+        watched = self._report_open(path, attributes.inode, file, shown, waiter)
+        return self._handles.add_file(FileHandle(path, attributes, file, watched))
+
+    def is_watched(self, handle: int) -> bool:
+        """Say whether its close(2) is of interest, which needs a call by the kernel."""
+        return self._handles.file(handle).watched is not None
 
     def is_played(self, handle: int) -> bool:
         """Say whether an open file is read as it comes, without the page cache (direct I/O)."""
@@ -253,12 +262,20 @@ class Operations:
     @_map_errno
     def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:
         """Answer pread(2)."""
-        return self._handles.file(handle).read(offset, size, self._new_waiter())
+        opened = self._handles.file(handle)
+        self._watch.check(opened.watched)
+        return opened.read(offset, size, self._new_waiter())
+
+    @_map_errno
+    def flush(self, path: str | None, handle: int) -> None:
+        """Answer each close(2) of an open file."""
+        self._watch.flushed(self._handles.file(handle).watched)
 
     @_map_errno
     def release(self, path: str | None, handle: int) -> None:
         """Answer the last close(2) of an open file."""
         closed = self._handles.remove_file(handle)
+        self._watch.closed(closed.watched)
         if not isinstance(closed.file, PlayedFile):
             self._reported.closed(closed.path)
 
@@ -298,8 +315,11 @@ class Operations:
 
     def _report(self, path: str, attributes: Attributes, start: RequestStart) -> Attributes:
         """Return the attributes of a file with the size to report to the kernel."""
+        self._watch.expire()
         exact = attributes.size_is_exact
         size = self._reported.report(path, attributes.size, start, is_exact=exact)
+        if size == attributes.size and not exact:
+            self._watch.shown(attributes.inode, size)
         return attributes._replace(size=size)
 
     def _refuse_if_misled(self, path: str, file: OpenFile, shown: Shown, waiter: Waiter) -> None:
@@ -311,19 +331,28 @@ class Operations:
             )
             raise OSError(errno.EIO, "the size that was shown before is not exact: try again")
 
-    def _report_open(self, path: str, file: OpenFile) -> None:
+    def _report_open(
+        self, path: str, inode: int, file: OpenFile, shown: Shown, waiter: Waiter
+    ) -> WatchedFile | None:
         """Note an open file; raise ESTALE, upon which the kernel looks again, for a stale size."""
+        self._refuse_if_misled(path, file, shown, waiter)
+        # Before the open is reported: what the kernel asks for then must not be cached, either.
+        is_played = isinstance(file, PlayedFile)
+        watched = None if is_played else self._watch.opening(path, inode, file.size)
         refusal = self._reported.opened(path, file.size)
         if refusal is not None:
             time.sleep(refusal.delay)
             if refusal.final:
                 file.close()
                 raise OSError(errno.ESTALE, "its size has changed")
-        if isinstance(file, PlayedFile):
+        if is_played:
             # Its size may become another one while it is open, which a stat has to show.
             self._reported.closed(path)
+        return watched
 
     def _attributes_of(self, opened: FileHandle) -> Attributes:
+        """Return the attributes of an open file, which the kernel asks for before a read, too."""
+        self._watch.check(opened.watched)
         return opened.attributes._replace(size=opened.file.size)
 
     def _read_large(self, listing: LargeListing, offset: int, plus: bool) -> Iterator[Listed]:

@@ -152,7 +152,7 @@ def compose(
         begun = is_new(home)
         zone = zone_of(home, settings.timezone)
         limiter = Limiter(settings.connections)
-        downloads = DownloadScheduler(lambda: limiter.allowed)
+        downloads = DownloadScheduler(limiter.allowed)
         stack.callback(downloads.close)
         stack.callback(limiter.close)
         disk = DiskCache(home, settings.audio_cache_size)

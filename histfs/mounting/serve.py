@@ -17,6 +17,7 @@ from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter, WaitLimit
 from histfs.fuse import binding as fuse
 from histfs.fuse.calling_programs import CallingPrograms
+from histfs.fuse.estimate_watch import EstimateWatch
 from histfs.fuse.mount_replacement import mount_site
 from histfs.fuse.mountpoint import MountpointError, check_device, detach, holds_dead
 from histfs.fuse.operations import Operations
@@ -99,7 +100,8 @@ def serve(
             return programs.class_of(binding.caller()) is not ProgramClass.CRAWLER
 
         def needs_size() -> bool:
-            return programs.class_of(binding.caller()) is ProgramClass.ARCHIVER
+            archiver = programs.class_of(binding.caller()) is ProgramClass.ARCHIVER
+            return archiver or watch.is_misled()
 
         def plays() -> bool:
             return programs.class_of(binding.caller()) in _PLAYING
@@ -113,6 +115,7 @@ def serve(
             )
 
         limit = WaitLimit(fuse.MAX_WAITING)
+        watch = EstimateWatch(binding.caller, binding.cache_attributes, programs.learn_archiver)
         operations = Operations(
             tree,
             waiter=new_waiter,
@@ -125,6 +128,7 @@ def serve(
             configure=binding.configure,
             caller=binding.caller,
             invalidate=binding.invalidation.invalidate,
+            watch=watch,
             listens=listens,
         )
         profiles = "+".join(account.profile for account in accounts)

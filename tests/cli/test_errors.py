@@ -403,5 +403,6 @@ def test_a_port_that_is_taken_is_told(spawn):
     # In a process of its own, because it blocks signals in the one that it runs in.
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = spawn("simulate", "--port", taken.getsockname()[1])
-    assert done.status == 1
+    assert done.status == 75
     assert os.strerror(errno.EADDRINUSE) in done.line
+    assert "another --port" in done.line

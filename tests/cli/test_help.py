@@ -43,6 +43,7 @@ WORDS = {
     "play": ["PATH…", "--player", "HISTFS_PLAYER", "--timeout", "by-voice/Rachel"],
     "rm": ["PATH…", "--verbose", "--trash", "--no-trash", "--read-only", "A copy"],
     "purge": ["[ITEM]…", "--caller", "--local", "--dry-run", "--yes", "--trash", "for good"],
+    "table": ["DEST", "--format", "parquet", "--since", "--json", "--cache-dir", "have changed"],
     "plugins": ["--json", "No key"],
     "simulate": ["--port", "--items", "--latency", "Ctrl-C"],
     "trash": ["list", "show", "export", "empty"],

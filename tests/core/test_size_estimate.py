@@ -14,7 +14,7 @@ from histfs.core.size_estimate import audio_bytes, call_bytes, size_in_header
         ("mp3_44100_128", 160_000),
         ("mp3_22050_32", 40_000),
         ("opus_48000_64", 80_000),
-        ("pcm_16000", 320_000),
+        ("pcm_16000", 320_001),
         ("wav_44100", 882_044),
         ("ulaw_8000", 80_000),
         ("alaw_8000", 80_000),
@@ -51,11 +51,18 @@ def test_a_clip_without_a_text_is_taken_for_a_second():
         (0, 15_200),
         (-3, 15_200),
         (None, 15_200),
-        (1e300, 1_313_280_000),
+        (1e300, 1_313_280_001),
     ],
 )
 def test_a_conversation_is_as_large_as_it_is_long_but_neither_empty_nor_endless(seconds, size):
     assert call_bytes(seconds) == size
+
+
+@given(st.integers(0, 10_000), st.integers(0, 4_000))
+def test_no_estimate_is_a_number_of_whole_buffers(characters, seconds):
+    assert audio_bytes("audio/mpeg", "mp3_44100_128", None, characters) % 512
+    assert audio_bytes("audio/mpeg", "pcm_16000", seconds, characters) % 512
+    assert call_bytes(seconds) % 512
 
 
 numbers = st.one_of(st.integers(-9, 10**6), st.integers(), st.sampled_from([10**30, 10**400]))

@@ -10,9 +10,10 @@ TOML doesn't allow ``sources = …`` beside ``[sources.NAME]``: there it is call
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from histfs.core.file_trust import (
     distrust_writers,
 )
 from histfs.core.names import PLAIN_NAME, is_plain_name
+from histfs.core.toml_lines import key_lines
 from histfs.settings import DEFAULT_PROFILE, OptionError, SettingsError
 
 if sys.version_info >= (3, 11):
@@ -40,6 +42,8 @@ _OPTIONS = "options"
 #: The setting that chooses the sources, and its name inside the table of their tables.
 _SOURCES, _USE = "sources", "use"
 _PROFILES = "profiles"
+#: What users write for a key, which does not belong into the file.
+_KEY_NAMES = ("api_key", "key", "elevenlabs_api_key", "xi_api_key")
 #: Maximum size of a TOML file in bytes.
 _MAX_BYTES = 1 << 20
 
@@ -53,12 +57,14 @@ class ConfigLayer:
         sources: the options of each source, by its name.
         profile: the name of the profile; empty for the top of the file.
         own: the names of the settings that the profile itself has.
+        places: where each setting stands: the file, and the line if it is known.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     profile: str = ""
     own: frozenset[str] = frozenset()
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,10 @@ class Config:
             return self.top
         if profile not in self.profiles:
             known = ", ".join(self.profiles) or "none"
-            raise OptionError(f"there is no profile {profile!r}: {self.path} has {known}")
+            raise OptionError(
+                f"there is no profile {profile!r}: {self.path} has {known}; histfs config edit adds"
+                f" [profiles.{profile}]"
+            )
         own = self.profiles[profile]
         return ConfigLayer(
             values={**self.top.values, **own.values},
@@ -97,10 +106,16 @@ class Config:
             },
             profile=profile,
             own=frozenset(own.values),
+            places={**self.top.places, **own.places},
         )
 
 
-def read_config(file: Path | None, known: Container[str]) -> Config:
+def config_path() -> Path:
+    """Return the user's own configuration file, which may not exist."""
+    return platformdirs.user_config_path("histfs") / "config.toml"
+
+
+def read_config(file: Path | None, known: Collection[str]) -> Config:
     """Read the configuration file (TOML).
 
     Args:
@@ -110,10 +125,11 @@ def read_config(file: Path | None, known: Container[str]) -> Config:
     Raises:
         SettingsError: the file can't be read, isn't trusted, or has an unknown setting.
     """
-    path = file or platformdirs.user_config_path("histfs") / "config.toml"
+    path = file or config_path()
     if file is None and not path.exists():
         return Config(path, ConfigLayer(), {})
-    values = read_toml(path, lambda status: _check_trusted(path, status))
+    text = _read_text(path, lambda status: _check_trusted(path, status))
+    values, lines = parse_toml(str(path), text), key_lines(text)
     tables = _tables(f"{path}: {_PROFILES}", values.pop(_PROFILES, {}))
     if DEFAULT_PROFILE in tables:
         raise SettingsError(
@@ -122,10 +138,9 @@ def read_config(file: Path | None, known: Container[str]) -> Config:
         )
     return Config(
         path,
-        top=_parse_layer(str(path), values, known),
+        top=_parse_layer(path, "", values, known, lines),
         profiles={
-            name: _parse_layer(f"{path}: {_PROFILES}.{name}", table, known)
-            for name, table in tables.items()
+            name: _parse_layer(path, name, table, known, lines) for name, table in tables.items()
         },
     )
 
@@ -142,10 +157,15 @@ def read_toml(
     Raises:
         SettingsError: it can't be read, or is not TOML; or as `check`.
     """
+    return parse_toml(str(path), _read_text(path, check))
+
+
+def _read_text(path: Path, check: Callable[[os.stat_result], None]) -> str:
+    """Read the text of a file of the user; see `read_toml`."""
     try:
         with opened(path) as fd:
             check(os.fstat(fd))
-            return parse_toml(str(path), read_all(fd, max_bytes=_MAX_BYTES).decode())
+            return read_all(fd, max_bytes=_MAX_BYTES).decode()
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror}") from error
     except InputFailed as error:
@@ -190,25 +210,52 @@ def _check_trusted(path: Path, status: os.stat_result) -> None:
         raise SettingsError(f"the configuration is not used: {refused}")
 
 
-def _parse_layer(where: str, table: Mapping[str, Any], known: Container[str]) -> ConfigLayer:
+def _parse_layer(
+    path: Path,
+    profile: str,
+    table: Mapping[str, Any],
+    known: Collection[str],
+    lines: Mapping[tuple[str, ...], int],
+) -> ConfigLayer:
     """Parse the top of the file, or the table of one profile.
 
     Args:
-        where: the file and the profile, for errors.
+        path: the file.
+        profile: the name of the profile; empty for the top.
         table: the TOML table.
         known: see `read_config`.
+        lines: see `key_lines`.
     """
+    above = (_PROFILES, profile.replace("-", "_")) if profile else ()
+    within = f"{_PROFILES}.{profile}: " if profile else ""
     found = {name.replace("-", "_"): value for name, value in table.items()}
     sources: dict[str, Mapping[str, Any]] = {}
     if isinstance(found.get(_SOURCES), dict):
         tables = found.pop(_SOURCES)
         if not isinstance(tables.get(_USE, {}), dict):
             found[_SOURCES] = tables.pop(_USE)
-        sources = _tables(f"{where}: {_SOURCES}", tables)
-    unknown = sorted(name for name in found if name not in known)
-    if unknown:
-        raise SettingsError(f"{where}: {unknown[0]} is not a setting; see histfs mount --help")
-    return ConfigLayer({name: _to_text(where, name, v) for name, v in found.items()}, sources)
+        sources = _tables(f"{path}: {within}{_SOURCES}", tables)
+    places = {}
+    for name in found:
+        line = lines.get((*above, name), lines.get((*above, name, _USE)))
+        places[name] = str(path) if line is None else f"{path}:{line}"
+    for name in sorted(found):
+        if name not in known:
+            raise SettingsError(f"{places[name]}: {within}{_unknown(name, known)}")
+    values = {name: _to_text(f"{places[name]}: {within}", name, v) for name, v in found.items()}
+    return ConfigLayer(values, sources, places=places)
+
+
+def _unknown(name: str, known: Collection[str]) -> str:
+    """Return the message about a name that is no setting."""
+    if name in _KEY_NAMES:
+        return (
+            f"{name} is not a setting, as a key does not belong into this file: run histfs login,"
+            " or put the key into a file of its own, and name that with api-key-file"
+        )
+    nearest = difflib.get_close_matches(name, known, 1)
+    guess = f"did you mean {nearest[0]}?" if nearest else "see histfs config show"
+    return f"{name} is not a setting: {guess}"
 
 
 def _tables(where: str, value: object) -> dict[str, Mapping[str, Any]]:
@@ -229,6 +276,6 @@ def _to_text(where: str, name: str, value: object) -> str | list[str]:
     may_be_list = name == _OPTIONS or name in _NAMES
     values = value if may_be_list and isinstance(value, list) else [value]
     if not all(isinstance(v, (str, bool, int, float)) for v in values):
-        raise SettingsError(f"{where}: {name} can't be {value!r}")
+        raise SettingsError(f"{where}{name} can't be {value!r}")
     texts = [str(v) for v in values]
     return texts if name == _OPTIONS else _SEPARATOR.join(texts)

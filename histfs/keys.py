@@ -1,4 +1,4 @@
-"""Find the API key: in a file, a command's output, systemd's credentials or the environment.
+"""Find the API key: a file, a command, systemd's credentials, the environment, `histfs.key_store`.
 
 The result is a `Secret` with its origin, which `histfs status` and `histfs doctor` show.
 
@@ -13,7 +13,7 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 
 from histfs.core.bounded_input import InputFailed, opened, read_all
@@ -81,6 +81,8 @@ def find_key(
     credentials: Path | None,
     variable: Secret | None,
     *,
+    stored: Callable[[], Secret | None] = lambda: None,
+    login: str = "",
     advice: str = "--api-key-file FILE or --api-key-command CMD",
 ) -> Secret:
     """Return the API key from the first of these sources that exists.
@@ -91,6 +93,9 @@ def find_key(
         command: ``--api-key-command``.
         credentials: the directory of systemd's credentials, which may not have the key.
         variable: the key of the environment.
+        stored: returns the key that ``histfs login`` keeps, or what counts more than that; asked
+            only where the sources before it have none.
+        login: the command that keeps a key; empty for none.
         advice: how else the user can give a key, for the error.
 
     Raises:
@@ -100,23 +105,42 @@ def find_key(
     if file is not None:
         # systemd protects its credentials by an access control list; their mode shows its mask.
         own = credentials is None or file.parent.absolute() != credentials.absolute()
-        return _as_key(credential, _read_file(file, private=own), f"the file {file.absolute()}")
+        return parse_key(
+            credential, read_key_file(file, private=own), f"the file {file.absolute()}"
+        )
     if command is not None:
         return _ask(credential, command)
     if credentials is not None and (credentials / credential.systemd).exists():
         path = credentials / credential.systemd
-        return _as_key(credential, _read_file(path, private=False), f"systemd's credential {path}")
-    if variable is not None:
-        return _as_key(credential, variable.reveal(), variable.origin)
-    raise NoKey(f"no API key: set {credential.variable}, or give {advice}")
+        return parse_key(
+            credential, read_key_file(path, private=False), f"systemd's credential {path}"
+        )
+    key = stored() or variable
+    if key is not None:
+        return parse_key(credential, key.reveal(), key.origin)
+    raise NoKey(_no_key(credential, login, advice))
 
 
-def _read_file(file: Path, private: bool) -> str:
+def _no_key(credential: Credential, login: str, advice: str) -> str:
+    """Return the message for a user who has given no key."""
+    if not login:
+        return f"no API key: set {credential.variable}, or give {advice}"
+    made = f"make one at {credential.page} and" if credential.page else "have one made, and"
+    return (
+        f"no API key: {made} run {login} (or set {credential.variable}, or give {advice});"
+        " histfs mount --demo needs none"
+    )
+
+
+def read_key_file(file: Path, private: bool) -> str:
     """Read a key file.
 
     Args:
         file: the file.
         private: whether to refuse a file that other users can read or write.
+
+    Raises:
+        SettingsError: it can't be read, or is refused.
     """
     try:
         with opened(file) as fd:
@@ -177,7 +201,7 @@ def _ask(credential: Credential, command: str) -> Secret:
         raise NoKey(f"{origin} gave no API key: signal {-status} ended it")
     if status:
         raise NoKey(f"{origin} gave no API key: it ended with status {status}")
-    return _as_key(credential, output.strip().partition("\n")[0], origin)
+    return parse_key(credential, output.strip().partition("\n")[0], origin)
 
 
 def _run(words: Sequence[str]) -> tuple[int, str]:
@@ -192,7 +216,18 @@ def _run(words: Sequence[str]) -> tuple[int, str]:
             process.kill()
 
 
-def _as_key(credential: Credential, text: str, origin: str) -> Secret:
+def parse_key(credential: Credential, text: str, origin: str) -> Secret:
+    """Return the key that a text holds.
+
+    Args:
+        credential: of the service.
+        text: the key, perhaps between white space.
+        origin: where it comes from, for a person.
+
+    Raises:
+        NoKey: the text is empty.
+        SettingsError: it can't be a key.
+    """
     key = text.strip()
     if not key:
         raise NoKey(f"{origin} holds no API key: it is empty")

@@ -1,4 +1,8 @@
-"""The log of a process: to the terminal in the foreground, to a file in the background."""
+"""The log of a process: to the terminal or the journal in the foreground, else to a file.
+
+The file is bounded: at 1 MB it is renamed to ``histfs.log.1``, in place of the one before. Lines
+that repeat too often are counted, see `histfs.core.log_rate_limit`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import TextIO
 
 import platformdirs
 
@@ -18,6 +23,10 @@ from histfs.core.secret import Secret
 from histfs.core.terminal_text import shown
 
 _FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+#: The journal has the time, the process and the level of each line itself.
+_JOURNAL_FORMAT = "%(name)s: %(message)s"
+#: The priorities of syslog(3), by level: sd-daemon(3).
+_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
 _FILE_BYTES = 1 << 20
 
 
@@ -28,8 +37,8 @@ class _Formatter(logging.Formatter):
         keys: the API keys; they are removed from tracebacks, too.
     """
 
-    def __init__(self, keys: Sequence[Secret]) -> None:
-        super().__init__(_FORMAT)
+    def __init__(self, keys: Sequence[Secret], template: str = _FORMAT) -> None:
+        super().__init__(template)
         self._keys = keys
 
     def format(self, record: logging.LogRecord) -> str:
@@ -45,6 +54,22 @@ class _Formatter(logging.Formatter):
         return super().formatMessage(record)
 
 
+class _JournalFormatter(_Formatter):
+    """Begins each line with its priority, as sd-daemon(3) describes it.
+
+    Args:
+        keys: the API keys.
+    """
+
+    def __init__(self, keys: Sequence[Secret]) -> None:
+        super().__init__(keys, _JOURNAL_FORMAT)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record."""
+        priority = _PRIORITIES.get(record.levelno, 2)
+        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
+
+
 def log_file() -> Path:
     """Return the log file of processes in the background."""
     return platformdirs.user_log_path("histfs") / "histfs.log"
@@ -54,7 +79,7 @@ def start(foreground: bool, debug: bool, key: Secret, *, others: Sequence[Secret
     """Configure the log of this process.
 
     Args:
-        foreground: log to the terminal instead of the file.
+        foreground: log to standard error instead of the file.
         debug: log everything, without a rate limit.
         key: the API key, which is removed from every line.
         others: the keys of other accounts, likewise.
@@ -64,7 +89,8 @@ def start(foreground: bool, debug: bool, key: Secret, *, others: Sequence[Secret
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if not foreground:
         handler = _file_handler() or logging.NullHandler()
-    handler.setFormatter(_Formatter([key, *others]))
+    formatter = _JournalFormatter if foreground and _is_journal(sys.stderr) else _Formatter
+    handler.setFormatter(formatter([key, *others]))
     if not debug:
         handler.addFilter(LogRateLimit(handler))
         # Called before logging's own function closes the handlers: atexit runs in reverse order.
@@ -83,6 +109,15 @@ def finish() -> None:
         for each in handler.filters:
             if isinstance(each, LogRateLimit):
                 each.flush()
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """Say whether a stream goes to the journal of systemd, see systemd.exec(5) (JOURNAL_STREAM)."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # closed, or no file: a test's
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def _file_handler() -> logging.Handler | None:

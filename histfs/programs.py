@@ -3,7 +3,7 @@
     [[program]]
     name = "bsdtar"             a pattern of fnmatch(3): of the program, the process or the script
     argument = "thumbnail*"     a pattern of one of its arguments, if only some of its processes
-    class = "archiver"          crawler, archiver, player or default
+    class = "archiver"          crawler, archiver, player, listener or default
 
 Of several rules for a program the first one counts: those of the user's file stand before
 ``--crawlers``, and these before the package's.

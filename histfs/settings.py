@@ -160,12 +160,17 @@ def parse_size(text: str) -> int:
     """Parse a size such as ``500M`` or ``2G`` into bytes.
 
     Raises:
-        OptionError: the text is not a size.
+        OptionError: the text is not a size, or a small number whose unit was probably forgotten.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if not match:
         raise OptionError(f"{text!r} is not a size: give bytes, or a number with K, M, G or T")
     size = float(match[1]) * _BYTES[match[2].upper()]
+    if text.strip() == match[1] and 0 < size < _BYTES["M"]:
+        raise OptionError(
+            f"{text!r} is so many bytes: add the unit that you mean, such as {match[1]}M or"
+            f" {match[1]}G ({match[1]}B for bytes)"
+        )
     if size >= _MAX_NUMBER:
         raise OptionError(f"{text!r} is more than any disk holds")
     return int(size)
@@ -206,12 +211,12 @@ def parse_names(option: str, text: str, separator: str = "+") -> tuple[str, ...]
     Args:
         option: the option, for the error.
         text: the list.
-        separator: ``+`` or ``,``.
+        separator: ``+``, in place of which a comma is taken, too; or ``,``.
 
     Raises:
         OptionError: a name is empty.
     """
-    names = [name.strip() for name in text.split(separator)]
+    names = [name.strip() for name in text.replace(",", separator).split(separator)]
     if not all(names):
         raise OptionError(f"{option} {text!r}: give names with {_SEPARATORS[separator]}")
     return tuple(dict.fromkeys(names))

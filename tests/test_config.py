@@ -91,7 +91,7 @@ def test_a_profile_counts_more_than_the_top_setting_by_setting(config):
 )
 def test_an_unknown_profile_is_told_with_those_there_are(config, content, known):
     config.write_text(content)
-    with pytest.raises(OptionError, match=f"'away'.*{config} has {known}$"):
+    with pytest.raises(OptionError, match=f"'away'.*{config} has {known};.*config edit"):
         read_config(None, KNOWN).for_profile("away")
 
 

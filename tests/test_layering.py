@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "core": set(),
     "settings": {"core"},
     "keys": {"core", "settings"},
+    "key_store": {"core", "settings", "keys"},
     "config": {"core", "settings"},
     "programs": {"core", "settings", "config"},
     "logs": {"core"},
@@ -39,7 +40,7 @@ MAY_IMPORT = {
     },
     "cli": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "mounting",
-        "logs", "background", "status", "keys", "plugins", "config", "programs",
+        "logs", "background", "status", "keys", "key_store", "plugins", "config", "programs",
         "__version__",
     },
     "api": {"mounting", "cli"},

@@ -69,8 +69,11 @@ def test_a_list_of_crawlers_takes_the_place_of_the_packages(table_file):
         ('[[program]]\nclass = "crawler"', "needs a name"),
         ('[[program]]\nname = ""\nclass = "crawler"', "needs a name"),
         ('[[program]]\nname = "x"\nargument = ""\nclass = "crawler"', "no empty argument"),
-        ('[[program]]\nname = "x"\nclass = "backup"', "crawler, archiver, player, default"),
-        ('[[program]]\nname = "x"', "crawler, archiver, player, default"),
+        (
+            '[[program]]\nname = "x"\nclass = "backup"',
+            "crawler, archiver, player, listener, default",
+        ),
+        ('[[program]]\nname = "x"', "crawler, archiver, player, listener, default"),
         ('[[program]]\nname = 1\nclass = "crawler"', "texts alone"),
         ('[[program]]\nname = "x"\nclass = "crawler"\nkind = "x"', "has no kind"),
     ],
@@ -91,4 +94,4 @@ def test_each_class_has_rows_of_the_package_and_no_row_stands_twice():
     rows = [(rule.name, rule.argument) for rule in shipped_rules()]
     assert len(rows) == len(set(rows))
     classes = {rule.program_class for rule in shipped_rules()}
-    assert classes == {ProgramClass.CRAWLER, ProgramClass.ARCHIVER, ProgramClass.PLAYER}
+    assert classes == set(ProgramClass) - {ProgramClass.DEFAULT}

@@ -26,7 +26,8 @@ KEY = "sk_0123456789abcdef"
     ("text", "size"),
     [
         ("0", 0),
-        ("1234", 1234),
+        ("2000000", 2_000_000),
+        ("1234B", 1234),
         ("1K", 1024),
         ("500M", 500 << 20),
         ("2G", 2 << 30),
@@ -55,7 +56,8 @@ def test_any_text_is_a_size_or_is_refused(text):
     try:
         assert parse_size(text) >= 0
     except SettingsError as error:
-        assert "not a size" in str(error) or "more than any disk" in str(error)
+        said = ("not a size", "more than any disk", "add the unit")
+        assert any(message in str(error) for message in said)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +85,16 @@ def test_patterns_have_commas_between_them(text, patterns):
 )
 def test_names_have_a_plus_between_them_and_count_once(text, names):
     assert parse_names("--views", text) == names
+
+
+@pytest.mark.parametrize("text", ["1", "50", "500.5", "999999"])
+def test_a_small_size_without_a_unit_is_asked_about(text):
+    with pytest.raises(OptionError, match=f"add the unit.*{text}M or {text}G"):
+        parse_size(text)
+
+
+def test_names_may_have_commas_between_them_as_well():
+    assert parse_names("--views", "by-voice, by-date") == ("by-voice", "by-date")
 
 
 def test_names_of_profiles_have_commas_between_them():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from histfs import __version__
 from histfs.cli.error_reporting import exit_on_error
@@ -18,7 +20,10 @@ from histfs.sources.elevenlabs.service import KEY as ELEVENLABS_KEY
 COMMANDS = {
     "cache": "Check the audio cache on this machine.",
     "cat": "Print files of your history, without a mount.",
+    "config": "Show the settings, and edit the file that holds them.",
     "doctor": "Check the requirements of a mount.",
+    "login": "Keep an API key for later commands, after the server has accepted it.",
+    "logout": "Remove the API key that `histfs login` keeps.",
     "ls": "List what a mount would show, without one.",
     "mount": "Mount your history on MOUNTPOINT, an empty directory.",
     "play": "Play clips of your history, without a mount.",
@@ -31,11 +36,17 @@ COMMANDS = {
     "trash": "List, copy out and remove the copies of deleted items.",
     "umount": "Unmount a history.",
 }
+#: Names that users try, too, each with its module and function; ``histfs --help`` lists none.
+_HIDDEN = {
+    "help": ("help_command", "help_"),
+    "unmount": ("umount", "umount"),
+    "version": ("help_command", "version"),
+}
 
 
 def _import_command(name: str) -> click.Command:
-    module = importlib.import_module(f"histfs.cli.{name}")
-    command: click.Command = getattr(module, name)
+    module, function = _HIDDEN.get(name, (name, name))
+    command: click.Command = getattr(importlib.import_module(f"histfs.cli.{module}"), function)
     return command
 
 
@@ -54,12 +65,28 @@ class _LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; return None if there is none of this name."""
-        return _import_command(cmd_name) if cmd_name in COMMANDS else None
+        return _import_command(cmd_name) if cmd_name in COMMANDS or cmd_name in _HIDDEN else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is named first; tell the nearest one when there is none."""
+        nearest = difflib.get_close_matches(args[0], [*COMMANDS, *_HIDDEN], 1)
+        known = args[0] in COMMANDS or args[0] in _HIDDEN
+        if nearest and not known and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {args[0]!r}: did you mean {nearest[0]}?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands that begin with what was typed; none of them is imported."""
+        found = [(name, line) for name, line in COMMANDS.items() if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=line) for name, line in found), *options]
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
         """Run the command; on Ctrl-C click would print an empty line, terminal or not."""
@@ -72,7 +99,7 @@ class _LazyGroup(click.Group):
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message="histfs %(version)s")
+@click.version_option(__version__, "-V", "--version", message="histfs %(version)s")
 def histfs() -> None:
     """Mount your ElevenLabs history as a folder.
 

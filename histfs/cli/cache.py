@@ -11,6 +11,7 @@ import click
 from histfs import logs
 from histfs.audio import verification
 from histfs.audio.verification import CacheDamaged, CheckOutcome, ClipCheck
+from histfs.cli.groups import ListingGroup
 from histfs.cli.options import build_settings, cache_options
 from histfs.cli.progress import open_display, pluralize
 from histfs.core.errors import CacheFailed
@@ -25,7 +26,7 @@ _PROBLEMS = {
 }
 
 
-@click.group()
+@click.group(cls=ListingGroup)
 def cache() -> None:
     """Check the audio cache on this machine."""
 

@@ -7,7 +7,9 @@ has no option for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+import contextlib
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +17,9 @@ import click
 from click.core import ParameterSource
 
 from histfs.cli import import_commands
-from histfs.config import ConfigLayer, read_config
+from histfs.config import Config, ConfigLayer, read_config
+from histfs.core.errors import HistfsError
+from histfs.settings import OptionError, SettingsError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Built = TypeVar("Built")
@@ -24,15 +28,87 @@ Given = Mapping[str, Any]
 
 #: The names of the settings that are declared so far.
 _configurable = {"options"}
-#: Keys of a context's `meta`: the values of `CONFIG_OPTIONS`, and the arguments.
-_CONFIG_VALUES, _ARGUMENTS = f"{__name__}.config", f"{__name__}.arguments"
+#: Keys of a context's `meta`: the values of `CONFIG_OPTIONS`, the file, the arguments, and the
+#: settings before they were converted.
+_CONFIG_VALUES, _CONFIG = f"{__name__}.config", f"{__name__}.file"
+_ARGUMENTS, _TEXTS = f"{__name__}.arguments", f"{__name__}.texts"
+
+
+class Setting(click.Option):
+    """An option that may also be set by a variable and in the configuration file.
+
+    A value that can't be used is reported with the place where it was set.
+    """
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:  # noqa: ANN401 - click's own
+        """Convert a value.
+
+        Raises:
+            SettingsError: the value of the configuration file can't be used.
+            OptionError: that of the variable or the command line can't.
+            click.BadParameter: likewise.
+        """
+        name = str(self.name)
+        ctx.meta.setdefault(_TEXTS, {})[name] = value
+        source = ctx.get_parameter_source(name)
+        try:
+            if source is ParameterSource.DEFAULT_MAP and isinstance(self.type, click.Path):
+                value = _absolute(value)
+            return super().process_value(ctx, value)
+        except (click.BadParameter, OptionError) as error:
+            message = error.message if isinstance(error, click.BadParameter) else str(error)
+            if source is ParameterSource.DEFAULT_MAP:
+                raise _misplaced(ctx, name, message) from error
+            if source is ParameterSource.ENVIRONMENT:
+                raise OptionError(f"{self.envvar}: {message}") from error
+            if isinstance(error, OptionError) and not message.startswith("-"):
+                raise OptionError(f"{self.opts[0]}: {message}") from error
+            raise
+
+
+def _misplaced(context: click.Context, name: str, message: str) -> SettingsError:
+    """Return the error of a value of the configuration file."""
+    place = context.obj.places.get(name, "the configuration file")
+    return SettingsError(f"{place}: {name.replace('_', '-')}: {message}")
+
+
+@contextlib.contextmanager
+def placed(name: str) -> Iterator[None]:
+    """Report an error about the value of a setting with its place in the configuration file.
+
+    Args:
+        name: the setting; if its value is not from the file an error passes as it is.
+
+    Raises:
+        SettingsError: the block raised an error, and the value is from the file.
+    """
+    try:
+        yield
+    except HistfsError as error:
+        if not is_from_file(name):
+            raise
+        raise _misplaced(click.get_current_context(), name, str(error)) from error
+
+
+def _absolute(text: str) -> str:
+    """Return a path of the configuration file, which is read from any working directory.
+
+    Raises:
+        OptionError: the path is relative.
+    """
+    path = os.path.expanduser(text)  # noqa: PTH111 - `Path` raises where there is no home
+    if not os.path.isabs(path):  # noqa: PTH117
+        raise OptionError(f"{text!r} is a relative path: begin it with / or ~/")
+    return path
 
 
 def setting(flag: str, **attributes: Any) -> Callable[[Command], Command]:  # noqa: ANN401
     """Declare an option that may also be set by a variable and in the configuration file."""
     name = flag.removeprefix("--").replace("-", "_")
     _configurable.add(name)
-    return click.option(flag, envvar=f"HISTFS_{name.upper()}", show_envvar=True, **attributes)
+    variable = f"HISTFS_{name.upper()}"
+    attributes = {"cls": Setting, **attributes}
+    return click.option(flag, envvar=variable, show_envvar=True, **attributes)
 
 
 def _load_config(context: click.Context, option: click.Parameter, value: Path | str | None) -> None:
@@ -45,13 +121,26 @@ def _load_config(context: click.Context, option: click.Parameter, value: Path | 
     values[option.name] = value
     if values.keys() == {"config", "profile"}:
         del context.meta[_CONFIG_VALUES]
-        config = read_config(values["config"], _SettingNames())
+        config = read_config(values["config"], known_settings())
+        context.meta[_CONFIG] = config
         context.obj = config.for_profile(values["profile"])
         context.default_map = context.obj.values
 
 
-class _SettingNames(Container[str]):
+def known_settings() -> Collection[str]:
+    """Return the names that are allowed in the configuration file."""
+    return _SettingNames()
+
+
+class _SettingNames(Collection[str]):
     """The names that are allowed in the configuration file."""
+
+    def __iter__(self) -> Iterator[str]:
+        import_commands()
+        return iter(sorted(_configurable))
+
+    def __len__(self) -> int:
+        return len(_configurable)
 
     def __contains__(self, name: object) -> bool:
         if name not in _configurable:
@@ -121,6 +210,18 @@ def config_layer() -> ConfigLayer:
     found = click.get_current_context().obj
     assert isinstance(found, ConfigLayer), "a command with settings has CONFIG_OPTIONS"
     return found
+
+
+def config_file() -> Config:
+    """Return the configuration file that the running command has read."""
+    found = click.get_current_context().meta[_CONFIG]
+    assert isinstance(found, Config)
+    return found
+
+
+def given_text(name: str) -> Any:  # noqa: ANN401 - as click has it
+    """Return the value of a setting before it was converted."""
+    return click.get_current_context().meta[_TEXTS].get(name)
 
 
 #: The rank of an option that has its default.

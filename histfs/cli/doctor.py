@@ -12,14 +12,13 @@ from typing import Any
 import click
 
 from histfs.cli import doctor_checks
+from histfs.cli.account_options import base_url_of, key_of
 from histfs.cli.config_sources import config_layer
 from histfs.cli.doctor_checks import Finding, run_check
 from histfs.cli.facts_report import print_facts
 from histfs.cli.options import (
-    base_url_of,
     build_settings,
     cache_options,
-    key_of,
     service_of,
     trash_option,
 )

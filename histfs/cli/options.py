@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,31 +13,30 @@ from typing import Any
 import click
 
 from histfs import plugins
+from histfs.cli.account_options import base_url_of, key_of, profile_has_key
 from histfs.cli.config_sources import (
     CONFIG_OPTIONS,
     Command,
     Given,
+    Setting,
     config_layer,
     is_from_file,
     is_given,
     map_profiles,
+    placed,
     rank,
     setting,
 )
 from histfs.cli.program_options import programs_of
 from histfs.core.secret import Secret
 from histfs.core.service import Service
-from histfs.keys import credentials_directory, find_key, process_key
 from histfs.settings import (
     DEFAULT_PROFILE,
-    OFFICIAL_BASE_URL,
     MountOptions,
     OptionError,
     Settings,
-    SettingsError,
     default_cache_dir,
     default_trash,
-    parse_base_url,
     parse_duration,
     parse_mount_options,
     parse_names,
@@ -46,8 +45,6 @@ from histfs.settings import (
 )
 from histfs.sources.elevenlabs.service import ELEVENLABS, REGIONS
 
-#: The settings that say where the key is.
-_KEYS = ("api_key_file", "api_key_command")
 #: The choices of plugins, which are settings and mount options, and the kind of each.
 _CHOICES = {"sources": plugins.SOURCES, "views": plugins.VIEWS, "files": plugins.FILES}
 #: The fields of `Settings` whose values are those of the options with the same names.
@@ -66,7 +63,10 @@ class Seconds(click.FloatRange):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> float:
-        """Return the number, or fail."""
+        """Return the number, or fail; a text may have a unit, as of `parse_duration`."""
+        if isinstance(value, str):
+            with contextlib.suppress(OptionError):
+                value = parse_duration(value)
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a number of seconds.", param, ctx)
@@ -82,7 +82,7 @@ def names_type(option: str, separator: str = "+") -> Callable[[str], tuple[str, 
     return parse
 
 
-_CACHE = [
+_SERVER = [
     setting(
         "--base-url",
         default=ELEVENLABS.base_url,
@@ -106,6 +106,9 @@ _CACHE = [
         show_default="all",
         help="The sources that are used.",
     ),
+]
+_CACHE = [
+    *_SERVER,
     setting(
         "--api-key-file",
         type=click.Path(path_type=Path),
@@ -169,6 +172,7 @@ _TREE = [
     click.option(
         "-o",
         "options",
+        cls=Setting,
         multiple=True,
         # All of them together: the last one of a name wins.
         callback=lambda _, __, texts: parse_mount_options(texts),
@@ -223,6 +227,11 @@ read_only_option = setting(
     is_flag=True,
     help="Delete nothing; the same as -o ro.",
 )
+
+
+def server_options(command: Command) -> Command:
+    """Give a command the options that choose the server and the profile."""
+    return _with_options(_SERVER, command)
 
 
 def cache_options(command: Command) -> Command:
@@ -287,31 +296,40 @@ def build_settings(given: Given, key: Secret | None = None) -> Settings:
     if "sources" in given:
         plugins.choose(plugins.SOURCES, settings.source_options)
         for name, kind in _CHOICES.items():
-            plugins.choose(kind, getattr(settings, name) or ())
+            with placed(_chooser(given, name)):
+                plugins.choose(kind, getattr(settings, name) or ())
+    if settings.timezone is not None and is_from_file("timezone"):
+        # Imported here, as few commands need it: `compose` checks a zone that is given otherwise.
+        from histfs.mounting.account_zone import require_known  # noqa: PLC0415
+
+        with placed("timezone"):
+            require_known(settings.timezone)
     return settings
 
 
 def profiles_settings(names: Sequence[str]) -> list[Settings]:
     """Build the settings of several profiles, each with a folder of its name.
 
-    The key of each must be in the configuration file. A key in a flag or in the environment can
-    belong to one profile only, whose history would be shown for the others as well.
+    The key of each must be in the configuration file, or kept by ``histfs login``. A key in a flag
+    or in the environment can belong to one profile only, whose history would be shown for the
+    others as well.
 
     Args:
         names: the names of the profiles.
 
     Raises:
-        OptionError: a profile doesn't exist, or its key is not in the file.
+        OptionError: a profile doesn't exist, or has no key of its own.
         SettingsError, UnknownPlugin: see `build_settings`.
     """
     if is_given("profile"):
         raise OptionError("--profile (HISTFS_PROFILE) and --profiles exclude each other")
 
     def build(name: str, given: Given) -> Settings:
-        if not is_from_file(min(_KEYS, key=rank)):
+        if not profile_has_key(service_of(given)):
             raise OptionError(
-                f"which key is that of the profile {name}? With --profiles each one's api-key-file"
-                " or api-key-command stands in the configuration file, and nowhere else"
+                f"which key is that of the profile {name}? With --profiles each one's is that of"
+                f" histfs login --profile {name}, or its api-key-file or api-key-command stands in"
+                " the configuration file, and nowhere else"
             )
         return replace(build_settings(given), folder=name)
 
@@ -327,71 +345,19 @@ def trash_of(given: Given) -> Path | None:
 
 def service_of(given: Given) -> Service:
     """Return the service of the account; raise OptionError or UnknownPlugin as its sources do."""
-    return plugins.primary_service(plugins.sources(_chosen(given, "sources")))
+    with placed(_chooser(given, "sources")):
+        return plugins.primary_service(plugins.sources(_chosen(given, "sources")))
+
+
+def _chooser(given: Given, name: str) -> str:
+    """Return the name of the option that chose plugins: ``--NAME`` itself, or ``-o``."""
+    options: MountOptions | None = given.get("options")
+    by_option = getattr(options, name, None) is not None and rank("options") <= rank(name)
+    return "options" if by_option else name
 
 
 def _chosen(given: Given, name: str) -> tuple[str, ...] | None:
     """Return the names that ``--NAME`` or ``-o NAME=`` chose; None for the default."""
-    options: MountOptions | None = given.get("options")
-    names: tuple[str, ...] | None = getattr(options, name, None)
-    if names is None or rank("options") > rank(name):
-        names = given[name]
+    source = given["options"] if _chooser(given, name) == "options" else None
+    names: tuple[str, ...] | None = given[name] if source is None else getattr(source, name)
     return names
-
-
-def base_url_of(given: Given, service: Service) -> str:
-    """Return the base URL that `cache_options` chose.
-
-    Of ``--base-url`` and ``--region`` the one of the lower `rank` wins. The default is the variable
-    of the official command line. It counts less than the configuration file: it was not set for
-    histfs, and must not send the key of a profile to another host than the profile's.
-
-    Raises:
-        OptionError: both are given in one place, or the value is not a base URL.
-        SettingsError: both are in one place of the configuration file.
-    """
-    url, region = rank("base_url"), rank("region")
-    if url == region and is_given("region"):
-        raise _conflict(url)
-    if region < url:
-        if given["region"] not in service.regions:
-            raise OptionError(f"{service.name} has no region {given['region']!r}")
-        return service.regions[given["region"]]
-    if not is_given("base_url") and service is not ELEVENLABS:
-        return service.base_url
-    official = os.environ.get(OFFICIAL_BASE_URL)
-    if is_given("base_url") or not official:
-        return parse_base_url(given["base_url"], given["insecure_http"])
-    try:
-        return parse_base_url(official, given["insecure_http"])
-    except OptionError as error:
-        raise OptionError(f"{OFFICIAL_BASE_URL}: {error}") from error
-
-
-def _conflict(rank: int) -> SettingsError:
-    """Return the error of a base URL and a region of the same rank."""
-    if is_from_file("region"):
-        profile = config_layer().profile
-        place = f"in [profiles.{profile}]" if profile and rank == 2 else "at its top"
-        return SettingsError(
-            f"the configuration file has base-url and region {place}: leave one of them out"
-        )
-    names = "--base-url and --region" if rank == 0 else "HISTFS_BASE_URL and HISTFS_REGION"
-    return OptionError(f"{names} exclude each other: give one of them")
-
-
-def key_of(given: Given, service: Service) -> Secret:
-    """Return the API key that `cache_options` chose, or that is where it is without them.
-
-    Raises:
-        SettingsError: there is none, or it can't be used.
-    """
-    file, command = given["api_key_file"], given["api_key_command"]
-    if command is not None and rank("api_key_command") < rank("api_key_file"):
-        file = None
-    if service.credential is None:
-        return Secret("", "nowhere: none is needed")
-    # The environment of a program that uses histfs as a library, else None.
-    environment = click.get_current_context().find_root().obj
-    variable = process_key(service.credential, environment)
-    return find_key(service.credential, file, command, credentials_directory(), variable)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from histfs.cli.config_sources import Given, rank, setting
+from histfs.cli.config_sources import Given, Setting, rank, setting
 from histfs.core.programs import NAME_MAX, Process, ProgramClass
 from histfs.programs import program_table
 from histfs.settings import MountOptions, OptionError, parse_patterns
@@ -18,11 +18,12 @@ _MEANINGS = {
     ProgramClass.CRAWLER: "it can open what is in the cache; nothing is fetched for it",
     ProgramClass.ARCHIVER: "stat shows it exact sizes, and fetches a file to know its size",
     ProgramClass.PLAYER: "it gets audio as it comes; the size may be an estimate until all is here",
+    ProgramClass.LISTENER: "it gets audio as it comes, and can't seek in it until all is here",
     ProgramClass.DEFAULT: "stat may show it an estimate, which open makes exact",
 }
 
 
-class MaybeEmpty(click.Option):
+class MaybeEmpty(Setting):
     """An option that an empty variable sets; click would take it for an unset one."""
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from histfs.cli.groups import ListingGroup
 from histfs.cli.options import trash_options
 from histfs.cli.progress import pluralize
 from histfs.core.terminal_text import shown
@@ -19,7 +20,7 @@ from histfs.trash import Trash, TrashEntry, TrashItem
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, an object a line.")
 
 
-@click.group()
+@click.group(cls=ListingGroup)
 def trash() -> None:
     """List, copy out and remove the copies of deleted items.
 

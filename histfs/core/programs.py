@@ -55,6 +55,8 @@ class ProgramClass(Enum):
     ARCHIVER = "archiver"
     #: Plays to the true end, whatever size it is shown: it gets bytes as they come.
     PLAYER = "player"
+    #: Plays as far as the size that it is shown, but a pipe to its end: it gets a pipe.
+    LISTENER = "listener"
     #: Takes the size from the open file: stat shows an estimate, open makes it exact.
     DEFAULT = "default"
 

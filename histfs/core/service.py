@@ -31,12 +31,14 @@ class Credential:
         aliases: variables in which other programs of the service expect a key. They are not read,
             and no child process inherits them.
         parts: returns further texts to redact, such as the password in ``USER:PASSWORD``.
+        page: the address at which a user makes a key; empty if there is none.
     """
 
     variable: str
     systemd: str
     aliases: tuple[str, ...] = ()
     parts: Callable[[str], Iterable[str]] = lambda _: ()
+    page: str = ""
 
     def secret(self, value: str, origin: str) -> Secret:
         """Return a key as a `Secret`.
@@ -82,6 +84,9 @@ class Service:
         account_id: identifies an account by base URL and key. A hash
             of it is the name of the account's directory in the cache: the key is not written.
         checks: what ``histfs doctor`` asks the server; it must change nothing there.
+        permissions: what ``histfs login`` asks the server: one result for each thing that a key may
+            do or not, ``ok``, ``fail`` or, where only a change could tell, ``warn``. It must change
+            nothing there, and raises `HistfsError` where the key is wrong.
     """
 
     name: str
@@ -91,6 +96,7 @@ class Service:
     root: str = ""
     account_id: Callable[[str, Secret], str] = _account_id
     checks: Callable[[SourceContext], Iterable[CheckResult]] | None = None
+    permissions: Callable[[SourceContext], Iterable[CheckResult]] | None = None
 
 
 #: The default: no key; the source has a folder.

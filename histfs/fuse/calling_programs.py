@@ -27,6 +27,7 @@ _TOLD = {
     ProgramClass.CRAWLER: "no audio is fetched for %s: it is a crawler by the rule %s",
     ProgramClass.ARCHIVER: "stat shows exact sizes to %s: it is an archiver by the rule %s",
     ProgramClass.PLAYER: "audio is given as it comes to %s: it is a player by the rule %s",
+    ProgramClass.LISTENER: "audio is given as from a pipe to %s: it is a listener by the rule %s",
 }
 
 log = logging.getLogger(__name__)

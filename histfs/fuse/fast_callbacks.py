@@ -59,6 +59,7 @@ def fuse_class(module: ModuleType) -> _Foreign:
             info.contents.fh = opened
             # Each read comes here then, whatever size the kernel has, and may be short.
             info.contents.direct_io = self.operations.is_played(opened)
+            info.contents.nonseekable = self.operations.is_pipe(opened)
             return 0
 
         def _readdir(  # noqa: PLR0917 - libfuse's

@@ -106,6 +106,7 @@ class Operations:
         configure: configures a libfuse 3 connection.
         caller: returns the id of the thread whose call is served.
         invalidate: makes the kernel forget the attributes of a path, and says whether it has.
+        listens: says whether the caller gets a file that is read as it comes as from a pipe.
         clock: returns seconds, monotonic.
 
     Attributes:
@@ -131,6 +132,7 @@ class Operations:
         configure: Callable[[Any, Any], None],
         caller: Callable[[], int],
         invalidate: Callable[[str], bool] = lambda path: False,
+        listens: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tree = tree
@@ -147,6 +149,7 @@ class Operations:
         self._handles = OpenHandles()
         self._reported = ReportedSizes(caller, clock, invalidate=invalidate)
         self._ahead = ahead
+        self._listens = listens
         self._clock = clock
         # When the attributes of a file were last asked for by path.
         self._last_file_stat = -math.inf
@@ -242,6 +245,10 @@ class Operations:
     def is_played(self, handle: int) -> bool:
         """Say whether an open file is read as it comes, without the page cache (direct I/O)."""
         return isinstance(self._handles.file(handle).file, PlayedFile)
+
+    def is_pipe(self, handle: int) -> bool:
+        """Say whether the caller can't seek in a file that it has just opened, as in a pipe."""
+        return self.is_played(handle) and self._listens()
 
     @_map_errno
     def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from histfs import __version__, plugins
 from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_scheduler import DownloadScheduler
+from histfs.core.errors import HistfsError
 from histfs.core.filesystem import Filesystem, Subtree, UnionFilesystem
 from histfs.core.limiter import Limiter
 from histfs.core.plugin_isolation import disabled_plugins
 from histfs.core.times import Zone
 from histfs.core.waiting import Waiter
 from histfs.mounting.account_zone import zone_of
-from histfs.mounting.cache_layout import account_dir
+from histfs.mounting.cache_layout import account_dir, discard, is_new
 from histfs.mounting.mounted_source import MountedSource, SharedResources, open_source
 from histfs.mounting.plugin_factory import Tell
 from histfs.mounting.reconciliation import DeleteReconciler, SourceItems
@@ -145,7 +146,10 @@ def compose(
     """
     tell = functools.cache(tell)  # each plugin once, not once a source
     with contextlib.ExitStack() as stack:
+        # Called last, when all files in it are closed.
+        refused = stack.enter_context(_discarding(settings))
         home = account_dir(settings)
+        begun = is_new(home)
         zone = zone_of(home, settings.timezone)
         limiter = Limiter(settings.connections)
         downloads = DownloadScheduler(lambda: limiter.allowed)
@@ -160,7 +164,29 @@ def compose(
         sources = _apart([each for each in opened if each is not None], tell)
         if not sources:
             raise OptionError("there is no source to mount: see histfs plugins")
-        yield AccountFilesystem(settings, sources, disk, zone)
+        try:
+            yield AccountFilesystem(settings, sources, disk, zone)
+        finally:
+            if begun and any(each.probe.key_is_wrong for each in sources):
+                refused.append(not any(map(_knows_any, sources)))
+
+
+@contextlib.contextmanager
+def _discarding(settings: Settings) -> Iterator[list[bool]]:
+    """Yield a list; remove the account's cache at the end if the list has a True in it."""
+    refused: list[bool] = []
+    try:
+        yield refused
+    finally:
+        if any(refused):
+            discard(settings)
+
+
+def _knows_any(mounted: MountedSource) -> bool:
+    """Say whether the catalog of a source knows any span; False if it can't be read."""
+    with contextlib.suppress(HistfsError):
+        return bool(mounted.store.coverage().spans())
+    return False
 
 
 def _apart(sources: Sequence[MountedSource], tell: Tell) -> list[MountedSource]:

@@ -154,6 +154,15 @@ def _differ(name: str, other: str | None) -> bool:
     )
 
 
+def require_known(name: str) -> None:
+    """Check that this machine knows a time zone.
+
+    Raises:
+        OptionError: it does not.
+    """
+    _known(name)
+
+
 def _known(name: str | None) -> Zone:
     try:
         return Zone(name)

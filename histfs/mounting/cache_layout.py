@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from histfs.core.file_trust import distrust_directory, distrust_links
 from histfs.core.secret import Secret
 from histfs.core.service import Service
 from histfs.core.sizes import Fingerprint
-from histfs.settings import Settings
+from histfs.settings import Settings, default_cache_dir
 
 CATALOG = "catalog.sqlite"
 #: The source whose catalog lies in the account's own directory.
@@ -53,6 +54,25 @@ def account_dir(settings: Settings) -> Path:
     if mode & 0o077:
         _close(path, mode)
     return path
+
+
+def is_new(home: Path) -> bool:
+    """Say whether the cache of an account has no catalog yet."""
+    others = (home / _SOURCES).glob(f"*/{CATALOG}")
+    return not (home / CATALOG).exists() and next(others, None) is None
+
+
+def discard(settings: Settings) -> None:
+    """Remove the cache of an account, and the directory of all accounts where that is left empty.
+
+    Nothing may use it any more.
+    """
+    home = account_path(settings)
+    log.debug("the server does not know the key: its cache %s is removed", home)
+    shutil.rmtree(home, ignore_errors=True)
+    if settings.cache_dir == default_cache_dir():
+        with contextlib.suppress(OSError):
+            settings.cache_dir.rmdir()
 
 
 def refuse_strangers(cache_dir: Path, home: Path) -> None:

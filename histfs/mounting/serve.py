@@ -33,6 +33,9 @@ from histfs.trash import Trash
 #: Conversations of the sample history.
 _CALLS = 12
 
+#: The classes that get a clip as it comes.
+_PLAYING = (ProgramClass.PLAYER, ProgramClass.LISTENER)
+
 log = logging.getLogger(__name__)
 
 
@@ -99,7 +102,10 @@ def serve(
             return programs.class_of(binding.caller()) is ProgramClass.ARCHIVER
 
         def plays() -> bool:
-            return programs.class_of(binding.caller()) is ProgramClass.PLAYER
+            return programs.class_of(binding.caller()) in _PLAYING
+
+        def listens() -> bool:
+            return programs.class_of(binding.caller()) is ProgramClass.LISTENER
 
         def new_waiter() -> Waiter:
             return Waiter(
@@ -119,6 +125,7 @@ def serve(
             configure=binding.configure,
             caller=binding.caller,
             invalidate=binding.invalidation.invalidate,
+            listens=listens,
         )
         profiles = "+".join(account.profile for account in accounts)
         named = {"fsname": f"{settings.service.name}:{profiles}", "subtype": "histfs"}

@@ -24,6 +24,7 @@ from histfs.core.errors import (
     HistfsError,
     Interrupted,
     KeyRefused,
+    MissingPermission,
     NoSpace,
     NotOffered,
     without_traceback,
@@ -110,6 +111,12 @@ class SourceProbe:
         """Ask the server, unless this process has done so, for `PROBE_TIMEOUT` at the most."""
         if not self._probed:
             self.ask(waiter.at_most(PROBE_TIMEOUT + CONFIRM_AFTER))
+
+    @property
+    def key_is_wrong(self) -> bool:
+        """Whether the server does not know the key; not that the key lacks a permission."""
+        error = self._failure and self._failure[1]
+        return isinstance(error, KeyRefused) and not isinstance(error, MissingPermission)
 
     def is_available(self, waiter: Waiter) -> bool:
         """Return whether the source's folder is shown; once shown, it stays."""

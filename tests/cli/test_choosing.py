@@ -19,10 +19,12 @@ def mount(run, place):
 def test_an_unknown_name_is_one_line_wherever_it_is_given(mount, tmp_path, kind):
     file = tmp_path / "config.toml"
     file.write_text(f"{kind}s = ['no-such']\n")
+    done = mount("--config", file)
+    assert done.status == 78
+    assert done.line.startswith(f"histfs: {file}:1: {kind}s: there is no {kind} 'no-such'")
     for done in (
         mount(f"--{kind}s", "no-such"),
         mount("-o", f"ro,{kind}s=no-such"),
-        mount("--config", file),
         mount(**{f"HISTFS_{kind.upper()}S": "no-such"}),
     ):
         assert done.status == 2

@@ -27,8 +27,92 @@ def closed_port():
 def test_no_key_says_where_to_put_one(run, place):
     done = run("mount", "-f", place, key=None)
     assert done.status == 77
-    assert "ELEVENLABS_API_KEY" in done.line
+    for hint in ("https://elevenlabs.io/", "histfs login", "ELEVENLABS_API_KEY", "--demo"):
+        assert hint in done.line
     assert "--api-key-file" in done.line
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["ls"], ["cat", "x"], ["play", "x"], ["rm", "x"], ["purge", "x"], ["sync"],
+     ["cache", "verify"]],
+)  # fmt: skip
+def test_every_command_without_a_key_says_the_same(run, command):
+    done = run(*command, key=None)
+    assert done.status == 77
+    assert "histfs login" in done.line
+
+
+@pytest.mark.parametrize("command", [["mount", "-f", "mnt"], ["ls"], ["sync"]])
+def test_a_wrong_key_leaves_no_cache(run, place, server, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    cache = tmp_path / "home" / "histfs"
+    (tmp_path / "home").mkdir()
+    asked = ["--base-url", server.base_url]
+    done = run(*command, *asked, key="sk_wrong", XDG_CACHE_HOME=str(tmp_path / "home"))
+    assert done.status == 77
+    assert not cache.exists()
+    # That of a key that lacks a permission stays, and so does one in which something is known.
+    run("ls", *asked, XDG_CACHE_HOME=str(tmp_path / "home"))
+    (account,) = cache.iterdir()
+    server.faults.add(Fault("GET", "status", status=401, body={"detail": "Invalid API key"}))
+    assert run("sync", *asked, XDG_CACHE_HOME=str(tmp_path / "home")).status == 77
+    assert (account / "catalog.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "number", "setting", "message"),
+    [
+        ("connections = 0", 1, "connections", "0 is not in the range"),
+        ("\n# a comment\nconnections = 'eight'", 3, "connections", "not a valid integer"),
+        ("audio-cache-size = 'much'", 1, "audio-cache-size", "not a size"),
+        ("audio_cache_size = 20", 1, "audio-cache-size", "20G"),
+        ("rescan = 'soon'", 1, "rescan", "not a time"),
+        ("sizes = 'wrong'", 1, "sizes", "'estimate', 'exact'"),
+        ("cache-dir = 'here'", 1, "cache-dir", "relative path"),
+        ("api-key-file = 'key'", 1, "api-key-file", "relative path"),
+        ("trash = '~nobody-of-this-name/x'", 1, "trash", "relative path"),
+        ("options = 'wrong'", 1, "options", "-o wrong is not known"),
+        ("base-url = 'api.example.com'", 1, "base-url", "not a base URL"),
+        ("timezone = 'Mars/Base'", 1, "timezone", "'Mars/Base' is not known"),
+        ("views = 'by-vioce'", 1, "views", "no view 'by-vioce'"),
+        ("[profiles.work]\ntimeout = 'x'", 2, "timeout", "not a valid float"),
+        ("[profiles.work]\nconections = 5", 2, "conections", "did you mean connections?"),
+    ],
+)
+def test_a_wrong_value_in_the_file_is_named_with_file_and_line(
+    run, place, server, tmp_path, content, number, setting, message
+):
+    file = tmp_path / "config.toml"
+    file.write_text(f"{content}\n")
+    profile = ["--profile", "work"] if "profiles" in content else []
+    url = [] if "base-url" in content else ["--base-url", server.base_url]
+    done = run("mount", "-f", place, "--config", file, *profile, *url)
+    assert done.status == 78
+    assert done.line.startswith(f"histfs: {file}:{number}: ")
+    assert setting in done.line
+    assert message in done.line
+
+
+def test_a_wrong_variable_is_named(run, place):
+    done = run("mount", "-f", place, HISTFS_CONNECTIONS="0")
+    assert (done.status, done.line.startswith("histfs: HISTFS_CONNECTIONS: ")) == (2, True)
+
+
+def test_a_home_directory_in_the_file_is_expanded(run, place, tmp_path):
+    file = tmp_path / "config.toml"
+    file.write_text("api-key-file = '~/no-such-key'\n")
+    done = run("mount", "-f", place, "--config", file, HOME=str(tmp_path))
+    assert f"{tmp_path}/no-such-key" in done.line
+
+
+def test_a_key_in_the_file_is_answered_with_where_it_belongs(run, place, tmp_path):
+    file = tmp_path / "config.toml"
+    file.write_text(f"api_key = '{KEY}'\n")
+    done = run("mount", "-f", place, "--config", file)
+    assert done.status == 78
+    assert "histfs login" in done.line
+    assert "api-key-file" in done.line
 
 
 @pytest.mark.parametrize(

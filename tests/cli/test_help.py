@@ -24,6 +24,10 @@ WORDS = {
         "--profiles NAME", "umask", "deletes the item",
     ],
     "umount": ["MOUNTPOINT", "--lazy"],
+    "config": ["show", "edit", "path"],
+    "config show": ["--json", "--profile NAME", "Keys are not shown", "--audio-cache-size"],
+    "login": ["--profile NAME", "--region", "without echo", "keyring", "Nothing else is set"],
+    "logout": ["--profile NAME", "stays valid"],
     "sync": [
         "--audio ", "--base-url", "--api-key-file", "--cache-dir", "--audio-cache-size",
         "--connections", "--rescan", "--timeout", "--config", "Ctrl-C",
@@ -45,9 +49,38 @@ WORDS = {
 }  # fmt: skip
 
 
-def test_the_version_is_printed(run):
-    done = run("--version")
+@pytest.mark.parametrize("argument", ["--version", "-V", "version"])
+def test_the_version_is_printed(run, argument):
+    done = run(argument)
     assert (done.status, done.out, done.err) == (0, f"histfs {__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", [[], ["mount"], ["trash", "list"], ["umount"]])
+def test_help_is_a_command_too(run, command):
+    assert run("help", *command) == run(*command, "--help")
+
+
+def test_help_of_what_is_no_command_is_wrong_usage(run):
+    for names in (["nonsense"], ["mount", "nonsense"], ["trash", "nonsense"]):
+        done = run("help", *names)
+        assert (done.status, "No such command 'nonsense'" in done.line) == (2, True)
+
+
+def test_the_commands_of_a_group_are_listed_with_whole_sentences(run):
+    for group in ("trash", "cache"):
+        table = run(group, "--help").out.partition("Commands:")[2]
+        assert table.count(".") >= 1
+        assert "..." not in table
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("mnt", "mount"), ("stauts", "status")])
+def test_a_command_that_is_mistyped_is_answered_with_the_nearest(run, typed, meant):
+    done = run(typed)
+    assert (done.status, f"did you mean {meant}?" in done.line) == (2, True)
+
+
+def test_unmount_is_umount(run, place):
+    assert "no histfs is mounted" in run("unmount", place).line
 
 
 def test_the_help_of_each_command_has_what_a_user_needs(run):
@@ -84,6 +117,7 @@ def test_histfs_alone_prints_its_help(run):
     ("arguments", "unused"),
     [
         (["--help"], ["histfs.mounting", "histfs.simulator", "requests", "sqlite3", "rich"]),
+        (["help"], ["histfs.mounting", "histfs.simulator", "requests", "sqlite3", "rich"]),
         (["umount", "/"], ["histfs.mounting", "histfs.simulator", "requests", "sqlite3", "rich"]),
         (["sync", "--connections", "0"], ["histfs.simulator", "rich.progress"]),
     ],

@@ -66,7 +66,7 @@ def test_a_profile_counts_more_than_the_top_and_less_than_the_environment(run, p
 
     assert "'work' is not a size" in message("--profile", "work", "--rescan", "1")
     assert "'work' is not a size" in message("--rescan", "1", HISTFS_PROFILE="work")
-    assert "'top' is not a time" in message("--profile", "work", "--audio-cache-size", "1")
+    assert "'top' is not a time" in message("--profile", "work", "--audio-cache-size", "1M")
     assert "'env' is not a size" in message(
         "--profile", "work", "--rescan", "1", HISTFS_AUDIO_CACHE_SIZE="env"
     )
@@ -85,7 +85,8 @@ def test_an_unknown_profile_is_one_line_with_those_there_are(run, config, comman
     file = config("[profiles.work]\n[profiles.home]\n")
     done = run(*command, "--config", file, "--profile", "away")
     assert done.status == 2
-    assert done.line == f"histfs: there is no profile 'away': {file} has work, home"
+    told = f"histfs: there is no profile 'away': {file} has work, home;"
+    assert done.line == f"{told} histfs config edit adds [profiles.away]"
 
 
 def test_a_profile_takes_its_own_key_before_the_variable(run, place, config):

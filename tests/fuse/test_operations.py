@@ -465,5 +465,10 @@ def test_a_file_of_a_player_opens_and_is_closed_whatever_size_the_kernel_has(ope
     assert tree.file.closed == 1
 
 
-def test_another_file_of_a_player_is_no_played_one(operations):
-    assert not operations.is_played(operations.open("/a", os.O_RDONLY))
+@pytest.mark.parametrize("listens", [False, True])
+def test_only_a_listener_gets_a_pipe_and_only_of_what_comes(make, tree, listens):
+    operations = make(listens=lambda: listens)
+    handle = operations.open("/a", os.O_RDONLY)
+    assert not (operations.is_played(handle) or operations.is_pipe(handle))
+    tree.file = Played(b"0123456789")
+    assert operations.is_pipe(operations.open("/a", os.O_RDONLY)) is listens

@@ -24,10 +24,17 @@ def _checks(context: SourceContext) -> Iterable[CheckResult]:
     return check_server(context)
 
 
+def _permissions(context: SourceContext) -> Iterable[CheckResult]:
+    from histfs.sources.elevenlabs.permissions import try_permissions  # noqa: PLC0415
+
+    return try_permissions(context)
+
+
 KEY = Credential(
     variable="ELEVENLABS_API_KEY",
     systemd="elevenlabs-api-key",
     aliases=("ELEVEN_API_KEY", "ELEVEN_LABS_API_KEY", "XI_API_KEY"),
+    page="https://elevenlabs.io/app/settings/api-keys",
 )
 ELEVENLABS = Service(
     name="elevenlabs",
@@ -36,4 +43,5 @@ ELEVENLABS = Service(
     credential=KEY,
     root="history",
     checks=_checks,
+    permissions=_permissions,
 )

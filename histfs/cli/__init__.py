@@ -41,6 +41,7 @@ COMMANDS = {
     "trash": "List, copy out and remove the copies of deleted items.",
     "umount": "Unmount a history.",
     "unpin": "Let pinned clips go from the cache again.",
+    "watch": "Print new and deleted items as they come.",
 }
 #: Names that users try, too, each with its module and function; ``histfs --help`` lists none.
 _HIDDEN = {

@@ -113,12 +113,12 @@ class DirectTree:
         for mounted in self.sources:
             if mounted.probe.is_available(self.waiter()):
                 mounted.probe.check(self.waiter())
-                self._list_all(mounted)
+                self.list_all(mounted)
                 # A clip that was just read to its end has its size and SHA-256.
                 mounted.audio.flush(self.waiter().at_most(_FLUSH_TIMEOUT))
                 yield from rows(mounted, self.zone, Span(since, ALWAYS.end))
 
-    def _list_all(self, mounted: MountedSource) -> None:
+    def list_all(self, mounted: MountedSource) -> None:
         """Have the whole history of a source listed, for as long as there is progress."""
         before: object = None
         while True:

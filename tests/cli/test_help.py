@@ -19,6 +19,7 @@ WORDS = {
     "pin": ["PATH…", "--audio-cache-size", "histfs unpin"],
     "refresh": ["[PATH…]", "histfs refresh by-date"],
     "unpin": ["PATH…"],
+    "watch": ["--json", "--listing-ttl", "histfs watch"],
     "": [*COMMANDS, "deletes the item"],
     "mount": [
         "MOUNTPOINT", "histfs umount", "ELEVENLABS_API_KEY", "--api-key-file", "--read-only",

@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "plugins": {"core"},
     "background": {"core"},
     "systemd": set(),
+    "hangup": {"core"},
     "audio": {"core"},
     "catalog": {"core"},
     "trash": {"core"},
@@ -36,7 +37,7 @@ MAY_IMPORT = {
     "testing": {"core"},
     "mounting": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "status",
-        "plugins", "keys", "programs", "systemd", "__version__",
+        "plugins", "keys", "programs", "systemd", "hangup", "__version__",
     },
     "exporting": {"core", "catalog", "audio", "mounting"},
     "cli": {

@@ -15,6 +15,10 @@ from histfs.cli import COMMANDS, histfs
 
 #: Each command, and what a user must find in its help.
 WORDS = {
+    "fetch": ["PATH…", "--connections", "histfs fetch by-voice/Rachel"],
+    "pin": ["PATH…", "--audio-cache-size", "histfs unpin"],
+    "refresh": ["[PATH…]", "histfs refresh by-date"],
+    "unpin": ["PATH…"],
     "": [*COMMANDS, "deletes the item"],
     "mount": [
         "MOUNTPOINT", "histfs umount", "ELEVENLABS_API_KEY", "--api-key-file", "--read-only",

@@ -115,25 +115,6 @@ def test_who_copies_what_is_played_gets_all_of_it(api, slow, tmp_path, binding, 
 
 @pytest.mark.parametrize("size", [SIZES["too small"]])
 @pytest.mark.parametrize("player", ["mpv"], indirect=True)
-def test_an_archiver_beside_a_player_has_the_exact_size_or_fails(
-    api, slow, tmp_path, binding, player
-):
-    if shutil.which("bsdtar") is None:
-        pytest.skip("bsdtar is not installed")
-    with mounted(api, tmp_path, binding) as mount:
-        clip, content = slow(mount)
-        process = start(*DECODE[player](clip, tmp_path / "played.wav"))
-        time.sleep(TRANSFER / 4)
-        # The kernel may show it the estimate that the player was told.
-        packed = start("bsdtar", "-cf", tmp_path / "x.tar", "-C", clip.parent, clip.name).wait(60)
-        assert process.wait(60) == 0
-    if packed == 0:
-        subprocess.run(["bsdtar", "-xf", "x.tar"], cwd=tmp_path, check=True)
-        assert (tmp_path / clip.name).read_bytes() == content
-
-
-@pytest.mark.parametrize("size", [SIZES["too small"]])
-@pytest.mark.parametrize("player", ["mpv"], indirect=True)
 def test_a_clip_that_comes_for_longer_than_a_call_may_wait_is_played_and_copied(
     api, slow, tmp_path, binding, player
 ):

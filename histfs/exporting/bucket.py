@@ -130,10 +130,15 @@ class Bucket:
             above, _, last = path.rpartition("/")
             self._fs.makedirs(above, exist_ok=True)
             part = f"{above}/{PART}{threading.get_ident()}-{last}"
-            self._send(content, part)
-            if self._fs.exists(path):
-                self._fs.rm_file(path)
-            self._fs.mv(part, path)
+            try:
+                self._send(content, part)
+                if self._fs.exists(path):
+                    self._fs.rm_file(path)
+                self._fs.mv(part, path)
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    self._fs.rm_file(part)
+                raise
 
     def remove(self, name: str) -> None:
         """Remove an object."""

@@ -250,11 +250,8 @@ class ReportedSizes:
         return last if last is not None and self._clock() - last.at < MEMORY else None
 
     def _may_be_cached(self, at: float | None) -> bool:
-        """Say whether the kernel may still have a size that was reported at a time.
-
-        An error is better here than a wrong copy, so that no answer counts as delivered soon.
-        """
-        return at is not None and self._clock() < at + MEMORY
+        """Say whether the kernel may still have a size that was reported at a time."""
+        return at is not None and self._clock() < at + TIMEOUT + DELIVERY
 
     def _put(self, path: str, size: int, start: RequestStart, before: _Size | None) -> _Size:
         """Record a size as reported now; called with `_lock` held."""

@@ -252,7 +252,7 @@ def test_a_size_that_another_program_was_told_may_have_misled(threads, clock, ca
     caller[0] = 3
     assert threads.shown(PATH).may_have_misled(5)
     assert not threads.shown(PATH).may_have_misled(4), "it was the right one"
-    clock[0] += MEMORY
+    clock[0] += TIMEOUT + DELIVERY
     assert not threads.shown(PATH).may_have_misled(5), "the kernel has forgotten it"
 
 

@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "plugins": {"core"},
     "background": {"core"},
     "systemd": set(),
+    "hangup": {"core"},
     "audio": {"core"},
     "catalog": {"core"},
     "trash": {"core"},
@@ -36,7 +37,7 @@ MAY_IMPORT = {
     "testing": {"core"},
     "mounting": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "status",
-        "plugins", "keys", "programs", "systemd", "__version__",
+        "plugins", "keys", "programs", "systemd", "hangup", "__version__",
     },
     "exporting": {"core", "catalog", "audio", "mounting"},
     "cli": {
@@ -168,8 +169,8 @@ def test_pyarrow_is_imported_for_parquet_alone():
     assert importers("pyarrow") == {"histfs.exporting.row_files"}
 
 
-def test_fsspec_is_imported_by_its_face_alone():
-    assert importers("fsspec") == {"histfs.fsspec_filesystem"}
+def test_fsspec_is_imported_by_its_face_and_for_exports_alone():
+    assert importers("fsspec") == {"histfs.fsspec_filesystem", "histfs.exporting.bucket"}
 
 
 def test_modules_are_imported_by_a_computed_name_in_the_binding_and_the_command_table_alone():

@@ -225,6 +225,19 @@ def invalidate(db: sqlite3.Connection, span: Span) -> Span | None:
     return span if before.spans() != after.spans() else None
 
 
+def mark_stale(db: sqlite3.Connection, span: Span) -> Span | None:
+    """Have a span requested again when it is next needed; what is known of it stays."""
+    before = _coverage(db)
+    after = before
+    for known in before:
+        part = Span(max(known.start, span.start), min(known.end, span.end))
+        if part.start < part.end and known.requested_at:
+            after = after.put(part, 0)
+    _put_coverage(db, before, after)
+    db.execute("UPDATE undated SET checked = 0 WHERE date >= ? AND date < ?", span)
+    return span if before != after else None
+
+
 def _coverage(db: sqlite3.Connection) -> Coverage:
     return Coverage(CoveredSpan(*row) for row in db.execute(COVERED_SPANS))
 

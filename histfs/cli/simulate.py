@@ -76,6 +76,12 @@ def _parse_time(context: click.Context, option: click.Parameter, value: str) -> 
 @click.option(
     "--bandwidth", type=click.FloatRange(1), help="Bytes per second of each answer.", metavar="RATE"
 )
+@click.option(
+    "--shared-bandwidth",
+    type=click.FloatRange(1),
+    help="Bytes per second of all answers together.",
+    metavar="RATE",
+)
 @click.option("--clip-bytes", type=click.IntRange(1), help="Make every clip about so long.")
 @click.option(
     "--formats",

@@ -13,11 +13,13 @@ from histfs.core.files.item_files import (
     TextFile,
     by_name,
     flattened,
+    meta_bytes,
     size_for,
+    text_bytes,
 )
 
 __all__ = [
     "AttachmentsFolder", "AudioFile", "ItemFile", "ItemFolder", "KnownSizeFile", "MetaFile",
     "Rendered", "StreamedFile", "SummaryFile", "TextFile", "by_name", "flattened",
-    "size_for",
+    "meta_bytes", "size_for", "text_bytes",
 ]  # fmt: skip

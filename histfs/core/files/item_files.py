@@ -173,6 +173,16 @@ def by_name(files: Iterable[ItemFile], item: Item) -> dict[str, ItemFile]:
     return named
 
 
+def meta_bytes(details: Details) -> bytes:
+    """Return the content of ``meta.json``."""
+    return details.raw + b"\n"
+
+
+def text_bytes(details: Details) -> bytes:
+    """Return the content of ``text.txt``."""
+    return b"" if details.text is None else f"{details.text}\n".encode("utf-8", "replace")
+
+
 class Rendered(KnownSizeFile, ABC):
     """The base of an item file that is rendered from the item's details. Implements `ItemFile`.
 
@@ -228,7 +238,7 @@ class MetaFile(Rendered):
 
     def render(self, details: Details) -> bytes:
         """Return the object and a final newline."""
-        return details.raw + b"\n"
+        return meta_bytes(details)
 
 
 class TextFile(Rendered):
@@ -238,9 +248,7 @@ class TextFile(Rendered):
 
     def render(self, details: Details) -> bytes:
         """Return the text in UTF-8; a lone surrogate, which UTF-8 can't hold, becomes ``?``."""
-        if details.text is None:
-            return b""
-        return f"{details.text}\n".encode("utf-8", "replace")
+        return text_bytes(details)
 
 
 class SummaryFile(MetaFile):

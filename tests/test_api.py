@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
@@ -12,6 +13,7 @@ import pytest
 import histfs
 from histfs.core.errors import HistfsError, NoSuchPath
 from histfs.settings import NoKey, OptionError
+from histfs.simulator import Fault
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def test_a_file_is_one_of_pythons_that_can_be_read_from_any_position(opened):
         name = next(e.name for e in history.listdir(item) if e.name.startswith("audio."))
         with history.open(f"{item}/{name}") as file:
             content = file.read()
-            assert len(content) == history.stat(f"{item}/{name}").size
+            assert len(content) == file.size == history.stat(f"{item}/{name}").size
             file.seek(-10, io.SEEK_END)
             assert file.read() == content[-10:]
             file.seek(5)
@@ -87,6 +89,36 @@ def test_the_key_is_found_as_the_command_line_finds_it_and_stays_in_the_environm
     monkeypatch.delenv("ELEVENLABS_API_KEY")
     with pytest.raises(NoKey), opened(None):
         pass
+
+
+def test_the_items_are_the_rows_of_a_table(opened, simulator):
+    with opened() as history:
+        rows = list(history.items())
+        assert {row.id for row in rows} == set(simulator.library.ids())
+        assert [row.time for row in rows] == sorted(row.time for row in rows)
+        row = rows[-1]
+        known = simulator.library.item(row.id)
+        assert (row.time, row.text, row.voice) == (
+            known["date_unix"], known["text"], known["voice_name"],
+        )  # fmt: skip
+        charged = known["character_count_change_to"] - known["character_count_change_from"]
+        assert (row.model, row.source, row.characters) == (
+            known["model_id"], known["source"], charged,
+        )  # fmt: skip
+        assert (row.size, row.sha256, row.kind) == (None, None, "history")
+        (name,) = (name for name in history.ls(row.path) if name.startswith("audio."))
+        with history.open(f"{row.path}/{name}") as file:
+            content = file.read()
+        (row,) = (each for each in history.items(since=row.time) if each.id == row.id)
+        assert (row.size, row.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+        assert history.sha256(f"{row.path}/{name}") == row.sha256
+        assert history.sha256(f"{row.path}/text.txt") is None
+
+
+def test_the_items_are_all_or_an_error(opened, simulator):
+    simulator.faults.add(Fault("GET /v1/history", "status", status=500))
+    with opened(timeout=1) as history, pytest.raises(HistfsError):
+        list(history.items())
 
 
 def _first_item(history):

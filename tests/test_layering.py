@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "plugins": {"core"},
     "background": {"core"},
     "systemd": set(),
+    "hangup": {"core"},
     "audio": {"core"},
     "catalog": {"core"},
     "trash": {"core"},
@@ -36,14 +37,19 @@ MAY_IMPORT = {
     "testing": {"core"},
     "mounting": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "status",
-        "plugins", "keys", "programs", "systemd", "__version__",
+        "plugins", "keys", "programs", "systemd", "hangup", "__version__",
     },
+    "exporting": {"core", "catalog", "audio", "mounting"},
     "cli": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "mounting",
-        "logs", "background", "status", "keys", "key_store", "plugins", "config", "programs",
-        "__version__",
+        "exporting", "logs", "background", "status", "keys", "key_store", "plugins", "config",
+        "programs", "__version__",
     },
-    "api": {"mounting", "cli"},
+    "account_settings": {
+        "core", "settings", "config", "keys", "key_store", "plugins", "sources", "mounting",
+    },
+    "fsspec_filesystem": {"api", "account_settings", "core", "mounting"},
+    "api": {"mounting", "account_settings", "settings"},
     "mount_helper": {"cli"},
     "__main__": {"cli"},
 }  # fmt: skip
@@ -159,6 +165,14 @@ def test_the_fuse_library_is_imported_in_the_binding_alone():
     assert importers(*FUSE_LIBRARIES) <= {"histfs.fuse.binding"}
 
 
+def test_pyarrow_is_imported_for_parquet_alone():
+    assert importers("pyarrow") == {"histfs.exporting.row_files"}
+
+
+def test_fsspec_is_imported_by_its_face_and_for_exports_alone():
+    assert importers("fsspec") == {"histfs.fsspec_filesystem", "histfs.exporting.bucket"}
+
+
 def test_modules_are_imported_by_a_computed_name_in_the_binding_and_the_command_table_alone():
     computed = {
         module
@@ -175,10 +189,10 @@ def test_pytest_is_needed_by_those_who_test_alone():
     assert {module for module in found if not module.startswith("histfs.testing")} == set()
 
 
-def test_requests_is_imported_in_the_client_and_its_policy_of_retries_alone():
+def test_requests_is_imported_in_the_client_and_its_connections_alone():
     assert importers("requests", "urllib3", "httpx", "aiohttp") == {
         "histfs.sources.elevenlabs.http_client",
-        "histfs.sources.elevenlabs.retry_policy",
+        "histfs.sources.elevenlabs.http_connections",
     }
 
 

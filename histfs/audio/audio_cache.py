@@ -38,6 +38,7 @@ from histfs.core.audio_store import Following
 from histfs.core.errors import HistfsError, Missing, NotForCrawlers, SourceError
 from histfs.core.item import Item
 from histfs.core.nodes import FileStream, OpenFile
+from histfs.core.size_estimate import size_in_header
 from histfs.core.sizes import FileSize
 from histfs.core.source import Source
 from histfs.core.waiting import Waiter
@@ -292,7 +293,7 @@ class AudioCache:
             self._source,
             self.disk,
             max_size=self._max_clip_size,
-            on_head=lambda head: self._extensions.detect(item, head),
+            on_head=lambda head: self._examine(item, head),
             on_size=lambda size: self.sizes.announce(item.key, size),
             on_stored=lambda size, sha256: self._stored(item, size, sha256),
             may_stop=self._scheduler.may_stop,
@@ -311,6 +312,13 @@ class AudioCache:
             self.sizes.learn(item.key, size, None)
         self._extensions.store(item.key)
         return size
+
+    def _examine(self, item: Item, head: bytes) -> None:
+        """Note what the first bytes of a clip tell: its format, and perhaps its size."""
+        self._extensions.detect(item, head)
+        size = size_in_header(head)
+        if size is not None and size <= self._max_clip_size:
+            self.sizes.announce(item.key, size)
 
     def _can_be_played(self, item: Item) -> bool:
         return item.attachment is None and not self._exact

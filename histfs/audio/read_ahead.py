@@ -2,7 +2,8 @@
 
 An order is that of a view: by date, or by date among the clips of one voice, say. A sequence begins
 when the next clip of an order is read, or one a few places on. The window starts at 2, doubles on a
-hit, and halves on a miss. Random access prefetches nothing.
+hit, and halves on a miss. Random access prefetches nothing, and a program that reads every third
+clip, say, is followed in its steps: what it skips is not fetched.
 
 Threads: any number at once. `_lock` guards the sequences. It is held while the catalog is asked for
 the clips that follow and for their sizes; nothing is fetched under it.
@@ -11,6 +12,7 @@ the clips that follow and for their sizes; nothing is fetched under it.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,7 +23,9 @@ from histfs.core.errors import HistfsError
 from histfs.core.item import Item
 
 #: The largest distance, in clips, that counts as a hit: clips are skipped, or read out of order.
-_NEAR = 4
+_NEAR = 8
+#: Clips used last, by which a stride is known, and the part of its places that they must fill.
+_RECENT, _DENSE = 16, 2 / 3
 #: Sequences that are followed at once: of several programs, or of one that reads in two places.
 _SEQUENCES = 8
 #: Clips whose order is looked up at once.
@@ -40,25 +44,80 @@ class _Position(NamedTuple):
 
 
 class _Order:
-    """One order, from a clip on.
+    """One order, from a clip on, and which of its clips were used.
 
     Args:
         first: the clip.
         following: returns those after a clip.
+
+    Attributes:
+        last: the highest number of a clip that was used.
     """
 
     def __init__(self, first: Item, following: Callable[[Item, int], Sequence[Item]]) -> None:
+        self.last = 0
+        self._recent: deque[int] = deque([0], maxlen=_RECENT)
         self._following = following
         self._places: dict[str, int] = {first.key: 0}
         self._items: deque[_Position] = deque([_Position(first, 0)])
         self._ended = False
 
-    def place(self, item: Item) -> int | None:
-        """Return the number of a clip in this order; None where it isn't near."""
-        return self._places.get(item.key)
+    def continues(self, item: Item, window: int) -> bool:
+        """Note the use of a clip, and return whether it is in this order, and near the last."""
+        reach = self.last + (window + _NEAR) * (self.stride or 1)
+        self._look_up_to(reach)
+        number = self._places.get(item.key)
+        if number is None or number > reach:
+            return False
+        if number not in self._recent:
+            self._recent.append(number)
+        self.last = max(self.last, number)
+        return True
 
-    def upto(self, number: int) -> list[_Position]:
-        """Return the places up to a number, as far as there are clips."""
+    @property
+    def length(self) -> int:
+        """How many clips were used, of the last ones."""
+        return len(self._recent)
+
+    @property
+    def stride(self) -> int | None:
+        """The distance between the clips that are used; None where they have no regular one.
+
+        Programs that read several clips at once use them nearly in order, and leave gaps meanwhile.
+        """
+        used = sorted(self._recent)
+        stride = math.gcd(*(number - used[0] for number in used))
+        if not stride or (self.length <= 2 and stride > 1):
+            return None
+        places = (used[-1] - used[0]) // stride + 1
+        return stride if len(used) >= _DENSE * places else None
+
+    def ahead(self, window: int) -> list[Item]:
+        """Return the next clips of the stride."""
+        stride = self.stride or 1
+        self._look_up_to(self.last + window * stride)
+        numbers = range(self.last + stride, self.last + window * stride + 1, stride)
+        return [place.item for place in self._items if place.number in numbers]
+
+    def expects(self, item: Item) -> bool:
+        """Return whether a clip is to come if those used so far go on as they did."""
+        number = self._places.get(item.key, 0)
+        return number > self.last and (number - self.last) % (self.stride or 1) == 0
+
+    def is_behind(self, item: Item) -> bool:
+        """Return whether a clip was passed over."""
+        return self._places.get(item.key, self.last) < self._behind
+
+    def forget_behind(self) -> None:
+        """Forget the clips that are too far behind to be used."""
+        while self._items[0].number < self._behind and len(self._items) > 1:
+            del self._places[self._items.popleft().item.key]
+
+    @property
+    def _behind(self) -> int:
+        return self.last - _NEAR * (self.stride or 1)
+
+    def _look_up_to(self, number: int) -> None:
         while not self._ended and self._items[-1].number < number:
             last = self._items[-1]
             items = self._following(last.item, _BATCH)
@@ -66,16 +125,13 @@ class _Order:
             for place, item in enumerate(items, last.number + 1):
                 self._places[item.key] = place
                 self._items.append(_Position(item, place))
-        return [place for place in self._items if place.number <= number]
-
-    def forget_before(self, number: int) -> None:
-        """Forget the places before a number."""
-        while self._items[0].number < number and len(self._items) > 1:
-            del self._places[self._items.popleft().item.key]
 
 
 class _Sequence:
     """Clips that are used one after another, in one of several orders.
+
+    Where several orders have them so, only clips that all of these expect are prefetched: the
+    others may be clips that the program skips.
 
     Args:
         orders: those that it may be of, the narrowest first.
@@ -85,9 +141,13 @@ class _Sequence:
     def __init__(self, orders: Sequence[_Order], size_of: Callable[[Item], int]) -> None:
         self._orders = orders
         self._size_of = size_of
-        self._last = 0
         self._window = 0
-        self._unused: dict[str, _Position] = {}
+        self._unused: dict[str, Item] = {}
+
+    @property
+    def length(self) -> int:
+        """How many clips were used, of the last ones."""
+        return self._orders[0].length
 
     def used(self, item: Item, max_clips: int, max_bytes: int) -> list[Item] | None:
         """Continue with a clip.
@@ -100,42 +160,41 @@ class _Sequence:
         Returns:
             The clips to prefetch; None where the clip does not continue this sequence.
         """
-        reach = self._last + self._window + _NEAR
-        for order in self._orders:
-            order.upto(reach)
-        continued = [o for o in self._orders if (number := o.place(item)) and number <= reach]
-        if continued:
-            self._orders = continued
-        number = self._orders[0].place(item)
-        if number is None or number > reach:
+        last = {order: order.last for order in self._orders}
+        continued = [order for order in self._orders if order.continues(item, self._window)]
+        if not continued:
             return None
+        self._orders = continued
         self._unused.pop(item.key, None)
-        if number > self._last:
-            self._last = number
+        regular = [order for order in continued if order.stride is not None]
+        # Any order may have two clips next to each other by chance.
+        if not regular or (len(regular) < len(continued) and self.length <= 2):
+            return []
+        if any(order.last > last[order] for order in continued):
             self._window = min(max(2, 2 * self._window), max_clips)
-            self._drop_missed()
-        return self._new(max_bytes)
+            self._drop_missed(regular[0])
+        return self._new(regular, max_bytes)
 
-    def _new(self, max_bytes: int) -> list[Item]:
+    def _new(self, orders: Sequence[_Order], max_bytes: int) -> list[Item]:
         """Return the clips in the window that were not prefetched yet."""
-        room = max_bytes - sum(self._size_of(place.item) for place in self._unused.values())
+        room = max_bytes - sum(map(self._size_of, self._unused.values()))
         new = []
-        for place in self._orders[0].upto(self._last + self._window):
-            if place.number > self._last and place.item.key not in self._unused:
-                room -= self._size_of(place.item)
-                if room < 0:
-                    break
-                self._unused[place.item.key] = place
-                new.append(place.item)
+        for item in orders[0].ahead(self._window):
+            if item.key in self._unused or not all(order.expects(item) for order in orders[1:]):
+                continue
+            room -= self._size_of(item)
+            if room < 0:
+                break
+            self._unused[item.key] = item
+            new.append(item)
         return new
 
-    def _drop_missed(self) -> None:
+    def _drop_missed(self, order: _Order) -> None:
         """Halve the window for each clip that was prefetched and passed over."""
-        behind = self._last - _NEAR
-        for place in [place for place in self._unused.values() if place.number < behind]:
-            del self._unused[place.item.key]
+        for item in [item for item in self._unused.values() if order.is_behind(item)]:
+            del self._unused[item.key]
             self._window //= 2
-        self._orders[0].forget_before(behind)
+        order.forget_behind()
 
 
 #: Returns the orders in which a clip may be read, but for that by date.
@@ -199,13 +258,19 @@ class ReadAhead:
             log.info("nothing is prefetched after %s: %s", item.key, error)
 
     def _next(self, item: Item) -> list[Item]:
-        for sequence in self._sequences:
-            found = sequence.used(item, self._max_clips, self._max_bytes)
-            if found is not None:
-                # The least recently used sequence is dropped first.
-                self._sequences.remove(sequence)
-                self._sequences.append(sequence)
-                return found
+        # One that began a little further on, or in another order, is told, too; of those that are
+        # as long the most recently used one decides.
+        continued = [
+            (sequence, found)
+            for sequence in reversed(self._sequences)
+            if (found := sequence.used(item, self._max_clips, self._max_bytes)) is not None
+        ]
+        if continued:
+            sequence, found = max(continued, key=lambda each: each[0].length)
+            # The least recently used sequence is dropped first.
+            self._sequences.remove(sequence)
+            self._sequences.append(sequence)
+            return found
         keys = (*self._orders(item)[:_ORDERS], None)
         orders = [self._order_from(item, key) for key in keys]
         self._sequences.append(_Sequence(orders, self._size_of))

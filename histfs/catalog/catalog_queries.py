@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from histfs.catalog import catalog_writes, details_table, directory_names, erasure
+from histfs.catalog import catalog_writes, directory_names, erasure, item_rows
 from histfs.catalog.compression import Compressor
 from histfs.catalog.connection_pool import ConnectionPool
 from histfs.catalog.coverage import Coverage, CoveredSpan
-from histfs.catalog.details_table import Fetched
+from histfs.catalog.item_rows import Fetched
 from histfs.core.audio_store import Order
 from histfs.core.errors import CacheFailed
 from histfs.core.index import FacetValue, Listed
@@ -136,7 +136,7 @@ class CatalogQueries:
             (span.end,),
             since=span.start,
         )
-        return (_item(row[2:]) for row in rows)
+        return (item_of(row[2:]) for row in rows)
 
     def newest_first(self) -> Iterator[Item]:
         """Yield all items, newest first.
@@ -149,7 +149,7 @@ class CatalogQueries:
             _ITEM + "WHERE (i.date, i.key) < (?, ?) ORDER BY i.date DESC, i.key DESC LIMIT ?",
             (*place, _BATCH),
         ):
-            items = [_item(row) for row in rows]
+            items = [item_of(row) for row in rows]
             yield from items
             place = (items[-1].date, items[-1].key)
 
@@ -189,11 +189,11 @@ class CatalogQueries:
     def find(self, key: str, date: int) -> Item | None:
         """Return the item with a key and a date."""
         rows = self.files.rows(_ITEM + "WHERE i.date = ? AND i.key = ?", (date, key))
-        return next((_item(row) for row in rows), None)
+        return next((item_of(row) for row in rows), None)
 
     def with_key(self, key: str) -> list[Item]:
         """Return the items with a key, whatever their dates; scans the whole table."""
-        return [_item(row) for row in self.files.rows(_ITEM + "WHERE i.key = ?", (key,))]
+        return [item_of(row) for row in self.files.rows(_ITEM + "WHERE i.key = ?", (key,))]
 
     def following(self, item: Item, order: Order, number: int) -> list[Item]:
         """Return the items that follow one by date.
@@ -208,7 +208,7 @@ class CatalogQueries:
                 _ITEM + "WHERE (i.date, i.key) > (?, ?) ORDER BY i.date, i.key LIMIT ?",
                 (item.date, item.key, number),
             )
-            return list(map(_item, rows))
+            return list(map(item_of, rows))
         rows = self.files.rows(
             f"""
             {_ITEM} JOIN placed AS p ON p.date = i.date AND p.key = i.key
@@ -218,7 +218,7 @@ class CatalogQueries:
             """,
             (*order, item.date, item.key, number),
         )
-        return list(map(_item, rows))
+        return list(map(item_of, rows))
 
     def undated(self, span: Span, checked_before: float, limit: int) -> list[Item]:
         """Return items of a span without a possible date, those checked longest ago first.
@@ -235,7 +235,7 @@ class CatalogQueries:
             """,
             (*span, checked_before, limit),
         )
-        return list(map(_item, rows))
+        return list(map(item_of, rows))
 
     def shown_date(self, key: str) -> int | None:
         """Return the date under which an undated item is shown; None for others."""
@@ -258,6 +258,16 @@ class CatalogQueries:
             facets[kind] = (*facets.get(kind, ()), Labelled(value, name))
         return facets
 
+    def orders(self, kinds: Sequence[str], item: Item) -> list[Order]:
+        """Return the orders in which clients may read an item: one for each value of a facet.
+
+        Args:
+            kinds: the kinds of facets.
+            item: the item.
+        """
+        facets = self.facets(item.key, item.date)
+        return [(kind, has.value) for kind in kinds for has in facets.get(kind, ())]
+
     def raw(self, key: str, date: int) -> bytes | None:
         """Return the raw object of the item with a key and a date."""
         statement = f"""
@@ -272,9 +282,9 @@ class CatalogQueries:
 
     def fetched(self, key: str) -> Fetched | None:
         """Return the fetched details of an item; None before `store_details`."""
-        rows = self.files.rows(details_table.FETCHED, (key,))
-        with self._damage():
-            return next(map(details_table.parse_row, rows), None)
+        rows = self.files.rows(item_rows.FETCHED, (key,))
+        with self.damage():
+            return next(map(item_rows.parse_fetched, rows), None)
 
     def unpack(self, packed: bytes, structure: bytes | None) -> bytes | None:
         """Return a raw object from its row.
@@ -296,7 +306,7 @@ class CatalogQueries:
             with self._packer_lock:
                 # One without a dictionary is not kept: the file may get one.
                 self._packer = None if found[1] is None else known
-        with self._damage():
+        with self.damage():
             return known[1].unpack(packed)
 
     def fingerprint(self, key: str) -> Fingerprint | None:
@@ -343,7 +353,7 @@ class CatalogQueries:
             place = rows[-1][:2]
 
     @contextlib.contextmanager
-    def _damage(self) -> Iterator[None]:
+    def damage(self) -> Iterator[None]:
         """Turn the error of a damaged row into `CacheFailed`."""
         try:
             yield
@@ -351,6 +361,7 @@ class CatalogQueries:
             raise CacheFailed(f"the catalog {self._path} is damaged: {error}") from error
 
 
-def _item(row: tuple[Any, ...]) -> Item:
+def item_of(row: Sequence[Any]) -> Item:
+    """Return the item of a row with the columns of `_ITEM`."""
     key, odd, *rest = row
     return Item(key if odd is None else odd.decode("utf-8", "surrogatepass"), key, *rest)

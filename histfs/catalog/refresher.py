@@ -174,7 +174,10 @@ class Refresher:
         if failure is not None:
             raise without_traceback(failure)
         log.warning("the history is still being read; listings wait until it is known")
-        raise NotComplete("the history is not completely known yet; reading it goes on")
+        raise NotComplete(
+            f"this needs the whole history, of which {self._store.total():,} items are read so far:"
+            " run histfs sync, which reads the rest"
+        )
 
     def _is_complete(self) -> bool:
         return self._store.covers(ALWAYS) and self._reader.has_all_undated()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-import click
-
 from histfs import key_store
 from histfs.cli.config_sources import (
     Given,
@@ -89,9 +87,7 @@ def key_of(given: Given, service: Service) -> Secret:
     credential, profile = service.credential, config_layer().profile
     if credential is None:
         return Secret("", "nowhere: none is needed")
-    # The environment of a program that uses histfs as a library, else None.
-    environment = click.get_current_context().find_root().obj
-    variable = process_key(credential, environment)
+    variable = process_key(credential)
 
     def stored() -> Secret | None:
         own = key_store.stored_key(credential, profile or DEFAULT_PROFILE)

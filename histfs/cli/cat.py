@@ -11,6 +11,7 @@ import click
 from histfs.cli.options import build_settings, tree_options
 from histfs.cli.output import Output
 from histfs.cli.paths import direct_tree, for_each, paths_argument
+from histfs.cli.patterns import expand
 from histfs.mounting import DirectTree
 
 #: Bytes that are read at once, at the most.
@@ -23,8 +24,8 @@ _CHUNK = 128 << 10
 def cat(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's options
     """Print files of your history, without a mount.
 
-    PATH is a path under the mountpoint, of a text, metadata or audio. Audio is printed as it comes,
-    from its first byte on, and kept in the cache, as by a mount.
+    PATH is a path under the mountpoint, or in a mount, or a pattern, of a text, metadata or audio.
+    Audio is printed as it comes, from its first byte on, and kept in the cache, as by a mount.
 
     \b
     Examples:
@@ -33,7 +34,13 @@ def cat(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's
     """  # noqa: D301 - the control character is click's
     output = Output()
     with direct_tree(build_settings(given)) as tree:
-        status = for_each(paths, lambda path: output.copy(_chunks(tree, path)))
+
+        def show(path: str) -> None:
+            for each in expand(tree, path):
+                output.refuse_audio(each)
+                output.copy(_chunks(tree, each))
+
+        status = for_each(paths, show)
     click.get_current_context().exit(status)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from histfs.cli.account_options import base_url_of, key_of
 from histfs.cli.config_sources import config_layer
 from histfs.cli.doctor_checks import Finding, run_check
 from histfs.cli.facts_report import print_facts
+from histfs.cli.mountpoint_argument import optional_mountpoint
 from histfs.cli.options import (
     build_settings,
     cache_options,
@@ -23,13 +24,18 @@ from histfs.cli.options import (
     trash_option,
 )
 from histfs.cli.program_options import class_report, crawlers_option, programs_option
+from histfs.cli.progress import pluralize
 from histfs.core.errors import HistfsError
 from histfs.core.terminal_text import shown
 from histfs.settings import OptionError, Settings
 
+#: The colour of each level, and the width of the names of checks.
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+_WIDTH = 13
+
 
 @click.command(context_settings={"show_default": True})
-@click.argument("mountpoint", required=False, type=click.Path(path_type=Path))
+@optional_mountpoint
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, on one line.")
 @click.option(
     "--facts",
@@ -73,11 +79,30 @@ def doctor(
     for finding in _findings(mountpoint, given):
         findings.append(finding)
         if not as_json:
-            click.echo(shown(f"{finding.level}: {finding.check}: {finding.said}"))
+            click.echo(_line(finding))
     if as_json:
         click.echo(json.dumps({"checks": [asdict(finding) for finding in findings]}))
+    else:
+        click.echo(_verdict(findings))
     failures = (finding.status for finding in findings if finding.level == "fail")
     click.get_current_context().exit(next(failures, 0))
+
+
+def _line(finding: Finding) -> str:
+    """Return a finding as a line; click leaves out the colour where it is not for a terminal."""
+    level = click.style(f"{finding.level:4}", fg=_COLOURS[finding.level], bold=True)
+    return f"{level}  {shown(f'{finding.check:{_WIDTH}}  {finding.said}')}"
+
+
+def _verdict(findings: Sequence[Finding]) -> str:
+    """Return the last line: whether a mount works here."""
+    failed = [finding.check for finding in findings if finding.level == "fail"]
+    warned = sum(finding.level == "warn" for finding in findings)
+    if failed:
+        names = ", ".join(dict.fromkeys(failed))
+        return click.style(f"A mount would fail here: see {names}.", fg="red", bold=True)
+    also = f", with {pluralize(warned, 'warning')} above" if warned else ""
+    return click.style(f"A mount works here{also}.", fg="green", bold=True)
 
 
 def _findings(mountpoint: Path | None, given: Mapping[str, Any]) -> Iterator[Finding]:
@@ -117,4 +142,4 @@ def _findings(mountpoint: Path | None, given: Mapping[str, Any]) -> Iterator[Fin
     )
     yield from run_check("mounts", doctor_checks.mounts)
     if mountpoint is not None:
-        yield from run_check("mountpoint", partial(doctor_checks.mountpoint, mountpoint.absolute()))
+        yield from run_check("mountpoint", partial(doctor_checks.mountpoint, mountpoint))

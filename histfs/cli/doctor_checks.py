@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,9 +20,12 @@ from histfs.core.source_context import SourceContext
 from histfs.core.times import Zone
 from histfs.fuse import binding
 from histfs.fuse.mountpoint import (
+    FUSE_CONFIG,
     check_device,
     check_mountpoint,
+    find_fusermount,
     is_histfs,
+    may_allow_other,
     mounted_histfs,
 )
 from histfs.mounting import account_path
@@ -32,7 +34,6 @@ from histfs.settings import Settings
 from histfs.status import MountUnresponsive, NoStatus, SourceStatus, Status
 
 _DEVICE = Path("/dev/fuse")
-_FUSE_CONFIG = Path("/etc/fuse.conf")
 _UNAVAILABLE, _CONFIGURATION = 69, 78
 #: Free bytes of a disk below which there is a warning.
 _LOW_SPACE = 256 << 20
@@ -211,7 +212,7 @@ def _device() -> Iterator[Finding]:
 
 
 def _fusermount() -> Iterator[Finding]:
-    found = next(filter(None, map(shutil.which, ("fusermount3", "fusermount"))), None)
+    found = find_fusermount()
     if found is not None:
         yield Finding("fusermount", "ok", found)
     elif os.geteuid() == 0:
@@ -222,14 +223,10 @@ def _fusermount() -> Iterator[Finding]:
 
 
 def _allow_other() -> Iterator[Finding]:
-    try:
-        lines = _FUSE_CONFIG.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    if "user_allow_other" in map(str.strip, lines):
-        message = f"every user may give -o allow_other (user_allow_other in {_FUSE_CONFIG})"
+    if may_allow_other(FUSE_CONFIG):
+        message = f"every user may give -o allow_other (user_allow_other in {FUSE_CONFIG})"
     else:
-        message = f"root alone may give -o allow_other (no user_allow_other in {_FUSE_CONFIG})"
+        message = f"root alone may give -o allow_other (no user_allow_other in {FUSE_CONFIG})"
     yield Finding("allow_other", "ok", message)
 
 

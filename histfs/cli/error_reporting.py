@@ -25,6 +25,10 @@ class Refused(HistfsError):
     """A command refuses to act; the message says why and what to do."""
 
 
+class PortBusy(HistfsError):
+    """Another process listens on the port."""
+
+
 @contextlib.contextmanager
 def exit_on_error() -> Iterator[None]:
     """Report an exception in one line and exit with its status."""

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from histfs.audio.verification import CacheDamaged
-from histfs.cli.error_reporting import Refused
+from histfs.cli.error_reporting import PortBusy, Refused
 from histfs.cli.players import NoPlayer
 from histfs.core.errors import (
     CacheFailed,
@@ -31,6 +31,13 @@ from histfs.core.errors import (
     SourceError,
     Unreachable,
 )
+from histfs.exporting.errors import (
+    DestinationBusy,
+    DestinationFailed,
+    NoParquet,
+    ObjectDiffers,
+    TableDamaged,
+)
 from histfs.fuse.binding import FuseUnavailable
 from histfs.fuse.mountpoint import MountpointBusy, MountpointError
 from histfs.plugins import UnknownPlugin
@@ -41,6 +48,7 @@ from histfs.trash import NotInTrash, TrashDamaged, TrashFailed
 #: The exit status of each error; a subclass has that of its nearest base in the table.
 STATUS: dict[type[BaseException], int] = {
     MountpointBusy: 75,
+    PortBusy: 75,
     MountpointError: 2,
     FuseUnavailable: 69,
     NoStatus: 69,
@@ -54,6 +62,11 @@ STATUS: dict[type[BaseException], int] = {
     TrashDamaged: 65,
     TrashFailed: 78,
     NotInTrash: 2,
+    DestinationFailed: 78,
+    DestinationBusy: 75,
+    ObjectDiffers: 65,
+    TableDamaged: 65,
+    NoParquet: 69,
     RateLimited: 75,
     NotReady: 75,
     UnknownPlugin: 2,

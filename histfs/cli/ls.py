@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import posixpath
 import stat
@@ -14,6 +15,8 @@ import click
 from histfs.cli.options import build_settings, tree_options
 from histfs.cli.output import Output
 from histfs.cli.paths import direct_tree, for_each
+from histfs.cli.patterns import expand
+from histfs.cli.waiting_line import waiting_line
 from histfs.core.errors import NoSuchPath
 from histfs.core.item import Facets, Item
 from histfs.core.nodes import Attributes
@@ -32,12 +35,13 @@ _LETTERS = {stat.S_IFDIR: "d", stat.S_IFREG: "-", stat.S_IFLNK: "l"}
 def ls(paths: tuple[str, ...], long: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401
     """List what a mount would show, without one.
 
-    PATH is a path under the mountpoint; without one the root is listed. With several, each name
-    is shown with its path.
+    PATH is a path under the mountpoint, or in a mount, or a pattern; without one the root is
+    listed. With several, each name is shown with its path.
 
     \b
     Examples:
       histfs ls by-date/2024/05
+      histfs ls 'by-voice/R*'
       histfs ls --json conversations/by-date/2026/01/31 | jq -r '[.id, .call] | @tsv'
     """  # noqa: D301 - the control character is click's
     if long and as_json:
@@ -46,8 +50,13 @@ def ls(paths: tuple[str, ...], long: bool, as_json: bool, **given: Any) -> None:
     with direct_tree(build_settings(given)) as tree:
 
         def show(path: str) -> None:
-            for listed in _list(tree, path):
-                name = listed.name if len(paths) < 2 else listed.path.lstrip("/")
+            with waiting_line(tree.known):
+                matching = expand(tree, path)
+                found = itertools.chain.from_iterable(_list(tree, each) for each in matching)
+                first = next(found, None)
+            with_path = len(paths) > 1 or len(matching) > 1
+            for listed in itertools.chain([first] if first else [], found):
+                name = listed.path.lstrip("/") if with_path else listed.name
                 if not (long or as_json):
                     output.line(name)
                 elif (row := _examine(tree, listed)) is not None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,6 +18,7 @@ from histfs import logs
 from histfs.background import Ready, run_in_background
 from histfs.cli.config_sources import Given, Repeatable, setting
 from histfs.cli.error_reporting import exit_on_error, warn
+from histfs.cli.mountpoint_argument import mountpoint_argument
 from histfs.cli.options import (
     build_settings,
     names_type,
@@ -26,6 +30,8 @@ from histfs.cli.options import (
 )
 from histfs.cli.program_options import crawlers_option, programs_option
 from histfs.core.secret import Secret
+from histfs.core.terminal_text import shown
+from histfs.fuse.mountpoint import check_user_may_mount
 from histfs.mounting import demo, serve
 from histfs.settings import OptionError, Settings
 
@@ -42,9 +48,10 @@ _MOUNT_WIDE: dict[str, Callable[[Settings], object]] = {
 
 
 @click.command(cls=Repeatable, context_settings={"show_default": True})
-@click.argument("mountpoint", type=click.Path(readable=False, path_type=Path))
+@mountpoint_argument
 @click.option("-f", "--foreground", is_flag=True, help="Stay here, and log to the terminal.")
 @click.option("-d", "--debug", is_flag=True, help="Show every call (stays in the foreground).")
+@click.option("-q", "--quiet", is_flag=True, help="Don't say what is mounted, on a terminal.")
 @click.option("--demo", "is_demo", is_flag=True, help="Mount a sample history; needs no key.")
 @click.option(
     "--profiles",
@@ -71,7 +78,7 @@ def mount(mountpoint: Path, **given: Any) -> None:  # noqa: ANN401 - click's opt
 
     \b
     Examples:
-      export ELEVENLABS_API_KEY=…
+      histfs login
       histfs mount ~/history
       mpv ~/history/by-voice/Rachel/*/audio.mp3
       rsync -a ~/history/ /backup/history/
@@ -81,16 +88,53 @@ def mount(mountpoint: Path, **given: Any) -> None:  # noqa: ANN401 - click's opt
     Deleting audio.mp3, or an item's directory, deletes the item from your history; a copy of it
     goes into the trash (histfs trash --help).
     """  # noqa: D301 - the control character is click's
-    path, is_demo = mountpoint.absolute(), given["is_demo"]
+    path, is_demo = mountpoint, given["is_demo"]
     accounts = _build_accounts(given)
+    _check_places(accounts, path)
+    fuse = accounts[0].options.fuse
+    check_user_may_mount(bool(fuse.get("allow_other") or fuse.get("allow_root")))
     if exposed := accounts[0].options.exposure():
         warn(exposed)
     if given["foreground"] or given["debug"]:
         _start_log(accounts, foreground=True)
         _serve(accounts, path, is_demo, lambda: None)
         return
-    context = click.get_current_context()
-    context.exit(run_in_background(lambda ready: _in_background(accounts, path, is_demo, ready)))
+    status = run_in_background(lambda ready: _in_background(accounts, path, is_demo, ready))
+    if status == 0 and sys.stdout.isatty() and not given["quiet"]:
+        click.echo(shown(_summary(accounts, path, is_demo)))
+    click.get_current_context().exit(status)
+
+
+def _check_places(accounts: Sequence[Settings], mountpoint: Path) -> None:
+    """Refuse a cache or a trash that the mount would hide, and wait for itself at each access.
+
+    Raises:
+        OptionError: one of them is inside the mountpoint.
+    """
+    for settings in accounts:
+        for name, place in (("--cache-dir", settings.cache_dir), ("--trash", settings.trash)):
+            if place is not None and Path(os.path.realpath(place)).is_relative_to(mountpoint):
+                raise OptionError(
+                    f"{place} is inside the mountpoint {mountpoint}: mount elsewhere, or give"
+                    f" another {name}"
+                )
+
+
+def _summary(accounts: Sequence[Settings], mountpoint: Path, is_demo: bool) -> str:
+    """Return a line about what is mounted where."""
+    names = "+".join(settings.profile for settings in accounts)
+    what = {"default": "Your history"}.get(names, f"The history of {names.replace('+', ', ')}")
+    what = "A sample history" if is_demo else what
+    if accounts[0].options.read_only:
+        how = "read-only"
+    elif is_demo:
+        how = "what you delete is only gone from the sample"
+    elif accounts[0].trash is None:
+        how = "rm deletes from the account, without a copy"
+    else:
+        how = "rm deletes from the account, after a copy into the trash"
+    end = f"histfs umount {shlex.quote(str(mountpoint))}"
+    return f"{what} is mounted on {mountpoint} ({how}). End it with {end}"
 
 
 def _in_background(

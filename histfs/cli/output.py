@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import errno
 import os
+import posixpath
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -44,6 +45,22 @@ class Output:
             # A player that reads the pipe waits for the first bytes.
             self.flush()
 
+    def refuse_audio(self, path: str) -> None:
+        """Refuse to print audio on a terminal, before any of it is fetched.
+
+        Args:
+            path: of a file of the tree.
+
+        Raises:
+            Refused: the output is a terminal, and the file is audio.
+        """
+        name = posixpath.basename(path)
+        if self._terminal and name.startswith("audio."):
+            extension = name.partition(".")[2]
+            raise Refused(
+                f"it is audio: redirect it (> clip.{extension}) or pipe it into a player (| mpv -)"
+            )
+
     def flush(self) -> None:
         """Write the buffered output."""
         with _end_on_failure():
@@ -61,7 +78,9 @@ def _escape(chunks: Iterable[bytes]) -> Iterator[bytes]:
         try:
             text = decode(chunk)
         except UnicodeDecodeError:
-            raise Refused("no text for a terminal: send it to a file or a program") from None
+            raise Refused(
+                "it is not text: redirect it (> FILE) or pipe it into a program"
+            ) from None
         lines = ("\t".join(map(shown, line.split("\t"))) for line in text.split("\n"))
         yield "\n".join(lines).encode()
 

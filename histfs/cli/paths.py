@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import glob
+import os
 import posixpath
+import stat
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import click
 
@@ -18,6 +22,7 @@ from histfs.core.errors import (
     NotADirectory,
     PathError,
 )
+from histfs.fuse.mountpoint import mounted_histfs
 from histfs.mounting import DirectTree, open_tree
 from histfs.settings import Settings
 
@@ -48,7 +53,8 @@ def for_each(paths: Sequence[str], action: Callable[[str], None]) -> int:
     """Call a function with each of some paths; one that fails does not stop the others.
 
     Args:
-        paths: as the user gave them; the function gets them with ``/`` at their beginning.
+        paths: as the user gave them, also in a mounted histfs; the function gets them with ``/`` at
+            their beginning.
         action: the function.
 
     Returns:
@@ -57,9 +63,48 @@ def for_each(paths: Sequence[str], action: Callable[[str], None]) -> int:
     return max([_status(path, action) for path in paths], default=0)
 
 
+def below_mountpoint(path: str) -> str:
+    """Return the path in the tree of a path in a mounted histfs; any other one as it is."""
+    try:
+        full = Path(os.path.abspath(path))  # noqa: PTH100 - links below are left as they are
+    except FileNotFoundError:
+        return path  # the working directory has been removed
+    # A relative path that isn't there is one of the tree, wherever the working directory is.
+    meant = os.path.isabs(path) or glob.has_magic(path) or os.path.lexists(full)  # noqa: PTH117
+    mountpoints = mounted_histfs() if path and meant else []
+    for each in [full, Path(os.path.realpath(full.parent), full.name)] if mountpoints else []:
+        for mountpoint in mountpoints:
+            if each.is_relative_to(mountpoint):
+                return str(each.relative_to(mountpoint))
+    return path
+
+
+def audio_below(tree: DirectTree, path: str) -> Iterator[str]:
+    """Yield the path of a file, or those of the audio in a directory in the order of names.
+
+    Links are followed; the paths have none.
+
+    Raises:
+        As `DirectTree.resolve`.
+    """
+    path, attributes = tree.resolve(path)
+    if attributes.kind != stat.S_IFDIR:
+        yield path
+        return
+    names = sorted(entry.name for entry in tree.listdir(path))
+    if tree.filesystem.item(path, tree.waiter()) is not None:
+        yield from (posixpath.join(path, name) for name in names if name.startswith("audio."))
+        return
+    for name in names:
+        try:
+            yield from audio_below(tree, posixpath.join(path, name))
+        except NoSuchPath:
+            continue  # it has been deleted meanwhile
+
+
 def _status(path: str, action: Callable[[str], None]) -> int:
     try:
-        action(posixpath.normpath(f"/{path.lstrip('/')}"))
+        action(posixpath.normpath(f"/{below_mountpoint(path).lstrip('/')}"))
     except PathError as error:
         message = _MESSAGES.get(type(error), "that can't be done with it")
         return report_error(Refused(message), path)

@@ -6,10 +6,8 @@ import contextlib
 import itertools
 import os
 import posixpath
-import stat
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,11 +15,11 @@ import click
 from histfs.cli.config_sources import setting
 from histfs.cli.error_reporting import Refused, report_error, warn
 from histfs.cli.options import build_settings, tree_options
-from histfs.cli.paths import direct_tree, for_each, paths_argument
+from histfs.cli.paths import audio_below, direct_tree, for_each, paths_argument
+from histfs.cli.patterns import expand
 from histfs.cli.players import choose_player
-from histfs.core.errors import HistfsError, NoSuchPath
+from histfs.core.errors import HistfsError
 from histfs.core.waiting import Waiter
-from histfs.fuse.mountpoint import mounted_histfs
 from histfs.mounting import DirectTree
 from histfs.mounting.clip_server import Clip, serve_clips
 
@@ -57,11 +55,12 @@ def play(paths: tuple[str, ...], player: str | None, **given: Any) -> None:  # n
 
         def find(path: str) -> None:
             before = len(clips)
-            clips.extend(itertools.islice(_find(tree, path), _MOST + 1))
+            for each in expand(tree, path):
+                clips.extend(map(_clip, itertools.islice(audio_below(tree, each), _MOST + 1)))
             if len(clips) == before:
                 raise Refused("there is no audio in it")
 
-        failed = for_each([_below_mountpoint(path) for path in paths], find)
+        failed = for_each(paths, find)
         if len(clips) > _MOST:
             warn(f"more than {_MOST} clips: the first {_MOST} are played")
             del clips[_MOST:]
@@ -96,39 +95,6 @@ def _begun(tree: DirectTree, clip: Clip) -> Iterator[None]:
 def _tell(path: str, error: HistfsError) -> None:
     """Say why a clip isn't played; the player goes on."""
     report_error(error, path.lstrip("/"))
-
-
-def _below_mountpoint(path: str) -> str:
-    """Return the path in the tree of a path in a mounted histfs; any other one as it is."""
-    try:
-        full = Path(os.path.abspath(path))  # noqa: PTH100 - links are left as they are
-    except FileNotFoundError:
-        return path  # the working directory has been removed
-    for mountpoint in mounted_histfs():
-        if full.is_relative_to(mountpoint) and os.path.lexists(full):
-            return str(full.relative_to(mountpoint))
-    return path
-
-
-def _find(tree: DirectTree, path: str) -> Iterator[Clip]:
-    """Yield the clip of a path, or those of all items in a directory in the order of names.
-
-    Raises:
-        As `DirectTree.resolve`.
-    """
-    path, attributes = tree.resolve(path)
-    if attributes.kind != stat.S_IFDIR:
-        yield _clip(path)
-        return
-    names = sorted(entry.name for entry in tree.listdir(path))
-    if tree.filesystem.item(path, tree.waiter()) is not None:
-        yield from (_clip(posixpath.join(path, n)) for n in names if n.startswith("audio."))
-        return
-    for name in names:
-        try:
-            yield from _find(tree, posixpath.join(path, name))
-        except NoSuchPath:
-            continue  # it has been deleted meanwhile
 
 
 def _clip(path: str) -> Clip:

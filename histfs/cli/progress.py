@@ -90,6 +90,15 @@ def open_display(*, silent: bool = False) -> Iterator[Display]:
         yield bars
 
 
+def format_size(size: float) -> str:
+    """Return a number of bytes as ``900 KB``, ``12.3 MB`` or ``4.0 GB``."""
+    if size < 1_000_000:
+        return f"{size / 1000:,.0f} KB"
+    if size < 1_000_000_000:
+        return f"{size / 1_000_000:,.1f} MB"
+    return f"{size / 1_000_000_000:,.1f} GB"
+
+
 def pluralize(number: int, noun: str) -> str:
     """Return ``1 clip`` or ``1,234 clips``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

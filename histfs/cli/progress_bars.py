@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
+
 from rich.progress import (
     BarColumn,
     Progress,
@@ -9,9 +12,11 @@ from rich.progress import (
     Task,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
 )
 from rich.text import Text
+
+#: Seconds without progress after which that is shown.
+_IDLE = 2.0
 
 
 class _CountColumn(ProgressColumn):
@@ -25,6 +30,20 @@ class _CountColumn(ProgressColumn):
         return Text(f"{count}, {task.speed:,.0f}/s" if task.speed else count)
 
 
+class _TimeColumn(ProgressColumn):
+    """The time gone, and the time left, or for how long nothing has come."""
+
+    def render(self, task: Task) -> Text:
+        """Return ``0:01:05, 0:00:10 left`` or ``0:01:05, nothing new for 7 s``."""
+        gone = timedelta(seconds=int(task.elapsed or 0))
+        idle = time.monotonic() - float(task.fields["since"])
+        if idle > _IDLE:
+            return Text(f"{gone}, nothing new for {idle:.0f} s")
+        if task.time_remaining is not None and not task.finished:
+            return Text(f"{gone}, {timedelta(seconds=int(task.time_remaining))} left")
+        return Text(str(gone))
+
+
 class BarDisplay:
     """A bar for the current step below the result lines of the earlier ones."""
 
@@ -33,7 +52,7 @@ class BarDisplay:
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             _CountColumn(),
-            TimeElapsedColumn(),
+            _TimeColumn(),
             # The last column, because a note may be long.
             TextColumn("{task.fields[note]}", markup=False),
             transient=True,
@@ -52,12 +71,12 @@ class BarDisplay:
     def begin(self, what: str, total: int | None = None) -> None:
         """Show a bar; without a total it pulses."""
         self._clear()
-        self._task = self._progress.add_task(what, total=total, note="")
+        self._task = self._progress.add_task(what, total=total, note="", since=time.monotonic())
 
     def update(self, done: int, note: str = "") -> None:
         """Move the bar."""
         if self._task is not None:
-            self._progress.update(self._task, completed=done, note=note)
+            self._progress.update(self._task, completed=done, note=note, since=time.monotonic())
 
     def wait(self, why: str) -> None:
         """Show the reason beside the bar."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import shlex
 import signal
@@ -11,7 +12,9 @@ from typing import Any
 
 import click
 
+from histfs.cli.error_reporting import PortBusy
 from histfs.core.server_url import is_loopback
+from histfs.settings import OptionError
 from histfs.simulator import (
     DEFAULT_KEY,
     DEFAULT_NEWEST,
@@ -72,6 +75,12 @@ def _parse_time(context: click.Context, option: click.Parameter, value: str) -> 
 )
 @click.option(
     "--bandwidth", type=click.FloatRange(1), help="Bytes per second of each answer.", metavar="RATE"
+)
+@click.option(
+    "--shared-bandwidth",
+    type=click.FloatRange(1),
+    help="Bytes per second of all answers together.",
+    metavar="RATE",
 )
 @click.option("--clip-bytes", type=click.IntRange(1), help="Make every clip about so long.")
 @click.option(
@@ -142,9 +151,10 @@ def simulate(quiet: bool, **given: Any) -> None:  # noqa: ANN401 - click's optio
     try:
         simulator = Simulator(settings, on_request=_ignore if quiet else _print)
     except OSError as error:
-        raise click.ClickException(
-            f"can't listen on {host} port {port}: {error.strerror}"
-        ) from error
+        message = f"can't listen on {host} port {port}: {error.strerror}"
+        if error.errno == errno.EADDRINUSE:
+            raise PortBusy(f"{message}; give another --port, or 0 for a free one") from error
+        raise OptionError(message) from error
     with simulator:
         url = simulator.base_url
         click.echo(

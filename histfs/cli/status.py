@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from histfs.cli.error_reporting import report_error
+from histfs.cli.mountpoint_argument import optional_mountpoint
 from histfs.core.errors import HistfsError
 from histfs.core.filesystem import STATUS_NAME
 from histfs.core.terminal_text import shown
@@ -25,7 +26,7 @@ _MAX_BYTES = 1 << 20
 
 
 @click.command()
-@click.argument("mountpoint", required=False, type=click.Path(readable=False, path_type=Path))
+@optional_mountpoint
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, on one line.")
 def status(mountpoint: Path | None, as_json: bool) -> None:
     """Show the state of a mount.
@@ -33,9 +34,8 @@ def status(mountpoint: Path | None, as_json: bool) -> None:
     Without MOUNTPOINT: that of each histfs on this machine, one after the other.
     """
     if mountpoint is not None:
-        path = mountpoint.absolute()
-        check_histfs(path)
-        _print(read_status(path), as_json)
+        check_histfs(mountpoint)
+        _print(read_status(mountpoint), as_json)
         return
     paths = mounted_histfs()
     if not paths and not as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +15,7 @@ from histfs.audio.cache_warmup import CacheWarmup, WarmedClip
 from histfs.audio.size_collection import learn_sizes
 from histfs.cli.error_reporting import warn
 from histfs.cli.options import account_options, build_settings, trash_option
-from histfs.cli.progress import Display, open_display, pluralize
+from histfs.cli.progress import Display, format_size, open_display, pluralize
 from histfs.cli.sync_steps import (
     TRANSIENT,
     Retries,
@@ -26,6 +27,7 @@ from histfs.cli.sync_steps import (
 from histfs.core.attachments import part_of, unique_names
 from histfs.core.errors import Missing, NoAttachment, NoAudio, NotReady, SourceError
 from histfs.core.item import Item
+from histfs.core.terminal_text import shown
 from histfs.mounting import AccountFilesystem, MountedSource, compose
 from histfs.settings import Settings
 
@@ -52,9 +54,17 @@ Items = Callable[[], Iterator[Item]]
     is_flag=True,
     help="Learn the exact sizes that are missing, by fetching what has them; kept is what fits.",
 )
+@click.option("-q", "--quiet", is_flag=True, help="Print errors alone, for cron.")
+@click.option("-v", "--verbose", is_flag=True, help="Print each clip that could not be fetched.")
 @trash_option
 @account_options
-def sync(audio: bool, missing_sizes: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
+def sync(
+    audio: bool,
+    missing_sizes: bool,
+    quiet: bool,
+    verbose: bool,
+    **given: Any,  # noqa: ANN401 - click's options
+) -> None:
     """Update the catalog of your history, without a mount.
 
     It may be stopped at any time (Ctrl-C), and goes on from there the next time.
@@ -64,19 +74,22 @@ def sync(audio: bool, missing_sizes: bool, **given: Any) -> None:  # noqa: ANN40
       histfs sync                       # names, texts and metadata
       histfs sync --audio --audio-cache-size 50G
       histfs sync --sizes               # for archivers that trust the size of stat
+      histfs sync --quiet && rsync -a ~/history/ /backup/history/
     """  # noqa: D301 - the control character is click's
     settings = build_settings(given)
     logs.start(foreground=False, debug=False, key=settings.key)
-    with open_display() as display, compose(settings, warn, WAIT_BUDGET) as filesystem:
+    with open_display(silent=quiet) as display, compose(settings, warn, WAIT_BUDGET) as filesystem:
         sources = [each for each in filesystem.sources if list_newest(each, display)]
         for mounted in sources:
             scan_history(mounted, settings, display)
         details = [error for each in sources for error in fetch_details(each, settings, display)]
         clips: list[SourceError] = []
-        if audio:
-            clips += _fetch_audio(filesystem, sources, settings, display)
-        if missing_sizes:
-            clips += _learn_sizes(sources, settings, display)
+        for wanted, run in ((audio, _fetch_audio), (missing_sizes, _learn_sizes)):
+            if wanted:
+                result = run(filesystem, sources, settings, display)
+                clips += [error for _, error in result.failed]
+                for line in result.lines() if verbose else ():
+                    display.message(line)
         _reconcile(filesystem, display)
         items = pluralize(sum(each.store.total() for each in sources), "item")
         cached = pluralize(filesystem.disk.count(), "clip")
@@ -112,8 +125,8 @@ def _fetch_audio(
     sources: Sequence[MountedSource],
     settings: Settings,
     display: Display,
-) -> Sequence[SourceError]:
-    """Fetch the newest clips that are not in the cache, and return the errors of single clips.
+) -> _Run:
+    """Fetch the newest clips that are not in the cache.
 
     Raises:
         SourceError: the server or the way to it failed.
@@ -128,21 +141,24 @@ def _fetch_audio(
         warmups[mounted.name] = warmup
         return warmup.run()
 
-    whole = _run_sources(sources, begin, "Audio", "fetched", display)
-    line = f"Fetched {pluralize(whole.fetched, 'clip')}"
+    whole = _run_sources(sources, begin, "Audio", display)
+    line = f"Fetched {pluralize(whole.fetched, 'clip')}{whole.summary()}"
     if any(each.full for each in warmups.values()):
         cached = filesystem.disk.count()
         line += (
             f"; {cached:,} of {whole.total:,} fit into the cache: for more raise --audio-cache-size"
         )
     display.end(f"{line}.")
-    return whole.failed
+    return whole
 
 
 def _learn_sizes(
-    sources: Sequence[MountedSource], settings: Settings, display: Display
-) -> Sequence[SourceError]:
-    """Learn the exact sizes that are missing, and return the errors of single clips.
+    filesystem: AccountFilesystem,
+    sources: Sequence[MountedSource],
+    settings: Settings,
+    display: Display,
+) -> _Run:
+    """Learn the exact sizes that are missing.
 
     Raises:
         SourceError: the server or the way to it failed.
@@ -152,16 +168,15 @@ def _learn_sizes(
     def begin(mounted: MountedSource, items: Items) -> Iterator[WarmedClip]:
         return learn_sizes(mounted.audio, items, settings.connections)
 
-    whole = _run_sources(sources, begin, "Sizes", "learnt", display)
-    display.end(f"Learnt {pluralize(whole.fetched, 'size')}.")
-    return whole.failed
+    whole = _run_sources(sources, begin, "Sizes", display)
+    display.end(f"Learnt {pluralize(whole.fetched, 'size')}{whole.summary()}.")
+    return whole
 
 
 def _run_sources(
     sources: Sequence[MountedSource],
     begin: Callable[[MountedSource, Items], Iterator[WarmedClip]],
     title: str,
-    participle: str,
     display: Display,
 ) -> _Run:
     """Run through the clips of all sources, and show the progress.
@@ -170,7 +185,6 @@ def _run_sources(
         sources: of the account.
         begin: begins a run through the clips of a source; takes what returns them.
         title: of the display.
-        participle: what has happened to the clips that were fetched.
         display: its line is left open.
 
     Returns:
@@ -183,16 +197,22 @@ def _run_sources(
     whole = _Run(total=sum(each.store.total() for each in sources))
     whole.total += sum(len(parts) for each in attachments for parts in each.values())
     display.begin(title, whole.total)
+    began = time.monotonic()
 
     def report(run: _Run) -> None:
-        display.update(whole.seen + run.seen, f"{whole.fetched + run.fetched:,} {participle}")
+        size = whole.size + run.size
+        rate = size / max(time.monotonic() - began, 0.1)
+        note = f"{format_size(size)}, {format_size(rate)}/s" if size else ""
+        display.update(whole.seen + run.seen, note)
 
     for mounted, attached in zip(sources, attachments, strict=True):
         items = partial(_clips_of, mounted, attached)
         run = _run_retried(partial(begin, mounted, items), report, display)
         whole.seen += run.seen
         whole.fetched += run.fetched
+        whole.size += run.size
         whole.failed += run.failed
+        whole.without += run.without
     return whole
 
 
@@ -204,20 +224,42 @@ class _Run:
         total: number of clips, where it is known.
         seen: number of clips examined.
         fetched: number of clips fetched.
+        size: bytes fetched.
         failed: the errors of single clips.
+        without: the clips that are not there, or not yet, and why.
         stopped: the error that ended the run, because it concerns all clips.
     """
 
     total: int = 0
     seen: int = 0
     fetched: int = 0
-    failed: list[SourceError] = field(default_factory=list)
+    size: int = 0
+    failed: list[tuple[Item, SourceError]] = field(default_factory=list)
+    without: list[tuple[Item, SourceError]] = field(default_factory=list)
     stopped: SourceError | None = None
 
     @property
     def transient(self) -> SourceError | None:
         """An error that a retry may not have; None if there is none."""
-        return next((error for error in self.failed if isinstance(error, TRANSIENT)), self.stopped)
+        errors = (error for _, error in self.failed if isinstance(error, TRANSIENT))
+        return next(errors, self.stopped)
+
+    def summary(self) -> str:
+        """Return the bytes that were fetched, and how many clips were not, for the last line."""
+        kinds = [isinstance(error, NotReady) for _, error in self.without]
+        gone = [isinstance(error, Missing) for _, error in self.without]
+        counts = {
+            "without a recording": len(kinds) - sum(kinds) - sum(gone),
+            "still being made": sum(kinds),
+            "no longer at the server": sum(gone),
+            "failed": len(self.failed),
+        }
+        size = f" ({format_size(self.size)})" if self.size else ""
+        return size + "".join(f"; {number:,} {what}" for what, number in counts.items() if number)
+
+    def lines(self) -> list[str]:
+        """Return a line for each clip that was not fetched."""
+        return [shown(f"  {item.key}: {error}") for item, error in [*self.without, *self.failed]]
 
 
 def _run_retried(
@@ -236,15 +278,17 @@ def _run_retried(
     Raises:
         SourceError: the server or the way to it failed.
     """
-    retries, fetched = Retries(display), 0
+    retries, fetched, size = Retries(display), 0, 0
     while True:
-        run = _Run(fetched=fetched)
+        run = _Run(fetched=fetched, size=size)
         try:
             for clip in begin():
                 run.seen += 1
                 run.fetched += clip.fetched
-                if clip.error is not None and not isinstance(clip.error, _WITHOUT_CLIP):
-                    run.failed.append(clip.error)
+                run.size += clip.size or 0 if clip.fetched else 0
+                if clip.error is not None:
+                    without = isinstance(clip.error, _WITHOUT_CLIP)
+                    (run.without if without else run.failed).append((clip.item, clip.error))
                 report(run)
         except TRANSIENT as error:
             run.stopped = error
@@ -252,7 +296,7 @@ def _run_retried(
             raise resumable(error) from error
         if run.fetched > fetched:
             retries.reset()
-        fetched = run.fetched
+        fetched, size = run.fetched, run.size
         transient = run.transient
         if transient is None or not retries.wait(transient):
             break

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from histfs.cli.error_reporting import Refused
 from histfs.cli.groups import ListingGroup
 from histfs.cli.options import trash_options
 from histfs.cli.progress import pluralize
@@ -47,13 +49,14 @@ def list_(as_json: bool, trash: Path) -> None:
 
 
 @trash.command()
-@click.argument("wanted", metavar="ID")
+@click.argument("wanted", metavar="ITEM")
 @_JSON
 @trash_options
 def show(wanted: str, as_json: bool, trash: Path) -> None:
     """Show the copy of an item.
 
-    ID is the item's id, as `histfs trash list` shows it, or the name of its directory in the trash.
+    ITEM is the item's id or its name, as `histfs trash list` shows them, or the name of its
+    directory in the trash.
     """
     stored = Trash(trash).find(wanted)
     for line in [_to_json(stored)] if as_json else _lines(stored):
@@ -61,13 +64,14 @@ def show(wanted: str, as_json: bool, trash: Path) -> None:
 
 
 @trash.command()
-@click.argument("wanted", metavar="ID")
+@click.argument("wanted", metavar="ITEM")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 @trash_options
 def export(wanted: str, directory: Path, trash: Path) -> None:
     """Copy an item out of the trash into DIR.
 
-    The SHA-256 of each file is verified. The item stays in the trash.
+    ITEM is as for `histfs trash show`. The SHA-256 of each file is verified. The item stays in the
+    trash.
     """
     store = Trash(trash)
     click.echo(shown(str(store.export(store.find(wanted), directory))))
@@ -81,20 +85,28 @@ def export(wanted: str, directory: Path, trash: Path) -> None:
     metavar="TIME",
     help="Only copies that are older, such as 30d.",
 )
+@click.option("-y", "--yes", is_flag=True, help="Don't ask for confirmation.")
 @trash_options
-def empty(older_than: float, trash: Path) -> None:
-    """Remove copies from the trash, for good, and list them."""
-    store, count, size = Trash(trash), 0, 0
+def empty(older_than: float, yes: bool, trash: Path) -> None:
+    """Remove copies from the trash, for good, and list them.
+
+    On a terminal it asks first.
+    """
+    store = Trash(trash)
     latest = time.time() - older_than
-    for stored in store.items():
-        if stored.archived <= latest:
-            store.remove(stored)
-            entry = stored.entry
-            name = stored.path.name if entry is None else f"{entry.id}  {entry.name}{_state(entry)}"
-            click.echo(shown(f"removed {name}"))
-            count, size = count + 1, size + (entry.size if entry else 0)
+    chosen = [stored for stored in store.items() if stored.archived <= latest]
+    size = sum(stored.entry.size for stored in chosen if stored.entry is not None)
+    what = f"{pluralize(len(chosen), 'item')}, {pluralize(size, 'byte')}"
+    asked = bool(chosen) and not yes and sys.stdin.isatty()
+    if asked and not click.confirm(f"Remove {what}, from the trash for good?"):
+        raise Refused("nothing is removed")
+    for stored in chosen:
+        store.remove(stored)
+        entry = stored.entry
+        name = stored.path.name if entry is None else f"{entry.id}  {entry.name}{_state(entry)}"
+        click.echo(shown(f"removed {name}"))
     store.remove_leftovers()
-    click.echo(f"{pluralize(count, 'item')} removed, {pluralize(size, 'byte')}.")
+    click.echo(f"{pluralize(len(chosen), 'item')} removed, {pluralize(size, 'byte')}.")
 
 
 def _state(entry: TrashEntry) -> str:

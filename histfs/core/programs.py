@@ -92,10 +92,10 @@ class Process(NamedTuple):
     @property
     def script(self) -> str:
         """The file name of the script, or the module, that an interpreter runs; empty for none."""
-        found = [each for each in _INTERPRETERS if fnmatchcase(self.program, each.program)]
-        if not found:
+        found = self._interpreter
+        if found is None:
             return ""
-        code, value = found[0].code.split(), found[0].value.split()
+        code, value = found.code.split(), found.value.split()
         arguments = iter(self.arguments[1:])
         for argument in arguments:
             if argument == _MODULE:
@@ -107,6 +107,18 @@ class Process(NamedTuple):
             elif not argument.startswith("-"):
                 return basename(argument)
         return ""
+
+    @property
+    def identity(self) -> tuple[str, ...] | None:
+        """What processes of a program have in common; None for an interpreter without a script."""
+        if self._interpreter is not None and not self.script:
+            return None
+        return self.program, self.name, self.script
+
+    @property
+    def _interpreter(self) -> _Interpreter | None:
+        matching = (each for each in _INTERPRETERS if fnmatchcase(self.program, each.program))
+        return next(matching, None)
 
     def has_argument(self, pattern: str) -> bool:
         """Say whether a pattern matches an argument, or the file name in one."""

@@ -192,6 +192,14 @@ class Tree:
             return node.file.stream(node.item, waiter)
         return WholeFile(self.open(path, waiter)[1])
 
+    def refresh(self, path: str) -> None:
+        """Have the listings below a path requested when they are needed."""
+        name, *at = path.strip("/").split("/")
+        view = self._views.get(name)
+        # What stands below a day, an item and its files, depends on the day.
+        spans = () if view is None else (view.span(tuple(at[:n])) for n in range(len(at), -1, -1))
+        self._index.mark_stale(next((span for span in spans if span is not None), ALWAYS))
+
     def unlink(self, path: str, waiter: Waiter) -> None:
         """Unlink a file: the audio deletes the item, any other file is hidden in this mount."""
         node = self._resolver.resolve(path, waiter)

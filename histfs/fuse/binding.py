@@ -76,6 +76,8 @@ class Binding:
         self._get_session.argtypes = [ctypes.c_void_p]
         self._session: int | None = None
         self.invalidation = PathInvalidation(library)
+        # struct fuse_config of libfuse 3, which it reads at each answer.
+        self._config: Any = None
 
     def __str__(self) -> str:
         return f"{self._name} and libfuse {'.'.join(map(str, self.version))}"
@@ -96,6 +98,11 @@ class Binding:
             0 for a thread in another PID namespace.
         """
         return int(self._module._libfuse.fuse_get_context().contents.pid)
+
+    def cache_attributes(self, enabled: bool) -> None:
+        """Set whether the kernel caches attributes from now on; no effect on libfuse 2."""
+        if self._config is not None:
+            self._config.attr_timeout = TIMEOUT if enabled else 0.0
 
     def mounted(self) -> None:
         """Store libfuse's handles; called by the operations' init, in libfuse's own context."""
@@ -151,8 +158,8 @@ class Binding:
             # libfuse's exit status. 8, its loop was ended by a signal, is no error here.
             if not operations.started:
                 raise FuseUnavailable(
-                    f"libfuse could not mount on {mountpoint} (status {error}); run with -f -d to"
-                    " see why"
+                    f"libfuse could not mount on {mountpoint} (status {error}): histfs doctor"
+                    f" {mountpoint} looks for the reason, and histfs mount -d shows each step"
                 ) from error
 
     def configure(self, connection: Any, config: Any) -> None:  # noqa: ANN401 - libfuse's structs
@@ -162,6 +169,7 @@ class Binding:
             connection: struct fuse_conn_info.
             config: struct fuse_config.
         """
+        self._config = config
         connection.want &= ~(_ASYNC_READ | _ASYNC_DIO)
         connection.max_background = _MAX_BACKGROUND
         connection.congestion_threshold = _MAX_BACKGROUND * 3 // 4

@@ -7,8 +7,8 @@ thread, and the script where the program is an interpreter.
 An answer is cached for a moment, by the thread and the program that it executes: a child of find(1)
 looks at the mount before it executes cpio(1).
 
-Threads: any number at once. `GenerationalCache` has its own lock. `CallingPrograms._logged` is a
-set; two threads may log the same rule once each.
+Threads: any number at once. `GenerationalCache` has its own lock. `CallingPrograms._logged` and
+`_learnt` are sets; two threads may log the same rule once each.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class CallingPrograms:
     def __init__(self, table: ProgramTable) -> None:
         self._table = table
         self._logged: set[Rule] = set()
+        self._learnt: set[tuple[str, ...]] = set()
         self._cache = GenerationalCache[tuple[int, str], ProgramClass](_TTL)
 
     def class_of(self, pid: int) -> ProgramClass:
@@ -51,7 +52,7 @@ class CallingPrograms:
         Args:
             pid: the id of any of its threads; 0 for one in another PID namespace.
         """
-        if not self._table.rules:
+        if not self._table.rules and not self._learnt:
             return ProgramClass.DEFAULT
         key = pid, _executed(pid)
         found = self._cache.get(key)
@@ -60,11 +61,21 @@ class CallingPrograms:
             self._cache.put(key, found)
         return found
 
+    def learn_archiver(self, process: Process) -> None:
+        """Make a program an archiver that has read a file by an estimate of its size.
+
+        Args:
+            process: of the program; code without a name that an interpreter runs is left out.
+        """
+        if process.identity is not None:
+            self._learnt.add(process.identity)
+
     def _look_up(self, pid: int) -> ProgramClass:
         process = process_of(pid)
         rule = None if process is None else self._table.rule_for(process)
         if process is None or rule is None:
-            return ProgramClass.DEFAULT
+            learnt = process is not None and process.identity in self._learnt
+            return ProgramClass.ARCHIVER if learnt else ProgramClass.DEFAULT
         told = _TOLD.get(rule.program_class)
         if told is not None and rule not in self._logged:
             self._logged.add(rule)

@@ -60,6 +60,8 @@ def fuse_class(module: ModuleType) -> _Foreign:
             # Each read comes here then, whatever size the kernel has, and may be short.
             info.contents.direct_io = self.operations.is_played(opened)
             info.contents.nonseekable = self.operations.is_pipe(opened)
+            # libfuse 3.11; earlier ones have no such field, and each close comes here.
+            info.contents.noflush = not self.operations.is_watched(opened)
             return 0
 
         def _readdir(  # noqa: PLR0917 - libfuse's

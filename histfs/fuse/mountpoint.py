@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,9 @@ from histfs.core.errors import HistfsError
 from histfs.fuse.binding import FuseUnavailable
 
 FILESYSTEM_TYPE = "fuse.histfs"
+
+#: Where root allows other users ``allow_other`` (fuse(8)).
+FUSE_CONFIG = Path("/etc/fuse.conf")
 
 _DEVICE = Path("/dev/fuse")
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -120,7 +124,48 @@ def check_device() -> None:
         FuseUnavailable: it has not.
     """
     if not _DEVICE.exists():
-        raise FuseUnavailable("there is no /dev/fuse: load the kernel's module with modprobe fuse")
+        raise FuseUnavailable(
+            "there is no /dev/fuse: load the kernel's module with modprobe fuse; a container needs"
+            " --device /dev/fuse"
+        )
+
+
+def find_fusermount() -> str | None:
+    """Return the path of the program by which users mount and unmount; None if there is none."""
+    return next(filter(None, map(shutil.which, ("fusermount3", "fusermount"))), None)
+
+
+def check_user_may_mount(allow_other: bool) -> None:
+    """Check that the user of this process may mount; root may always.
+
+    Args:
+        allow_other: whether other users are let in, ``-o allow_other`` or ``allow_root``.
+
+    Raises:
+        FuseUnavailable: there is no fusermount(1).
+        MountpointError: root has not allowed ``allow_other``.
+    """
+    if os.geteuid() == 0:
+        return
+    if find_fusermount() is None:
+        raise FuseUnavailable("there is no fusermount3, by which users mount: apt install fuse3")
+    if allow_other and not may_allow_other(FUSE_CONFIG):
+        raise MountpointError(
+            f"allow_other needs the line user_allow_other in {FUSE_CONFIG}: add it as root"
+        )
+
+
+def may_allow_other(config: Path) -> bool:
+    """Return whether users other than root may give ``-o allow_other``.
+
+    Args:
+        config: the file that says so.
+    """
+    try:
+        lines = config.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    return "user_allow_other" in map(str.strip, lines)
 
 
 def check_mountpoint(path: Path, nonempty: bool) -> None:
@@ -149,10 +194,32 @@ def check_mountpoint(path: Path, nonempty: bool) -> None:
                 f" run fusermount -u {path}"
             ) from None
         raise MountpointError(f"{path} can't be used: {error.strerror}") from None
+    if mount is not None and mount.kind == FILESYSTEM_TYPE:
+        raise MountpointError(
+            f"{mount.source} is mounted on {path} already: histfs status {path} shows it, and"
+            f" histfs umount {path} ends it"
+        )
     if mount is not None and mount.kind.startswith("fuse"):
         raise MountpointError(f"{mount.source} is mounted on {path} already ({mount.kind})")
+    _check_owner(path)
     if entries and not nonempty:
         raise MountpointError(f"{path} is not empty: choose another one, or add -o nonempty")
+
+
+def _check_owner(path: Path) -> None:
+    """Check that fusermount(1) lets this user mount on a directory.
+
+    Raises:
+        MountpointError: the directory is another user's.
+    """
+    user, status = os.geteuid(), path.stat()
+    shared = status.st_mode & stat.S_ISVTX and status.st_uid != user
+    if user == 0 or not (shared or not os.access(path, os.W_OK)):
+        return
+    owner = "root" if status.st_uid == 0 else f"user {status.st_uid}"
+    if status.st_uid == user:
+        raise MountpointError(f"{path} is not writable: run chmod u+w {path}")
+    raise MountpointError(f"{path} belongs to {owner}: mount on a directory of your own")
 
 
 def unmount(path: Path, lazy: bool) -> None:

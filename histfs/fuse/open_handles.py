@@ -17,6 +17,7 @@ from histfs.core.errors import DeadlineExceeded
 from histfs.core.large_listing import LargeListing
 from histfs.core.nodes import Attributes, DirEntry, OpenFile
 from histfs.core.waiting import Waiter
+from histfs.fuse.estimate_watch import WatchedFile
 
 #: Seconds within which the kernel asks for one page after its read-ahead has failed.
 _RETRY_WINDOW = 0.5
@@ -30,12 +31,14 @@ class FileHandle:
         path: under which it was opened.
         attributes: as they were then.
         file: returns its bytes.
+        watched: what watches its reader; None where that can't take an estimate for the size.
         timed_out: when a read last reached its deadline, in seconds, monotonic.
     """
 
     path: str
     attributes: Attributes
     file: OpenFile
+    watched: WatchedFile | None = None
     timed_out: float = -math.inf
 
     def read(self, offset: int, size: int, waiter: Waiter) -> bytes:

@@ -1,7 +1,7 @@
 """The FUSE callbacks: each calls the tree and translates its answer, or its exception.
 
 The names and signatures are those of mfusepy and fusepy. libfuse answers operations that are not
-defined here (xattrs, locks, flush) by itself, without a call.
+defined here (xattrs, locks, fsync) by itself, without a call.
 
 Threads: libfuse calls from any number of threads of its own. `OpenHandles` and `ReportedSizes` have
 locks of their own; `_last_file_stat` is one number, which any thread may write.
@@ -10,85 +10,36 @@ locks of their own; `_last_file_stat` is one number, which any thread may write.
 from __future__ import annotations
 
 import errno
-import functools
 import itertools
 import logging
 import math
 import os
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
-from histfs.core.errors import (
-    CacheFailed,
-    DeadlineExceeded,
-    HistfsError,
-    NoSpace,
-    NotPermitted,
-    ReadOnly,
-    SourceError,
-    errno_of,
-)
+from histfs.core.errors import HistfsError, NotPermitted, ReadOnly
 from histfs.core.filesystem import Filesystem
 from histfs.core.large_listing import LargeListing
 from histfs.core.names import NAME_MAX, without_words
 from histfs.core.nodes import Attributes, DirEntry, OpenFile, PlayedFile
 from histfs.core.waiting import Waiter, estimate_suffices, set_current_waiter
+from histfs.fuse.error_translation import map_errno
+from histfs.fuse.estimate_watch import EstimateWatch, WatchedFile
 from histfs.fuse.open_handles import DirectoryHandle, FileHandle, OpenHandles
-from histfs.fuse.reported_sizes import TIMEOUT, ReportedSizes, RequestStart
+from histfs.fuse.reported_sizes import TIMEOUT, ReportedSizes, RequestStart, Shown
 
-P = ParamSpec("P")
-R = TypeVar("R")
 #: An entry of a directory as the bindings take it: its name, its struct stat, the offset after it.
 Listed = tuple[str, dict[str, int], int]
-Method = Callable[Concatenate["Operations", P], R]
 
-#: Errors that are logged; the others are ordinary answers such as ENOENT.
-_LOGGED = (SourceError, NoSpace, CacheFailed, DeadlineExceeded)
 _BLOCK = 512
 _DOTS = (DirEntry(".", stat.S_IFDIR, 0), DirEntry("..", stat.S_IFDIR, 0))
 _NANO = 10**9
 _NO_FILES: Mapping[str, Attributes] = MappingProxyType({})
 
 log = logging.getLogger(__name__)
-
-
-def _map_errno(method: Method[P, R]) -> Method[P, R]:
-    """Translate each exception of a callback into the OSError that the bindings take."""
-
-    @functools.wraps(method)
-    def mapped(self: Operations, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return method(self, *args, **kwargs)
-        except HistfsError as error:
-            if isinstance(error, _LOGGED):
-                log.warning("%s %r: %s", method.__name__, _logged(args), error)
-            raise OSError(errno_of(error), str(error)) from None
-        except OSError:
-            raise
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) and _is_main_thread():
-                raise
-            # The bindings end the mount for a BaseException such as SystemExit.
-            log.exception("%s %r failed unexpectedly", method.__name__, _logged(args))
-            raise OSError(errno.EIO, "unexpected error") from None
-        finally:
-            set_current_waiter(None)
-
-    return mapped
-
-
-def _is_main_thread() -> bool:
-    """Say whether this thread is the one that Python interrupts at Ctrl-C."""
-    return threading.get_ident() == threading.main_thread().ident
-
-
-def _logged(args: tuple[object, ...]) -> str:
-    """Return the path of a call, without the words of a text, which no log may hold."""
-    return without_words(args[0]) if args and isinstance(args[0], str) else ""
 
 
 class Operations:
@@ -106,6 +57,7 @@ class Operations:
         configure: configures a libfuse 3 connection.
         caller: returns the id of the thread whose call is served.
         invalidate: makes the kernel forget the attributes of a path, and says whether it has.
+        watch: fails programs that read a file by an estimate of its size.
         listens: says whether the caller gets a file that is read as it comes as from a pipe.
         clock: returns seconds, monotonic.
 
@@ -132,6 +84,7 @@ class Operations:
         configure: Callable[[Any, Any], None],
         caller: Callable[[], int],
         invalidate: Callable[[str], bool] = lambda path: False,
+        watch: EstimateWatch,
         listens: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -148,6 +101,7 @@ class Operations:
         self._configure = configure
         self._handles = OpenHandles()
         self._reported = ReportedSizes(caller, clock, invalidate=invalidate)
+        self._watch = watch
         self._ahead = ahead
         self._listens = listens
         self._clock = clock
@@ -168,14 +122,14 @@ class Operations:
             self._configure(connection, config)
         self.init("/")
 
-    @_map_errno
+    @map_errno
     def statfs(self, path: str) -> dict[str, int]:
         """Return the limit of names; the filesystem has no size and no free space."""
         return {"f_bsize": 4096, "f_frsize": 4096, "f_namemax": NAME_MAX}
 
     # Reading
 
-    @_map_errno
+    @map_errno
     def getattr(self, path: str | None, handle: int | None = None) -> dict[str, int]:
         """Answer stat(2), or fstat(2) by handle."""
         if handle or path is None:
@@ -187,18 +141,19 @@ class Operations:
             self._last_file_stat = self._clock()
         return self._stat(attributes) if path != "/" else self._stat_root(attributes)
 
-    @_map_errno
+    @map_errno
     def readlink(self, path: str) -> str:
         """Answer readlink(2)."""
         return self._tree.readlink(path, self._new_waiter())
 
-    @_map_errno
+    @map_errno
     def opendir(self, path: str) -> int:
         """Make the listing: unlike readdir, opendir holds no lock of the kernel while it waits."""
+        self._watch.expire()
         listing = self._tree.listdir(path, self._new_waiter())
         return self._handles.add_directory(DirectoryHandle(path, listing))
 
-    @_map_errno
+    @map_errno
     def readdir(
         self, path: str | None, handle: int, offset: int = 0, plus: bool = False
     ) -> Iterator[Listed]:
@@ -224,23 +179,27 @@ class Operations:
             return self._read_large(opened.listing, offset, plus)
         return self._read_listing(opened.path, opened.listing, offset, plus)
 
-    @_map_errno
+    @map_errno
     def releasedir(self, path: str | None, handle: int) -> None:
         """Answer closedir(3)."""
         self._handles.remove_directory(handle)
 
-    @_map_errno
+    @map_errno
     def open(self, path: str, flags: int) -> int:
         """Answer open(2), for reading."""
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
             self._refuse(path)
+        self._watch.fail_if_owed(path)
         waiter = self._new_waiter()
+        # What the caller has seen; others may see more while this waits.
+        shown = self._reported.shown(path)
         attributes, file = self._tree.open(path, waiter)
-        # The kernel may have any size of a clip that is played: its reads don't depend on it.
-        if not isinstance(file, PlayedFile):
-            self._refuse_if_misled(path, file, waiter)
-            self._report_open(path, file)
-        return self._handles.add_file(FileHandle(path, attributes, file))
+        watched = self._report_open(path, attributes.inode, file, shown, waiter)
+        return self._handles.add_file(FileHandle(path, attributes, file, watched))
+
+    def is_watched(self, handle: int) -> bool:
+        """Say whether its close(2) is of interest, which needs a call by the kernel."""
+        return self._handles.file(handle).watched is not None
 
     def is_played(self, handle: int) -> bool:
         """Say whether an open file is read as it comes, without the page cache (direct I/O)."""
@@ -250,27 +209,35 @@ class Operations:
         """Say whether the caller can't seek in a file that it has just opened, as in a pipe."""
         return self.is_played(handle) and self._listens()
 
-    @_map_errno
+    @map_errno
     def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:
         """Answer pread(2)."""
-        return self._handles.file(handle).read(offset, size, self._new_waiter())
+        opened = self._handles.file(handle)
+        self._watch.check(opened.watched)
+        return opened.read(offset, size, self._new_waiter())
 
-    @_map_errno
+    @map_errno
+    def flush(self, path: str | None, handle: int) -> None:
+        """Answer each close(2) of an open file."""
+        self._watch.flushed(self._handles.file(handle).watched)
+
+    @map_errno
     def release(self, path: str | None, handle: int) -> None:
         """Answer the last close(2) of an open file."""
         closed = self._handles.remove_file(handle)
+        self._watch.closed(closed.watched)
         if not isinstance(closed.file, PlayedFile):
             self._reported.closed(closed.path)
 
     # Removing
 
-    @_map_errno
+    @map_errno
     def unlink(self, path: str) -> None:
         """Answer unlink(2); for the audio that deletes the item at the server."""
         self._refuse_if_read_only(path)
         self._tree.unlink(path, self._new_waiter())
 
-    @_map_errno
+    @map_errno
     def rmdir(self, path: str) -> None:
         """Answer rmdir(2)."""
         self._refuse_if_read_only(path)
@@ -278,7 +245,7 @@ class Operations:
 
     # Everything that would write
 
-    @_map_errno
+    @map_errno
     def _refuse(self, path: str, *args: object) -> int:
         self._refuse_if_read_only(path)
         raise NotPermitted(f"{path}: this filesystem has no such operation")
@@ -298,28 +265,44 @@ class Operations:
 
     def _report(self, path: str, attributes: Attributes, start: RequestStart) -> Attributes:
         """Return the attributes of a file with the size to report to the kernel."""
-        return attributes._replace(size=self._reported.report(path, attributes.size, start))
+        self._watch.expire()
+        exact = attributes.size_is_exact
+        size = self._reported.report(path, attributes.size, start, is_exact=exact)
+        if size == attributes.size and not exact:
+            self._watch.shown(attributes.inode, size)
+        return attributes._replace(size=size)
 
-    def _refuse_if_misled(self, path: str, file: OpenFile, waiter: Waiter) -> None:
+    def _refuse_if_misled(self, path: str, file: OpenFile, shown: Shown, waiter: Waiter) -> None:
         """Raise EIO for a program that believes its stat, where that may have been an estimate."""
-        if self._reported.may_have_misled(path, file.size) and waiter.needs_size():
+        if shown.may_have_misled(file.size) and waiter.needs_size():
             file.close()
             log.warning(
-                "open %r: the size that the program was shown is not exact", _logged((path,))
+                "open %r: the size that the program was shown is not exact", without_words(path)
             )
             raise OSError(errno.EIO, "the size that was shown before is not exact: try again")
 
-    def _report_open(self, path: str, file: OpenFile) -> None:
+    def _report_open(
+        self, path: str, inode: int, file: OpenFile, shown: Shown, waiter: Waiter
+    ) -> WatchedFile | None:
         """Note an open file; raise ESTALE, upon which the kernel looks again, for a stale size."""
+        self._refuse_if_misled(path, file, shown, waiter)
+        # Before the open is reported: what the kernel asks for then must not be cached, either.
+        is_played = isinstance(file, PlayedFile)
+        watched = None if is_played else self._watch.opening(path, inode, file.size)
         refusal = self._reported.opened(path, file.size)
-        if refusal is None:
-            return
-        time.sleep(refusal.delay)
-        if refusal.final:
-            file.close()
-            raise OSError(errno.ESTALE, "its size has changed")
+        if refusal is not None:
+            time.sleep(refusal.delay)
+            if refusal.final:
+                file.close()
+                raise OSError(errno.ESTALE, "its size has changed")
+        if is_played:
+            # Its size may become another one while it is open, which a stat has to show.
+            self._reported.closed(path)
+        return watched
 
     def _attributes_of(self, opened: FileHandle) -> Attributes:
+        """Return the attributes of an open file, which the kernel asks for before a read, too."""
+        self._watch.check(opened.watched)
         return opened.attributes._replace(size=opened.file.size)
 
     def _read_large(self, listing: LargeListing, offset: int, plus: bool) -> Iterator[Listed]:

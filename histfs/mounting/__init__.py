@@ -5,13 +5,14 @@ Everything that runs threads or holds a file is made here, and let go of here in
 
 from histfs.mounting.account_filesystem import AccountFilesystem, compose
 from histfs.mounting.cache_layout import account_dir, account_path, opened_cache
-from histfs.mounting.direct_tree import DirectTree, open_tree
+from histfs.mounting.direct_tree import DirectTree, HistoryFile, open_tree
 from histfs.mounting.mounted_source import MountedSource
 from histfs.mounting.serve import demo, serve
 
 __all__ = [
     "AccountFilesystem",
     "DirectTree",
+    "HistoryFile",
     "MountedSource",
     "account_dir",
     "account_path",

@@ -12,16 +12,22 @@ import io
 import logging
 import posixpath
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from histfs.audio.audio_cache import AudioCache
+from histfs.core.errors import DeadlineExceeded, NoSuchPath, NotComplete
 from histfs.core.filesystem import Filesystem, resolve_links
+from histfs.core.item import Item
+from histfs.core.item_row import ItemRow
 from histfs.core.large_listing import LargeListing
 from histfs.core.nodes import Attributes, DirEntry, FileStream, OpenFile
-from histfs.core.times import Zone
+from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.waiting import Waiter
-from histfs.mounting.account_filesystem import compose
+from histfs.mounting.account_filesystem import compose, source_at
+from histfs.mounting.account_rows import rows
+from histfs.mounting.mounted_source import MountedSource
 from histfs.mounting.plugin_factory import Tell
 from histfs.settings import Settings
 
@@ -46,12 +52,22 @@ class DirectTree:
         timeout: seconds after which any call ends.
         probe: asks for the newest items of the source that a path belongs to, where that was not
             done yet; see `AccountFilesystem.probe`.
+        sources: of the account, that of its root first.
     """
 
     filesystem: Filesystem
     zone: Zone
     timeout: float
     probe: Callable[[str, Waiter], None]
+    sources: Sequence[MountedSource] = ()
+
+    def known(self) -> int:
+        """Return how many items of all sources the catalogs have."""
+        return sum(each.store.total() for each in self.sources)
+
+    def audio(self, path: str) -> AudioCache:
+        """Return the cache of the audio below a path."""
+        return source_at(self.sources, path).audio
 
     def waiter(self) -> Waiter:
         """Return the deadline of one call."""
@@ -77,14 +93,80 @@ class DirectTree:
         listing = self.filesystem.listdir(self.resolve(path)[0], self.waiter())
         return listing.entries(self.waiter) if isinstance(listing, LargeListing) else listing
 
+    def ls(self, path: str = "/") -> list[str]:
+        """Return the names in a directory."""
+        return [entry.name for entry in self.listdir(path)]
+
+    def items(self, since: int = ALWAYS.start) -> Iterator[ItemRow]:
+        """Yield all items of the account as rows of a table, source by source, oldest first.
+
+        The whole history of each source is listed first, unless that is known and fresh; a large
+        one takes as long as it goes on. What only an item's details tell is None until they were
+        fetched: by a read of its ``meta.json``, or by ``histfs sync``.
+
+        Args:
+            since: the first moment that counts, in seconds since the epoch.
+
+        Raises:
+            SourceError, NotComplete: the history can't be listed completely.
+        """
+        for mounted in self.sources:
+            if mounted.probe.is_available(self.waiter()):
+                mounted.probe.check(self.waiter())
+                self._list_all(mounted)
+                # A clip that was just read to its end has its size and SHA-256.
+                mounted.audio.flush(self.waiter().at_most(_FLUSH_TIMEOUT))
+                yield from rows(mounted, self.zone, Span(since, ALWAYS.end))
+
+    def _list_all(self, mounted: MountedSource) -> None:
+        """Have the whole history of a source listed, for as long as there is progress."""
+        before: object = None
+        while True:
+            try:
+                mounted.catalog.ensure(ALWAYS, self.waiter())
+            except (NotComplete, DeadlineExceeded):
+                progress = (mounted.scanner.progress().down_to, mounted.store.total())
+                if progress == before:
+                    raise
+                before = progress
+            else:
+                return
+
+    def sha256(self, path: str, *, fetch: bool = False) -> str | None:
+        """Return the SHA-256 of an item's audio in hexadecimal digits.
+
+        Args:
+            path: of the audio.
+            fetch: whether audio whose checksum is not known is fetched.
+
+        Returns:
+            None for another file, and where it is not known.
+        """
+        path, _ = self.resolve(path)
+        found = self.filesystem.item(path, self.waiter())
+        above, name = posixpath.split(path)
+        if found is None or not name.startswith("audio.") or not self.sources:
+            return None
+        item = found[0]
+        if not posixpath.basename(above).endswith(f"_{item.key}"):
+            return None  # an attachment
+        folder = path.strip("/").partition("/")[0]
+        others = {each.name: each for each in self.sources if not each.in_root}
+        audio = others.get(folder, self.sources[0]).audio
+        known = audio.sizes.fingerprint(item.key)
+        if fetch and (known is None or known.sha256 is None):
+            audio.fetch(item, self.waiter())
+            known = audio.sizes.fingerprint(item.key)
+        return None if known is None or known.sha256 is None else known.sha256.hex()
+
     def readlink(self, path: str) -> str:
         """Return the target of a link, relative to the directory that holds it."""
         return self.filesystem.readlink(self.resolve(path, last=False)[0], self.waiter())
 
-    def open(self, path: str) -> io.BufferedReader:
+    def open(self, path: str) -> HistoryFile:
         """Open a file for reading; audio that is not in the cache is fetched as it is read."""
         _, file = self.filesystem.open(self.resolve(path)[0], self.waiter())
-        return io.BufferedReader(_RawFile(file, self.waiter), _BUFFER)
+        return HistoryFile(file, self.waiter)
 
     def stream(self, path: str, waiter: Waiter | None = None) -> FileStream:
         """Open a file to be read as its bytes come, before its size is known.
@@ -95,6 +177,40 @@ class DirectTree:
         """
         return self.filesystem.stream(self.resolve(path)[0], waiter or self.waiter())
 
+    def refresh(self, path: str) -> None:
+        """Have the listings below a path requested when they are next needed."""
+        self.filesystem.refresh(path)
+
+    def fetch(self, path: str, waiter: Waiter) -> int:
+        """Have the audio of an item in the cache, and return its size in bytes.
+
+        Args:
+            path: of the audio, or of the item's directory; no link.
+            waiter: the deadline.
+
+        Raises:
+            NoSpace, CacheFailed: it can't be kept.
+            NoSuchPath: no item has this path.
+        """
+        return self.audio(path).fetch(self._item(path), waiter)
+
+    def set_pinned(self, path: str, pinned: bool) -> bool:
+        """Have the cached audio of an item stay in the cache, or let it be evicted again.
+
+        Returns whether that changed anything.
+
+        Args:
+            path: as that of `fetch`.
+            pinned: whether it stays.
+        """
+        return self.audio(path).disk.set_pinned(self._item(path).key, pinned)
+
+    def _item(self, path: str) -> Item:
+        found = self.filesystem.item(path, self.waiter())
+        if found is None:
+            raise NoSuchPath(path)
+        return found[0]
+
     def delete(self, path: str) -> None:
         """Delete an item at the source, after a copy of it is in the trash.
 
@@ -102,6 +218,22 @@ class DirectTree:
             path: of the item's directory, or of its audio.
         """
         self.filesystem.delete(self.resolve(path, last=False)[0], self.waiter())
+
+
+class HistoryFile(io.BufferedReader):
+    """An open file: seekable, with its exact size.
+
+    Args:
+        file: the file.
+        waiter: makes the deadline of one read.
+
+    Attributes:
+        size: in bytes.
+    """
+
+    def __init__(self, file: OpenFile, waiter: Callable[[], Waiter]) -> None:
+        super().__init__(_RawFile(file, waiter), _BUFFER)
+        self.size = file.size
 
 
 class _RawFile(io.RawIOBase):
@@ -166,7 +298,9 @@ def open_tree(settings: Settings, tell: Tell = log.warning) -> Iterator[DirectTr
     """
     with compose(settings, tell) as filesystem:
         tree = filesystem.tree(int(time.time()))
-        yield DirectTree(tree, filesystem.zone, settings.timeout, filesystem.probe)
+        yield DirectTree(
+            tree, filesystem.zone, settings.timeout, filesystem.probe, filesystem.sources
+        )
         waiter = Waiter(_FLUSH_TIMEOUT)
         for mounted in filesystem.sources:
             mounted.audio.flush(waiter)

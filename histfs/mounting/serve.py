@@ -17,9 +17,11 @@ from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter, WaitLimit
 from histfs.fuse import binding as fuse
 from histfs.fuse.calling_programs import CallingPrograms
+from histfs.fuse.estimate_watch import EstimateWatch
 from histfs.fuse.mount_replacement import mount_site
 from histfs.fuse.mountpoint import MountpointError, check_device, detach, holds_dead
 from histfs.fuse.operations import Operations
+from histfs.hangup import on_hangup
 from histfs.mounting.account_filesystem import AccountFilesystem, compose
 from histfs.mounting.account_zone import fix_zone
 from histfs.mounting.cache_layout import account_dir
@@ -72,6 +74,7 @@ def serve(
         filesystems = [stack.enter_context(compose(account, tell)) for account in accounts]
         _probe(filesystems, tell)
         tree = _tree(filesystems, mountpoint)
+        stack.enter_context(on_hangup(lambda: tree.refresh("/")))
         reconcilers = [] if options.read_only else [each.reconciler() for each in filesystems]
         failed: list[MountpointError] = []
 
@@ -99,7 +102,8 @@ def serve(
             return programs.class_of(binding.caller()) is not ProgramClass.CRAWLER
 
         def needs_size() -> bool:
-            return programs.class_of(binding.caller()) is ProgramClass.ARCHIVER
+            archiver = programs.class_of(binding.caller()) is ProgramClass.ARCHIVER
+            return archiver or watch.is_misled()
 
         def plays() -> bool:
             return programs.class_of(binding.caller()) in _PLAYING
@@ -113,6 +117,7 @@ def serve(
             )
 
         limit = WaitLimit(fuse.MAX_WAITING)
+        watch = EstimateWatch(binding.caller, binding.cache_attributes, programs.learn_archiver)
         operations = Operations(
             tree,
             waiter=new_waiter,
@@ -125,6 +130,7 @@ def serve(
             configure=binding.configure,
             caller=binding.caller,
             invalidate=binding.invalidation.invalidate,
+            watch=watch,
             listens=listens,
         )
         profiles = "+".join(account.profile for account in accounts)

@@ -25,6 +25,7 @@ from histfs.simulator.http_messages import ApiRequest, ApiResponse
 from histfs.simulator.key_access import Access
 from histfs.simulator.request_counts import RequestCounts, RequestRecord
 from histfs.simulator.routing import Match, Router
+from histfs.simulator.shared_link import SEND_BUFFER, SharedLink
 from histfs.simulator.simulator_settings import Pace
 
 _MAX_BODY = 1 << 20
@@ -54,6 +55,7 @@ class ServerContext:
         concurrency: Refuses requests above the limit.
         faults: The faults in force.
         pace: Latency, bandwidth and framing of responses.
+        link: The link that all responses share.
         stopping: Set when the simulator stops; ends all waits.
         on_request: Called with each logged request, by the thread of its connection.
     """
@@ -64,6 +66,7 @@ class ServerContext:
     concurrency: Concurrency
     faults: Faults
     pace: Pace
+    link: SharedLink
     stopping: threading.Event
     on_request: Callable[[RequestRecord], None]
 
@@ -79,6 +82,12 @@ class Connection(BaseHTTPRequestHandler):
         """Serve the connection to its end; the base class does so in its constructor."""
         self._context = context
         super().__init__(*connection)
+
+    def setup(self) -> None:
+        """Prepare the connection."""
+        super().setup()
+        if self._context.link.rate is not None:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
     def handle_one_request(self) -> None:
         """Read one request and answer it."""
@@ -208,6 +217,7 @@ class Connection(BaseHTTPRequestHandler):
             sent += len(piece)
             if sent == response.length and not chunked:
                 before_end()
+            self._wait(self._context.link.delay(len(piece)))
             self.wfile.write(pending + (_chunk(piece) if chunked else piece))
             pending = b""
             rate = self._context.pace.bandwidth
@@ -254,8 +264,7 @@ class Connection(BaseHTTPRequestHandler):
             remaining = block
             while remaining:
                 size = len(remaining)
-                rate = self._context.pace.bandwidth
-                if rate is not None:
+                for rate in filter(None, (self._context.pace.bandwidth, self._context.link.rate)):
                     size = min(size, max(1, int(rate * _PIECE_SECONDS)))
                 if fault_at is not None and fault_at > position:
                     size = min(size, fault_at - position)

@@ -25,6 +25,7 @@ from histfs.simulator.history_store import HistoryStore
 from histfs.simulator.key_access import Access
 from histfs.simulator.request_counts import RequestCounts, RequestRecord
 from histfs.simulator.routing import Router
+from histfs.simulator.shared_link import SharedLink
 from histfs.simulator.simulator_settings import Pace, SimulatorSettings
 from histfs.simulator.text_search_api import TextSearchApi
 
@@ -99,6 +100,7 @@ class Simulator:
             self.concurrency,
             self.faults,
             self._pace,
+            SharedLink(settings.shared_bandwidth),
             self._stopping,
             on_request,
         )

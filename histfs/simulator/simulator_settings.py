@@ -49,6 +49,7 @@ class SimulatorSettings:
         attachments: Whether the endpoint for files that were sent in conversations exists.
         latency: The initial delay of each answer, in seconds.
         bandwidth: The initial rate of each answer, in bytes per second; None is unlimited.
+        shared_bandwidth: The rate of all answers together, in bytes per second; None is unlimited.
         chunked: Whether audio is sent chunked at first, without Content-Length.
         audio_head: Whether audio answers HEAD; otherwise it is a 405.
         audio_ranges: Whether audio has byte ranges.
@@ -80,6 +81,7 @@ class SimulatorSettings:
     attachments: bool = True
     latency: float = 0
     bandwidth: float | None = None
+    shared_bandwidth: float | None = None
     chunked: bool = True
     audio_head: bool = False
     audio_ranges: bool = False

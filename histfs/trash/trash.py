@@ -189,23 +189,27 @@ class Trash:
         """Return an item; the newest where it was deleted more than once.
 
         Args:
-            wanted: the directory name in the trash, the item's id, or its key, in this order.
+            wanted: the directory name in the trash, the item's id, its key, or the name that its
+                directory had in the mount, in this order.
 
         Raises:
             NotInTrash: nothing matches.
             TrashFailed: the directory can't be read.
         """
-        by_name, by_id, by_key = {}, {}, {}
+        by_name, by_id, by_key, by_label = {}, {}, {}, {}
         for item in self.items():
             if item.entry is not None:
                 by_name[item.path.name] = item
                 by_id[item.entry.id] = item
                 by_key[item.entry.key] = item
+                by_label[item.entry.name] = item
         # One item's key may be another's id.
-        for index in (by_name, by_id, by_key):
+        for index in (by_name, by_id, by_key, by_label):
             if wanted in index:
                 return index[wanted]
-        raise NotInTrash(f"{wanted} is not in the trash {self.root}")
+        raise NotInTrash(
+            f"{wanted} is not in the trash {self.root}: histfs trash list shows what is"
+        )
 
     def export(self, item: TrashItem, target: Path) -> Path:
         """Copy an item's files out of the trash, into a directory of the item's original name.

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from histfs import __version__
-from scripts.benchmarks import audio, catalog, million, reads, waits, walks
+from scripts.benchmarks import audio, catalog, million, reads, sound, waits, walks
 from scripts.benchmarks.figures import Figure, number
 from scripts.benchmarks.plot import draw
 from scripts.benchmarks.stage import drop_caches
@@ -74,6 +74,13 @@ def bench_walks(items: int, rounds: int) -> None:
 def bench_reads(megabytes: int, rounds: int) -> None:
     """Reads of cached, slow and hanging clips, beside rclone and the SDK."""
     report("reads", lambda: [*reads.measure(megabytes, rounds), *waits.measure(rounds)])
+
+
+@bench.command("sound")
+@_rounds
+def bench_sound(rounds: int) -> None:
+    """Seconds to the first sound of a clip that was never opened, beside curl."""
+    report("sound", lambda: sound.measure(rounds))
 
 
 def report(name: str, measure: Callable[[], list[Figure]]) -> None:

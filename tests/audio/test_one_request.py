@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -124,3 +125,14 @@ def test_each_clip_is_requested_once(voices, connections, order, readers, random
         read_all([(cache, hand) for hand in hands])
     assert source.count("audio") == len(items)
     assert source.most <= connections
+
+
+@pytest.mark.parametrize("connections", [1, 8, 16])
+@pytest.mark.parametrize("voices", ["a" * 60, "abc" * 20, "aabcabbbca" * 6, "ab" * 30])
+@pytest.mark.parametrize("step", [2, 3, 5])
+def test_what_a_program_skips_is_not_requested(tmp_path, voices, connections, step):
+    source = CountingSource(voices)
+    items = source.items[::step]
+    with cache_of(source, connections, tmp_path) as cache:
+        read_all([(cache, items)])
+    assert source.count("audio") == len(items)

@@ -68,6 +68,20 @@ def test_a_player_waits_for_what_is_near_or_not_at_the_end(world, source, item):
     assert clip.read(230_000, 10, waiter()) == bytes(10)
 
 
+def test_a_size_in_the_header_is_shown_from_the_first_byte_on(make_world):
+    head = b"RIFF" + (5000 - 8).to_bytes(4, "little") + b"WAVEfmt " + bytes(100)
+    source = StepSource([head, bytes(4900)])
+    world = make_world(source)
+    source.go()
+    item = world.item()
+    clip = opened(world, item)
+    assert clip.size == world.size(item) == 5000 != item.estimate
+    source.go()
+    world.flush()
+    # The true one counts as soon as it is known.
+    assert clip.size == world.size(item) == len(head) + 4900
+
+
 def test_other_programs_get_the_exact_size(world, source, item):
     source.go(5)
     file = world.store.open(item, waiter(plays=False))

@@ -87,15 +87,37 @@ def test_a_run_looks_its_order_up_by_the_dozen(world):
 
 
 def test_the_clips_of_one_voice_are_followed_by_those_of_that_voice(world):
-    assert world.use(4, 6, 8) == [[], [8, 10], [12, 14, 16]]
+    assert world.use(4, 6, 8, 10) == [[], [], [10, 12], [14, 16, 18]]
 
 
 def test_after_a_dialogue_the_clips_of_any_of_its_voices_may_be_next(world):
     world.source.add(record("006", 6, voice=("b", "a")))
-    assert world.use(6, 10) == [[], [12, 14]]
-    assert world.use(106, 108) == [[], [110, 112]]
+    assert world.use(6, 10, 12) == [[], [], [14, 16]]
+    assert world.use(106, 108, 110) == [[], [], [112, 114]]
     world.source.add(record("066", 66, voice=("b", "a")))
-    assert world.use(66, 69) == [[], [71, 73]]
+    assert world.use(66, 69, 71) == [[], [], [73, 75]]
+
+
+@pytest.mark.parametrize("step", [2, 3, 4])
+def test_a_program_that_skips_clips_is_followed_in_its_steps(world, step):
+    fetched = world.use_all(*range(5, 150, step))
+    assert len(fetched) > 20
+    assert {number % step for number in fetched} == {5 % step}
+
+
+def test_what_is_read_here_and_there_nearby_is_not_guessed(world):
+    numbers = [5]
+    for step in [3, 1, 4, 2, 4, 3, 1, 4] * 3:
+        numbers.append(numbers[-1] + step)
+    assert not world.use_all(*numbers)
+
+
+def test_the_steps_may_change(world):
+    world.use(*range(0, 30))
+    world.use(*range(30, 90, 3))
+    assert {number % 3 for number in world.use_all(*range(90, 120, 3))} == {0}
+    world.use(*range(120, 140))
+    assert {number % 3 for number in world.use_all(*range(140, 160))} == {0, 1, 2}
 
 
 def test_of_a_dialogue_of_a_hundred_voices_few_orders_are_looked_up(world):

@@ -103,7 +103,7 @@ def test_what_is_damaged_is_told_removed_and_fetched_again(verify, clips, on_cac
     assert "2 clips" in line
     assert one in logs.log_file().read_text()
     assert verify().out == "58 clips, 0 damaged, 0 without a checksum.\n"
-    assert "Fetched 2 clips." in on_cache(simulator, "sync", "--audio").out
+    assert "Fetched 2 clips (" in on_cache(simulator, "sync", "--audio").out
     assert verify().out == "60 clips, 0 damaged, 0 without a checksum.\n"
     assert clips[one].read_bytes() == bytes(simulator.library.clip(one))
 

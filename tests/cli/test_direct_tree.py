@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shlex
 import signal
 import sqlite3
@@ -369,13 +370,56 @@ def test_a_server_without_conversations_has_no_folder_for_them(do, simulator):
     assert do("ls", "conversations").status == 1
 
 
+@pytest.mark.parametrize(
+    ("pattern", "matching"),
+    [("by-v[ao]ice", "by-voice"), ("by-v*/Rache?", "by-voice/Rachel")],
+)
+def test_patterns_are_expanded_as_a_shell_does(do, pattern, matching):
+    assert lines(do("ls", pattern)) == lines(do("ls", matching))
+
+
+def test_a_pattern_with_several_matches_shows_paths_and_one_without_any_fails(do, item):
+    found = lines(do("ls", "by-voice/[AR]*"))
+    assert {path.rpartition("/")[0] for path in found} >= {"by-voice/Rachel", "by-voice/Adam"}
+    day = item.rpartition("/")[0]
+    texts = do("cat", f"{day}/*/text.txt")
+    assert (texts.status, texts.err) == (0, "")
+    assert len(texts.out.splitlines()) >= len(lines(do("ls", day)))
+    done = do("ls", "by-voice/X*")
+    assert (done.status, "there is no such path" in done.line) == (1, True)
+
+
+@pytest.mark.fuse
+@pytest.mark.parametrize("binding", ["mfusepy"], indirect=True)
+def test_a_path_in_a_mount_is_understood(do, simulator, tmp_path, binding):
+    with mounted(simulator, tmp_path, binding) as mount:
+        assert lines(do("ls", mount.path)) == lines(do("ls"))
+        assert lines(do("ls", mount.path / "by-voice" / "Rachel")) == lines(
+            do("ls", "by-voice/Rachel")
+        )
+        text = next(mount.path.glob("by-voice/Rachel/*/text.txt"))
+        assert do("cat", text).out == text.read_text()
+
+
+def test_a_long_wait_is_shown_on_a_terminal(start):
+    with Simulator(SimulatorSettings(items=8_000, days=400, alignments=False)) as large:
+        large.latency = 0.5
+        status, shown, _ = on_terminal(
+            start, "ls", "by-voice", "--base-url", large.base_url, both=True
+        )
+    assert status == 0
+    assert re.search(r"Waiting for the server: [\d,]+ items are read so far", shown)
+    assert "Rachel" in shown.rpartition("\x1b[K")[2]
+
+
 def test_what_needs_the_whole_history_waits_for_it_and_then_says_to_come_again(do):
     # Each page comes well within the timeout, all of them do not.
     with Simulator(SimulatorSettings(items=20_000, days=400, alignments=False)) as large:
         large.latency = 0.5
         done = do("ls", "by-voice", "--timeout", "3", server=large)
     assert done.status == 75
-    assert "not completely known" in done.line
+    assert re.search(r"by-voice: .* whole history, of which [1-9][\d,]+ items", done.line)
+    assert "run histfs sync" in done.line
 
 
 def test_known_directories_are_listed_while_the_server_is_away(do, simulator, day):
@@ -476,10 +520,11 @@ def test_an_output_that_can_not_be_written_is_an_error(start, item, name):
     assert err == b"histfs: the output can't be written: No space left on device\n"
 
 
-def on_terminal(start, *arguments):
-    """Return what a command shows on a terminal, and how it ends."""
+def on_terminal(start, *arguments, both=False):
+    """Return what a command shows on a terminal, perhaps its errors, too, and how it ends."""
     ours, theirs = pty.openpty()
-    process = start(*arguments, stdout=theirs)
+    streams = {"stdout": theirs, **({"stderr": theirs} if both else {})}
+    process = start(*arguments, **streams)
     os.close(theirs)
     shown = b""
     with os.fdopen(ours, "rb", buffering=0) as terminal:
@@ -489,7 +534,7 @@ def on_terminal(start, *arguments):
         except OSError:
             pass  # EIO is how a terminal ends whose last user has gone
     _, err = process.communicate(timeout=PATIENCE)
-    return process.returncode, shown.decode().replace("\r\n", "\n"), err.decode()
+    return process.returncode, shown.decode().replace("\r\n", "\n"), (err or b"").decode()
 
 
 def test_a_terminal_is_commanded_by_no_text_and_gets_no_audio(start, simulator, do):
@@ -502,7 +547,7 @@ def test_a_terminal_is_commanded_by_no_text_and_gets_no_audio(start, simulator, 
     assert shown.expandtabs() == "tab\tand \\x1b]0;owned\\x07 and é\nend\n".expandtabs()
     status, shown, err = on_terminal(start, "cat", f"{path}/audio.mp3")
     assert (status, shown) == (1, "")
-    assert "no text for a terminal" in err
+    assert "it is audio: redirect it (> clip.mp3) or pipe it into a player" in err
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -15)])

@@ -26,9 +26,9 @@ def able(tmp_path, monkeypatch):
     monkeypatch.setattr(mountpoint, "_DEVICE", device)
     monkeypatch.setattr(mountpoint, "_MOUNTS", table)
     monkeypatch.setattr(doctor_checks, "_DEVICE", device)
-    monkeypatch.setattr(doctor_checks, "_FUSE_CONFIG", tmp_path / "fuse.conf")
+    monkeypatch.setattr(doctor_checks, "FUSE_CONFIG", tmp_path / "fuse.conf")
     monkeypatch.setattr(doctor_checks.binding, "load", lambda: "a library")
-    monkeypatch.setattr(doctor_checks.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(mountpoint.shutil, "which", lambda name: f"/usr/bin/{name}")
 
 
 @pytest.fixture
@@ -40,8 +40,10 @@ def examine(run, server, tmp_path):
         done = run("doctor", "--base-url", server.base_url, *place, *arguments, **how)
         assert done.err == ""
         found = {}
-        for line in done.out.splitlines():
-            level, check, message = line.split(": ", 2)
+        *lines, verdict = done.out.splitlines()
+        assert verdict.startswith("A mount would fail here" if done.status else "A mount works")
+        for line in lines:
+            level, check, message = line[:4].strip(), line[6:19].strip(), line[21:]
             found.setdefault(check, []).append(f"{level}: {message}")
         return done.status, {check: "\n".join(message) for check, message in found.items()}
 
@@ -102,7 +104,7 @@ def test_a_device_that_can_not_be_opened_says_why(examine, monkeypatch, tmp_path
 
 @pytest.mark.parametrize(("user", "status", "level"), [(0, 0, "warn"), (1000, 69, "fail")])
 def test_without_fusermount_only_root_can_mount(examine, monkeypatch, user, status, level):
-    monkeypatch.setattr(doctor_checks.shutil, "which", lambda name: None)
+    monkeypatch.setattr(mountpoint.shutil, "which", lambda name: None)
     monkeypatch.setattr(doctor_checks.os, "geteuid", lambda: user)
     ended, found = examine()
     assert ended == status

@@ -244,6 +244,7 @@ def test_a_server_that_can_not_be_reached_is_told_in_one_line(run, place, closed
         (["--base-url", "https://[x"], "is not a base URL"),
         (["--base-url", f"https://{KEY}@x"], "is not a base URL"),
         (["--timezone", "Mars/Base"], "'Mars/Base' is not known"),
+        (["--timezone", "Europe/Berln"], "did you mean Europe/Berlin?"),
         (["--timezone", "../../etc/passwd"], "is not known"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
@@ -403,5 +404,6 @@ def test_a_port_that_is_taken_is_told(spawn):
     # In a process of its own, because it blocks signals in the one that it runs in.
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = spawn("simulate", "--port", taken.getsockname()[1])
-    assert done.status == 1
+    assert done.status == 75
     assert os.strerror(errno.EADDRINUSE) in done.line
+    assert "another --port" in done.line

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from histfs.cli.play import _below_mountpoint
+from histfs.cli.paths import below_mountpoint
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.support.eventually import eventually
 from tests.support.mounts import command, mounted
@@ -237,8 +237,11 @@ def test_a_path_in_a_mount_is_that_of_the_tree(simulator, tmp_path, binding, mon
     with mounted(simulator, tmp_path, binding) as mount:
         item = mount.items()[0]
         below = str(item.relative_to(mount.path))
-        assert _below_mountpoint(str(item)) == below
-        assert _below_mountpoint(below) == below
+        assert below_mountpoint(str(item)) == below
+        assert below_mountpoint(below) == below
+        (tmp_path / "link").symlink_to(mount.path)
+        assert below_mountpoint(f"{tmp_path}/link/{below}") == below
+        assert below_mountpoint(f"{mount.path}/by-voice/A*") == "by-voice/A*"
         with monkeypatch.context() as inside:
             inside.chdir(item.parent)
-            assert _below_mountpoint(item.name) == below
+            assert below_mountpoint(item.name) == below

@@ -229,7 +229,7 @@ def test_a_cache_that_another_user_may_have_filled_is_not_used(tmp_path, simulat
         assert "another user (12345)" in done.err
     assert simulator.counts.total == asked
     examined = run("doctor", *arguments, key=simulator.api_key)
-    assert "fail: cache: " in examined.out
+    assert "fail  cache " in examined.out
     assert "another user (12345)" in examined.out
 
 

@@ -206,10 +206,9 @@ def test_it_is_stopped_by_a_signal_and_goes_on_the_next_time(large, sync, tmp_pa
 def test_with_audio_every_clip_is_fetched_once(sync, simulator, tmp_path):
     done = sync(simulator, "--audio")
     assert (done.status, done.err) == (0, "")
-    assert done.out.splitlines()[-2:] == [
-        "Fetched 60 clips.",
-        "Up to date: 60 items known, 60 clips cached.",
-    ]
+    fetched, last = done.out.splitlines()[-2:]
+    assert re.fullmatch(r"Fetched 60 clips \([\d.]+ MB\)\.", fetched)
+    assert last == "Up to date: 60 items known, 60 clips cached."
     assert clips(tmp_path) == {i: bytes(simulator.library.clip(i)) for i in simulator.library.ids()}
     assert "Fetched 0 clips." in sync(simulator, "--audio").out
     assert simulator.counts[AUDIO] == 60
@@ -219,7 +218,8 @@ def test_what_does_not_fit_is_told_with_the_option_to_raise(sync, simulator, tmp
     done = sync(simulator, "--audio", "--audio-cache-size", "1M")
     assert done.status == 0
     kept = clips(tmp_path)
-    assert f"Fetched {len(kept)} clips; {len(kept)} of 60 fit into the cache" in done.out
+    assert f"Fetched {len(kept)} clips (" in done.out
+    assert f"; {len(kept)} of 60 fit into the cache" in done.out
     assert "--audio-cache-size" in done.out
     ordered = sorted(simulator.library.ids(), key=lambda i: -date(simulator, i))
     assert set(kept) == set(ordered[: len(kept)])
@@ -230,7 +230,7 @@ def test_what_does_not_fit_is_told_with_the_option_to_raise(sync, simulator, tmp
 def test_sizes_are_all_learnt_though_few_clips_fit(sync, simulator, tmp_path):
     done = sync(simulator, "--sizes", "--audio-cache-size", "1M")
     assert (done.status, done.err) == (0, "")
-    assert "Learnt 60 sizes." in done.out
+    assert "Learnt 60 sizes (" in done.out
     kept = clips(tmp_path)
     assert 0 < len(kept) < 60
     assert sum(map(len, kept.values())) <= 1 << 20
@@ -248,12 +248,12 @@ def test_a_size_that_can_not_be_learnt_is_counted_and_the_next_run_learns_it(syn
     simulator.faults.add(Fault(f"{bad}/audio", "status", status=400, body={"detail": "no voice"}))
     done = sync(simulator, "--sizes")
     assert done.status == 69
-    assert "Learnt 59 sizes." in done.out
+    assert re.search(r"Learnt 59 sizes \(.*\); 1 failed\.", done.out)
     assert "1 clip could not be fetched" in done.err
     simulator.faults.clear()
     done = sync(simulator, "--sizes")
     assert (done.status, done.err) == (0, "")
-    assert "Learnt 1 size." in done.out
+    assert "Learnt 1 size (" in done.out
 
 
 def test_the_mounts_option_of_the_same_name_does_not_change_sync(sync, simulator, tmp_path):
@@ -283,6 +283,29 @@ def test_a_clip_that_is_gone_is_no_failure(sync, simulator):
     simulator.faults.add(Fault(f"{gone}/audio", "status", status=404))
     done = sync(simulator, "--audio")
     assert (done.status, done.err) == (0, "")
+    assert gone not in done.out
+
+
+def test_what_could_not_be_fetched_is_counted_by_its_reason_and_listed_when_asked(sync):
+    with Simulator(SimulatorSettings(items=5, conversations=6)) as server:
+        bad, *_ = server.library.ids()
+        server.faults.add(Fault(f"{bad}/audio", "status", status=400, body={"detail": "no voice"}))
+        done = sync(server, "--audio", "--verbose")
+    assert done.status == 69
+    line = next(line for line in done.out.splitlines() if line.startswith("Fetched"))
+    # The recording of one conversation is being made.
+    assert re.search(r"; 1 still being made; 1 failed\.$", line), line
+    assert re.search(rf"^  {bad}: .*no voice", done.out, re.MULTILINE)
+    assert re.search(r"^  \S+: .*being made", done.out, re.MULTILINE)
+
+
+def test_quiet_prints_errors_alone(sync, simulator):
+    done = sync(simulator, "--audio", "--quiet")
+    assert (done.status, done.out, done.err) == (0, "", "")
+    simulator.faults.add(Fault(LISTS, "status", status=400))
+    done = sync(simulator, "-q")
+    assert done.status == 69
+    assert done.line
 
 
 def test_one_run_is_enough_where_the_server_allows_two_requests_at_once(sync, tmp_path):
@@ -339,4 +362,5 @@ def test_on_a_terminal_it_shows_bars_and_gives_the_terminal_back(simulator, tmp_
     text = shown.decode()
     assert "Up to date: 60 items known, 60 clips cached." in text
     assert re.search(r"\d+ of 60", text)
+    assert re.search(r"[\d.]+ [KM]B, [\d.]+ [KM]B/s", text)
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")

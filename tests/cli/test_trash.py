@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 
@@ -66,6 +67,28 @@ def test_it_is_emptied_of_what_is_old_enough(deleted, in_trash):
     assert len(listed(in_trash)) == 2
     assert in_trash("empty").out.splitlines()[-1].startswith("2 items removed")
     assert in_trash("list").out == ""
+
+
+def test_the_name_that_is_listed_is_understood(deleted, in_trash, tmp_path):
+    name = in_trash("list").out.split()[4]
+    assert listed(in_trash)[0]["name"] == name
+    assert f" {name}\n" in in_trash("show", name).out
+    assert in_trash("export", name, tmp_path / "out").out == f"{tmp_path}/out/{name}\n"
+
+
+def test_on_a_terminal_it_asks_before_it_is_emptied(deleted, in_trash, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    done = in_trash("empty")
+    assert done.status == 1
+    assert "nothing is removed" in done.err
+    assert "Remove 2 items, " in done.out
+    assert len(listed(in_trash)) == 2
+    monkeypatch.setattr("sys.stdin", Terminal(""))
+    assert in_trash("empty", "--yes").out.splitlines()[-1].startswith("2 items removed")
 
 
 def test_what_is_not_there_is_said_in_a_line(in_trash):

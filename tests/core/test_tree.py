@@ -82,6 +82,25 @@ def test_a_directory_lists_what_it_holds(world, path, names):
     assert world.names(path) == names
 
 
+@pytest.mark.parametrize(
+    ("path", "span"),
+    [
+        (DAY, SECOND_OF_MAY),
+        (f"{HOME}/text.txt", SECOND_OF_MAY),
+        ("/by-date/2024/05", MAY),
+        ("/by-date", ALWAYS),
+        ("/by-voice/Rachel", ALWAYS),
+        ("/", ALWAYS),
+        ("/nothing", ALWAYS),
+    ],
+)
+def test_a_refresh_marks_the_span_of_its_directory(world, path, span, monkeypatch):
+    marked = []
+    monkeypatch.setattr(world.index, "mark_stale", marked.append)
+    world.tree.refresh(path)
+    assert marked == [span]
+
+
 def test_slashes_too_many_change_nothing(world):
     assert world.names("//by-date//2024/") == ["05"]
 

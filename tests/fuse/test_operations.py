@@ -14,6 +14,7 @@ from histfs.core import errors
 from histfs.core.errors import HistfsError, errno_of
 from histfs.core.nodes import Attributes, BytesFile, DirEntry, PlayedFile
 from histfs.core.waiting import Waiter
+from histfs.fuse.estimate_watch import EstimateWatch
 from histfs.fuse.operations import Operations
 from tests.support.clock import Clock
 
@@ -51,6 +52,7 @@ class FakeTree:
         self.error = None
         self.calls = []
         self.size = 1025
+        self.inode, self.exact = 42, True
         self.entries = [
             DirEntry("d", stat.S_IFDIR, 7),
             DirEntry("ä", stat.S_IFREG, 8),
@@ -66,7 +68,7 @@ class FakeTree:
     def stat(self, path, waiter):
         self._called("stat")
         kind = {"/d": stat.S_IFDIR, "/l": stat.S_IFLNK}.get(path, stat.S_IFREG)
-        return Attributes(kind, 42, 3, self.size, 1_714_650_306)
+        return Attributes(kind, self.inode, 3, self.size, 1_714_650_306, self.exact)
 
     def stat_files(self, path, waiter):
         self._called("stat_files")
@@ -116,7 +118,8 @@ def tree():
 def make(tree):
     def make(read_only=False, umask=0o077, ahead=True, **more):
         given = {"started": lambda: None, "configure": lambda connection, config: None}
-        given |= {"caller": lambda: 1, **more}
+        watch = EstimateWatch(lambda: 1, lambda enabled: None, lambda process: None)
+        given |= {"caller": lambda: 1, "watch": watch, **more}
         return Operations(
             tree,
             waiter=lambda: Waiter(5),
@@ -403,6 +406,19 @@ def test_a_file_is_closed_once_when_it_is_released(operations, tree):
     assert operations.read(None, 1, 0, two) == b"0"
 
 
+# Programs that read by an estimate
+
+
+def test_the_close_of_a_file_is_of_interest_whose_size_was_shown_as_an_estimate(operations, tree):
+    assert not operations.is_watched(operations.open("/a", os.O_RDONLY))
+    tree.exact = False
+    operations.getattr("/b")
+    assert not operations.is_watched(operations.open("/a", os.O_RDONLY)), "another file"
+    tree.inode = 43
+    operations.getattr("/b")
+    assert operations.is_watched(operations.open("/a", os.O_RDONLY))
+
+
 # What is refused
 
 
@@ -423,7 +439,7 @@ def test_removing_goes_to_the_tree_but_for_a_read_only_mount(make, tree, name):
 
 @pytest.mark.parametrize(
     "name",
-    ["access", "bmap", "copy_file_range", "fallocate", "flush", "fsync", "fsyncdir", "getxattr",
+    ["access", "bmap", "copy_file_range", "fallocate", "fsync", "fsyncdir", "getxattr",
      "ioctl", "listxattr", "lock", "lseek", "poll", "read_buf", "removexattr", "setxattr",
      "write_buf"],
 )  # fmt: skip
@@ -454,15 +470,20 @@ class Played(Recorded, PlayedFile):
     """A file that a player reads as it comes."""
 
 
-def test_a_file_of_a_player_opens_and_is_closed_whatever_size_the_kernel_has(operations, tree):
+def test_a_file_of_a_player_opens_once_the_kernel_has_its_size_and_may_grow(operations, tree):
     tree.file = Played(b"0123456789")
     operations.getattr("/a")
-    handle = operations.open("/a", os.O_RDONLY)
+    assert errno_raised(operations.open, "/a", os.O_RDONLY) == "ESTALE"
+    assert tree.file.closed == 1
+    tree.size = 10
+    operations.getattr("/b")
+    handle = operations.open("/b", os.O_RDONLY)
     assert operations.is_played(handle)
     assert operations.read(None, 4, 2, handle) == b"2345"
-    assert operations.getattr("/a")["st_size"] == tree.size != tree.file.size
+    tree.size = 20
+    assert operations.getattr("/b")["st_size"] == 20
     operations.release(None, handle)
-    assert tree.file.closed == 1
+    assert tree.file.closed == 2
 
 
 @pytest.mark.parametrize("listens", [False, True])

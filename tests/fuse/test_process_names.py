@@ -53,9 +53,15 @@ def test_crawlers_are_known_by_their_programs_whatever_they_call_themselves(prog
     assert class_of(program, "pool-3") is ProgramClass.CRAWLER
 
 
+@pytest.mark.parametrize("program", ["mpv", "vlc", "ffplay"])
+def test_players_are_known_by_their_programs(program):
+    assert class_of(program, program[:15]) is ProgramClass.PLAYER
+    assert class_of("", program[:15]) is ProgramClass.PLAYER
+
+
 @pytest.mark.parametrize(
     "program",
-    ["mpv", "vlc", "rhythmbox", "totem", "ffprobe", "rsync", "cat", "nautilus", "python3.11",
+    ["rhythmbox", "totem", "ffprobe", "rsync", "cat", "nautilus", "python3.11",
      "music-player-of", "music-player-of-mine", "", "a"],
 )  # fmt: skip
 def test_others_are_not(program):

@@ -1,11 +1,12 @@
 import gzip
 import socket
+import threading
 import time
 
 import pytest
 import requests
 
-from histfs.simulator import Fault
+from histfs.simulator import DEFAULT_KEY, Fault, Simulator, SimulatorSettings
 
 AUDIO = "GET /v1/history/[^/]+/audio"
 
@@ -195,6 +196,28 @@ def test_latency_and_bandwidth(simulator, ask, audio):
     simulator.bandwidth = None
     simulator.latency = 0
     assert ask("GET", path).content == body
+
+
+def test_answers_share_a_link():
+    """Two answers of one size take as long as twice that size, each at half the rate."""
+    rate, took = 400_000, []
+    header = {"xi-api-key": DEFAULT_KEY}
+    settings = SimulatorSettings(items=2, clip_bytes=100_000, shared_bandwidth=rate)
+    with Simulator(settings) as simulator:
+
+        def fetch(key):
+            url = f"{simulator.base_url}/v1/history/{key}/audio"
+            begun = time.monotonic()
+            size = len(requests.get(url, headers=header, timeout=10).content)
+            took.append(size / (time.monotonic() - begun))
+
+        threads = [threading.Thread(target=fetch, args=(key,)) for key in simulator.library.ids()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(took) == 2
+    assert all(each < 0.8 * rate for each in took)
 
 
 def test_affected_requests_are_counted_by_kind(simulator, ask):

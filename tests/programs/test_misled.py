@@ -1,0 +1,122 @@
+"""Programs that histfs does not know, and that take an estimate for the size: they must fail.
+
+They are archivers under other names, so that no row of the table of programs applies to them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from histfs.fuse import binding as fuse
+from tests.programs.test_archivers import items_of, run, wrong_clips
+from tests.support.bindings import available
+from tests.support.mounts import id_of, mounted
+
+pytestmark = pytest.mark.fuse
+
+#: Seconds after which the kernel shows an archiver no estimate that another process has asked for.
+AGAIN = 1.5
+#: A program's own name, what it runs under another one, and how that is unpacked.
+UNKNOWN = {
+    "bsdtar": ("{program} -cf {x} .", "tar -xf {x} -C {copy}"),
+    "cpio": ("find . | {program} -o -H newc > {x}", "cd {copy} && cpio -id < {x}"),
+    "xorriso": (
+        "rm -f {x}.iso; {program} -outdev {x}.iso -map . /",
+        "osirrox -indev {x}.iso -extract / {copy} && chmod -R u+w {copy}",
+    ),
+}
+#: Reads as many bytes as stat has shown, in one call or in several.
+SCRIPT = """
+import os, sys
+for path in sys.argv[2:]:
+    size = os.stat(path).st_size
+    file = os.open(path, os.O_RDONLY)
+    left, parts = size, []
+    while left and (part := os.read(file, min(left, int(sys.argv[1])))):
+        parts.append(part)
+        left -= len(part)
+    os.close(file)
+    os.write(1, b"".join(parts))
+"""
+#: Right programs that call stat for the path first: {copy} is where they copy to.
+RIGHT = {
+    "cp": "cp -r . {copy}",
+    "rsync": "rsync -a . {copy}",
+    "tar": "tar -cf - . | tar -xf - -C {copy}",
+    "zip": "zip -qr {x}.zip . && unzip -q {x}.zip -d {copy}",
+    "bash": "find . -type d | (cd {copy} && xargs mkdir -p);"
+    " find . -name 'audio.*' | while read f; do"
+    " [ -s $f ] && cat < $f > {copy}/$f || exit 1; done",
+    "dd": "find . -type d | (cd {copy} && xargs mkdir -p);"
+    " find . -name 'audio.*' | while read f; do"
+    " [ -s $f ] && dd status=none bs=1000 if=$f of={copy}/$f || exit 1; done",
+}
+
+
+@pytest.mark.parametrize("program", UNKNOWN)
+def test_an_unknown_program_that_keeps_to_the_estimate_fails_and_is_right_the_next_time(
+    simulator, tmp_path, binding, program
+):
+    pack, unpack = UNKNOWN[program]
+    copy, renamed = tmp_path / "copy", tmp_path / "packer"
+    copy.mkdir()
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    shutil.copy(shutil.which(program), renamed)
+    names = {"program": renamed, "x": tmp_path / "x", "copy": copy}
+    with mounted(simulator, tmp_path, binding) as mount:
+        assert run(pack.format(**names), mount.path / "by-date") != 0
+        log = mount.log.read_text()
+        assert "packer (process" in log
+        assert "an estimate that stat has shown" in log
+        time.sleep(AGAIN)
+        assert run(pack.format(**names), mount.path / "by-date") == 0
+    assert run(unpack.format(**names), tmp_path) == 0
+    assert wrong_clips(simulator, copy) == []
+
+
+@pytest.mark.parametrize("buffer", [512, 100_000_000])
+def test_a_program_of_ten_lines_fails_or_reads_each_clip_right(
+    simulator, tmp_path, binding, buffer
+):
+    script = tmp_path / "copier.py"
+    script.write_text(SCRIPT)
+    with mounted(simulator, tmp_path, binding) as mount:
+        audio = mount.audio()
+        line = ["python3", script, str(buffer), *audio]
+        first = subprocess.run(line, capture_output=True, timeout=100)
+        assert first.returncode != 0
+        time.sleep(AGAIN)
+        again = subprocess.run(line, capture_output=True, timeout=100)
+    assert again.returncode == 0
+    clips = [bytes(simulator.library.clip(id_of(each.parent))) for each in audio]
+    assert again.stdout == b"".join(clips)
+
+
+@pytest.mark.parametrize("program", RIGHT)
+def test_a_program_that_reads_to_the_end_is_right(simulator, tmp_path, binding, program):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    with mounted(simulator, tmp_path, binding) as mount:
+        line = RIGHT[program].format(copy=copy, x=tmp_path / "x")
+        assert run(line, mount.path / "by-date", program) == 0
+        assert "estimate_watch" not in mount.log.read_text()
+    assert list(items_of(copy))
+    assert wrong_clips(simulator, copy) == []
+
+
+def test_the_kernel_calls_for_the_close_of_a_watched_file_alone(simulator, tmp_path):
+    """It costs a call; libfuse 3.11 can tell the kernel."""
+    with mounted(simulator, tmp_path, available("mfusepy"), "-d") as mount:
+        item = mount.items()[0]
+        if fuse.load().version < (3, 11):
+            pytest.skip("this libfuse can't")
+        (item / "text.txt").read_bytes()
+        assert "FLUSH" not in mount.log.read_text()
+        [audio] = item.glob("audio.*")
+        assert audio.stat().st_size != len(audio.read_bytes())
+        assert "FLUSH" in mount.log.read_text()

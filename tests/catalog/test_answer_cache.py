@@ -66,6 +66,9 @@ class FakeStore:
     def full(self, item, waiter):
         return self.checksum
 
+    def mark_stale(self, span):
+        raise AssertionError("no answer makes anything stale")
+
     def set_extension(self, key, extension):
         self.item = replace(self.item, extension=extension)
 

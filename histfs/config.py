@@ -165,7 +165,7 @@ def _read_text(path: Path, check: Callable[[os.stat_result], None]) -> str:
     try:
         with opened(path) as fd:
             check(os.fstat(fd))
-            return read_all(fd, max_bytes=_MAX_BYTES).decode()
+            return read_all(fd, max_bytes=_MAX_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror}") from error
     except InputFailed as error:

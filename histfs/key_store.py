@@ -10,7 +10,7 @@ Threads: called by the thread of a command, before anything is mounted.
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -25,6 +25,8 @@ from histfs.settings import NoKey, SettingsError
 
 #: The name of histfs in the keyring.
 _SERVICE = "histfs"
+
+log = logging.getLogger(__name__)
 
 
 def stored_key(credential: Credential, profile: str) -> Secret | None:
@@ -71,9 +73,11 @@ def store_key(credential: Credential, profile: str, key: Secret) -> str:
     """
     file, keyring = _file(credential, profile), _keyring()
     if keyring is not None:
-        # A keyring that can't be used, such as one without a desktop session, is passed over.
-        with contextlib.suppress(Exception):
+        try:
             keyring.set_password(_SERVICE, file.name, key.reveal())
+        except Exception as error:  # noqa: BLE001 - each backend has exceptions of its own
+            log.warning("the system's keyring can't be used, so a file keeps the key: %s", error)
+        else:
             _write(_marker(file), "")
             file.unlink(missing_ok=True)
             return f"the system's keyring ({keyring.get_keyring().name})"

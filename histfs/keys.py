@@ -2,7 +2,8 @@
 
 The result is a `Secret` with its origin, which `histfs status` and `histfs doctor` show.
 
-Threads: `_lock` guards `_taken`; a key is taken out of the environment while it is held.
+Threads: `_lock` guards `_taken` and `_unread`; it is held while a key is taken out of the
+environment.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ FILE_TIMEOUT = 10.0
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 #: The keys that this process took out of its environment, by variable.
 _taken: dict[str, Secret] = {}
+#: The variables of other programs that were found, for the message when there is no key.
+_unread: set[str] = set()
 _lock = threading.Lock()
 
 
@@ -43,7 +46,8 @@ def take_key(environment: MutableMapping[str, str], credential: Credential) -> S
         The value of `Credential.variable`; None if it is not set.
     """
     for name in credential.aliases:
-        environment.pop(name, None)
+        if environment.pop(name, None):
+            _unread.add(name)
     value = environment.pop(credential.variable, None)
     if value is None:
         return None
@@ -125,9 +129,11 @@ def _no_key(credential: Credential, login: str, advice: str) -> str:
     """Return the message for a user who has given no key."""
     if not login:
         return f"no API key: set {credential.variable}, or give {advice}"
+    unread = sorted(_unread.intersection(credential.aliases))
+    found = f" ({', '.join(unread)} is not read)" if unread else ""
     made = f"make one at {credential.page} and" if credential.page else "have one made, and"
     return (
-        f"no API key: {made} run {login} (or set {credential.variable}, or give {advice});"
+        f"no API key{found}: {made} run {login} (or set {credential.variable}, or give {advice});"
         " histfs mount --demo needs none"
     )
 

@@ -13,6 +13,7 @@ A plugin that can't be loaded is left out, with the reason.
 
 from __future__ import annotations
 
+import difflib
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -98,10 +99,12 @@ def choose(kind: str, names: Iterable[str]) -> list[Plugin]:
     chosen = []
     for name in dict.fromkeys(names):
         if name not in known:
-            available = (plugin.name for plugin in known.values() if plugin.make is not None)
+            available = [plugin.name for plugin in known.values() if plugin.make is not None]
+            nearest = difflib.get_close_matches(name, available, 1)
+            guess = f"did you mean {nearest[0]}? " if nearest else ""
             raise UnknownPlugin(
                 f"there is no {kind} {shown(name)!r}: choose of {', '.join(available)}"
-                " (histfs plugins says more)"
+                f" ({guess}histfs plugins says more)"
             )
         chosen.append(known[name])
     return chosen

@@ -6,6 +6,7 @@ environment, `histfs.config` the file, and `histfs.cli.options` builds the objec
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -254,6 +255,9 @@ _IGNORED = {
     "rw", "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "_netdev", "nofail",
     "nosuid", "nodev", "noexec", "suid", "dev", "exec", "default_permissions", "relatime",
 }  # fmt: skip
+_NAMED = {
+    "ro", "nonempty", "placement", "sources", "views", "files", "programs", "umask", "uid", "gid",
+}  # fmt: skip
 _FLAGS = {"allow_other", "allow_root", "noatime", "max_read", "context", "fsname"}
 _REFUSED = {
     "auto_unmount": "a backup that runs while the process ends would see an empty directory",
@@ -294,7 +298,9 @@ def parse_mount_options(texts: Iterable[str]) -> MountOptions:
         elif name in ("umask", "uid", "gid"):
             known[name] = _number(option, value, 8 if name == "umask" else 10)
         else:
-            raise OptionError(f"-o {option} is not known; see histfs mount --help")
+            nearest = difflib.get_close_matches(name, _NAMED | _FLAGS, 1)
+            guess = f": did you mean {nearest[0]}?" if nearest else "; see histfs mount --help"
+            raise OptionError(f"-o {option} is not known{guess}")
     return MountOptions(fuse=fuse, **known)
 
 

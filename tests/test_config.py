@@ -33,6 +33,13 @@ def test_it_is_read_with_dashes_or_underscores(config):
     assert values == {"listing_ttl": "5", "timezone": "UTC", "options": ["ro"]}
 
 
+def test_it_may_come_from_an_editor_of_windows(config):
+    config.write_bytes(b"\xef\xbb\xbflisting-ttl = 5\r\ntimezone = 'UTC'\r\n")
+    top = read_config(None, KNOWN).top
+    assert top.values == {"listing_ttl": "5", "timezone": "UTC"}
+    assert top.places["timezone"] == f"{config}:2"
+
+
 def test_names_may_be_given_as_a_list(config):
     config.write_text('views = ["by-day", "by-date"]\nfiles = "audio+text"\nsources = ["a"]\n')
     values = read_config(None, KNOWN).top.values

@@ -214,7 +214,7 @@ def account(records: list[Record]) -> Iterator[Account]:
         archive = TrashArchive(
             trash,
             files,
-            name_of=lambda item: item_name(item.date, item.slug, item.key, UTC),
+            zone=UTC,
             base_url="https://api.example.com",
             profile="default",
             timeout=10,

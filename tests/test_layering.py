@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "plugins": {"core"},
     "background": {"core"},
     "systemd": set(),
+    "hangup": {"core"},
     "audio": {"core"},
     "catalog": {"core"},
     "trash": {"core"},
@@ -36,7 +37,7 @@ MAY_IMPORT = {
     "testing": {"core"},
     "mounting": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "status",
-        "plugins", "keys", "programs", "systemd", "__version__",
+        "plugins", "keys", "programs", "systemd", "hangup", "__version__",
     },
     "exporting": {"core", "catalog", "audio", "mounting"},
     "cli": {
@@ -168,8 +169,8 @@ def test_pyarrow_is_imported_for_parquet_alone():
     assert importers("pyarrow") == {"histfs.exporting.row_files"}
 
 
-def test_fsspec_is_imported_by_its_face_alone():
-    assert importers("fsspec") == {"histfs.fsspec_filesystem"}
+def test_fsspec_is_imported_by_its_face_and_for_exports_alone():
+    assert importers("fsspec") == {"histfs.fsspec_filesystem", "histfs.exporting.bucket"}
 
 
 def test_modules_are_imported_by_a_computed_name_in_the_binding_and_the_command_table_alone():
@@ -188,10 +189,10 @@ def test_pytest_is_needed_by_those_who_test_alone():
     assert {module for module in found if not module.startswith("histfs.testing")} == set()
 
 
-def test_requests_is_imported_in_the_client_and_its_policy_of_retries_alone():
+def test_requests_is_imported_in_the_client_and_its_connections_alone():
     assert importers("requests", "urllib3", "httpx", "aiohttp") == {
         "histfs.sources.elevenlabs.http_client",
-        "histfs.sources.elevenlabs.retry_policy",
+        "histfs.sources.elevenlabs.http_connections",
     }
 
 

@@ -301,3 +301,11 @@ def test_settings_are_not_changed():
 def test_the_cache_is_where_the_user_keeps_caches(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_cache_dir() == tmp_path / "histfs"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("allow-other", "allow_other"), ("unmask=022", "umask")]
+)
+def test_an_option_that_is_mistyped_is_answered_with_the_nearest(typed, meant):
+    with pytest.raises(OptionError, match=f"did you mean {meant}"):
+        parse_mount_options([typed])

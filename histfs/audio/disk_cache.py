@@ -98,6 +98,15 @@ class DiskCache:
             os.utime(self._path(key), ns=(moment, moment))
             self._quota.note_last_used(moment)
 
+    def set_pinned(self, key: str, pinned: bool) -> bool:
+        """Have a clip stay until it is unpinned, or let it be evicted again.
+
+        Returns:
+            Whether that changed anything; not where the clip is gone.
+        """
+        with translated("can't be written", self._audio):
+            return self._quota.set_pinned(self._path(key), pinned)
+
     def count(self) -> int:
         """Return the number of clips."""
         with translated("can't be read", self._audio):
@@ -108,6 +117,17 @@ class DiskCache:
         """The bytes that all files take, complete or partial, of all processes."""
         with translated("can't be read", self._audio):
             return self._quota.used
+
+    @property
+    def pinned(self) -> int:
+        """The bytes of all pinned clips; all files are scanned for it."""
+        with translated("can't be read", self._audio):
+            return self._quota.pinned
+
+    @property
+    def cap(self) -> int:
+        """The bytes that all files may take."""
+        return self._quota.cap
 
     @property
     def full(self) -> bool:

@@ -1,7 +1,8 @@
 """The quota of a disk cache, which all processes that share the cache enforce together.
 
     ROOT/used               the bytes of all files below, 8 bytes; empty when they must be counted
-    ROOT/audio/7f/KEY       a complete clip; its mtime is when it was last used
+    ROOT/audio/7f/KEY       a complete clip; its mtime is when it was last used, and one that its
+                            owner may not write is pinned: it is not evicted
     ROOT/incoming/….part    a running download, as large as the space allocated for it
 
 A process holds a shared lock (flock) on each of these files that it has open; the kernel releases
@@ -45,11 +46,12 @@ log = logging.getLogger(__name__)
 
 
 class _CachedClip(NamedTuple):
-    """A clip when it was scanned: nanoseconds since the epoch, bytes, path."""
+    """A clip when it was scanned: nanoseconds since the epoch, bytes, path, whether it stays."""
 
     used: int
     size: int
     path: str
+    pinned: bool
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ class DiskQuota:
             is not in use.
 
     Attributes:
+        cap: as given.
         evicted_newest: the latest time of last use among the clips that were evicted because the
             disk was full, in nanoseconds since the epoch; 0 while there are none.
     """
@@ -81,7 +84,7 @@ class DiskQuota:
         self._ledger = root / "used"
         self._audio = root / "audio"
         self._incoming = root / "incoming"
-        self._cap = cap
+        self.cap = cap
         # Clips larger than the cap, by their paths.
         self._oversized: set[str] = set()
         self._lock = threading.Lock()
@@ -138,7 +141,7 @@ class DiskQuota:
                 - self._counted_partial(size)
                 - self._counted_clip(replaced)
             )
-            if size > self._cap:
+            if size > self.cap:
                 self._oversized.add(str(target))
             # Clips that were open during the download may be closed by now.
             self._make_room(count, 0)
@@ -150,6 +153,25 @@ class DiskQuota:
             path.unlink(missing_ok=True)
             is_part = path.parent == self._incoming
             count.used -= self._counted_partial(size) if is_part else self._counted_clip(size)
+
+    def set_pinned(self, path: Path, pinned: bool) -> bool:
+        """Have a clip stay until it is unpinned, or let it go again.
+
+        Returns:
+            Whether that changed anything; not where the clip is gone.
+        """
+        with self._lock, contextlib.suppress(FileNotFoundError):
+            if _is_pinned(path.stat()) is not pinned:
+                path.chmod(0o400 if pinned else 0o600)
+                # It may be less recently used than the candidates.
+                self._scanned_at = -math.inf
+                return True
+        return False
+
+    @property
+    def pinned(self) -> int:
+        """The bytes of all pinned clips; all files are scanned for it."""
+        return sum(clip.size for clip in self._clips() if clip.pinned)
 
     def with_room(self, size: int, action: Callable[[], None]) -> None:
         """Run an action, and once more where the disk was full and clips could be evicted.
@@ -198,11 +220,11 @@ class DiskQuota:
 
     def _counted_partial(self, size: int) -> int:
         """Return how many bytes of a partial file count."""
-        return size if size <= self._cap // 2 else 0
+        return size if size <= self.cap // 2 else 0
 
     def _counted_clip(self, size: int) -> int:
         """Return how many bytes of a complete clip count."""
-        return size if size <= self._cap else 0
+        return size if size <= self.cap else 0
 
     def _open_ledger(self) -> int | None:
         """Open the count; None where the disk takes no files, so that none will grow either."""
@@ -221,9 +243,9 @@ class DiskQuota:
             size: the bytes to add; negative where bytes stop counting.
         """
         self._oversized = {path for path in self._oversized if _remains(path)}
-        if count.used + size > self._cap:
+        if count.used + size > self.cap:
             for _ in self._evicted(count):
-                if count.used + size <= self._cap:
+                if count.used + size <= self.cap:
                     break
 
     def _evict_for_full_disk(self, size: int) -> bool:
@@ -276,11 +298,12 @@ class DiskQuota:
         def clips() -> Iterator[_CachedClip]:
             nonlocal used
             for clip in self._clips():
-                if clip.size > self._cap:
+                if clip.size > self.cap:
                     self._oversized.add(clip.path)
                     continue
                 used += clip.size
-                yield clip
+                if not clip.pinned:
+                    yield clip
 
         self._candidates = heapq.nsmallest(_CANDIDATES, clips())[::-1]
         self._newest_candidate = self._candidates[0].used if self._candidates else 0
@@ -297,7 +320,9 @@ class DiskQuota:
                         with contextlib.suppress(FileNotFoundError):
                             found = entry.stat(follow_symlinks=False)
                             if stat.S_ISREG(found.st_mode):
-                                yield _CachedClip(found.st_mtime_ns, found.st_size, entry.path)
+                                yield _CachedClip(
+                                    found.st_mtime_ns, found.st_size, entry.path, _is_pinned(found)
+                                )
 
 
 def hold(number: int) -> None:
@@ -326,7 +351,7 @@ def _remove_unused(path: Path | str, used: int | None = None) -> int | None:
     try:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         found = os.fstat(number)
-        if used not in (None, found.st_mtime_ns):
+        if used not in (None, found.st_mtime_ns) or _is_pinned(found):
             return None
         os.unlink(path)  # noqa: PTH108 - a path is a string here, there are many
         return found.st_size
@@ -334,6 +359,10 @@ def _remove_unused(path: Path | str, used: int | None = None) -> int | None:
         return None
     finally:
         os.close(number)
+
+
+def _is_pinned(found: os.stat_result) -> bool:
+    return not found.st_mode & stat.S_IWUSR
 
 
 def _remains(path: str) -> bool:

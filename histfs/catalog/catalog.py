@@ -146,6 +146,7 @@ class Catalog:
         self.ensure = refresher.ensure
         self.ensure_newest = refresher.ensure_newest
         self.asked_after = refresher.asked_after
+        self.mark_stale = store.mark_stale
 
     @property
     def version(self) -> int:

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from histfs.catalog import catalog_writes, details_table, directory_names, erasure
+from histfs.catalog import catalog_writes, directory_names, erasure, item_rows
 from histfs.catalog.compression import Compressor
 from histfs.catalog.connection_pool import ConnectionPool
 from histfs.catalog.coverage import Coverage, CoveredSpan
-from histfs.catalog.details_table import Fetched
+from histfs.catalog.item_rows import Fetched
 from histfs.core.audio_store import Order
 from histfs.core.errors import CacheFailed
 from histfs.core.index import FacetValue, Listed
@@ -258,6 +258,16 @@ class CatalogQueries:
             facets[kind] = (*facets.get(kind, ()), Labelled(value, name))
         return facets
 
+    def orders(self, kinds: Sequence[str], item: Item) -> list[Order]:
+        """Return the orders in which clients may read an item: one for each value of a facet.
+
+        Args:
+            kinds: the kinds of facets.
+            item: the item.
+        """
+        facets = self.facets(item.key, item.date)
+        return [(kind, has.value) for kind in kinds for has in facets.get(kind, ())]
+
     def raw(self, key: str, date: int) -> bytes | None:
         """Return the raw object of the item with a key and a date."""
         statement = f"""
@@ -272,9 +282,9 @@ class CatalogQueries:
 
     def fetched(self, key: str) -> Fetched | None:
         """Return the fetched details of an item; None before `store_details`."""
-        rows = self.files.rows(details_table.FETCHED, (key,))
+        rows = self.files.rows(item_rows.FETCHED, (key,))
         with self.damage():
-            return next(map(details_table.parse_row, rows), None)
+            return next(map(item_rows.parse_fetched, rows), None)
 
     def unpack(self, packed: bytes, structure: bytes | None) -> bytes | None:
         """Return a raw object from its row.

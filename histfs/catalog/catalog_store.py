@@ -253,6 +253,10 @@ class CatalogStore(CatalogQueries):
         """Remove a span from the coverage; its items stay."""
         self._write(lambda db, _: catalog_writes.invalidate(db, span))
 
+    def mark_stale(self, span: Span) -> None:
+        """Have a span requested again when it is next needed; what is known of it stays."""
+        self._write(lambda db, _: catalog_writes.mark_stale(db, span))
+
     # Undated items, which lists of their time need not hold
 
     def mark_unlisted(self, items: Sequence[Item]) -> None:

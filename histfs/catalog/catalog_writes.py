@@ -9,7 +9,7 @@ import math
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 
-from histfs.catalog import details_table, erasure, item_rows, undated_items
+from histfs.catalog import erasure, item_rows, undated_items
 from histfs.catalog.coverage import Coverage, CoveredSpan
 from histfs.catalog.item_rows import StoredRow
 from histfs.core.deletion import TOMBSTONE_TTL
@@ -185,7 +185,7 @@ def store_details(
     rows = item_rows.at(db, item.date, item.key)
     if not rows:
         return None
-    details_table.put(db, item, record, requested_at)
+    item_rows.put_details(db, item, record, requested_at)
     item_rows.add_facets(db, item, rows[0], record)
     return Span(item.date, item.date + 1)
 
@@ -223,6 +223,19 @@ def invalidate(db: sqlite3.Connection, span: Span) -> Span | None:
     # The list need not hold undated items: they are requested by their ids.
     db.execute("UPDATE undated SET checked = 0 WHERE date >= ? AND date < ?", span)
     return span if before.spans() != after.spans() else None
+
+
+def mark_stale(db: sqlite3.Connection, span: Span) -> Span | None:
+    """Have a span requested again when it is next needed; what is known of it stays."""
+    before = _coverage(db)
+    after = before
+    for known in before:
+        part = Span(max(known.start, span.start), min(known.end, span.end))
+        if part.start < part.end and known.requested_at:
+            after = after.put(part, 0)
+    _put_coverage(db, before, after)
+    db.execute("UPDATE undated SET checked = 0 WHERE date >= ? AND date < ?", span)
+    return span if before != after else None
 
 
 def _coverage(db: sqlite3.Connection) -> Coverage:

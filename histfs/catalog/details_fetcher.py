@@ -18,7 +18,7 @@ from functools import lru_cache, partial
 from cachetools import LRUCache
 
 from histfs.catalog.catalog_store import CatalogStore
-from histfs.catalog.details_table import Fetched
+from histfs.catalog.item_rows import Fetched
 from histfs.core.errors import CacheFailed, Missing, NoSpace, NotForCrawlers
 from histfs.core.item import Details, Item, Record
 from histfs.core.limiter import prioritised

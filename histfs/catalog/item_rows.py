@@ -1,7 +1,12 @@
-"""The rows of one item in the tables `items`, `raws`, `labels` and `placed`: read, put, deleted.
+"""The rows of one item in `items`, `raws`, `labels`, `placed` and `details`: read, put, deleted.
 
-Rows go in by the page: a statement for each would cost more than all the rest of a scan. Each
-function works within a transaction of its caller.
+Rows go in by the page: a statement for each would cost more than all the rest of a scan.
+
+Details that were fetched one by one are stored by the item's key, like the sizes of audio: the
+item's own row is replaced whenever its listing changes. Their facets are added to those that were
+listed.
+
+Each function works within a transaction of its caller.
 """
 
 from __future__ import annotations
@@ -9,13 +14,15 @@ from __future__ import annotations
 import itertools
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from histfs.catalog import details_table, erasure
+from histfs.catalog import erasure
 from histfs.catalog.compression import Compressor, dictionary_of
-from histfs.core.item import Item, Record
+from histfs.core.item import Facets, Item, Record
+from histfs.core.names import Labelled
 
 #: Rows that go into one statement: ten values each are well under SQLite's limit of 32,766.
 _ROWS = 250
@@ -32,6 +39,11 @@ _NEW_LABEL = """
     RETURNING label
 """
 
+#: Details that were fetched, for `parse_fetched`.
+FETCHED = "SELECT revision, checksum, asked, raw FROM details WHERE key = ?"
+# Details come one by one: there is no page of which a dictionary could be made.
+_packer = Compressor(b"")
+
 
 class StoredRow(NamedTuple):
     """The columns of an item that matter when it is replaced."""
@@ -41,6 +53,22 @@ class StoredRow(NamedTuple):
     n: int
     revision: int
     labels: str
+
+
+class Fetched(NamedTuple):
+    """Details as they were fetched.
+
+    Attributes:
+        revision: the item's, as it was listed then.
+        checksum: the CRC-32 of the raw object.
+        requested_at: when they were requested, in seconds since the epoch.
+        raw: the object as it was sent.
+    """
+
+    revision: int
+    checksum: int
+    requested_at: float
+    raw: bytes
 
 
 def find(db: sqlite3.Connection, condition: str, values: Sequence[object]) -> list[StoredRow]:
@@ -76,7 +104,7 @@ def insert(db: sqlite3.Connection, records: Sequence[Record]) -> None:
     if not records:
         return
     erasure.mark_listed(db, (record.item.key for record in records))
-    fetched = details_table.facets_of(db, (record.item.key for record in records))
+    fetched = _fetched_facets(db, (record.item.key for record in records))
     # Oldest first: rows that come in their order fill the pages of the file.
     records = [
         replace(record, facets={**fetched[record.item.key], **record.facets})
@@ -123,6 +151,23 @@ def add_facets(db: sqlite3.Connection, item: Item, row: StoredRow, record: Recor
     )
     places = [(label, item.date, item.key) for label in new]
     db.executemany("INSERT INTO placed VALUES (?, ?, ?)", places)
+
+
+def put_details(db: sqlite3.Connection, item: Item, record: Record, requested_at: float) -> None:
+    """Store the fetched details of an item (`histfs.catalog.details_fetcher`)."""
+    (raw,) = _packer.pack([record.raw])
+    facets = json.dumps(record.facets)
+    checksum = zlib.crc32(record.raw)
+    db.execute(
+        "INSERT OR REPLACE INTO details VALUES (?, ?, ?, ?, ?, ?)",
+        (item.key, item.revision, checksum, requested_at, facets, raw),
+    )
+
+
+def parse_fetched(row: tuple[int, int, float, bytes]) -> Fetched:
+    """Read a row of `FETCHED`; ValueError when it is damaged."""
+    revision, checksum, requested_at, packed = row
+    return Fetched(revision, checksum, requested_at, _packer.unpack(packed))
 
 
 def put_rows(db: sqlite3.Connection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
@@ -189,3 +234,23 @@ def _compressor(db: sqlite3.Connection, records: Sequence[Record]) -> Compressor
 def _storable(text: str | None) -> str | None:
     """Replace lone surrogates, which JSON can carry and SQLite's text can't."""
     return None if text is None else text.encode("utf-8", "replace").decode()
+
+
+def _fetched_facets(db: sqlite3.Connection, keys: Iterable[str]) -> Mapping[str, Facets]:
+    """Return the facets that the details of items add, by key; few sources have any."""
+    if not db.execute("SELECT EXISTS (SELECT 1 FROM details)").fetchone()[0]:
+        return {}
+    rows = db.execute(
+        "SELECT key, facets FROM details WHERE key IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(keys)),),
+    ).fetchall()
+    return {
+        key: {kind: _facet_values(stored) for kind, stored in json.loads(facets).items()}
+        for key, facets in rows
+    }
+
+
+def _facet_values(stored: list[Any]) -> tuple[Labelled, ...]:
+    """Read the values of one kind; until facets had several, one was stored without a list."""
+    values = stored if isinstance(stored[0], list) else [stored]
+    return tuple(Labelled(*value) for value in values)

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from histfs.catalog import details_table, erasure
+from histfs.catalog import erasure, item_rows
 from histfs.catalog.catalog_queries import item_of
 from histfs.catalog.catalog_store import CatalogStore
 from histfs.core.item import Facets, Item
@@ -83,7 +83,7 @@ def joined(store: CatalogStore, span: Span) -> Iterator[JoinedItem]:
             fetched = None
             if rest[3] is not None:
                 with store.damage():
-                    fetched = details_table.parse_row((rest[0], rest[1], rest[2], rest[3])).raw
+                    fetched = item_rows.parse_fetched((rest[0], rest[1], rest[2], rest[3])).raw
             facets: dict[str, tuple[Labelled, ...]] = {}
             for label in _numbers(own):
                 if label in labels:
@@ -92,16 +92,22 @@ def joined(store: CatalogStore, span: Span) -> Iterator[JoinedItem]:
             yield JoinedItem(item_of(rest[4:]), facets, size, sha256, raw, fetched)
 
 
-def state_of(store: CatalogStore, span: Span) -> tuple[int, str]:
+def state_of(store: CatalogStore, span: Span, *, audio: bool = True) -> tuple[int, str]:
     """Return the number of a span's items, and a checksum of all that `joined` yields of them.
 
     It parses no objects, and takes a fraction of the time.
+
+    Args:
+        store: the catalog.
+        span: in which the items were created.
+        audio: whether what is learnt of audio when it is fetched counts.
     """
     count, digest = 0, hashlib.sha256()
     for rows in _batches(store, _STATES, span):
         labels = _labels(store, rows)
         count += len(rows)
-        for date, key, own, *rest in rows:
+        for date, key, own, revision, size, sha256, checksum, ending in rows:
+            rest = [revision, size, sha256, checksum, ending] if audio else [revision, checksum]
             names = [labels.get(label) for label in _numbers(own)]
             digest.update(repr((date, key, names, rest)).encode("utf-8", "surrogatepass"))
     return count, digest.hexdigest()

@@ -51,7 +51,7 @@ def assign_dates(
     # A date of its own replaces a neighbour's.
     now_dated = [key for key in known if keys[key]]
     misplaced = [(known[key], key) for key in now_dated]
-    drop(db, now_dated)
+    db.execute(f"DELETE FROM undated WHERE {_AMONG}", (json.dumps(now_dated),))
     new = [key for key, dated in keys.items() if not dated and key not in known]
     misplaced += _places_of(db, new)
     result = []
@@ -102,11 +102,6 @@ def put(db: sqlite3.Connection, places: Iterable[Place], checked: float) -> None
     """
     rows = [(key, date, checked) for date, key in places]
     db.executemany("INSERT OR REPLACE INTO undated VALUES (?, ?, ?)", rows)
-
-
-def drop(db: sqlite3.Connection, keys: Iterable[str]) -> None:
-    """Delete items that are gone, or whose date is known now."""
-    db.execute(f"DELETE FROM undated WHERE {_AMONG}", (json.dumps(list(keys)),))
 
 
 def _places_of(db: sqlite3.Connection, keys: Sequence[str]) -> list[Place]:

@@ -22,20 +22,25 @@ COMMANDS = {
     "cat": "Print files of your history, without a mount.",
     "config": "Show the settings, and edit the file that holds them.",
     "doctor": "Check the requirements of a mount.",
+    "export": "Copy your history to DEST, a folder or a URL: audio, texts, metadata and a table.",
+    "fetch": "Fetch clips into the cache.",
     "login": "Keep an API key for later commands, after the server has accepted it.",
     "logout": "Remove the API key that `histfs login` keeps.",
     "ls": "List what a mount would show, without one.",
     "mount": "Mount your history on MOUNTPOINT, an empty directory.",
+    "pin": "Fetch clips, and keep them in the cache.",
     "play": "Play clips of your history, without a mount.",
     "plugins": "List the available sources, views and files, and their packages.",
     "purge": "Remove every trace of items, at the server and on this machine.",
+    "refresh": "Have listings requested again when they are next needed.",
     "rm": "Delete items from your history, without a mount.",
     "simulate": "Serve the API with sample data on this machine.",
     "status": "Show the state of a mount.",
     "sync": "Update the catalog of your history, without a mount.",
-    "table": "Write your history as a table, with a file for each month, to the folder DEST.",
+    "table": "Write your history as a table, with a file for each month, to DEST.",
     "trash": "List, copy out and remove the copies of deleted items.",
     "umount": "Unmount a history.",
+    "unpin": "Let pinned clips go from the cache again.",
 }
 #: Names that users try, too, each with its module and function; ``histfs --help`` lists none.
 _HIDDEN = {
@@ -106,7 +111,13 @@ def histfs() -> None:
 
     Every clip becomes a directory with its audio, its text and its metadata. Audio is fetched when
     it is first read. Deleting audio deletes the item from your history.
-    """
+
+    \b
+    First steps:
+      histfs mount --demo DIR           # a sample history: no key, no network
+      histfs login                      # keeps your API key
+      histfs mount --read-only DIR      # your own history; without --read-only, rm deletes
+    """  # noqa: D301 - the control character is click's
     # Files that a command makes are for its user alone, and usable by that user.
     os.umask(0o077)
     # Child processes, such as fusermount, inherit the environment: take the key out of it.

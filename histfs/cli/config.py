@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -135,10 +136,12 @@ def edit(file: Path | None) -> None:
     if not chosen.exists():
         _make(chosen)
     _run_editor(chosen)
-    read_config(chosen, known_settings())
+    profiles = read_config(chosen, known_settings()).profiles
     # The values are checked by a command that has all settings.
-    with show.make_context("show", ["--config", str(chosen)]):
-        click.echo(shown(f"{chosen} can be used."))
+    for arguments in ([], *(["--profile", name] for name in profiles)):
+        with show.make_context("show", ["--config", str(chosen), *arguments]):
+            pass
+    click.echo(shown(f"{chosen} can be used."))
 
 
 def _settings() -> dict[str, click.Option]:
@@ -224,6 +227,8 @@ def _run_editor(path: Path) -> None:
         Refused: there is none, or it fails.
     """
     chosen = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    if not chosen and not sys.stdin.isatty():
+        raise Refused(f"there is no terminal to edit on: edit {path} yourself, or set EDITOR")
     commands = [shlex.split(chosen)] if chosen else [[name] for name in _EDITORS]
     for command in commands:
         try:

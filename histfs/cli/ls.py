@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import posixpath
 import stat
@@ -51,9 +52,10 @@ def ls(paths: tuple[str, ...], long: bool, as_json: bool, **given: Any) -> None:
         def show(path: str) -> None:
             with waiting_line(tree.known):
                 matching = expand(tree, path)
-                found = [entry for each in matching for entry in _list(tree, each)]
+                found = itertools.chain.from_iterable(_list(tree, each) for each in matching)
+                first = next(found, None)
             with_path = len(paths) > 1 or len(matching) > 1
-            for listed in found:
+            for listed in itertools.chain([first] if first else [], found):
                 name = listed.path.lstrip("/") if with_path else listed.name
                 if not (long or as_json):
                     output.line(name)

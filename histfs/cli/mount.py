@@ -78,7 +78,7 @@ def mount(mountpoint: Path, **given: Any) -> None:  # noqa: ANN401 - click's opt
 
     \b
     Examples:
-      export ELEVENLABS_API_KEY=…
+      histfs login
       histfs mount ~/history
       mpv ~/history/by-voice/Rachel/*/audio.mp3
       rsync -a ~/history/ /backup/history/

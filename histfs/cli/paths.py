@@ -6,6 +6,7 @@ import contextlib
 import glob
 import os
 import posixpath
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -76,6 +77,29 @@ def below_mountpoint(path: str) -> str:
             if each.is_relative_to(mountpoint):
                 return str(each.relative_to(mountpoint))
     return path
+
+
+def audio_below(tree: DirectTree, path: str) -> Iterator[str]:
+    """Yield the path of a file, or those of the audio in a directory in the order of names.
+
+    Links are followed; the paths have none.
+
+    Raises:
+        As `DirectTree.resolve`.
+    """
+    path, attributes = tree.resolve(path)
+    if attributes.kind != stat.S_IFDIR:
+        yield path
+        return
+    names = sorted(entry.name for entry in tree.listdir(path))
+    if tree.filesystem.item(path, tree.waiter()) is not None:
+        yield from (posixpath.join(path, name) for name in names if name.startswith("audio."))
+        return
+    for name in names:
+        try:
+            yield from audio_below(tree, posixpath.join(path, name))
+        except NoSuchPath:
+            continue  # it has been deleted meanwhile
 
 
 def _status(path: str, action: Callable[[str], None]) -> int:

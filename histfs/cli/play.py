@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import posixpath
-import stat
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -16,10 +15,10 @@ import click
 from histfs.cli.config_sources import setting
 from histfs.cli.error_reporting import Refused, report_error, warn
 from histfs.cli.options import build_settings, tree_options
-from histfs.cli.paths import direct_tree, for_each, paths_argument
+from histfs.cli.paths import audio_below, direct_tree, for_each, paths_argument
 from histfs.cli.patterns import expand
 from histfs.cli.players import choose_player
-from histfs.core.errors import HistfsError, NoSuchPath
+from histfs.core.errors import HistfsError
 from histfs.core.waiting import Waiter
 from histfs.mounting import DirectTree
 from histfs.mounting.clip_server import Clip, serve_clips
@@ -57,7 +56,7 @@ def play(paths: tuple[str, ...], player: str | None, **given: Any) -> None:  # n
         def find(path: str) -> None:
             before = len(clips)
             for each in expand(tree, path):
-                clips.extend(itertools.islice(_find(tree, each), _MOST + 1))
+                clips.extend(map(_clip, itertools.islice(audio_below(tree, each), _MOST + 1)))
             if len(clips) == before:
                 raise Refused("there is no audio in it")
 
@@ -96,27 +95,6 @@ def _begun(tree: DirectTree, clip: Clip) -> Iterator[None]:
 def _tell(path: str, error: HistfsError) -> None:
     """Say why a clip isn't played; the player goes on."""
     report_error(error, path.lstrip("/"))
-
-
-def _find(tree: DirectTree, path: str) -> Iterator[Clip]:
-    """Yield the clip of a path, or those of all items in a directory in the order of names.
-
-    Raises:
-        As `DirectTree.resolve`.
-    """
-    path, attributes = tree.resolve(path)
-    if attributes.kind != stat.S_IFDIR:
-        yield _clip(path)
-        return
-    names = sorted(entry.name for entry in tree.listdir(path))
-    if tree.filesystem.item(path, tree.waiter()) is not None:
-        yield from (_clip(posixpath.join(path, n)) for n in names if n.startswith("audio."))
-        return
-    for name in names:
-        try:
-            yield from _find(tree, posixpath.join(path, name))
-        except NoSuchPath:
-            continue  # it has been deleted meanwhile
 
 
 def _clip(path: str) -> Clip:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 from rich.progress import (
@@ -13,6 +14,9 @@ from rich.progress import (
     TextColumn,
 )
 from rich.text import Text
+
+#: Seconds without progress after which that is shown.
+_IDLE = 2.0
 
 
 class _CountColumn(ProgressColumn):
@@ -27,14 +31,17 @@ class _CountColumn(ProgressColumn):
 
 
 class _TimeColumn(ProgressColumn):
-    """The time left where that can be told, else the time gone."""
+    """The time gone, and the time left, or for how long nothing has come."""
 
     def render(self, task: Task) -> Text:
-        """Return ``0:01:05 left`` or ``0:01:05``."""
-        left, gone = task.time_remaining, task.elapsed or 0
-        if left is not None and not task.finished:
-            return Text(f"{timedelta(seconds=int(left))} left")
-        return Text(str(timedelta(seconds=int(gone))))
+        """Return ``0:01:05, 0:00:10 left`` or ``0:01:05, nothing new for 7 s``."""
+        gone = timedelta(seconds=int(task.elapsed or 0))
+        idle = time.monotonic() - float(task.fields["since"])
+        if idle > _IDLE:
+            return Text(f"{gone}, nothing new for {idle:.0f} s")
+        if task.time_remaining is not None and not task.finished:
+            return Text(f"{gone}, {timedelta(seconds=int(task.time_remaining))} left")
+        return Text(str(gone))
 
 
 class BarDisplay:
@@ -64,12 +71,12 @@ class BarDisplay:
     def begin(self, what: str, total: int | None = None) -> None:
         """Show a bar; without a total it pulses."""
         self._clear()
-        self._task = self._progress.add_task(what, total=total, note="")
+        self._task = self._progress.add_task(what, total=total, note="", since=time.monotonic())
 
     def update(self, done: int, note: str = "") -> None:
         """Move the bar."""
         if self._task is not None:
-            self._progress.update(self._task, completed=done, note=note)
+            self._progress.update(self._task, completed=done, note=note, since=time.monotonic())
 
     def wait(self, why: str) -> None:
         """Show the reason beside the bar."""

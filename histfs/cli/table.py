@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import click
@@ -18,10 +17,10 @@ from histfs.cli.sync import WAIT_BUDGET
 from histfs.cli.sync_steps import fetch_details, list_newest, scan_history
 from histfs.core.errors import SourceError
 from histfs.core.times import ALWAYS
-from histfs.exporting.destination import Folder
+from histfs.exporting.bucket import destination_of
 from histfs.exporting.row_files import row_format
 from histfs.exporting.table import Table
-from histfs.mounting import compose
+from histfs.mounting import account_dir, compose
 
 
 def parse_since(_: click.Context, option: click.Parameter, text: str | None) -> int:
@@ -54,21 +53,21 @@ format_option = click.option(
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("destination", metavar="DEST", type=click.Path(path_type=Path))
+@click.argument("destination", metavar="DEST")
 @format_option
 @since_option
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
 @account_options
 def table(
-    destination: Path,
+    destination: str,
     form: str,
     since: int,
     as_json: bool,
     **given: Any,  # noqa: ANN401 - click's options
 ) -> None:
-    """Write your history as a table, with a file for each month, to the folder DEST.
+    """Write your history as a table, with a file for each month, to DEST.
 
-    A second run writes only the months that have changed.
+    DEST is a folder, or a URL. A second run writes only the months that have changed.
 
     \b
     Examples:
@@ -77,10 +76,11 @@ def table(
     """  # noqa: D301 - the control character is click's
     settings = build_settings(given)
     logs.start(foreground=False, debug=False, key=settings.key)
-    chosen, folder, began = row_format(form), Folder(destination.absolute()), time.monotonic()
+    chosen, began = row_format(form), time.monotonic()
+    place = destination_of(destination, account_dir(settings))
     with (
         open_display(silent=as_json) as display,
-        folder.locked(),
+        place.locked(),
         compose(settings, warn, WAIT_BUDGET) as filesystem,
     ):
         sources = [each for each in filesystem.sources if list_newest(each, display)]
@@ -88,7 +88,7 @@ def table(
             scan_history(mounted, settings, display)
         failed = [error for each in sources for error in fetch_details(each, settings, display)]
         display.begin("Table", sum(each.store.total() for each in sources))
-        written = Table(folder, chosen, sources, filesystem.zone).update(since, display.update)
+        written = Table(place, chosen, sources, filesystem.zone).update(since, display.update)
         months = f"{len(written.written):,} of {pluralize(written.months, 'month')} written"
         display.end(f"{pluralize(written.rows, 'row')}: {months}.")
     if as_json:

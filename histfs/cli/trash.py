@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from histfs.cli.error_reporting import Refused
 from histfs.cli.groups import ListingGroup
 from histfs.cli.options import trash_options
 from histfs.cli.progress import pluralize
@@ -96,8 +97,9 @@ def empty(older_than: float, yes: bool, trash: Path) -> None:
     chosen = [stored for stored in store.items() if stored.archived <= latest]
     size = sum(stored.entry.size for stored in chosen if stored.entry is not None)
     what = f"{pluralize(len(chosen), 'item')}, {pluralize(size, 'byte')}"
-    if chosen and not yes and sys.stdin.isatty():
-        click.confirm(f"Remove {what}, from the trash for good?", abort=True)
+    asked = bool(chosen) and not yes and sys.stdin.isatty()
+    if asked and not click.confirm(f"Remove {what}, from the trash for good?"):
+        raise Refused("nothing is removed")
     for stored in chosen:
         store.remove(stored)
         entry = stored.entry

@@ -123,6 +123,16 @@ class Filesystem(Protocol):
             IsADirectory: as `open`.
         """
 
+    def refresh(self, path: str) -> None:
+        """Have the listings below a path, and those that a file stands in, requested when needed.
+
+        What is known stays, and is shown while the source does not answer. Sends no request; a path
+        that nothing has counts as the nearest directory above it.
+
+        Raises:
+            NoSpace, CacheFailed: that can't be noted; nothing else.
+        """
+
     def unlink(self, path: str, waiter: Waiter) -> None:
         """Unlink a file: the audio deletes its item, any other file is hidden in this filesystem.
 
@@ -230,6 +240,17 @@ class UnionFilesystem:
         tree, rest = self._route(path, waiter)
         return tree.stream(rest, waiter)
 
+    def refresh(self, path: str) -> None:
+        """Have the listings below a path requested when they are needed."""
+        first, _, rest = path.strip("/").partition("/")
+        if first in self._folders:
+            self._folders[first].tree.refresh(f"/{rest}")
+            return
+        if self._root is not None:
+            self._root.refresh(path)
+        for subtree in self._folders.values() if not first else ():
+            subtree.tree.refresh("/")
+
     def unlink(self, path: str, waiter: Waiter) -> None:
         """Unlink a file."""
         tree, rest = self._route(path, waiter)
@@ -296,6 +317,9 @@ class _EmptyRoot:
 
     def stream(self, path: str, waiter: Waiter) -> FileStream:
         return WholeFile(self.open(path, waiter)[1])
+
+    def refresh(self, path: str) -> None:
+        pass
 
     def unlink(self, path: str, waiter: Waiter) -> None:
         self._is_root(path)

@@ -77,6 +77,9 @@ class Index(Protocol):
             As `ensure`.
         """
 
+    def mark_stale(self, span: Span) -> None:
+        """Have a span requested again when it is next ensured; what is known of it stays."""
+
     def asked_after(self, span: Span, moment: float) -> bool:
         """Say whether all of a span was requested after a moment, in seconds since the epoch."""
 

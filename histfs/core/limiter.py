@@ -1,8 +1,18 @@
 """One limit of concurrent requests for all sources of an account.
 
-`AdaptiveLimit` learns how many requests the server allows at once. A request holds a slot from the
-moment before it is sent until its answer has ended, body included. So the server never sees more
-than the limit from this process.
+A request holds a slot from the moment before it is sent until its answer has ended, body included.
+So the server never sees more than the limit from this process.
+
+`AdaptiveLimit` learns how many requests the server allows at once. Servers rarely document that
+number. The limit starts with the number that the user chose and then follows the answers (additive
+increase, multiplicative decrease, as in RFC 5681):
+
+- A refusal (429) halves the limit, or takes it back to the level from which it had just grown.
+  Refusals of requests that were sent before the cut carry no new information and are ignored.
+- One less than the level that was refused becomes the *ceiling*. Up to it the limit grows with each
+  success. Beyond it the limit is probed: by one after each `_PROBE_INTERVAL` seconds without a
+  refusal, because a refused probe costs requests.
+- A number that the server states in a header bounds the limit from then on.
 
 When a slot becomes free it goes to the request of the highest priority: first calls that a program
 waits for (a listing, details, a delete), then audio that a program waits for, then background work.
@@ -19,7 +29,7 @@ held a log line may be written, which takes `LogRateLimit._lock`; no other lock 
 from __future__ import annotations
 
 import contextlib
-import random
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,17 +37,19 @@ from contextvars import ContextVar
 from enum import IntEnum
 from types import TracebackType
 
-from histfs.core.adaptive_limit import AdaptiveLimit
 from histfs.core.errors import Interrupted, RateLimited
 from histfs.core.supervision import INTERVAL, is_supervised, report
 
 #: One slot of so many goes to the request that has waited longest.
 _FAIR_TURN = 4
-#: Seconds before a refused request is sent again, doubled from one refusal to the next.
-_BACKOFF, _MAX_BACKOFF = 0.1, 10.0
-#: The share of a request's timeout in which it is sent again. After it the caller gets the refusal
-#: instead of the end of its own time.
-_RETRY_SHARE = 0.5
+#: Seconds without a refusal after which one request more than the ceiling is tried; doubled each
+#: time that the probe is refused.
+_PROBE_INTERVAL, _MAX_PROBE_INTERVAL = 60.0, 960.0
+#: Successes at a level after which a refusal there counts as chance: the server still counts a
+#: request that has just ended, or another process of the account has sent one.
+_SUSTAINED = 10
+
+log = logging.getLogger(__name__)
 
 
 def _always() -> bool:
@@ -142,9 +154,8 @@ class Limiter:
         self._paused_until = clock()
         self._closing = threading.Event()
 
-    @property
     def allowed(self) -> int:
-        """Requests at once that are allowed at present, without the spare one for a call."""
+        """Return how many requests at once are allowed, without the spare one for a call."""
         with self._lock:
             return self._limit.allowed
 
@@ -265,57 +276,100 @@ class Limiter:
         return first if room > 0 or first.priority is _Priority.CALL else None
 
 
-class Attempts:
-    """The attempts of one request that a server refuses with 429, with exponential backoff.
+class AdaptiveLimit:
+    """The number of requests at once that is allowed at present; `Limiter._lock` guards it.
 
     Args:
-        limiter: grants the slots.
-        audio: as in `Limiter.acquire`.
-        timeout: seconds that each attempt may wait for its slot. No attempt begins later than half
-            of that after the first one.
+        maximum: requests at once that the user allows.
         clock: seconds, monotonic.
+
+    Attributes:
+        epoch: number of cuts of the limit so far. A request notes it when it starts.
     """
 
-    def __init__(
-        self,
-        limiter: Limiter,
-        *,
-        audio: bool,
-        timeout: float,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._limiter = limiter
-        self._audio = audio
+    def __init__(self, maximum: int, clock: Callable[[], float]) -> None:
+        self.epoch = 0
+        self._maximum = maximum
         self._clock = clock
-        self._timeout = timeout
-        self._deadline = clock() + _RETRY_SHARE * timeout
-        self._backoff = _BACKOFF
+        self._limit = float(maximum)
+        # None before the first refusal, and when probes have passed `maximum`.
+        self._ceiling: int | None = None
+        self._stated: int | None = None
+        # Successes in a row at the present level; and the level below, once the limit has grown.
+        self._successes = 0
+        self._proven = 0
+        self._refused_at = clock()
+        self._probe_interval = _PROBE_INTERVAL
+        self._probing = False
 
-    def slot(self) -> Slot:
-        """Wait for the slot of the next attempt.
+    @property
+    def allowed(self) -> int:
+        """Requests at once, without the spare one."""
+        limit = int(self._limit)
+        return limit if self._stated is None else min(limit, self._stated)
 
-        Raises:
-            RateLimited: no slot became free in time.
-            Interrupted: the limiter is closed.
+    @property
+    def has_spare(self) -> bool:
+        """Whether nothing that is known of the server forbids one request more than `allowed`."""
+        return self._ceiling is None and (self._stated is None or self._stated > self._maximum)
+
+    def state_maximum(self, number: int) -> None:
+        """Bound the limit by the number that the server states, at least 1."""
+        self._stated = max(1, number)
+
+    def succeeded(self, level: int, epoch: int) -> None:
+        """Learn from a request that was answered.
+
+        Args:
+            level: requests under way when it was sent, itself included.
+            epoch: `epoch` when it was sent.
         """
-        return self._limiter.acquire(audio=self._audio, timeout=self._timeout)
+        # A level that was not reached has not been tried.
+        if epoch != self.epoch or level < int(self._limit):
+            return
+        self._successes += 1
+        if self._ceiling is not None and level >= self._ceiling:
+            if self._successes >= _SUSTAINED:
+                self._probing = False
+            self._raise_ceiling(self._ceiling)
+        before = int(self._limit)
+        grown = self._limit + 1 / self._limit
+        self._limit = min(grown, self._maximum, grown if self._ceiling is None else self._ceiling)
+        if int(self._limit) > before:
+            self._proven = before
+            self._successes = 0
 
-    def pause(self, refusal: RateLimited) -> None:
-        """Back off before the next attempt; the caller holds no slot.
+    def _raise_ceiling(self, ceiling: int) -> None:
+        now = self._clock()
+        if now - self._refused_at < self._probe_interval:
+            return
+        self._refused_at = now
+        self._probing = True
+        self._successes = 0
+        self._ceiling = ceiling + 1 if ceiling < self._maximum else None
 
-        Raises:
-            RateLimited: the refusal itself, when no time is left for another attempt.
-            Interrupted: the limiter is closed.
+    def refused(self, level: int, epoch: int) -> None:
+        """Learn from a request that was refused (429).
+
+        Args:
+            level: requests under way when it was sent or now, whichever is more.
+            epoch: `epoch` when it was sent.
         """
-        asked = refusal.retry_after or 0.0
-        # With jitter: requests that were refused together must not be sent together again.
-        seconds = max(self._backoff * random.uniform(0.5, 1.0), asked)
-        # No pause for the others, then, either: the next request may be answered.
-        if self._clock() + seconds >= self._deadline:
-            raise refusal
-        self._limiter.hold(asked)
-        self._backoff = min(2 * self._backoff, _MAX_BACKOFF)
-        self._limiter.pause(seconds)
+        if epoch != self.epoch:
+            return
+        if self._successes < _SUSTAINED:
+            lower = max(1, min(level - 1, self._maximum))
+            self._ceiling = lower if self._ceiling is None else min(lower, self._ceiling)
+            if self._probing:
+                self._probe_interval = min(2 * self._probe_interval, _MAX_PROBE_INTERVAL)
+        if level <= self._proven:
+            self._proven = 0
+        self._limit = max(1.0, min(self._limit, level) / 2, self._proven)
+        self._probing = False
+        self._successes = 0
+        self.epoch += 1
+        self._refused_at = self._clock()
+        log.debug("refused with %d requests under way: now %d are allowed", level, self.allowed)
 
 
 def _unmounted() -> Interrupted:

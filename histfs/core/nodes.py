@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 import stat
 from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from histfs.core.waiting import Waiter
 
 ROOT_INODE = 1
-#: Items and file names whose part of an inode is cached.
-_PARTS = 16_384
 
 
 class Attributes(NamedTuple):
@@ -160,22 +157,6 @@ def inodes_of(*names: str) -> Callable[[str], int]:
         return max(int.from_bytes(digest.digest(), "big") >> 1, 2)
 
     return inode
-
-
-_part_of = lru_cache(_PARTS)(inode_of)
-
-
-def file_inode(item: tuple[str, ...], name: str) -> int:
-    """Return the inode of an item's file.
-
-    It combines a hash of the item and one of the name, each of which is cached: a walk needs the
-    inode of each file twice.
-
-    Args:
-        item: the names that identify the item.
-        name: of the file.
-    """
-    return max(_part_of("file", *item) ^ _part_of("name", name), 2)
 
 
 def directory(inode: int, mtime: int) -> Attributes:

@@ -24,7 +24,7 @@ from typing import Any, TypeVar, cast
 
 from histfs.core.errors import PluginFailed
 from histfs.core.files import ItemFile
-from histfs.core.files.item_file import ESTIMATE
+from histfs.core.files.item_files import ESTIMATE
 from histfs.core.generational_cache import GenerationalCache
 from histfs.core.index import Index, Listed
 from histfs.core.isolated_stream import IsolatedStream

@@ -3,8 +3,8 @@
 No field of the API gives the size. An estimate that is not 0 keeps programs that stat before they
 open (rsync, tar, cp) from taking the file for an empty one; `open` then finds the exact size.
 
-No estimate is a multiple of 512: programs read by buffers that are, and a program that keeps to the
-estimate is known by a request that isn't (`histfs.core.estimate_readers`).
+What is estimated by rates is no multiple of 512: buffers are, and a program that keeps to an
+estimate is known by a request that is not (`histfs.core.estimate_readers`).
 """
 
 from __future__ import annotations

@@ -30,11 +30,11 @@ from histfs.core.errors import (
 )
 from histfs.core.files import ItemFile, StreamedFile, size_for
 from histfs.core.index import Index, Listed
+from histfs.core.inodes import TreeInodes
 from histfs.core.item import Facets, Item
 from histfs.core.large_listing import LARGE, Contents, LargeListing
 from histfs.core.names import item_name
 from histfs.core.nodes import (
-    ROOT_INODE,
     Attributes,
     BytesFile,
     DirEntry,
@@ -42,9 +42,6 @@ from histfs.core.nodes import (
     OpenFile,
     WholeFile,
     directory,
-    file_inode,
-    inode_of,
-    inodes_of,
 )
 from histfs.core.path_nodes import (
     Directory,
@@ -114,7 +111,7 @@ class Tree:
         self._zone = zone
         self._listings = listings
         self._born = born
-        self._above = above
+        self._inodes = TreeInodes(index, above)
         self._check = check
         self._lock = threading.Lock()
 
@@ -123,20 +120,18 @@ class Tree:
         node = self._resolver.resolve(path, waiter)
         match node:
             case Root():
-                return directory(self._inode_of("directory"), self._newest_of_all())
+                return directory(self._inodes.root(), self._newest_of_all())
             case Directory():
                 newest = self._born if node.newest is None else node.newest
-                return directory(self._inode_of("directory", *node.path), newest)
+                return directory(self._inodes.directory(node.view, node.path), newest)
             case ItemDirectory():
-                # An item has another inode in each directory that shows it.
-                kind = "link" if node.is_link else "item"
-                inode = self._inode_of(kind, *node.path[:-1], node.item.key)
+                inode = self._inodes.item(self._views[node.path[0]], node)
                 if not node.is_link:
                     return directory(inode, node.item.date)
                 size = len(self._target(node, waiter).encode())
                 return Attributes(stat.S_IFLNK, inode, 1, size, node.item.date)
             case ItemFolderNode():
-                return directory(self._inode_of("folder", *node.path), node.item.date)
+                return directory(self._inodes.folder("folder", node.path), node.item.date)
             case ItemFileNode():
                 return self._stat_file(node, waiter)
             case MoreNode():
@@ -157,8 +152,8 @@ class Tree:
         match node:
             case Root():
                 self._check(waiter)
-                views = (view.name for view in self._views.values() if view.listed)
-                return [self._directory_entry((name,)) for name in views]
+                views = (view for view in self._views.values() if view.listed)
+                return [self._directory_entry(view, (view.name,)) for view in views]
             case Directory():
                 return self._list_view(node, waiter)
             case ItemDirectory(is_link=False) | ItemFolderNode():
@@ -196,6 +191,14 @@ class Tree:
         if isinstance(node, ItemFileNode) and isinstance(node.file, StreamedFile):
             return node.file.stream(node.item, waiter)
         return WholeFile(self.open(path, waiter)[1])
+
+    def refresh(self, path: str) -> None:
+        """Have the listings below a path requested when they are needed."""
+        name, *at = path.strip("/").split("/")
+        view = self._views.get(name)
+        # What stands below a day, an item and its files, depends on the day.
+        spans = () if view is None else (view.span(tuple(at[:n])) for n in range(len(at), -1, -1))
+        self._index.mark_stale(next((span for span in spans if span is not None), ALWAYS))
 
     def unlink(self, path: str, waiter: Waiter) -> None:
         """Unlink a file: the audio deletes the item, any other file is hidden in this mount."""
@@ -280,7 +283,7 @@ class Tree:
         return self._file_attributes(node, size)
 
     def _file_attributes(self, node: ItemFileNode, size: FileSize) -> Attributes:
-        item, inode = node.item, self._file_inode(node.item, node.name)
+        item, inode = node.item, self._inodes.file(node)
         links = self._link_count(item)
         return Attributes(stat.S_IFREG, inode, links, size.size, item.date, size.is_exact)
 
@@ -338,16 +341,16 @@ class Tree:
         view, at = node.view, node.at
         if len(at) < view.depth:
             names = view.subdirectories(at, self._index)
-            return [self._directory_entry((*node.path, name)) for name in names]
+            return [self._directory_entry(view, (*node.path, name)) for name in names]
         only_links, linked = self._resolver.links(view), self._resolver.linked(view, at)
-        link_inode = inodes_of("link", *self._above, *node.path)
-        item_inode = inodes_of("item", *self._above, *node.path)
+        link_inode = self._inodes.items_in(view, node.path, is_link=True)
+        item_inode = self._inodes.items_in(view, node.path, is_link=False)
 
         def entry(item: Listed, name: str | None = None) -> DirEntry:
             name = name or item_name(item.date, item.slug, item.key, self._zone)
             if only_links or item.key in linked:
-                return DirEntry(name, stat.S_IFLNK, link_inode(item.key))
-            inode = item_inode(item.key)
+                return DirEntry(name, stat.S_IFLNK, link_inode(item.date, item.key))
+            inode = item_inode(item.date, item.key)
             return DirEntry(name, stat.S_IFDIR, inode, directory(inode, item.date))
 
         if view.aliased:
@@ -359,27 +362,21 @@ class Tree:
             return LargeListing(contents, first, rest, version)
         entries = list(map(entry, first))
         if isinstance(view, Search) and view.more(at, self._index):
-            inode = self._inode_of("more", *node.path, MORE_NAME)
+            inode = self._inodes.folder("more", (*node.path, MORE_NAME))
             entries.append(DirEntry(MORE_NAME, stat.S_IFREG, inode))
         return entries
 
     def _more_attributes(self, node: MoreNode) -> Attributes:
-        inode = self._inode_of("more", *node.path)
+        inode = self._inodes.folder("more", node.path)
         return Attributes(stat.S_IFREG, inode, 1, len(MORE_TEXT), self._newest_of_all())
 
     def _child_entry(self, name: str, child: ItemFileNode | ItemFolderNode) -> DirEntry:
         if isinstance(child, ItemFolderNode):
-            return DirEntry(name, stat.S_IFDIR, self._inode_of("folder", *child.path))
-        return DirEntry(name, stat.S_IFREG, self._file_inode(child.item, child.name))
+            return DirEntry(name, stat.S_IFDIR, self._inodes.folder("folder", child.path))
+        return DirEntry(name, stat.S_IFREG, self._inodes.file(child))
 
-    def _directory_entry(self, path: Path) -> DirEntry:
-        return DirEntry(path[-1], stat.S_IFDIR, self._inode_of("directory", *path))
-
-    def _inode_of(self, kind: str, *names: str) -> int:
-        return inode_of(kind, *self._above, *names) if self._above or names else ROOT_INODE
-
-    def _file_inode(self, item: Item, name: str) -> int:
-        return file_inode((*self._above, item.key), name)
+    def _directory_entry(self, view: View, path: Path) -> DirEntry:
+        return DirEntry(path[-1], stat.S_IFDIR, self._inodes.directory(view, path))
 
     def _target(self, node: ItemDirectory, waiter: Waiter) -> str:
         item = node.item

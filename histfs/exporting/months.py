@@ -32,11 +32,19 @@ def month_of(moment: int) -> str:
     return f"{datetime.fromtimestamp(moment, timezone.utc):%Y-%m}"
 
 
-def state_of(sources: Sequence[MountedSource], month: str) -> tuple[int, str]:
-    """Return the number of a month's items, and a checksum of all that is known of them."""
+def state_of(
+    sources: Sequence[MountedSource], month: str, *, audio: bool = True
+) -> tuple[int, str]:
+    """Return the number of a month's items, and a checksum of all that is known of them.
+
+    Args:
+        sources: of the account.
+        month: such as ``2024-05``.
+        audio: whether what is learnt of audio when it is fetched counts.
+    """
     total, digest = 0, hashlib.sha256(b"%d" % VERSION)
     for mounted in sources:
-        count, state = table_query.state_of(mounted.store, span_of(month))
+        count, state = table_query.state_of(mounted.store, span_of(month), audio=audio)
         total += count
         digest.update(f"{mounted.name} {state}\n".encode())
     return total, digest.hexdigest()

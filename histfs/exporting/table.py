@@ -15,9 +15,10 @@ Threads: one; no state here.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, Any
@@ -26,6 +27,7 @@ from histfs.core.item_row import ItemRow
 from histfs.core.times import ALWAYS, Zone
 from histfs.exporting.destination import Destination, read, spooled, write
 from histfs.exporting.errors import TableDamaged
+from histfs.exporting.manifest import Manifest
 from histfs.exporting.months import month_of, months_of, span_of, state_of
 from histfs.exporting.row_files import RowFormat, json_line
 from histfs.mounting import MountedSource
@@ -73,6 +75,18 @@ class Table:
         self._form = form
         self._sources = sources
         self._zone = zone
+        self._has_export: bool | None = None
+
+    def claim(self) -> None:
+        """Check that the destination is empty or has a table of this account, and make it so.
+
+        An export does so before it writes.
+
+        Raises:
+            TableDamaged: it holds something else.
+            DestinationFailed, NoSpace: it can't be used.
+        """
+        self._load()
 
     def update(
         self,
@@ -101,6 +115,9 @@ class Table:
         changed = {}
         for month in months:
             count, state = state_of(self._sources, month)
+            exported = self._exported(month)
+            if exported is not None:
+                state = hashlib.sha256("\n".join([state, *sorted(exported)]).encode()).hexdigest()
             result.rows += count
             entry = known.get(month)
             if entry is not None and same_form and entry["state"] == state:
@@ -129,8 +146,9 @@ class Table:
                 if month in kept and old is not None:
                     _copy(old, before["months"][month]["metadata"], metadata)
                 elif month in kept:
+                    exported = self._exported(month)
                     for row in self._rows(month):
-                        _describe(row, metadata)
+                        _describe(row, exported, metadata)
                 else:
                     self._write_month(month, metadata, partial(_add, progress, done))
                     done += changed[month]["rows"]
@@ -148,9 +166,11 @@ class Table:
     def _write_month(
         self, month: str, metadata: IO[bytes], progress: Callable[[int], None]
     ) -> None:
+        exported = self._exported(month)
+
         def seen() -> Iterator[ItemRow]:
             for number, row in enumerate(self._rows(month), 1):
-                _describe(row, metadata)
+                _describe(row, exported, metadata)
                 if number % 1000 == 0:
                     progress(number)
                 yield row
@@ -158,6 +178,18 @@ class Table:
         with spooled(self._destination) as file:
             self._form.write(seen(), file)
             self._destination.put(self._name(month, self._form.name), file)
+
+    def _exported(self, month: str) -> Set[str] | None:
+        """Return the names of the audio of a month that is there; None where none was exported.
+
+        A line of the metadata whose audio lacks would end the programs that read it.
+        """
+        if self._has_export is None:
+            self._has_export = bool(self._destination.sizes("manifest"))
+        if not self._has_export:
+            return None
+        manifest = Manifest.load(self._destination, month)
+        return {each["audio"].name for each in manifest.items.values() if "audio" in each}
 
     def _rows(self, month: str) -> Iterator[ItemRow]:
         for mounted in self._sources:
@@ -221,8 +253,9 @@ def _add(progress: Callable[[int], None], done: int, number: int) -> None:
     progress(done + number)
 
 
-def _describe(row: ItemRow, metadata: IO[bytes]) -> None:
-    if row.audio is not None:
+def _describe(row: ItemRow, exported: Set[str] | None, metadata: IO[bytes]) -> None:
+    """Write the line of a row whose audio is there, or would be in an export."""
+    if row.audio is not None and (exported is None or row.audio in exported):
         metadata.write(json_line(row.to_metadata()))
 
 

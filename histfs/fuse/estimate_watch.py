@@ -210,6 +210,11 @@ class EstimateWatch:
         thread, until = self._caller(), self._clock() + TIMEOUT
         file = WatchedFile(path, reader, thread, self._count(thread), until)
         with self._lock:
+            # The last open of this thread may have failed: the kernel opens again after ESTALE. A
+            # file that is open is watched again with its next request.
+            self._watched -= {
+                each for each in self._watched if (each.thread, each.path) == (thread, path)
+            }
             self._watched.add(file)
             self._update()
         return file

@@ -194,6 +194,11 @@ def check_mountpoint(path: Path, nonempty: bool) -> None:
                 f" run fusermount -u {path}"
             ) from None
         raise MountpointError(f"{path} can't be used: {error.strerror}") from None
+    if mount is not None and mount.kind == FILESYSTEM_TYPE:
+        raise MountpointError(
+            f"{mount.source} is mounted on {path} already: histfs status {path} shows it, and"
+            f" histfs umount {path} ends it"
+        )
     if mount is not None and mount.kind.startswith("fuse"):
         raise MountpointError(f"{mount.source} is mounted on {path} already ({mount.kind})")
     _check_owner(path)

@@ -10,86 +10,36 @@ locks of their own; `_last_file_stat` is one number, which any thread may write.
 from __future__ import annotations
 
 import errno
-import functools
 import itertools
 import logging
 import math
 import os
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
-from histfs.core.errors import (
-    CacheFailed,
-    DeadlineExceeded,
-    HistfsError,
-    NoSpace,
-    NotPermitted,
-    ReadOnly,
-    SourceError,
-    errno_of,
-)
+from histfs.core.errors import HistfsError, NotPermitted, ReadOnly
 from histfs.core.filesystem import Filesystem
 from histfs.core.large_listing import LargeListing
 from histfs.core.names import NAME_MAX, without_words
 from histfs.core.nodes import Attributes, DirEntry, OpenFile, PlayedFile
 from histfs.core.waiting import Waiter, estimate_suffices, set_current_waiter
+from histfs.fuse.error_translation import map_errno
 from histfs.fuse.estimate_watch import EstimateWatch, WatchedFile
 from histfs.fuse.open_handles import DirectoryHandle, FileHandle, OpenHandles
-from histfs.fuse.reported_sizes import TIMEOUT, ReportedSizes, RequestStart
+from histfs.fuse.reported_sizes import TIMEOUT, ReportedSizes, RequestStart, Shown
 
-P = ParamSpec("P")
-R = TypeVar("R")
 #: An entry of a directory as the bindings take it: its name, its struct stat, the offset after it.
 Listed = tuple[str, dict[str, int], int]
-Method = Callable[Concatenate["Operations", P], R]
 
-#: Errors that are logged; the others are ordinary answers such as ENOENT.
-_LOGGED = (SourceError, NoSpace, CacheFailed, DeadlineExceeded)
 _BLOCK = 512
 _DOTS = (DirEntry(".", stat.S_IFDIR, 0), DirEntry("..", stat.S_IFDIR, 0))
 _NANO = 10**9
 _NO_FILES: Mapping[str, Attributes] = MappingProxyType({})
 
 log = logging.getLogger(__name__)
-
-
-def _map_errno(method: Method[P, R]) -> Method[P, R]:
-    """Translate each exception of a callback into the OSError that the bindings take."""
-
-    @functools.wraps(method)
-    def mapped(self: Operations, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return method(self, *args, **kwargs)
-        except HistfsError as error:
-            if isinstance(error, _LOGGED):
-                log.warning("%s %r: %s", method.__name__, _logged(args), error)
-            raise OSError(errno_of(error), str(error)) from None
-        except OSError:
-            raise
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) and _is_main_thread():
-                raise
-            # The bindings end the mount for a BaseException such as SystemExit.
-            log.exception("%s %r failed unexpectedly", method.__name__, _logged(args))
-            raise OSError(errno.EIO, "unexpected error") from None
-        finally:
-            set_current_waiter(None)
-
-    return mapped
-
-
-def _is_main_thread() -> bool:
-    """Say whether this thread is the one that Python interrupts at Ctrl-C."""
-    return threading.get_ident() == threading.main_thread().ident
-
-
-def _logged(args: tuple[object, ...]) -> str:
-    """Return the path of a call, without the words of a text, which no log may hold."""
-    return without_words(args[0]) if args and isinstance(args[0], str) else ""
 
 
 class Operations:
@@ -172,14 +122,14 @@ class Operations:
             self._configure(connection, config)
         self.init("/")
 
-    @_map_errno
+    @map_errno
     def statfs(self, path: str) -> dict[str, int]:
         """Return the limit of names; the filesystem has no size and no free space."""
         return {"f_bsize": 4096, "f_frsize": 4096, "f_namemax": NAME_MAX}
 
     # Reading
 
-    @_map_errno
+    @map_errno
     def getattr(self, path: str | None, handle: int | None = None) -> dict[str, int]:
         """Answer stat(2), or fstat(2) by handle."""
         if handle or path is None:
@@ -191,19 +141,19 @@ class Operations:
             self._last_file_stat = self._clock()
         return self._stat(attributes) if path != "/" else self._stat_root(attributes)
 
-    @_map_errno
+    @map_errno
     def readlink(self, path: str) -> str:
         """Answer readlink(2)."""
         return self._tree.readlink(path, self._new_waiter())
 
-    @_map_errno
+    @map_errno
     def opendir(self, path: str) -> int:
         """Make the listing: unlike readdir, opendir holds no lock of the kernel while it waits."""
         self._watch.expire()
         listing = self._tree.listdir(path, self._new_waiter())
         return self._handles.add_directory(DirectoryHandle(path, listing))
 
-    @_map_errno
+    @map_errno
     def readdir(
         self, path: str | None, handle: int, offset: int = 0, plus: bool = False
     ) -> Iterator[Listed]:
@@ -229,20 +179,22 @@ class Operations:
             return self._read_large(opened.listing, offset, plus)
         return self._read_listing(opened.path, opened.listing, offset, plus)
 
-    @_map_errno
+    @map_errno
     def releasedir(self, path: str | None, handle: int) -> None:
         """Answer closedir(3)."""
         self._handles.remove_directory(handle)
 
-    @_map_errno
+    @map_errno
     def open(self, path: str, flags: int) -> int:
         """Answer open(2), for reading."""
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
             self._refuse(path)
         self._watch.fail_if_owed(path)
         waiter = self._new_waiter()
+        # What the caller has seen; others may see more while this waits.
+        shown = self._reported.shown(path)
         attributes, file = self._tree.open(path, waiter)
-        watched = self._report_open(path, attributes.inode, file, waiter)
+        watched = self._report_open(path, attributes.inode, file, shown, waiter)
         return self._handles.add_file(FileHandle(path, attributes, file, watched))
 
     def is_watched(self, handle: int) -> bool:
@@ -257,19 +209,19 @@ class Operations:
         """Say whether the caller can't seek in a file that it has just opened, as in a pipe."""
         return self.is_played(handle) and self._listens()
 
-    @_map_errno
+    @map_errno
     def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:
         """Answer pread(2)."""
         opened = self._handles.file(handle)
         self._watch.check(opened.watched)
         return opened.read(offset, size, self._new_waiter())
 
-    @_map_errno
+    @map_errno
     def flush(self, path: str | None, handle: int) -> None:
         """Answer each close(2) of an open file."""
         self._watch.flushed(self._handles.file(handle).watched)
 
-    @_map_errno
+    @map_errno
     def release(self, path: str | None, handle: int) -> None:
         """Answer the last close(2) of an open file."""
         closed = self._handles.remove_file(handle)
@@ -279,13 +231,13 @@ class Operations:
 
     # Removing
 
-    @_map_errno
+    @map_errno
     def unlink(self, path: str) -> None:
         """Answer unlink(2); for the audio that deletes the item at the server."""
         self._refuse_if_read_only(path)
         self._tree.unlink(path, self._new_waiter())
 
-    @_map_errno
+    @map_errno
     def rmdir(self, path: str) -> None:
         """Answer rmdir(2)."""
         self._refuse_if_read_only(path)
@@ -293,7 +245,7 @@ class Operations:
 
     # Everything that would write
 
-    @_map_errno
+    @map_errno
     def _refuse(self, path: str, *args: object) -> int:
         self._refuse_if_read_only(path)
         raise NotPermitted(f"{path}: this filesystem has no such operation")
@@ -314,25 +266,26 @@ class Operations:
     def _report(self, path: str, attributes: Attributes, start: RequestStart) -> Attributes:
         """Return the attributes of a file with the size to report to the kernel."""
         self._watch.expire()
-        size = self._reported.report(path, attributes.size, start)
-        if size == attributes.size and not attributes.size_is_exact:
+        exact = attributes.size_is_exact
+        size = self._reported.report(path, attributes.size, start, is_exact=exact)
+        if size == attributes.size and not exact:
             self._watch.shown(attributes.inode, size)
         return attributes._replace(size=size)
 
-    def _refuse_if_misled(self, path: str, file: OpenFile, waiter: Waiter) -> None:
+    def _refuse_if_misled(self, path: str, file: OpenFile, shown: Shown, waiter: Waiter) -> None:
         """Raise EIO for a program that believes its stat, where that may have been an estimate."""
-        if self._reported.may_have_misled(path, file.size) and waiter.needs_size():
+        if shown.may_have_misled(file.size) and waiter.needs_size():
             file.close()
             log.warning(
-                "open %r: the size that the program was shown is not exact", _logged((path,))
+                "open %r: the size that the program was shown is not exact", without_words(path)
             )
             raise OSError(errno.EIO, "the size that was shown before is not exact: try again")
 
     def _report_open(
-        self, path: str, inode: int, file: OpenFile, waiter: Waiter
+        self, path: str, inode: int, file: OpenFile, shown: Shown, waiter: Waiter
     ) -> WatchedFile | None:
         """Note an open file; raise ESTALE, upon which the kernel looks again, for a stale size."""
-        self._refuse_if_misled(path, file, waiter)
+        self._refuse_if_misled(path, file, shown, waiter)
         # Before the open is reported: what the kernel asks for then must not be cached, either.
         is_played = isinstance(file, PlayedFile)
         watched = None if is_played else self._watch.opening(path, inode, file.size)

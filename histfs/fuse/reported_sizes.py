@@ -110,6 +110,25 @@ class Refusal(NamedTuple):
     final: bool
 
 
+class Shown(NamedTuple):
+    """What the kernel may have shown to a caller who is about to open a file.
+
+    Attributes:
+        size: that was reported last; None where there is none.
+        is_recent: whether the kernel may still have it.
+        other_is_recent: the same of another size before, of which the caller did not receive this
+            one since, in answer to a request that began after the other size had come.
+    """
+
+    size: int | None
+    is_recent: bool
+    other_is_recent: bool
+
+    def may_have_misled(self, size: int) -> bool:
+        """Say whether a program that believes the size of its stat may have another than this."""
+        return self.other_is_recent if self.size == size else self.is_recent
+
+
 class ReportedSizes:
     """The sizes that were reported to the kernel, by path.
 
@@ -142,16 +161,18 @@ class ReportedSizes:
         """Return the start of a stat that begins now."""
         return RequestStart(self._clock(), next(self._numbers))
 
-    def report(self, path: str, size: int, start: RequestStart) -> int:
+    def report(self, path: str, size: int, start: RequestStart, *, is_exact: bool = False) -> int:
         """Record that a size is reported to the kernel, and return the size to report.
 
         The size of an open handle takes precedence. A stat that began before another stat or an
-        open, and ends after it, reports the size that the other one has reported.
+        open, and ends after it, reports the size that the other one has reported, unless it has
+        waited for the exact one meanwhile.
 
         Args:
             path: as the kernel passed it.
             size: in bytes.
             start: from `start`, taken before the size was looked up.
+            is_exact: whether the size is no estimate.
         """
         with self._lock:
             last = self._last(path)
@@ -159,6 +180,8 @@ class ReportedSizes:
                 if path in self._open:
                     size, _ = self._open[path]
                 last = self._put(path, size, start, last)
+            elif is_exact and path not in self._open:
+                last = self._put(path, size, self.start(), last)
             if last.replaced_at is not None and self._is_heard(last, start):
                 last.informed.add(self._caller())
                 if last.informed_at is None:
@@ -198,26 +221,21 @@ class ReportedSizes:
                 return Refusal(0.0, final=True)
             return Refusal(max(0.0, last.settled_at + DELIVERY - self._clock()), final=True)
 
-    def may_have_misled(self, path: str, size: int) -> bool:
-        """Say whether the kernel may have shown the caller another size, reported to another one.
-
-        Meant for a program that believes the size of its stat. It is certain of the exact size if
-        it received it from here, in answer to a request that began after the other size had come.
+    def shown(self, path: str) -> Shown:
+        """Return what the kernel may have shown to the caller by now.
 
         Args:
             path: as the kernel passed it.
-            size: the exact size of the file that the caller opens, in bytes.
         """
         with self._lock:
             last = self._last(path)
             if last is None:
-                return False
-            other_at = last.replaced_at if last.size == size else last.at
-            if other_at is None or self._clock() >= other_at + TIMEOUT + DELIVERY:
-                return False
-            informed = list(last.informed) if last.size == size else []
+                return Shown(None, False, False)
+            is_recent, other_is_recent = map(self._may_be_cached, (last.at, last.replaced_at))
+            informed = list(last.informed) if other_is_recent else []
         caller = self._caller()
-        return not any(self._same_process(caller, each) for each in informed)
+        is_certain = any(self._same_process(caller, each) for each in informed)
+        return Shown(last.size, is_recent, other_is_recent and not is_certain)
 
     def closed(self, path: str) -> None:
         """Record that an open file was closed."""
@@ -230,6 +248,13 @@ class ReportedSizes:
         """Return the size that was reported last, where the kernel may still cache it."""
         last = self._sizes.get(path)
         return last if last is not None and self._clock() - last.at < MEMORY else None
+
+    def _may_be_cached(self, at: float | None) -> bool:
+        """Say whether the kernel may still have a size that was reported at a time.
+
+        An error is better here than a wrong copy, so that no answer counts as delivered soon.
+        """
+        return at is not None and self._clock() < at + MEMORY
 
     def _put(self, path: str, size: int, start: RequestStart, before: _Size | None) -> _Size:
         """Record a size as reported now; called with `_lock` held."""

@@ -94,9 +94,7 @@ class AccountFilesystem:
             path: in `tree`, from the root.
             waiter: the deadline of the call.
         """
-        folder = path.strip("/").partition("/")[0]
-        others = {each.name: each for each in self.sources if not each.in_root}
-        others.get(folder, self.first).probe.ensure_probed(waiter)
+        source_at(self.sources, path).probe.ensure_probed(waiter)
 
     def status(self, mountpoint: str, since: int) -> Status:
         """Return the status of the account; sends no request."""
@@ -127,6 +125,17 @@ class AccountFilesystem:
         return list(dict.fromkeys(disabled_plugins(plugins_used)))
 
 
+def source_at(sources: Sequence[MountedSource], path: str) -> MountedSource:
+    """Return the source to which a path of an account's tree belongs; sends no request.
+
+    Args:
+        sources: of the account, that of its root first.
+        path: from the root.
+    """
+    folder = path.strip("/").partition("/")[0]
+    return next((each for each in sources if not each.in_root and each.name == folder), sources[0])
+
+
 @contextlib.contextmanager
 def compose(
     settings: Settings, tell: Tell = log.warning, patience: float | None = None
@@ -152,7 +161,7 @@ def compose(
         begun = is_new(home)
         zone = zone_of(home, settings.timezone)
         limiter = Limiter(settings.connections)
-        downloads = DownloadScheduler(lambda: limiter.allowed)
+        downloads = DownloadScheduler(limiter.allowed)
         stack.callback(downloads.close)
         stack.callback(limiter.close)
         disk = DiskCache(home, settings.audio_cache_size)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import difflib
 import logging
 import os
 from pathlib import Path
@@ -167,7 +168,10 @@ def _known(name: str | None) -> Zone:
     try:
         return Zone(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        hint = "" if available_timezones() else ", which has no time zones: apt install tzdata"
+        zones = available_timezones()
+        hint = "" if zones else ", which has no time zones: apt install tzdata"
+        if nearest := difflib.get_close_matches(str(name), zones, 1):
+            hint = f": did you mean {nearest[0]}?"
         raise OptionError(f"the time zone {name!r} is not known on this machine{hint}") from error
 
 

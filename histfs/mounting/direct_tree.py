@@ -16,14 +16,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from histfs.core.errors import DeadlineExceeded, NotComplete
+from histfs.audio.audio_cache import AudioCache
+from histfs.core.errors import DeadlineExceeded, NoSuchPath, NotComplete
 from histfs.core.filesystem import Filesystem, resolve_links
+from histfs.core.item import Item
 from histfs.core.item_row import ItemRow
 from histfs.core.large_listing import LargeListing
 from histfs.core.nodes import Attributes, DirEntry, FileStream, OpenFile
 from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.waiting import Waiter
-from histfs.mounting.account_filesystem import compose
+from histfs.mounting.account_filesystem import compose, source_at
 from histfs.mounting.account_rows import rows
 from histfs.mounting.mounted_source import MountedSource
 from histfs.mounting.plugin_factory import Tell
@@ -62,6 +64,10 @@ class DirectTree:
     def known(self) -> int:
         """Return how many items of all sources the catalogs have."""
         return sum(each.store.total() for each in self.sources)
+
+    def audio(self, path: str) -> AudioCache:
+        """Return the cache of the audio below a path."""
+        return source_at(self.sources, path).audio
 
     def waiter(self) -> Waiter:
         """Return the deadline of one call."""
@@ -170,6 +176,40 @@ class DirectTree:
             waiter: the deadline; None for that of one call.
         """
         return self.filesystem.stream(self.resolve(path)[0], waiter or self.waiter())
+
+    def refresh(self, path: str) -> None:
+        """Have the listings below a path requested when they are next needed."""
+        self.filesystem.refresh(path)
+
+    def fetch(self, path: str, waiter: Waiter) -> int:
+        """Have the audio of an item in the cache, and return its size in bytes.
+
+        Args:
+            path: of the audio, or of the item's directory; no link.
+            waiter: the deadline.
+
+        Raises:
+            NoSpace, CacheFailed: it can't be kept.
+            NoSuchPath: no item has this path.
+        """
+        return self.audio(path).fetch(self._item(path), waiter)
+
+    def set_pinned(self, path: str, pinned: bool) -> bool:
+        """Have the cached audio of an item stay in the cache, or let it be evicted again.
+
+        Returns whether that changed anything.
+
+        Args:
+            path: as that of `fetch`.
+            pinned: whether it stays.
+        """
+        return self.audio(path).disk.set_pinned(self._item(path).key, pinned)
+
+    def _item(self, path: str) -> Item:
+        found = self.filesystem.item(path, self.waiter())
+        if found is None:
+            raise NoSuchPath(path)
+        return found[0]
 
     def delete(self, path: str) -> None:
         """Delete an item at the source, after a copy of it is in the trash.

@@ -20,7 +20,7 @@ from histfs.catalog.catalog import Catalog
 from histfs.catalog.catalog_store import CatalogStore
 from histfs.catalog.circuit_breaker import CircuitBreaker
 from histfs.catalog.details_fetcher import DetailsFetcher
-from histfs.catalog.erasure_worker import ErasureWorker
+from histfs.catalog.erasure import ErasureWorker
 from histfs.catalog.refresher import Refresher
 from histfs.catalog.reparse import reparse
 from histfs.catalog.scanner import Scanner
@@ -28,13 +28,11 @@ from histfs.catalog.search_service import SearchService
 from histfs.catalog.span_reader import SpanReader
 from histfs.catalog.text_index import FullTextIndex
 from histfs.core.archive import Archive, NoArchive
-from histfs.core.audio_store import Order
 from histfs.core.deletion import Deletions
 from histfs.core.file_context import FileContext
 from histfs.core.files import ItemFile
 from histfs.core.item import Item
 from histfs.core.limiter import Limiter
-from histfs.core.names import item_name
 from histfs.core.server_breaker import ServerBreaker
 from histfs.core.single_flight import SingleFlight
 from histfs.core.source import SPAN, Source
@@ -216,7 +214,7 @@ def open_source(
         reparse(store, traits.parser)
     # Clips, and details, are read ahead in the orders of the views.
     kinds = [view.facet for view in views if view.facet is not None and view.total]
-    orders = partial(_orders, store, kinds)
+    orders = partial(store.orders, kinds)
 
     def pool(kind: str, threads: int) -> SingleFlight:
         flights = SingleFlight(kind, threads)
@@ -306,12 +304,6 @@ def _fetcher(
     return fetcher
 
 
-def _orders(store: CatalogStore, kinds: Sequence[str], item: Item) -> list[Order]:
-    """Return the orders in which clients may read an item: one for each value of a facet."""
-    facets = store.facets(item.key, item.date)
-    return [(kind, has.value) for kind in kinds for has in facets.get(kind, ())]
-
-
 def _has_no_audio(catalog: Catalog, item: Item) -> bool:
     """Return whether an item certainly has no audio, now and later."""
     known = catalog.known(item)
@@ -374,16 +366,12 @@ def _archive(
     account: SourceAccount,
 ) -> Archive:
     """Return the archive of deleted items."""
-
-    def name_of(item: Item) -> str:
-        return item_name(item.date, item.slug, item.key, shared.zone)
-
     if settings.trash is None:
         return NoArchive()
     return TrashArchive(
         Trash(settings.trash),
         files,
-        name_of=name_of,
+        zone=shared.zone,
         base_url=account.base_url,
         profile=settings.profile,
         timeout=settings.timeout,

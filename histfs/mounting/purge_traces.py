@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from histfs.audio.disk_cache import DiskCache
 from histfs.catalog.catalog_store import CatalogStore
-from histfs.catalog.erasure_worker import ErasureWorker
+from histfs.catalog.erasure import ErasureWorker
 from histfs.core.caller_id import same_caller
 from histfs.core.errors import BadAnswer, DeleteUnconfirmed, Missing, SourceError
 from histfs.core.item import Details

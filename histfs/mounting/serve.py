@@ -21,6 +21,7 @@ from histfs.fuse.estimate_watch import EstimateWatch
 from histfs.fuse.mount_replacement import mount_site
 from histfs.fuse.mountpoint import MountpointError, check_device, detach, holds_dead
 from histfs.fuse.operations import Operations
+from histfs.hangup import on_hangup
 from histfs.mounting.account_filesystem import AccountFilesystem, compose
 from histfs.mounting.account_zone import fix_zone
 from histfs.mounting.cache_layout import account_dir
@@ -73,6 +74,7 @@ def serve(
         filesystems = [stack.enter_context(compose(account, tell)) for account in accounts]
         _probe(filesystems, tell)
         tree = _tree(filesystems, mountpoint)
+        stack.enter_context(on_hangup(lambda: tree.refresh("/")))
         reconcilers = [] if options.read_only else [each.reconciler() for each in filesystems]
         failed: list[MountpointError] = []
 

@@ -95,6 +95,9 @@ class MemoryIndex:
         """Say whether nothing of a span is unknown: nothing here is ever stale."""
         return self.complete(span)
 
+    def mark_stale(self, span: Span) -> None:
+        """Do nothing: nothing here is ever stale."""
+
     def complete(self, span: Span) -> bool:
         """Say whether nothing of a span is unknown."""
         return self.unknown is None or not _overlap(span, self.unknown)

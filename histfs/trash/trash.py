@@ -207,7 +207,9 @@ class Trash:
         for index in (by_name, by_id, by_key, by_label):
             if wanted in index:
                 return index[wanted]
-        raise NotInTrash(f"{wanted} is not in the trash {self.root}")
+        raise NotInTrash(
+            f"{wanted} is not in the trash {self.root}: histfs trash list shows what is"
+        )
 
     def export(self, item: TrashItem, target: Path) -> Path:
         """Copy an item's files out of the trash, into a directory of the item's original name.

@@ -15,7 +15,9 @@ from histfs.core.archive import Copy
 from histfs.core.errors import HistfsError, NoAttachment
 from histfs.core.files import ItemFile, ItemFolder, by_name, flattened
 from histfs.core.item import Item
+from histfs.core.names import item_name
 from histfs.core.nodes import OpenFile
+from histfs.core.times import Zone
 from histfs.core.waiting import Waiter
 from histfs.trash.trash import Trash, TrashItem
 from histfs.trash.trash_entry import TrashEntry
@@ -31,7 +33,7 @@ class TrashArchive:
     Args:
         trash: keeps the copies.
         files: the files of an item.
-        name_of: returns the name of an item's directory.
+        zone: for the times in the names of directories.
         base_url: the server, for the entry.
         profile: the account's name, for the entry.
         source: the name of the items' source, for the entry.
@@ -45,7 +47,7 @@ class TrashArchive:
         trash: Trash,
         files: Sequence[ItemFile],
         *,
-        name_of: Callable[[Item], str],
+        zone: Zone,
         base_url: str,
         profile: str,
         timeout: float,
@@ -55,7 +57,7 @@ class TrashArchive:
     ) -> None:
         self._trash = trash
         self._files = files
-        self._name_of = name_of
+        self._zone = zone
         self._base_url = base_url
         self._profile = profile
         self._source = source
@@ -78,7 +80,7 @@ class TrashArchive:
         entry = TrashEntry(
             id=item.id,
             key=item.key,
-            name=self._name_of(item),
+            name=item_name(item.date, item.slug, item.key, self._zone),
             date=item.date,
             archived=now,
             deleted=None,

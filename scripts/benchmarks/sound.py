@@ -147,7 +147,12 @@ def _first_sound(line: str, clip: str, more: Mapping[str, str]) -> float:
         given = {**os.environ, **{name: filled(value) for name, value in more.items()}}
         began = time.perf_counter()
         with subprocess.Popen(
-            command, shell=True, env=given, stdin=subprocess.DEVNULL, start_new_session=True
+            command,
+            shell=True,
+            env=given,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         ) as process:
             try:
                 while not _sounds(file):

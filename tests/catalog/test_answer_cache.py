@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from histfs.catalog.catalog import Catalog
-from histfs.catalog.details_table import Fetched
+from histfs.catalog.item_rows import Fetched
 from histfs.core.names import Labelled
 from histfs.core.times import Span
 from tests.support.memory import record

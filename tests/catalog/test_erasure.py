@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from histfs.catalog import erasure
-from histfs.catalog.erasure_worker import ErasureWorker
+from histfs.catalog.erasure import ErasureWorker
 from histfs.catalog.text_index import FullTextIndex
 from histfs.core.names import Labelled
 from histfs.core.times import ALWAYS, Span

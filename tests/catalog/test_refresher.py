@@ -72,6 +72,15 @@ def test_a_directory_asks_for_its_own_span_alone(world):
     assert not world.covers(Span(3, 5))
 
 
+def test_what_is_marked_as_stale_is_requested_again_and_nothing_else(large):
+    for span in (Span(20, 25), Span(60, 65)):
+        large.list(span)
+    large.store.mark_stale(Span(0, 40))
+    assert large.requests(lambda: large.list(Span(60, 65))) == 0
+    assert large.requests(lambda: large.list(Span(20, 25))) == 1
+    assert large.list(Span(20, 25)) == names(*range(20, 25))
+
+
 def test_a_span_of_several_pages_is_read_to_its_end(world):
     assert world.list(Span(1, 9)) == names(*range(1, 9))
     assert [len(page.records) for page in world.source.pages] == [3, 3, 2]

@@ -244,6 +244,7 @@ def test_a_server_that_can_not_be_reached_is_told_in_one_line(run, place, closed
         (["--base-url", "https://[x"], "is not a base URL"),
         (["--base-url", f"https://{KEY}@x"], "is not a base URL"),
         (["--timezone", "Mars/Base"], "'Mars/Base' is not known"),
+        (["--timezone", "Europe/Berln"], "did you mean Europe/Berlin?"),
         (["--timezone", "../../etc/passwd"], "is not known"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",

@@ -15,6 +15,10 @@ from histfs.cli import COMMANDS, histfs
 
 #: Each command, and what a user must find in its help.
 WORDS = {
+    "fetch": ["PATH…", "--connections", "histfs fetch by-voice/Rachel"],
+    "pin": ["PATH…", "--audio-cache-size", "histfs unpin"],
+    "refresh": ["[PATH…]", "histfs refresh by-date"],
+    "unpin": ["PATH…"],
     "": [*COMMANDS, "deletes the item"],
     "mount": [
         "MOUNTPOINT", "histfs umount", "ELEVENLABS_API_KEY", "--api-key-file", "--read-only",
@@ -43,6 +47,7 @@ WORDS = {
     "play": ["PATH…", "--player", "HISTFS_PLAYER", "--timeout", "by-voice/Rachel"],
     "rm": ["PATH…", "--verbose", "--trash", "--no-trash", "--read-only", "A copy"],
     "purge": ["[ITEM]…", "--caller", "--local", "--dry-run", "--yes", "--trash", "for good"],
+    "export": ["DEST", "--verify", "--format", "--since", "--json", "s3://", "Ctrl-C", "deleted"],
     "table": ["DEST", "--format", "parquet", "--since", "--json", "--cache-dir", "have changed"],
     "plugins": ["--json", "No key"],
     "simulate": ["--port", "--items", "--latency", "Ctrl-C"],

@@ -128,6 +128,21 @@ def test_what_a_key_may_not_do_is_told_and_one_that_may_read_nothing_is_not_kept
     assert list(keys.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "text", [f'"{KEY}"', f"ELEVENLABS_API_KEY={KEY}\n", f"  ELEVENLABS_API_KEY='{KEY}' \n"]
+)
+def test_a_key_is_understood_as_it_is_copied(login, keys, text):
+    assert login(text).status == 0
+    assert next(keys.iterdir()).read_text() == f"{KEY}\n"
+
+
+def test_a_variable_that_is_not_read_is_named(run, monkeypatch):
+    monkeypatch.setattr("histfs.keys._unread", set())
+    assert "is not read" not in run("ls", key=None).line
+    done = run("ls", key=None, HISTFS_API_KEY=KEY, XI_API_KEY=KEY)
+    assert "no API key (HISTFS_API_KEY, XI_API_KEY is not read)" in done.line
+
+
 @pytest.mark.parametrize("text", ["", "\n", "two words\n"])
 def test_what_is_no_key_is_not_sent(login, server, keys, text):
     assert login(text).status in (77, 78)

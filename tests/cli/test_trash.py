@@ -83,7 +83,8 @@ def test_on_a_terminal_it_asks_before_it_is_emptied(deleted, in_trash, monkeypat
 
     monkeypatch.setattr("sys.stdin", Terminal("n\n"))
     done = in_trash("empty")
-    assert done.status == 130
+    assert done.status == 1
+    assert "nothing is removed" in done.err
     assert "Remove 2 items, " in done.out
     assert len(listed(in_trash)) == 2
     monkeypatch.setattr("sys.stdin", Terminal(""))

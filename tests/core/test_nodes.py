@@ -1,4 +1,3 @@
-import itertools
 import stat
 
 from hypothesis import given
@@ -8,7 +7,6 @@ from histfs.core.nodes import (
     ROOT_INODE,
     BytesFile,
     directory,
-    file_inode,
     inode_of,
     inodes_of,
 )
@@ -19,13 +17,11 @@ names = st.lists(st.text(st.characters(exclude_characters="\0"), min_size=1), mi
 
 def test_an_inode_is_the_same_in_every_process():
     assert inode_of("item", "by-date", "abc") == 2_564_120_059_411_483_047
-    assert file_inode(("abc",), "audio.mp3") == 180059862945207340
 
 
 @given(names)
 def test_an_inode_fits_in_63_bits_and_is_neither_none_nor_the_roots(parts):
     assert ROOT_INODE < inode_of(*parts) < 2**63
-    assert ROOT_INODE < file_inode(tuple(parts), parts[0]) < 2**63
 
 
 def test_the_same_words_split_otherwise_are_another_inode():
@@ -35,12 +31,6 @@ def test_the_same_words_split_otherwise_are_another_inode():
 @given(st.lists(st.text()), st.text())
 def test_inodes_of_many_of_a_kind_are_the_same_as_one_by_one(names, name):
     assert inodes_of(*names)(name) == inode_of(*names, name)
-
-
-def test_each_file_of_each_item_has_an_inode_of_its_own():
-    items = [(), *itertools.product(["calls", "abc"], repeat=2), ("abc",), ("audio.mp3",)]
-    inodes = [file_inode(item, name) for item in items for name in ("audio.mp3", "abc", "file")]
-    assert len(set(inodes)) == len(inodes)
 
 
 def test_a_directory_tells_nothing_by_its_link_count():

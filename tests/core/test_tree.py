@@ -82,6 +82,25 @@ def test_a_directory_lists_what_it_holds(world, path, names):
     assert world.names(path) == names
 
 
+@pytest.mark.parametrize(
+    ("path", "span"),
+    [
+        (DAY, SECOND_OF_MAY),
+        (f"{HOME}/text.txt", SECOND_OF_MAY),
+        ("/by-date/2024/05", MAY),
+        ("/by-date", ALWAYS),
+        ("/by-voice/Rachel", ALWAYS),
+        ("/", ALWAYS),
+        ("/nothing", ALWAYS),
+    ],
+)
+def test_a_refresh_marks_the_span_of_its_directory(world, path, span, monkeypatch):
+    marked = []
+    monkeypatch.setattr(world.index, "mark_stale", marked.append)
+    world.tree.refresh(path)
+    assert marked == [span]
+
+
 def test_slashes_too_many_change_nothing(world):
     assert world.names("//by-date//2024/") == ["05"]
 
@@ -486,13 +505,14 @@ def test_what_changed_while_it_was_read_is_read_again(world):
 
     world.index.on_read = meanwhile
     assert len(world.names(DAY)) == 3
-    assert world.index.reads == 2
+    # Twice the day, and the seconds around its items for their inodes.
+    assert world.index.reads == 3
 
 
 def test_what_changes_elsewhere_while_a_directory_is_read_does_not_matter(world):
     world.index.on_read = lambda: world.index.add(record("far", OLD + world.index.version))
     assert len(world.names(DAY)) == 2
-    assert world.index.reads == 1
+    assert world.index.reads == 2  # once the day, once the seconds around its items
 
 
 def test_a_part_is_not_listed_when_the_rest_is_lost_while_the_listing_is_read(world):

@@ -124,7 +124,7 @@ def test_mounts_of_one_cache_keep_its_cap_together_and_what_either_has_open(
 ):
     # More than can be on its way at once: that is not held back.
     cache, cap = tmp_path / "shared", 40 * SIZE
-    options = ("--cache-dir", cache, "--audio-cache-size", cap)
+    options = ("--cache-dir", cache, "--audio-cache-size", f"{cap}B")
     with (
         mounted(simulator, tmp_path / "one", binding, *options) as one,
         mounted(simulator, tmp_path / "two", binding, *options) as two,

@@ -116,6 +116,15 @@ def test_attributes_are_cached_again_once_the_reader_shows_that_it_reads_on(worl
     assert world.caches
 
 
+def test_an_open_that_has_failed_is_not_watched_beside_the_next_one(world):
+    world.watch.opening("/a", 7, SIZE)
+    file = world.opens()
+    assert not world.caches
+    world.request = ReadRequest(0, 131_072)
+    world.watch.check(file)
+    assert world.caches
+
+
 def test_a_file_that_is_open_and_not_read_keeps_no_attributes_from_the_cache(world):
     file = world.opens()
     world.now += 0.9 * TIMEOUT

@@ -264,7 +264,7 @@ def test_an_open_clip_can_be_read_after_its_unlink(mount, simulator):
 def test_an_open_clip_that_was_not_read_yet_can_be_read_after_its_unlink(
     simulator, tmp_path, binding
 ):
-    with mounted(simulator, tmp_path, binding, "--audio-cache-size", "1") as mount:
+    with mounted(simulator, tmp_path, binding, "--audio-cache-size", "1B") as mount:
         first, second = mount.audio()[:2]
         content = first.read_bytes()
         second.read_bytes()  # which takes the first one's place in the cache

@@ -108,6 +108,15 @@ def test_a_stat_that_began_earlier_and_ends_later_tells_the_same(sizes):
     assert opens(sizes, 5)
 
 
+def test_an_exact_size_is_told_though_an_estimate_was_asked_for_later(sizes, clock):
+    start = sizes.start()
+    report(sizes, 4)
+    late = sizes.start()
+    clock[0] += MEMORY / 2
+    assert sizes.report(PATH, 5, start, is_exact=True) == 5
+    assert sizes.report(PATH, 4, late) == 5
+
+
 def test_what_the_kernel_has_forgotten_keeps_no_file_from_opening(sizes, clock):
     report(sizes, 4)
     clock[0] += MEMORY + TIMEOUT
@@ -241,10 +250,18 @@ def threads(clock, caller):
 def test_a_size_that_another_program_was_told_may_have_misled(threads, clock, caller):
     report(threads, 4)
     caller[0] = 3
-    assert threads.may_have_misled(PATH, 5)
-    assert not threads.may_have_misled(PATH, 4), "it was the right one"
-    clock[0] += TIMEOUT + DELIVERY
-    assert not threads.may_have_misled(PATH, 5), "the kernel has forgotten it"
+    assert threads.shown(PATH).may_have_misled(5)
+    assert not threads.shown(PATH).may_have_misled(4), "it was the right one"
+    clock[0] += MEMORY
+    assert not threads.shown(PATH).may_have_misled(5), "the kernel has forgotten it"
+
+
+def test_what_a_program_was_shown_counts_however_long_its_open_waits(threads, clock, caller):
+    report(threads, 4)
+    caller[0] = 3
+    shown = threads.shown(PATH)
+    clock[0] += 10 * MEMORY
+    assert shown.may_have_misled(5)
 
 
 def test_who_was_told_the_exact_size_since_was_not_misled(threads, clock, caller):
@@ -253,11 +270,11 @@ def test_who_was_told_the_exact_size_since_was_not_misled(threads, clock, caller
     clock[0] += DELIVERY
     caller[0] = 1
     report(threads, 5)
-    assert not threads.may_have_misled(PATH, 5)
+    assert not threads.shown(PATH).may_have_misled(5)
     caller[0] = 2
-    assert not threads.may_have_misled(PATH, 5), "a thread of the same process"
+    assert not threads.shown(PATH).may_have_misled(5), "a thread of the same process"
     caller[0] = 3
-    assert threads.may_have_misled(PATH, 5)
+    assert threads.shown(PATH).may_have_misled(5)
 
 
 def test_an_exact_size_that_may_have_crossed_the_other_one_is_not_certain(threads, clock, caller):
@@ -266,4 +283,4 @@ def test_an_exact_size_that_may_have_crossed_the_other_one_is_not_certain(thread
     clock[0] += DELIVERY / 2
     caller[0] = 1
     report(threads, 5)
-    assert threads.may_have_misled(PATH, 5)
+    assert threads.shown(PATH).may_have_misled(5)

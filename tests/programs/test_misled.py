@@ -11,7 +11,9 @@ import time
 
 import pytest
 
+from histfs.fuse import binding as fuse
 from tests.programs.test_archivers import items_of, run, wrong_clips
+from tests.support.bindings import available
 from tests.support.mounts import id_of, mounted
 
 pytestmark = pytest.mark.fuse
@@ -105,3 +107,16 @@ def test_a_program_that_reads_to_the_end_is_right(simulator, tmp_path, binding, 
         assert "estimate_watch" not in mount.log.read_text()
     assert list(items_of(copy))
     assert wrong_clips(simulator, copy) == []
+
+
+def test_the_kernel_calls_for_the_close_of_a_watched_file_alone(simulator, tmp_path):
+    """It costs a call; libfuse 3.11 can tell the kernel."""
+    with mounted(simulator, tmp_path, available("mfusepy"), "-d") as mount:
+        item = mount.items()[0]
+        if fuse.load().version < (3, 11):
+            pytest.skip("this libfuse can't")
+        (item / "text.txt").read_bytes()
+        assert "FLUSH" not in mount.log.read_text()
+        [audio] = item.glob("audio.*")
+        assert audio.stat().st_size != len(audio.read_bytes())
+        assert "FLUSH" in mount.log.read_text()

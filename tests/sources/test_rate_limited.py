@@ -59,7 +59,7 @@ def test_everything_comes_from_a_server_that_allows_few_requests_at_once(allowed
         limiter = Limiter(8)
         received = all_at_once(server, limiter)
         assert received == {item: bytes(server.library.clip(item)) for item in server.library.ids()}
-        assert limiter.allowed <= allowed
+        assert limiter.allowed() <= allowed
         # The first burst, and a few more until the limit is found.
         assert server.concurrency.refused < 25
 
@@ -82,7 +82,7 @@ def test_a_limit_that_is_no_number_says_nothing(simulator, stated):
     limiter = Limiter(8)
     with sources(simulator, limiter) as (history, _):
         history.list(Query())
-    assert limiter.allowed == 8
+    assert limiter.allowed() == 8
 
 
 def test_without_a_limit_as_many_are_under_way_as_the_user_allows():
@@ -112,4 +112,4 @@ def test_a_delete_that_is_refused_is_not_sent_again(simulator):
     with sources(simulator, limiter) as (history, _), pytest.raises(RateLimited):
         history.delete(item)
     assert simulator.counts[DELETE] == 1
-    assert limiter.allowed < 8
+    assert limiter.allowed() < 8

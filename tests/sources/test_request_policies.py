@@ -1,4 +1,4 @@
-"""A wrapped source offers all that the source offers, whatever the wrapper."""
+"""A wrapped source offers all that the source offers, and a refused request is retried."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from histfs.core.errors import NotOffered
+from histfs.core.errors import NotOffered, RateLimited
 from histfs.core.limiter import Limiter
 from histfs.core.source import AttachmentSource, Query, Traits
 from histfs.sources.request_policies import (
+    Attempts,
     ForwardingSource,
     InstrumentedSource,
     RateLimitedSource,
     RetryNotReady,
 )
 from histfs.sources.time_filter import TimeFilter
+from tests.support.clock import Clock
 from tests.support.memory import MemorySource
 
 WRAPPERS = [
@@ -67,3 +69,25 @@ def test_a_source_without_attachments_is_not_asked_for_one(wrap):
     assert not wrapped.traits.attachments
     with pytest.raises(NotOffered), contextlib.ExitStack() as stack:
         stack.enter_context(wrapped.attachment("a", "f1"))
+
+
+def test_a_refused_request_is_sent_again_for_half_of_its_timeout(monkeypatch):
+    clock = Clock()
+    limiter = Limiter(2, clock)
+    paused = []
+
+    def pause(seconds):
+        paused.append(seconds)
+        clock.now += seconds
+
+    monkeypatch.setattr(limiter, "pause", pause)
+    attempts = Attempts(limiter, audio=False, timeout=20, clock=clock)
+    with pytest.raises(RateLimited, match="no"):
+        while True:
+            attempts.pause(RateLimited("no"))
+    assert 3 < sum(paused) < 10
+    assert len(paused) < 12
+    with pytest.raises(RateLimited, match="an hour"):
+        Attempts(limiter, audio=False, timeout=20, clock=clock).pause(RateLimited("an hour", 3600))
+    # The request does not wait for an hour, so no other request is paused.
+    limiter.acquire(audio=True, timeout=0)

@@ -9,6 +9,7 @@ import pytest
 
 from histfs.core.errors import HistfsError, Unreachable
 from histfs.core.nodes import BytesFile
+from histfs.core.times import Zone
 from histfs.core.waiting import Waiter
 from histfs.trash import Trash, TrashArchive
 from tests.support.memory import record
@@ -52,7 +53,7 @@ def trash(tmp_path) -> Trash:
 @pytest.fixture
 def archive(trash, files) -> TrashArchive:
     return TrashArchive(
-        trash, files, name_of=lambda item: f"name of {item.id}", base_url="https://x",
+        trash, files, zone=Zone("UTC"), base_url="https://x",
         profile="work", timeout=5, clock=lambda: 99.9,
     )  # fmt: skip
 
@@ -70,7 +71,7 @@ def test_a_copy_has_every_file_that_the_item_shows(archive, trash, files):
     found = {path.name: path.read_bytes() for path in item.path.iterdir()}
     assert found.pop("entry.json")
     assert found == {"a": files[0].content, "empty": b""}
-    assert (item.entry.name, item.entry.profile) == ("name of one", "work")
+    assert (item.entry.name, item.entry.profile) == ("2024-05-02T11-45-06_hello-world_one", "work")
     assert (item.entry.archived, item.entry.deleted) == (99, None)
 
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from histfs.core.attachments import part_of, unique_names
 from histfs.core.errors import CacheFailed, NoAttachment, NoSpace, SourceError
 from histfs.core.file_context import FileContext
-from histfs.core.files.item_file import ItemFile, ItemFolder, KnownSizeFile, StreamedFile
+from histfs.core.files.item_files import ItemFile, ItemFolder, KnownSizeFile, StreamedFile
 from histfs.core.item import Attachment, Item
 from histfs.core.nodes import FileStream, OpenFile
 from histfs.core.sizes import FileSize

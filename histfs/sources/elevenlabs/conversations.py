@@ -2,15 +2,19 @@
 
 A list has a summary of each conversation. The transcript, the telephone call and whether there is
 audio are in the complete object, which `ConversationSource.get` requests.
+
+What was said is searched for on the server (`_search`,
+``GET /v1/convai/conversations/messages/text-search``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from histfs.core.errors import (
+    BadAnswer,
     Missing,
     NoAttachment,
     NoAudio,
@@ -19,11 +23,11 @@ from histfs.core.errors import (
     Rejected,
     SourceError,
 )
-from histfs.core.source import SPAN, WORDS, AudioStream, Page, Query, Traits
+from histfs.core.source import SPAN, WORDS, AudioStream, Named, Page, Query, Traits
 from histfs.core.times import ALWAYS
-from histfs.sources.elevenlabs import conversation_search
 from histfs.sources.elevenlabs.conversation_objects import details_of, record_of, records_of
 from histfs.sources.elevenlabs.http_client import HttpClient
+from histfs.sources.elevenlabs.json_parsing import dates_of, parse_lenient, string_of
 from histfs.sources.elevenlabs.rest_source import DISORDER, Resource, RestSource
 
 #: The most conversations of one page.
@@ -32,6 +36,10 @@ PAGE_SIZE = 100
 #: Responses to a DELETE that mean success. None is documented; after any other one the caller asks
 #: the server whether the conversation is gone.
 _DELETED: tuple[object, ...] = (None, {}, {"status": "ok"})
+#: The most results of one page of a search.
+_SEARCH_PAGE_SIZE = 50
+
+_SEARCH_PATH = "/v1/convai/conversations/messages/text-search"
 
 
 def _is_deleted(response: Any) -> bool:  # noqa: ANN401 - any JSON
@@ -83,7 +91,7 @@ class ConversationSource(RestSource):
             NotOffered: the server has no list of conversations, or no search of them.
         """
         if query.words is not None:
-            return conversation_search.search(self._http, query)
+            return _search(self._http, query)
         span = query.span
         # Whether the bounds are inclusive isn't documented: these cover the span either way, and
         # what lies outside of it is dropped below.
@@ -155,3 +163,66 @@ class ConversationSource(RestSource):
         if any("file" in code for code in error.codes):
             return NoAttachment(f"the server no longer has the file: {error}")
         return Rejected(f"the server does not return the file: {error}")
+
+
+def _search(http: HttpClient, query: Query) -> Page:
+    """Return one page of the conversations in which words were said, as `Page.named`.
+
+    A result names its conversation; several results may name the same one. (``smart-search``
+    searches by meaning, and has no end: everything is somewhat similar.) An older server, or one
+    of another vendor, may have neither.
+
+    Args:
+        http: the server and the key.
+        query: the words, and the cursor of the page before.
+
+    Raises:
+        NotOffered: the server has no such search.
+        SourceError: the source failed.
+    """
+    parameters: dict[str, str | int] = {
+        "text_query": query.words or "",
+        "page_size": _SEARCH_PAGE_SIZE,
+    }
+    if query.after is not None:
+        parameters["cursor"] = query.after
+    try:
+        return http.json(
+            "GET",
+            _SEARCH_PATH,
+            lambda content: _parse_results(content, http.server_time),
+            parameters,
+        )
+    except (Missing, NotOffered) as error:
+        # A server that returned the previous page has the search: the cursor is unknown.
+        error_class = Rejected if query.after else NotOffered
+        raise error_class(f"the server has no search of conversations: {error}") from error
+
+
+def _parse_results(content: bytes, now: float) -> Page:
+    """Parse a page of results.
+
+    Raises:
+        BadAnswer: a field that a complete page has is missing.
+        ValueError, RecursionError: the content can't be parsed.
+    """
+    answer = parse_lenient(content)
+    results = answer.get("results") if isinstance(answer, Mapping) else None
+    has_more = answer.get("has_more") if isinstance(answer, Mapping) else None
+    if not isinstance(results, list) or not isinstance(has_more, bool):
+        raise BadAnswer("the answer is not a page of search results")
+    cursor = answer.get("next_cursor")
+    if has_more and not (isinstance(cursor, str) and cursor):
+        raise BadAnswer("the server says that there is more, but not how to ask for it")
+    named = dict.fromkeys(_parse_result(result, now) for result in results)
+    return Page((), cursor if has_more else None, tuple(named))
+
+
+def _parse_result(result: Any, now: float) -> Named:  # noqa: ANN401 - any JSON
+    fields = result if isinstance(result, Mapping) else {}
+    conversation = string_of(fields.get("conversation_id"))
+    if not conversation:
+        raise BadAnswer("a search result names no conversation")
+    start = fields.get("conversation_start_time_unix_secs")
+    ((date,), (is_valid,)) = dates_of([start], now)
+    return Named(conversation, date if is_valid else None)

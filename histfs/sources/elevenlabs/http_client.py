@@ -37,10 +37,10 @@ from histfs.sources.elevenlabs.http_connections import (
     MAX_IDLE,
     MAX_IDLE_DELETE,
     SOCKET_OPTIONS,
+    BoundedRetry,
     Deadline,
 )
 from histfs.sources.elevenlabs.response_bodies import StreamedBody, read_complete, read_up_to
-from histfs.sources.elevenlabs.retry_policy import BoundedRetry
 
 #: Seconds to wait for a connection, and for the next bytes of a response; `http_connections` has
 #: further limits.

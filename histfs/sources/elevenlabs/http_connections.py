@@ -1,4 +1,4 @@
-"""Connections: the deadline of a request, enforced at its socket, and which ones are used again.
+"""Connections: the deadline of a request, enforced at its socket, and what is used or sent again.
 
 A timeout of http.client starts anew with each packet, so a response that arrives byte by byte takes
 as long as the server likes. Here each read from the socket, of the status line, of headers or of
@@ -14,9 +14,11 @@ A DELETE is idempotent and could be repeated, too (RFC 9110, section 9.2.2; RFC 
 9.3.1), but a break leaves open whether the server got it, and histfs promises one request. So it is
 sent only on a connection that was used a moment ago, or a fresh one, and never repeated.
 
+`BoundedRetry` is the policy by which urllib3 sends a failed request again within its deadline.
+
 Threads: a `Deadline` belongs to the thread that makes the request. Connections find it in a context
 variable, because urllib3 gives no other way to pass it. A connection belongs to the thread that
-took it from the pool, which has its own lock.
+took it from the pool, which has its own lock. urllib3 makes a new `BoundedRetry` for each attempt.
 """
 
 from __future__ import annotations
@@ -28,7 +30,12 @@ import io
 import socket
 import time
 from contextvars import ContextVar
+from types import TracebackType
 from typing import Any
+
+import urllib3
+from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
+from urllib3.util.retry import Retry
 
 from histfs.core.supervision import INTERVAL, is_supervised, report
 
@@ -323,3 +330,43 @@ def enforce_deadlines(manager: Any) -> None:  # noqa: ANN401 - a PoolManager of 
     """Let the connections of a pool manager keep to deadlines; each request needs `start`."""
     pools = manager.pool_classes_by_scheme.items()
     manager.pool_classes_by_scheme = {scheme: _pool_class(pool) for scheme, pool in pools}
+
+
+class BoundedRetry(Retry):
+    """A retry policy of urllib3's that never sleeps past the deadline of the request.
+
+    A request that probes whether the server answers is not retried.
+
+    A ``Retry-After`` is honoured when it ends before the deadline; otherwise the response is
+    returned as it is. A 429 is not retried here: it concerns all requests of the account
+    (`Limiter`).
+    """
+
+    RETRY_AFTER_STATUS_CODES = frozenset({413, 503})
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: urllib3.BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        _pool: Any = None,  # noqa: ANN401 - urllib3's own signature
+        _stacktrace: TracebackType | None = None,
+    ) -> BoundedRetry:
+        """Return the policy after a failure, or raise it where there is no further attempt."""
+        next_retry = super().increment(method, url, response, error, _pool, _stacktrace)
+        pause = next_retry.get_retry_after(response) if response is not None else None
+        if pause is None:
+            pause = next_retry.get_backoff_time()
+        deadline = current()
+        if not deadline.retried or time.monotonic() + pause >= deadline.end:
+            reason = error or ResponseError("no time is left for another try")
+            raise MaxRetryError(_pool, url or "", reason)
+        return next_retry
+
+    def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
+        """Return the seconds that the server asks to wait; None when the header is invalid."""
+        try:
+            return super().get_retry_after(response)
+        except InvalidHeader:
+            return None

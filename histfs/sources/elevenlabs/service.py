@@ -33,7 +33,7 @@ def _permissions(context: SourceContext) -> Iterable[CheckResult]:
 KEY = Credential(
     variable="ELEVENLABS_API_KEY",
     systemd="elevenlabs-api-key",
-    aliases=("ELEVEN_API_KEY", "ELEVEN_LABS_API_KEY", "XI_API_KEY"),
+    aliases=("ELEVEN_API_KEY", "ELEVEN_LABS_API_KEY", "XI_API_KEY", "HISTFS_API_KEY"),
     page="https://elevenlabs.io/app/settings/api-keys",
 )
 ELEVENLABS = Service(

@@ -1,0 +1,120 @@
+"""``histfs export``."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import click
+
+from histfs import logs
+from histfs.cli.error_reporting import warn
+from histfs.cli.options import account_options, build_settings
+from histfs.cli.progress import format_size, open_display, pluralize
+from histfs.cli.sync import WAIT_BUDGET
+from histfs.cli.sync_steps import Retries, fetch_details, list_newest, scan_history
+from histfs.cli.table import format_option, since_option
+from histfs.core.errors import SourceError
+from histfs.core.waiting import Waiter
+from histfs.exporting.bucket import destination_of
+from histfs.exporting.errors import ObjectDiffers
+from histfs.exporting.export import Export, ExportResult
+from histfs.exporting.row_files import row_format
+from histfs.exporting.table import Table, TableResult
+from histfs.mounting import account_dir, compose
+
+#: Lines about single items that are printed.
+_LINES = 20
+#: Seconds to wait for the last clips to get into the catalog.
+_FLUSH = 30.0
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("destination", metavar="DEST")
+@click.option("--verify", is_flag=True, help="Read everything at DEST back, and compare it.")
+@format_option
+@since_option
+@click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
+@account_options
+def export(
+    destination: str,
+    verify: bool,
+    form: str,
+    since: int,
+    as_json: bool,
+    **given: Any,  # noqa: ANN401 - click's options
+) -> None:
+    """Copy your history to DEST, a folder or a URL: audio, texts, metadata and a table.
+
+    What is there already is neither fetched nor sent again; it may be stopped at any time (Ctrl-C),
+    and goes on from there the next time. Nothing is ever deleted at DEST, nor replaced that others
+    have put there.
+
+    \b
+    Examples:
+      histfs export /backup/voices
+      histfs export --format parquet s3://bucket/voices
+    """  # noqa: D301 - the control character is click's
+    settings = build_settings(given)
+    logs.start(foreground=False, debug=False, key=settings.key)
+    chosen, began = row_format(form), time.monotonic()
+    place = destination_of(destination, account_dir(settings))
+    with (
+        open_display(silent=as_json) as display,
+        place.locked(),
+        compose(settings, warn, WAIT_BUDGET) as filesystem,
+    ):
+        sources = [each for each in filesystem.sources if list_newest(each, display)]
+        for mounted in sources:
+            scan_history(mounted, settings, display)
+        for mounted in sources:
+            fetch_details(mounted, settings, display)
+        table = Table(place, chosen, sources, filesystem.zone)
+        table.claim()
+        display.begin("Export", sum(each.store.total() for each in sources))
+        run = Export(place, sources, settings.connections, verify=verify)
+
+        def progress(done: ExportResult) -> None:
+            display.update(done.items, format_size(done.bytes))
+
+        done = run.run(since, progress, Retries(display).wait)
+        for mounted in sources:
+            mounted.audio.flush(Waiter(_FLUSH))
+        rows = table.update(since)
+        display.end(
+            f"{pluralize(done.items, 'item')}: {pluralize(done.written, 'object')}"
+            f" ({format_size(done.bytes)}) written, {done.kept:,} there already;"
+            f" {len(rows.written):,} of {pluralize(rows.months, 'month')} of the table written."
+        )
+    _report(done, rows, as_json, time.monotonic() - began)
+
+
+def _report(done: ExportResult, rows: TableResult, as_json: bool, seconds: float) -> None:
+    """Print the summary, and raise the error that decides the exit status."""
+    if as_json:
+        summary = {
+            "items": done.items,
+            "written": done.written,
+            "bytes": done.bytes,
+            "kept": done.kept,
+            "not_ready": done.not_ready,
+            "without_audio": done.without_audio,
+            "failed": {item: str(error) for item, error in done.failed.items()},
+            "differing": done.differing,
+            "months": rows.written,
+            "seconds": round(seconds, 3),
+        }
+        click.echo(json.dumps(summary))
+    lines = [*done.differing, *(f"{item}: {error}" for item, error in done.failed.items())]
+    for line in lines[:_LINES]:
+        warn(line)
+    if done.differing:
+        raise ObjectDiffers(f"{pluralize(len(done.differing), 'object')} at DEST differ")
+    if done.failed:
+        types = {type(error) for error in done.failed.values()}
+        kind = types.pop() if len(types) == 1 else SourceError
+        raise kind(
+            f"{pluralize(len(done.failed), 'item')} could not be exported: {logs.log_file()} says"
+            " why, and the next run tries again"
+        )

@@ -1,0 +1,41 @@
+"""``histfs pin`` and what it shares with ``histfs unpin``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from histfs.cli.fetch import fetch_below, opened
+from histfs.cli.options import tree_options
+from histfs.cli.paths import paths_argument
+from histfs.core.errors import NoSpace
+
+
+@click.command(context_settings={"show_default": True})
+@paths_argument
+@tree_options
+def pin(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's options
+    """Fetch clips, and keep them in the cache.
+
+    They stay until histfs unpin. PATH is as for histfs fetch. Pinned clips count against
+    --audio-cache-size, and are not evicted for others; together they may not take more than that.
+
+    \b
+    Examples:
+      histfs pin by-voice/Rachel
+      histfs unpin by-voice/Rachel
+    """  # noqa: D301 - the control character is click's
+    with opened(given) as tree:
+        disk = tree.audio("/").disk
+        pinned = disk.pinned
+
+        def keep(path: str, size: int) -> None:
+            nonlocal pinned
+            if pinned + size > disk.cap:
+                raise NoSpace("pinned clips fill the cache: raise --audio-cache-size")
+            if tree.set_pinned(path, True):
+                pinned += size
+
+        status = fetch_below(tree, paths, given["connections"], keep)
+    click.get_current_context().exit(status)

@@ -272,7 +272,8 @@ class AudioCache:
             with self._lock:
                 download = self._running(item, on_demand=True)
                 if download is None or download.has_come:
-                    download = self._start(item, on_demand=True)
+                    old = self.disk.identity(item.key)
+                    download = self._start(item, on_demand=True, old=old)
             with contextlib.suppress(DownloadAbandoned):
                 download.wait_for_end(waiter)
                 return
@@ -286,12 +287,13 @@ class AudioCache:
             self._scheduler.promote(download)
         return download
 
-    def _start(self, item: Item, on_demand: bool) -> Download:
+    def _start(self, item: Item, on_demand: bool, old: object | None = None) -> Download:
         """Queue a download; called with `_lock` held."""
         download = Download(
             item,
             self._source,
             self.disk,
+            old=old,
             max_size=self._max_clip_size,
             on_head=lambda head: self._examine(item, head),
             on_size=lambda size: self.sizes.announce(item.key, size),

@@ -3,6 +3,7 @@
     ROOT/audio/7f/KEY           a complete clip; its mtime is when it was last opened
     ROOT/audio/7f/SOURCE:KEY    the same, of a source with a namespace
     ROOT/incoming/….part        a running download
+    ROOT/fetching/KEY           the lock of a running download; see `histfs.audio.clip_claim`
 
 `histfs.audio.disk_quota` says how several processes share such a directory and its cap.
 
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from histfs.audio.clip_claim import ClipClaim
 from histfs.audio.disk_quota import DiskQuota, hold
 from histfs.audio.file_descriptors import Descriptor, touch, translated
 from histfs.audio.partial_file import MemorySpill, PartialFile
@@ -48,11 +50,12 @@ class DiskCache:
         self._prefix = ""
         self._audio = root / "audio"
         self._incoming = root / "incoming"
+        self._fetching = root / "fetching"
         self._path = lru_cache(_PATHS)(self._place)
         self._quota = DiskQuota(root, cap)
         self._memory = MemorySpill(_IN_MEMORY)
         with translated("can't be used", root):
-            for directory in (root, self._audio, self._incoming):
+            for directory in (root, self._audio, self._incoming, self._fetching):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._quota.start()
 
@@ -176,6 +179,18 @@ class DiskCache:
             return os.path.samestat(self._path(key).stat(), os.fstat(file.number))
         except FileNotFoundError:
             return False
+
+    def identity(self, key: str) -> tuple[int, int, int] | None:
+        """Return what tells the file in a clip's place from a later one; None where none is."""
+        try:
+            found = self._path(key).stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino, found.st_ctime_ns
+
+    def claim(self, key: str) -> ClipClaim:
+        """Return the claim, yet to be taken, of a clip's download."""
+        return ClipClaim(self._fetching / self._path(key).name)
 
     def create(self) -> PartialFile:
         """Make an empty file for a download."""

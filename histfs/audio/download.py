@@ -12,10 +12,12 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 from histfs.audio.body_check import checked
+from histfs.audio.clip_claim import ClipClaim
 from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_rate import DownloadRate, FirstBytes, Stillness
 from histfs.audio.file_descriptors import Descriptor, translated
@@ -44,6 +46,11 @@ from histfs.core.waiting import Waiter
 _PROGRESS = 10_000
 #: Requests for a clip whose body breaks.
 _MAX_TRIES = 3
+#: Seconds between two looks whether another process still fetches a clip, and seconds without
+#: progress there after which it is fetched here, too.
+_CLAIM_POLL, _CLAIM_PATIENCE = 0.02, 10.0
+#: Bytes of a clip on the disk that are read at once.
+_CHUNK = 1 << 20
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +70,8 @@ class Download:
         item: whose audio to download, or which attachment.
         source: where from.
         disk: where to keep it.
+        old: the identity of the clip's file that is to be replaced, if any; another one comes from
+            a process that shares the cache, and is not fetched again.
         max_size: bytes; a larger clip is an error.
         on_head: called with the first bytes once they are known to be audio, before any reader gets
             them.
@@ -82,6 +91,7 @@ class Download:
         source: Source,
         disk: DiskCache,
         *,
+        old: object | None,
         max_size: int,
         on_head: Callable[[bytes], None],
         on_size: Callable[[int], None],
@@ -94,6 +104,8 @@ class Download:
         self._item = item
         self._source = source
         self._disk = disk
+        self._old = old
+        self._claim: ClipClaim = disk.claim(item.key)
         self._max_size = max_size
         self._on_head = on_head
         self._on_size = on_size
@@ -161,7 +173,11 @@ class Download:
                 raise DownloadAbandoned("no reader waits for the audio any more")
             self._stillness = Stillness(self._first_bytes)
             with prioritised(lambda: self._waiters > 0), supervised(self._supervise):
-                self._fetch()
+                try:
+                    if not self._fetched_elsewhere():
+                        self._fetch()
+                finally:
+                    self._claim.release()
         except DownloadStopped:
             return False
         except HistfsError as error:
@@ -299,6 +315,50 @@ class Download:
             self._file = None
             self._changed.notify_all()
 
+    def _fetched_elsewhere(self) -> bool:
+        """Wait while another process fetches the clip; return whether it is on the disk then."""
+        patient_until, progress = time.monotonic() + _CLAIM_PATIENCE, 0
+        while not self._claim.take():
+            self._supervise(0)
+            noted = self._claim.last_progress()
+            if noted != progress:
+                progress = noted
+                patient_until = time.monotonic() + _CLAIM_PATIENCE
+                self._note_arrived(_PROGRESS)
+            if time.monotonic() >= patient_until:
+                return False
+            time.sleep(_CLAIM_POLL)
+        # What readers have seen must stay: it is compared with what comes.
+        if self._received or self._disk.identity(self._item.key) in (None, self._old):
+            return False
+        file = self._disk.open(self._item.key)
+        if file is None:
+            return False
+        hashed = hashlib.sha256()
+        with translated("can't be read", self._disk.root):
+            for chunk in checked(self._item, _chunks(file), self._on_head):
+                hashed.update(chunk)
+        self._discard_part()
+        self._claim.release()
+        size = os.fstat(file.number).st_size
+        self._set_size(size)
+        self._is_stored = True
+        self._on_stored(size, hashed.digest())
+        self._finish(file, size)
+        return True
+
+    def _note_arrived(self, size: int) -> None:
+        """Note bytes that have come here, or to another process."""
+        with self._changed:
+            self._arrived += size
+            self._changed.notify_all()
+
+    def _finish(self, file: Descriptor, size: int) -> None:
+        with self._changed:
+            self._file, self._received = file, size
+            self._done = True
+            self._changed.notify_all()
+
     def _fetch(self) -> None:
         part = self._part = self._part or self._disk.create()
         try:
@@ -311,11 +371,10 @@ class Download:
                 self._discard_part()
             raise
         self._part = None
+        # Before readers go on: they may ask for the clip again.
+        self._claim.release()
         self._on_stored(self._received, sha256)
-        with self._changed:
-            self._file = part.file
-            self._done = True
-            self._changed.notify_all()
+        self._finish(part.file, self._received)
 
     def _discard_part(self) -> None:
         part, self._part = self._part, None
@@ -351,6 +410,7 @@ class Download:
                         self._write(part, size, chunk)
                         hashed.update(chunk)
                         size += len(chunk)
+                        self._claim.note_progress()
                         if flow.received(len(chunk)):
                             was_stopped = True
                             self._stillness.resumed()
@@ -409,3 +469,10 @@ class Download:
             raise Rejected("the audio changed while it was fetched")
         if not size:
             raise BadAnswer("nothing came: what was asked for is empty")
+
+
+def _chunks(file: Descriptor) -> Iterator[bytes]:
+    offset = 0
+    while chunk := os.pread(file.number, _CHUNK, offset):
+        yield chunk
+        offset += len(chunk)

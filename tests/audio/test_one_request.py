@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import tempfile
 import threading
 import time
@@ -18,6 +20,7 @@ from histfs.audio.audio_cache import AudioCache
 from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_scheduler import DownloadScheduler
 from histfs.audio.size_registry import SizeRegistry
+from histfs.core.errors import DeadlineExceeded
 from histfs.core.item import Item
 from histfs.core.waiting import Waiter
 from tests.audio.conftest import DATE, PATIENCE, PLENTY, MemoryTable
@@ -125,6 +128,56 @@ def test_each_clip_is_requested_once(voices, connections, order, readers, random
         read_all([(cache, hand) for hand in hands])
     assert source.count("audio") == len(items)
     assert source.most <= connections
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    voices=st.text("abc", min_size=8, max_size=30),
+    connections=st.integers(1, 16),
+    shuffled=st.booleans(),
+    random=st.randoms(use_true_random=False),
+)
+def test_two_processes_of_one_cache_request_each_clip_once(voices, connections, shuffled, random):
+    source = CountingSource(voices)
+    items = source.items
+    if shuffled:
+        random.shuffle(items)
+    with (
+        tempfile.TemporaryDirectory() as root,
+        cache_of(source, connections, Path(root)) as one,
+        cache_of(source, connections, Path(root)) as other,
+    ):
+        read_all([(one, items), (other, items)])
+        assert not list(Path(root, "fetching").iterdir())
+    assert source.count("audio") == len(items)
+
+
+def test_a_claim_that_a_killed_process_left_keeps_nothing_waiting(tmp_path):
+    source = CountingSource("a")
+    with cache_of(source, 1, tmp_path) as cache:
+        (item,) = source.items
+        pid = os.fork()
+        if not pid:
+            cache.disk.claim(item.key).take()
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(pid, 0)
+        assert list((tmp_path / "fetching").iterdir())
+        read_all([(cache, [item])])
+    assert source.count("audio") == 1
+
+
+def test_a_call_that_waits_for_another_process_has_its_deadline(tmp_path):
+    source = CountingSource("a")
+    with cache_of(source, 1, tmp_path) as cache:
+        (item,) = source.items
+        claim = cache.disk.claim(item.key)
+        assert claim.take()
+        with pytest.raises(DeadlineExceeded):
+            cache.open(item, Waiter(0.3))
+        assert source.count("audio") == 0
+        claim.release()
+        read_all([(cache, [item])])
+    assert source.count("audio") == 1
 
 
 @pytest.mark.parametrize("connections", [1, 8, 16])

@@ -46,6 +46,19 @@ def is_kept(simulator, audio):
     return requests_of(simulator, audio) == before
 
 
+def test_two_mounts_of_one_cache_fetch_each_clip_once(simulator, tmp_path, binding):
+    cache = tmp_path / "cache"
+    with (
+        mounted(simulator, tmp_path / "one", binding, "--cache-dir", cache) as one,
+        mounted(simulator, tmp_path / "two", binding, "--cache-dir", cache) as two,
+        ThreadPoolExecutor() as readers,
+    ):
+        clips = one.audio(), two.audio()
+        simulator.latency = 0.05
+        list(readers.map(lambda paths: [cat(path) for path in paths], clips))
+        assert {requests_of(simulator, audio) for audio in clips[0]} == {1}
+
+
 def on_disk(cache):
     """Return the paths of all clips in a cache, complete and partial, by their names."""
     where = ("*/audio/*/*", "*/incoming/*")

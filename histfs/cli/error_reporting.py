@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ def exit_on_error() -> Iterator[None]:
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         sys.exit(error.exit_code)
+    except click.BadParameter as error:
+        _exit(_bad_value(error), error.exit_code)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "histfs"
         _exit(f"{error.format_message()} See {path} --help.", error.exit_code)
@@ -51,6 +54,20 @@ def exit_on_error() -> Iterator[None]:
 
         log.debug("unexpected error", exc_info=True)
         _exit(f"unexpected error, please report it: {error!r}", BUG)
+
+
+def _bad_value(error: click.BadParameter) -> str:
+    """Return the line about a value that can't be used; click would name each way to give it."""
+    path = error.ctx.command_path if error.ctx else "histfs"
+    if isinstance(error, click.MissingParameter) or error.param is None:
+        return f"{error.format_message()} See {path} --help."
+    option = max(error.param.opts, key=len)
+    if not option.startswith("-"):
+        option = error.param.human_readable_name
+    variable = error.param.envvar
+    if isinstance(variable, str) and error.ctx is not None and variable in os.environ:
+        option += f" ({variable})"
+    return f"{option}: {error.message} See {path} --help."
 
 
 def report_error(error: HistfsError, subject: str = "") -> int:

@@ -64,12 +64,36 @@ class Seconds(click.FloatRange):
         ctx: click.Context | None,
     ) -> float:
         """Return the number, or fail; a text may have a unit, as of `parse_duration`."""
+        given = value
         if isinstance(value, str):
             with contextlib.suppress(OptionError):
                 value = parse_duration(value)
-        number: float = super().convert(value, param, ctx)
+        try:
+            number: float = super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(
+                f"{given!r} is not a time such as 30 or 30s, {self.min:g} at the least.", param, ctx
+            )
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return number
+
+
+class WholeNumber(click.IntRange):
+    """A whole number within bounds; click calls any other text an invalid integer range."""
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's own signature
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> int:
+        """Return the number, or fail."""
+        try:
+            number: int = super().convert(value, param, ctx)
+        except click.BadParameter:
+            bounds = f"from {self.min}" + ("" if self.max is None else f" to {self.max}")
+            self.fail(f"{value!r} is not a whole number {bounds}.", param, ctx)
         return number
 
 
@@ -147,7 +171,7 @@ _ACCOUNT = [
     ),
     setting(
         "--connections",
-        type=click.IntRange(1, 64),
+        type=WholeNumber(1, 64),
         default=8,
         metavar="N",
         help="Maximum number of concurrent requests.",

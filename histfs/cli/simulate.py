@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from histfs.cli.error_reporting import PortBusy
+from histfs.cli.options import WholeNumber
 from histfs.core.server_url import is_loopback
 from histfs.settings import OptionError
 from histfs.simulator import (
@@ -37,12 +38,12 @@ def _parse_time(context: click.Context, option: click.Parameter, value: str) -> 
     context_settings={"show_default": True},
     short_help="Serve the API with sample data on this machine.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=8765, help="0 takes a free port.")
+@click.option("--port", type=WholeNumber(0, 65535), default=8765, help="0 takes a free port.")
 @click.option("--host", default="127.0.0.1", help="The address to listen on.")
-@click.option("--items", type=click.IntRange(0), default=250, help="How many items there are.")
+@click.option("--items", type=WholeNumber(0), default=250, help="How many items there are.")
 @click.option(
     "--conversations",
-    type=click.IntRange(0),
+    type=WholeNumber(0),
     default=12,
     help="How many conversations there are.",
 )
@@ -54,13 +55,13 @@ def _parse_time(context: click.Context, option: click.Parameter, value: str) -> 
 )
 @click.option(
     "--disorder",
-    type=click.IntRange(0),
+    type=WholeNumber(0),
     default=0,
     metavar="SECONDS",
     help="By how much lists are out of the order of time.",
 )
 @click.option(
-    "--odd-dates", type=click.IntRange(0), default=0, help="How many items have an impossible date."
+    "--odd-dates", type=WholeNumber(0), default=0, help="How many items have an impossible date."
 )
 @click.option("--seed", type=int, default=0, help="Another seed gives other ids and times.")
 @click.option(
@@ -82,7 +83,7 @@ def _parse_time(context: click.Context, option: click.Parameter, value: str) -> 
     help="Bytes per second of all answers together.",
     metavar="RATE",
 )
-@click.option("--clip-bytes", type=click.IntRange(1), help="Make every clip about so long.")
+@click.option("--clip-bytes", type=WholeNumber(1), help="Make every clip about so long.")
 @click.option(
     "--formats",
     type=click.Choice(["honest", "told", "untold"]),
@@ -120,7 +121,7 @@ def _parse_time(context: click.Context, option: click.Parameter, value: str) -> 
 )
 @click.option(
     "--max-concurrent",
-    type=click.IntRange(1),
+    type=WholeNumber(1),
     help="Refuse a request (429) while so many are being answered.",
     metavar="N",
 )

@@ -94,7 +94,7 @@ def test_the_file_is_edited_and_checked(run, file, tmp_path, monkeypatch):
     assert (done.status, "did you mean rescan?" in done.line) == (78, True)
     text = "[profiles.work]\nconnections = 0"
     done = run("config", "edit", EDITOR=editor(tmp_path, text))
-    assert (done.status, f"{file}:2: connections: 0 is not" in done.line) == (78, True)
+    assert (done.status, f"{file}:2: connections: '0' is not" in done.line) == (78, True)
     # What is broken can be repaired.
     assert run("config", "edit", EDITOR=editor(tmp_path, "rescan = '2h'")).status == 0
 

@@ -20,7 +20,7 @@ from histfs.config import ConfigLayer, read_config
 from histfs.core.errors import HistfsError
 from histfs.core.secret import Secret
 from histfs.core.service import Service
-from histfs.keys import credentials_directory, find_key, process_key
+from histfs.keys import process_key
 from histfs.mounting.account_zone import require_known
 from histfs.settings import (
     DEFAULT_PROFILE,
@@ -269,12 +269,4 @@ def _key(values: _Values, service: Service, profile: str) -> Secret:
     credential = service.credential
     # The process's own environment stays as it is.
     variable = process_key(credential, dict(os.environ))
-
-    def stored() -> Secret | None:
-        own = key_store.stored_key(credential, profile or DEFAULT_PROFILE)
-        return own if profile or variable is None else variable
-
-    login = f"histfs login --profile {profile}" if profile else "histfs login"
-    return find_key(
-        credential, file, command, credentials_directory(), variable, stored=stored, login=login
-    )
+    return key_store.account_key(credential, profile, file, command, variable)

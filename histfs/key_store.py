@@ -20,8 +20,8 @@ import platformdirs
 
 from histfs.core.secret import Secret
 from histfs.core.service import Credential
-from histfs.keys import parse_key, read_key_file
-from histfs.settings import NoKey, SettingsError
+from histfs.keys import credentials_directory, find_key, parse_key, read_key_file
+from histfs.settings import DEFAULT_PROFILE, NoKey, SettingsError
 
 #: The name of histfs in the keyring.
 _SERVICE = "histfs"
@@ -54,6 +54,39 @@ def stored_key(credential: Credential, profile: str) -> Secret | None:
     if text is None:
         raise NoKey("the API key is no longer in the system's keyring: run histfs login again")
     return parse_key(credential, text, "histfs login (the system's keyring)")
+
+
+def account_key(
+    credential: Credential,
+    profile: str,
+    file: Path | None,
+    command: str | None,
+    variable: Secret | None,
+) -> Secret:
+    """Return the key of an account: of a file, a command, systemd's credentials, or one of two.
+
+    These two are the variable and the key that ``histfs login`` keeps: for a profile the kept one
+    counts more, as the variable is for no profile; without a profile it counts less.
+
+    Args:
+        credential: of the service.
+        profile: its name; empty for none.
+        file: ``--api-key-file``.
+        command: ``--api-key-command``.
+        variable: the key of the environment.
+
+    Raises:
+        As `find_key`.
+    """
+
+    def stored() -> Secret | None:
+        own = stored_key(credential, profile or DEFAULT_PROFILE)
+        return own if profile or variable is None else variable
+
+    login = f"histfs login --profile {profile}" if profile else "histfs login"
+    return find_key(
+        credential, file, command, credentials_directory(), variable, stored=stored, login=login
+    )
 
 
 def has_key(credential: Credential, profile: str) -> bool:

@@ -12,6 +12,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
+from histfs.core.background_thread import running
+
 #: Seconds between two reports.
 _INTERVAL = 5.0
 
@@ -46,9 +48,8 @@ def reporting(text: Callable[[], str]) -> Iterator[None]:
     if not os.environ.get("NOTIFY_SOCKET"):
         yield
         return
-    ended = threading.Event()
 
-    def run() -> None:
+    def run(ended: threading.Event) -> None:
         last = None
         while not ended.is_set():
             line = text()
@@ -57,11 +58,8 @@ def reporting(text: Callable[[], str]) -> Iterator[None]:
                 last = line
             ended.wait(_INTERVAL)
 
-    thread = threading.Thread(target=run, name="systemd", daemon=True)
-    thread.start()
     try:
-        yield
+        with running("systemd", run):
+            yield
     finally:
-        ended.set()
-        thread.join()
         notify("STOPPING=1")

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "status": {"core"},
     "plugins": {"core"},
     "background": {"core"},
-    "systemd": set(),
+    "systemd": {"core"},
     "hangup": {"core"},
     "audio": {"core"},
     "catalog": {"core"},

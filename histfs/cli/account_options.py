@@ -15,9 +15,8 @@ from histfs.cli.config_sources import (
 )
 from histfs.core.secret import Secret
 from histfs.core.service import Service
-from histfs.keys import credentials_directory, find_key, process_key
+from histfs.keys import process_key
 from histfs.settings import (
-    DEFAULT_PROFILE,
     OFFICIAL_BASE_URL,
     OptionError,
     SettingsError,
@@ -88,15 +87,7 @@ def key_of(given: Given, service: Service) -> Secret:
     if credential is None:
         return Secret("", "nowhere: none is needed")
     variable = process_key(credential)
-
-    def stored() -> Secret | None:
-        own = key_store.stored_key(credential, profile or DEFAULT_PROFILE)
-        return own if profile or variable is None else variable
-
-    login = f"histfs login --profile {profile}" if profile else "histfs login"
-    return find_key(
-        credential, file, command, credentials_directory(), variable, stored=stored, login=login
-    )
+    return key_store.account_key(credential, profile, file, command, variable)
 
 
 def profile_has_key(service: Service) -> bool:

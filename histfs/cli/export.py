@@ -10,19 +10,17 @@ import click
 
 from histfs import logs
 from histfs.cli.error_reporting import warn
+from histfs.cli.export_session import export_session
 from histfs.cli.options import account_options, build_settings
-from histfs.cli.progress import format_size, open_display, pluralize
-from histfs.cli.sync import WAIT_BUDGET
-from histfs.cli.sync_steps import Retries, fetch_details, list_newest, scan_history
+from histfs.cli.progress import format_size, pluralize
+from histfs.cli.sync_steps import Retries
 from histfs.cli.table import format_option, since_option
 from histfs.core.errors import SourceError
 from histfs.core.waiting import Waiter
-from histfs.exporting.bucket import destination_of
 from histfs.exporting.errors import ObjectDiffers
 from histfs.exporting.export import Export, ExportResult
 from histfs.exporting.row_files import row_format
 from histfs.exporting.table import Table, TableResult
-from histfs.mounting import account_dir, compose
 
 #: Lines about single items that are printed.
 _LINES = 20
@@ -57,19 +55,9 @@ def export(
       histfs export --format parquet s3://bucket/voices
     """  # noqa: D301 - the control character is click's
     settings = build_settings(given)
-    logs.start(foreground=False, debug=False, key=settings.key)
     chosen, began = row_format(form), time.monotonic()
-    place = destination_of(destination, account_dir(settings))
-    with (
-        open_display(silent=as_json) as display,
-        place.locked(),
-        compose(settings, warn, WAIT_BUDGET) as filesystem,
-    ):
-        sources = [each for each in filesystem.sources if list_newest(each, display)]
-        for mounted in sources:
-            scan_history(mounted, settings, display)
-        for mounted in sources:
-            fetch_details(mounted, settings, display)
+    with export_session(settings, destination, silent=as_json) as session:
+        display, place, filesystem, sources, _ = session
         table = Table(place, chosen, sources, filesystem.zone)
         table.claim()
         display.begin("Export", sum(each.store.total() for each in sources))

@@ -7,7 +7,7 @@ import itertools
 import os
 import posixpath
 import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import click
@@ -18,6 +18,7 @@ from histfs.cli.options import build_settings, tree_options
 from histfs.cli.paths import audio_below, direct_tree, for_each, paths_argument
 from histfs.cli.patterns import expand
 from histfs.cli.players import choose_player
+from histfs.core.background_thread import running
 from histfs.core.errors import HistfsError
 from histfs.core.waiting import Waiter
 from histfs.mounting import DirectTree
@@ -73,23 +74,15 @@ def play(paths: tuple[str, ...], player: str | None, **given: Any) -> None:  # n
     click.get_current_context().exit(max(failed, played))
 
 
-@contextlib.contextmanager
-def _begun(tree: DirectTree, clip: Clip) -> Iterator[None]:
+def _begun(tree: DirectTree, clip: Clip) -> AbstractContextManager[None]:
     """Begin to fetch a clip: its first bytes come while the player starts."""
-    ended = threading.Event()
 
-    def fetch() -> None:
+    def fetch(ended: threading.Event) -> None:
         # What fails is told when the player asks for it.
         with contextlib.suppress(HistfsError):
             tree.stream(clip.path, Waiter(tree.timeout, ended.is_set)).close()
 
-    thread = threading.Thread(target=fetch, name="first clip", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    return running("first clip", fetch)
 
 
 def _tell(path: str, error: HistfsError) -> None:

@@ -10,17 +10,13 @@ from typing import Any
 import click
 
 from histfs import logs
-from histfs.cli.error_reporting import warn
+from histfs.cli.export_session import export_session
 from histfs.cli.options import account_options, build_settings
-from histfs.cli.progress import open_display, pluralize
-from histfs.cli.sync import WAIT_BUDGET
-from histfs.cli.sync_steps import fetch_details, list_newest, scan_history
+from histfs.cli.progress import pluralize
 from histfs.core.errors import SourceError
 from histfs.core.times import ALWAYS
-from histfs.exporting.bucket import destination_of
 from histfs.exporting.row_files import row_format
 from histfs.exporting.table import Table
-from histfs.mounting import account_dir, compose
 
 
 def parse_since(_: click.Context, option: click.Parameter, text: str | None) -> int:
@@ -75,18 +71,9 @@ def table(
       histfs table --format parquet ~/history-table
     """  # noqa: D301 - the control character is click's
     settings = build_settings(given)
-    logs.start(foreground=False, debug=False, key=settings.key)
     chosen, began = row_format(form), time.monotonic()
-    place = destination_of(destination, account_dir(settings))
-    with (
-        open_display(silent=as_json) as display,
-        place.locked(),
-        compose(settings, warn, WAIT_BUDGET) as filesystem,
-    ):
-        sources = [each for each in filesystem.sources if list_newest(each, display)]
-        for mounted in sources:
-            scan_history(mounted, settings, display)
-        failed = [error for each in sources for error in fetch_details(each, settings, display)]
+    with export_session(settings, destination, silent=as_json) as session:
+        display, place, filesystem, sources, failed = session
         display.begin("Table", sum(each.store.total() for each in sources))
         written = Table(place, chosen, sources, filesystem.zone).update(since, display.update)
         months = f"{len(written.written):,} of {pluralize(written.months, 'month')} written"

@@ -11,6 +11,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
+from histfs.core.background_thread import running
+
 #: Seconds before the line is shown, and between two updates.
 _FIRST, _NEXT = 1.0, 0.25
 
@@ -25,9 +27,8 @@ def waiting_line(known: Callable[[], int]) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    ended = threading.Event()
 
-    def show() -> None:
+    def show(ended: threading.Event) -> None:
         if ended.wait(_FIRST):
             return
         while True:
@@ -37,10 +38,5 @@ def waiting_line(known: Callable[[], int]) -> Iterator[None]:
                 break
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
-    thread = threading.Thread(target=show, name="waiting line", daemon=True)
-    thread.start()
-    try:
+    with running("waiting line", show):
         yield
-    finally:
-        ended.set()
-        thread.join()

@@ -24,6 +24,7 @@ from histfs.trash import Trash
 from tests.cli.conftest import KEY, PATIENCE
 from tests.support.eventually import eventually
 from tests.support.mounts import command, mounted
+from tests.support.terminal import read_to_end
 
 LIST = "GET /v1/history"
 AUDIO = "GET /v1/history/{id}/audio"
@@ -526,13 +527,7 @@ def on_terminal(start, *arguments, both=False):
     streams = {"stdout": theirs, **({"stderr": theirs} if both else {})}
     process = start(*arguments, **streams)
     os.close(theirs)
-    shown = b""
-    with os.fdopen(ours, "rb", buffering=0) as terminal:
-        try:
-            while piece := terminal.read(4096):
-                shown += piece
-        except OSError:
-            pass  # EIO is how a terminal ends whose last user has gone
+    shown = read_to_end(ours)
     _, err = process.communicate(timeout=PATIENCE)
     return process.returncode, shown.decode().replace("\r\n", "\n"), (err or b"").decode()
 

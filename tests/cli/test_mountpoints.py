@@ -17,6 +17,7 @@ from histfs.fuse import mountpoint
 from histfs.fuse.mountpoint import mounted_on
 from tests.cli.conftest import PATIENCE
 from tests.support.mounts import command
+from tests.support.terminal import read_to_end
 
 USER = 54321
 
@@ -131,13 +132,7 @@ def on_a_terminal(*arguments, env):
         command(*arguments), env={**os.environ, **env}, stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
-    shown = b""
-    with os.fdopen(ours, "rb", buffering=0) as terminal:
-        try:
-            while piece := terminal.read(4096):
-                shown += piece
-        except OSError:
-            pass  # EIO is how a terminal ends whose last user has gone
+    shown = read_to_end(ours)
     assert process.wait(PATIENCE) == 0
     return shown.decode()
 

@@ -17,6 +17,7 @@ from histfs import logs
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.cli.conftest import PATIENCE
 from tests.support.mounts import command
+from tests.support.terminal import read_to_end
 
 LIST = "GET /v1/history"
 AUDIO = "GET /v1/history/{id}/audio"
@@ -351,13 +352,7 @@ def test_on_a_terminal_it_shows_bars_and_gives_the_terminal_back(simulator, tmp_
     ours, theirs = pty.openpty()
     process = subprocess.Popen(line, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
-    shown = b""
-    with os.fdopen(ours, "rb", buffering=0) as terminal:
-        try:
-            while piece := terminal.read(4096):
-                shown += piece
-        except OSError:
-            pass  # EIO is how a terminal ends whose last user has gone
+    shown = read_to_end(ours)
     assert process.wait(PATIENCE) == 0
     text = shown.decode()
     assert "Up to date: 60 items known, 60 clips cached." in text

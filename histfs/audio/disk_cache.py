@@ -118,6 +118,11 @@ class DiskCache:
         with translated("can't be read", self._audio):
             return self._quota.used
 
+    def is_pinned(self, key: str) -> bool:
+        """Say whether a clip is here, and pinned."""
+        with translated("can't be read", self._audio):
+            return self._quota.is_pinned(self._path(key))
+
     @property
     def pinned(self) -> int:
         """The bytes of all pinned clips; all files are scanned for it."""

@@ -168,6 +168,13 @@ class DiskQuota:
                 return True
         return False
 
+    def is_pinned(self, path: Path) -> bool:
+        """Say whether a clip is there, and pinned."""
+        try:
+            return _is_pinned(path.stat())
+        except FileNotFoundError:
+            return False
+
     @property
     def pinned(self) -> int:
         """The bytes of all pinned clips; all files are scanned for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from histfs.cli.fetch import fetch_below, opened
 from histfs.cli.options import tree_options
 from histfs.cli.paths import paths_argument
 from histfs.core.errors import NoSpace
+from histfs.core.waiting import Waiter
 
 
 @click.command(context_settings={"show_default": True})
@@ -32,10 +34,16 @@ def pin(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's
 
         def keep(path: str, size: int) -> None:
             nonlocal pinned
+            if tree.is_pinned(path):
+                return
             if pinned + size > disk.cap:
                 raise NoSpace("pinned clips fill the cache: raise --audio-cache-size")
-            if tree.set_pinned(path, True):
-                pinned += size
+            if not tree.set_pinned(path, True):
+                # Others that were fetched meanwhile have evicted it.
+                tree.fetch(path, Waiter(math.inf))
+                if not tree.set_pinned(path, True):
+                    raise NoSpace("it was evicted at once: raise --audio-cache-size")
+            pinned += size
 
         status = fetch_below(tree, paths, given["connections"], keep)
     click.get_current_context().exit(status)

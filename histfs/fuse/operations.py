@@ -139,7 +139,7 @@ class Operations:
         if attributes.kind == stat.S_IFREG:
             attributes = self._report(path, attributes, start)
             self._last_file_stat = self._clock()
-        return self._stat(attributes) if path != "/" else self._stat_root(attributes)
+        return self._stat(attributes)
 
     @map_errno
     def readlink(self, path: str) -> str:
@@ -353,15 +353,6 @@ class Operations:
             for name, attributes in files.items()
             if attributes.size_is_exact
         }
-
-    def _stat_root(self, attributes: Attributes) -> dict[str, int]:
-        """Return the attributes of the root, in which nothing can be made or unlinked.
-
-        Without the permission to write, GIO's file managers see that there is no place for a trash
-        directory, and offer to delete (``access::can-trash``).
-        """
-        stated = self._stat(attributes)
-        return stated | {"st_mode": stated["st_mode"] & ~0o222}
 
     def _stat(self, attributes: Attributes) -> dict[str, int]:
         kind, inode, links, size, mtime, _ = attributes

@@ -205,6 +205,10 @@ class DirectTree:
         """
         return self.audio(path).disk.set_pinned(self._item(path).key, pinned)
 
+    def is_pinned(self, path: str) -> bool:
+        """Say whether the audio of an item is in the cache for good."""
+        return self.audio(path).disk.is_pinned(self._item(path).key)
+
     def _item(self, path: str) -> Item:
         found = self.filesystem.item(path, self.waiter())
         if found is None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -121,8 +122,15 @@ def test_a_link_to_a_mountpoint_is_mounted_on_unmounted_and_recovered(
 
 def processes_of(place):
     """Return the processes that serve a mount, whatever name it was given."""
-    found = subprocess.run(["pgrep", "-f", f"histfs mount .*{place.parent}"], capture_output=True)
-    return [int(pid) for pid in found.stdout.split()]
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes()
+        except OSError:
+            continue  # it has ended
+        if b"histfs\0mount\0" in line and os.fsencode(place.parent) in line:
+            found.append(int(path.parent.name))
+    return found
 
 
 def on_a_terminal(*arguments, env):

@@ -80,6 +80,7 @@ def test_rsync_append_compares_exact_sizes(simulator, tmp_path, binding):
     with mounted(simulator, tmp_path, binding) as mount:
         assert run(f"rsync -a . {copy}", mount.path / "by-date", "rsync") == 0
     for clip in copy.glob("*/*/*/*/audio.*"):
+        clip.chmod(0o600)
         clip.write_bytes(clip.read_bytes()[:-20])
     shutil.rmtree(tmp_path / "cache")
     with mounted(simulator, tmp_path, binding) as mount:

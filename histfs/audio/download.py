@@ -275,6 +275,9 @@ class Download:
         stands_still = self._stillness.note(max(received, unpacked))
         if self._waiters:
             self._progress = DownloadRate()
+            # Counted from when the last reader has left: its deadline is about that of the request,
+            # whose own timeout must come first, as it tells the breaker that the server is silent.
+            self._stillness.resumed()
         elif stands_still and self._may_stop(self):
             if self._was_abandoned:
                 raise DownloadAbandoned("no reader waits for the audio any more")

@@ -71,7 +71,7 @@ class Stillness:
 
     def __init__(self, first_bytes: FirstBytes) -> None:
         self._first_bytes = first_bytes
-        self._since = time.monotonic()
+        self._started = self._since = time.monotonic()
         self._received = 0
         self._begun = False
 
@@ -80,7 +80,7 @@ class Stillness:
         now = time.monotonic()
         if received and not self._begun:
             self._begun = True
-            self._first_bytes.note(now - self._since)
+            self._first_bytes.note(now - self._started)
         self._received += received
         if self._received >= _STILL:
             self._since, self._received = now, 0
@@ -89,5 +89,5 @@ class Stillness:
         return now - self._since >= patience
 
     def resumed(self) -> None:
-        """Note that the download did not read until now."""
+        """Note that the download did not read, or was waited for, until now."""
         self._since = time.monotonic()

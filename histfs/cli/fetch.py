@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -43,16 +42,9 @@ def fetch(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click
       histfs fetch by-voice/Rachel
       histfs fetch ~/history/by-date/2024/05
     """  # noqa: D301 - the control character is click's
-    with opened(given) as tree:
+    with direct_tree(build_settings(given)) as tree:
         status = fetch_below(tree, paths, given["connections"], lambda path, size: None)
     click.get_current_context().exit(status)
-
-
-@contextmanager
-def opened(given: Any) -> Iterator[DirectTree]:  # noqa: ANN401 - click's options
-    """Open the tree of the command's options."""
-    with direct_tree(build_settings(given)) as tree:
-        yield tree
 
 
 def clips_of(tree: DirectTree, paths: Sequence[str]) -> tuple[list[str], int]:

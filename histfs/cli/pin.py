@@ -1,4 +1,4 @@
-"""``histfs pin`` and what it shares with ``histfs unpin``."""
+"""``histfs pin``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from histfs.cli.fetch import fetch_below, opened
-from histfs.cli.options import tree_options
-from histfs.cli.paths import paths_argument
+from histfs.cli.fetch import fetch_below
+from histfs.cli.options import build_settings, tree_options
+from histfs.cli.paths import direct_tree, paths_argument
 from histfs.core.errors import NoSpace
 from histfs.core.waiting import Waiter
 
@@ -28,7 +28,7 @@ def pin(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click's
       histfs pin by-voice/Rachel
       histfs unpin by-voice/Rachel
     """  # noqa: D301 - the control character is click's
-    with opened(given) as tree:
+    with direct_tree(build_settings(given)) as tree:
         disk = tree.audio("/").disk
         pinned = disk.pinned
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from histfs.cli.fetch import clips_of, opened
-from histfs.cli.options import tree_options
-from histfs.cli.paths import paths_argument
+from histfs.cli.fetch import clips_of
+from histfs.cli.options import build_settings, tree_options
+from histfs.cli.paths import direct_tree, paths_argument
 
 
 @click.command(context_settings={"show_default": True})
@@ -19,7 +19,7 @@ def unpin(paths: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401 - click
 
     PATH is as for histfs pin.
     """
-    with opened(given) as tree:
+    with direct_tree(build_settings(given)) as tree:
         clips, status = clips_of(tree, paths)
         for clip in clips:
             tree.set_pinned(clip, False)

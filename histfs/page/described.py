@@ -1,0 +1,82 @@
+"""What a page needs of an item's object as the API gives it: voices, words with times, duration.
+
+Whatever a field holds, the item is shown: a field of another type counts as missing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from histfs.core.errors import BadAnswer
+from histfs.core.item import Facets, Record
+from histfs.page.clip import TimedWord
+from histfs.sources.elevenlabs import conversation_objects, history_objects
+from histfs.sources.elevenlabs.table_fields import table_fields
+
+#: The facets that tell who speaks, the first that an item has.
+_SPEAKERS = ("voice", "agent")
+
+
+class Described(NamedTuple):
+    """The fields.
+
+    Attributes:
+        voices: as in `PageClip`; empty for an object of another kind.
+        date: when it was created, in seconds since the epoch; None if it doesn't say.
+        words: as in `PageClip`.
+        seconds: as in `PageClip`.
+    """
+
+    voices: tuple[str, ...] = ()
+    date: int | None = None
+    words: tuple[TimedWord, ...] = ()
+    seconds: float | None = None
+
+
+def described(raw: bytes) -> Described:
+    """Return the fields of an item's object.
+
+    Args:
+        raw: the object, in JSON.
+
+    Raises:
+        BadAnswer: it is no JSON object.
+    """
+    try:
+        # From a backup it may be anything: the parsers of the sources know the server's answers.
+        is_object = isinstance(json.loads(raw), dict)
+    except (ValueError, RecursionError) as error:
+        raise BadAnswer("it is no JSON") from error
+    if not is_object:
+        raise BadAnswer("it is JSON, but not an object")
+    record = _record_of(raw)
+    return Described(
+        () if record is None else speakers(record.facets),
+        record.item.date if record is not None and record.dated else None,
+        words_of(raw),
+        table_fields(raw).duration,
+    )
+
+
+def speakers(facets: Facets) -> tuple[str, ...]:
+    """Return the names of the voices of an item, or of its agent; ids where they have none."""
+    for kind in _SPEAKERS:
+        if names := [label or value for value, label in facets.get(kind, ()) if value or label]:
+            return tuple(names)
+    return ()
+
+
+def _record_of(raw: bytes) -> Record | None:
+    for objects in (history_objects, conversation_objects):
+        try:
+            record: Record = objects.record_of(raw, 0)
+        except (BadAnswer, ValueError, RecursionError):
+            continue
+        return record
+    return None
+
+
+def words_of(raw: bytes) -> tuple[TimedWord, ...]:
+    """Return the words of an item's object with their times; none if it has no times."""
+    return ()

@@ -43,8 +43,8 @@ MAY_IMPORT = {
     "exporting": {"core", "catalog", "audio", "mounting"},
     "cli": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "mounting",
-        "exporting", "page", "logs", "background", "status", "keys", "key_store", "plugins", "config",
-        "programs", "__version__",
+        "exporting", "page", "logs", "background", "status", "keys", "key_store", "plugins",
+        "config", "programs", "__version__",
     },
     "account_settings": {
         "core", "settings", "config", "keys", "key_store", "plugins", "sources", "mounting",

@@ -385,6 +385,7 @@
   audio.addEventListener("error", () => {
     const clip = clips[loaded];
     find("problem").textContent = `The audio of ${nameOf(clip)}, ${clip.when}, can't be played: is its file there?`;
+    audio.pause();
     tell();
   });
 

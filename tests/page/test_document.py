@@ -102,7 +102,7 @@ def test_an_address_is_relative_and_escaped(path, start, address):
 
 
 def test_the_places_of_words_count_as_javascript_does_and_names_of_speakers_are_passed_over():
-    text = "Rachel: Hi 👋 there\nمرحبا"
+    text = "Rachel: Hi 👋 there\nمرحبا"  # noqa: RUF001
     words = [
         TimedWord("Hi", 0.5, 0.75),
         TimedWord("👋", 0.75, 1),

@@ -13,12 +13,24 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 30
+PATIENCE = 20
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
+_PAINTED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
+#: The middle of the first line of an element, once that is on the screen.
+_MIDDLE = """
+new Promise(done => {
+  const element = %s;
+  element.scrollIntoView({block: "center"});
+  requestAnimationFrame(() => requestAnimationFrame(() => {
+    const box = element.getClientRects()[0];
+    done([box.x + box.width / 2, box.y + box.height / 2]);
+  }));
+})
+"""
 
 
 def program() -> str | None:
@@ -49,17 +61,19 @@ class Page:
 
     def open(self, url: str) -> float:
         """Open an address, and return the seconds until it was loaded."""
+        self._load("about:blank")  # what the page before it did ends
         self.requests.clear()
         self.problems.clear()
-        self._loaded = False
         began = time.monotonic()
+        self._load(url)
+        self.evaluate(_PAINTED)
+        return time.monotonic() - began
+
+    def _load(self, url: str) -> None:
+        self._loaded = False
         self._call("Page.navigate", url=url)
         while not self._loaded:
-            self._receive(began + PATIENCE)
-        self.evaluate(
-            "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-        )
-        return time.monotonic() - began
+            self._receive(time.monotonic() + PATIENCE)
 
     def evaluate(self, expression: str) -> Any:
         """Return what an expression of JavaScript gives, once it is there."""
@@ -71,9 +85,10 @@ class Page:
         return done["result"].get("value")
 
     def until(self, expression: str, seconds: float = PATIENCE) -> Any:
-        """Wait until an expression is true, and return its value."""
+        """Wait until an expression is true, and return its value; of an element, true."""
         deadline = time.monotonic() + seconds
-        while not (value := self.evaluate(expression)):
+        plain = f"Promise.resolve({expression}).then(v => v instanceof Node ? true : v)"
+        while not (value := self.evaluate(plain)):
             assert time.monotonic() < deadline, f"never true: {expression}"
             time.sleep(0.02)
         return value
@@ -92,10 +107,7 @@ class Page:
 
     def click(self, expression: str) -> None:
         """Click the middle of the element that an expression gives, with the mouse."""
-        x, y = self.evaluate(
-            f"(e => {{ const b = e.getClientRects()[0]; return [b.x + b.width / 2, b.y + b.height / 2] }})"
-            f"({expression})"
-        )
+        x, y = self.evaluate(_MIDDLE % expression)
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 

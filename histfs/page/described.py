@@ -12,7 +12,7 @@ from histfs.core.errors import BadAnswer
 from histfs.core.item import Facets, Record
 from histfs.page.clip import TimedWord
 from histfs.sources.elevenlabs import conversation_objects, history_objects
-from histfs.sources.elevenlabs.table_fields import table_fields
+from histfs.sources.elevenlabs.row_fields import row_fields
 
 #: The facets that tell who speaks, the first that an item has.
 _SPEAKERS = ("voice", "agent")
@@ -55,7 +55,7 @@ def described(raw: bytes) -> Described:
         () if record is None else speakers(record.facets),
         record.item.date if record is not None and record.dated else None,
         words_of(raw),
-        table_fields(raw).duration,
+        row_fields(raw).duration,
     )
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from histfs.core.errors import BadAnswer
 from histfs.core.item import Facets, Record
 from histfs.page.clip import TimedWord
+from histfs.page.words import words_of
 from histfs.sources.elevenlabs import conversation_objects, history_objects
 from histfs.sources.elevenlabs.row_fields import row_fields
 
@@ -45,16 +46,16 @@ def described(raw: bytes) -> Described:
     """
     try:
         # From a backup it may be anything: the parsers of the sources know the server's answers.
-        is_object = isinstance(json.loads(raw), dict)
+        fields = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise BadAnswer("it is no JSON") from error
-    if not is_object:
+    if not isinstance(fields, dict):
         raise BadAnswer("it is JSON, but not an object")
     record = _record_of(raw)
     return Described(
         () if record is None else speakers(record.facets),
         record.item.date if record is not None and record.dated else None,
-        words_of(raw),
+        words_of(fields),
         row_fields(raw).duration,
     )
 
@@ -75,8 +76,3 @@ def _record_of(raw: bytes) -> Record | None:
             continue
         return record
     return None
-
-
-def words_of(raw: bytes) -> tuple[TimedWord, ...]:
-    """Return the words of an item's object with their times; none if it has no times."""
-    return ()

@@ -103,7 +103,14 @@ def test_a_mount_costs_no_request_an_item_and_its_clips_play(
             assert when.startswith(address.split("/")[-2][:10])
             assert (tmp_path / address).parent.joinpath("text.txt").read_text() == f"{text}\n"
         # Never fetched before, and played to the true end.
-        plays(opened, tmp_path / "voice.html")
+        number = next(n for n, clip in enumerate(mine) if clip[4])
+        plays(opened, tmp_path / "voice.html", number)
+        words = opened.evaluate(f"{CARDS}[{number}].querySelectorAll('.word').length")
+        assert words == len(mine[number][3].split())
+        opened.click(f"{CARDS}[{number}].querySelectorAll('.word')[1]")
+        second = f"{CARDS}[{number}].querySelectorAll('.word')[1].matches('.lit')"
+        opened.until(second)
+        opened.until(f"!({second}) && {CARDS}[{number}].querySelector('.lit')")
         played = [name for name in requests(simulator) if name.endswith("/audio")]
         assert len(played) == 1
 

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 from urllib.parse import quote
 
 from histfs.core.audio_format import EXTENSIONS
+from histfs.core.captions import TimedWord
 
 #: Characters after the last word in which the next one is looked for: between them may stand the
 #: name of a speaker.
 _NEAR = 200
-#: The longest time in a page, in milliseconds: a day.
-_LATEST = 86_400_000
-
-
-class TimedWord(NamedTuple):
-    """A word, or several, with its time.
-
-    Attributes:
-        text: as in the text of the clip.
-        start: in seconds.
-        end: in seconds.
-    """
-
-    text: str
-    start: float
-    end: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +32,7 @@ class PageClip:
     voices: tuple[str, ...]
     audio: str | None
     text: str
-    words: tuple[TimedWord, ...] = ()
+    words: Sequence[TimedWord] = ()
     seconds: float | None = None
 
 
@@ -69,7 +53,7 @@ def audio_address(path: str, start: str) -> str:
     return quote(posixpath.relpath(path, start).encode("utf-8", "surrogateescape"), safe="/")
 
 
-def placed(text: str, words: Iterable[TimedWord]) -> Iterator[int]:
+def placed(text: str, words: Sequence[TimedWord]) -> Iterator[int]:
     """Yield four numbers for each word that is found in a text.
 
     These are the length of the text between the last word and this one, the length of the word,
@@ -82,20 +66,36 @@ def placed(text: str, words: Iterable[TimedWord]) -> Iterator[int]:
         words: in the order of the text; one that is not found near the last one is left out.
     """
     at, began = 0, 0
-    for word in words:
-        spoken = word.text.strip()
-        found = text.find(spoken, at, at + len(spoken) + _NEAR) if spoken else -1
+    for number, word in enumerate(words):
+        joined = number + 1 < len(words) and not words[number + 1].before
+        found = _find(text, word, at, joined=joined)
         if found < 0:
             continue
-        start = max(_milliseconds(word.start), began)
-        yield from (_units(text[at:found]), _units(spoken))
-        yield from (start - began, max(_milliseconds(word.end) - start, 0))
-        at, began = found + len(spoken), start
+        start = max(word.start, began)
+        yield from (_units(text[at:found]), _units(word.text))
+        yield from (start - began, max(word.end - start, 0))
+        at, began = found + len(word.text), start
 
 
-def _milliseconds(seconds: float) -> int:
-    # Comparisons with NaN are false.
-    return round(min(seconds * 1000, _LATEST)) if seconds > 0 else 0
+def _find(text: str, word: TimedWord, at: int, *, joined: bool) -> int:
+    """Return where a word stands in a text from some place on; -1 if it is not near.
+
+    Args:
+        text: the text.
+        word: the word.
+        at: where the last one has ended.
+        joined: whether the next word follows without a space, as in a script without them.
+    """
+    length, begin = len(word.text), at
+    while length and (found := text.find(word.text, begin, at + length + _NEAR)) >= 0:
+        before, after = text[found - 1 : found], text[found + length : found + length + 1]
+        # Not within another word, such as the name of a speaker.
+        if (
+            found == at or not word.before or not (before.isalnum() and word.text[0].isalnum())
+        ) and (joined or not (after.isalnum() and word.text[-1].isalnum())):
+            return found
+        begin = found + 1
+    return -1
 
 
 def _units(text: str) -> int:

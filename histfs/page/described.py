@@ -6,11 +6,12 @@ Whatever a field holds, the item is shown: a field of another type counts as mis
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from histfs.core.captions import TimedWord
 from histfs.core.errors import BadAnswer
 from histfs.core.item import Facets, Record
-from histfs.page.clip import TimedWord
 from histfs.page.words import words_of
 from histfs.sources.elevenlabs import conversation_objects, history_objects
 from histfs.sources.elevenlabs.row_fields import row_fields
@@ -31,7 +32,7 @@ class Described(NamedTuple):
 
     voices: tuple[str, ...] = ()
     date: int | None = None
-    words: tuple[TimedWord, ...] = ()
+    words: Sequence[TimedWord] = ()
     seconds: float | None = None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import http.server
-import itertools
 import shutil
 import subprocess
 import threading
@@ -15,7 +14,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from histfs.page import PageClip, TimedWord, page
+from histfs.core.captions import TimedWord, words_of_characters
+from histfs.page import PageClip, page
 from histfs.page.clip import audio_address
 from histfs.simulator.sample_clips import load_samples
 
@@ -29,22 +29,12 @@ CHOSEN = "document.querySelector('.chosen time')?.textContent"
 PLAYING = "document.querySelectorAll('.playing').length"
 
 
-def words_in(alignment):
-    """Return the words between the spaces of a sample."""
-    letters = zip(
-        alignment.characters,
-        alignment.character_start_times_seconds,
-        alignment.character_end_times_seconds,
-        strict=True,
-    )
-    for is_space, group in itertools.groupby(letters, lambda letter: letter[0].isspace()):
-        if not is_space:
-            word = list(group)
-            yield TimedWord("".join(each[0] for each in word), word[0][1], word[-1][2])
-
-
 SAMPLE = load_samples().clips[0]
-WORDS = tuple(words_in(SAMPLE.alignment))
+WORDS = words_of_characters(
+    SAMPLE.alignment.characters,
+    SAMPLE.alignment.character_start_times_seconds,
+    SAMPLE.alignment.character_end_times_seconds,
+)
 CLIP = PageClip("2024-05-02 11:45:06", ("Rachel",), None, SAMPLE.text, WORDS, SAMPLE.duration)
 
 
@@ -129,7 +119,7 @@ def test_the_words_light_up_with_the_sound_one_after_the_other(opened, folder):
     seen = opened.evaluate("seen")
     assert [word for word, _ in seen] == [word.text for word in WORDS]
     for (_, at), word in zip(seen, WORDS, strict=True):
-        assert word.start - 0.05 <= at <= word.end + 0.4
+        assert word.start / 1000 - 0.05 <= at <= word.end / 1000 + 0.4
 
 
 def test_a_click_on_a_word_plays_from_there(opened, folder):
@@ -138,7 +128,7 @@ def test_a_click_on_a_word_plays_from_there(opened, folder):
     opened.click(f"{CARDS}[1].querySelectorAll('.word')[{last}]")
     assert opened.until(LIT) in (WORDS[last].text, WORDS[last + 1].text)
     at = opened.evaluate(f"Number({CARDS}[1].querySelector('input').value)")
-    assert at >= WORDS[last].start - 0.01
+    assert at >= WORDS[last].start / 1000 - 0.01
     opened.until(f"{PLAYING} === 1")
     # Another clip takes its place.
     opened.click(f"{CARDS}[0].querySelector('.word')")
@@ -149,8 +139,8 @@ def test_a_click_on_a_word_plays_from_there(opened, folder):
 def test_the_slider_seeks_before_the_clip_was_ever_played(opened, folder):
     opened.open((folder / "page.html").as_uri())
     opened.evaluate(
-        f"(s => {{ s.value = {WORDS[2].start + 0.01}; s.dispatchEvent(new Event('input')) }})"
-        f"({CARDS}[0].querySelector('input'))"
+        f"(slider => {{ slider.value = {WORDS[2].start / 1000 + 0.01};"
+        f" slider.dispatchEvent(new Event('input')) }})({CARDS}[0].querySelector('input'))"
     )
     assert opened.evaluate(LIT) == WORDS[2].text
     assert outside(opened, "data:") == []
@@ -290,7 +280,7 @@ TEXTS = [
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
 def test_any_text_is_shown_as_it_is(opened, tmp_path, text):
-    words = [TimedWord(each, n, n + 1) for n, each in enumerate(text.split())]
+    words = [TimedWord(each, 1000 * n, 1000 * n + 900) for n, each in enumerate(text.split())]
     show(
         opened,
         tmp_path / "page.html",

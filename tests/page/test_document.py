@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from histfs.page import PageClip, TimedWord, page
+from histfs.core.captions import TimedWord
+from histfs.page import PageClip, page
 from histfs.page.clip import audio_address, placed
 
 
@@ -101,15 +102,16 @@ def test_an_address_is_relative_and_escaped(path, start, address):
     assert audio_address(path, start) == address
 
 
+def word(text, start=0, end=0, before=" "):
+    return TimedWord(text, start, end, before)
+
+
 def test_the_places_of_words_count_as_javascript_does_and_names_of_speakers_are_passed_over():
     text = "Rachel: Hi 👋 there\nمرحبا"  # noqa: RUF001
     words = [
-        TimedWord("Hi", 0.5, 0.75),
-        TimedWord("👋", 0.75, 1),
-        TimedWord(" there ", 1, 1.5),
-        TimedWord("absent", 1.5, 1.6),
-        TimedWord("مرحبا", 2, 2.25),
-    ]
+        word("Hi", 500, 750), word("👋", 750, 1000), word("there", 1000, 1500),
+        word("absent", 1500, 1600), word("مرحبا", 2000, 2250),
+    ]  # fmt: skip
     assert list(placed(text, words)) == [
         *(8, 2, 500, 250),
         *(1, 2, 250, 250),
@@ -118,20 +120,40 @@ def test_the_places_of_words_count_as_javascript_does_and_names_of_speakers_are_
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "words", "found"),
+    [
+        ("[00:04] agent: a gent", [word("a"), word("gent")], [15, 1, 1, 4]),
+        ("日本語 です", [word("日"), word("本", before=""), word("語", before=""), word("です")],
+         [0, 1, 0, 1, 0, 1, 1, 2]),
+        ("iPhoneを", [word("iPhone"), word("を", before="")], [0, 6, 0, 1]),
+        ("(Hi) 'you'", [word("(Hi)"), word("'you'")], [0, 4, 1, 5]),
+        ("", [word("a")], []),
+    ],
+)  # fmt: skip
+def test_a_word_is_found_as_a_whole(text, words, found):
+    numbers = list(placed(text, words))
+    assert [n for at in range(0, len(numbers), 4) for n in numbers[at : at + 2]] == found
+
+
 def test_a_word_that_is_not_there_hides_no_later_one():
     text = "one two " + "x " * 500 + "far three"
-    words = [TimedWord(each, n, n + 1) for n, each in enumerate(["one", "far", "two"])]
-    assert list(placed(text, words))[:8] == [0, 3, 0, 1000, 1, 3, 2000, 1000]
+    words = [word(each, n, n + 1) for n, each in enumerate(["one", "far", "two"])]
+    assert list(placed(text, words)) == [0, 3, 0, 1, 1, 3, 2, 1]
 
 
-ODD = st.floats() | st.floats(-10, 10) | st.sampled_from([float("inf"), float("nan"), 1e300])
+ODD = st.integers(-10, 10) | st.integers()
+ODD_WORDS = st.builds(word, st.sampled_from(["a", "bb", "👋", ""]), ODD, ODD, st.sampled_from(" \n"))
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["a", "bb", "👋", " ", ""]), ODD, ODD)), st.text("ab👋 \n")
+    st.lists(
+        st.builds(word, st.sampled_from(["a", "bb", "👋", ""]), ODD, ODD, st.sampled_from(" \n"))
+    ),
+    st.text("ab👋 \n"),
 )
 def test_times_never_run_backwards_and_words_never_overlap(words, text):
-    numbers = list(placed(text, [TimedWord(*word) for word in words]))
+    numbers = list(placed(text, words))
     assert len(numbers) % 4 == 0
     assert all(isinstance(each, int) and each >= 0 for each in numbers)
     length = len(text.encode("utf-16-le")) // 2

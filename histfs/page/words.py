@@ -18,8 +18,9 @@ def words_of(fields: Mapping[str, object]) -> Sequence[TimedWord]:
     Args:
         fields: the object of a history item, or all details of a conversation.
     """
-    alignments = fields.get("alignments")
-    for name in ("alignment", "normalized_alignment") if isinstance(alignments, Mapping) else ():
+    found = fields.get("alignments")
+    alignments: Mapping[str, object] = found if isinstance(found, Mapping) else {}
+    for name in ("alignment", "normalized_alignment"):
         alignment = alignments.get(name)
         if isinstance(alignment, Mapping):
             lists = [v if isinstance(v := alignment.get(each), list) else [] for each in _LISTS]

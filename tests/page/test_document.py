@@ -143,15 +143,11 @@ def test_a_word_that_is_not_there_hides_no_later_one():
 
 
 ODD = st.integers(-10, 10) | st.integers()
-ODD_WORDS = st.builds(word, st.sampled_from(["a", "bb", "👋", ""]), ODD, ODD, st.sampled_from(" \n"))
+TEXTS = st.sampled_from(["a", "bb", "👋", ""])
+WORDS = st.builds(word, TEXTS, ODD, ODD, st.sampled_from(" \n"))
 
 
-@given(
-    st.lists(
-        st.builds(word, st.sampled_from(["a", "bb", "👋", ""]), ODD, ODD, st.sampled_from(" \n"))
-    ),
-    st.text("ab👋 \n"),
-)
+@given(st.lists(WORDS), st.text("ab👋 \n"))
 def test_times_never_run_backwards_and_words_never_overlap(words, text):
     numbers = list(placed(text, words))
     assert len(numbers) % 4 == 0

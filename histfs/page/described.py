@@ -12,6 +12,7 @@ from typing import NamedTuple
 from histfs.core.captions import TimedWord
 from histfs.core.errors import BadAnswer
 from histfs.core.item import Facets, Record
+from histfs.core.times import LATEST
 from histfs.page.words import words_of
 from histfs.sources.elevenlabs import conversation_objects, history_objects
 from histfs.sources.elevenlabs.row_fields import row_fields
@@ -72,7 +73,7 @@ def speakers(facets: Facets) -> tuple[str, ...]:
 def _record_of(raw: bytes) -> Record | None:
     for objects in (history_objects, conversation_objects):
         try:
-            record: Record = objects.record_of(raw, 0)
+            record: Record = objects.record_of(raw, LATEST)
         except (BadAnswer, ValueError, RecursionError):
             continue
         return record

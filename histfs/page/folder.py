@@ -6,7 +6,6 @@ details of a conversation tell is shown where a command or another program has a
 
 from __future__ import annotations
 
-import datetime
 import os
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from histfs.core.bounded_input import InputFailed, opened, read_all
 from histfs.core.errors import BadAnswer
 from histfs.core.files.item_files import ESTIMATE
+from histfs.core.times import Zone
 from histfs.page.clip import PageClip, is_audio_name
 from histfs.page.described import Described, described
 from histfs.sources.elevenlabs.conversation_objects import details_of as conversation_details
@@ -146,4 +146,4 @@ def _when(folder: Path, fields: Described) -> str:
         day, *times = found.groups()
         return f"{day} {':'.join(times)}"
     moment = folder.stat().st_mtime if fields.date is None else fields.date
-    return f"{datetime.datetime.fromtimestamp(moment):%Y-%m-%d %H:%M:%S}"
+    return f"{Zone().local(int(moment)):%Y-%m-%d %H:%M:%S}"

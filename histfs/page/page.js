@@ -384,7 +384,8 @@
   });
   audio.addEventListener("error", () => {
     const clip = clips[loaded];
-    find("problem").textContent = `The audio of ${nameOf(clip)}, ${clip.when}, can't be played: is its file there?`;
+    find("problem").textContent = `The audio of ${nameOf(clip)}, ${clip.when}, can't be played: its file is `
+      + "not there, or not of a kind that this browser plays.";
     audio.pause();
     tell();
   });

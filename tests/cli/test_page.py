@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from histfs.simulator import Simulator, SimulatorSettings
-from tests.support import chromium
 from tests.support.mounts import command, mounted
 
 PATIENCE = 60
@@ -50,15 +49,6 @@ def page(simulator, tmp_path):
     return page
 
 
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    if chromium.program() is None:
-        pytest.skip("Chromium is not installed")
-    with chromium.browser(tmp_path_factory.mktemp("chromium")) as page:
-        page.emulate(1000, 800)
-        yield page
-
-
 def clips(document):
     """Return what a page shows: when, voices, address, text, words, seconds."""
     text = Path(document).read_text() if isinstance(document, str | Path) else document.decode()
@@ -66,16 +56,19 @@ def clips(document):
     return [(w, [data["voices"][v] for v in vs], *rest) for w, vs, *rest in data["clips"]]
 
 
-def plays(opened, path, number=0):
+def plays(browser, path, number=0):
     """Play a clip of a page until a word is lit, or, without times, until it goes on."""
-    opened.open(path.as_uri())
-    opened.click(f"{CARDS}[{number}].querySelector('.play')")
-    opened.until(f"Number({CARDS}[{number}].querySelector('input').value) > 0.3")
-    assert (opened.problems, opened.evaluate("document.getElementById('problem').textContent")) == (
+    browser.open(path.as_uri())
+    browser.click(f"{CARDS}[{number}].querySelector('.play')")
+    browser.until(f"Number({CARDS}[{number}].querySelector('input').value) > 0.3")
+    assert (
+        browser.problems,
+        browser.evaluate("document.getElementById('problem').textContent"),
+    ) == (
         [],
         "",
     )
-    others = [url for url in opened.requests if not url.startswith("data:")]
+    others = [url for url in browser.requests if not url.startswith("data:")]
     assert all(url.startswith(path.parent.as_uri()) for url in others)
     assert len(set(others)) == 1
 
@@ -86,7 +79,7 @@ def requests(simulator):
 
 @pytest.mark.fuse
 def test_a_mount_costs_no_request_an_item_and_its_clips_play(
-    simulator, tmp_path, binding, page, opened
+    simulator, tmp_path, binding, page, browser
 ):
     with mounted(simulator, tmp_path, binding) as mount:
         voice = max((mount.path / "by-voice").iterdir(), key=lambda each: len(os.listdir(each)))
@@ -104,20 +97,20 @@ def test_a_mount_costs_no_request_an_item_and_its_clips_play(
             assert (tmp_path / address).parent.joinpath("text.txt").read_text() == f"{text}\n"
         # Never fetched before, and played to the true end.
         number = next(n for n, clip in enumerate(mine) if clip[4])
-        plays(opened, tmp_path / "voice.html", number)
-        words = opened.evaluate(f"{CARDS}[{number}].querySelectorAll('.word').length")
+        plays(browser, tmp_path / "voice.html", number)
+        words = browser.evaluate(f"{CARDS}[{number}].querySelectorAll('.word').length")
         assert words == len(mine[number][3].split())
-        opened.click(f"{CARDS}[{number}].querySelectorAll('.word')[1]")
+        browser.click(f"{CARDS}[{number}].querySelectorAll('.word')[1]")
         second = f"{CARDS}[{number}].querySelectorAll('.word')[1].matches('.lit')"
-        opened.until(second)
-        opened.until(f"!({second}) && {CARDS}[{number}].querySelector('.lit')")
+        browser.until(second)
+        browser.until(f"!({second}) && {CARDS}[{number}].querySelector('.lit')")
         played = [name for name in requests(simulator) if name.endswith("/audio")]
         assert len(played) == 1
 
 
 @pytest.mark.fuse
 def test_a_copy_of_a_mount_is_played_without_it_and_elsewhere(
-    simulator, tmp_path, binding, page, opened
+    simulator, tmp_path, binding, page, browser
 ):
     with mounted(simulator, tmp_path, binding) as mount:
         # Twice: that a conversation has no audio is learnt when it is read.
@@ -129,7 +122,7 @@ def test_a_copy_of_a_mount_is_played_without_it_and_elsewhere(
     assert page("copy", "-o", out, key=False) == (0, b"", "")
     assert len(clips(out)) == 25 + 8
     (tmp_path / "copy").rename(tmp_path / "moved")
-    plays(opened, tmp_path / "moved" / out.name, 1)
+    plays(browser, tmp_path / "moved" / out.name, 1)
 
 
 @pytest.mark.fuse
@@ -215,6 +208,21 @@ def test_an_item_whose_object_can_not_be_read_is_shown_without_what_it_has(page,
     assert [clip[3] for clip in clips(out)] == ["日本語", "مرحبا", "Hello"]
     broken = b"_id" not in content and content != b""
     assert (status, str(meta) in err) == ((1, True) if broken else (0, False))
+
+
+@pytest.mark.parametrize(
+    ("date", "when"), [(1714650306, "2024-05-02 11:45:06"), (1e300, None), (None, None)]
+)
+def test_an_item_in_a_folder_of_another_name_has_the_time_of_its_object_or_file(
+    page, copy, date, when, monkeypatch
+):
+    monkeypatch.setenv("TZ", "UTC")
+    (item,) = copy.glob("by-date/2024/*_id1")
+    (item / "meta.json").write_text(json.dumps({"history_item_id": "id1", "date_unix": date}))
+    os.rename(item, item.with_name("renamed"))
+    os.utime(item.with_name("renamed"), (0, 0))
+    found = {clip[3]: clip[0] for clip in clips(page("copy", key=False)[1])}
+    assert found["مرحبا"] == (when or "1970-01-01 00:00:00")
 
 
 def test_what_is_no_file_is_not_read(page, copy):

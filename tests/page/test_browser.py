@@ -56,14 +56,14 @@ def folder(tmp_path):
     return tmp_path
 
 
-def show(opened, path, *clips):
+def show(browser, path, *clips):
     path.write_bytes(page(clips, "History"))
-    opened.open(path.as_uri())
+    browser.open(path.as_uri())
 
 
-def press(opened, *keys):
+def press(browser, *keys):
     for key in keys:
-        opened.key(key)
+        browser.key(key)
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -87,24 +87,24 @@ def served(folder):
             thread.join()
 
 
-def outside(opened, base):
+def outside(browser, base):
     """Return the requests for something else than what is below an address."""
-    return [url for url in opened.requests if not url.startswith((base, "data:"))]
+    return [url for url in browser.requests if not url.startswith((base, "data:"))]
 
 
 @pytest.mark.parametrize("number", range(len(ODD)), ids=ODD)
-def test_a_clip_plays_from_a_folder_of_any_name(opened, folder, number):
-    opened.open((folder / "page.html").as_uri())
-    assert [url for url in opened.requests if not url.startswith("data:")] == []
-    opened.click(f"{CARDS}[{number}].querySelector('.play')")
-    opened.until(f"{CARDS}[{number}].querySelector('.lit') && {PLAYING} === 1")
-    assert outside(opened, folder.as_uri()) == []
-    assert (opened.problems, opened.evaluate(PROBLEM)) == ([], "")
+def test_a_clip_plays_from_a_folder_of_any_name(browser, folder, number):
+    browser.open((folder / "page.html").as_uri())
+    assert [url for url in browser.requests if not url.startswith("data:")] == []
+    browser.click(f"{CARDS}[{number}].querySelector('.play')")
+    browser.until(f"{CARDS}[{number}].querySelector('.lit') && {PLAYING} === 1")
+    assert outside(browser, folder.as_uri()) == []
+    assert (browser.problems, browser.evaluate(PROBLEM)) == ([], "")
 
 
-def test_the_words_light_up_with_the_sound_one_after_the_other(opened, folder):
-    opened.open((folder / "page.html").as_uri())
-    opened.evaluate(
+def test_the_words_light_up_with_the_sound_one_after_the_other(browser, folder):
+    browser.open((folder / "page.html").as_uri())
+    browser.evaluate(
         """
         window.seen = [];
         new MutationObserver(() => {
@@ -114,156 +114,156 @@ def test_the_words_light_up_with_the_sound_one_after_the_other(opened, folder):
         }).observe(document.querySelector('article'), {subtree: true, attributes: true});
         """
     )
-    press(opened, "j", " ")
-    opened.until("document.getElementById('now').textContent.startsWith('Paused')")
-    seen = opened.evaluate("seen")
+    press(browser, "j", " ")
+    browser.until("document.getElementById('now').textContent.startsWith('Paused')")
+    seen = browser.evaluate("seen")
     assert [word for word, _ in seen] == [word.text for word in WORDS]
     for (_, at), word in zip(seen, WORDS, strict=True):
         assert word.start / 1000 - 0.05 <= at <= word.end / 1000 + 0.4
 
 
-def test_a_click_on_a_word_plays_from_there(opened, folder):
-    opened.open((folder / "page.html").as_uri())
+def test_a_click_on_a_word_plays_from_there(browser, folder):
+    browser.open((folder / "page.html").as_uri())
     last = len(WORDS) - 2
-    opened.click(f"{CARDS}[1].querySelectorAll('.word')[{last}]")
-    assert opened.until(LIT) in (WORDS[last].text, WORDS[last + 1].text)
-    at = opened.evaluate(f"Number({CARDS}[1].querySelector('input').value)")
+    browser.click(f"{CARDS}[1].querySelectorAll('.word')[{last}]")
+    assert browser.until(LIT) in (WORDS[last].text, WORDS[last + 1].text)
+    at = browser.evaluate(f"Number({CARDS}[1].querySelector('input').value)")
     assert at >= WORDS[last].start / 1000 - 0.01
-    opened.until(f"{PLAYING} === 1")
+    browser.until(f"{PLAYING} === 1")
     # Another clip takes its place.
-    opened.click(f"{CARDS}[0].querySelector('.word')")
-    assert opened.until(f"{CARDS}[0].querySelector('.lit')?.textContent")
-    assert opened.evaluate(f"[{PLAYING}, document.querySelectorAll('.lit').length]") == [1, 1]
+    browser.click(f"{CARDS}[0].querySelector('.word')")
+    assert browser.until(f"{CARDS}[0].querySelector('.lit')?.textContent")
+    assert browser.evaluate(f"[{PLAYING}, document.querySelectorAll('.lit').length]") == [1, 1]
 
 
-def test_the_slider_seeks_before_the_clip_was_ever_played(opened, folder):
-    opened.open((folder / "page.html").as_uri())
-    opened.evaluate(
+def test_the_slider_seeks_before_the_clip_was_ever_played(browser, folder):
+    browser.open((folder / "page.html").as_uri())
+    browser.evaluate(
         f"(slider => {{ slider.value = {WORDS[2].start / 1000 + 0.01};"
         f" slider.dispatchEvent(new Event('input')) }})({CARDS}[0].querySelector('input'))"
     )
-    assert opened.evaluate(LIT) == WORDS[2].text
-    assert outside(opened, "data:") == []
-    opened.click(f"{CARDS}[0].querySelector('.play')")
-    assert opened.until("document.querySelector('.playing') && " + LIT) == WORDS[2].text
+    assert browser.evaluate(LIT) == WORDS[2].text
+    assert outside(browser, "data:") == []
+    browser.click(f"{CARDS}[0].querySelector('.play')")
+    assert browser.until("document.querySelector('.playing') && " + LIT) == WORDS[2].text
 
 
-def test_search_voice_and_dates_narrow_the_list(opened, tmp_path):
+def test_search_voice_and_dates_narrow_the_list(browser, tmp_path):
     clips = [
         replace(CLIP, when=day(n), voices=(("Rachel", "Adam")[n % 2],), text=f"Número {n:03} über")
         for n in range(30)
     ]
-    show(opened, tmp_path / "page.html", *clips)
-    assert opened.evaluate(COUNT) == "30 clips"
-    press(opened, "/")
-    opened.write("NUMERO 007 uber")
-    assert opened.evaluate(COUNT) == "1 of 30 clips"
-    assert opened.evaluate(NAMES) == [f"Adam{day(7)}"]
+    show(browser, tmp_path / "page.html", *clips)
+    assert browser.evaluate(COUNT) == "30 clips"
+    press(browser, "/")
+    browser.write("NUMERO 007 uber")
+    assert browser.evaluate(COUNT) == "1 of 30 clips"
+    assert browser.evaluate(NAMES) == [f"Adam{day(7)}"]
     # Keys are letters in the search box, and Escape leaves it.
-    opened.write("jk /")
-    assert opened.evaluate(COUNT) == "0 of 30 clips"
-    press(opened, "Escape")
-    assert opened.evaluate("document.activeElement === document.body")
+    browser.write("jk /")
+    assert browser.evaluate(COUNT) == "0 of 30 clips"
+    press(browser, "Escape")
+    assert browser.evaluate("document.activeElement === document.body")
     set_to = (
         "((id, value) => { const e = document.getElementById(id); e.value = value;"
         " e.dispatchEvent(new Event('input')) })"
     )
-    opened.evaluate(f"{set_to}('search', '')")
-    opened.evaluate(f"{set_to}('voice', '1')")
-    assert opened.evaluate(COUNT) == "15 of 30 clips"
-    opened.evaluate(f"{set_to}('from', '{day(10)[:10]}')")
-    opened.evaluate(f"{set_to}('to', '{day(12)[:10]}')")
-    assert opened.evaluate(NAMES) == [f"Rachel{day(10)}", f"Rachel{day(12)}"]
-    assert opened.problems == []
+    browser.evaluate(f"{set_to}('search', '')")
+    browser.evaluate(f"{set_to}('voice', '1')")
+    assert browser.evaluate(COUNT) == "15 of 30 clips"
+    browser.evaluate(f"{set_to}('from', '{day(10)[:10]}')")
+    browser.evaluate(f"{set_to}('to', '{day(12)[:10]}')")
+    assert browser.evaluate(NAMES) == [f"Rachel{day(10)}", f"Rachel{day(12)}"]
+    assert browser.problems == []
 
 
-def test_the_keyboard_is_enough(opened, folder):
-    opened.open((folder / "page.html").as_uri())
-    press(opened, "j")
+def test_the_keyboard_is_enough(browser, folder):
+    browser.open((folder / "page.html").as_uri())
+    press(browser, "j")
     assert (
-        opened.evaluate(f"[{CHOSEN}, document.activeElement.querySelector('time').textContent]")
+        browser.evaluate(f"[{CHOSEN}, document.activeElement.querySelector('time').textContent]")
         == [day(0)] * 2
     )
-    press(opened, "j", "j", "k")
-    assert opened.evaluate(CHOSEN) == day(1)
-    press(opened, " ")
-    opened.until(f"{CARDS}[1].matches('.playing')")
-    press(opened, " ")
-    opened.until(f"{PLAYING} === 0")
+    press(browser, "j", "j", "k")
+    assert browser.evaluate(CHOSEN) == day(1)
+    press(browser, " ")
+    browser.until(f"{CARDS}[1].matches('.playing')")
+    press(browser, " ")
+    browser.until(f"{PLAYING} === 0")
     # A focused button acts once, and the page does not act for it, too.
-    opened.evaluate(f"{CARDS}[1].querySelector('.play').focus()")
-    press(opened, " ")
-    opened.until(f"{PLAYING} === 1")
-    assert opened.evaluate("document.activeElement.getAttribute('aria-label')").startswith("Pause")
+    browser.evaluate(f"{CARDS}[1].querySelector('.play').focus()")
+    press(browser, " ")
+    browser.until(f"{PLAYING} === 1")
+    assert browser.evaluate("document.activeElement.getAttribute('aria-label')").startswith("Pause")
     # Keys with a modifier are the browser's.
-    opened.key("j", modifiers=2)
-    assert opened.evaluate(CHOSEN) == day(1)
+    browser.key("j", modifiers=2)
+    assert browser.evaluate(CHOSEN) == day(1)
 
 
-def test_the_next_clip_is_played_only_if_that_is_chosen(opened, folder):
+def test_the_next_clip_is_played_only_if_that_is_chosen(browser, folder):
     for chosen, ends in ((False, f"{PLAYING} === 0"), (True, f"{CARDS}[1].matches('.playing')")):
-        opened.open((folder / "page.html").as_uri())
+        browser.open((folder / "page.html").as_uri())
         if chosen:
-            opened.click("document.getElementById('on')")
-        opened.click(f"{CARDS}[0].querySelector('.play')")
-        opened.until(f"{CARDS}[0].matches('.playing')")
-        opened.click(f"{CARDS}[0].querySelectorAll('.word')[{len(WORDS) - 1}]")
-        opened.until(f"{CARDS}[0].matches('.playing') === false && {ends}")
+            browser.click("document.getElementById('on')")
+        browser.click(f"{CARDS}[0].querySelector('.play')")
+        browser.until(f"{CARDS}[0].matches('.playing')")
+        browser.click(f"{CARDS}[0].querySelectorAll('.word')[{len(WORDS) - 1}]")
+        browser.until(f"{CARDS}[0].matches('.playing') === false && {ends}")
 
 
-def test_a_clip_that_is_not_there_is_told_and_can_be_tried_again(opened, folder):
+def test_a_clip_that_is_not_there_is_told_and_can_be_tried_again(browser, folder):
     audio = folder / "history" / ODD[0] / "audio.mp3"
     audio.rename(folder / "away")
-    opened.open((folder / "page.html").as_uri())
-    opened.click(f"{CARDS}[0].querySelector('.play')")
-    assert f"{ODD[0]}, {day(0)}" in opened.until(PROBLEM)
+    browser.open((folder / "page.html").as_uri())
+    browser.click(f"{CARDS}[0].querySelector('.play')")
+    assert f"{ODD[0]}, {day(0)}" in browser.until(PROBLEM)
     (folder / "away").rename(audio)
-    opened.click(f"{CARDS}[0].querySelector('.play')")
-    opened.until(f"Number({CARDS}[0].querySelector('input').value) > 0.2")
-    assert opened.evaluate(PROBLEM) == ""
+    browser.click(f"{CARDS}[0].querySelector('.play')")
+    browser.until(f"Number({CARDS}[0].querySelector('input').value) > 0.2")
+    assert browser.evaluate(PROBLEM) == ""
 
 
-def test_ten_thousand_clips_cost_what_is_on_the_screen(opened, tmp_path):
+def test_ten_thousand_clips_cost_what_is_on_the_screen(browser, tmp_path):
     clips = [replace(CLIP, when=day(n), audio=f"{n}/audio.mp3") for n in range(10_000)]
     (tmp_path / "page.html").write_bytes(page(clips, "History"))
-    seconds = opened.open((tmp_path / "page.html").as_uri())
+    seconds = browser.open((tmp_path / "page.html").as_uri())
     assert seconds < 10
     nodes = "document.querySelectorAll('*').length"
-    assert opened.evaluate(nodes) < 500
-    assert opened.evaluate(f"{CARDS}[0].ariaSetSize") == "10000"
+    assert browser.evaluate(nodes) < 500
+    assert browser.evaluate(f"{CARDS}[0].ariaSetSize") == "10000"
     scroller = "document.getElementById('scroller')"
     last = f"{CARDS}.at(-1)"
     gap = f"{last}.getBoundingClientRect().bottom - {scroller}.getBoundingClientRect().bottom"
     # Rows turn out to have other heights than was estimated: the end is where it is then.
-    opened.until(
+    browser.until(
         f"{scroller}.scrollTop = {scroller}.scrollHeight, new Promise(done => setTimeout(() =>"
         f" done({last}.ariaPosInSet === '10000' && Math.abs({gap}) < 2), 50))"
     )
-    assert opened.evaluate(nodes) < 500
-    press(opened, "j")
-    assert opened.evaluate(CHOSEN) == day(0)
-    press(opened, "/")
-    opened.write(day(5000))
-    assert opened.evaluate(f"[{COUNT}, {CARDS}[0].ariaSetSize]") == ["1 of 10,000 clips", "1"]
-    assert opened.problems == []
+    assert browser.evaluate(nodes) < 500
+    press(browser, "j")
+    assert browser.evaluate(CHOSEN) == day(0)
+    press(browser, "/")
+    browser.write(day(5000))
+    assert browser.evaluate(f"[{COUNT}, {CARDS}[0].ariaSetSize]") == ["1 of 10,000 clips", "1"]
+    assert browser.problems == []
 
 
-def test_rows_stand_one_below_the_other_at_any_width(opened, tmp_path):
+def test_rows_stand_one_below_the_other_at_any_width(browser, tmp_path):
     clips = [replace(CLIP, when=day(n), text=f"{CLIP.text} " * (n % 7 + 1)) for n in range(200)]
-    show(opened, tmp_path / "page.html", *clips)
+    show(browser, tmp_path / "page.html", *clips)
     gaps = (
         "(a => a.slice(1).map((e, i) =>"
         f" e.getBoundingClientRect().top - a[i].getBoundingClientRect().bottom))({CARDS})"
     )
     for width in (1000, 360):
-        opened.emulate(width, 800)
+        browser.emulate(width, 800)
         for top in (0, 5000, 9000):
-            opened.evaluate(f"document.getElementById('scroller').scrollTop = {top}")
-            assert opened.until(
+            browser.evaluate(f"document.getElementById('scroller').scrollTop = {top}")
+            assert browser.until(
                 f"(g => g.length > 5 && g.every(x => Math.abs(x) < 1) && g.length)({gaps})"
             )
-    assert opened.evaluate("document.documentElement.scrollWidth") == 360
-    opened.emulate(1000, 800)
+    assert browser.evaluate("document.documentElement.scrollWidth") == 360
+    browser.emulate(1000, 800)
 
 
 TEXTS = [
@@ -279,58 +279,58 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
-def test_any_text_is_shown_as_it_is(opened, tmp_path, text):
+def test_any_text_is_shown_as_it_is(browser, tmp_path, text):
     words = [TimedWord(each, 1000 * n, 1000 * n + 900) for n, each in enumerate(text.split())]
     show(
-        opened,
+        browser,
         tmp_path / "page.html",
         replace(CLIP, text=text, words=words, audio="a.mp3", voices=(text,)),
     )
-    if opened.evaluate("document.querySelector('.more') !== null"):
-        assert opened.evaluate("document.querySelectorAll('*').length") < 500
-        opened.click("document.querySelector('.more')")
-    assert opened.evaluate("document.querySelector('.text')?.textContent ?? ''") == text
+    if browser.evaluate("document.querySelector('.more') !== null"):
+        assert browser.evaluate("document.querySelectorAll('*').length") < 500
+        browser.click("document.querySelector('.more')")
+    assert browser.evaluate("document.querySelector('.text')?.textContent ?? ''") == text
     assert (
-        opened.evaluate("[...document.querySelectorAll('.word')].map(e => e.textContent)")
+        browser.evaluate("[...document.querySelectorAll('.word')].map(e => e.textContent)")
         == text.split()
     )
-    assert opened.evaluate("window.hacked") is None
-    assert opened.problems == []
+    assert browser.evaluate("window.hacked") is None
+    assert browser.problems == []
 
 
-def test_a_right_to_left_text_begins_at_the_right(opened, tmp_path):
-    show(opened, tmp_path / "page.html", replace(CLIP, text=TEXTS[3], words=()))
-    assert opened.evaluate("getComputedStyle(document.querySelector('.text')).direction") == "rtl"
+def test_a_right_to_left_text_begins_at_the_right(browser, tmp_path):
+    show(browser, tmp_path / "page.html", replace(CLIP, text=TEXTS[3], words=()))
+    assert browser.evaluate("getComputedStyle(document.querySelector('.text')).direction") == "rtl"
 
 
-def test_the_policy_stops_what_the_page_does_not_do_itself(opened, folder):
+def test_the_policy_stops_what_the_page_does_not_do_itself(browser, folder):
     with served(folder) as (base, asked):
-        opened.open(f"{base}/page.html")
+        browser.open(f"{base}/page.html")
         for attempt in (
             "fetch('/page.html?')",
             "import('data:text/javascript,1')",
             "new Promise((_, no) => { const i = new Image(); i.onerror = no; i.src = '/x.png' })",
         ):
-            assert opened.evaluate(f"{attempt}.then(() => 'done', () => 'stopped')") == "stopped"
+            assert browser.evaluate(f"{attempt}.then(() => 'done', () => 'stopped')") == "stopped"
         assert asked == ["/page.html"]
 
 
-def test_the_page_plays_from_a_web_server_and_asks_for_nothing_else(opened, folder):
+def test_the_page_plays_from_a_web_server_and_asks_for_nothing_else(browser, folder):
     with served(folder) as (base, asked):
-        opened.open(f"{base}/page.html")
-        opened.click(f"{CARDS}[2].querySelector('.play')")
-        opened.until(f"{CARDS}[2].querySelector('.lit')")
+        browser.open(f"{base}/page.html")
+        browser.click(f"{CARDS}[2].querySelector('.play')")
+        browser.until(f"{CARDS}[2].querySelector('.lit')")
         assert set(asked) == {"/page.html", f"/history/{ODD[2]}/audio.mp3"}
-    assert opened.problems == []
+    assert browser.problems == []
 
 
-def test_colours_are_those_of_the_system(opened, folder):
+def test_colours_are_those_of_the_system(browser, folder):
     colours = set()
     for scheme in ("light", "dark"):
-        opened.emulate(1000, 800, scheme)
-        opened.open((folder / "page.html").as_uri())
-        colours.add(opened.evaluate("getComputedStyle(document.body).backgroundColor"))
-    opened.emulate(1000, 800)
+        browser.emulate(1000, 800, scheme)
+        browser.open((folder / "page.html").as_uri())
+        colours.add(browser.evaluate("getComputedStyle(document.body).backgroundColor"))
+    browser.emulate(1000, 800)
     assert len(colours) == 2
 
 
@@ -347,14 +347,14 @@ def axe():
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(opened, folder, axe, scheme):
-    opened.emulate(1000, 800, scheme)
-    opened.open((folder / "page.html").as_uri())
-    opened.click(f"{CARDS}[0].querySelectorAll('.word')[1]")
-    opened.until(LIT)
-    opened.evaluate(f"{axe}; 0")
-    found = opened.evaluate(
+def test_axe_finds_nothing(browser, folder, axe, scheme):
+    browser.emulate(1000, 800, scheme)
+    browser.open((folder / "page.html").as_uri())
+    browser.click(f"{CARDS}[0].querySelectorAll('.word')[1]")
+    browser.until(LIT)
+    browser.evaluate(f"{axe}; 0")
+    found = browser.evaluate(
         "axe.run().then(r => r.violations.map(v => [v.id, v.nodes.map(n => n.html)]))"
     )
-    opened.emulate(1000, 800)
+    browser.emulate(1000, 800)
     assert found == []

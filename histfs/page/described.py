@@ -29,12 +29,14 @@ class Described(NamedTuple):
         date: when it was created, in seconds since the epoch; None if it doesn't say.
         words: as in `PageClip`.
         seconds: as in `PageClip`.
+        text: what was spoken; None if the object doesn't say.
     """
 
     voices: tuple[str, ...] = ()
     date: int | None = None
     words: Sequence[TimedWord] = ()
     seconds: float | None = None
+    text: str | None = None
 
 
 def described(raw: bytes) -> Described:
@@ -53,12 +55,13 @@ def described(raw: bytes) -> Described:
         raise BadAnswer("it is no JSON") from error
     if not isinstance(fields, dict):
         raise BadAnswer("it is JSON, but not an object")
-    record = _record_of(raw)
+    record, row = _record_of(raw), row_fields(raw)
     return Described(
         () if record is None else speakers(record.facets),
         record.item.date if record is not None and record.dated else None,
         words_of(fields),
-        row_fields(raw).duration,
+        row.duration,
+        (row.text or "") if row.tells_text else None,
     )
 
 

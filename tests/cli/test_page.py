@@ -210,6 +210,16 @@ def test_an_item_whose_object_can_not_be_read_is_shown_without_what_it_has(page,
     assert (status, str(meta) in err) == ((1, True) if broken else (0, False))
 
 
+def test_the_text_is_that_of_the_copy_else_that_of_the_object(page, copy):
+    (copy / "by-date/2024/2024-05-01T11-45-06_x_id0/text.txt").write_text("Corrected\n")
+    (copy / "by-date/2024/2024-05-02T11-45-06_x_id1/text.txt").unlink()
+    assert [clip[3] for clip in clips(page("copy", key=False)[1])] == [
+        "日本語",
+        "مرحبا",
+        "Corrected",
+    ]
+
+
 @pytest.mark.parametrize(
     ("date", "when"), [(1714650306, "2024-05-02 11:45:06"), (1e300, None), (None, None)]
 )

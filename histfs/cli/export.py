@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 
 from histfs import logs
 from histfs.cli.error_reporting import warn
-from histfs.cli.export_session import export_session
+from histfs.cli.export_session import Session, export_session
 from histfs.cli.options import account_options, build_settings
 from histfs.cli.progress import format_size, pluralize
+from histfs.cli.sync import WAIT_BUDGET
 from histfs.cli.sync_steps import Retries
 from histfs.cli.table import format_option, since_option
 from histfs.core.errors import SourceError
 from histfs.core.waiting import Waiter
+from histfs.exporting.cluster import ClusterRun, cluster_crew
+from histfs.exporting.crew import Crew, LocalCrew
 from histfs.exporting.errors import ObjectDiffers
 from histfs.exporting.export import Export, ExportResult
 from histfs.exporting.row_files import row_format
 from histfs.exporting.table import Table, TableResult
+from histfs.settings import Settings
 
 #: Lines about single items that are printed.
 _LINES = 20
@@ -31,13 +38,21 @@ _FLUSH = 30.0
 @click.command(context_settings={"show_default": True})
 @click.argument("destination", metavar="DEST")
 @click.option("--verify", is_flag=True, help="Read everything at DEST back, and compare it.")
+@click.option(
+    "--dask",
+    "scheduler",
+    metavar="ADDRESS",
+    help="Spread the work over a Dask cluster, by its scheduler's address or file.",
+)
 @format_option
 @since_option
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
 @account_options
 def export(
     destination: str,
+    *,
     verify: bool,
+    scheduler: str | None,
     form: str,
     since: int,
     as_json: bool,
@@ -61,12 +76,13 @@ def export(
         table = Table(place, chosen, sources, filesystem.zone)
         table.claim()
         display.begin("Export", sum(each.store.total() for each in sources))
-        run = Export(place, sources, settings.connections, verify=verify)
 
         def progress(done: ExportResult) -> None:
             display.update(done.items, format_size(done.bytes))
 
-        done = run.run(since, progress, Retries(display).wait)
+        with _crew(scheduler, destination, verify, settings, session) as crew:
+            run = Export(place, sources, crew, verify=verify)
+            done = run.run(since, progress, Retries(display).wait)
         for mounted in sources:
             mounted.audio.flush(Waiter(_FLUSH))
         rows = table.update(since)
@@ -76,6 +92,21 @@ def export(
             f" {len(rows.written):,} of {pluralize(rows.months, 'month')} of the table written."
         )
     _report(done, rows, as_json, time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def _crew(
+    scheduler: str | None, destination: str, verify: bool, settings: Settings, session: Session
+) -> Iterator[Crew]:
+    """Yield who exports the items: the threads of this process, or a cluster."""
+    if scheduler is None:
+        yield LocalCrew(session.place, settings.connections, verify=verify)
+        return
+    # A relative path means nothing to the workers.
+    where = destination if "://" in destination else str(Path(destination).absolute())
+    run = ClusterRun(where, verify, WAIT_BUDGET)
+    with cluster_crew(scheduler, run, settings, session.sources) as crew:
+        yield crew
 
 
 def _report(done: ExportResult, rows: TableResult, as_json: bool, seconds: float) -> None:

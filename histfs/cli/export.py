@@ -26,13 +26,23 @@ from histfs.exporting.crew import Crew, LocalCrew
 from histfs.exporting.errors import ObjectDiffers
 from histfs.exporting.export import Export, ExportResult
 from histfs.exporting.row_files import row_format
+from histfs.exporting.shards import ShardExport
 from histfs.exporting.table import Table, TableResult
-from histfs.settings import Settings
+from histfs.settings import OptionError, Settings, parse_size_limit
 
 #: Lines about single items that are printed.
 _LINES = 20
 #: Seconds to wait for the last clips to get into the catalog.
 _FLUSH = 30.0
+
+
+def _shard_size(_: click.Context, option: click.Parameter, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_size_limit(text)
+    except OptionError as error:
+        raise click.BadParameter(str(error), param=option) from error
 
 
 @click.command(context_settings={"show_default": True})
@@ -44,6 +54,12 @@ _FLUSH = 30.0
     metavar="ADDRESS",
     help="Spread the work over a Dask cluster, by its scheduler's address or file.",
 )
+@click.option(
+    "--shards",
+    callback=_shard_size,
+    metavar="SIZE",
+    help="Write WebDataset tars of about this size, such as 1G, in place of single files.",
+)
 @format_option
 @since_option
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
@@ -53,6 +69,7 @@ def export(
     *,
     verify: bool,
     scheduler: str | None,
+    shards: int | None,
     form: str,
     since: int,
     as_json: bool,
@@ -68,7 +85,10 @@ def export(
     Examples:
       histfs export /backup/voices
       histfs export --format parquet s3://bucket/voices
+      histfs export --shards 1G s3://bucket/training
     """  # noqa: D301 - the control character is click's
+    if scheduler is not None and shards is not None:
+        raise click.UsageError("--dask and --shards exclude each other.")
     settings = build_settings(given)
     chosen, began = row_format(form), time.monotonic()
     with export_session(settings, destination, silent=as_json) as session:
@@ -80,9 +100,13 @@ def export(
         def progress(done: ExportResult) -> None:
             display.update(done.items, format_size(done.bytes))
 
-        with _crew(scheduler, destination, verify, settings, session) as crew:
-            run = Export(place, sources, crew, verify=verify)
-            done = run.run(since, progress, Retries(display).wait)
+        steps = since, progress, Retries(display).wait
+        if shards is not None:
+            threads = settings.connections
+            done = ShardExport(place, sources, shards, threads, verify=verify).run(*steps)
+        else:
+            with _crew(scheduler, destination, verify, settings, session) as crew:
+                done = Export(place, sources, crew, verify=verify).run(*steps)
         for mounted in sources:
             mounted.audio.flush(Waiter(_FLUSH))
         rows = table.update(since)

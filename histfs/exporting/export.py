@@ -42,7 +42,7 @@ from histfs.exporting.months import month_of, months_of, span_of, state_of
 from histfs.mounting import MountedSource
 
 #: Consecutive failures of the server or the network after which the run ends.
-_MAX_FAILURES = 20
+MAX_FAILURES = 20
 #: Seconds after which the manifest of a month that is being exported is stored again.
 _CHECKPOINT = 20.0
 #: The errors that a later attempt may not have.
@@ -275,7 +275,7 @@ class _Run:
             self.result.failed[work.item.id] = outcome
             month.failed += 1
             self._in_a_row = self._in_a_row + 1 if isinstance(outcome, ACCOUNT_WIDE) else 0
-            if self._in_a_row >= _MAX_FAILURES:
+            if self._in_a_row >= MAX_FAILURES:
                 raise outcome
         month.pending -= 1
         self.result.items += 1

@@ -41,9 +41,13 @@ def items_below(root: Path) -> Iterator[tuple[Path, Collection[str]]]:
     Raises:
         OSError: a folder can't be listed.
     """
+    root.lstat()  # an error for a path that is not there
     if not root.is_dir():
-        root = next((each for each in root.parents if _is_item(os.listdir(each))), root.parent)  # noqa: PTH208
-    if root.is_symlink() and _is_item(os.listdir(root)):  # noqa: PTH208
+        above = [each for each in root.parents[:2] if _is_item(os.listdir(each))]  # noqa: PTH208
+        if not above:
+            return
+        root = above[0]
+    elif root.is_symlink() and _is_item(os.listdir(root)):  # noqa: PTH208
         root = _target(root)
     seen: set[str] = set()
     pending = [root]

@@ -246,7 +246,8 @@ def test_what_is_no_file_is_not_read(page, copy):
 
 def test_a_folder_without_clips_and_a_path_that_is_not_there_are_errors(page, copy, tmp_path):
     (tmp_path / "empty").mkdir()
-    for paths in (["empty"], ["copy", "empty"], ["copy", tmp_path / "copy/none"]):
+    (tmp_path / "empty.txt").touch()
+    for paths in (["empty"], ["copy", "empty"], ["copy", copy / "none"], ["empty.txt"]):
         assert page(*paths, "-o", "page.html")[0] == 1, paths
         assert not (tmp_path / "page.html").exists()
     assert page("empty", key=False)[2] == "histfs: empty: there is no clip in it\n"

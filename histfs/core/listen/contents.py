@@ -7,6 +7,7 @@ held.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,9 @@ from histfs.core.times import Span
 from histfs.core.views import View
 from histfs.core.waiting import Waiter
 
+#: Seconds for which a playlist stays as it is while sizes become known: a program that opens it
+#: gets what the stat before has measured.
+STEADY = 2.0
 #: Attempts to read a directory that changes while it is read.
 _ATTEMPTS = 10
 
@@ -49,10 +53,18 @@ class Content(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """Content in the cache, with the version of the index, and what was learnt, before its read."""
+    """Content in the cache.
+
+    Attributes:
+        version: of the index, before it was read.
+        learnt: before it was read.
+        read_at: in seconds.
+        content: the content.
+    """
 
     version: int
     learnt: Learnt
+    read_at: float
     content: Content
 
 
@@ -63,14 +75,20 @@ class ContentCache:
         index: the items.
         kept: a bounded cache, by path.
         learnt: returns what was learnt until now.
+        clock: seconds, monotonic.
     """
 
     def __init__(
-        self, index: Index, kept: MutableMapping[Path, Kept], learnt: Callable[[], Learnt]
+        self,
+        index: Index,
+        kept: MutableMapping[Path, Kept],
+        learnt: Callable[[], Learnt],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._index = index
         self._kept = kept
         self._learnt = learnt
+        self._clock = clock
         self._lock = threading.Lock()
 
     def read(
@@ -104,7 +122,7 @@ class ContentCache:
             same = version == self._index.version or self._index.unchanged(span, version)
             if same and view.complete(at, self._index):
                 with self._lock:
-                    self._kept[path] = Kept(version, learnt, content)
+                    self._kept[path] = Kept(version, learnt, self._clock(), content)
                 return content
             view.ensure(at, self._index, waiter)
         raise NotComplete(f"{'/'.join(path)} changes faster than it can be listed")
@@ -112,6 +130,7 @@ class ContentCache:
     def _is_valid(self, kept: Kept, span: Span, learnt: Learnt) -> bool:
         if kept.learnt.extensions != learnt.extensions:
             return False
-        if kept.content.needs_sizes and kept.learnt.sizes != learnt.sizes:
+        more = kept.content.needs_sizes and kept.learnt.sizes != learnt.sizes
+        if more and self._clock() - kept.read_at >= STEADY:
             return False
         return self._index.unchanged(span, kept.version)

@@ -30,6 +30,7 @@ from histfs.core.tree import Tree
 from histfs.core.views import ByDate, ByMonth, ByVoice
 from histfs.core.waiting import Waiter
 from tests.core.fakes import FakeArchive, FakeAudio, TableIndex
+from tests.support.clock import Clock
 from tests.support.memory import MemorySource
 
 BORN = 1_000_000_000
@@ -52,6 +53,7 @@ class Listened:
     audio: FakeAudio
     names: ClipNames
     root: UnionFilesystem
+    clock: Clock
 
     def ls(self, path: str) -> list[str]:
         return [entry.name for entry in self.root.listdir(path, Waiter(5))]
@@ -85,6 +87,7 @@ def listened() -> Callable[..., Listened]:
             FakeAudio(),
             Zone(zone),
         )
+        clock = Clock()
         context = FileContext(source.traits, index, audio)
         tree = Tree(
             index=index,
@@ -100,7 +103,7 @@ def listened() -> Callable[..., Listened]:
         names = ClipNames(index, here, lambda item: Spoken(index.details(item).text, seconds))
         library = Library(
             files=ClipFiles(tree, index, names, TagSource(index, names, here) if tags else None, 2),
-            contents=ContentCache(index, {}, lambda: Learnt(0, len(audio.opened))),
+            contents=ContentCache(index, {}, lambda: Learnt(0, len(audio.opened)), clock),
             check=lambda _: known(),
             born=BORN,
         )
@@ -110,7 +113,7 @@ def listened() -> Callable[..., Listened]:
         }
         listen = Subtree(ListenRoot(folders, born=BORN, above=("listen",)), is_listed=False)
         root = UnionFilesystem(tree, {"listen": listen}, born=BORN)
-        return Listened(index, audio, names, root)
+        return Listened(index, audio, names, root, clock)
 
     yield make
     for pool in pools:

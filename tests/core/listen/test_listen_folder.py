@@ -15,6 +15,7 @@ from histfs.core.errors import (
     NotPermitted,
     Unreachable,
 )
+from histfs.core.listen.contents import STEADY
 from histfs.core.times import ALWAYS
 from histfs.core.waiting import Waiter
 from tests.core.listen.conftest import BORN
@@ -85,6 +86,8 @@ def test_a_playlist_has_the_clips_of_its_folder_and_how_long_they_are_once_that_
     assert world.stat(PLAYLIST).mtime == MOMENT + 60
     world.audio.clips["one"] = bytes(64_000)
     world.read(CLIP)
+    assert world.read(PLAYLIST).decode() == unknown + bye  # its size was shown a moment ago
+    world.clock.now += STEADY
     assert world.read(PLAYLIST).decode() == unknown.replace("-1", "4") + bye
     assert world.stat(PLAYLIST).size == len(world.read(PLAYLIST))
 
@@ -173,6 +176,7 @@ def test_audio_of_another_format_than_declared_has_both_names(listened):
     world = listened(ONE)
     world.audio.clips["one"] = b"RIFF\x24\0\0\0WAVEfmt "
     assert world.read(CLIP) == world.read(f"{CLIP[:-3]}wav")
+    world.clock.now += STEADY
     assert f"{STEM}.wav" in world.read(PLAYLIST).decode()
     assert world.stat(CLIP).inode == world.stat(f"{CLIP[:-3]}wav").inode
 

@@ -164,7 +164,7 @@ class SharedResources:
         home: the account's directory in the cache.
         disk: the disk cache.
         limiter: limits the requests.
-        patience: seconds that a request may wait for the limiter.
+        slot_timeout: seconds that a request may wait for the limiter.
         downloads: runs the downloads.
         zone: of the mount.
         tell: takes a line that says which plugin is left out.
@@ -174,7 +174,7 @@ class SharedResources:
     home: Path
     disk: DiskCache
     limiter: Limiter
-    patience: float
+    slot_timeout: float
     downloads: DownloadScheduler
     zone: Zone
     tell: Tell
@@ -362,7 +362,9 @@ def _wrapped(
     source: Source, settings: Settings, shared: SharedResources, server: ServerBreaker
 ) -> Source:
     """Wrap a source: report and limit its requests, fail fast, wait for audio, filter by time."""
-    limited = RateLimitedSource(ReportingSource(source, server), shared.limiter, shared.patience)
+    limited = RateLimitedSource(
+        ReportingSource(source, server), shared.limiter, shared.slot_timeout
+    )
     # Outside of the limit: what waits until audio is ready takes no slot meanwhile.
     retrying = RetryNotReady(FailFastSource(limited, server), settings.timeout)
     return retrying if SPAN in source.traits.filters else TimeFilter(retrying)

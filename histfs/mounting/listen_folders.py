@@ -11,6 +11,7 @@ from cachetools import TTLCache
 from histfs.core.deletion import Deletions
 from histfs.core.errors import HistfsError
 from histfs.core.item import Item
+from histfs.core.item_row import RowFields
 from histfs.core.listen import (
     PREFIX,
     ClipFiles,
@@ -30,7 +31,6 @@ from histfs.core.tree import Tree
 from histfs.core.views import ByAgent, ByFacet, ByMonth, ByVoice, View
 from histfs.mounting.mounted_source import MountedSource
 from histfs.settings import Settings
-from histfs.sources.elevenlabs.table_fields import table_fields
 
 #: What is kept of directories and playlists: entries, some 400 bytes each.
 _KEPT, _ENTRY = 50_000, 400
@@ -133,9 +133,10 @@ def _spoken(mounted: MountedSource, item: Item) -> Spoken:
         raw = mounted.store.raw(item.key, item.date)
         if raw is None:
             return Spoken()  # deleted meanwhile
-        fields = table_fields(raw)
-        if fields.clip is not None:
-            return Spoken(fields.clip.words or fields.clip.text, fields.duration)
+        read = mounted.source.traits.row_fields
+        fields = RowFields() if read is None else read(raw)
+        if fields.tells_text:
+            return Spoken(fields.words or fields.text, fields.duration)
         # A title comes first, in a line of its own.
         text = mounted.source.describe(raw).text or ""
         return Spoken(next(iter(text.splitlines()), None), fields.duration)

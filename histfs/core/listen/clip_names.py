@@ -28,7 +28,7 @@ _CHARACTERS, _BYTES = 60, 90
 #: Characters of a text that always suffice for its first words.
 _PREFIX = 400
 #: Minutes in a generation of the cache, and clips whose words are cached.
-_MINUTES, _CLIPS = 2048, 16_384
+_MINUTES, _CLIPS = 8192, 16_384
 _MINUTE = 60
 #: Bytes of a name that a key follows: it has room for that and for an extension.
 _SUFFIXED = 50
@@ -88,7 +88,7 @@ class ClipNames:
 
     def may_name(self, name: str) -> bool:
         """Say whether a clip may have a name, whatever items there are."""
-        return bool(self._moments(name))
+        return _STAMP.match(name) is not None
 
     def find(self, name: str) -> Listed | None:
         """Return the item whose clip has a name; None if there is none."""

@@ -113,8 +113,11 @@ def test_a_long_key_makes_no_long_name():
     assert len(set(named.values())) == 3
 
 
-@pytest.mark.parametrize(
-    "name", ["", ".mpdignore", "cover.jpg", "2024-13-02 11.45 x", "2024-05-02"]
-)
+@pytest.mark.parametrize("name", ["", ".mpdignore", "cover.jpg", "2024-05-02"])
 def test_what_can_be_no_clip_is_known_without_a_look(name):
     assert not names_of()[1].may_name(name)
+
+
+@pytest.mark.parametrize("name", ["2024-13-02 11.45 x", "2024-05-02 25.00 x", "0000-00-00 00.00 x"])
+def test_a_time_that_no_calendar_has_is_that_of_no_clip(name):
+    assert names_of(record("one", MOMENT))[1].find(name) is None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from histfs.core.captions import TimedWord
 
 #: The length of the header of a tag, of a frame, and of a footer.
 HEADER = 10
@@ -11,6 +14,8 @@ _UTF_8 = b"\x03"
 #: The language of a text: not known.
 _LANGUAGE = b"XXX"
 _HAS_FOOTER = 0x10
+#: Of SYLT: times are milliseconds, and the texts are lyrics.
+_MILLISECONDS, _LYRICS = b"\x02", b"\x01"
 #: A size has 28 bits, seven in a byte.
 _MAX_SIZE = 1 << 28
 
@@ -24,6 +29,7 @@ class TagFields(NamedTuple):
         album: the month.
         date: in UTC, such as ``2024-05-02T09:45:06``.
         text: all that is said.
+        words: the same with times.
     """
 
     title: str
@@ -31,16 +37,20 @@ class TagFields(NamedTuple):
     album: str
     date: str
     text: str
+    words: Sequence[TimedWord] = ()
 
 
 def frames_of(fields: TagFields) -> bytes:
-    """Return the frames of a tag: TIT2, TPE1, TALB, TDRC, COMM and USLT."""
+    """Return the frames of a tag: TIT2, TPE1, TALB, TDRC, COMM, USLT and SYLT."""
     named = {"TIT2": fields.title, "TPE1": fields.artist, "TALB": fields.album, "TDRC": fields.date}
     frames = [_frame(name, _UTF_8 + _text(text)) for name, text in named.items() if text]
     if fields.text:
         # Both have a language, and a short description, which is empty.
         described = _UTF_8 + _LANGUAGE + b"\0" + _text(fields.text)
         frames += [_frame("COMM", described), _frame("USLT", described)]
+    if fields.words:
+        head = _UTF_8 + _LANGUAGE + _MILLISECONDS + _LYRICS + b"\0"
+        frames.append(_frame("SYLT", head + b"".join(map(_timed, fields.words))))
     return b"".join(frames)
 
 
@@ -69,6 +79,11 @@ def tag_length(head: bytes) -> int:
 
 def _frame(name: str, content: bytes) -> bytes:
     return name.encode() + _size(len(content)) + b"\0\0" + content
+
+
+def _timed(word: TimedWord) -> bytes:
+    # What stands before a word belongs to it: a newline begins a line.
+    return _text(word.before + word.text) + b"\0" + word.start.to_bytes(4, "big")
 
 
 def _text(text: str) -> bytes:

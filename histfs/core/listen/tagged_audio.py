@@ -10,9 +10,10 @@ may do so at the same time, with the same result. The cache guards itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+from histfs.core.captions import TimedWord
 from histfs.core.files import AudioFile, ItemFile, KnownSizeFile, StreamedFile
 from histfs.core.index import Index
 from histfs.core.item import Item
@@ -41,12 +42,20 @@ class TagSource:
         index: the items.
         names: knows the first words.
         zone: of the months, which are the albums.
+        timed_words: reads the words with their times from the raw object of an item.
     """
 
-    def __init__(self, index: Index, names: ClipNames, zone: Zone) -> None:
+    def __init__(
+        self,
+        index: Index,
+        names: ClipNames,
+        zone: Zone,
+        timed_words: Callable[[bytes], Sequence[TimedWord]] = lambda _: (),
+    ) -> None:
         self._index = index
         self._names = names
         self._zone = zone
+        self._timed_words = timed_words
         self._length = lru_cache(_TAGS)(lambda item, artist: len(self._frames(item, artist)))
 
     def frames(self, item: Item) -> bytes:
@@ -61,14 +70,15 @@ class TagSource:
         return speaker_of(self._index.facets(item))
 
     def _frames(self, item: Item, artist: str) -> bytes:
-        moment = Zone("UTC").local(item.date)
+        moment, details = Zone("UTC").local(item.date), self._index.details(item)
         return frames_of(
             TagFields(
                 title=self._names.spoken(item).words or "",
                 artist=artist,
                 album=self._zone.stamp(item.date)[: len("2024-05")],
                 date=f"{moment:%Y-%m-%dT%H:%M:%S}",
-                text=self._index.details(item).text or "",
+                text=details.text or "",
+                words=self._timed_words(details.raw),
             )
         )
 

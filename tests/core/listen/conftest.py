@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
 
+from histfs.core.captions import TimedWord
 from histfs.core.deletion import Deletions
 from histfs.core.file_context import FileContext
 from histfs.core.files import AudioFile, MetaFile, Rendered
@@ -78,6 +79,7 @@ def listened() -> Callable[..., Listened]:
         tags: bool = False,
         seconds: float | None = None,
         links: int = 2,
+        words: Sequence[TimedWord] = (),
         known: Callable[[], None] = lambda: None,
     ) -> Listened:
         pools.append(SingleFlight("delete", 1))
@@ -101,8 +103,9 @@ def listened() -> Callable[..., Listened]:
             names_elsewhere=lambda node: links if node.name.startswith(PREFIX) else 0,
         )
         names = ClipNames(index, here, lambda item: Spoken(index.details(item).text, seconds))
+        source_of_tags = TagSource(index, names, here, lambda _: words) if tags else None
         library = Library(
-            files=ClipFiles(tree, index, names, TagSource(index, names, here) if tags else None, 2),
+            files=ClipFiles(tree, index, names, source_of_tags, 2),
             contents=ContentCache(index, {}, lambda: Learnt(0, len(audio.opened)), clock),
             check=lambda _: known(),
             born=BORN,

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from histfs.core.captions import TimedWord
 from histfs.core.listen.id3 import TagFields, frames_of, tag_length, tag_of
 from histfs.core.listen.tagged_audio import _Tagged
 from histfs.core.nodes import BytesFile
@@ -65,6 +66,15 @@ def test_mutagen_reads_what_was_written(listened):
     bare = mutagen.MP3(io.BytesIO(FRAMES)).info
     assert (found.info.bitrate, found.info.sample_rate) == (bare.bitrate, bare.sample_rate)
     assert found.info.length == pytest.approx(bare.length, abs=0.01)
+
+
+def test_words_with_times_are_synchronized_lyrics(listened):
+    words = [TimedWord("Hello", 0, 400, ""), TimedWord("wörld", 70_000, 71_000, "\n")]
+    world = listened(ONE, tags=True, words=words)
+    world.audio.clips["one"] = FRAMES
+    (lyrics,) = mutagen.MP3(io.BytesIO(world.read(CLIP))).tags.getall("SYLT")
+    assert lyrics.text == [("Hello", 0), ("\nwörld", 70_000)]
+    assert (lyrics.format, lyrics.type, lyrics.lang) == (2, 1, "XXX")
 
 
 def test_a_tag_survives_odd_texts():

@@ -36,8 +36,9 @@ _UNTITLED = "untitled"
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d)\.(\d\d)[ .]", re.ASCII)
 #: What no words end with: two of these are dashes.
 _TRAILING = " ,;:-\u2013\u2014"
-#: What reads better than the dash that `component` puts in place of these.
-_READABLE = str.maketrans({":": ".", **dict.fromkeys("?*<>", "")})
+#: What reads better than the dash that `component` puts in place of these; and what VLC takes for a
+#: part of a URL in a playlist.
+_READABLE = str.maketrans({":": ".", "%": " percent", **dict.fromkeys("?*<>#", "")})
 
 
 class Spoken(NamedTuple):

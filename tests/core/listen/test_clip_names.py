@@ -32,6 +32,7 @@ def names_of(*records, zone="UTC"):
         ("What?", "What"),
         ('He said "no"', "He said 'no'"),
         ("..hidden", "hidden"),
+        ("50% off: #1", "50 percent off. 1"),
         ("", "untitled"),
         ("???", "untitled"),
         ("CON", "CON_"),
@@ -101,7 +102,7 @@ def test_names_are_unique_whatever_the_case_short_enough_and_lead_back(clips):
     assert len({folded(name) for name in named.values()}) == len(records)
     for key, name in named.items():
         assert len(name.encode()) + EXTENSION <= PORTABLE_MAX
-        assert not set(name) & set('/\\:*?"<>|') and name.isprintable()
+        assert not set(name) & set('/\\:*?"<>|%#') and name.isprintable()
         assert name == name.strip(" .")
         assert names.may_name(name) and names.find(name).key == key
 

@@ -22,6 +22,8 @@ from tests.support.mounts import Mount, command, mounted
 pytestmark = pytest.mark.fuse
 
 ITEMS, CALLS = 60, 6
+#: What is no clip.
+BESIDE = (".m3u8", ".srt", ".vtt", ".lrc")
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +33,8 @@ def server() -> Iterator[Simulator]:
 
 
 def clips(folder: Path) -> list[Path]:
-    """Return the clips below a folder, without playlists."""
-    return sorted(path for path in folder.rglob("*.*") if path.name != "playlist.m3u8")
+    """Return the clips below a folder, without playlists and captions."""
+    return sorted(path for path in folder.rglob("*.*") if path.suffix not in BESIDE)
 
 
 def home_of(mount: Mount, clip: Path) -> Path:

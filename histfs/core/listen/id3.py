@@ -50,7 +50,9 @@ def frames_of(fields: TagFields) -> bytes:
         frames += [_frame("COMM", described), _frame("USLT", described)]
     if fields.words:
         head = _UTF_8 + _LANGUAGE + _MILLISECONDS + _LYRICS + b"\0"
-        frames.append(_frame("SYLT", head + b"".join(map(_timed, fields.words))))
+        first, *others = fields.words
+        timed = [_timed("", first), *(_timed(word.before, word) for word in others)]
+        frames.append(_frame("SYLT", head + b"".join(timed)))
     return b"".join(frames)
 
 
@@ -81,9 +83,9 @@ def _frame(name: str, content: bytes) -> bytes:
     return name.encode() + _size(len(content)) + b"\0\0" + content
 
 
-def _timed(word: TimedWord) -> bytes:
+def _timed(before: str, word: TimedWord) -> bytes:
     # What stands before a word belongs to it: a newline begins a line.
-    return _text(word.before + word.text) + b"\0" + word.start.to_bytes(4, "big")
+    return _text(before + word.text) + b"\0" + word.start.to_bytes(4, "big")
 
 
 def _text(text: str) -> bytes:

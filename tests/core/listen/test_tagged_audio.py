@@ -69,7 +69,7 @@ def test_mutagen_reads_what_was_written(listened):
 
 
 def test_words_with_times_are_synchronized_lyrics(listened):
-    words = [TimedWord("Hello", 0, 400, ""), TimedWord("wörld", 70_000, 71_000, "\n")]
+    words = [TimedWord("Hello", 0, 400), TimedWord("wörld", 70_000, 71_000, "\n")]
     world = listened(ONE, tags=True, words=words)
     world.audio.clips["one"] = FRAMES
     (lyrics,) = mutagen.MP3(io.BytesIO(world.read(CLIP))).tags.getall("SYLT")

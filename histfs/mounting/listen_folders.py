@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from cachetools import TTLCache
 
+from histfs.core.captions import TimedWord
 from histfs.core.deletion import Deletions
 from histfs.core.errors import HistfsError
 from histfs.core.item import Item
@@ -51,7 +52,8 @@ def listen_folders(
         born: default mtime, in seconds since the epoch.
     """
     names = ClipNames(mounted.catalog, zone, partial(_spoken, mounted))
-    tags = TagSource(mounted.catalog, names, zone) if settings.options.tags else None
+    timed = mounted.source.traits.timed_words or _no_words
+    tags = TagSource(mounted.catalog, names, zone, timed) if settings.options.tags else None
     views = _views(mounted, zone)
     ttl = max(settings.listing_ttl, 1.0)
     kept: TTLCache[Path, Kept] = TTLCache(_KEPT, ttl, getsizeof=_weight)
@@ -142,6 +144,10 @@ def _spoken(mounted: MountedSource, item: Item) -> Spoken:
         return Spoken(next(iter(text.splitlines()), None), fields.duration)
     except HistfsError:
         return Spoken()
+
+
+def _no_words(_raw: bytes) -> Sequence[TimedWord]:
+    return ()
 
 
 def _weight(kept: Kept) -> int:

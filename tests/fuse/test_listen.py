@@ -165,6 +165,19 @@ def test_it_can_be_switched_off(server, tmp_path, binding):
         assert not (mount.path / "listen").exists()
 
 
+def test_captions_stand_beside_the_clip_under_its_name_and_are_those_at_home(
+    server, tmp_path, binding
+):
+    with mounted(server, tmp_path, binding) as mount:
+        captions = sorted((mount.path / "listen" / "by-voice").rglob("*.srt"))
+        assert captions
+        homes = {path.stat().st_ino: path for path in mount.path.glob("by-date/*/*/*/*/audio.srt")}
+        for path in captions:
+            assert path.read_bytes() == homes[path.stat().st_ino].read_bytes()
+            assert [beside for beside in clips(path.parent) if beside.stem == path.stem]
+        assert requests(mount) == 0
+
+
 def test_tags_are_read_by_ffprobe_and_the_sound_is_the_same(server, tmp_path, binding):
     with mounted(server, tmp_path, binding, "-o", "tags") as mount:
         found = [

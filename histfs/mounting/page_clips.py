@@ -11,11 +11,12 @@ import posixpath
 import stat
 from collections.abc import Callable, Iterator
 
+from histfs.core.audio_format import is_audio_name
 from histfs.core.errors import NoSuchPath
 from histfs.core.item import Facets, Item
 from histfs.mounting.account_filesystem import source_at
 from histfs.mounting.direct_tree import DirectTree
-from histfs.page.clip import PageClip, is_audio_name
+from histfs.page.clip import PageClip
 from histfs.page.described import speakers
 
 

@@ -11,11 +11,12 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
+from histfs.core.audio_format import is_audio_name
 from histfs.core.bounded_input import InputFailed, opened, read_all
 from histfs.core.errors import BadAnswer
 from histfs.core.files.item_files import ESTIMATE
 from histfs.core.times import Zone
-from histfs.page.clip import PageClip, is_audio_name
+from histfs.page.clip import PageClip
 from histfs.page.described import Described, described
 from histfs.sources.elevenlabs.conversation_objects import details_of as conversation_details
 

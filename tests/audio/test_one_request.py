@@ -53,8 +53,8 @@ class CountingSource(MemorySource):
 
     @property
     def items(self) -> list[Item]:
-        """The clips, oldest first."""
-        return [row.item for row in reversed(self.records())]
+        """The clips, as they are listed."""
+        return sorted((row.item for row in self.records()), key=lambda item: (item.date, item.key))
 
     @contextlib.contextmanager
     def audio(self, item_id: str) -> Iterator[object]:

@@ -98,7 +98,7 @@ def test_the_window_grows_no_further_than_it_may(world):
 
 def test_a_run_looks_its_order_up_by_the_dozen(world):
     world.use(*range(100))
-    assert world.lookups < 12
+    assert world.lookups < 15
 
 
 def test_the_clips_of_one_voice_are_followed_by_those_of_that_voice(world):

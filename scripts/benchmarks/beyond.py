@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import requests
@@ -163,20 +163,19 @@ print(sum(firsts) / len(firsts), size, seconds, time.perf_counter() - began)
 """
 
 
-def table(items: int) -> list[Figure]:
+def table(items: int, forms: Sequence[str] = ("jsonl", "parquet")) -> list[Figure]:
     """Measure a table of many items, with and without its listing, beside a loop over the lists."""
     figures = []
     with server("--items", str(items), "--days", "1200") as api, directory() as place:
         listed, _ = _timed(place, "sync", "--base-url", api.url)
         seconds, peak = plain.run(api, place, "table", place / "plain.jsonl")
-        forms = {"jsonl": "JSON lines", "parquet": "Parquet"}
-        for form, name in forms.items():
+        for form in forms:
             if form == "parquet" and importlib.util.find_spec("pyarrow") is None:
                 continue
             command = ("table", "--base-url", api.url, "--format", form, str(place / form))
             spent, memory = _timed(place, *command)
             again, _ = _timed(place, *command)
-            case = f"table of {items:,} items, {name}"
+            case = f"table of {items:,} items, {form}"
             figures += [
                 Figure(case, items / spent, "rows/s", note="all items were listed before"),
                 Figure(f"{case}, and the listing", items / (listed + spent), "rows/s",
@@ -249,7 +248,7 @@ def _bucket(root: Path) -> Iterator[Mapping[str, str] | None]:
 def _answers(url: str) -> bool:
     try:
         return requests.get(url, timeout=5).ok
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 

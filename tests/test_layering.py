@@ -33,19 +33,20 @@ MAY_IMPORT = {
     "trash": {"core"},
     "fuse": {"core"},
     "sources": {"core", "__version__"},
+    "page": {"core", "sources"},
     "simulator": {"__version__"},
     "testing": {"core"},
     "mounting": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "status",
-        "plugins", "keys", "programs", "systemd", "hangup", "__version__",
+        "page", "plugins", "keys", "programs", "systemd", "hangup", "__version__",
     },
     "exporting": {
         "core", "catalog", "audio", "mounting", "settings", "plugins", "account_settings",
     },
     "cli": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "mounting",
-        "exporting", "logs", "background", "status", "keys", "key_store", "plugins", "config",
-        "programs", "__version__",
+        "exporting", "page", "logs", "background", "status", "keys", "key_store", "plugins",
+        "config", "programs", "__version__",
     },
     "account_settings": {
         "core", "settings", "config", "keys", "key_store", "plugins", "sources", "mounting",

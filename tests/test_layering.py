@@ -39,11 +39,12 @@ MAY_IMPORT = {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "status",
         "plugins", "keys", "programs", "systemd", "hangup", "__version__",
     },
+    "serving": {"core", "mounting"},
     "exporting": {"core", "catalog", "audio", "mounting"},
     "cli": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "mounting",
-        "exporting", "logs", "background", "status", "keys", "key_store", "plugins", "config",
-        "programs", "__version__",
+        "exporting", "serving", "logs", "background", "status", "keys", "key_store", "plugins",
+        "config", "programs", "__version__",
     },
     "account_settings": {
         "core", "settings", "config", "keys", "key_store", "plugins", "sources", "mounting",
@@ -171,6 +172,10 @@ def test_pyarrow_is_imported_for_parquet_alone():
 
 def test_fsspec_is_imported_by_its_face_and_for_exports_alone():
     assert importers("fsspec") == {"histfs.fsspec_filesystem", "histfs.exporting.bucket"}
+
+
+def test_the_extra_of_serve_is_imported_by_two_modules_alone():
+    assert importers("wsgidav", "cheroot") == {"histfs.serving.dav", "histfs.serving.server"}
 
 
 def test_modules_are_imported_by_a_computed_name_in_the_binding_and_the_command_table_alone():

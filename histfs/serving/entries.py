@@ -1,0 +1,127 @@
+"""The tree as clients without symbolic links see it: directories, and files with their tags."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from histfs.core.errors import NoSuchPath
+from histfs.core.nodes import Attributes
+from histfs.core.waiting import Waiter
+from histfs.mounting import DirectTree
+
+
+@dataclass(frozen=True, slots=True)
+class ServedTree(DirectTree):
+    """A tree whose waits end when the server stops.
+
+    Attributes:
+        stopping: set when it stops.
+    """
+
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def waiter(self) -> Waiter:
+        """Return the deadline of one call."""
+        return Waiter(self.timeout, self.stopping.is_set)
+
+
+def served(tree: DirectTree) -> ServedTree:
+    """Return a tree as a server uses it."""
+    return ServedTree(tree.filesystem, tree.zone, tree.timeout, tree.probe, tree.sources)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What stands at a path. A link counts as the directory that it leads to.
+
+    Attributes:
+        path: as the client named it, or below that; links may be on its way.
+        home: the same without links on its way.
+        attributes: of it.
+    """
+
+    path: str
+    home: str
+    attributes: Attributes
+
+    @property
+    def name(self) -> str:
+        """Its name; empty for the root."""
+        return posixpath.basename(self.path)
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a directory, or a link to one."""
+        return self.attributes.kind != stat.S_IFREG
+
+    @property
+    def size(self) -> int | None:
+        """The size of a file in bytes; None where it is not known, and for a directory."""
+        is_known = not self.is_directory and self.attributes.size_is_exact
+        return self.attributes.size if is_known else None
+
+    @property
+    def mtime(self) -> int:
+        """When the item was created, in seconds since the epoch."""
+        return self.attributes.mtime
+
+
+def find(tree: DirectTree, path: str) -> Entry:
+    """Return what stands at a path; links are followed.
+
+    Raises:
+        As `DirectTree.resolve`.
+    """
+    path = posixpath.normpath(f"/{path.strip('/')}")
+    return Entry(path, *tree.resolve(path))
+
+
+def entries_of(tree: DirectTree, directory: Entry) -> Iterator[Entry]:
+    """Yield what a directory holds; fetches no audio.
+
+    Raises:
+        As `DirectTree.listdir`: the listing is complete, or it fails.
+    """
+    known = tree.filesystem.stat_files(directory.home, tree.waiter())
+    for entry in tree.listdir(directory.home):
+        home = posixpath.join(directory.home, entry.name)
+        attributes = known.get(entry.name, entry.attributes)
+        if attributes is None:
+            try:
+                attributes = tree.filesystem.stat(home, tree.waiter())
+            except NoSuchPath:
+                continue  # it has been deleted meanwhile
+        yield Entry(posixpath.join(directory.path, entry.name), home, attributes)
+
+
+def with_size(tree: DirectTree, entry: Entry) -> Entry:
+    """Return a file with its exact size; audio whose size is not known is fetched.
+
+    Raises:
+        As `Filesystem.open`.
+    """
+    if entry.is_directory or entry.attributes.size_is_exact:
+        return entry
+    attributes, file = tree.filesystem.open(entry.home, tree.waiter())
+    file.close()
+    return Entry(entry.path, entry.home, attributes)
+
+
+def entity_tag(tree: DirectTree, entry: Entry) -> str | None:
+    """Return the entity tag of a file, with its quotes; None where there is none yet.
+
+    That of audio is its SHA-256, once it was fetched. Others have a weak one.
+    """
+    if entry.is_directory:
+        return None
+    if entry.name.startswith("audio."):
+        known = tree.sha256(entry.home)
+        return None if known is None else f'"{known}"'
+    attributes = entry.attributes
+    facts = f"{attributes.inode} {attributes.mtime} {attributes.size}"
+    return f'W/"{hashlib.sha256(facts.encode()).hexdigest()[:32]}"'

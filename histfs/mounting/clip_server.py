@@ -28,10 +28,9 @@ from http.server import BaseHTTPRequestHandler
 from typing import ClassVar, NamedTuple
 from urllib.parse import quote
 
-from histfs.core.audio_format import sniff
 from histfs.core.byte_ranges import parse_range
 from histfs.core.errors import DeadlineExceeded, HistfsError, Missing, PathError
-from histfs.core.media_types import AUDIO_TYPES, UNKNOWN_TYPE
+from histfs.core.media_types import sniffed_type
 from histfs.core.nodes import FileStream
 from histfs.core.waiting import Waiter
 from histfs.mounting.direct_tree import DirectTree
@@ -195,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
                     # Such a request comes from a player that seeks.
                     stream.wait_until_whole(server.waiter())
                 head = stream.read(0, _HEAD, server.waiter())
-                media_type, size = _media_type(clip.name, head), stream.whole_size
+                media_type, size = sniffed_type(clip.name, head), stream.whole_size
                 if size is None:
                     self._send_growing(stream, media_type)
                     return
@@ -268,14 +267,6 @@ class _Handler(BaseHTTPRequestHandler):
         }.items():
             self.send_header(name, value)
         self.end_headers()
-
-
-def _media_type(name: str, head: bytes) -> str:
-    """Return the media type by a clip's first bytes, else by its name."""
-    found = sniff(head)
-    extensions = [*(found.extensions if found is not None else ()), name.rpartition(".")[2]]
-    known = (AUDIO_TYPES[each] for each in extensions if each in AUDIO_TYPES)
-    return next(known, UNKNOWN_TYPE)
 
 
 def _status_of(error: HistfsError) -> HTTPStatus:

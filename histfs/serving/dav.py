@@ -27,7 +27,15 @@ from wsgidav.wsgidav_app import WsgiDAVApp
 
 from histfs.core.errors import HistfsError, PathError
 from histfs.core.media_types import media_type
-from histfs.serving.entries import Entry, ServedTree, entity_tag, entries_of, find, with_size
+from histfs.serving.entries import (
+    Entry,
+    ServedTree,
+    entity_tag,
+    entries_of,
+    find,
+    sized_entries_of,
+    with_size,
+)
 from histfs.serving.errors import status_of
 from histfs.serving.wsgi import COMMON_HEADERS, App, Environ, StartResponse
 
@@ -98,14 +106,16 @@ class _Provider(DAVProvider):  # type: ignore[misc] # WsgiDAV has no types
     def get_resource_inst(self, path: str, environ: Environ) -> _File | _Directory | None:
         try:
             with _dav_errors():
-                return self.resource(find(self.tree, path), environ)
+                return self.resource(find(self.tree, path), environ, is_named=True)
         except DAVError as error:
             if isinstance(error.__cause__, PathError):
                 return None
             raise
 
-    def resource(self, entry: Entry, environ: Environ) -> _File | _Directory:
-        return (_Directory if entry.is_directory else _File)(entry, environ)
+    def resource(self, entry: Entry, environ: Environ, *, is_named: bool) -> _File | _Directory:
+        if entry.is_directory:
+            return _Directory(entry, environ)
+        return _File(entry, environ, is_named=is_named)
 
     def custom_request_handler(
         self,
@@ -170,20 +180,27 @@ class _Properties:
 
 
 class _File(_Properties, DAVNonCollection):  # type: ignore[misc]
-    """A file."""
+    """A file.
 
-    def __init__(self, entry: Entry, environ: Environ) -> None:
+    Args:
+        entry: what it is.
+        environ: of the request.
+        is_named: whether the request names it, or else the directory that holds it.
+    """
+
+    def __init__(self, entry: Entry, environ: Environ, *, is_named: bool) -> None:
         super().__init__(entry.path, environ)
         self.entry = entry
+        self._is_named = is_named
 
     def get_content_length(self) -> int | None:
-        if self.provider.exact:
+        if self.provider.exact and self._is_named:
             with _dav_errors():
                 self.entry = with_size(self.provider.tree, self.entry)
         return self.entry.size
 
     def get_content_type(self) -> str:
-        return media_type(self.entry.name)
+        return media_type(self.entry.home)
 
     def get_content(self) -> Any:  # noqa: ANN401
         raise DAVError(405)  # GET is answered elsewhere
@@ -201,8 +218,9 @@ class _Directory(_Properties, DAVCollection):  # type: ignore[misc]
 
     def get_member_list(self) -> list[_File | _Directory]:
         with _dav_errors():
-            entries = list(entries_of(self.provider.tree, self.entry))
-        return [self.provider.resource(entry, self.environ) for entry in entries]
+            listing = sized_entries_of if self.provider.exact else entries_of
+            entries = list(listing(self.provider.tree, self.entry))
+        return [self.provider.resource(entry, self.environ, is_named=False) for entry in entries]
 
     def get_member_names(self) -> list[str]:
         return [util.get_uri_name(each.path) for each in self.get_member_list()]

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import posixpath
 import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from histfs.core.errors import NoSuchPath
+from histfs.core.errors import HistfsError, NoSuchPath
 from histfs.core.nodes import Attributes
 from histfs.core.waiting import Waiter
 from histfs.mounting import DirectTree
+
+#: What the name of an item's audio begins with.
+AUDIO = "audio."
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +84,33 @@ def find(tree: DirectTree, path: str) -> Entry:
         As `DirectTree.resolve`.
     """
     path = posixpath.normpath(f"/{path.strip('/')}")
-    return Entry(path, *tree.resolve(path))
+    try:
+        return Entry(path, *tree.resolve(path))
+    except NoSuchPath:
+        renamed = _renamed_audio(tree, path)
+        if renamed is None:
+            raise
+        return Entry(path, *renamed)
+
+
+def _renamed_audio(tree: DirectTree, path: str) -> tuple[str, Attributes] | None:
+    """Return the audio that a client knows by another extension.
+
+    The first bytes of a clip may show that it has another format than its item says. It is renamed
+    then, and a client that has listed it before goes on to ask for it, or for ranges of it.
+    """
+    above, name = posixpath.split(path)
+    if not name.startswith(AUDIO):
+        return None
+    item, _ = tree.resolve(above)
+    if tree.filesystem.item(item, tree.waiter()) is None:
+        return None
+    now = [entry.name for entry in tree.listdir(item) if entry.name.startswith(AUDIO)]
+    return tree.resolve(posixpath.join(item, now[0])) if len(now) == 1 else None
 
 
 def entries_of(tree: DirectTree, directory: Entry) -> Iterator[Entry]:
-    """Yield what a directory holds; fetches no audio.
+    """Yield what a directory holds, in its order; fetches no audio.
 
     Raises:
         As `DirectTree.listdir`: the listing is complete, or it fails.
@@ -99,13 +127,43 @@ def entries_of(tree: DirectTree, directory: Entry) -> Iterator[Entry]:
         yield Entry(posixpath.join(directory.path, entry.name), home, attributes)
 
 
+def sized_entries_of(tree: DirectTree, directory: Entry) -> list[Entry]:
+    """Return what a directory holds; audio in it whose size is not known is fetched.
+
+    One that can't be fetched has no size; to read it is an error.
+
+    Raises:
+        As `entries_of`.
+    """
+    entries = list(entries_of(tree, directory))
+    if not any(map(_lacks_size, entries)):
+        return entries
+    for entry in entries:
+        _try_size(tree, entry)
+    # Again, because the names of what was fetched may have changed.
+    return [_try_size(tree, entry) for entry in entries_of(tree, directory)]
+
+
+def _lacks_size(entry: Entry) -> bool:
+    return not entry.is_directory and entry.size is None
+
+
+def _try_size(tree: DirectTree, entry: Entry) -> Entry:
+    """Return a file with its size, or as it is."""
+    try:
+        return with_size(tree, entry)
+    except HistfsError as error:
+        log.warning("%s has no size: %s", entry.path, error)
+        return entry
+
+
 def with_size(tree: DirectTree, entry: Entry) -> Entry:
     """Return a file with its exact size; audio whose size is not known is fetched.
 
     Raises:
         As `Filesystem.open`.
     """
-    if entry.is_directory or entry.attributes.size_is_exact:
+    if not _lacks_size(entry):
         return entry
     attributes, file = tree.filesystem.open(entry.home, tree.waiter())
     file.close()
@@ -119,8 +177,11 @@ def entity_tag(tree: DirectTree, entry: Entry) -> str | None:
     """
     if entry.is_directory:
         return None
-    if entry.name.startswith("audio."):
-        known = tree.sha256(entry.home)
+    if entry.name.startswith(AUDIO):
+        try:
+            known = tree.sha256(entry.home)
+        except NoSuchPath:
+            return None  # it has been renamed, or deleted, meanwhile
         return None if known is None else f'"{known}"'
     attributes = entry.attributes
     facts = f"{attributes.inode} {attributes.mtime} {attributes.size}"

@@ -20,8 +20,8 @@ from urllib.parse import quote
 
 from histfs.core.byte_ranges import parse_range
 from histfs.core.errors import HistfsError
-from histfs.core.media_types import UNKNOWN_TYPE, media_type
-from histfs.serving.entries import Entry, ServedTree, entity_tag, entries_of, find
+from histfs.core.media_types import UNKNOWN_TYPE, media_type, sniffed_type
+from histfs.serving.entries import AUDIO, Entry, ServedTree, entity_tag, entries_of, find
 from histfs.serving.errors import status_of
 from histfs.serving.page import PAGE_POLICY, directory_page
 from histfs.serving.wsgi import Environ, StartResponse, answer, begin, path_of
@@ -131,6 +131,8 @@ class Files:
                 return stream.read(offset, length, tree.waiter())
 
             first, size = read(0, _CHUNK), stream.whole_size
+            if entry.name.startswith(AUDIO):
+                headers["Content-Type"] = sniffed_type(entry.home, first)
             if size is not None:
                 headers |= {"Content-Length": str(size), "Accept-Ranges": "bytes"}
             begin(start_response, HTTPStatus.OK, headers)
@@ -172,7 +174,7 @@ def _body(
 
 
 def _headers(entry: Entry) -> dict[str, str]:
-    kind = media_type(entry.name)
+    kind = media_type(entry.home)
     headers = {
         "Content-Type": kind,
         "Last-Modified": email.utils.formatdate(entry.mtime, usegmt=True),

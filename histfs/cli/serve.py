@@ -6,10 +6,11 @@ import errno
 import ipaddress
 import os
 import signal
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,8 @@ def serve(
             f"--bind {bind} is open to other machines: give --tls-cert and --tls-key, and"
             " --token-file, or --user and --password-file"
         )
+    if tls is not None:
+        _require_usable(*tls)
     settings = build_settings(given)
     if delete and settings.options.read_only:
         raise OptionError("--delete and --read-only exclude each other")
@@ -119,12 +122,9 @@ def serve(
     options = module.ServeOptions(
         address, chosen, credentials, tls, delete=delete, exact=listed_sizes == "exact"
     )
-    with (
-        direct_tree(settings) as tree,
-        _listening(options),
-        _stop_signals() as stopped,
-        module.serving(tree, options) as url,
-    ):
+    with direct_tree(settings) as tree, _stop_signals() as stopped, ExitStack() as running:
+        with _listening(options):
+            url = running.enter_context(module.serving(tree, options))
         how = "items can be deleted" if delete else "read-only"
         click.echo(f"Serving {url} ({how}) until Ctrl-C.")
         sys.stdout.flush()
@@ -209,25 +209,30 @@ def _tls(cert: Path | None, key: Path | None) -> tuple[Path, Path] | None:
     return cert, key
 
 
+def _require_usable(cert: Path, key: Path) -> None:
+    """Raise OptionError if a server can't use a certificate and its key."""
+    try:
+        # A key that asks for a passphrase fails: nobody may be there to give it.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=lambda: "")
+    except OSError as error:
+        reason = error.strerror or error
+        raise OptionError(
+            f"the certificate {cert} and its key {key} can't be used: {reason}"
+        ) from error
+
+
 @contextmanager
 def _listening(options: ServeOptions) -> Iterator[None]:
     """Raise what keeps the server from listening in one line."""
     try:
         yield
     except OSError as error:
-        cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
-        place = f"{options.address} port {options.port}"
-        if cause.errno == errno.EADDRINUSE:
-            raise PortBusy(
-                f"can't listen on {place}: {cause.strerror}; give another --port, or 0 for a free"
-                " one"
-            ) from error
-        if options.tls is not None and (cause.filename or type(cause).__module__ == "ssl"):
-            cert, key = options.tls
-            raise OptionError(
-                f"the certificate {cert}, or its key {key}, can't be used: {cause.strerror}"
-            ) from error
-        raise OptionError(f"can't listen on {place}: {cause.strerror or cause}") from error
+        message = (
+            f"can't listen on {options.address} port {options.port}: {error.strerror or error}"
+        )
+        if error.errno == errno.EADDRINUSE:
+            raise PortBusy(f"{message}; give another --port, or 0 for a free one") from error
+        raise OptionError(message) from error
 
 
 @contextmanager

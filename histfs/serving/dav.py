@@ -103,7 +103,9 @@ class _Provider(DAVProvider):  # type: ignore[misc] # WsgiDAV has no types
     def is_readonly(self) -> bool:
         return not self._delete
 
-    def get_resource_inst(self, path: str, environ: Environ) -> _File | _Directory | None:
+    def get_resource_inst(self, path: str | None, environ: Environ) -> _File | _Directory | None:
+        if path is None:
+            return None  # the parent of the root
         try:
             with _dav_errors():
                 return self.resource(find(self.tree, path), environ, is_named=True)

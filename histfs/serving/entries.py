@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import posixpath
@@ -15,6 +16,8 @@ from histfs.core.nodes import Attributes
 from histfs.core.waiting import Waiter
 from histfs.mounting import DirectTree
 
+#: Seconds in which audio that was fetched should be in the cache.
+_FLUSH_TIMEOUT = 5.0
 #: What the name of an item's audio begins with.
 AUDIO = "audio."
 
@@ -140,6 +143,9 @@ def sized_entries_of(tree: DirectTree, directory: Entry) -> list[Entry]:
         return entries
     for entry in entries:
         _try_size(tree, entry)
+    # A clip that was just fetched is in the cache, with its size, then.
+    for mounted in tree.sources:
+        mounted.audio.flush(tree.waiter().at_most(_FLUSH_TIMEOUT))
     # Again, because the names of what was fetched may have changed.
     return [_try_size(tree, entry) for entry in entries_of(tree, directory)]
 
@@ -161,13 +167,15 @@ def with_size(tree: DirectTree, entry: Entry) -> Entry:
     """Return a file with its exact size; audio whose size is not known is fetched.
 
     Raises:
-        As `Filesystem.open`.
+        As `Filesystem.stream`.
     """
     if not _lacks_size(entry):
         return entry
-    attributes, file = tree.filesystem.open(entry.home, tree.waiter())
-    file.close()
-    return Entry(entry.path, entry.home, attributes)
+    # Not `open`, which may know the size before all has come: the client is about to read it.
+    with contextlib.closing(tree.filesystem.stream(entry.home, tree.waiter())) as stream:
+        size = stream.wait_until_whole(tree.waiter())
+    exact = entry.attributes._replace(size=size, size_is_exact=True)
+    return Entry(entry.path, entry.home, exact)
 
 
 def entity_tag(tree: DirectTree, entry: Entry) -> str | None:

@@ -106,6 +106,7 @@ def serving(tree: DirectTree, options: ServeOptions, front: App | None = None) -
     server = _Server(options, application(tree, options, front))
     # systemd's: Cheroot would listen on that socket in place of the address that was checked.
     os.environ.pop("LISTEN_PID", None)
+    _require_free(options)
     server.prepare()
     accepting = threading.Thread(target=server.serve, name="serve", daemon=True)
     accepting.start()
@@ -119,6 +120,13 @@ def serving(tree: DirectTree, options: ServeOptions, front: App | None = None) -
         ending.start()
         ending.join(_STOP)
         accepting.join(_STOP)
+
+
+def _require_free(options: ServeOptions) -> None:
+    """Raise the error that keeps the server from its address; Cheroot's has no errno."""
+    family = socket.AF_INET6 if ":" in options.address else socket.AF_INET
+    with socket.create_server((options.address, options.port), family=family):
+        pass
 
 
 class _Server(wsgi.Server):

@@ -113,6 +113,7 @@ def _record(raw: bytes, fields: _Object, date: int, dated: bool) -> Record:
         facets=facets,
         content_type="audio/mpeg",
         estimate=call_bytes(number_of(_field(fields, "call_duration_secs"))),
+        timed=number_of(_field(fields, "message_count")) != 0,
         dated=dated,
     )
 

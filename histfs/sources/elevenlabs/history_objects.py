@@ -186,6 +186,7 @@ def _record(raw: bytes, parsed: _Parsed, date: int, dated: bool) -> Record:
         content_type=content_type,
         output_format=output_format,
         estimate=audio_bytes(content_type, output_format, seconds, len(words)),
+        timed=seconds is not None,
         dated=dated,
     )
 

@@ -2,7 +2,8 @@
 
 A client that copies believes the sizes of PROPFIND. So PROPFIND of a file, or of an item's
 directory, fetches audio whose size is not known, if its size is asked for: one clip for a request.
-A listing above items has no files, and fetches nothing. With ``exact`` off it never does: an entry
+Other listings fetch
+nothing, those of ``listen`` included. With ``exact`` off it never does: an entry
 without a known size has no ``getcontentlength``. Depth: infinity is refused, as the RFC allows: it
 would fetch, or leave out the sizes of, a whole history.
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from histfs.core.audio_format import is_audio_name
 from histfs.core.errors import HistfsError, NoSuchPath
 from histfs.core.nodes import Attributes
 from histfs.core.waiting import Waiter
@@ -18,8 +19,6 @@ from histfs.mounting import DirectTree
 
 #: Seconds in which audio that was fetched should be in the cache.
 _FLUSH_TIMEOUT = 5.0
-#: What the name of an item's audio begins with.
-AUDIO = "audio."
 
 log = logging.getLogger(__name__)
 
@@ -103,12 +102,12 @@ def _renamed_audio(tree: DirectTree, path: str) -> tuple[str, Attributes] | None
     then, and a client that has listed it before goes on to ask for it, or for ranges of it.
     """
     above, name = posixpath.split(path)
-    if not name.startswith(AUDIO):
+    if not is_audio_name(name):
         return None
     item, _ = tree.resolve(above)
     if tree.filesystem.item(item, tree.waiter()) is None:
         return None
-    now = [entry.name for entry in tree.listdir(item) if entry.name.startswith(AUDIO)]
+    now = [entry.name for entry in tree.listdir(item) if is_audio_name(entry.name)]
     return tree.resolve(posixpath.join(item, now[0])) if len(now) == 1 else None
 
 
@@ -131,15 +130,17 @@ def entries_of(tree: DirectTree, directory: Entry) -> Iterator[Entry]:
 
 
 def sized_entries_of(tree: DirectTree, directory: Entry) -> list[Entry]:
-    """Return what a directory holds; audio in it whose size is not known is fetched.
+    """Return what a directory holds; the audio of an item in it is fetched for its size.
 
-    One that can't be fetched has no size; to read it is an error.
+    A directory that holds the clips of many items, such as one of ``listen``, fetches none. One that can't be fetched has no size; to read it is an error.
 
     Raises:
         As `entries_of`.
     """
     entries = list(entries_of(tree, directory))
     if not any(map(_lacks_size, entries)):
+        return entries
+    if tree.filesystem.item(directory.home, tree.waiter()) is None:
         return entries
     for entry in entries:
         _try_size(tree, entry)
@@ -185,7 +186,7 @@ def entity_tag(tree: DirectTree, entry: Entry) -> str | None:
     """
     if entry.is_directory:
         return None
-    if entry.name.startswith(AUDIO):
+    if is_audio_name(entry.name):
         try:
             known = tree.sha256(entry.home)
         except NoSuchPath:

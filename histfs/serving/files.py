@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from urllib.parse import quote
 
+from histfs.core.audio_format import is_audio_name
 from histfs.core.byte_ranges import parse_range
 from histfs.core.errors import HistfsError
 from histfs.core.media_types import UNKNOWN_TYPE, media_type, sniffed_type
-from histfs.serving.entries import AUDIO, Entry, ServedTree, entity_tag, entries_of, find
+from histfs.serving.entries import Entry, ServedTree, entity_tag, entries_of, find
 from histfs.serving.errors import status_of
 from histfs.serving.page import PAGE_POLICY, directory_page
 from histfs.serving.wsgi import Environ, StartResponse, answer, begin, path_of
@@ -131,7 +132,7 @@ class Files:
                 return stream.read(offset, length, tree.waiter())
 
             first, size = read(0, _CHUNK), stream.whole_size
-            if entry.name.startswith(AUDIO):
+            if is_audio_name(entry.home.rpartition("/")[2]):
                 headers["Content-Type"] = sniffed_type(entry.home, first)
             if size is not None:
                 headers |= {"Content-Length": str(size), "Accept-Ranges": "bytes"}

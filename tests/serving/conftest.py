@@ -12,6 +12,7 @@ pytest.importorskip("wsgidav")
 pytest.importorskip("cheroot")
 
 import histfs
+from histfs.core.audio_format import is_audio_name
 from histfs.serving.server import ServeOptions, serving
 from histfs.simulator import Simulator, SimulatorSettings
 
@@ -109,7 +110,7 @@ def item(tree):
 @pytest.fixture
 def audio(tree, item):
     """The path of its audio."""
-    (name,) = [name for name in tree.ls(item) if name.startswith("audio.")]
+    (name,) = [name for name in tree.ls(item) if is_audio_name(name)]
     return f"{item}/{name}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from histfs.core.audio_format import is_audio_name
 from histfs.simulator import Fault
 from tests.serving.conftest import DEPTH_0, size_in
 
@@ -37,7 +38,7 @@ def test_the_size_of_audio_in_a_listing_is_that_of_the_download(client):
 
 
 def test_a_listing_and_the_download_after_it_fetch_audio_once(client, simulator, item):
-    (name,) = [path for path in client.list(item) if "/audio." in path]
+    (name,) = [path for path in client.list(item) if is_audio_name(path.rpartition("/")[2])]
     assert simulator.counts[AUDIO] == 1
     content = client.get(name)
     assert (len(content.content), simulator.counts[AUDIO]) == (size_in(client.list(item)[name]), 1)
@@ -54,9 +55,15 @@ def test_an_entry_has_no_size_where_none_is_fetched_and_audio_has_a_tag_once_it_
     assert simulator.counts[AUDIO] == 0
     client.get(audio)
     tree.sources[0].audio.flush(tree.waiter())
-    (name,) = [path for path in client.list(item) if "/audio." in path]
+    (name,) = [path for path in client.list(item) if is_audio_name(path.rpartition("/")[2])]
     tag = client.get(name).headers["ETag"]
     assert f"<D:getetag>{tag}</D:getetag>" in client.list(item)[name]
+
+
+def test_a_folder_with_the_clips_of_many_items_fetches_none(client, simulator):
+    clips = client.list("/listen/by-voice/Rachel")
+    assert len([path for path in clips if path.endswith((".mp3", ".wav"))]) > 5
+    assert simulator.counts[AUDIO] == 0
 
 
 def test_the_properties_that_are_asked_for_come_alone_and_unknown_ones_are_said_to_be_missing(

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from histfs.core.audio_format import is_audio_name
 from histfs.simulator import Fault
 
 AUDIO = "GET /v1/history/{id}/audio"
@@ -122,7 +123,7 @@ def test_audio_is_found_by_the_name_that_it_had_before_its_first_bytes_came(
     before = {}
     for folder in tree.ls("/by-voice/Rachel"):
         path = f"/by-voice/Rachel/{folder}"
-        before |= {f"{path}/{name}": path for name in tree.ls(path) if name.startswith("audio.")}
+        before |= {f"{path}/{name}": path for name in tree.ls(path) if is_audio_name(name)}
     contents = {name: client.get(name).content for name in before}
     tree.sources[0].audio.flush(tree.waiter())
     after = {f"{path}/{name}" for path in before.values() for name in tree.ls(path)}

@@ -2,10 +2,9 @@
 
 A client that copies believes the sizes of PROPFIND. So PROPFIND of a file, or of an item's
 directory, fetches audio whose size is not known, if its size is asked for: one clip for a request.
-Other listings fetch
-nothing, those of ``listen`` included. With ``exact`` off it never does: an entry
-without a known size has no ``getcontentlength``. Depth: infinity is refused, as the RFC allows: it
-would fetch, or leave out the sizes of, a whole history.
+Other listings fetch nothing, those of ``listen`` included. With ``exact`` off it never does: an
+entry without a known size has no ``getcontentlength``. Depth: infinity is refused, as the RFC
+allows: it would fetch, or leave out the sizes of, a whole history.
 
 Threads: any number; each request has its own resources. There are no locks and no properties that
 a client could store.

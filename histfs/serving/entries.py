@@ -132,7 +132,8 @@ def entries_of(tree: DirectTree, directory: Entry) -> Iterator[Entry]:
 def sized_entries_of(tree: DirectTree, directory: Entry) -> list[Entry]:
     """Return what a directory holds; the audio of an item in it is fetched for its size.
 
-    A directory that holds the clips of many items, such as one of ``listen``, fetches none. One that can't be fetched has no size; to read it is an error.
+    A directory that holds the clips of many items, such as one of ``listen``, fetches none. One
+    that can't be fetched has no size; to read it is an error.
 
     Raises:
         As `entries_of`.

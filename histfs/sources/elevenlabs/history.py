@@ -21,8 +21,9 @@ from histfs.sources.elevenlabs.rest_source import DISORDER, Resource, RestSource
 
 #: The most items of one page.
 PAGE_SIZE = 1000
-#: The version of the parser (`ObjectParser.version`): 1 added the lines of dialogues.
-PARSER_VERSION = 1
+#: The version of the parser (`ObjectParser.version`): 1 added the lines of dialogues, 2
+#: estimates of clips without a text.
+PARSER_VERSION = 2
 
 
 def _is_deleted(response: Any) -> bool:  # noqa: ANN401 - any JSON

@@ -330,7 +330,10 @@ class CatalogQueries:
     def past_clips(self, number: int) -> list[PastClip]:
         """Return those of the newest items whose clips have a known size (`SizeTable`)."""
         rows = self.files.rows(_PAST_CLIPS, (number,))
-        return [PastClip(*row[:4], *self._origins.of(row[4])) for row in rows]
+        return [
+            PastClip(content_type, output_format, estimate, size, *self._origins.of(labels))
+            for content_type, output_format, estimate, size, labels in rows
+        ]
 
     def attachments_of(self, key: str) -> list[str]:
         """Return the keys under which the audio store has the attachments of an item."""

@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-PATIENCE = 30
+TIMEOUT = 30
 
 #: What is run in a process of its own: a fork of the tests' process would take its threads along.
 HEAD = """
@@ -21,7 +21,7 @@ from histfs.background import run_in_background
 def run(script):
     return subprocess.run(
         [sys.executable, "-c", HEAD + textwrap.dedent(script)],
-        capture_output=True, text=True, timeout=PATIENCE,
+        capture_output=True, text=True, timeout=TIMEOUT,
     )  # fmt: skip
 
 

@@ -15,10 +15,14 @@ import contextlib
 import fcntl
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 #: Seconds between two notes that bytes come.
 _NOTE_INTERVAL = 0.5
+#: Seconds between two looks whether another process still has the claim, and seconds without
+#: progress there after which it is not waited for.
+_POLL, _STALL_TIMEOUT = 0.02, 10.0
 
 
 class ClipClaim:
@@ -58,7 +62,29 @@ class ClipClaim:
         self.note_progress()
         return True
 
-    def last_progress(self) -> int:
+    def wait(self, check: Callable[[], None], on_progress: Callable[[], None]) -> bool:
+        """Claim the clip as soon as no other process has.
+
+        Args:
+            check: called at each look; it raises where the wait is to end.
+            on_progress: called when the other process has received bytes.
+
+        Returns:
+            Whether the clip is claimed; not where the other process has made no progress for 10 s.
+        """
+        stalled_at, progress = time.monotonic() + _STALL_TIMEOUT, 0
+        while not self.take():
+            check()
+            noted = self._last_progress()
+            if noted != progress:
+                progress, stalled_at = noted, time.monotonic() + _STALL_TIMEOUT
+                on_progress()
+            if time.monotonic() >= stalled_at:
+                return False
+            time.sleep(_POLL)
+        return True
+
+    def _last_progress(self) -> int:
         """Return when the other process received bytes, in nanoseconds since the epoch."""
         try:
             return self._path.stat().st_mtime_ns

@@ -18,7 +18,6 @@ for a scan of all files at the start, and now and then when clips are evicted.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import heapq
 import logging
@@ -33,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from histfs.audio.file_descriptors import FULL, REFUSING, Descriptor
+from histfs.audio.file_descriptors import FULL, REFUSING, Descriptor, allocate
 
 #: How many eviction candidates a scan finds, and for how many seconds they are taken for the least
 #: recently used; a candidate that was used meanwhile stays.
@@ -124,7 +123,7 @@ class DiskQuota:
                     self._make_room(
                         count, self._counted_partial(size) - self._counted_partial(before)
                     )
-                    _allocate(file.number, before, size)
+                    allocate(file.number, before, size)
                 else:
                     os.ftruncate(file.number, size)
             finally:
@@ -375,16 +374,6 @@ def _is_pinned(found: os.stat_result) -> bool:
 def _remains(path: str) -> bool:
     """Remove a clip unless it is open, and say whether it is still there."""
     return _remove_unused(path) is None and os.path.lexists(path)
-
-
-def _allocate(number: int, start: int, end: int) -> None:
-    """Make a file larger, and allocate its blocks where the filesystem can do that."""
-    try:
-        os.posix_fallocate(number, start, end - start)
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-            raise
-        os.ftruncate(number, end)
 
 
 def _unpacked(content: bytes) -> int | None:

@@ -53,7 +53,7 @@ class FirstBytes:
         self._seconds = 0.0
 
     @property
-    def patience(self) -> float:
+    def stall_timeout(self) -> float:
         """Seconds after which a download without a byte stands still."""
         return max(_STILL_SECONDS, 2 * self._seconds)
 
@@ -85,8 +85,8 @@ class Stillness:
         if self._received >= _STILL:
             self._since, self._received = now, 0
             return False
-        patience = _STILL_SECONDS if self._begun else self._first_bytes.patience
-        return now - self._since >= patience
+        stall_timeout = _STILL_SECONDS if self._begun else self._first_bytes.stall_timeout
+        return now - self._since >= stall_timeout
 
     def resumed(self) -> None:
         """Note that the download did not read, or was waited for, until now."""

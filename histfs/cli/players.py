@@ -32,7 +32,7 @@ _BROWSERS = {
     "xdg-open", "sensible-browser", "x-www-browser", "firefox", "chromium", "google-chrome",
 }  # fmt: skip
 #: Seconds that a player has to end by itself.
-_PATIENCE = 2.0
+_END_TIMEOUT = 2.0
 
 
 class NoPlayer(HistfsError):
@@ -120,7 +120,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     """Wait for a player to end; one that doesn't is ended."""
     for end in (process.terminate, process.kill):
         try:
-            process.wait(_PATIENCE)
+            process.wait(_END_TIMEOUT)
         except subprocess.TimeoutExpired:
             end()
     process.wait()

@@ -1,4 +1,4 @@
-"""The `Filesystem` protocol, on which each face of histfs stands, and the union of several trees.
+"""The `Filesystem` protocol, which every front end of histfs uses, and the union of several trees.
 
     /.histfs                        the status file of the mount; not listed
     /FOLDER/…                       the tree in a folder
@@ -46,12 +46,12 @@ STATUS_NAME = ".histfs"
 
 
 class Filesystem(Protocol):
-    """A filesystem that is addressed by paths: what FUSE, and any other face, stands on.
+    """A filesystem that is addressed by paths: what FUSE, and any other front end, stands on.
 
     Paths begin with ``/`` at the root; repeated slashes, and one at the end, don't count. ``.`` and
     ``..`` are names like any other, and nothing has them. Names are `str`; bytes that are not UTF-8
     are surrogates, as `os.fsdecode` makes them. Links are not followed: a path that goes on below a
-    link raises `NotADirectory`; `resolve_links` follows links for a face without a kernel.
+    link raises `NotADirectory`; `resolve_links` follows links for a front end without a kernel.
 
     Errors: every method may raise, besides what it names itself, and raises nothing but,
 
@@ -77,7 +77,7 @@ class Filesystem(Protocol):
     change anything at the source, and the DELETE goes on after a wait that has ended early.
 
     Attributes: a size may be an estimate until the file was opened. Inodes are the same in every
-    process. Owner, permissions, and whether anything may be removed at all, are the face's matter.
+    process. The front end decides on owner and permissions, and whether anything may be removed.
     """
 
     def stat(self, path: str, waiter: Waiter) -> Attributes:
@@ -86,8 +86,8 @@ class Filesystem(Protocol):
     def stat_files(self, path: str, waiter: Waiter) -> Mapping[str, Attributes]:
         """Return the attributes of an item's files by name, without those that fail.
 
-        Empty if the path is not the directory, or a folder, of an item. For a face that is about
-        to stat all of them.
+        Empty if the path is not the directory, or a folder, of an item. For a front end that is
+        about to stat all of them.
         """
 
     def listdir(self, path: str, waiter: Waiter) -> Sequence[DirEntry] | LargeListing:
@@ -353,7 +353,7 @@ def resolve_links(
 ) -> tuple[str, Attributes]:
     """Return a path without the links in it, and its attributes.
 
-    For a face without a kernel, which follows links itself.
+    For a front end without a kernel, which follows links itself.
 
     Args:
         tree: holds the path.

@@ -5,7 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class RowFields(NamedTuple):
+    """The fields of a row that only its source can read from the raw object; None where missing.
+
+    Attributes:
+        text: what was spoken.
+        tells_text: whether the object tells the text, and has audio; else the details tell both.
+        settings: the voice settings, as JSON.
+        characters: that the item cost.
+        duration: of the audio, in seconds.
+        language: as the API names it.
+        cost: of a conversation, in credits.
+    """
+
+    text: str | None = None
+    tells_text: bool = False
+    settings: str | None = None
+    characters: int | None = None
+    duration: float | None = None
+    language: str | None = None
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

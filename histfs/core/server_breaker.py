@@ -53,20 +53,20 @@ PROBE_TIME = 3.0
 PAUSES = (1.0, 2.0, 3.0)
 #: Seconds that a probe waits for the first bytes of its answer; the last one holds for all further
 #: probes of an outage. A server that is slow, but there, must get to answer.
-PATIENCE = (5.0, 10.0)
+PROBE_TIMEOUTS = (5.0, 10.0)
 
 #: Seconds without a byte after which a timeout of an answer that has begun means silence.
 _STALL = 4.0
 
-_patience: ContextVar[float | None] = ContextVar("patience", default=None)
+_probe_timeout: ContextVar[float | None] = ContextVar("probe_timeout", default=None)
 
 
-def probe_patience() -> float | None:
+def probe_timeout() -> float | None:
     """Return how many seconds this context's request may wait for an answer.
 
     None unless it is a probe, which is not retried, either.
     """
-    return _patience.get()
+    return _probe_timeout.get()
 
 
 class Asks(Enum):
@@ -85,16 +85,16 @@ class Pending:
         began: when it was sent, or its last bytes came, on the breaker's clock.
         asks: what it asks for.
         heard: whether bytes of the answer have come.
-        patience: seconds that a probe may wait for its answer; None for another request.
+        probe_timeout: seconds that a probe may wait for its answer; None for another request.
     """
 
-    __slots__ = ("asks", "began", "heard", "patience")
+    __slots__ = ("asks", "began", "heard", "probe_timeout")
 
     def __init__(self, began: float, asks: Asks) -> None:
         self.began = began
         self.heard = False
         self.asks = asks
-        self.patience: float | None = None
+        self.probe_timeout: float | None = None
 
 
 class ServerBreaker:
@@ -157,7 +157,7 @@ class ServerBreaker:
             SourceError: the server does not answer, and the request must not be sent.
         """
         pending = self._begin(asks)
-        token = _patience.set(pending.patience)
+        token = _probe_timeout.set(pending.probe_timeout)
         try:
             with overheard(partial(self._hear, pending)):
                 yield pending
@@ -167,7 +167,7 @@ class ServerBreaker:
         else:
             self.note(pending, None)
         finally:
-            _patience.reset(token)
+            _probe_timeout.reset(token)
             with self._changed:
                 self._pending.discard(pending)
                 if self._probe is pending:
@@ -184,7 +184,7 @@ class ServerBreaker:
         with self._changed:
             if error is None or _is_answer(error):
                 self._close()
-                pending.began, pending.heard, pending.patience = self._answered_at, True, None
+                pending.began, pending.heard, pending.probe_timeout = self._answered_at, True, None
             elif isinstance(error, Unreachable) and pending.began >= self._answered_at:
                 if isinstance(error, TimedOut) and self._is_slow(pending):
                     return
@@ -208,7 +208,7 @@ class ServerBreaker:
             if self._error is not None:
                 if self._is_probing() or self._must_pause(asks):
                     raise without_traceback(self._error)
-                pending.patience = PATIENCE[min(self._failures, len(PATIENCE)) - 1]
+                pending.probe_timeout = PROBE_TIMEOUTS[min(self._failures, len(PROBE_TIMEOUTS)) - 1]
                 self._probe = pending
             self._pending.add(pending)
             return pending
@@ -230,7 +230,7 @@ class ServerBreaker:
             error: how it failed.
             alone: whether the failure may concern that request alone.
         """
-        if self._error is not None and pending.patience is None:
+        if self._error is not None and pending.probe_timeout is None:
             return
         suspicion = self._error is None and alone
         self._error = error

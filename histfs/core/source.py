@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol, cast
 
 from histfs.core.errors import NotOffered
 from histfs.core.item import Details, Record
+from histfs.core.item_row import RowFields
 from histfs.core.times import ALWAYS, Span
 
 #: The filters of lists that a server may offer: by time, and by words.
@@ -53,6 +54,8 @@ class Traits:
         views: the views that show its items unless the user chooses others.
         files: the files of its items unless the user chooses others.
         parser: parses raw objects anew; None for a source whose parsing has never changed.
+        row_fields: reads what a table has besides from a raw object, whatever it holds; sends no
+            request. None where there is no more than the `Record` and the `Details` tell.
     """
 
     facets: frozenset[str] = frozenset()
@@ -65,6 +68,7 @@ class Traits:
     views: tuple[str, ...] = ("by-date",)
     files: tuple[str, ...] = ("meta", "text", "audio")
     parser: ObjectParser | None = None
+    row_fields: Callable[[bytes], RowFields] | None = None
 
 
 @dataclass(frozen=True, slots=True)

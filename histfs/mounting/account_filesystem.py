@@ -138,15 +138,15 @@ def source_at(sources: Sequence[MountedSource], path: str) -> MountedSource:
 
 @contextlib.contextmanager
 def compose(
-    settings: Settings, tell: Tell = log.warning, patience: float | None = None
+    settings: Settings, tell: Tell = log.warning, slot_timeout: float | None = None
 ) -> Iterator[AccountFilesystem]:
     """Put the parts of an account's filesystem together.
 
     Args:
         settings: the account's.
         tell: takes a line for the user about a plugin that is left out.
-        patience: seconds that a request may wait for the limit on requests; None for the timeout
-            of a call.
+        slot_timeout: seconds that a request may wait for the limit on requests; None for the
+            timeout of a call.
 
     Raises:
         CacheFailed, NoSpace: the cache can't be used.
@@ -165,8 +165,8 @@ def compose(
         stack.callback(downloads.close)
         stack.callback(limiter.close)
         disk = DiskCache(home, settings.audio_cache_size)
-        patience = settings.timeout if patience is None else patience
-        shared = SharedResources(home, disk, limiter, patience, downloads, zone, tell)
+        slot_timeout = settings.timeout if slot_timeout is None else slot_timeout
+        shared = SharedResources(home, disk, limiter, slot_timeout, downloads, zone, tell)
         # The source in the root comes first: without it there is no mount.
         chosen = plugins.sources(settings.sources)
         opened = [open_source(stack, plugin, settings, shared) for plugin in chosen]

@@ -13,12 +13,11 @@ from histfs.catalog.table_query import JoinedItem, joined
 from histfs.core.audio_format import declared_extension
 from histfs.core.errors import BadAnswer
 from histfs.core.item import NOTHING, Details, Facets, Item
-from histfs.core.item_row import FIELDS, ItemRow
+from histfs.core.item_row import FIELDS, ItemRow, RowFields
 from histfs.core.names import Labelled, item_name
 from histfs.core.size_estimate import seconds_in
 from histfs.core.times import ALWAYS, Span, Zone
 from histfs.mounting.mounted_source import MountedSource
-from histfs.sources.elevenlabs.table_fields import TableFields, table_fields
 
 
 def rows(mounted: MountedSource, zone: Zone, span: Span = ALWAYS) -> Iterator[ItemRow]:
@@ -51,10 +50,11 @@ def export_name(item: Item, folder: str, extension: str) -> str:
 
 def _row(mounted: MountedSource, zone: Zone, found: JoinedItem) -> ItemRow:
     item, facets = found.item, found.facets
-    listed = table_fields(found.raw)
-    fetched = TableFields() if found.fetched is None else table_fields(found.fetched)
-    if listed.clip is not None:
-        text, silent = listed.clip.text, False
+    read = mounted.source.traits.row_fields or _no_more_fields
+    listed = read(found.raw)
+    fetched = RowFields() if found.fetched is None else read(found.fetched)
+    if listed.tells_text:
+        text, silent = listed.text, False
     else:
         details = _described(mounted, found)
         text = None if details is None else details.text
@@ -93,6 +93,10 @@ def _row(mounted: MountedSource, zone: Zone, found: JoinedItem) -> ItemRow:
         audio=None if silent else export_name(item, "audio", extension),
     )
     return _storable(row)
+
+
+def _no_more_fields(_raw: bytes) -> RowFields:
+    return RowFields()
 
 
 def _described(mounted: MountedSource, found: JoinedItem) -> Details | None:

@@ -306,13 +306,13 @@ class RateLimitedSource(ForwardingSource):
     Args:
         source: the source that is wrapped; each of its calls sends one request at a time.
         limiter: the limiter of the account.
-        patience: seconds that a request may wait, as of `Attempts`.
+        slot_timeout: seconds that a request may wait, as of `Attempts`.
     """
 
-    def __init__(self, source: Source, limiter: Limiter, patience: float) -> None:
+    def __init__(self, source: Source, limiter: Limiter, slot_timeout: float) -> None:
         super().__init__(source)
         self._limiter = limiter
-        self._wait_budget = patience
+        self._wait_budget = slot_timeout
 
     def delete(self, item_id: str) -> None:
         """Delete one item."""

@@ -37,7 +37,7 @@ _CASES = {
 }
 #: The wanted ratio to curl's first sound.
 _MOST = 1.3
-_PATIENCE = 60
+_TIMEOUT = 60
 _WAV_HEADER = 128
 #: VLC refuses to run as root.
 _UNPRIVILEGED = "" if os.geteuid() else "setpriv --reuid=65534 --clear-groups "
@@ -156,7 +156,7 @@ def _first_sound(line: str, clip: str, more: Mapping[str, str]) -> float:
         ) as process:
             try:
                 while not _sounds(file):
-                    if time.perf_counter() - began > _PATIENCE:
+                    if time.perf_counter() - began > _TIMEOUT:
                         raise SystemExit(f"no sound: {command}")
                     time.sleep(0.005)
                 return time.perf_counter() - began

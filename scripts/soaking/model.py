@@ -43,7 +43,7 @@ class Model:
         library: the server's items.
         seconds_since_fault: returns for how long no fault was in force at the server.
         freshness: seconds after which, without faults, a listing shows what is new.
-        patience: seconds that a call may take.
+        call_timeout: seconds that a call may take.
         rng: chooses among items.
     """
 
@@ -52,13 +52,13 @@ class Model:
         library: HistoryStore,
         seconds_since_fault: Callable[[], float],
         freshness: float,
-        patience: float,
+        call_timeout: float,
         rng: random.Random,
     ) -> None:
         self._library = library
         self._seconds_since_fault = seconds_since_fault
         self._freshness = freshness
-        self.patience = patience
+        self.call_timeout = call_timeout
         self._rng = rng
         self._lock = threading.Lock()
         self._newest = DEFAULT_NEWEST
@@ -151,7 +151,7 @@ class Model:
                 return
             duration, call = outcome["slowest"]
             self.slowest = max(self.slowest, (duration, call))
-            if duration > self.patience:
+            if duration > self.call_timeout:
                 self.record_violation(f"{call} took {duration:.1f} s: {request}")
             quiet = self._seconds_since_fault() - (time.monotonic() - outcome["began"])
             if "errno" in outcome and not self._is_stale(item_id, outcome["errno"]):

@@ -27,7 +27,7 @@ _REFUSED = {69, 75, 77}
 _SHORT_TIMEOUT = 2.0
 #: What a log must not contain.
 _ALARMS = ("Traceback", " ERROR ", " CRITICAL ", "unexpectedly")
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 
 
 class MountFailed(Exception):
@@ -79,7 +79,7 @@ class Mount:
         Raises:
             MountFailed: it can't be done, and the server isn't to blame.
         """
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while not self._run():
             if time.monotonic() > deadline:
                 raise MountFailed(f"{self.path} can't be mounted: {self._log_tail()}")
@@ -133,7 +133,7 @@ class Mount:
                 self._down.append((time.monotonic(), float("inf")))
         assert self._process is not None
         self._process.kill()
-        self._process.wait(_PATIENCE)
+        self._process.wait(_TIMEOUT)
 
     def mount_without_cache(self) -> bool:
         """Mount over the dead mount while the server fails, with an empty cache.
@@ -162,12 +162,12 @@ class Mount:
         """
         done = subprocess.run(
             command("umount", self.path), env=self._environment, check=False,
-            capture_output=True, text=True, timeout=_PATIENCE,
+            capture_output=True, text=True, timeout=_TIMEOUT,
         )  # fmt: skip
         assert self._process is not None
         if done.returncode:
             raise MountFailed(f"histfs umount exits with {done.returncode}: {done.stderr}")
-        status = self._process.wait(_PATIENCE)
+        status = self._process.wait(_TIMEOUT)
         if status:
             raise MountFailed(f"{self.path} ends with {status}: {self._log_tail()}")
 

@@ -54,7 +54,7 @@ class RootWatcher:
     def stop(self) -> None:
         """Stop, and wait for the thread to end."""
         self._stopping.set()
-        self._thread.join(self._model.patience)
+        self._thread.join(self._model.call_timeout)
         if self._thread.is_alive():
             self._model.record_violation(f"listing {self._mount.path} does not return")
 
@@ -74,7 +74,7 @@ class RootWatcher:
             self.served += not number
             self.dead += dead
             wrong = self._violation(names, number, down)
-            if wrong is None and ended - began > self._model.patience:
+            if wrong is None and ended - began > self._model.call_timeout:
                 wrong = f"took {ended - began:.1f} s"
             if wrong is not None and wrong not in self._reported:
                 self._reported.add(wrong)

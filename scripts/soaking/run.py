@@ -34,7 +34,7 @@ _MOUNTS, _WORKERS = 2, 4
 #: the duration of an answer that was under way.
 _FRESHNESS = TTL + 10.0 + 10.0
 #: Seconds that a call may take: its timeout, and what a busy machine adds.
-_PATIENCE = TIMEOUT + 8.0
+_CALL_TIMEOUT = TIMEOUT + 8.0
 #: Seconds for the first walk, before any fault; and for the last operations to end.
 _FIRST, _LAST = 60.0, 120.0
 
@@ -79,7 +79,7 @@ class Run:
                 self._simulator.library,
                 schedule.seconds_since_fault,
                 _FRESHNESS,
-                _PATIENCE,
+                _CALL_TIMEOUT,
                 self._rng("model"),
             )
             try:

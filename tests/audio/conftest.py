@@ -20,7 +20,7 @@ from histfs.core.waiting import Waiter
 from tests.support.eventually import eventually
 from tests.support.memory import MemorySource, record
 
-PATIENCE = 10.0
+TIMEOUT = 10.0
 PLENTY = 1 << 30
 DATE = 1_714_650_306
 
@@ -97,13 +97,13 @@ class World:
 
     def size(self, item: Item) -> int:
         """Return the size that stat shows."""
-        return self.store.size(item, Waiter(PATIENCE)).size
+        return self.store.size(item, Waiter(TIMEOUT)).size
 
     def read(self, item: Item) -> bytes:
         """Open a clip, read all of it and close it; what was fetched is in its place then."""
-        file = self.store.open(item, Waiter(PATIENCE))
+        file = self.store.open(item, Waiter(TIMEOUT))
         try:
-            return file.read(0, file.size, Waiter(PATIENCE))
+            return file.read(0, file.size, Waiter(TIMEOUT))
         finally:
             file.close()
             eventually(lambda: item.key not in self.store.fetching)
@@ -198,7 +198,7 @@ class StepSource(MemorySource):
 
     def chunks(self) -> Iterator[bytes]:
         for piece in self._tries[min(self.count("audio"), len(self._tries)) - 1]:
-            if not self._steps.acquire(timeout=PATIENCE):
+            if not self._steps.acquire(timeout=TIMEOUT):
                 raise AssertionError("the test did not release the next piece")
             if isinstance(piece, Exception):
                 raise piece

@@ -27,7 +27,7 @@ from histfs.core.errors import (
     Unreachable,
 )
 from histfs.core.waiting import Waiter
-from tests.audio.conftest import PATIENCE, StepSource
+from tests.audio.conftest import TIMEOUT, StepSource
 from tests.support.eventually import eventually
 from tests.support.memory import MemorySource
 
@@ -35,12 +35,12 @@ CUT = BadAnswer("the answer was cut short")
 
 
 def waiter():
-    return Waiter(PATIENCE)
+    return Waiter(TIMEOUT)
 
 
 def crawlers():
-    """Return the patience of a program for which nothing is fetched."""
-    return Waiter(PATIENCE, may_fetch=lambda: False)
+    """Return the waiter of a program for which nothing is fetched."""
+    return Waiter(TIMEOUT, may_fetch=lambda: False)
 
 
 def open_files():
@@ -72,7 +72,7 @@ def test_many_readers_share_one_download(world):
         reads = [readers.submit(world.read, item) for _ in range(16)]
         gate.wait_until_reached()
         gate.opened.set()
-        assert {read.result(PATIENCE) for read in reads} == {b"audio\0of a"}
+        assert {read.result(TIMEOUT) for read in reads} == {b"audio\0of a"}
     assert world.fetched == 1
 
 
@@ -116,7 +116,7 @@ def test_a_reader_that_is_interrupted_leaves_the_download_to_the_others(make_wor
     source = StepSource([b"aud\0o"])
     world = make_world(source)
     with pytest.raises(Interrupted):
-        world.store.open(world.item(), Waiter(PATIENCE, lambda: True))
+        world.store.open(world.item(), Waiter(TIMEOUT, lambda: True))
     source.go()
     assert world.read(world.item()) == b"aud\0o"
     assert world.fetched == 1
@@ -157,18 +157,18 @@ def test_a_crawler_does_not_wait_for_a_download_of_others(world):
         with pytest.raises(NotForCrawlers):
             world.store.open(item, crawlers())
         gate.opened.set()
-        assert reading.result(PATIENCE) == b"audio\0of a"
+        assert reading.result(TIMEOUT) == b"audio\0of a"
 
 
 def test_who_calls_is_asked_for_only_where_there_is_audio_to_fetch(make_world):
     world = make_world(exact=True)
     world.read(world.item())
-    assert world.store.size(world.item(), Waiter(PATIENCE, may_fetch=unasked)).size == 10
-    file = world.store.open(world.item(), Waiter(PATIENCE, may_fetch=unasked))
-    assert file.read(0, 10, Waiter(PATIENCE, may_fetch=unasked)) == b"audio\0of a"
+    assert world.store.size(world.item(), Waiter(TIMEOUT, may_fetch=unasked)).size == 10
+    file = world.store.open(world.item(), Waiter(TIMEOUT, may_fetch=unasked))
+    assert file.read(0, 10, Waiter(TIMEOUT, may_fetch=unasked)) == b"audio\0of a"
     estimates = make_world(exact=False)
     other = world.item("b")
-    assert estimates.store.size(other, Waiter(PATIENCE, may_fetch=unasked)).size > other.estimate
+    assert estimates.store.size(other, Waiter(TIMEOUT, may_fetch=unasked)).size > other.estimate
 
 
 def test_with_exact_sizes_a_crawler_gets_the_estimate_of_what_is_not_here(make_world):
@@ -197,7 +197,7 @@ def test_a_broken_download_is_told_to_every_reader_and_never_kept(make_world, pi
         reads = [readers.submit(file.read, 0, 8, waiter()) for file in files]
         source.go(99)
         for read in reads:
-            assert isinstance(read.exception(PATIENCE), BadAnswer)
+            assert isinstance(read.exception(TIMEOUT), BadAnswer)
     assert (world.kept(), world.unfinished(), world.sizes) == (set(), [], {})
 
 
@@ -433,7 +433,7 @@ def test_who_has_read_all_can_wait_until_it_is_kept(make_world, monkeypatch, len
     source.go(2)
     world = make_world(source)
     may_keep, keep = threading.Event(), world.disk.keep
-    monkeypatch.setattr(world.disk, "keep", lambda *args: may_keep.wait(PATIENCE) and keep(*args))
+    monkeypatch.setattr(world.disk, "keep", lambda *args: may_keep.wait(TIMEOUT) and keep(*args))
     file = world.store.open(world.item(), waiter())
     assert file.read(0, 11, waiter()) == b"\1irstsecond"
     world.store.flush(Waiter(0.05))
@@ -449,7 +449,7 @@ def test_nobody_waits_for_the_rest_of_what_was_read_in_part(make_world):
     world = make_world(source)
     file = world.store.open(world.item(), waiter())
     assert file.read(0, 5, waiter()) == b"\1irst"
-    world.store.flush(Waiter(PATIENCE, interrupted=lambda: pytest.fail("it waits")))
+    world.store.flush(Waiter(TIMEOUT, interrupted=lambda: pytest.fail("it waits")))
     source.go()
 
 
@@ -581,7 +581,7 @@ def test_what_was_given_up_before_it_began_is_begun_for_who_comes_then(make_worl
             world.store.open(wanted, waiter()).read(0, 10, Waiter(0.01))
         late = threads.submit(second.read, 0, 10, waiter())
         gate.opened.set()
-        assert (len(first.result(PATIENCE)), len(late.result(PATIENCE))) == (10, 10)
+        assert (len(first.result(TIMEOUT)), len(late.result(TIMEOUT))) == (10, 10)
 
 
 def test_a_clip_that_was_damaged_on_the_disk_is_fetched_again_before_it_is_the_last_copy(world):

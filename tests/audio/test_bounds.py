@@ -11,7 +11,7 @@ import pytest
 from histfs.audio import download_rate
 from histfs.core.errors import ClipTooLarge, DeadlineExceeded, TimedOut
 from histfs.core.waiting import Waiter
-from tests.audio.conftest import PATIENCE
+from tests.audio.conftest import TIMEOUT
 from tests.support.eventually import eventually
 from tests.support.memory import MemorySource
 
@@ -100,7 +100,7 @@ def test_what_is_fetched_ahead_and_drips_ends(make_world, soon):
 def test_a_slow_download_that_is_waited_for_goes_on(make_world, soon):
     source = DrippingSource(size=1, pause=0.05, total=30)
     world = make_world(source)
-    assert world.store.fetch(world.item(), Waiter(PATIENCE)) == 33
+    assert world.store.fetch(world.item(), Waiter(TIMEOUT)) == 33
     assert source.count("audio") == 1
 
 
@@ -124,7 +124,7 @@ def test_a_clip_larger_than_the_limit_is_not_fetched(make_world, length):
     source = DrippingSource(size=10, pause=0, length=length, total=101)
     world = make_world(source, largest=100)
     with pytest.raises(ClipTooLarge, match="--max-clip-size"):
-        world.store.open(world.item(), Waiter(PATIENCE))
+        world.store.open(world.item(), Waiter(TIMEOUT))
     eventually(lambda: not world.unfinished())
     assert source.count("audio") == 1
     assert (world.kept(), world.disk.used) == (set(), 0)

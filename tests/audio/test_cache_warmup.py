@@ -19,7 +19,7 @@ from histfs.core.errors import (
     ServerFailed,
     Unreachable,
 )
-from tests.audio.conftest import PATIENCE, PLENTY
+from tests.audio.conftest import PLENTY, TIMEOUT
 from tests.support.memory import MemorySource
 
 #: Bytes of every clip.
@@ -42,7 +42,7 @@ class OddSource(MemorySource):
     @contextlib.contextmanager
     def audio(self, item_id):
         with super().audio(item_id) as stream:
-            self._barrier.wait(PATIENCE)
+            self._barrier.wait(TIMEOUT)
             if item_id in self.errors:
                 raise self.errors[item_id]
             yield stream

@@ -11,7 +11,7 @@ from histfs.audio.download_scheduler import DownloadScheduler
 from histfs.core.errors import Interrupted
 from tests.support.eventually import eventually
 
-PATIENCE = 10.0
+TIMEOUT = 10.0
 
 
 class Job:
@@ -30,7 +30,7 @@ class Job:
 
     def run(self) -> bool:
         self._begun.append(self.name)
-        assert self._go.wait(PATIENCE)
+        assert self._go.wait(TIMEOUT)
         self._go.clear()
         ended, self._stopped = not self._stopped, False
         return ended

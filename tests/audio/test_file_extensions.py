@@ -11,7 +11,7 @@ from histfs.audio import file_extensions
 from histfs.audio.verification import CheckOutcome, verify
 from histfs.core.errors import BadAnswer, CacheFailed, Unreachable
 from histfs.core.waiting import Waiter
-from tests.audio.conftest import PATIENCE, StepSource
+from tests.audio.conftest import TIMEOUT, StepSource
 from tests.support.memory import MemorySource, record
 
 OPUS = b"OggS\0\2" + bytes(20) + b"\1\x13OpusHead" + bytes(40)
@@ -21,7 +21,7 @@ PAGES = [PAGE, b"\n <HTML><p>Sign in", b"null", b"Internal Server Error"]
 
 
 def waiter():
-    return Waiter(PATIENCE)
+    return Waiter(TIMEOUT)
 
 
 def path_of(world, key="a"):

@@ -10,12 +10,12 @@ from histfs.core.attachments import part_of
 from histfs.core.errors import BadAnswer, Unreachable
 from histfs.core.item import Attachment
 from histfs.core.waiting import Waiter
-from tests.audio.conftest import DATE, PATIENCE
+from tests.audio.conftest import DATE, TIMEOUT
 from tests.support.memory import MemorySource, record
 
 
 def waiter():
-    return Waiter(PATIENCE)
+    return Waiter(TIMEOUT)
 
 
 def place_of(world, item):
@@ -103,8 +103,8 @@ def test_a_clip_on_its_way_is_not_fetched_twice_to_be_the_last_copy(world):
             fetched = pool.submit(world.store.fetch, item, waiter())
             gate.wait_until_reached()
             ensured = pool.submit(world.store.ensure_verified, item, waiter())
-        fetched.result(PATIENCE)
-        ensured.result(PATIENCE)
+        fetched.result(TIMEOUT)
+        ensured.result(TIMEOUT)
     assert world.fetched == 1
 
 

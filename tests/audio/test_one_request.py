@@ -23,7 +23,7 @@ from histfs.audio.size_registry import SizeRegistry
 from histfs.core.errors import DeadlineExceeded
 from histfs.core.item import Item
 from histfs.core.waiting import Waiter
-from tests.audio.conftest import DATE, PATIENCE, PLENTY, MemoryTable
+from tests.audio.conftest import DATE, PLENTY, TIMEOUT, MemoryTable
 from tests.support.eventually import eventually
 from tests.support.memory import MemorySource, record
 
@@ -89,8 +89,8 @@ def read_all(readers: list[tuple[AudioCache, list[Item]]]) -> None:
 
     def read(cache: AudioCache, items: list[Item]) -> None:
         for item in items:
-            with contextlib.closing(cache.open(item, Waiter(PATIENCE))) as file:
-                assert file.read(0, file.size, Waiter(PATIENCE))
+            with contextlib.closing(cache.open(item, Waiter(TIMEOUT))) as file:
+                assert file.read(0, file.size, Waiter(TIMEOUT))
 
     with ThreadPoolExecutor(len(readers)) as pool:
         for done in [pool.submit(read, *reader) for reader in readers]:

@@ -6,11 +6,11 @@ import pytest
 
 from histfs.core.errors import BadAnswer, DeadlineExceeded, Interrupted, NotForCrawlers
 from histfs.core.waiting import Waiter
-from tests.audio.conftest import PATIENCE, StepSource
+from tests.audio.conftest import TIMEOUT, StepSource
 
 
 def waiter(**given) -> Waiter:
-    return Waiter(PATIENCE, **given)
+    return Waiter(TIMEOUT, **given)
 
 
 def rest_of(clip, offset: int = 0) -> bytes:
@@ -34,7 +34,7 @@ def test_a_clip_is_read_from_its_first_byte_on(make_world, length):
     with pytest.raises(DeadlineExceeded):
         clip.wait_until_whole(Waiter(0.05))
     with pytest.raises(Interrupted):
-        clip.wait_until_whole(Waiter(PATIENCE, lambda: True))
+        clip.wait_until_whole(Waiter(TIMEOUT, lambda: True))
     source.go()
     assert rest_of(clip, 5) == b"second"
     assert clip.read(11, 1000, waiter()) == clip.read(500, 1000, waiter()) == b""

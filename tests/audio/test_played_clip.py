@@ -9,13 +9,13 @@ import pytest
 from histfs.core.item import Item
 from histfs.core.nodes import PlayedFile
 from histfs.core.waiting import Waiter
-from tests.audio.conftest import PATIENCE, StepSource
+from tests.audio.conftest import TIMEOUT, StepSource
 
 PIECE = b"\1" + bytes(99_999)
 
 
 def waiter(plays: bool = True) -> Waiter:
-    return Waiter(PATIENCE, plays=lambda: plays)
+    return Waiter(TIMEOUT, plays=lambda: plays)
 
 
 def opened(world, item: Item) -> PlayedFile:

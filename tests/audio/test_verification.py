@@ -12,7 +12,7 @@ from histfs.audio.verification import CheckOutcome, verify
 from histfs.core.errors import CacheFailed
 from histfs.core.sizes import Fingerprint
 from histfs.core.waiting import Waiter
-from tests.audio.conftest import PATIENCE, World
+from tests.audio.conftest import TIMEOUT, World
 
 
 def path_of(world: World, key: str = "a") -> Path:
@@ -90,11 +90,11 @@ def test_a_damaged_clip_is_removed_and_fetched_again(
 
 def test_who_has_a_damaged_clip_open_can_read_on(world):
     world.read(world.item())
-    file = world.store.open(world.item(), Waiter(PATIENCE))
+    file = world.store.open(world.item(), Waiter(TIMEOUT))
     flip(path_of(world), 0)
     verified(world)
     assert world.kept() == set()
-    assert file.read(1, 9, Waiter(PATIENCE)) == b"udio\0of a"
+    assert file.read(1, 9, Waiter(TIMEOUT)) == b"udio\0of a"
 
 
 @pytest.mark.parametrize("size", [None, 10])

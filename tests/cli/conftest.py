@@ -16,7 +16,7 @@ from histfs.simulator import Simulator, SimulatorSettings
 from tests.support.mounts import command
 
 KEY = "sk_0123456789abcdef0123456789abcdef"
-PATIENCE = 30
+TIMEOUT = 30
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def spawn(monkeypatch) -> Callable[..., Run]:
         done = subprocess.run(
             command(*arguments),
             env={**os.environ, "ELEVENLABS_API_KEY": KEY, **env},
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT,
         )  # fmt: skip
         return checked(Run(done.returncode, done.stdout, done.stderr))
 

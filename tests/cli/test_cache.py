@@ -15,7 +15,7 @@ import pytest
 
 from histfs import logs
 from histfs.simulator import Fault
-from tests.cli.conftest import PATIENCE
+from tests.cli.conftest import TIMEOUT
 from tests.support.eventually import eventually
 from tests.support.mounts import command, mounted
 
@@ -172,7 +172,7 @@ def test_on_a_terminal_damage_stays_above_the_bar(clips, simulator, tmp_path):
     with os.fdopen(ours, "rb", buffering=0) as terminal, contextlib.suppress(OSError):
         while piece := terminal.read(4096):
             shown += piece
-    assert process.wait(PATIENCE) == 65
+    assert process.wait(TIMEOUT) == 65
     text = shown.decode()
     assert f"{next(iter(clips))}: damaged: " in text
     assert "60 clips, 1 damaged, 0 without a checksum." in text

@@ -21,7 +21,7 @@ import pytest
 from histfs.cli.output import Output
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.trash import Trash
-from tests.cli.conftest import KEY, PATIENCE
+from tests.cli.conftest import KEY, TIMEOUT
 from tests.support.eventually import eventually
 from tests.support.mounts import command, mounted
 from tests.support.terminal import read_to_end
@@ -98,7 +98,7 @@ def start(given, simulator):
 def ended(process):
     """Return the output of a process, and its exit status."""
     with process:
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=TIMEOUT)
     assert b"Traceback" not in err + out[:99], err
     return process.returncode, out, err.decode()
 
@@ -508,7 +508,7 @@ def test_a_reader_who_has_enough_ends_it_quietly(start, simulator, item, do):
     os.close(writing)
     assert os.read(reading, 1)
     os.close(reading)
-    _, err = process.communicate(timeout=PATIENCE)
+    _, err = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, err) == (1, b"")
 
 
@@ -516,7 +516,7 @@ def test_a_reader_who_has_enough_ends_it_quietly(start, simulator, item, do):
 def test_an_output_that_can_not_be_written_is_an_error(start, item, name):
     with Path("/dev/full").open("wb") as full:
         process = start(name, f"{item}/text.txt", stdout=full)
-        _, err = process.communicate(timeout=PATIENCE)
+        _, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1
     assert err == b"histfs: the output can't be written: No space left on device\n"
 
@@ -528,7 +528,7 @@ def on_terminal(start, *arguments, both=False):
     process = start(*arguments, **streams)
     os.close(theirs)
     shown = read_to_end(ours)
-    _, err = process.communicate(timeout=PATIENCE)
+    _, err = process.communicate(timeout=TIMEOUT)
     return process.returncode, shown.decode().replace("\r\n", "\n"), (err or b"").decode()
 
 

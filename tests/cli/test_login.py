@@ -16,7 +16,7 @@ import platformdirs
 import pytest
 
 from histfs.simulator import Fault
-from tests.cli.conftest import KEY, PATIENCE
+from tests.cli.conftest import KEY, TIMEOUT
 from tests.support.mounts import command
 
 
@@ -243,7 +243,7 @@ def test_on_a_terminal_the_key_is_not_shown(server):
                     sent = True
         except OSError:
             pass  # EIO is how a terminal ends whose last user has gone
-    assert process.wait(PATIENCE) == 0
+    assert process.wait(TIMEOUT) == 0
     assert b"elevenlabs.io" in shown
     assert b"It is kept in" in shown
     assert KEY.encode() not in shown

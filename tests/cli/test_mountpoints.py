@@ -16,7 +16,7 @@ from histfs.cli.doctor import _line, _verdict
 from histfs.cli.doctor_checks import Finding
 from histfs.fuse import mountpoint
 from histfs.fuse.mountpoint import mounted_on
-from tests.cli.conftest import PATIENCE
+from tests.cli.conftest import TIMEOUT
 from tests.support.mounts import command
 from tests.support.terminal import read_to_end
 
@@ -141,7 +141,7 @@ def on_a_terminal(*arguments, env):
     )
     os.close(theirs)
     shown = read_to_end(ours)
-    assert process.wait(PATIENCE) == 0
+    assert process.wait(TIMEOUT) == 0
     return shown.decode()
 
 
@@ -167,7 +167,7 @@ def test_on_a_terminal_a_mount_says_where_and_what_in_one_line(
         assert line.startswith(f"Your history is mounted on {place} (")
         assert said in line
         assert line.endswith(f"histfs umount {place}")
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while processes_of(place):
         assert time.monotonic() < deadline
         time.sleep(0.05)

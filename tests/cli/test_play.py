@@ -26,7 +26,7 @@ from tests.support.mounts import command, mounted
 #: Bytes of a clip, and bytes a second: it takes two seconds.
 SIZE, RATE = 200_000, 100_000
 AUDIO = "GET /v1/history/{id}/audio"
-PATIENCE = 60
+TIMEOUT = 60
 
 #: A player that writes its arguments, and when bytes of the first one came, into a file.
 RECORDER = """
@@ -77,7 +77,7 @@ def do(start):
 
     def do(name, *arguments, **env):
         with start(name, *arguments, **env) as process:
-            out, err = process.communicate(timeout=PATIENCE)
+            out, err = process.communicate(timeout=TIMEOUT)
         assert "Traceback" not in err, err
         return process.returncode, out, err
 
@@ -200,7 +200,7 @@ def test_a_signal_ends_the_player_too(start, item, tmp_path, number, status):
     pid = int(eventually((tmp_path / "pid").read_text))
     with process:
         process.send_signal(number)
-        process.communicate(timeout=PATIENCE)
+        process.communicate(timeout=TIMEOUT)
     assert process.returncode == status
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -227,7 +227,7 @@ def test_a_browser_gets_a_page_until_the_user_has_enough(start, item, tmp_path):
     with process:
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=PATIENCE)[1] == ""
+        assert process.communicate(timeout=TIMEOUT)[1] == ""
     assert process.returncode == 0
 
 

@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 
 from histfs.simulator import Fault, Simulator, SimulatorSettings
-from tests.cli.conftest import PATIENCE
+from tests.cli.conftest import TIMEOUT
 from tests.support.eventually import eventually
 from tests.support.mounts import command, environment, mounted
 
@@ -254,7 +254,7 @@ def test_nothing_is_purged_unasked(do, simulator, item, tmp_path):
         line, env=environment("mfusepy", simulator.api_key), stdin=theirs, stdout=subprocess.PIPE
     ) as process:
         os.write(ours, b"n\n")
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT)
     assert process.returncode != 0
     assert item in simulator.library
 

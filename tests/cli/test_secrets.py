@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from histfs.simulator import Fault, Simulator, SimulatorSettings
-from tests.cli.conftest import KEY, PATIENCE
+from tests.cli.conftest import KEY, TIMEOUT
 from tests.support.eventually import eventually
 from tests.support.mounts import command, mounted
 
@@ -121,7 +121,7 @@ def test_a_key_that_is_logged_is_not_in_the_log(tmp_path, first, others):
         "except ValueError: logging.exception('it failed')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=TIMEOUT
     )
     assert done.returncode == 0
     assert "a header: ***" in done.stderr
@@ -184,7 +184,7 @@ def test_what_is_kept_is_for_its_owner_alone_whatever_the_umask(
     }  # fmt: skip
     done = subprocess.run(
         command("mount", place, *arguments),
-        env=env, umask=umask, capture_output=True, text=True, timeout=PATIENCE,
+        env=env, umask=umask, capture_output=True, text=True, timeout=TIMEOUT,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     try:
@@ -260,7 +260,7 @@ def list_as_another_user(path):
     """Return what a process of another user finds in a directory, or the errno that it gets."""
     code = f"import os; os.setgid(65534); os.setuid(65534); print(os.listdir({str(path)!r}))"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=TIMEOUT
     )
     return done.stdout + done.stderr
 
@@ -311,7 +311,7 @@ def test_a_key_that_may_not_delete_gets_eacces_and_the_log_says_what_it_lacks(tm
             audio.unlink()
         assert caught.value.errno == errno.EACCES
         removed = subprocess.run(
-            ["rm", "-r", str(item)], capture_output=True, text=True, timeout=PATIENCE
+            ["rm", "-r", str(item)], capture_output=True, text=True, timeout=TIMEOUT
         )
         assert removed.returncode == 1
         assert "Permission denied" in removed.stderr

@@ -15,7 +15,7 @@ import pytest
 
 from histfs import logs
 from histfs.simulator import Fault, Simulator, SimulatorSettings
-from tests.cli.conftest import PATIENCE
+from tests.cli.conftest import TIMEOUT
 from tests.support.mounts import command
 from tests.support.terminal import read_to_end
 
@@ -184,12 +184,12 @@ def test_it_is_stopped_by_a_signal_and_goes_on_the_next_time(large, sync, tmp_pa
     with subprocess.Popen(
         line, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while large.counts[LIST] < 4:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         process.send_signal(number)
-        _, err = process.communicate(timeout=PATIENCE)
+        _, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == status
     assert err == ("histfs: interrupted\n" if number == signal.SIGINT else "")
     large.faults.clear()
@@ -353,7 +353,7 @@ def test_on_a_terminal_it_shows_bars_and_gives_the_terminal_back(simulator, tmp_
     process = subprocess.Popen(line, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     shown = read_to_end(ours)
-    assert process.wait(PATIENCE) == 0
+    assert process.wait(TIMEOUT) == 0
     text = shown.decode()
     assert "Up to date: 60 items known, 60 clips cached." in text
     assert re.search(r"\d+ of 60", text)

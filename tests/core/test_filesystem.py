@@ -1,4 +1,4 @@
-"""The filesystem for a face without a kernel: following links, and the items of paths."""
+"""The filesystem for a front end without a kernel: following links, and the items of paths."""
 
 from __future__ import annotations
 

@@ -23,13 +23,13 @@ from histfs.core.errors import (
     Unreachable,
 )
 from histfs.core.server_breaker import (
-    PATIENCE,
     PAUSES,
     PROBE_TIME,
+    PROBE_TIMEOUTS,
     SILENCE,
     Asks,
     ServerBreaker,
-    probe_patience,
+    probe_timeout,
 )
 from histfs.core.supervision import report, supervised
 from tests.support.clock import Clock
@@ -85,7 +85,7 @@ def test_only_a_server_that_does_not_answer_opens_it(breaker, clock, asks, error
     fail(breaker, error, asks)
     clock.now += PAUSES[0]
     with breaker.request(Asks.ITEM):
-        assert (probe_patience() is not None) == (asks in opens)
+        assert (probe_timeout() is not None) == (asks in opens)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_any_answer_closes_it_for_all(breaker, clock, answer):
     assert breaker.failure() is None
     assert all(is_sent(breaker, asks) for asks in ALL)
     with breaker.request(Asks.ITEM):
-        assert probe_patience() is None, "it is no probe any more"
+        assert probe_timeout() is None, "it is no probe any more"
 
 
 @pytest.mark.parametrize("neither", [PluginFailed("x"), DeadlineExceeded("x"), KeyboardInterrupt()])
@@ -111,7 +111,7 @@ def test_what_is_no_answer_leaves_the_next_one_to_probe(breaker, clock, neither)
     with suppress(type(neither)), breaker.request(Asks.ITEM):
         raise neither
     with breaker.request(Asks.ITEM):
-        assert probe_patience() is not None
+        assert probe_timeout() is not None
 
 
 def test_requests_fail_with_the_reason_until_the_pause_is_over_and_pauses_grow(breaker, clock):
@@ -140,11 +140,11 @@ def test_a_second_failure_after_a_clip_stops_all(breaker):
     assert not any(is_sent(breaker, asks) for asks in ALL if asks is not Asks.DELETION)
 
 
-def test_there_is_one_probe_at_a_time_and_it_has_little_patience(breaker, clock):
+def test_there_is_one_probe_at_a_time_and_it_times_out_soon(breaker, clock):
     fail(breaker)
     clock.now += PAUSES[0]
     with suppress(TimedOut), breaker.request(Asks.ITEM):
-        assert probe_patience() == PATIENCE[0]
+        assert probe_timeout() == PROBE_TIMEOUTS[0]
         for asks in ALL:
             with pytest.raises(Unreachable), breaker.request(asks):
                 pass
@@ -152,8 +152,8 @@ def test_there_is_one_probe_at_a_time_and_it_has_little_patience(breaker, clock)
         raise TimedOut("silent")
     clock.now += PAUSES[1]
     with breaker.request(Asks.ITEM):
-        assert probe_patience() == PATIENCE[1], "a slow server gets to answer"
-    assert probe_patience() is None
+        assert probe_timeout() == PROBE_TIMEOUTS[1], "a slow server gets to answer"
+    assert probe_timeout() is None
 
 
 def test_a_probe_that_is_overdue_keeps_none_from_probing_and_may_still_answer(breaker, clock):
@@ -217,7 +217,7 @@ def test_a_request_without_an_answer_for_long_counts_before_it_fails(breaker, cl
         assert breaker.failure() is None
         clock.now += 0.1
         with pytest.raises(TimedOut), breaker.request(Asks.ITEM):
-            assert probe_patience() is not None
+            assert probe_timeout() is not None
             assert isinstance(breaker.failure(), TimedOut)
             raise TimedOut("this one, too")
         assert not is_sent(breaker)
@@ -244,7 +244,7 @@ def test_bytes_that_come_are_an_answer_and_a_body_that_stalls_is_none(breaker, c
     clock.now += 10
     breaker.note(pending, TimedOut("it stalls"))
     with breaker.request(Asks.ITEM):
-        assert probe_patience() is not None
+        assert probe_timeout() is not None
 
 
 def test_an_answer_that_drips_is_slow_alone(breaker, clock):

@@ -18,7 +18,7 @@ from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.support.mounts import command
 
 AUDIO = "GET /v1/history/{id}/audio"
-PATIENCE = 60
+TIMEOUT = 60
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_after_a_kill_it_goes_on_and_no_part_of_a_file_is_left(export, arguments
             command(*arguments, "--connections", "2", export.folder), env=environment,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not (export.folder / "audio").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(pause - 1)

@@ -16,7 +16,7 @@ from histfs.fuse import mount_replacement
 from histfs.fuse.mountpoint import mounted_histfs, mounted_on, unmount
 from histfs.simulator import Fault
 from tests.support.eventually import eventually
-from tests.support.mounts import PATIENCE, command, environment, mounted
+from tests.support.mounts import TIMEOUT, command, environment, mounted
 
 pytestmark = pytest.mark.fuse
 
@@ -44,14 +44,14 @@ def mount_on(path, simulator, binding, *arguments, cache="cache"):
         *arguments,
     )  # fmt: skip
     env = environment(binding, simulator.api_key)
-    done = subprocess.run(line, env=env, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(line, env=env, capture_output=True, text=True, timeout=TIMEOUT)
     assert done.stdout == ""
     return done.returncode, done.stderr
 
 
 def killed(process):
     process.kill()
-    process.wait(PATIENCE)
+    process.wait(TIMEOUT)
 
 
 @contextlib.contextmanager
@@ -161,7 +161,7 @@ def test_a_signal_ends_a_mount_that_replaced_a_dead_one(simulator, tmp_path, bin
         with mounted(simulator, tmp_path, binding) as replacing_it:
             eventually(lambda: len(replacing_it.items()) == len(simulator.library))
             replacing_it.process.terminate()
-            assert replacing_it.process.wait(PATIENCE) == 0
+            assert replacing_it.process.wait(TIMEOUT) == 0
             assert mounted_on(mount.path) is None
             assert "failed to unmount" not in replacing_it.log.read_text()
 

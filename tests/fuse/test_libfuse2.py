@@ -18,7 +18,7 @@ from histfs.fuse.mountpoint import mounted_on
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.support.bindings import ON_LIBFUSE_2, available
 from tests.support.eventually import eventually
-from tests.support.mounts import PATIENCE, id_of, mounted
+from tests.support.mounts import TIMEOUT, id_of, mounted
 
 pytestmark = pytest.mark.fuse
 
@@ -192,7 +192,7 @@ def test_a_reader_that_waits_can_be_interrupted(mount, simulator, number):
     time.sleep(0.5)
     assert reader.poll() is None
     reader.send_signal(number)
-    assert reader.wait(PATIENCE) == -number
+    assert reader.wait(TIMEOUT) == -number
     assert other.read_bytes() == served(simulator, other)
 
 
@@ -206,7 +206,7 @@ def test_it_ends_at_once_while_readers_wait(mount, simulator):
         time.sleep(0.5)
         os.listdir(mount.path / "by-voice")
         mount.process.terminate()
-        assert mount.process.wait(PATIENCE) == 0
+        assert mount.process.wait(TIMEOUT) == 0
     assert mounted_on(mount.path) is None
 
 

@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.mounts import PATIENCE, id_of, mounted
+from tests.support.mounts import TIMEOUT, id_of, mounted
 
 pytestmark = [
     pytest.mark.fuse,
@@ -63,7 +63,7 @@ def shared(path, directory):
         yield ["smbclient", "-N", "-s", configuration, "-p", str(port), "//127.0.0.1/share", "-c"]
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(PATIENCE)
+        server.wait(TIMEOUT)
 
 
 def answers(port):

@@ -11,7 +11,7 @@ import pytest
 
 from histfs.fuse.mountpoint import mounted_on
 from tests.support.eventually import eventually
-from tests.support.mounts import PATIENCE, id_of, mounted
+from tests.support.mounts import TIMEOUT, id_of, mounted
 
 pytestmark = pytest.mark.fuse
 
@@ -43,7 +43,7 @@ def stacked(program, below, top):
         yield
     finally:
         subprocess.run(["umount", "-l", top], check=False)
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT)
 
 
 @pytest.mark.parametrize("copier", COPY)

@@ -17,7 +17,7 @@ from histfs.simulator import Simulator
 from tests.support.bindings import variables
 
 #: Seconds that a mount, and its end, may take.
-PATIENCE = 20
+TIMEOUT = 20
 
 
 def command(*arguments: object, program: str = "histfs") -> list[str]:
@@ -55,7 +55,7 @@ class Mount:
     def kill(self) -> None:
         """Kill the process with SIGKILL."""
         self.process.kill()
-        self.process.wait(PATIENCE)
+        self.process.wait(TIMEOUT)
 
 
 @contextlib.contextmanager
@@ -108,7 +108,7 @@ def mounted(
 
 
 def _await_mount(mount: Mount) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while mounted_on(mount.path) is None:
         assert mount.process.poll() is None, f"the mount died:\n{mount.log.read_text()}"
         assert time.monotonic() < deadline, f"no mount:\n{mount.log.read_text()}"
@@ -119,7 +119,7 @@ def _end(mount: Mount) -> int:
     if mounted_on(mount.path) is not None:
         subprocess.run(["umount", "-l", str(mount.path)], check=False)
     try:
-        return mount.process.wait(PATIENCE)
+        return mount.process.wait(TIMEOUT)
     except subprocess.TimeoutExpired:
         mount.process.kill()
         mount.process.wait()

@@ -1,4 +1,4 @@
-"""A `Filesystem` in memory, for tests of faces that need files and directories of any name."""
+"""A `Filesystem` in memory, for tests of front ends that need files and directories of any name."""
 
 from __future__ import annotations
 

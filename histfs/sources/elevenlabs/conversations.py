@@ -29,6 +29,7 @@ from histfs.sources.elevenlabs.conversation_objects import details_of, record_of
 from histfs.sources.elevenlabs.http_client import HttpClient
 from histfs.sources.elevenlabs.json_parsing import dates_of, parse_lenient, string_of
 from histfs.sources.elevenlabs.rest_source import DISORDER, Resource, RestSource
+from histfs.sources.elevenlabs.row_fields import row_fields
 
 #: The most conversations of one page.
 PAGE_SIZE = 100
@@ -66,6 +67,7 @@ class ConversationSource(RestSource):
         attachments=True,
         views=("by-date", "by-agent", "by-outcome", "by-call", "search"),
         files=("summary", "meta", "text", "attachments", "audio"),
+        row_fields=row_fields,
     )
     resource = Resource(
         path="/v1/convai/conversations",

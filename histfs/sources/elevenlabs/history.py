@@ -18,6 +18,7 @@ from histfs.sources.elevenlabs.history_search import HistorySearch
 from histfs.sources.elevenlabs.http_client import HttpClient
 from histfs.sources.elevenlabs.response_bodies import StreamedBody
 from histfs.sources.elevenlabs.rest_source import DISORDER, Resource, RestSource
+from histfs.sources.elevenlabs.row_fields import row_fields
 
 #: The most items of one page.
 PAGE_SIZE = 1000
@@ -46,6 +47,7 @@ class HistorySource(RestSource):
         views=("by-date", "by-voice", "by-source", "search"),
         # The catalog keeps the dates of its items, so any date is accepted here.
         parser=ObjectParser(PARSER_VERSION, partial(record_of, now=LATEST)),
+        row_fields=row_fields,
     )
     resource = Resource(
         path="/v1/history",

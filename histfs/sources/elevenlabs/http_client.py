@@ -29,7 +29,7 @@ from urllib3.exceptions import InvalidHeader, ReadTimeoutError
 from histfs import __version__
 from histfs.core.errors import BadAnswer, RateLimited, SourceError, TimedOut, Unreachable
 from histfs.core.secret import Secret
-from histfs.core.server_breaker import probe_patience
+from histfs.core.server_breaker import probe_timeout
 from histfs.core.server_url import is_loopback, parse_server_url
 from histfs.sources.elevenlabs import http_connections
 from histfs.sources.elevenlabs.error_responses import MAX_TEXT, error_from_response, one_line
@@ -249,11 +249,11 @@ class HttpClient:
     ) -> Iterator[requests.Response]:
         """Send a request and yield the response; by default any but a 2xx is raised."""
         is_get = method == "GET"
-        patience = probe_patience() if is_get else None
-        read_timeout = min(READ_TIMEOUT, self._timeout, patience or READ_TIMEOUT)
+        probe_wait = probe_timeout() if is_get else None
+        read_timeout = min(READ_TIMEOUT, self._timeout, probe_wait or READ_TIMEOUT)
         max_idle = MAX_IDLE if is_get else MAX_IDLE_DELETE
         deadline = http_connections.start(
-            Deadline(self._timeout, read_timeout, max_idle, retried=patience is None)
+            Deadline(self._timeout, read_timeout, max_idle, retried=probe_wait is None)
         )
         with _map_errors():
             request = requests.PreparedRequest()

@@ -5,32 +5,13 @@ Whatever a field holds, the item has a row: a field of another type counts as mi
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from histfs.sources.elevenlabs import history_objects
+from histfs.core.item_row import RowFields
+from histfs.sources.elevenlabs.history_objects import spoken_clip_of
 from histfs.sources.elevenlabs.json_parsing import number_of, parse_object, string_of
-
-
-class TableFields(NamedTuple):
-    """The fields; None for one that the object lacks.
-
-    Attributes:
-        clip: the text and the duration; None for another object than a history item.
-        settings: the voice settings, as JSON.
-        characters: that the item cost.
-        duration: of the audio, in seconds.
-        language: as the API names it.
-        cost: of a conversation, in credits.
-    """
-
-    clip: history_objects.SpokenClip | None = None
-    settings: str | None = None
-    characters: int | None = None
-    duration: float | None = None
-    language: str | None = None
-    cost: float | None = None
 
 
 class _Metadata(msgspec.Struct):
@@ -51,7 +32,7 @@ class _Fields(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Fields).decode
 
 
-def table_fields(raw: bytes) -> TableFields:
+def row_fields(raw: bytes) -> RowFields:
     """Return the fields of a history item, or of a conversation, as listed or as fetched."""
     try:
         fields = _decode(raw)
@@ -59,14 +40,15 @@ def table_fields(raw: bytes) -> TableFields:
         fields = _lenient(raw)
     metadata = fields.metadata or _Metadata()
     before, after = fields.character_count_change_from, fields.character_count_change_to
-    clip = history_objects.spoken_clip_of(raw)
+    clip = spoken_clip_of(raw)
     seconds = None if clip is None else clip.seconds
     if seconds is None:
         own = (fields.call_duration_secs, metadata.call_duration_secs)
         seconds = next((each for each in own if each is not None), None)
     settings = fields.settings
-    return TableFields(
-        clip=clip,
+    return RowFields(
+        text=None if clip is None else clip.text,
+        tells_text=clip is not None,
         settings=msgspec.json.encode(settings).decode() if settings else None,
         characters=after - before if before is not None and after is not None else None,
         duration=seconds if seconds is not None and 0 < seconds < float("inf") else None,

@@ -190,7 +190,7 @@ class ClusterCrew:
             return
         self._limit.succeeded()
         audio, key = work.mounted.audio, work.item.key
-        audio.sizes.learn(key, found.size, found.sha256)
+        audio.sizes.learn(work.item, found.size, found.sha256)
         if found.extension != audio.extension(work.item):
             work.mounted.catalog.set_extension(key, found.extension)
 

@@ -28,6 +28,7 @@ AGAIN = 1.5
 #: A program's own name, what it runs under another one, and how that is unpacked.
 UNKNOWN = {
     "bsdtar": ("{program} -cf {x} .", "tar -xf {x} -C {copy}"),
+    "bsdcpio": ("find . | {program} -o > {x}", "cd {copy} && bsdcpio -id < {x}"),
     "cpio": ("find . | {program} -o -H newc > {x}", "cd {copy} && cpio -id < {x}"),
     "xorriso": (
         "rm -f {x}.iso; {program} -outdev {x}.iso -map . /",

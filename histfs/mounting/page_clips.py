@@ -11,9 +11,10 @@ import posixpath
 import stat
 from collections.abc import Callable, Iterator
 
-from histfs.core.audio_format import is_audio_name
+from histfs.core.audio_format import has_audio_extension, is_audio_name
 from histfs.core.errors import NoSuchPath
 from histfs.core.item import Facets, Item
+from histfs.core.nodes import Attributes
 from histfs.mounting.account_filesystem import source_at
 from histfs.mounting.direct_tree import DirectTree
 from histfs.page.clip import PageClip
@@ -38,6 +39,10 @@ def page_clips(
     """
     path, attributes = tree.resolve(path)
     found = tree.filesystem.item(path, tree.waiter())
+    if found is not None and _stands_alone(tree, path, attributes):
+        if has_audio_extension(path):
+            yield path, _clip(tree, path, *found, address)
+        return
     if found is not None:
         while tree.filesystem.item(above := posixpath.dirname(path), tree.waiter()) is not None:
             path = above
@@ -50,19 +55,28 @@ def page_clips(
             continue  # it has been deleted meanwhile
 
 
+def _stands_alone(tree: DirectTree, path: str, attributes: Attributes) -> bool:
+    """Say whether a file of an item stands in no directory of the item, as those of ``listen``."""
+    if attributes.kind == stat.S_IFDIR:
+        return False
+    return tree.filesystem.item(posixpath.dirname(path), tree.waiter()) is None
+
+
 def _clip(
     tree: DirectTree, path: str, item: Item, facets: Facets, address: Callable[[str], str]
 ) -> PageClip:
     mounted = source_at(tree.sources, path)
     traits = mounted.source.traits
     details = mounted.catalog.known(item) or mounted.catalog.details(item)
-    names = tree.ls(path)
-    audio = next((name for name in names if is_audio_name(name)), None)
+    audio = path
+    if not has_audio_extension(path):
+        names = (posixpath.join(path, name) for name in tree.ls(path) if is_audio_name(name))
+        audio = next(names, "")
     day, _, time = tree.zone.stamp(item.date).partition("T")
     return PageClip(
         when=f"{day} {time.replace('-', ':')}",
         voices=speakers(facets),
-        audio=None if audio is None else address(posixpath.join(path, audio)),
+        audio=address(audio) if audio else None,
         text=details.text or "",
         words=() if traits.timed_words is None else traits.timed_words(details.raw),
         seconds=None if traits.row_fields is None else traits.row_fields(details.raw).duration,

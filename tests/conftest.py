@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from histfs import keys
 from histfs.simulator import Simulator, SimulatorSettings
+from tests.support import chromium
 from tests.support.bindings import BINDINGS, available
 
 #: Packages of their own, which are installed to be tested (test_examples.py).
@@ -130,3 +131,13 @@ def simulator():
 def binding(request):
     """The FUSE binding: the first, or each in turn with ``--all``."""
     return available(request.param)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A page of a browser that starts once for a module."""
+    if chromium.program() is None:
+        pytest.skip("Chromium is not installed")
+    with chromium.browser(tmp_path_factory.mktemp("chromium")) as page:
+        page.emulate(1000, 800)
+        yield page

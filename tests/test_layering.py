@@ -33,17 +33,20 @@ MAY_IMPORT = {
     "trash": {"core"},
     "fuse": {"core"},
     "sources": {"core", "__version__"},
+    "page": {"core", "sources"},
     "simulator": {"__version__"},
     "testing": {"core"},
     "mounting": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "status",
-        "plugins", "keys", "programs", "systemd", "hangup", "__version__",
+        "page", "plugins", "keys", "programs", "systemd", "hangup", "__version__",
     },
-    "exporting": {"core", "catalog", "audio", "mounting"},
+    "exporting": {
+        "core", "catalog", "audio", "mounting", "settings", "plugins", "account_settings",
+    },
     "cli": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "mounting",
-        "exporting", "logs", "background", "status", "keys", "key_store", "plugins", "config",
-        "programs", "__version__",
+        "exporting", "page", "logs", "background", "status", "keys", "key_store", "plugins",
+        "config", "programs", "__version__",
     },
     "account_settings": {
         "core", "settings", "config", "keys", "key_store", "plugins", "sources", "mounting",
@@ -171,6 +174,12 @@ def test_pyarrow_is_imported_for_parquet_alone():
 
 def test_fsspec_is_imported_by_its_face_and_for_exports_alone():
     assert importers("fsspec") == {"histfs.fsspec_filesystem", "histfs.exporting.bucket"}
+
+
+def test_dask_is_imported_for_clusters_alone():
+    assert importers("distributed", "dask") == {
+        "histfs.exporting.cluster", "histfs.exporting.cluster_worker",
+    }  # fmt: skip
 
 
 def test_modules_are_imported_by_a_computed_name_in_the_binding_and_the_command_table_alone():

@@ -34,7 +34,7 @@ _KEEP_ALIVE = 10.0
 _POLL = 0.1
 #: Seconds of each way that are measured, the factor by which the one without stopping must be
 #: faster, and the seconds for which a decision holds.
-_STOPPING_TIME, _FREE_TIME, _FACTOR, _VALID = 3.0, 1.0, 2.0, 60.0
+_STOPPING_TIME, _FREE_TIME, _FACTOR, _VALID = 10.0, 1.0, 2.0, 600.0
 #: Seconds after a stop that are not measured: what the kernel has received meanwhile comes at once.
 _BURST = 0.25
 
@@ -169,6 +169,8 @@ class LinkShare:
         """
         flow = Flow(self, awaited)
         with self._changed:
+            # The answer has begun: its bytes come, if only there is room for them on the link.
+            flow.note(self._clock())
             self._flows[flow] = None
         try:
             yield flow

@@ -28,6 +28,7 @@ COMMANDS = {
     "logout": "Remove the API key that `histfs login` keeps.",
     "ls": "List what a mount would show, without one.",
     "mount": "Mount your history on MOUNTPOINT, an empty directory.",
+    "page": "Print a web page to listen to your history: one HTML file, which needs no network.",
     "pin": "Fetch clips, and keep them in the cache.",
     "play": "Play clips of your history, without a mount.",
     "plugins": "List the available sources, views and files, and their packages.",

@@ -32,8 +32,10 @@ from histfs.core.errors import (
     Unreachable,
 )
 from histfs.exporting.errors import (
+    ClusterFailed,
     DestinationBusy,
     DestinationFailed,
+    NoDask,
     NoParquet,
     ObjectDiffers,
     TableDamaged,
@@ -67,6 +69,8 @@ STATUS: dict[type[BaseException], int] = {
     ObjectDiffers: 65,
     TableDamaged: 65,
     NoParquet: 69,
+    NoDask: 69,
+    ClusterFailed: 69,
     RateLimited: 75,
     NotReady: 75,
     UnknownPlugin: 2,

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 
 from histfs import logs
 from histfs.cli.error_reporting import warn
-from histfs.cli.export_session import export_session
+from histfs.cli.export_session import Session, export_session
 from histfs.cli.options import account_options, build_settings
 from histfs.cli.progress import format_size, pluralize
+from histfs.cli.sync import WAIT_BUDGET
 from histfs.cli.sync_steps import Retries
 from histfs.cli.table import format_option, since_option
 from histfs.core.errors import SourceError
 from histfs.core.waiting import Waiter
+from histfs.exporting.cluster import ClusterRun, cluster_crew
+from histfs.exporting.crew import Crew, LocalCrew
 from histfs.exporting.errors import ObjectDiffers
 from histfs.exporting.export import Export, ExportResult
 from histfs.exporting.row_files import row_format
+from histfs.exporting.shards import ShardExport
 from histfs.exporting.table import Table, TableResult
+from histfs.settings import OptionError, Settings, parse_size_limit
 
 #: Lines about single items that are printed.
 _LINES = 20
@@ -28,16 +36,40 @@ _LINES = 20
 _FLUSH = 30.0
 
 
+def _shard_size(_: click.Context, option: click.Parameter, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_size_limit(text)
+    except OptionError as error:
+        raise click.BadParameter(str(error), param=option) from error
+
+
 @click.command(context_settings={"show_default": True})
 @click.argument("destination", metavar="DEST")
 @click.option("--verify", is_flag=True, help="Read everything at DEST back, and compare it.")
+@click.option(
+    "--dask",
+    "scheduler",
+    metavar="ADDRESS",
+    help="Spread the work over a Dask cluster, by its scheduler's address or file.",
+)
+@click.option(
+    "--shards",
+    callback=_shard_size,
+    metavar="SIZE",
+    help="Write WebDataset tars of about this size, such as 1G, in place of single files.",
+)
 @format_option
 @since_option
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
 @account_options
 def export(
     destination: str,
+    *,
     verify: bool,
+    scheduler: str | None,
+    shards: int | None,
     form: str,
     since: int,
     as_json: bool,
@@ -53,7 +85,10 @@ def export(
     Examples:
       histfs export /backup/voices
       histfs export --format parquet s3://bucket/voices
+      histfs export --shards 1G s3://bucket/training
     """  # noqa: D301 - the control character is click's
+    if scheduler is not None and shards is not None:
+        raise click.UsageError("--dask and --shards exclude each other.")
     settings = build_settings(given)
     chosen, began = row_format(form), time.monotonic()
     with export_session(settings, destination, silent=as_json) as session:
@@ -61,12 +96,17 @@ def export(
         table = Table(place, chosen, sources, filesystem.zone)
         table.claim()
         display.begin("Export", sum(each.store.total() for each in sources))
-        run = Export(place, sources, settings.connections, verify=verify)
 
         def progress(done: ExportResult) -> None:
             display.update(done.items, format_size(done.bytes))
 
-        done = run.run(since, progress, Retries(display).wait)
+        steps = since, progress, Retries(display).wait
+        if shards is not None:
+            threads = settings.connections
+            done = ShardExport(place, sources, shards, threads, verify=verify).run(*steps)
+        else:
+            with _crew(scheduler, destination, verify, settings, session) as crew:
+                done = Export(place, sources, crew, verify=verify).run(*steps)
         for mounted in sources:
             mounted.audio.flush(Waiter(_FLUSH))
         rows = table.update(since)
@@ -76,6 +116,21 @@ def export(
             f" {len(rows.written):,} of {pluralize(rows.months, 'month')} of the table written."
         )
     _report(done, rows, as_json, time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def _crew(
+    scheduler: str | None, destination: str, verify: bool, settings: Settings, session: Session
+) -> Iterator[Crew]:
+    """Yield who exports the items: the threads of this process, or a cluster."""
+    if scheduler is None:
+        yield LocalCrew(session.place, settings.connections, verify=verify)
+        return
+    # A relative path means nothing to the workers.
+    where = destination if "://" in destination else str(Path(destination).absolute())
+    run = ClusterRun(where, verify, WAIT_BUDGET)
+    with cluster_crew(scheduler, run, settings, session.sources) as crew:
+        yield crew
 
 
 def _report(done: ExportResult, rows: TableResult, as_json: bool, seconds: float) -> None:

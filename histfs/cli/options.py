@@ -192,18 +192,18 @@ _ACCOUNT = [
         " while it comes.",
     ),
 ]
-_TREE = [
-    click.option(
-        "-o",
-        "options",
-        cls=Setting,
-        multiple=True,
-        # All of them together: the last one of a name wins.
-        callback=lambda _, __, texts: parse_mount_options(texts),
-        metavar="OPT[,OPT…]",
-        help="Mount options: ro, placement=links|dir, sources=, views=, files=, umask=077, uid=,"
-        " gid=, programs=, allow_other, nonempty.",
-    ),
+_mount_options = click.option(
+    "-o",
+    "options",
+    cls=Setting,
+    multiple=True,
+    # All of them together: the last one of a name wins.
+    callback=lambda _, __, texts: parse_mount_options(texts),
+    metavar="OPT[,OPT…]",
+    help="Mount options: ro, placement=links|dir, sources=, views=, files=, umask=077, uid=,"
+    " gid=, programs=, listen=show|hide|off, tags, allow_other, nonempty.",
+)
+_NAMES = [
     setting(
         "--views",
         type=names_type("--views"),
@@ -233,6 +233,7 @@ _TREE = [
     ),
     *_ACCOUNT,
 ]
+_TREE = [_mount_options, *_NAMES]
 trash_option = setting(
     "--trash",
     type=click.Path(path_type=Path, file_okay=False),
@@ -271,6 +272,11 @@ def account_options(command: Command) -> Command:
 def tree_options(command: Command) -> Command:
     """Give a command `account_options`, and those of names and listings."""
     return _with_options(_TREE, command)
+
+
+def tree_options_without_o(command: Command) -> Command:
+    """Give a command `tree_options`, but that of mount options: its own ``-o`` is another one."""
+    return _with_options(_NAMES, command)
 
 
 def trash_options(command: Command) -> Command:

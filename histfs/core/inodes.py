@@ -42,7 +42,16 @@ _ELSEWHERE = 1 << 30
 _NUMBER_BITS, _FILE_BITS = 24, 6
 #: The last bits of an item's files; its directory has 0.
 _AUDIO = 1
-_FILES = {"meta.json": 2, "text.txt": 3, "summary.json": 4}
+#: Changes the inode of the audio into that of the audio with a tag; no other file has this bit.
+_TAGGED = 1 << (_FILE_BITS - 1)
+_FILES = {
+    "meta.json": 2,
+    "text.txt": 3,
+    "summary.json": 4,
+    "audio.srt": 5,
+    "audio.vtt": 6,
+    "audio.lrc": 7,
+}
 #: A block of 2^17 seconds, some 36 hours, is searched for equal numbers at once.
 _BLOCK_BITS = 17
 #: Blocks in a generation of the cache, and hashes of keys and names in theirs.
@@ -143,6 +152,10 @@ class TreeInodes:
             return base | number
 
         return inode
+
+    def tagged(self, node: ItemFileNode) -> int:
+        """Return the inode of an item's audio with a tag in front, which is another file."""
+        return self.file(node) ^ _TAGGED
 
     def _base(self, date: int, key: str) -> int:
         """Return the inode of an item's own directory; those of its files follow it."""

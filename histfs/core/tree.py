@@ -84,6 +84,7 @@ class Tree:
         born: mtime of the root while there are no items, in seconds since the epoch.
         above: the names of the folders in which the root stands; they make its inodes unique.
         check: raises the error that keeps the source from being listed, if there is one.
+        names_elsewhere: returns how many names outside of the tree are links to a file.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Tree:
         born: int,
         above: Path = (),
         check: Callable[[Waiter], None] = lambda _: None,
+        names_elsewhere: Callable[[ItemFileNode], int] = lambda _: 0,
     ) -> None:
         self._index = index
         self._deletions = deletions
@@ -111,8 +113,9 @@ class Tree:
         self._zone = zone
         self._listings = listings
         self._born = born
-        self._inodes = TreeInodes(index, above)
+        self.inodes = self._inodes = TreeInodes(index, above)
         self._check = check
+        self._names_elsewhere = names_elsewhere
         self._lock = threading.Lock()
 
     def stat(self, path: str, waiter: Waiter) -> Attributes:
@@ -185,7 +188,7 @@ class Tree:
         if not isinstance(node, ItemFileNode):
             raise IsADirectory(path)
         file = node.file.open(node.item, waiter)
-        return self._file_attributes(node, FileSize(file.size, is_exact=True)), file
+        return self.file_attributes(node, FileSize(file.size, is_exact=True)), file
 
     def stream(self, path: str, waiter: Waiter) -> FileStream:
         """Open a file to be read as its bytes come."""
@@ -274,6 +277,11 @@ class Tree:
             case _:
                 return {}
 
+    def files(self, item: Item) -> Mapping[str, ItemFileNode]:
+        """Return the files in an item's directory that are not hidden, by their listed names."""
+        children = self._resolver.children(item).items()
+        return {name: node for name, node in children if isinstance(node, ItemFileNode)}
+
     def _stat_file(self, node: ItemFileNode, waiter: Waiter, inode: int = 0) -> Attributes:
         try:
             size = size_for(node.file, node.item, waiter)
@@ -282,10 +290,18 @@ class Tree:
             if self._deletions.tombstone(node.item.key) is None:
                 raise
             size = FileSize(0, is_exact=False)
-        return self._file_attributes(node, size, inode)
+        return self.file_attributes(node, size, inode)
 
-    def _file_attributes(self, node: ItemFileNode, size: FileSize, inode: int = 0) -> Attributes:
-        inode, links = inode or self._inodes.file(node), self._link_count(node.item)
+    def file_attributes(self, node: ItemFileNode, size: FileSize, inode: int = 0) -> Attributes:
+        """Return the attributes of an item's file.
+
+        Args:
+            node: the file.
+            size: its size.
+            inode: its inode; 0 where it is not known yet.
+        """
+        inode = inode or self._inodes.file(node)
+        links = self._link_count(node.item) + self._names_elsewhere(node)
         return Attributes(stat.S_IFREG, inode, links, size.size, node.item.date, size.is_exact)
 
     def _link_count(self, item: Item) -> int:
@@ -303,10 +319,8 @@ class Tree:
         return [(view.name, *at) for view in views for at in self._places_in(view, item)]
 
     def _places_in(self, view: View, item: Item) -> Sequence[Path]:
-        """Return the directories of a view that hold an item; none if the view's plugin fails.
-
-        A fault of one view must not fail a call on an item in another view.
-        """
+        """Return the directories of a view that hold an item; none if the view's plugin fails."""
+        # A fault of one view must not fail a call on an item in another view.
         with contextlib.suppress(PluginFailed):
             return view.places(item, self._index)
         return ()

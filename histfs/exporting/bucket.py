@@ -10,7 +10,7 @@ import errno
 import hashlib
 import shutil
 import tempfile
-import threading
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -129,7 +129,7 @@ class Bucket:
                 return
             above, _, last = path.rpartition("/")
             self._fs.makedirs(above, exist_ok=True)
-            part = f"{above}/{PART}{threading.get_ident()}-{last}"
+            part = f"{above}/{PART}{uuid.uuid4().hex}-{last}"
             try:
                 self._send(content, part)
                 if self._fs.exists(path):

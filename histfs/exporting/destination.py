@@ -13,7 +13,7 @@ import io
 import os
 import shutil
 import tempfile
-import threading
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Protocol
@@ -159,7 +159,8 @@ class Folder:
     def put(self, name: str, content: IO[bytes]) -> None:
         """Write a file beside its place, sync it, and rename it."""
         path = self._root / name
-        part = path.parent / f"{PART}{os.getpid()}-{threading.get_ident()}"
+        # The workers of a cluster may write to one folder from several machines.
+        part = path.parent / f"{PART}{uuid.uuid4().hex}"
         with self._errors("written", name):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from histfs.core.errors import HistfsError
+from histfs.core.errors import HistfsError, SourceError
 
 
 class DestinationFailed(HistfsError):
@@ -23,3 +23,15 @@ class TableDamaged(HistfsError):
 
 class NoParquet(HistfsError):
     """Parquet needs pyarrow, which is not installed."""
+
+
+class NoDask(HistfsError):
+    """A cluster needs Dask, which is not installed."""
+
+
+class ClusterFailed(HistfsError):
+    """The cluster can't be used: scheduler or workers are gone, or a worker lacks something."""
+
+
+class WorkersDied(SourceError):
+    """The workers that had an item died, one after the other."""

@@ -9,8 +9,10 @@ Each object is written as a whole, after its bytes were compared with the SHA-25
 One that is there is kept if it has the size of the manifest; without a line in the manifest, as
 after a kill, it is read back and compared. An object that differs is reported, and never replaced.
 
-Threads: workers fetch and write the objects of one item each; `SingleFlight` is their pool of
-daemon threads. Manifest and result belong to the calling thread.
+A crew (`histfs.exporting.crew`) exports the items, those of several months at once. A month is
+closed, and its manifest stored, when the last of its items has ended.
+
+Threads: one; manifests and result belong to it. The crew has its own.
 """
 
 from __future__ import annotations
@@ -19,11 +21,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import partial
-from queue import SimpleQueue
-from typing import NamedTuple
 
 from histfs.core.errors import (
     ACCOUNT_WIDE,
@@ -34,22 +32,21 @@ from histfs.core.errors import (
     SourceError,
     Unreachable,
 )
-from histfs.core.item import Item
-from histfs.core.single_flight import SingleFlight
 from histfs.core.times import ALWAYS
+from histfs.exporting.crew import Crew, Outcome, Work
 from histfs.exporting.destination import Destination
-from histfs.exporting.errors import DestinationFailed
-from histfs.exporting.item_export import ItemResult, Worker
+from histfs.exporting.errors import DestinationFailed, WorkersDied
+from histfs.exporting.item_export import ItemResult
 from histfs.exporting.manifest import FOLDERS, Manifest
 from histfs.exporting.months import month_of, months_of, span_of, state_of
 from histfs.mounting import MountedSource
 
 #: Consecutive failures of the server or the network after which the run ends.
-_MAX_FAILURES = 20
+MAX_FAILURES = 20
 #: Seconds after which the manifest of a month that is being exported is stored again.
 _CHECKPOINT = 20.0
 #: The errors that a later attempt may not have.
-TRANSIENT = (RateLimited, ServerFailed, Unreachable)
+TRANSIENT = (RateLimited, ServerFailed, Unreachable, WorkersDied)
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +82,7 @@ class Export:
     Args:
         destination: where.
         sources: of the account.
-        threads: how many items are exported at once.
+        crew: exports the items.
         verify: whether all objects that are there are read back and compared.
     """
 
@@ -93,13 +90,13 @@ class Export:
         self,
         destination: Destination,
         sources: Sequence[MountedSource],
-        threads: int,
+        crew: Crew,
         *,
         verify: bool = False,
     ) -> None:
         self._destination = destination
         self._sources = sources
-        self._threads = threads
+        self._crew = crew
         self._verify = verify
 
     def run(
@@ -120,152 +117,190 @@ class Export:
             TableDamaged: a manifest can't be read.
             SourceError: the server or the network fails, not a single item.
             CacheFailed: the catalog can't be read.
+            ClusterFailed: there is no cluster any more.
         """
-        result = ExportResult()
         start = span_of(month_of(since)).start if since > ALWAYS.start else since
-        for month in months_of(self._sources, start):
-            self._export_month(month, result, progress, retry)
-        return result
-
-    def _export_month(
-        self,
-        month: str,
-        result: ExportResult,
-        progress: Callable[[ExportResult], None],
-        retry: Callable[[SourceError], bool],
-    ) -> None:
-        # Before the items are read: what changes meanwhile is exported by the next run.
-        count, state = state_of(self._sources, month, audio=False)
-        manifest = Manifest.load(self._destination, month)
-        there: dict[str, int] = {}
-        for folder in FOLDERS:
-            there.update(self._destination.sizes(f"{folder}/month={month}"))
-        known = manifest.objects()
-        intact = all(there.get(name) == each.size for name, each in known.items())
-        if manifest.state == state and intact and not self._verify:
-            result.items += count
-            result.kept += len(known)
-            progress(result)
-            return
-        manifest.state = ""
-        worker = Worker(self._destination, there, self._verify)
-        run = _MonthRun(self._destination, manifest, worker, result, progress)
-        failed = run.attempt(self._items(month), self._threads)
+        run = _Run(self._destination, self._crew, progress)
+        failed = run.attempt(self._works(run, start))
         while transient := [each for each in failed if isinstance(each.error, TRANSIENT)]:
             if not retry(transient[0].error):
                 break
-            for each in transient:
-                del result.failed[each.item.id]
-            result.items -= len(transient)
             others = [each for each in failed if each not in transient]
-            again = run.attempt(((each.mounted, each.item) for each in transient), self._threads)
-            failed = [*others, *again]
-        if not failed and not run.incomplete:
-            manifest.state = state
-        manifest.store(self._destination)
+            failed = others + run.attempt(run.again(transient))
+        return run.result
 
-    def _items(self, month: str) -> Iterator[tuple[MountedSource, Item]]:
-        for mounted in self._sources:
-            for item in mounted.store.items(span_of(month)):
-                yield mounted, item
+    def _works(self, run: _Run, start: int) -> Iterator[_MonthWork]:
+        for name in months_of(self._sources, start):
+            # Before the items are read: what changes meanwhile is exported by the next run.
+            count, state = state_of(self._sources, name, audio=False)
+            manifest = Manifest.load(self._destination, name)
+            there: dict[str, int] = {}
+            for folder in FOLDERS:
+                there.update(self._destination.sizes(f"{folder}/month={name}"))
+            known = manifest.objects()
+            intact = all(there.get(each.name) == each.size for each in known.values())
+            if manifest.state == state and intact and not self._verify:
+                run.keep(count, len(known))
+                continue
+            month = run.open(manifest, state)
+            for mounted in self._sources:
+                for item in mounted.store.items(span_of(name)):
+                    month.pending += 1
+                    old = manifest.items.get(item.key, {})
+                    yield _MonthWork(mounted, item, old, there, month)
+            run.listed(month)
 
 
-class _Failure(NamedTuple):
-    """An item that could not be exported."""
-
-    mounted: MountedSource
-    item: Item
-    error: SourceError
-
-
-class _MonthRun:
-    """Exports items of a month, several at once.
-
-    Args:
-        destination: where.
-        manifest: gets their objects.
-        worker: exports an item.
-        result: counts.
-        progress: called after each item.
+@dataclass(slots=True, eq=False)
+class _Month:
+    """A month that is being exported.
 
     Attributes:
+        manifest: gets the objects.
+        state: the checksum of the catalog, which the manifest gets when all is there.
+        stored: when the manifest was last stored, on the monotonic clock.
+        pending: items that were given to the crew, and have not ended.
+        failed: items that could not be exported.
+        listed: whether all its items were given to the crew.
         incomplete: whether the audio of an item is not ready, or an object differs.
     """
 
-    def __init__(
-        self,
-        destination: Destination,
-        manifest: Manifest,
-        worker: Worker,
-        result: ExportResult,
-        progress: Callable[[ExportResult], None],
-    ) -> None:
-        self.incomplete = False
-        self._destination = destination
-        self._manifest = manifest
-        self._worker = worker
-        self._result = result
-        self._progress = progress
-        self._stored = time.monotonic()
-        self._in_a_row = 0
-        self._failed: list[_Failure] = []
-        self._in_flight: dict[Future[ItemResult], tuple[MountedSource, Item]] = {}
-        self._done: SimpleQueue[Future[ItemResult]] = SimpleQueue()
+    manifest: Manifest
+    state: str
+    stored: float
+    pending: int = 0
+    failed: int = 0
+    listed: bool = False
+    incomplete: bool = False
 
-    def attempt(self, items: Iterable[tuple[MountedSource, Item]], threads: int) -> list[_Failure]:
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _MonthWork(Work):
+    """An item that is to be exported, and its month."""
+
+    month: _Month
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Failure:
+    """An item that could not be exported."""
+
+    work: _MonthWork
+    error: SourceError
+
+
+class _Run:
+    """One run of an export.
+
+    Args:
+        destination: where.
+        crew: exports the items.
+        progress: called after each item.
+
+    Attributes:
+        result: what was done so far.
+    """
+
+    def __init__(
+        self, destination: Destination, crew: Crew, progress: Callable[[ExportResult], None]
+    ) -> None:
+        self.result = ExportResult()
+        self._destination = destination
+        self._crew = crew
+        self._progress = progress
+        self._in_a_row = 0
+        self._open: list[_Month] = []
+
+    def keep(self, items: int, objects: int) -> None:
+        """Count a month of which all is there."""
+        self.result.items += items
+        self.result.kept += objects
+        self._progress(self.result)
+
+    def open(self, manifest: Manifest, state: str) -> _Month:
+        """Begin a month."""
+        manifest.state = ""
+        month = _Month(manifest, state, time.monotonic())
+        self._open.append(month)
+        return month
+
+    def listed(self, month: _Month) -> None:
+        """Note that all items of a month were given to the crew."""
+        month.listed = True
+        self._close_if_done(month)
+
+    def again(self, failures: Sequence[_Failure]) -> Iterable[_MonthWork]:
+        """Forget failures, and return their items for another attempt."""
+        for each in failures:
+            month = each.work.month
+            del self.result.failed[each.work.item.id]
+            self.result.items -= 1
+            month.failed -= 1
+            month.pending += 1
+            if month not in self._open:
+                self._open.append(month)
+        return [each.work for each in failures]
+
+    def attempt(self, works: Iterable[_MonthWork]) -> list[_Failure]:
         """Export items, and return those that failed.
 
         Raises:
             As `Export.run`.
         """
-        self._failed = []
-        with contextlib.closing(SingleFlight("export", threads)) as flights:
-            try:
-                for mounted, item in items:
-                    while len(self._in_flight) >= threads:
-                        self._collect()
-                    old = self._manifest.items.get(item.key, {})
-                    work = partial(self._worker.export, mounted, item, old)
-                    future = flights.submit(object(), work)
-                    self._in_flight[future] = (mounted, item)
-                    future.add_done_callback(self._done.put)
-                while self._in_flight:
-                    self._collect()
-            except BaseException:
-                # What was written need not be read back by the next run.
-                with contextlib.suppress(DestinationFailed, NoSpace):
-                    self._manifest.store(self._destination)
-                raise
-        return self._failed
-
-    def _collect(self) -> None:
-        """Wait for the next item that ends."""
-        future = self._done.get()
-        mounted, item = self._in_flight.pop(future)
-        result = self._result
+        failed: list[_Failure] = []
         try:
-            found = future.result()
-        except Missing:
-            log.info("%s is not exported: it is gone", item.key)
-        except SourceError as error:
-            log.warning("%s can't be exported: %s", item.key, error)
-            self._failed.append(_Failure(mounted, item, error))
-            result.failed[item.id] = error
-            self._in_a_row = self._in_a_row + 1 if isinstance(error, ACCOUNT_WIDE) else 0
-            if self._in_a_row >= _MAX_FAILURES:
-                raise
-        else:
+            with contextlib.closing(self._crew.outcomes(works)) as outcomes:
+                for work, outcome in outcomes:
+                    if failure := self._collect(work, outcome):
+                        failed.append(failure)
+        except BaseException:
+            # What was written need not be read back by the next run.
+            with contextlib.suppress(DestinationFailed, NoSpace):
+                for month in self._open:
+                    month.manifest.store(self._destination)
+            raise
+        return failed
+
+    def _collect(self, work: _MonthWork, outcome: Outcome) -> _Failure | None:
+        """Note the end of an item; return it if it failed."""
+        month, failure = work.month, None
+        if isinstance(outcome, ItemResult):
             self._in_a_row = 0
-            self._manifest.items[item.key] = found.objects
-            result.written += found.written
-            result.bytes += found.bytes
-            result.kept += len(found.objects) - found.written
-            result.differing += found.differing
-            result.not_ready += found.not_ready
-            result.without_audio += found.without_audio
-            self.incomplete |= found.not_ready or bool(found.differing)
-        result.items += 1
-        self._progress(result)
-        if time.monotonic() - self._stored > _CHECKPOINT:
-            self._manifest.store(self._destination)
-            self._stored = time.monotonic()
+            self._note(work, outcome)
+        elif isinstance(outcome, Missing):
+            log.info("%s is not exported: it is gone", work.item.key)
+        else:
+            log.warning("%s can't be exported: %s", work.item.key, outcome)
+            failure = _Failure(work, outcome)
+            self.result.failed[work.item.id] = outcome
+            month.failed += 1
+            self._in_a_row = self._in_a_row + 1 if isinstance(outcome, ACCOUNT_WIDE) else 0
+            if self._in_a_row >= MAX_FAILURES:
+                raise outcome
+        month.pending -= 1
+        self.result.items += 1
+        self._progress(self.result)
+        if not self._close_if_done(month) and time.monotonic() - month.stored > _CHECKPOINT:
+            month.manifest.store(self._destination)
+            month.stored = time.monotonic()
+        return failure
+
+    def _note(self, work: _MonthWork, found: ItemResult) -> None:
+        result, month = self.result, work.month
+        month.manifest.items[work.item.key] = dict(found.objects)
+        result.written += found.written
+        result.bytes += found.bytes
+        result.kept += len(found.objects) - found.written
+        result.differing += found.differing
+        result.not_ready += found.not_ready
+        result.without_audio += found.without_audio
+        month.incomplete |= found.not_ready or bool(found.differing)
+
+    def _close_if_done(self, month: _Month) -> bool:
+        if not month.listed or month.pending:
+            return False
+        if not month.failed and not month.incomplete:
+            month.manifest.state = month.state
+        month.manifest.store(self._destination)
+        self._open.remove(month)
+        return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -33,27 +33,21 @@ from histfs.core.file_context import FileContext
 from histfs.core.files import ItemFile
 from histfs.core.item import Item
 from histfs.core.limiter import Limiter
+from histfs.core.path_nodes import ItemFileNode
 from histfs.core.server_breaker import ServerBreaker
 from histfs.core.single_flight import SingleFlight
-from histfs.core.source import SPAN, Source
-from histfs.core.source_context import SourceContext
+from histfs.core.source import Source
 from histfs.core.times import Span, Zone
 from histfs.core.tree import Listing, Tree
 from histfs.core.views import View
 from histfs.mounting.cache_layout import CATALOG, source_dir
-from histfs.mounting.plugin_factory import Tell, make, make_files, make_views
-from histfs.mounting.source_accounts import SourceAccount, account_of
+from histfs.mounting.limited_source import open_limited
+from histfs.mounting.plugin_factory import Tell, make_files, make_views
+from histfs.mounting.source_accounts import SourceAccount
 from histfs.mounting.source_probe import SourceProbe
 from histfs.plugins import Plugin
-from histfs.settings import OptionError, Settings, SettingsError
-from histfs.sources.request_policies import (
-    FailFastSource,
-    InstrumentedSource,
-    RateLimitedSource,
-    ReportingSource,
-    RetryNotReady,
-)
-from histfs.sources.time_filter import TimeFilter
+from histfs.settings import OptionError, Settings
+from histfs.sources.request_policies import InstrumentedSource
 from histfs.status import FailureStatus, OutageStatus, ScanStatus, SourceStatus, windows_of
 from histfs.trash import Trash, TrashArchive
 
@@ -123,7 +117,14 @@ class MountedSource:
             outage=OutageStatus(int(outage.since), outage.message) if outage else None,
         )
 
-    def tree(self, settings: Settings, zone: Zone, born: int, above: tuple[str, ...]) -> Tree:
+    def tree(
+        self,
+        settings: Settings,
+        zone: Zone,
+        born: int,
+        above: tuple[str, ...],
+        names_elsewhere: Callable[[ItemFileNode], int] = lambda _: 0,
+    ) -> Tree:
         """Return the tree of the source.
 
         Args:
@@ -131,6 +132,7 @@ class MountedSource:
             zone: for the times in names.
             born: default mtime, in seconds since the epoch.
             above: the folders in which it stands.
+            names_elsewhere: see `Tree`.
         """
         return Tree(
             index=self.catalog,
@@ -143,6 +145,7 @@ class MountedSource:
             born=born,
             above=above,
             check=self.probe.check,
+            names_elsewhere=names_elsewhere,
         )
 
 
@@ -191,12 +194,18 @@ def open_source(
         OptionError: no view shows all items of the source in the root.
     """
     in_root = plugin.name == settings.service.root
-    opened = _make_source(plugin, settings, shared)
+    opened = open_limited(
+        plugin,
+        settings,
+        limiter=shared.limiter,
+        slot_timeout=shared.slot_timeout,
+        breakers=shared.breakers,
+        tell=shared.tell,
+    )
     if opened is None:
         return None
-    made, account = opened
-    server = _breaker_of(account, shared)
-    source = InstrumentedSource(_wrapped(made, settings, shared, server))
+    made, limited, account, server = opened
+    source = InstrumentedSource(limited)
     stack.callback(source.close)
     name, traits = plugin.name, source.traits
     try:
@@ -316,48 +325,6 @@ def _text_of(source: Source, store: CatalogStore, key: str, raw: bytes) -> str:
     raws = [raw] if fetched is None else [raw, fetched.raw]
     described = (source.describe(each) for each in raws)
     return "\n".join(filter(None, (each.words or each.text for each in described)))
-
-
-def _make_source(
-    plugin: Plugin, settings: Settings, shared: SharedResources
-) -> tuple[Source, SourceAccount] | None:
-    """Make a source and return it with its account; None, and the user is told, on failure."""
-    try:
-        account = account_of(plugin, settings)
-    except SettingsError as error:
-        shared.tell(f"{plugin} is left out: {error}")
-        return None
-    context = SourceContext(
-        profile=settings.profile,
-        base_url=account.base_url,
-        key=account.key,
-        timeout=settings.timeout,
-        connections=settings.connections,
-        options=settings.source_options.get(plugin.name, {}),
-        state_maximum=shared.limiter.state_maximum,
-    )
-    made: Source | None = make(plugin, context, settings.timeout, shared.tell)
-    return None if made is None else (made, account)
-
-
-def _breaker_of(account: SourceAccount, shared: SharedResources) -> ServerBreaker:
-    """Return the breaker of a source's server; one of its own where no server is known."""
-    breaker = ServerBreaker(time.monotonic)
-    if not account.base_url:
-        return breaker
-    return shared.breakers.setdefault(account.base_url, breaker)
-
-
-def _wrapped(
-    source: Source, settings: Settings, shared: SharedResources, server: ServerBreaker
-) -> Source:
-    """Wrap a source: report and limit its requests, fail fast, wait for audio, filter by time."""
-    limited = RateLimitedSource(
-        ReportingSource(source, server), shared.limiter, shared.slot_timeout
-    )
-    # Outside of the limit: what waits until audio is ready takes no slot meanwhile.
-    retrying = RetryNotReady(FailFastSource(limited, server), settings.timeout)
-    return retrying if SPAN in source.traits.filters else TimeFilter(retrying)
 
 
 def _archive(

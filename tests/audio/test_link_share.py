@@ -111,10 +111,10 @@ def test_they_stop_where_the_link_is_shared_and_not_where_each_answer_is_slow(fr
     while rates.stopping:
         now += 0.1
         rates.note(now, 50_000, stopped=True, several=True)
-    assert 2.5 < now < 3.5, "the other way is measured, too"
+    assert now == pytest.approx(link_share._STOPPING_TIME, abs=0.5), "then the other way"
     for _ in range(14):
         now += 0.1
         rates.note(now, free // 10, stopped=False, several=True)
     assert rates.stopping is stopping
-    rates.note(now + 61, 0, stopped=False, several=False)
+    rates.note(now + link_share._VALID + 1, 0, stopped=False, several=False)
     assert rates.stopping, "and after a while all is measured anew"

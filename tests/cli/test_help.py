@@ -45,6 +45,7 @@ WORDS = {
     ],
     "ls": ["[PATH]…", "--long", "--json", "--listing-ttl", "--timezone", "--views", "jq"],
     "cat": ["PATH…", "--cache-dir", "--timeout"],
+    "page": ["PATH…", "-o, --output FILE", "--root", "histfs page ~/history/by-voice/Rachel"],
     "play": ["PATH…", "--player", "HISTFS_PLAYER", "--timeout", "by-voice/Rachel"],
     "rm": ["PATH…", "--verbose", "--trash", "--no-trash", "--read-only", "A copy"],
     "purge": ["[ITEM]…", "--caller", "--local", "--dry-run", "--yes", "--trash", "for good"],

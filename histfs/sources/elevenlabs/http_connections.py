@@ -38,6 +38,7 @@ from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
 from urllib3.util.retry import Retry
 
 from histfs.core.supervision import INTERVAL, is_supervised, report
+from histfs.sources import receive_window
 
 #: Seconds for which an idle connection is trusted. Servers keep one for 5 (Apache) to 75 (nginx).
 MAX_IDLE = 15.0
@@ -189,6 +190,7 @@ class _SocketReader(io.RawIOBase):
         self._file = file
         self._deadline = deadline
         self._original_timeout = self._timeout = sock.gettimeout()
+        self._window = receive_window.ReceiveWindow(sock)
 
     def readable(self) -> bool:
         """Return True."""
@@ -208,6 +210,7 @@ class _SocketReader(io.RawIOBase):
                 report(0)
                 continue
             self._deadline.count_read(size, time.monotonic() - began)
+            self._window.received(size)
             report(size)
             return size
 
@@ -261,6 +264,7 @@ class _DeadlineConnection:
     response_class = _Response
 
     timeout: float
+    sock: socket.socket
     idle_since: float | None = None
 
     def connect(self) -> None:
@@ -268,6 +272,7 @@ class _DeadlineConnection:
         self.idle_since = None
         self.timeout = min(self.timeout, current().remaining())
         super().connect()  # type: ignore[misc]
+        receive_window.bound(self.sock)
 
 
 def now() -> float:

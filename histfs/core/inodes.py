@@ -41,7 +41,14 @@ _ELSEWHERE = 1 << 30
 _NUMBER_BITS, _FILE_BITS = 24, 6
 #: The last bits of an item's files; its directory has 0.
 _AUDIO = 1
-_FILES = {"meta.json": 2, "text.txt": 3, "summary.json": 4, "audio.srt": 5, "audio.vtt": 6, "audio.lrc": 7}
+_FILES = {
+    "meta.json": 2,
+    "text.txt": 3,
+    "summary.json": 4,
+    "audio.srt": 5,
+    "audio.vtt": 6,
+    "audio.lrc": 7,
+}
 #: A block of 2^17 seconds, some 36 hours, is searched for equal numbers at once.
 _BLOCK_BITS = 17
 #: Blocks in a generation of the cache, and hashes of keys and names in theirs.

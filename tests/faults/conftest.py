@@ -175,7 +175,8 @@ def backed_up(system: SystemUnderTest, day: Path, backup: Path) -> dict[str, byt
 def contents(directory: Path) -> dict[str, bytes]:
     """Return the audio in a directory, by its path."""
     return {
-        str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("audio.[!s]*")
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in directory.rglob("audio.[!s]*")
     }
 
 

@@ -134,7 +134,9 @@ def test_placement_dir_shows_one_file_under_several_names(simulator, tmp_path, b
         homes = {id_of(item): item for item in mount.items()}
         for view in ("by-voice", "by-source"):
             for item in mount.items(view):
-                here, home = (next(i.glob("audio.[!s]*")).lstat() for i in (item, homes[id_of(item)]))
+                here, home = (
+                    next(i.glob("audio.[!s]*")).lstat() for i in (item, homes[id_of(item)])
+                )
                 assert stat.S_ISDIR(item.lstat().st_mode)
                 assert (here.st_ino, here.st_nlink) == (home.st_ino, 3)
 

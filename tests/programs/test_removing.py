@@ -280,4 +280,6 @@ def test_what_mv_can_not_copy_stays_where_it_was(simulator, tmp_path, binding):
         assert in_trash(tmp_path) == set()
         assert_shown(mount, simulator)
         simulator.faults.clear()
-        assert next(item.glob("audio.[!s]*")).read_bytes() == bytes(simulator.library.clip(id_of(item)))
+        assert next(item.glob("audio.[!s]*")).read_bytes() == bytes(
+            simulator.library.clip(id_of(item))
+        )

@@ -52,6 +52,8 @@ class SizeRegistry:
         self._learnt = GenerationalCache[str, int](math.inf, max_entries=_ENTRIES)
         self._read = GenerationalCache[str, int](_FRESH, clock, max_entries=_ENTRIES)
         self._announced = GenerationalCache[str, int](math.inf, max_entries=_ANNOUNCED)
+        #: Another number after this process has learnt a size; two at once may count as one.
+        self.learnt = 0
 
     def size(self, item: Item) -> FileSize:
         """Return the best known size of an item's clip.
@@ -99,6 +101,8 @@ class SizeRegistry:
         if before is None:
             before = self._read.get(key)
         self._learnt.put(key, size)
+        if before != size:
+            self.learnt += 1
         try:
             self._table.set_audio(key, size, sha256)
         except HistfsError as error:

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from histfs.cli.output import Output
+from histfs.core.audio_format import is_audio_name
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.trash import Trash
 from tests.cli.conftest import KEY, TIMEOUT
@@ -464,7 +465,7 @@ def test_a_text_is_printed_also_through_a_link(do, simulator, item, link):
 @pytest.mark.parametrize("chunked", [True, False], ids=["unknown length", "known length"])
 def test_audio_is_fetched_once_and_kept(start, simulator, item, do, chunked):
     simulator.chunked = chunked
-    name = next(name for name in lines(do("ls", item)) if name.startswith("audio."))
+    name = next(name for name in lines(do("ls", item)) if is_audio_name(name))
     whole = bytes(simulator.library.clip(id_of(item)))
     for _ in range(2):
         assert ended(start("cat", f"{item}/{name}")) == (0, whole, "")
@@ -607,6 +608,19 @@ def test_what_is_no_item_is_refused_with_what_to_do_and_nothing_is_sent(do, simu
     assert missing.endswith("there is no such path")
     assert simulator.counts.total <= 1
     assert simulator.counts[DELETE] == 0
+
+
+def test_a_clip_below_listen_is_read_and_kept_as_at_home_and_not_deleted(do, simulator):
+    agent = lines(do("ls", "listen/conversations"))[0]
+    clips = lines(do("ls", f"listen/conversations/{agent}"))
+    clip = f"listen/conversations/{agent}/{clips[0]}"
+    simulator.counts.reset()
+    for command_name in ("fetch", "pin"):
+        assert lines(do(command_name, clip))[0].startswith("1 clip in the cache")
+    refused = do("rm", clip)
+    assert refused.status == 1
+    assert refused.err.endswith("nothing in listen is deleted: give the item's directory\n")
+    assert simulator.counts[f"{CALL}/audio"] == simulator.counts.total == 1
 
 
 def test_who_wants_no_trash_gets_none(do, simulator, item, tmp_path):

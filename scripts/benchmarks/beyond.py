@@ -156,7 +156,7 @@ def reads(api: Server, place: Path, clips: int) -> list[Figure]:
 _CAT = """
 import sys, time, fsspec
 fs = fsspec.filesystem("histfs", base_url=sys.argv[1])
-clips = fs.glob("by-date/*/*/*/*/audio.*")
+clips = [each for each in fs.glob("by-date/*/*/*/*/audio.*") if not each.endswith(".srt")]
 firsts, size, began = [], 0, time.perf_counter()
 for clip in clips:
     start = time.perf_counter()

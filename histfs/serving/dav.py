@@ -13,8 +13,9 @@ a client could store.
 from __future__ import annotations
 
 import contextlib
+import email.utils
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -39,9 +40,16 @@ from histfs.serving.entries import (
 from histfs.serving.errors import status_of
 from histfs.serving.wsgi import COMMON_HEADERS, App, Environ, StartResponse
 
-_NAMES = ("resourcetype", "creationdate", "getlastmodified", "displayname")
-_FILE_NAMES = (*_NAMES, "getcontenttype", "getcontentlength", "getetag")
-_SPACE = "{DAV:}"
+_TYPE, _TAG, _LENGTH = "{DAV:}resourcetype", "{DAV:}getetag", "{DAV:}getcontentlength"
+_NAMES = (_TYPE, "{DAV:}creationdate", "{DAV:}getlastmodified", "{DAV:}displayname")
+_FILE_NAMES = (*_NAMES, "{DAV:}getcontenttype", _LENGTH, _TAG)
+_VALUES: dict[str, Callable[[Any], str | int | None]] = {
+    "{DAV:}creationdate": lambda one: util.get_rfc3339_time(one.entry.mtime),
+    "{DAV:}getlastmodified": lambda one: email.utils.formatdate(one.entry.mtime, usegmt=True),
+    "{DAV:}displayname": lambda one: one.entry.name,
+    "{DAV:}getcontenttype": lambda one: one.get_content_type(),
+    _LENGTH: lambda one: one.get_content_length(),
+}
 
 
 def dav_app(tree: ServedTree, *, exact: bool, delete: bool) -> App:
@@ -131,31 +139,50 @@ class _Provider(DAVProvider):  # type: ignore[misc] # WsgiDAV has no types
         return default_handler(environ, start_response)
 
 
+def _collection() -> ET.Element:
+    element = ET.Element(_TYPE)
+    ET.SubElement(element, "{DAV:}collection")
+    return element
+
+
 class _Properties:
     """The properties of a file or a directory, and its deletion."""
 
     provider: _Provider
     entry: Entry
 
-    def get_property_names(self, *, is_allprop: bool) -> list[str]:
-        names = [_SPACE + name for name in (_NAMES if self.entry.is_directory else _FILE_NAMES)]
-        # One that isn't known is left out, where it wasn't asked for by its name.
-        return [name for name in names if name[len(_SPACE) :] != "getetag" or self._tag()]
+    def get_properties(
+        self, mode: str, *, name_list: list[str] | None = None
+    ) -> list[tuple[str, Any]]:
+        """Return the properties by their names; an error is the value of one that it lacks.
 
-    def get_property_value(self, name: str) -> Any:  # noqa: ANN401 - text, or an element
-        with _dav_errors():
-            if name == "{DAV:}getetag" and (tag := self._tag()) is not None:
-                return tag
-            return super().get_property_value(name)  # type: ignore[misc]
+        WsgiDAV's own, which can more, takes five times as long for a large directory.
+        """
+        if name_list is None:
+            names = _NAMES if self.entry.is_directory else _FILE_NAMES
+            # One that isn't known is left out, where it wasn't asked for by its name.
+            name_list = [name for name in names if name != _TAG or self._tag() is not None]
+        if mode == "name":
+            return [(name, None) for name in name_list]
+        return [(name, self._value(name)) for name in name_list]
 
-    def get_creation_date(self) -> int:
-        return self.entry.mtime
+    def _value(self, name: str) -> Any:  # noqa: ANN401 - text, an element, or an error
+        if name == _TYPE:
+            return _collection() if self.entry.is_directory else ""
+        found: str | int | None = None
+        try:
+            if name == _TAG:
+                found = self._tag()
+            elif name in _VALUES:
+                found = _VALUES[name](self)
+        except HistfsError as error:
+            return DAVError(status_of(error).value)
+        except DAVError as error:
+            return error
+        return DAVError(404) if found is None else str(found)
 
     def get_last_modified(self) -> int:
         return self.entry.mtime
-
-    def get_display_name(self) -> str:
-        return self.entry.name
 
     def get_etag(self) -> str | None:
         """Return the tag as WsgiDAV compares it: without its quotes."""

@@ -95,7 +95,7 @@ class AudioCache:
         self._read_ahead = ReadAhead(
             following,
             self._prefetch,
-            size_of=lambda item: sizes.size(item).size,
+            size_of=sizes.expected,
             max_clips=prefetch_clips,
             max_bytes=prefetch_bytes,
             orders=orders,
@@ -115,7 +115,7 @@ class AudioCache:
 
         A crawler gets the estimate: its stat must neither download nor fail.
         """
-        size = self.sizes.size(item)
+        size = self.sizes.size(item, waiter.thread())
         if self._exact and not size.is_exact:
             with contextlib.suppress(NotForCrawlers):
                 file = self.open(item, waiter)
@@ -311,7 +311,7 @@ class AudioCache:
         """Note the size of a cached clip, where that is new, and return it."""
         size = os.fstat(file.number).st_size
         if self.sizes.exact(item) is None:
-            self.sizes.learn(item.key, size, None)
+            self.sizes.learn(item, size, None)
         self._extensions.store(item.key)
         return size
 
@@ -320,7 +320,7 @@ class AudioCache:
         self._extensions.detect(item, head)
         size = size_in_header(head)
         if size is not None and size <= self._max_clip_size:
-            self.sizes.announce(item.key, size)
+            self.sizes.announce_by_header(item.key, size)
 
     def _can_be_played(self, item: Item) -> bool:
         return item.attachment is None and not self._exact
@@ -385,7 +385,7 @@ class AudioCache:
             log.info("whether %s is still there can't be told: %s", item.key, error)
 
     def _stored(self, item: Item, size: int, sha256: bytes) -> None:
-        before = self.sizes.learn(item.key, size, sha256)
+        before = self.sizes.learn(item, size, sha256)
         if before not in (None, size):
             log.warning("the audio of %s has %d bytes, not %d", item.key, size, before)
         self._extensions.store(item.key)

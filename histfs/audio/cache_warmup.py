@@ -177,7 +177,7 @@ class CacheWarmup:
                 fetches.set_last_used(place, item)
             for place, item in enumerate(self._items()):
                 size = self._audio.cached_size(item)
-                expected = size or self._audio.sizes.size(item).size
+                expected = size or self._audio.sizes.expected(item)
                 # A clip that is being fetched may be smaller than expected.
                 while fetches and (
                     self._exceeds_cap(expected) or (size is None and fetches.all_busy)

@@ -183,7 +183,7 @@ class LastCopy:
             why = found.why
         if known is not None:
             # The new bytes have taken its place; another try must not compare with them.
-            self._sizes.learn(item.key, known.size, known.sha256)
+            self._sizes.learn(item, known.size, known.sha256)
         raise BadAnswer(f"the audio is not what it was: {why}")
 
     def _download_again(self, item: Item, waiter: Waiter) -> Fingerprint | None:

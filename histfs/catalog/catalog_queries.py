@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from histfs.catalog import catalog_writes, directory_names, erasure, item_rows
+from histfs.catalog.clip_origins import OriginsOfLabels
 from histfs.catalog.compression import Compressor
 from histfs.catalog.connection_pool import ConnectionPool
 from histfs.catalog.coverage import Coverage, CoveredSpan
@@ -22,7 +23,7 @@ from histfs.core.errors import CacheFailed
 from histfs.core.index import FacetValue, Listed
 from histfs.core.item import Facets, Item
 from histfs.core.names import Labelled
-from histfs.core.sizes import Fingerprint
+from histfs.core.sizes import Fingerprint, KnownSize, PastClip
 from histfs.core.times import ALWAYS, Span
 
 #: Items that one statement reads when all of them are read.
@@ -34,15 +35,21 @@ _ITEM = """
     FROM items AS i LEFT JOIN endings AS e ON e.key = i.key
 """
 _SIZES_NEAR = """
-    SELECT ?2, (SELECT size FROM audio WHERE key = ?2)
+    SELECT ?2, (SELECT size FROM audio WHERE key = ?2),
+        (SELECT labels FROM items WHERE date = ?1 AND key = ?2)
     UNION ALL SELECT * FROM (
-        SELECT i.key, a.size FROM items AS i LEFT JOIN audio AS a ON a.key = i.key
+        SELECT i.key, a.size, i.labels FROM items AS i LEFT JOIN audio AS a ON a.key = i.key
         WHERE (i.date, i.key) > (?1, ?2) ORDER BY i.date, i.key LIMIT ?3
     )
     UNION ALL SELECT * FROM (
-        SELECT i.key, a.size FROM items AS i LEFT JOIN audio AS a ON a.key = i.key
+        SELECT i.key, a.size, i.labels FROM items AS i LEFT JOIN audio AS a ON a.key = i.key
         WHERE (i.date, i.key) < (?1, ?2) ORDER BY i.date DESC, i.key DESC LIMIT ?3
     )
+"""
+_PAST_CLIPS = """
+    SELECT i.content_type, i.output_format, i.estimate, a.size, i.labels FROM (
+        SELECT * FROM items ORDER BY date DESC, key DESC LIMIT ?
+    ) AS i JOIN audio AS a ON a.key = i.key ORDER BY i.date, i.key
 """
 _FROM_START_TO_END = " WHERE date >= ? AND date < ? "
 
@@ -63,6 +70,7 @@ class CatalogQueries:
         self.files = ConnectionPool(path)
         self._packer_lock = threading.Lock()
         self._packer: tuple[bytes | None, Compressor] | None = None
+        self._origins = OriginsOfLabels(self.files)
 
     def coverage(self, span: Span | None = None) -> Coverage:
         """Return which spans are completely known; of a span, those that reach into it."""
@@ -314,9 +322,18 @@ class CatalogQueries:
         rows = self.files.rows("SELECT size, sha256 FROM audio WHERE key = ?", (key,))
         return next((Fingerprint(*row) for row in rows), None)
 
-    def sizes_near(self, item: Item, number: int) -> list[tuple[str, int | None]]:
+    def sizes_near(self, item: Item, number: int) -> list[KnownSize]:
         """Return the sizes of an item's clip and of the clips next to it (`SizeTable`)."""
-        return self.files.rows(_SIZES_NEAR, (item.date, item.key, number))
+        rows = self.files.rows(_SIZES_NEAR, (item.date, item.key, number))
+        return [KnownSize(key, size, *self._origins.of(labels)) for key, size, labels in rows]
+
+    def past_clips(self, number: int) -> list[PastClip]:
+        """Return those of the newest items whose clips have a known size (`SizeTable`)."""
+        rows = self.files.rows(_PAST_CLIPS, (number,))
+        return [
+            PastClip(content_type, output_format, estimate, size, *self._origins.of(labels))
+            for content_type, output_format, estimate, size, labels in rows
+        ]
 
     def attachments_of(self, key: str) -> list[str]:
         """Return the keys under which the audio store has the attachments of an item."""

@@ -82,14 +82,15 @@ class EstimateReader:
         size: the exact size, in bytes.
 
     Attributes:
+        estimates: those that are wrong.
         size: as given.
         may_be_misled: whether a request may still show that the program keeps to an estimate.
     """
 
     def __init__(self, estimates: Collection[int], size: int) -> None:
         self.size = size
-        self._estimates = frozenset(estimates) - {size}
-        self.may_be_misled = bool(self._estimates)
+        self.estimates = frozenset(estimates) - {size}
+        self.may_be_misled = bool(self.estimates)
 
     def judge(self, request: ReadRequest) -> Verdict:
         """Judge a request of the program.
@@ -103,9 +104,9 @@ class EstimateReader:
         if not self.may_be_misled:
             return Verdict.RIGHT
         aligned = request.offset % BUFFER == 0 or request.offset == self.size
-        if request.size % BUFFER and aligned and request.end in self._estimates:
+        if request.size % BUFFER and aligned and request.end in self.estimates:
             return Verdict.MISLED
-        if request.size % BUFFER or not aligned or request.end > max(self._estimates):
+        if request.size % BUFFER or not aligned or request.end > max(self.estimates):
             self.may_be_misled = False
             return Verdict.RIGHT
         return Verdict.UNDECIDED
@@ -119,11 +120,11 @@ class EstimateReader:
         if not 0 < read.size < self.size:
             return None
         if read.size % BUFFER:
-            return read.size if read.size in self._estimates else None
+            return read.size if read.size in self.estimates else None
         block = read.size // max(read.calls, 1)
         if block > _BLOCK or block % BUFFER or block * read.calls != read.size:
             return None
-        return next((each for each in self._estimates if 0 <= read.size - each < block), None)
+        return next((each for each in self.estimates if 0 <= read.size - each < block), None)
 
 
 class ShownEstimates:

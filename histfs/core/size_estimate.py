@@ -21,6 +21,8 @@ _CALL_RATE = 15_200
 #: Bytes in a second of the API's default format, mp3_44100_128: 128 kbit/s.
 _DEFAULT_RATE = 16_000
 _WAV_HEADER = 44
+#: Seconds of a clip without a text, such as a converted recording.
+_WORDLESS = 10.0
 #: Characters spoken in a second: 1,000 characters are about a minute.
 _SPEED = 16.0
 _ID3_HEADER = 10
@@ -44,12 +46,13 @@ def audio_bytes(
         content_type: media type of the audio, lower case; may be empty.
         output_format: the API's name of a format (``mp3_44100_128``); may be empty.
         seconds: the duration; None if it is not known.
-        characters: the length of the text.
+        characters: the length of the text, or what the clip has cost; 0 if neither is known.
     """
     if seconds is None or not 0 < seconds < _MAX_SECONDS:
-        seconds = min(max(characters / _SPEED, 1.0), _MAX_SECONDS)
+        spoken = characters / _SPEED if characters > 0 else _WORDLESS
+        seconds = min(max(spoken, 1.0), _MAX_SECONDS)
     rate, header = _rate(content_type, output_format)
-    return _unlike_buffers(max(1, header + math.ceil(seconds * rate)))
+    return unlike_buffers(max(1, header + math.ceil(seconds * rate)))
 
 
 def call_bytes(seconds: float | None) -> int:
@@ -58,10 +61,11 @@ def call_bytes(seconds: float | None) -> int:
     Args:
         seconds: the duration; None if it is not known.
     """
-    return _unlike_buffers(math.ceil(min(max(seconds or 0.0, 1.0), _MAX_SECONDS) * _CALL_RATE))
+    return unlike_buffers(math.ceil(min(max(seconds or 0.0, 1.0), _MAX_SECONDS) * _CALL_RATE))
 
 
-def _unlike_buffers(size: int) -> int:
+def unlike_buffers(size: int) -> int:
+    """Return a size that is no multiple of a buffer's, at most a byte larger."""
     return size + (size % BUFFER == 0)
 
 

@@ -37,13 +37,56 @@ class Fingerprint(NamedTuple):
     sha256: bytes | None
 
 
+class KnownSize(NamedTuple):
+    """What is known of the size of a clip.
+
+    Attributes:
+        key: the item's.
+        size: exact, in bytes; None while it isn't known.
+        origin: stands for the item's model and source; the same text for the same ones.
+        voice: stands for its voices.
+    """
+
+    key: str
+    size: int | None
+    origin: str = ""
+    voice: str = ""
+
+
+class PastClip(NamedTuple):
+    """A clip whose size is known, and was estimated before.
+
+    Attributes:
+        content_type: as in `Item`.
+        output_format: as in `Item`.
+        estimate: in bytes.
+        size: exact, in bytes.
+        origin: as in `KnownSize`.
+        voice: as in `KnownSize`.
+    """
+
+    content_type: str
+    output_format: str
+    estimate: int
+    size: int
+    origin: str
+    voice: str
+
+
 class SizeTable(Protocol):
     """Keeps sizes and checksums of clips for ever, for all processes of the account."""
 
     def fingerprint(self, key: str) -> Fingerprint | None:
         """Return what is known of a clip, by its item's key."""
 
-    def sizes_near(self, item: Item, number: int) -> Sequence[tuple[str, int | None]]:
+    def past_clips(self, number: int) -> Sequence[PastClip]:
+        """Return those of the newest items whose clips have a known size, oldest first.
+
+        Args:
+            number: of items to look up.
+        """
+
+    def sizes_near(self, item: Item, number: int) -> Sequence[KnownSize]:
         """Return the sizes of an item's clip and of the clips next to it by date.
 
         Args:
@@ -51,7 +94,7 @@ class SizeTable(Protocol):
             number: how many clips to look up before it, and after it, at the most.
 
         Returns:
-            Keys and sizes in bytes; None for a size that isn't known.
+            The clip's own first.
         """
 
     def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:

@@ -34,6 +34,11 @@ def never() -> bool:
     return False
 
 
+def no_thread() -> int:
+    """Return the id of a thread that can't be told from others."""
+    return 0
+
+
 def estimate_suffices() -> bool:
     """Return False: the caller of stat takes the size from the open file."""
     return False
@@ -108,6 +113,7 @@ class Waiter:
         limit: limits how many calls wait at the same time.
         plays: returns whether the calling process is a player, which gets a clip as it comes;
             called by the thread of the call, and only for a clip that is not in the cache.
+        thread: returns the id of the calling thread; 0 where it can't be told from others.
 
     Attributes:
         timeout: as given.
@@ -120,6 +126,7 @@ class Waiter:
         "may_fetch",
         "needs_size",
         "plays",
+        "thread",
         "timeout",
     )
 
@@ -132,6 +139,7 @@ class Waiter:
         needs_size: Callable[[], bool] = estimate_suffices,
         *,
         plays: Callable[[], bool] = never,
+        thread: Callable[[], int] = no_thread,
     ) -> None:
         self.timeout = timeout
         self._deadline = time.monotonic() + timeout
@@ -140,6 +148,7 @@ class Waiter:
         self.may_fetch = may_fetch
         self.needs_size = needs_size
         self.plays = plays
+        self.thread = thread
 
     def remaining(self) -> float:
         """Return the seconds that are left, at least 0."""
@@ -155,6 +164,7 @@ class Waiter:
             self._limit,
             self.needs_size,
             plays=self.plays,
+            thread=self.thread,
         )
 
     def waiting(self) -> contextlib.AbstractContextManager[None]:

@@ -188,7 +188,7 @@ class ClusterCrew:
         audio = work.mounted.audio
         for found in result.fetched:
             self._limit.succeeded()
-            audio.sizes.learn(found.item.key, found.size, found.sha256)
+            audio.sizes.learn(found.item, found.size, found.sha256)
             if found.item.attachment is None and found.extension != audio.extension(work.item):
                 work.mounted.catalog.set_extension(found.item.key, found.extension)
 

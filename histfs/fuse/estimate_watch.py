@@ -10,12 +10,17 @@ answer that is not cached stays so until the next one, and a request that comes 
 A request that ends at the estimate fails with EIO. Where requests can't be seen, or not all of
 them, it counts what the thread has read when it closes the file.
 
+libarchive reads whole buffers, and cuts or pads what it has read. It opens each file twice: first
+for its flags and holes, without a read. A process that has it in memory and does that is found when
+it opens the file for the second time.
+
 Some programs write zeros in place of what they can't read, and exit with status 0. So the close(2)
 of such a file fails, too, and each open(2) of the next one that its process opens. After that stat
 shows exact sizes to the process, and to other processes of the program.
 
-Threads: any number at once. `_lock` guards the table of processes, the set of watched files and
-whether attributes are cached; no other lock is taken while it is held.
+Threads: any number at once. `_lock` guards the table of processes, the set of watched files, the
+files that were closed without a read and whether attributes are cached; no other lock is taken
+while it is held.
 """
 
 from __future__ import annotations
@@ -39,14 +44,18 @@ from histfs.core.estimate_readers import (
 )
 from histfs.core.names import without_words
 from histfs.core.programs import Process
+from histfs.core.waiting import estimate_suffices
 from histfs.fuse.calling_programs import process_of
 from histfs.fuse.read_requests import read_count, read_request
 from histfs.fuse.reported_sizes import TIMEOUT
 
 #: Seconds for which the opens of one file fail: libarchive opens each file twice.
 _FAILING = 5.0
-#: Misled processes that are remembered; the oldest is forgotten.
+#: Misled processes that are remembered, and threads that have closed a file without a read; the
+#: oldest is forgotten.
 _PROCESSES = 256
+#: The library of bsdtar and bsdcpio, as it is named in the memory map of a process.
+_LIBARCHIVE = "/libarchive.so"
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +81,18 @@ def process_id(thread: int) -> ProcessId | None:
         return ProcessId(int(number), fields.split()[19])
     except (OSError, StopIteration):
         return None
+
+
+def uses_libarchive(thread: int) -> bool:
+    """Say whether libarchive is in the memory of a thread's process.
+
+    Args:
+        thread: its id.
+    """
+    try:
+        return _LIBARCHIVE in Path("/proc", str(thread), "maps").read_text(errors="replace")
+    except OSError:
+        return False
 
 
 @dataclass(eq=False, slots=True)
@@ -119,6 +140,7 @@ class EstimateWatch:
         request: returns what a thread has asked to read.
         count: returns what a thread has read.
         process: returns the process of a thread.
+        archives: says whether libarchive is in the memory of a thread's process.
     """
 
     def __init__(
@@ -131,6 +153,7 @@ class EstimateWatch:
         request: Callable[[int], ReadRequest | None] = read_request,
         count: Callable[[int], ReadCount | None] = read_count,
         process: Callable[[int], ProcessId | None] = process_id,
+        archives: Callable[[int], bool] = uses_libarchive,
     ) -> None:
         self._caller = caller
         self._cache_attributes = cache_attributes
@@ -139,9 +162,12 @@ class EstimateWatch:
         self._request = request
         self._count = count
         self._process = process
+        self._archives = archives
         self._shown = ShownEstimates()
         self._lock = threading.Lock()
         self._watched: set[WatchedFile] = set()
+        # By thread: the file that it has closed last, where it has not read it.
+        self._unread: dict[int, str] = {}
         # The misled processes, the one that was found first in front.
         self._misled: dict[ProcessId, _Misled] = {}
 
@@ -194,7 +220,13 @@ class EstimateWatch:
         )
         raise _misled()
 
-    def opening(self, path: str, inode: int, size: int) -> WatchedFile | None:
+    def opening(
+        self,
+        path: str,
+        inode: int,
+        size: int,
+        gets_exact: Callable[[], bool] = estimate_suffices,
+    ) -> WatchedFile | None:
         """Begin to watch a file before it is open; None where no wrong size of it was shown.
 
         Where the open fails, nothing else has to be called.
@@ -203,11 +235,17 @@ class EstimateWatch:
             path: under which it is opened.
             inode: of the file.
             size: the exact one, in bytes.
+            gets_exact: says whether stat shows exact sizes to the caller.
+
+        Raises:
+            OSError: EIO, the caller takes an estimate for the size of the file.
         """
         reader = self._shown.reader(inode, size)
         if reader is None:
             return None
         thread, until = self._caller(), self._clock() + TIMEOUT
+        if self._unread.get(thread) == path and self._archives(thread) and not gets_exact():
+            self._found(path, thread, max(reader.estimates), size)
         file = WatchedFile(path, reader, thread, self._count(thread), until)
         with self._lock:
             # The last open of this thread may have failed: the kernel opens again after ESTALE. A
@@ -234,7 +272,7 @@ class EstimateWatch:
         verdict = file.reader.judge(request)
         if verdict is Verdict.MISLED:
             file.failed = True
-            self._found(file, thread, request.end)
+            self._found(file.path, thread, request.end, file.reader.size)
         with self._lock:
             if verdict is Verdict.RIGHT:
                 self._watched.discard(file)
@@ -257,9 +295,18 @@ class EstimateWatch:
             return
         thread = self._caller()
         now = self._count(thread) if thread == file.thread else None
-        ended = None if now is None else file.reader.ended_at(now.since(file.had_read))
+        if now is None:
+            return
+        read = now.since(file.had_read)
+        with self._lock:
+            self._unread.pop(thread, None)
+            if not read.calls:
+                self._unread[thread] = file.path
+                if len(self._unread) > _PROCESSES:
+                    del self._unread[next(iter(self._unread))]
+        ended = file.reader.ended_at(read)
         if ended is not None:
-            self._found(file, thread, ended)
+            self._found(file.path, thread, ended, file.reader.size)
 
     def closed(self, file: WatchedFile | None) -> None:
         """Note that a file is not open any more."""
@@ -274,7 +321,7 @@ class EstimateWatch:
         self._watched = {file for file in self._watched if now < file.until}
         self._cache_attributes(not self._watched)
 
-    def _found(self, file: WatchedFile, thread: int, estimate: int) -> None:
+    def _found(self, path: str, thread: int, estimate: int, size: int) -> None:
         """Note a misled process, and fail its call."""
         process = process_of(thread)
         log.warning(
@@ -282,9 +329,9 @@ class EstimateWatch:
             " copy is wrong, and fails. From now on it is an archiver: see --programs",
             "?" if process is None else process.name,
             thread,
-            without_words(file.path),
+            without_words(path),
             estimate,
-            file.reader.size,
+            size,
         )
         if process is not None:
             self._learn(process)

@@ -292,7 +292,13 @@ class Operations:
         self._refuse_if_misled(path, file, shown, waiter)
         # Before the open is reported: what the kernel asks for then must not be cached, either.
         is_played = isinstance(file, PlayedFile)
-        watched = None if is_played else self._watch.opening(path, inode, file.size)
+        watched = None
+        try:
+            if not is_played:
+                watched = self._watch.opening(path, inode, file.size, waiter.needs_size)
+        except OSError:
+            file.close()
+            raise
         refusal = self._reported.opened(path, file.size)
         if refusal is not None:
             time.sleep(refusal.delay)

@@ -114,7 +114,13 @@ def serve(
 
         def new_waiter() -> Waiter:
             return Waiter(
-                settings.timeout, binding.interrupted, may_fetch, limit, needs_size, plays=plays
+                settings.timeout,
+                binding.interrupted,
+                may_fetch,
+                limit,
+                needs_size,
+                plays=plays,
+                thread=lambda: 0 if plays() else binding.caller(),
             )
 
         limit = WaitLimit(fuse.MAX_WAITING)

@@ -15,7 +15,7 @@ from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_scheduler import DownloadScheduler
 from histfs.audio.size_registry import SizeRegistry
 from histfs.core.item import Item
-from histfs.core.sizes import Fingerprint
+from histfs.core.sizes import Fingerprint, KnownSize, PastClip
 from histfs.core.waiting import Waiter
 from tests.support.eventually import eventually
 from tests.support.memory import MemorySource, record
@@ -33,6 +33,7 @@ class MemoryTable:
         sizes: sizes that were stored by the registry.
         checksums: the same, SHA-256.
         error: what storing raises; None where it works.
+        past: clips that were known before the test, by their items.
     """
 
     def __init__(self) -> None:
@@ -40,15 +41,19 @@ class MemoryTable:
         self.sizes: dict[str, int] = {}
         self.checksums: dict[str, bytes | None] = {}
         self.error: Exception | None = None
+        self.past: list[PastClip] = []
 
     def fingerprint(self, key: str) -> Fingerprint | None:
         if key in self.sizes:
             return Fingerprint(self.sizes[key], self.checksums[key])
         return Fingerprint(self.listed[key], None) if key in self.listed else None
 
-    def sizes_near(self, item: Item, number: int) -> list[tuple[str, int | None]]:
+    def sizes_near(self, item: Item, number: int) -> list[KnownSize]:
         found = self.fingerprint(item.key)
-        return [(item.key, None if found is None else found.size)]
+        return [KnownSize(item.key, None if found is None else found.size)]
+
+    def past_clips(self, number: int) -> list[PastClip]:
+        return self.past[-number:]
 
     def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
         if self.error is not None:

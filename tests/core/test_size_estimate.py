@@ -39,8 +39,8 @@ def test_without_a_usable_duration_the_text_tells_it(seconds):
     assert audio_bytes("", "mp3_44100_128", seconds, 1000) == 1_000_000
 
 
-def test_a_clip_without_a_text_is_taken_for_a_second():
-    assert audio_bytes("", "mp3_44100_128", None, 0) == 16_000
+def test_a_clip_without_a_text_is_taken_for_ten_seconds():
+    assert audio_bytes("", "mp3_44100_128", None, 0) == 160_000
 
 
 @pytest.mark.parametrize(

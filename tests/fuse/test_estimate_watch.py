@@ -29,11 +29,12 @@ class World:
         now: the time, in seconds.
         caches: whether the kernel caches attributes.
         learnt: the processes whose programs were learnt.
+        archives: whether libarchive is in the memory of the caller.
     """
 
     def __init__(self):
         self.caller, self.request, self.count, self.now = os.getpid(), None, 0, 100.0
-        self.caches = True
+        self.caches, self.archives = True, False
         self.learnt: list[Process] = []
         self.watch = EstimateWatch(
             lambda: self.caller,
@@ -41,8 +42,11 @@ class World:
             self.learnt.append,
             lambda: self.now,
             request=lambda thread: self.request,
-            count=lambda thread: None if self.count is None else ReadCount(self.count, 1),
+            count=lambda thread: (
+                None if self.count is None else ReadCount(self.count, int(self.count > 0))
+            ),
             process=lambda thread: ProcessId(thread, "1"),
+            archives=lambda thread: self.archives,
         )
 
     def opens(self, path="/a"):
@@ -103,6 +107,35 @@ def test_what_another_thread_has_read_that_closes_the_file_does_not_count(world)
     file = world.opens()
     world.caller, world.count = world.caller + 1, ESTIMATE
     assert not world.fails(world.watch.flushed, file)
+
+
+@pytest.mark.parametrize(
+    ("archives", "read", "path", "is_found"),
+    [
+        (True, 0, "/a", True),
+        (False, 0, "/a", False),
+        (True, SIZE, "/a", False),
+        (True, 0, "/b", False),
+        (True, None, "/a", False),
+    ],
+)
+def test_libarchive_is_found_by_a_second_open_of_what_it_has_not_read(
+    world, archives, read, path, is_found
+):
+    world.archives = archives
+    file = world.opens()
+    world.count = read
+    world.watch.flushed(file)
+    world.watch.closed(file)
+    assert world.fails(world.opens, path) == is_found
+    assert world.watch.is_misled() == is_found
+    assert bool(world.learnt) == is_found
+
+
+def test_libarchive_may_do_so_where_it_is_shown_exact_sizes(world):
+    world.archives = True
+    world.watch.flushed(world.opens())
+    assert world.watch.opening("/a", 7, SIZE, lambda: True) is not None
 
 
 def test_attributes_are_cached_again_once_the_reader_shows_that_it_reads_on(world):

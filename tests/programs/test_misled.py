@@ -6,12 +6,17 @@ They are archivers under other names, so that no row of the table of programs ap
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import time
+from dataclasses import replace
+from urllib.parse import quote
 
 import pytest
 
 from histfs.fuse import binding as fuse
+from histfs.simulator import Simulator, SimulatorSettings, item_templates
+from histfs.simulator.clip_bytes import mp3_clip
 from tests.programs.test_archivers import items_of, run, wrong_clips
 from tests.support.bindings import available
 from tests.support.mounts import id_of, mounted
@@ -23,6 +28,7 @@ AGAIN = 1.5
 #: A program's own name, what it runs under another one, and how that is unpacked.
 UNKNOWN = {
     "bsdtar": ("{program} -cf {x} .", "tar -xf {x} -C {copy}"),
+    "bsdcpio": ("find . | {program} -o > {x}", "cd {copy} && bsdcpio -id < {x}"),
     "cpio": ("find . | {program} -o -H newc > {x}", "cd {copy} && cpio -id < {x}"),
     "xorriso": (
         "rm -f {x}.iso; {program} -outdev {x}.iso -map . /",
@@ -42,6 +48,8 @@ for path in sys.argv[2:]:
     os.close(file)
     os.write(1, b"".join(parts))
 """
+#: A script that keeps to the size of its stat, as tarfile does, which sees the end too early.
+TARFILE = "import sys, tarfile\nwith tarfile.open(sys.argv[1], 'w') as tar: tar.add('.')\n"
 #: Right programs that call stat for the path first: {copy} is where they copy to.
 RIGHT = {
     "cp": "cp -r . {copy}",
@@ -55,6 +63,11 @@ RIGHT = {
     " find . -name 'audio.*' | while read f; do"
     " [ -s $f ] && dd status=none bs=1000 if=$f of={copy}/$f || exit 1; done",
 }
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 @pytest.mark.parametrize("program", UNKNOWN)
@@ -95,6 +108,67 @@ def test_a_program_of_ten_lines_fails_or_reads_each_clip_right(
     assert again.returncode == 0
     clips = [bytes(simulator.library.clip(id_of(each.parent))) for each in audio]
     assert again.stdout == b"".join(clips)
+
+
+@pytest.fixture(params=[0.5, 1, 2], ids=["half", "same", "twice"])
+def scaled(request, monkeypatch):
+    """A server whose clips are as large as their estimates, or half or nearly twice as large."""
+
+    def mp3(*arguments, **options):
+        clip = mp3_clip(*arguments, **options)
+        return replace(clip, body_length=int(clip.body_length * request.param * 0.97))
+
+    monkeypatch.setattr(item_templates, "mp3_clip", mp3)
+    settings = SimulatorSettings(items=40, days=20, latency=0.02)
+    with Simulator(settings) as running:
+        yield running
+
+
+def test_a_script_that_uses_tarfile_fails_whatever_the_size_of_the_clips(scaled, tmp_path, binding):
+    script = tmp_path / "packer.py"
+    script.write_text(TARFILE)
+    with mounted(scaled, tmp_path, binding) as mount:
+        assert run(f"python3 {script} {tmp_path}/x", mount.path / "by-date") != 0
+
+
+def test_git_under_another_name_fails_whatever_the_size_of_the_clips(scaled, tmp_path, binding):
+    """It maps what is larger than 32 KB."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    shutil.copy(shutil.which("git"), tmp_path / "packer")
+    line = f"{tmp_path}/packer init -q {tmp_path}/x &&"
+    line += f" {tmp_path}/packer --git-dir {tmp_path}/x/.git --work-tree . add -A ."
+    with mounted(scaled, tmp_path, binding) as mount:
+        assert run(line, mount.path / "by-date") != 0
+
+
+def test_a_server_that_keeps_to_the_size_of_its_stat_sends_no_clip_that_looks_whole(
+    scaled, tmp_path, binding
+):
+    if shutil.which("busybox") is None or shutil.which("curl") is None:
+        pytest.skip("busybox and curl are not installed")
+    shutil.copy(shutil.which("busybox"), tmp_path / "packer")
+    with mounted(scaled, tmp_path, binding) as mount:
+        port = free_port()
+        server = subprocess.Popen(
+            ["busybox", "httpd", "-f", "-p", f"127.0.0.1:{port}", "-h", mount.path],
+            executable=tmp_path / "packer",
+        )
+        try:
+            line = ["curl", "-s", "--retry-connrefused", "--retry", "9", "-o", tmp_path / "got"]
+            ends = {}
+            for audio in mount.audio():
+                url = f"http://127.0.0.1:{port}/{quote(str(audio.relative_to(mount.path)))}"
+                status = subprocess.run([*line, url], timeout=100).returncode
+                is_right = (tmp_path / "got").read_bytes() == bytes(
+                    scaled.library.clip(id_of(audio.parent))
+                )
+                ends[status, is_right] = ends.get((status, is_right), 0) + 1
+        finally:
+            server.kill()
+            server.wait()
+    assert (0, False) not in ends
+    assert any(status for status, _ in ends)
 
 
 @pytest.mark.parametrize("program", RIGHT)

@@ -236,3 +236,14 @@ def test_a_field_that_nobody_reads_may_hold_anything(value):
 def test_an_object_that_can_not_be_read_has_no_details(raw):
     with pytest.raises(BadAnswer):
         details_of(raw)
+
+
+@pytest.mark.parametrize(
+    ("change", "seconds"),
+    [((0, 1600), 100), ((7, 7), 10), ((9, 3), 10), (("x", None), 10), ((0, 1e300), 10)],
+)
+def test_a_clip_without_a_text_is_as_long_as_it_has_cost(change, seconds):
+    before, after = change
+    counts = {"character_count_change_from": before, "character_count_change_to": after}
+    fields = {**FULL, **counts, "text": None, "alignments": None}
+    assert record_of(json.dumps(fields).encode()).item.estimate // 8000 == seconds

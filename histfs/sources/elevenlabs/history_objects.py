@@ -34,6 +34,9 @@ from histfs.sources.elevenlabs.json_parsing import (
     try_strict,
 )
 
+#: A greater difference of the account's counts is an odd one.
+_MAX_COST = 1e7
+
 
 class _Alignment(msgspec.Struct):
     """The times of the characters."""
@@ -62,6 +65,15 @@ class _Fields(msgspec.Struct):
     source: str | None = None
     model_id: str | None = None
     alignments: _Alignments | None = None
+    character_count_change_from: float | None = None
+    character_count_change_to: float | None = None
+
+    @property
+    def cost(self) -> int:
+        """What the item has cost in characters; 0 if it isn't told."""
+        before, after = self.character_count_change_from, self.character_count_change_to
+        difference = 0 if before is None or after is None else after - before
+        return int(difference) if 0 < difference < _MAX_COST else 0
 
 
 #: The fields of a history object, and the duration of its audio in seconds.
@@ -141,6 +153,8 @@ def _parse_lenient(raw: bytes) -> _Parsed:
         voice_name=string_of(parsed.get("voice_name")),
         source=string_of(parsed.get("source")),
         model_id=string_of(parsed.get("model_id")),
+        character_count_change_from=number_of(parsed.get("character_count_change_from")),
+        character_count_change_to=number_of(parsed.get("character_count_change_to")),
     )
     return fields, _duration_lenient(parsed.get("alignments"))
 
@@ -188,7 +202,7 @@ def _record(raw: bytes, parsed: _Parsed, date: int, dated: bool) -> Record:
         facets=facets,
         content_type=content_type,
         output_format=output_format,
-        estimate=audio_bytes(content_type, output_format, seconds, len(words)),
+        estimate=audio_bytes(content_type, output_format, seconds, len(words) or fields.cost),
         timed=seconds is not None,
         dated=dated,
     )

@@ -1,0 +1,160 @@
+"""Learn how far the estimates of sizes are wrong, and how much larger a clip may thus be.
+
+A program that keeps to a size that is too small writes a cut copy, and no call has failed. One that
+keeps to a size that is too large comes to the end before: most programs report that. So stat shows
+a size that a clip hardly exceeds, and that is more than a page of memory too large: a program that
+maps the clip meets SIGBUS in place of zeros.
+
+Clips of one format, model, source and voice are estimated alike. What is learnt of them is kept for
+the last ones, so that an encoder that has changed is followed.
+
+Threads: any number at once. `GenerationalCache` has its own lock; of two ratios that two threads
+learn at the same moment one may be lost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from typing import NamedTuple
+
+from histfs.core.generational_cache import GenerationalCache
+from histfs.core.size_estimate import unlike_buffers
+
+#: What a clip may be larger than the only one that is known, or than an estimate that nothing is
+#: known of: twice. As a logarithm, as all ratios here.
+_DOUBT = math.log(2)
+#: No estimate is shown that is more than so many times larger: one odd clip must not do that.
+_LARGEST = math.log(16)
+#: Margins are rounded up to 16 steps between 1 and 2: what stat shows changes rarely.
+_STEP = _DOUBT / 16
+#: Ratios that are remembered of clips that are alike.
+_WINDOW = 64
+#: Kinds of clips, in each of two generations.
+_KINDS = 1024
+#: At least as large as a page of memory where programs map files.
+_PAGE = 4096
+
+
+class Likeness(NamedTuple):
+    """What clips have in common whose sizes are estimated equally well.
+
+    Attributes:
+        format: the declared formats.
+        origin: stands for model and source.
+        voice: stands for the voices.
+    """
+
+    format: str
+    origin: str = ""
+    voice: str = ""
+
+
+class _Ratios(NamedTuple):
+    """The sizes of clips by their estimates, as logarithms.
+
+    Attributes:
+        last: of the last clips.
+        mean: of these.
+        largest: hardly any clip of these exceeds it.
+        smallest: hardly any of these is smaller.
+    """
+
+    last: tuple[float, ...]
+    mean: float
+    largest: float
+    smallest: float
+
+    @property
+    def doubt(self) -> float:
+        """How much more the next clip may be; the less, the more clips are known."""
+        return _DOUBT / math.sqrt(len(self.last))
+
+    def towards(self, sign: int) -> float:
+        """Return the largest ratio, or the negative of the smallest one."""
+        return self.largest if sign > 0 else -self.smallest
+
+
+class SizeMargins:
+    """What is known of the errors of estimates."""
+
+    def __init__(self) -> None:
+        self._ratios = GenerationalCache[Hashable, _Ratios](math.inf, max_entries=_KINDS)
+
+    def learn(self, likeness: Likeness, estimate: int, size: int) -> None:
+        """Note the size of a clip that has come.
+
+        Args:
+            likeness: of the clip.
+            estimate: in bytes, by its item alone.
+            size: exact, in bytes.
+        """
+        ratio = math.log(max(size, 1) / max(estimate, 1))
+        for kind in (likeness, likeness[:2], likeness[:1]):
+            before = self._ratios.get(kind)
+            last = (*(before.last[1 - _WINDOW :] if before else ()), ratio)
+            mean = math.fsum(last) / len(last)
+            deviation = math.sqrt(math.fsum((each - mean) ** 2 for each in last) / len(last))
+            largest = max(mean + 3 * deviation, *last)
+            smallest = min(mean - 3 * deviation, *last)
+            self._ratios.put(kind, _Ratios(last, mean, largest, smallest))
+
+    def expected(self, likeness: Likeness, estimate: int) -> int:
+        """Return the likely size of a clip in bytes.
+
+        Args:
+            likeness: of the clip.
+            estimate: in bytes, by its item alone.
+        """
+        kinds = (likeness, likeness[:2], likeness[:1])
+        known = next((found for kind in kinds if (found := self._ratios.get(kind))), None)
+        return max(1, round(estimate * math.exp(known.mean))) if known else estimate
+
+    def upper(self, likeness: Likeness, estimate: int) -> int:
+        """Return a size in bytes that a clip hardly exceeds, and no multiple of a buffer's.
+
+        Args:
+            likeness: of the clip.
+            estimate: in bytes, by its item alone.
+        """
+        margin = min(math.ceil(self._margin(likeness, 1) / _STEP) * _STEP, _LARGEST)
+        return unlike_buffers(math.ceil(estimate * math.exp(margin)) + _PAGE)
+
+    def lower(self, likeness: Likeness, estimate: int) -> int:
+        """Return a size in bytes that a clip hardly falls below, and no multiple of a buffer's.
+
+        Args:
+            likeness: of the clip.
+            estimate: in bytes, by its item alone.
+        """
+        margin = min(math.ceil(self._margin(likeness, -1) / _STEP) * _STEP, _LARGEST)
+        return unlike_buffers(max(1, math.floor(estimate * math.exp(-margin))))
+
+    def _margin(self, likeness: Likeness, sign: int) -> float:
+        """Return the logarithm of how many times larger than its estimate a clip may be.
+
+        Args:
+            likeness: of the clip.
+            sign: -1 for how many times smaller.
+        """
+        own, others = self._ratios.get(likeness), self._ratios.get(likeness[:2])
+        if others is None:
+            # Where the model or the source is another one, an estimate may be wrong for a reason
+            # that no known clip has.
+            alike = self._ratios.get(likeness[:1])
+            return _DOUBT if alike is None else max(_DOUBT, alike.towards(sign))
+        margin = others.towards(sign) + others.doubt
+        if own is None:
+            return margin
+        # Voices differ in their speed: those of others say how much, not how fast.
+        most = own.towards(sign)
+        return min(most + own.doubt, max(margin, most + others.doubt))
+
+
+def above_header(size: int) -> int:
+    """Return a size in bytes that a clip hardly exceeds whose own header tells its size.
+
+    Args:
+        size: in bytes; tags at the end may not be counted.
+    """
+    return unlike_buffers(size + _PAGE)

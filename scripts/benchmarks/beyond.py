@@ -1,4 +1,4 @@
-"""``scripts/bench beyond``: exports, clusters, tables and fsspec, beside plain loops.
+"""``scripts/bench beyond``: exports, clusters, tables, fsspec and WebDAV, beside their peers.
 
 An export begins with an empty cache, and lists the history, too. Its peer is a loop with requests,
 and boto3 for a bucket, of as many threads as histfs has connections; another one is rsync through a
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import requests
 
-from scripts.benchmarks import plain
+from scripts.benchmarks import plain, webdav
 from scripts.benchmarks.figures import Figure
 from scripts.benchmarks.stage import (
     LATENCY,
@@ -40,6 +40,8 @@ _THREADS, _LIMITED, _UNLIMITED = 16, 8, 64
 #: Maximum MB of a table of any size.
 _RESIDENT = 200
 _WORKERS = (1, 2, 4)
+#: Items of a listing by WebDAV.
+_LISTED = 10_000
 
 
 def measure(clips: int, items: int, rounds: int) -> list[Figure]:
@@ -56,7 +58,7 @@ def measure(clips: int, items: int, rounds: int) -> list[Figure]:
         figures += _cluster(api, places, clips, rounds)
     with server("--items", str(min(clips, 100)), *LATENCY) as api, directory() as root:
         figures += reads(api, root, min(clips, 100))
-    return figures + table(items)
+    return figures + table(items) + webdav.propfind(_LISTED, rounds)
 
 
 def _exports(

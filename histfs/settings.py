@@ -61,6 +61,8 @@ class MountOptions:
         views: names of ``views=…``, likewise.
         files: names of ``files=…``, likewise.
         programs: the file of ``programs=…``; None if it isn't given.
+        listen: ``hide`` for a folder ``listen`` that no listing shows, ``show`` or ``off``.
+        tags: whether audio in that folder has ID3 tags.
         fuse: options for libfuse.
     """
 
@@ -74,6 +76,8 @@ class MountOptions:
     views: tuple[str, ...] | None = None
     files: tuple[str, ...] | None = None
     programs: Path | None = None
+    listen: str = "hide"
+    tags: bool = False
     fuse: Mapping[str, bool | str] = field(default_factory=dict)
 
     def exposure(self) -> str | None:
@@ -257,7 +261,14 @@ _IGNORED = {
 }  # fmt: skip
 _NAMED = {
     "ro", "nonempty", "placement", "sources", "views", "files", "programs", "umask", "uid", "gid",
+    "listen", "tags",
 }  # fmt: skip
+#: Options without a value, and those of a few values, with the fields of `MountOptions`.
+_SWITCHES = {"ro": "read_only", "nonempty": "nonempty", "tags": "tags"}
+_CHOICES: Mapping[str, tuple[str, Mapping[str, object]]] = {
+    "placement": ("links", {"links": True, "dir": False}),
+    "listen": ("listen", {"show": "show", "hide": "hide", "off": "off"}),
+}
 _FLAGS = {"allow_other", "allow_root", "noatime", "max_read", "context", "fsname"}
 _REFUSED = {
     "auto_unmount": "a backup that runs while the process ends would see an empty directory",
@@ -285,12 +296,11 @@ def parse_mount_options(texts: Iterable[str]) -> MountOptions:
             continue
         if name in _FLAGS:
             fuse[name] = value if has_value else True
-        elif name == "ro" and not has_value:
-            known["read_only"] = True
-        elif name == "nonempty" and not has_value:
-            known["nonempty"] = True
-        elif name == "placement":
-            known["links"] = _choice(option, value, {"links": True, "dir": False})
+        elif name in _SWITCHES and not has_value:
+            known[_SWITCHES[name]] = True
+        elif name in _CHOICES:
+            field_name, choices = _CHOICES[name]
+            known[field_name] = _choice(option, value, choices)
         elif name in ("sources", "views", "files"):
             known[name] = parse_names(f"-o {name}", value)
         elif name == "programs" and value:
@@ -304,7 +314,7 @@ def parse_mount_options(texts: Iterable[str]) -> MountOptions:
     return MountOptions(fuse=fuse, **known)
 
 
-def _choice(option: str, value: str, choices: Mapping[str, bool]) -> bool:
+def _choice(option: str, value: str, choices: Mapping[str, object]) -> object:
     if value not in choices:
         raise OptionError(f"-o {option}: choose one of {', '.join(choices)}")
     return choices[value]

@@ -211,7 +211,7 @@ def test_nothing_is_deleted_unless_that_was_asked_for(fs, options, simulator, it
     assert len(set(simulator.library.ids())) == 60
     deleting.rm(item, recursive=True)
     assert item.split("_", 2)[2] not in set(simulator.library.ids())
-    assert len(list((tmp_path / "trash").rglob("audio.*"))) == 1
+    assert len(list((tmp_path / "trash").rglob("audio.[!s]*"))) == 1
     assert not deleting.exists(item)
 
 

@@ -66,6 +66,8 @@ class SizeRegistry:
         self._probes = EstimateProbes()
         self._lock = threading.Lock()
         self._past_is_known = False
+        #: Another number after this process has learnt a size; two at once may count as one.
+        self.learnt = 0
 
     def size(self, item: Item, thread: int = 0) -> FileSize:
         """Return the size of an item's clip, or one that it hardly exceeds.
@@ -140,6 +142,8 @@ class SizeRegistry:
             read = self._read.get(key)
             before = None if read is None else read.size
         self._learnt.put(key, size)
+        if before != size:
+            self.learnt += 1
         try:
             likeness = self._likeness(item)
             # Before it is in the catalog, which would tell it once more.

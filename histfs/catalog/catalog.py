@@ -131,6 +131,8 @@ class Catalog:
             key=lambda item: (item.key, item.date, item.revision),
             lock=threading.Lock(),
         )(self._read_details)
+        #: Another number after an extension was stored; two at once may count as one.
+        self.extensions_learnt = 0
         self._lock = threading.Lock()
         self._forgotten: TTLCache[str, tuple[Details, Details | None]] = TTLCache(
             _FORGOTTEN, TOMBSTONE_TTL
@@ -257,6 +259,7 @@ class Catalog:
             return date, item and replace(item, extension=extension)
 
         self._answers.update(("find", key), changed)
+        self.extensions_learnt += 1
 
     def _read_details(self, item: Item) -> Details:
         raw = self._store.raw(item.key, item.date)

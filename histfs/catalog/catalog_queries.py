@@ -31,7 +31,7 @@ _BATCH = 1000
 
 _ITEM = """
     SELECT i.key, i.id, i.date, i.slug, i.content_type, i.output_format, i.estimate, i.revision,
-           e.ending
+           i.timed, e.ending
     FROM items AS i LEFT JOIN endings AS e ON e.key = i.key
 """
 _SIZES_NEAR = """

@@ -43,11 +43,21 @@ class ConnectionPool:
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
         """Return all rows of a statement."""
-        with self._lend() as db:
+        # As `_lend` does, which costs as much as the query: a walk asks for each item.
+        try:
+            db = self._take()
             try:
-                return db.execute(statement, values).fetchall()
+                found = db.execute(statement, values).fetchall()
             except UnicodeEncodeError:
-                return []  # a path with bytes that no stored text holds
+                found = []  # a path with bytes that no stored text holds
+            except BaseException:
+                db.close()
+                raise
+            self._give_back(db)
+        except (sqlite3.Error, OSError) as error:
+            with mapped_errors(self._path):
+                raise error from None
+        return found
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -68,19 +78,25 @@ class ConnectionPool:
     @contextlib.contextmanager
     def _lend(self) -> Iterator[sqlite3.Connection]:
         with mapped_errors(self._path):
-            with self._lock:
-                db = self._idle.pop() if self._idle else None
-            db = db or schema.connect(self._path)
+            db = self._take()
             try:
                 yield db
             except BaseException:
                 db.close()  # which rolls back
                 raise
-            with self._lock:
-                if not self._closed and len(self._idle) < _IDLE:
-                    self._idle.append(db)
-                    return
-            db.close()
+            self._give_back(db)
+
+    def _take(self) -> sqlite3.Connection:
+        with self._lock:
+            db = self._idle.pop() if self._idle else None
+        return db or schema.connect(self._path)
+
+    def _give_back(self, db: sqlite3.Connection) -> None:
+        with self._lock:
+            if not self._closed and len(self._idle) < _IDLE:
+                self._idle.append(db)
+                return
+        db.close()
 
 
 def _opened(path: Path) -> sqlite3.Connection:

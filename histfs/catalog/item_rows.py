@@ -24,7 +24,7 @@ from histfs.catalog.compression import Compressor, dictionary_of
 from histfs.core.item import Facets, Item, Record
 from histfs.core.names import Labelled
 
-#: Rows that go into one statement: ten values each are well under SQLite's limit of 32,766.
+#: Rows that go into one statement: eleven values each are well under SQLite's limit of 32,766.
 _ROWS = 250
 
 #: Records on a page that are enough to tell what all of them have in common.
@@ -121,7 +121,7 @@ def insert(db: sqlite3.Connection, records: Sequence[Record]) -> None:
         has = _labels_of(record, labels)
         items.append((
             item.date, item.key, odd, n, item.slug, item.content_type, item.output_format,
-            item.estimate, item.revision, f"[{','.join(map(str, has))}]",
+            item.estimate, item.revision, f"[{','.join(map(str, has))}]", item.timed,
         ))  # fmt: skip
         placed += [(label, item.date, item.key) for label in has]
     packed = _compressor(db, records).pack(record.raw for record in records)

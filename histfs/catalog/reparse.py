@@ -28,7 +28,7 @@ _BATCH = 500
 _NOTE = "SELECT value FROM notes WHERE name = 'reading'"
 _NEXT = f"""
     SELECT i.date, i.key, i.n, i.revision, i.slug, i.content_type, i.output_format, i.estimate,
-           i.labels, r.raw, {STRUCTURE}
+           i.timed, i.labels, r.raw, {STRUCTURE}
     FROM items AS i JOIN raws AS r USING (n)
     WHERE (i.date, i.key) > (?, ?) ORDER BY i.date, i.key LIMIT ?
 """
@@ -49,6 +49,7 @@ class _StoredItem(NamedTuple):
     content_type: str
     output_format: str
     estimate: int
+    timed: int
     labels: str
     packed: bytes
     structure: bytes | None
@@ -124,9 +125,6 @@ def _differs(row: _StoredItem, record: Record, labels: _Labels) -> bool:
     # Facets that its fetched details add are stored with it, too.
     stored = [has for label in json.loads(row.labels) if (has := labels[label])[0] in record.facets]
     read = [(kind, has.value) for kind, values in record.facets.items() for has in values]
-    return stored != read or (row.slug, row.content_type, row.output_format, row.estimate) != (
-        item.slug,
-        item.content_type,
-        item.output_format,
-        item.estimate,
-    )
+    had = (row.slug, row.content_type, row.output_format, row.estimate, row.timed)
+    has_now = (item.slug, item.content_type, item.output_format, item.estimate, item.timed)
+    return stored != read or had != has_now

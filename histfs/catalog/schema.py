@@ -54,6 +54,7 @@ CREATE TABLE items (
     estimate      INTEGER NOT NULL,
     revision      INTEGER NOT NULL,
     labels        TEXT NOT NULL,
+    timed         INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (date, key)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE raws (
@@ -144,6 +145,8 @@ CREATE TABLE IF NOT EXISTS taken (
     value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID
 """
+
+_TIMED = "SELECT 1 FROM pragma_table_info('items') WHERE name = 'timed'"
 
 _NAMES = {
     "items", "raws", "audio", "labels", "placed", "windows", "deleted", "notes", "changes"
@@ -250,6 +253,10 @@ def _check_or_create(path: Path) -> None:
             raise sqlite3.DatabaseError(f"its version is {version}, not {VERSION}")
         if not _tables(db) >= _NAMES:
             raise sqlite3.DatabaseError("tables are missing")
+        if not db.execute(
+            "SELECT 1 FROM pragma_table_info('items') WHERE name = 'timed'"
+        ).fetchall():
+            db.execute("ALTER TABLE items ADD COLUMN timed INTEGER NOT NULL DEFAULT 0")
         for statement in _ADDED.split(";"):
             db.execute(statement)
         db.execute("COMMIT")

@@ -36,7 +36,7 @@ _JOINED = f"""
     SELECT i.date, i.key, i.labels, a.size, a.sha256, r.raw, {erasure.STRUCTURE},
         d.revision, d.checksum, d.asked, d.raw,
         i.key, i.id, i.date, i.slug, i.content_type, i.output_format, i.estimate, i.revision,
-        e.ending
+        i.timed, e.ending
     {_FROM} JOIN raws AS r ON r.n = i.n {_WHERE}
 """
 _STATES = f"""

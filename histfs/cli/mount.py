@@ -38,7 +38,14 @@ from histfs.settings import OptionError, Settings
 #: The options that must be the same for all accounts of a mount, and the value of each.
 _MOUNT_WIDE: dict[str, Callable[[Settings], object]] = {
     "-o": lambda settings: replace(
-        settings.options, links=True, sources=None, views=None, files=None, programs=None
+        settings.options,
+        links=True,
+        sources=None,
+        views=None,
+        files=None,
+        programs=None,
+        listen="hide",
+        tags=False,
     ),
     "--sizes": lambda settings: settings.exact_sizes,
     "--crawlers": lambda settings: settings.crawlers,

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 import click
 
 from histfs.cli.error_reporting import Refused
+from histfs.core.audio_format import is_audio_name
 from histfs.core.terminal_text import shown
 
 
@@ -55,7 +56,7 @@ class Output:
             Refused: the output is a terminal, and the file is audio.
         """
         name = posixpath.basename(path)
-        if self._terminal and name.startswith("audio."):
+        if self._terminal and is_audio_name(name):
             extension = name.partition(".")[2]
             raise Refused(
                 f"it is audio: redirect it (> clip.{extension}) or pipe it into a player (| mpv -)"

@@ -14,6 +14,7 @@ import click
 
 from histfs import logs
 from histfs.cli.error_reporting import Refused, report_error, warn
+from histfs.core.audio_format import is_audio_name
 from histfs.core.errors import (
     HistfsError,
     IsADirectory,
@@ -93,7 +94,7 @@ def audio_below(tree: DirectTree, path: str) -> Iterator[str]:
         return
     names = sorted(entry.name for entry in tree.listdir(path))
     if tree.filesystem.item(path, tree.waiter()) is not None:
-        yield from (posixpath.join(path, name) for name in names if name.startswith("audio."))
+        yield from (posixpath.join(path, name) for name in names if is_audio_name(name))
         return
     for name in names:
         try:

@@ -18,6 +18,7 @@ from histfs.cli.options import build_settings, tree_options
 from histfs.cli.paths import audio_below, direct_tree, for_each, paths_argument
 from histfs.cli.patterns import expand
 from histfs.cli.players import choose_player
+from histfs.core.audio_format import is_audio_name
 from histfs.core.background_thread import running
 from histfs.core.errors import HistfsError
 from histfs.core.waiting import Waiter
@@ -93,5 +94,5 @@ def _tell(path: str, error: HistfsError) -> None:
 def _clip(path: str) -> Clip:
     """Return the clip of an audio file, with the name of its item."""
     item, name = posixpath.split(path)
-    is_audio = name.startswith("audio.")
+    is_audio = is_audio_name(name)
     return Clip(path, posixpath.basename(item) + name.removeprefix("audio") if is_audio else name)

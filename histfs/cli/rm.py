@@ -20,6 +20,7 @@ from histfs.cli.options import (
 from histfs.cli.output import Output
 from histfs.cli.paths import direct_tree, for_each, paths_argument
 from histfs.core.errors import IsADirectory, NotPermitted
+from histfs.core.names import LISTEN
 from histfs.mounting import DirectTree
 from histfs.trash import Trash
 
@@ -77,6 +78,8 @@ def _delete(tree: DirectTree, path: str) -> str:
     except IsADirectory:
         raise Refused("it is no item: give each of the items in it that is to be deleted") from None
     except NotPermitted:
+        if path.startswith(f"/{LISTEN}/"):
+            raise Refused(f"nothing in {LISTEN} is deleted: give the item's directory") from None
         above = _argument(posixpath.dirname(path))
         raise Refused(f"a file alone is not deleted, its item is: histfs rm {above}") from None
     return path.lstrip("/")

@@ -115,6 +115,8 @@ class Deletions:
         self._flights = flights
         self._clock = clock
         self._wall_clock = wall_clock
+        #: Is called with an item before it is dropped from the index; what it returns, after that.
+        self.before_forget: Callable[[Item], Callable[[], None]] = lambda _: lambda: None
         self._lock = threading.Lock()
         self._hidden: dict[str, set[str]] = {}
         self._tombstones: dict[str, Tombstone] = {}
@@ -310,7 +312,7 @@ class Deletions:
 
     def _create_tombstones(self, item: Item, name: str, directories: list[tuple[str, ...]]) -> None:
         """Create the tombstones of a deleted item, and drop the item from the index."""
-        now = self._clock()
+        now, forgotten = self._clock(), self.before_forget(item)
         with self._lock:
             self._hidden.setdefault(item.key, set()).add(name)
             self._tombstones[item.key] = Tombstone(now, item, directories)
@@ -323,6 +325,7 @@ class Deletions:
             self._index.forget(item)
         except (NoSpace, CacheFailed) as error:
             log.warning("item %s is deleted, but still in the catalog: %s", item.key, error)
+        forgotten()
 
     def _expire(self) -> None:
         """Drop expired tombstones; both dicts are in the order of creation."""

@@ -167,10 +167,12 @@ class Subtree(NamedTuple):
     Attributes:
         tree: the contents of the folder.
         is_available: says whether the folder exists; may wait for the network.
+        is_listed: whether the root lists the folder; it exists in any case.
     """
 
     tree: Filesystem
     is_available: Callable[[Waiter], bool] = lambda _: True
+    is_listed: bool = True
 
 
 class UnionFilesystem:
@@ -216,7 +218,7 @@ class UnionFilesystem:
         folders = [
             DirEntry(name, stat.S_IFDIR, subtree.tree.stat("/", waiter).inode)
             for name, subtree in self._folders.items()
-            if subtree.is_available(waiter)
+            if subtree.is_listed and subtree.is_available(waiter)
         ]
         return [*listing, *folders]
 

@@ -41,6 +41,7 @@ class GenerationalCache(Generic[K, V]):
     ) -> None:
         self._ttl = ttl
         self._clock = clock if ttl < math.inf else _no_clock
+        self._expires = ttl < math.inf
         self._max_entries = max_entries
         self._lock = threading.Lock()
         self._generations: tuple[dict[K, V], dict[K, V]] = ({}, {})
@@ -49,7 +50,7 @@ class GenerationalCache(Generic[K, V]):
     def get(self, key: K) -> V | None:
         """Return the latest value of a key; None when there is none or it has expired."""
         # A stat calls this several times: the check is inlined.
-        if self._clock() >= self._rotates_at:
+        if self._expires and self._clock() >= self._rotates_at:
             self._current()
         young, old = self._generations
         value = young.get(key)

@@ -28,6 +28,7 @@ from typing import NamedTuple
 from histfs.core.files import AudioFile
 from histfs.core.generational_cache import GenerationalCache
 from histfs.core.index import Index
+from histfs.core.item import Item
 from histfs.core.nodes import ROOT_INODE, inode_of, inodes_of
 from histfs.core.path_nodes import ItemDirectory, ItemFileNode, Path
 from histfs.core.times import Span
@@ -41,7 +42,16 @@ _ELSEWHERE = 1 << 30
 _NUMBER_BITS, _FILE_BITS = 24, 6
 #: The last bits of an item's files; its directory has 0.
 _AUDIO = 1
-_FILES = {"meta.json": 2, "text.txt": 3, "summary.json": 4}
+#: Changes the inode of the audio into that of the audio with a tag; no other file has this bit.
+_TAGGED = 1 << (_FILE_BITS - 1)
+_FILES = {
+    "meta.json": 2,
+    "text.txt": 3,
+    "summary.json": 4,
+    "audio.srt": 5,
+    "audio.vtt": 6,
+    "audio.lrc": 7,
+}
 #: A block of 2^17 seconds, some 36 hours, is searched for equal numbers at once.
 _BLOCK_BITS = 17
 #: Blocks in a generation of the cache, and hashes of keys and names in theirs.
@@ -128,12 +138,24 @@ class TreeInodes:
 
     def file(self, node: ItemFileNode) -> int:
         """Return the inode of an item's file, the same in each directory that shows the item."""
-        item, name = node.item, node.name
-        number = _AUDIO if isinstance(node.file, AudioFile) else _FILES.get(name)
-        if number is None or item.date not in _DATES:
-            # The names of other packages' files, and of attachments, are theirs to choose.
-            return max(self._hash("file", item.key) ^ self._hash("name", name), 2)
-        return self._base(item.date, item.key) | number
+        return self.files_of(node.item)(node)
+
+    def files_of(self, item: Item) -> Callable[[ItemFileNode], int]:
+        """Return a function that computes `file` of the files of one item, at less cost."""
+        base = self._base(item.date, item.key) if item.date in _DATES else None
+
+        def inode(node: ItemFileNode) -> int:
+            number = _AUDIO if isinstance(node.file, AudioFile) else _FILES.get(node.name)
+            if number is None or base is None:
+                # The names of other packages' files, and of attachments, are theirs to choose.
+                return max(self._hash("file", item.key) ^ self._hash("name", node.name), 2)
+            return base | number
+
+        return inode
+
+    def tagged(self, node: ItemFileNode) -> int:
+        """Return the inode of an item's audio with a tag in front, which is another file."""
+        return self.file(node) ^ _TAGGED
 
     def _base(self, date: int, key: str) -> int:
         """Return the inode of an item's own directory; those of its files follow it."""

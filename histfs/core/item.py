@@ -37,6 +37,7 @@ class Item:
         output_format: the API's name of the format, such as ``mp3_44100_128``; may be empty.
         estimate: the estimated size of its audio in bytes, never 0.
         revision: a checksum of the raw object: another revision, another ``meta.json``.
+        timed: whether it may be known when each word is spoken (`Traits.timed_words`).
         attachment: the id of an attachment, if this item stands for that instead of for the audio
             (`attachments.part_of`); None for the item itself.
         extension: of its audio's name, by the clip's first bytes; None while they are not
@@ -51,6 +52,7 @@ class Item:
     output_format: str
     estimate: int
     revision: int
+    timed: bool = False
     extension: str | None = None
     attachment: str | None = None
 
@@ -130,6 +132,7 @@ class Record:
         content_type: str = "",
         output_format: str = "",
         estimate: int | None = None,
+        timed: bool = False,
         dated: bool = True,
     ) -> Record:
         """Create a record from what a source knows; derive the other fields of the item.
@@ -144,6 +147,7 @@ class Record:
             content_type: the media type of its audio, lower case, without parameters.
             output_format: another hint at the extension of its audio, such as ``mp3_44100_128``.
             estimate: the estimated size of its audio in bytes; None to derive it from the others.
+            timed: as in `Item`.
             dated: False if the source gave no valid date; see `Record`.
         """
         if estimate is None:
@@ -157,6 +161,7 @@ class Record:
             output_format=output_format,
             estimate=max(estimate, 1),
             revision=zlib.crc32(raw),
+            timed=timed,
         )
         own = {kind: _values(given) for kind, given in facets.items()} if facets else {}
         return cls(item, own, raw, dated)

@@ -19,6 +19,7 @@ class RowFields(NamedTuple):
         duration: of the audio, in seconds.
         language: as the API names it.
         cost: of a conversation, in credits.
+        words: the text without the names of the speakers; None if the text has no such names.
     """
 
     text: str | None = None
@@ -28,6 +29,7 @@ class RowFields(NamedTuple):
     duration: float | None = None
     language: str | None = None
     cost: float | None = None
+    words: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

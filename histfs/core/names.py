@@ -20,6 +20,9 @@ NAME_MAX = 255
 #: The greatest length in bytes of a name that is made here: eCryptfs takes no longer one.
 PORTABLE_MAX = 143
 
+#: The name of the folder of `histfs.core.listen`.
+LISTEN = "listen"
+
 #: The rule of `is_plain_name`, for an error message.
 PLAIN_NAME = "a name is 1 to 20 letters, digits, - and _"
 
@@ -44,6 +47,10 @@ _SLUG_LEAST = 4
 _REPLACED = {**dict.fromkeys("/\\:*?<>|", "-"), '"': "'"}
 #: Names that are devices on Windows, also with an extension.
 _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])\Z", re.IGNORECASE)
+#: The beginning of a clip's name in ``listen``.
+_CLIP = re.compile(r"\d{4}-\d\d-\d\d \d\d\.\d\d", re.ASCII)
+_MINUTE = len("2024-05-02 11.45")
+_EXTENSION = re.compile(r"\.[a-z0-9]{2,5}\Z", re.ASCII)
 #: Characters in the table of word characters.
 _CHARACTERS = 10_000
 
@@ -145,7 +152,12 @@ def without_words(path: str) -> str:
     shown = list(parts)
     for place, (above, name) in enumerate(zip(["", *parts], parts, strict=False)):
         key = key_in(name)
-        if key is not None:
+        if _CLIP.match(name):
+            extension = _EXTENSION.search(name)
+            shown[place] = f"{name[:_MINUTE]} {_HIDDEN}{extension[0] if extension else ''}"
+        elif place > 1 and parts[place - 2] == LISTEN and above[:3] != "by-":
+            shown[place] = _HIDDEN
+        elif key is not None:
             shown[place] = f"{name[:_STAMP]}_{_HIDDEN}_{key}"
         elif name and (above in ("search", "files") or (above[:3] == "by-" and above != "by-date")):
             shown[place] = _HIDDEN

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, cast
 
+from histfs.core.captions import TimedWord
 from histfs.core.errors import NotOffered
 from histfs.core.item import Details, Record
 from histfs.core.item_row import RowFields
@@ -56,6 +57,8 @@ class Traits:
         parser: parses raw objects anew; None for a source whose parsing has never changed.
         row_fields: reads what a table has besides from a raw object, whatever it holds; sends no
             request. None where there is no more than the `Record` and the `Details` tell.
+        timed_words: reads the words and their times from a raw object, or the `Details.raw`; none
+            where it has no times. None for a source that has no times (`Item.timed`).
     """
 
     facets: frozenset[str] = frozenset()
@@ -69,6 +72,7 @@ class Traits:
     files: tuple[str, ...] = ("meta", "text", "audio")
     parser: ObjectParser | None = None
     row_fields: Callable[[bytes], RowFields] | None = None
+    timed_words: Callable[[bytes], Sequence[TimedWord]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

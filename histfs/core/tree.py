@@ -84,6 +84,7 @@ class Tree:
         born: mtime of the root while there are no items, in seconds since the epoch.
         above: the names of the folders in which the root stands; they make its inodes unique.
         check: raises the error that keeps the source from being listed, if there is one.
+        names_elsewhere: returns how many names outside of the tree are links to a file.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Tree:
         born: int,
         above: Path = (),
         check: Callable[[Waiter], None] = lambda _: None,
+        names_elsewhere: Callable[[ItemFileNode], int] = lambda _: 0,
     ) -> None:
         self._index = index
         self._deletions = deletions
@@ -111,8 +113,9 @@ class Tree:
         self._zone = zone
         self._listings = listings
         self._born = born
-        self._inodes = TreeInodes(index, above)
+        self.inodes = self._inodes = TreeInodes(index, above)
         self._check = check
+        self._names_elsewhere = names_elsewhere
         self._lock = threading.Lock()
 
     def stat(self, path: str, waiter: Waiter) -> Attributes:
@@ -140,10 +143,12 @@ class Tree:
     def stat_files(self, path: str, waiter: Waiter) -> dict[str, Attributes]:
         """Return the attributes of an item's files by name, without those that fail."""
         found: dict[str, Attributes] = {}
+        inode = None
         for name, child in self._children(self._resolver.resolve(path, waiter)).items():
             if isinstance(child, ItemFileNode):
+                inode = inode or self._inodes.files_of(child.item)
                 with contextlib.suppress(HistfsError):
-                    found[name] = self._stat_file(child, waiter)
+                    found[name] = self._stat_file(child, waiter, inode(child))
         return found
 
     def listdir(self, path: str, waiter: Waiter) -> Sequence[DirEntry] | LargeListing:
@@ -157,7 +162,7 @@ class Tree:
             case Directory():
                 return self._list_view(node, waiter)
             case ItemDirectory(is_link=False) | ItemFolderNode():
-                return [self._child_entry(*child) for child in self._children(node).items()]
+                return self._list_item(node)
             case _:
                 raise NotADirectory(path)
 
@@ -183,7 +188,7 @@ class Tree:
         if not isinstance(node, ItemFileNode):
             raise IsADirectory(path)
         file = node.file.open(node.item, waiter)
-        return self._file_attributes(node, FileSize(file.size, is_exact=True)), file
+        return self.file_attributes(node, FileSize(file.size, is_exact=True)), file
 
     def stream(self, path: str, waiter: Waiter) -> FileStream:
         """Open a file to be read as its bytes come."""
@@ -272,7 +277,12 @@ class Tree:
             case _:
                 return {}
 
-    def _stat_file(self, node: ItemFileNode, waiter: Waiter) -> Attributes:
+    def files(self, item: Item) -> Mapping[str, ItemFileNode]:
+        """Return the files in an item's directory that are not hidden, by their listed names."""
+        children = self._resolver.children(item).items()
+        return {name: node for name, node in children if isinstance(node, ItemFileNode)}
+
+    def _stat_file(self, node: ItemFileNode, waiter: Waiter, inode: int = 0) -> Attributes:
         try:
             size = size_for(node.file, node.item, waiter)
         except NoSuchPath:
@@ -280,12 +290,19 @@ class Tree:
             if self._deletions.tombstone(node.item.key) is None:
                 raise
             size = FileSize(0, is_exact=False)
-        return self._file_attributes(node, size)
+        return self.file_attributes(node, size, inode)
 
-    def _file_attributes(self, node: ItemFileNode, size: FileSize) -> Attributes:
-        item, inode = node.item, self._inodes.file(node)
-        links = self._link_count(item)
-        return Attributes(stat.S_IFREG, inode, links, size.size, item.date, size.is_exact)
+    def file_attributes(self, node: ItemFileNode, size: FileSize, inode: int = 0) -> Attributes:
+        """Return the attributes of an item's file.
+
+        Args:
+            node: the file.
+            size: its size.
+            inode: its inode; 0 where it is not known yet.
+        """
+        inode = inode or self._inodes.file(node)
+        links = self._link_count(node.item) + self._names_elsewhere(node)
+        return Attributes(stat.S_IFREG, inode, links, size.size, node.item.date, size.is_exact)
 
     def _link_count(self, item: Item) -> int:
         """Return the number of real directories in which an item's files stand."""
@@ -302,10 +319,8 @@ class Tree:
         return [(view.name, *at) for view in views for at in self._places_in(view, item)]
 
     def _places_in(self, view: View, item: Item) -> Sequence[Path]:
-        """Return the directories of a view that hold an item; none if the view's plugin fails.
-
-        A fault of one view must not fail a call on an item in another view.
-        """
+        """Return the directories of a view that hold an item; none if the view's plugin fails."""
+        # A fault of one view must not fail a call on an item in another view.
         with contextlib.suppress(PluginFailed):
             return view.places(item, self._index)
         return ()
@@ -370,10 +385,14 @@ class Tree:
         inode = self._inodes.folder("more", node.path)
         return Attributes(stat.S_IFREG, inode, 1, len(MORE_TEXT), self._newest_of_all())
 
-    def _child_entry(self, name: str, child: ItemFileNode | ItemFolderNode) -> DirEntry:
-        if isinstance(child, ItemFolderNode):
-            return DirEntry(name, stat.S_IFDIR, self._inodes.folder("folder", child.path))
-        return DirEntry(name, stat.S_IFREG, self._inodes.file(child))
+    def _list_item(self, node: ItemDirectory | ItemFolderNode) -> list[DirEntry]:
+        inode = self._inodes.files_of(node.item)
+        return [
+            DirEntry(name, stat.S_IFDIR, self._inodes.folder("folder", child.path))
+            if isinstance(child, ItemFolderNode)
+            else DirEntry(name, stat.S_IFREG, inode(child))
+            for name, child in self._children(node).items()
+        ]
 
     def _directory_entry(self, view: View, path: Path) -> DirEntry:
         return DirEntry(path[-1], stat.S_IFDIR, self._inodes.directory(view, path))
@@ -390,5 +409,4 @@ class Tree:
         return "/".join([*up, *home])
 
     def _newest_of_all(self) -> int:
-        newest = self._index.newest(ALWAYS)
-        return self._born if newest is None else newest
+        return self._born if (newest := self._index.newest(ALWAYS)) is None else newest

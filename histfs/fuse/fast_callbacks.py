@@ -1,7 +1,8 @@
 """The binding's FUSE class, with getattr, readdir and the entry into Python made faster.
 
 A walk of a tree consists of getattr and readdir. For each, both bindings look up every field of a
-struct stat by name, test whether it is there, and make a new struct for each directory entry.
+struct stat by name, test whether it is there, and make a new struct for each directory entry. Here
+all fields are packed at once.
 
 libfuse calls from threads of its own. For such a call Python makes a thread state and drops it at
 the end, with the memory of its frames: two system calls (mmap, munmap) and a flush of every
@@ -15,7 +16,10 @@ count of kept states; no other lock is taken while it is held.
 from __future__ import annotations
 
 import ctypes
+import operator
+import struct
 import threading
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -23,7 +27,10 @@ from typing import Any, TypeAlias
 _Foreign: TypeAlias = Any
 
 _NANO = 10**9
-_TIMES = [(f"st_{name}spec", f"st_{name}") for name in ("mtime", "ctime", "atime")]
+_NUMBERS = ("st_mode", "st_ino", "st_nlink", "st_size", "st_blocks", "st_uid", "st_gid")
+_TIMES = ("st_mtime", "st_ctime", "st_atime")
+#: The format of a field by its size in bytes: no number but a time is ever negative.
+_UNSIGNED, _SIGNED = {2: "H", 4: "I", 8: "Q"}, {4: "i", 8: "q"}
 # enum fuse_readdir_flags and enum fuse_fill_dir_flags of libfuse 3 (fuse.h): the kernel takes
 # attributes with the names; the entry has them.
 _READDIR_PLUS = 1 << 0
@@ -40,7 +47,8 @@ def fuse_class(module: ModuleType) -> _Foreign:
         module: the binding. fusepy and mfusepy have the same methods, except for readdir.
     """
     states = _ThreadStates()
-    stat_size, new_stat = ctypes.sizeof(module.c_stat), module.c_stat
+    new_stat, pack = module.c_stat, StatPacker(module.c_stat).pack
+    stat_size = ctypes.sizeof(new_stat)
 
     class Fuse(module.FUSE):  # type: ignore[misc, name-defined]
         def _wrapper(self, call: _Foreign, *arguments: _Foreign) -> int:
@@ -50,8 +58,7 @@ def fuse_class(module: ModuleType) -> _Foreign:
         def fgetattr(self, path: bytes | None, buffer: _Foreign, info: _Foreign) -> int:
             handle = info.contents.fh if info else None
             attributes = self.operations.getattr(_decode(path), handle)
-            ctypes.memset(buffer, 0, stat_size)
-            _fill(buffer.contents, attributes)
+            ctypes.memmove(buffer, pack(attributes), stat_size)
             return 0
 
         def open(self, path: bytes, info: _Foreign) -> int:
@@ -76,17 +83,18 @@ def fuse_class(module: ModuleType) -> _Foreign:
             plus = flags == _READDIR_PLUS
             listed = self.operations.readdir(_decode(path), info.contents.fh, offset, plus)
             entry = new_stat()
+            at, reference = ctypes.addressof(entry), ctypes.byref(entry)
             for name, attributes, position in listed:
                 complete = "st_size" in attributes
                 if complete:
-                    _fill(entry, attributes)
+                    ctypes.memmove(at, pack(attributes), stat_size)
                 else:
                     entry.st_mode = attributes["st_mode"]
                     entry.st_ino = attributes.get("st_ino", 0)
                 encoded = name.encode("utf-8", "surrogateescape")
                 # libfuse 2 passes no flags and takes none.
                 fill_flags = () if flags is None else (_FILL_DIR_PLUS if plus and complete else 0,)
-                if fill(buffer, encoded, entry, position, *fill_flags):
+                if fill(buffer, encoded, reference, position, *fill_flags):
                     break
             return 0
 
@@ -118,19 +126,48 @@ class _ThreadStates:
         ctypes.pythonapi.PyGILState_Ensure()
 
 
+class StatPacker:
+    """Makes the bytes of a struct stat, whose layout depends on the machine.
+
+    Args:
+        layout: the struct, a class of ctypes.
+    """
+
+    def __init__(self, layout: _Foreign) -> None:
+        types = {field[0]: field[1] for field in layout._fields_}
+        # For each value that `pack` has: where it stands, and its format.
+        places = [(field.offset, _UNSIGNED[field.size]) for field in map(_field(layout), _NUMBERS)]
+        for name in _TIMES:
+            outer = f"{name}spec"
+            for field in map(_field(types[outer]), ("tv_sec", "tv_nsec")):
+                places.append((getattr(layout, outer).offset + field.offset, _SIGNED[field.size]))
+        order = sorted(range(len(places)), key=places.__getitem__)
+        self._in_order = operator.itemgetter(*order)
+        self._numbers = operator.itemgetter(*_NUMBERS)
+        packed = "="
+        for offset, code in map(places.__getitem__, order):
+            packed += f"{offset - struct.calcsize(packed)}x{code}"
+        packed += f"{ctypes.sizeof(layout) - struct.calcsize(packed)}x"
+        self._pack = struct.Struct(packed).pack
+
+    def pack(self, attributes: dict[str, int]) -> bytes:
+        """Return a struct stat as bytes.
+
+        Args:
+            attributes: of a node; times in nanoseconds.
+        """
+        modified, changed, accessed = map(attributes.__getitem__, _TIMES)
+        moment = divmod(modified, _NANO)
+        if changed == accessed == modified:
+            times = moment * 3
+        else:
+            times = moment + divmod(changed, _NANO) + divmod(accessed, _NANO)
+        return self._pack(*self._in_order(self._numbers(attributes) + times))
+
+
+def _field(layout: _Foreign) -> Callable[[str], _Foreign]:
+    return lambda name: getattr(layout, name)
+
+
 def _decode(path: bytes | None) -> str | None:
     return None if path is None else path.decode("utf-8", "surrogateescape")
-
-
-def _fill(target: _Foreign, attributes: dict[str, int]) -> None:
-    """Fill a struct stat, all of whose bytes are 0."""
-    target.st_mode = attributes["st_mode"]
-    target.st_ino = attributes["st_ino"]
-    target.st_nlink = attributes["st_nlink"]
-    target.st_size = attributes["st_size"]
-    target.st_blocks = attributes["st_blocks"]
-    target.st_uid = attributes["st_uid"]
-    target.st_gid = attributes["st_gid"]
-    for field, name in _TIMES:
-        moment = getattr(target, field)
-        moment.tv_sec, moment.tv_nsec = divmod(attributes[name], _NANO)

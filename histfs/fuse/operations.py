@@ -231,6 +231,10 @@ class Operations:
 
     # Removing
 
+    def forget(self, path: str) -> None:
+        """Make the kernel ask anew for a path whose file was removed by another of its names."""
+        self._reported.forget(path)
+
     @map_errno
     def unlink(self, path: str) -> None:
         """Answer unlink(2); for the audio that deletes the item at the server."""

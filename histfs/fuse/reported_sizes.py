@@ -237,6 +237,12 @@ class ReportedSizes:
         is_certain = any(self._same_process(caller, each) for each in informed)
         return Shown(last.size, is_recent, other_is_recent and not is_certain)
 
+    def forget(self, path: str) -> None:
+        """Make the kernel forget the attributes of a path that is gone, unless it is open."""
+        with self._lock:
+            if path not in self._open:
+                self._invalidate(path)
+
     def closed(self, path: str) -> None:
         """Record that an open file was closed."""
         with self._lock:

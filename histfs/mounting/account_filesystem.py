@@ -15,11 +15,15 @@ from histfs.audio.download_scheduler import DownloadScheduler
 from histfs.core.errors import HistfsError
 from histfs.core.filesystem import Filesystem, Subtree, UnionFilesystem
 from histfs.core.limiter import Limiter
+from histfs.core.listen import ListenRoot
+from histfs.core.names import LISTEN
+from histfs.core.path_nodes import ItemFileNode
 from histfs.core.plugin_isolation import disabled_plugins
 from histfs.core.times import Zone
 from histfs.core.waiting import Waiter
 from histfs.mounting.account_zone import zone_of
 from histfs.mounting.cache_layout import account_dir, discard, is_new
+from histfs.mounting.listen_folders import forget_with, listen_folders, names_in_listen
 from histfs.mounting.mounted_source import MountedSource, SharedResources, open_source
 from histfs.mounting.plugin_factory import Tell
 from histfs.mounting.reconciliation import DeleteReconciler, SourceItems
@@ -56,6 +60,7 @@ class AccountFilesystem:
         born: int,
         above: tuple[str, ...] = (),
         status: Callable[[], bytes] | None = None,
+        forget: Callable[[str], None] = lambda _: None,
     ) -> Filesystem:
         """Return the filesystem.
 
@@ -63,16 +68,37 @@ class AccountFilesystem:
             born: mtime of directories without items, in seconds since the epoch.
             above: the names of the folders in which the account stands.
             status: renders ``/.histfs``; None where this is not the root of a mount.
+            forget: is called with a path, from the root of the mount, whose file was removed by
+                another one of its names.
         """
-        root, folders = None, {}
+        root, folders, heard = None, dict[str, Subtree](), dict[str, Subtree]()
+        has_listen = self._has_listen()
         for mounted in self.sources:
+            here = above if mounted.in_root else (*above, mounted.name)
+            names = names_in_listen(mounted, self.settings) if has_listen else nowhere
+            tree = mounted.tree(self.settings, self.zone, born, here, names)
+            available = always_there if mounted.in_root else mounted.probe.is_available
             if mounted.in_root:
-                root = mounted.tree(self.settings, self.zone, born, above)
+                root = tree
             else:
-                here = (*above, mounted.name)
-                tree = mounted.tree(self.settings, self.zone, born, here)
-                folders[mounted.name] = Subtree(tree, mounted.probe.is_available)
+                folders[mounted.name] = Subtree(tree, available)
+            if has_listen:
+                own = listen_folders(mounted, tree, self.settings, self.zone, born)
+                forget_with(mounted.deletions, own, "/".join(["", *above, LISTEN]), forget)
+                heard |= {name: Subtree(folder, available) for name, folder in own.items()}
+        if has_listen:
+            listen = ListenRoot(heard, born=born, above=(*above, LISTEN))
+            folders[LISTEN] = Subtree(listen, is_listed=self.settings.options.listen == "show")
         return UnionFilesystem(root, folders, born=born, status=status, above=above)
+
+    def _has_listen(self) -> bool:
+        """Say whether there is a folder ``listen``; a view or a source of that name counts more."""
+        views = (view for each in self.sources if each.in_root for view in each.views)
+        names = {view.name for view in views} | {each.name for each in self.sources}
+        taken = LISTEN in names
+        if taken:
+            log.warning("the folder %s is that of a view or a source: it has no clips", LISTEN)
+        return not taken and self.settings.options.listen != "off"
 
     def reconciler(self) -> DeleteReconciler | None:
         """Return what reconciles the trash with the server; None without a trash."""
@@ -125,6 +151,16 @@ class AccountFilesystem:
         return list(dict.fromkeys(disabled_plugins(plugins_used)))
 
 
+def always_there(waiter: Waiter) -> bool:
+    """Return True: the source of the root is there, whether it can be listed or not."""
+    return True
+
+
+def nowhere(node: ItemFileNode) -> int:
+    """Return 0: no file has a name outside of its tree."""
+    return 0
+
+
 def source_at(sources: Sequence[MountedSource], path: str) -> MountedSource:
     """Return the source to which a path of an account's tree belongs; sends no request.
 
@@ -132,7 +168,9 @@ def source_at(sources: Sequence[MountedSource], path: str) -> MountedSource:
         sources: of the account, that of its root first.
         path: from the root.
     """
-    folder = path.strip("/").partition("/")[0]
+    folder, _, below = path.strip("/").partition("/")
+    if folder == LISTEN:
+        folder = below.partition("/")[0]
     return next((each for each in sources if not each.in_root and each.name == folder), sources[0])
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from histfs.audio.audio_cache import AudioCache
+from histfs.core.audio_format import is_audio_name
 from histfs.core.errors import DeadlineExceeded, NoSuchPath, NotComplete
 from histfs.core.filesystem import Filesystem, resolve_links
 from histfs.core.item import Item
@@ -145,7 +146,7 @@ class DirectTree:
         path, _ = self.resolve(path)
         found = self.filesystem.item(path, self.waiter())
         above, name = posixpath.split(path)
-        if found is None or not name.startswith("audio.") or not self.sources:
+        if found is None or not is_audio_name(name) or not self.sources:
             return None
         item = found[0]
         if not posixpath.basename(above).endswith(f"_{item.key}"):

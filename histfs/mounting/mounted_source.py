@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from histfs.core.file_context import FileContext
 from histfs.core.files import ItemFile
 from histfs.core.item import Item
 from histfs.core.limiter import Limiter
+from histfs.core.path_nodes import ItemFileNode
 from histfs.core.server_breaker import ServerBreaker
 from histfs.core.single_flight import SingleFlight
 from histfs.core.source import Source
@@ -116,7 +117,14 @@ class MountedSource:
             outage=OutageStatus(int(outage.since), outage.message) if outage else None,
         )
 
-    def tree(self, settings: Settings, zone: Zone, born: int, above: tuple[str, ...]) -> Tree:
+    def tree(
+        self,
+        settings: Settings,
+        zone: Zone,
+        born: int,
+        above: tuple[str, ...],
+        names_elsewhere: Callable[[ItemFileNode], int] = lambda _: 0,
+    ) -> Tree:
         """Return the tree of the source.
 
         Args:
@@ -124,6 +132,7 @@ class MountedSource:
             zone: for the times in names.
             born: default mtime, in seconds since the epoch.
             above: the folders in which it stands.
+            names_elsewhere: see `Tree`.
         """
         return Tree(
             index=self.catalog,
@@ -136,6 +145,7 @@ class MountedSource:
             born=born,
             above=above,
             check=self.probe.check,
+            names_elsewhere=names_elsewhere,
         )
 
 

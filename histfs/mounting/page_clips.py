@@ -11,12 +11,13 @@ import posixpath
 import stat
 from collections.abc import Callable, Iterator
 
-from histfs.core.errors import BadAnswer, NoSuchPath
+from histfs.core.audio_format import is_audio_name
+from histfs.core.errors import NoSuchPath
 from histfs.core.item import Facets, Item
 from histfs.mounting.account_filesystem import source_at
 from histfs.mounting.direct_tree import DirectTree
-from histfs.page.clip import PageClip, is_audio_name
-from histfs.page.described import Described, described, speakers
+from histfs.page.clip import PageClip
+from histfs.page.described import speakers
 
 
 def page_clips(
@@ -52,12 +53,9 @@ def page_clips(
 def _clip(
     tree: DirectTree, path: str, item: Item, facets: Facets, address: Callable[[str], str]
 ) -> PageClip:
-    catalog = source_at(tree.sources, path).catalog
-    details = catalog.known(item) or catalog.details(item)
-    try:
-        fields = described(details.raw)
-    except BadAnswer:
-        fields = Described()  # the source of another package may have objects of its own
+    mounted = source_at(tree.sources, path)
+    traits = mounted.source.traits
+    details = mounted.catalog.known(item) or mounted.catalog.details(item)
     names = tree.ls(path)
     audio = next((name for name in names if is_audio_name(name)), None)
     day, _, time = tree.zone.stamp(item.date).partition("T")
@@ -66,6 +64,6 @@ def _clip(
         voices=speakers(facets),
         audio=None if audio is None else address(posixpath.join(path, audio)),
         text=details.text or "",
-        words=fields.words,
-        seconds=fields.seconds,
+        words=() if traits.timed_words is None else traits.timed_words(details.raw),
+        seconds=None if traits.row_fields is None else traits.row_fields(details.raw).duration,
     )

@@ -73,7 +73,8 @@ def serve(
             fix_zone(account_dir(account), account.timezone, tell)
         filesystems = [stack.enter_context(compose(account, tell)) for account in accounts]
         _probe(filesystems, tell)
-        tree = _tree(filesystems, mountpoint)
+        # The operations are made below.
+        tree = _tree(filesystems, mountpoint, lambda path: operations.forget(path))  # noqa: PLW0108
         stack.enter_context(on_hangup(lambda: tree.refresh("/")))
         reconcilers = [] if options.read_only else [each.reconciler() for each in filesystems]
         failed: list[MountpointError] = []
@@ -210,8 +211,10 @@ def _progress(filesystems: Sequence[AccountFilesystem]) -> str:
     )
 
 
-def _tree(filesystems: Sequence[AccountFilesystem], mountpoint: Path) -> Filesystem:
-    """Return the filesystem that the mount shows."""
+def _tree(
+    filesystems: Sequence[AccountFilesystem], mountpoint: Path, forget: Callable[[str], None]
+) -> Filesystem:
+    """Return the filesystem that the mount shows; for ``forget`` see `AccountFilesystem.tree`."""
     born = int(time.time())
 
     def status() -> bytes:
@@ -220,9 +223,9 @@ def _tree(filesystems: Sequence[AccountFilesystem], mountpoint: Path) -> Filesys
 
     alone = filesystems[0]
     if not alone.settings.folder:
-        return alone.tree(born, status=status)
+        return alone.tree(born, status=status, forget=forget)
     folders = {
-        each.settings.folder: Subtree(each.tree(born, (each.settings.folder,)))
+        each.settings.folder: Subtree(each.tree(born, (each.settings.folder,), forget=forget))
         for each in filesystems
     }
     return UnionFilesystem(None, folders, born=born, status=status)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from histfs.core.audio_format import EXTENSIONS
 from histfs.core.captions import TimedWord
 
 #: Characters after the last word in which the next one is looked for: between them may stand the
@@ -34,12 +33,6 @@ class PageClip:
     text: str
     words: Sequence[TimedWord] = ()
     seconds: float | None = None
-
-
-def is_audio_name(name: str) -> bool:
-    """Say whether a file of an item is its audio; captions have the same stem."""
-    stem, _, extension = name.partition(".")
-    return stem == "audio" and extension in EXTENSIONS
 
 
 def audio_address(path: str, start: str) -> str:

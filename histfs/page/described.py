@@ -13,10 +13,18 @@ from histfs.core.captions import TimedWord
 from histfs.core.errors import BadAnswer
 from histfs.core.item import Facets, Record
 from histfs.core.times import LATEST
-from histfs.page.words import words_of
 from histfs.sources.elevenlabs import conversation_objects, history_objects
 from histfs.sources.elevenlabs.row_fields import row_fields
+from histfs.sources.elevenlabs.timed_words import (
+    timed_words_of_clip,
+    timed_words_of_conversation,
+)
 
+#: How the objects of each kind are parsed, and the times of their words.
+_KINDS = (
+    (history_objects.record_of, timed_words_of_clip),
+    (conversation_objects.record_of, timed_words_of_conversation),
+)
 #: The facets that tell who speaks, the first that an item has.
 _SPEAKERS = ("voice", "agent")
 
@@ -29,12 +37,14 @@ class Described(NamedTuple):
         date: when it was created, in seconds since the epoch; None if it doesn't say.
         words: as in `PageClip`.
         seconds: as in `PageClip`.
+        text: what was spoken; None if the object doesn't say.
     """
 
     voices: tuple[str, ...] = ()
     date: int | None = None
     words: Sequence[TimedWord] = ()
     seconds: float | None = None
+    text: str | None = None
 
 
 def described(raw: bytes) -> Described:
@@ -48,18 +58,21 @@ def described(raw: bytes) -> Described:
     """
     try:
         # From a backup it may be anything: the parsers of the sources know the server's answers.
-        fields = json.loads(raw)
+        is_object = isinstance(json.loads(raw), dict)
     except (ValueError, RecursionError) as error:
         raise BadAnswer("it is no JSON") from error
-    if not isinstance(fields, dict):
+    if not is_object:
         raise BadAnswer("it is JSON, but not an object")
-    record = _record_of(raw)
-    return Described(
-        () if record is None else speakers(record.facets),
-        record.item.date if record is not None and record.dated else None,
-        words_of(fields),
-        row_fields(raw).duration,
-    )
+    row = row_fields(raw)
+    fields = Described(seconds=row.duration, text=(row.text or "") if row.tells_text else None)
+    for parse, words_of in _KINDS:
+        try:
+            record: Record = parse(raw, LATEST)
+        except (BadAnswer, ValueError, RecursionError):
+            continue  # it is of the other kind, or of another source
+        date = record.item.date if record.dated else None
+        return fields._replace(voices=speakers(record.facets), date=date, words=words_of(raw))
+    return fields
 
 
 def speakers(facets: Facets) -> tuple[str, ...]:
@@ -68,13 +81,3 @@ def speakers(facets: Facets) -> tuple[str, ...]:
         if names := [label or value for value, label in facets.get(kind, ()) if value or label]:
             return tuple(names)
     return ()
-
-
-def _record_of(raw: bytes) -> Record | None:
-    for objects in (history_objects, conversation_objects):
-        try:
-            record: Record = objects.record_of(raw, LATEST)
-        except (BadAnswer, ValueError, RecursionError):
-            continue
-        return record
-    return None

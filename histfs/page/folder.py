@@ -11,11 +11,12 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
+from histfs.core.audio_format import is_audio_name
 from histfs.core.bounded_input import InputFailed, opened, read_all
 from histfs.core.errors import BadAnswer
 from histfs.core.files.item_files import ESTIMATE
 from histfs.core.times import Zone
-from histfs.page.clip import PageClip, is_audio_name
+from histfs.page.clip import PageClip
 from histfs.page.described import Described, described
 from histfs.sources.elevenlabs.conversation_objects import details_of as conversation_details
 
@@ -41,9 +42,13 @@ def items_below(root: Path) -> Iterator[tuple[Path, Collection[str]]]:
     Raises:
         OSError: a folder can't be listed.
     """
+    root.lstat()  # an error for a path that is not there
     if not root.is_dir():
-        root = next((each for each in root.parents if _is_item(os.listdir(each))), root.parent)  # noqa: PTH208
-    if root.is_symlink() and _is_item(os.listdir(root)):  # noqa: PTH208
+        above = [each for each in root.parents[:2] if _is_item(os.listdir(each))]  # noqa: PTH208
+        if not above:
+            return
+        root = above[0]
+    elif root.is_symlink() and _is_item(os.listdir(root)):  # noqa: PTH208
         root = _target(root)
     seen: set[str] = set()
     pending = [root]
@@ -101,21 +106,23 @@ def clip_of(
     unknown = mounted and _SUMMARY in names and _is_unknown(folder)
     meta = _SUMMARY if unknown or _META not in names else _META
     raw = read(meta)
-    text = b"" if unknown else read(_TEXT)
     fields = Described()
     if raw:
         try:
             fields = described(raw)
             if unknown:
-                text = (conversation_details(raw).text or "").encode("utf-8", "replace")
+                fields = fields._replace(text=conversation_details(raw).text or "")
         except BadAnswer as error:
             tell(folder / meta, str(error))
+    # A copy may have another text; in a mount it is that of the object, and costs two calls.
+    if fields.text is None or (_TEXT in names and not mounted):
+        fields = fields._replace(text=read(_TEXT).decode("utf-8", "replace"))
     audio = next((name for name in sorted(names) if is_audio_name(name)), None)
     return PageClip(
         when=_when(folder, fields),
         voices=fields.voices,
         audio=None if audio is None else address(folder / audio),
-        text=text.decode("utf-8", "replace"),
+        text=fields.text or "",
         words=fields.words,
         seconds=fields.seconds,
     )

@@ -257,11 +257,13 @@
   addEventListener("resize", () => {
     if (scroller.clientWidth !== width) {
       width = scroller.clientWidth;
+      const first = shown[placeAt(scroller.scrollTop)];
       // Texts have other lines now; rows that are in the DOM are measured.
       for (const [index, clip] of clips.entries()) {
         clip.height = rows.get(index)?.element.offsetHeight ?? 0;
       }
       place();
+      scroller.scrollTop = tops[places.get(first) ?? 0];
     }
     render();
   });

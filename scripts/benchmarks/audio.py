@@ -149,7 +149,7 @@ def _histfs(binding: str, api: Server, place: Path, connections: int) -> _Run:
     return _Run(
         first.seconds, again.seconds, remounted.seconds, cached.seconds,
         fetched=first.audio, audio=again.audio + remounted.audio, memory=memory,
-        saved=sum(file.stat().st_size for file in copy.rglob("audio.*")), note=first.note,
+        saved=sum(file.stat().st_size for file in copy.rglob("audio.[!s]*")), note=first.note,
     )  # fmt: skip
 
 

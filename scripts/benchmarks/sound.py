@@ -130,7 +130,7 @@ def _by_play(api: Server) -> float:
 
 
 def _clip(mountpoint: Path) -> Path:
-    [clip] = mountpoint.glob("by-date/*/*/*/*/audio.*")
+    [clip] = mountpoint.glob("by-date/*/*/*/*/audio.[!s]*")
     return clip
 
 

@@ -56,7 +56,7 @@ def _first_bytes(binding: str, rounds: int, has_length: bool) -> list[Figure]:
             with directory() as place:
                 first, last, _ = sdk.run(api, place, "first")
                 with mounted(api, place, binding=binding) as mount:
-                    [clip] = mount.path.glob("by-date/*/*/*/*/audio.*")
+                    [clip] = mount.path.glob("by-date/*/*/*/*/audio.[!s]*")
                     waited.append((_until_first(clip), first, last))
                     memory = Memory.of(mount.pid)
     seconds, first, last = map(min, zip(*waited, strict=True))
@@ -85,7 +85,7 @@ def _hanging(binding: str) -> list[Figure]:
         server("--items", "200", "--days", "2", *LATENCY) as api,
         mounted(api, place, binding=binding) as mount,
     ):
-        clips = sorted(mount.path.glob("by-date/*/*/*/*/audio.*"))[:READERS]
+        clips = sorted(mount.path.glob("by-date/*/*/*/*/audio.[!s]*"))[:READERS]
         day = clips[0].parents[1]
         baseline = _ls(day)
         api.control("faults", {"pattern": "/audio$", "kind": "hang"})

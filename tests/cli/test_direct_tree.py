@@ -609,6 +609,19 @@ def test_what_is_no_item_is_refused_with_what_to_do_and_nothing_is_sent(do, simu
     assert simulator.counts[DELETE] == 0
 
 
+def test_a_clip_below_listen_is_read_and_kept_as_at_home_and_not_deleted(do, simulator):
+    agent = lines(do("ls", "listen/conversations"))[0]
+    clips = lines(do("ls", f"listen/conversations/{agent}"))
+    clip = f"listen/conversations/{agent}/{clips[0]}"
+    simulator.counts.reset()
+    for command_name in ("fetch", "pin"):
+        assert lines(do(command_name, clip))[0].startswith("1 clip in the cache")
+    refused = do("rm", clip)
+    assert refused.status == 1
+    assert refused.err.endswith("nothing in listen is deleted: give the item's directory\n")
+    assert simulator.counts[f"{CALL}/audio"] == simulator.counts.total == 1
+
+
 def test_who_wants_no_trash_gets_none(do, simulator, item, tmp_path):
     assert lines(do("rm", "--no-trash", item)) == []
     assert id_of(item) not in simulator.library

@@ -210,6 +210,16 @@ def test_an_item_whose_object_can_not_be_read_is_shown_without_what_it_has(page,
     assert (status, str(meta) in err) == ((1, True) if broken else (0, False))
 
 
+def test_the_text_is_that_of_the_copy_else_that_of_the_object(page, copy):
+    (copy / "by-date/2024/2024-05-01T11-45-06_x_id0/text.txt").write_text("Corrected\n")
+    (copy / "by-date/2024/2024-05-02T11-45-06_x_id1/text.txt").unlink()
+    assert [clip[3] for clip in clips(page("copy", key=False)[1])] == [
+        "日本語",
+        "مرحبا",
+        "Corrected",
+    ]
+
+
 @pytest.mark.parametrize(
     ("date", "when"), [(1714650306, "2024-05-02 11:45:06"), (1e300, None), (None, None)]
 )
@@ -236,7 +246,8 @@ def test_what_is_no_file_is_not_read(page, copy):
 
 def test_a_folder_without_clips_and_a_path_that_is_not_there_are_errors(page, copy, tmp_path):
     (tmp_path / "empty").mkdir()
-    for paths in (["empty"], ["copy", "empty"], ["copy", tmp_path / "copy/none"]):
+    (tmp_path / "empty.txt").touch()
+    for paths in (["empty"], ["copy", "empty"], ["copy", copy / "none"], ["empty.txt"]):
         assert page(*paths, "-o", "page.html")[0] == 1, paths
         assert not (tmp_path / "page.html").exists()
     assert page("empty", key=False)[2] == "histfs: empty: there is no clip in it\n"

@@ -266,6 +266,12 @@ def test_what_has_no_label_is_named_by_its_value():
          "/by-voice/…/2024-05-02T11-45-06_…_ja9x"),
         ("/work/conversations/search/my words", "/work/conversations/search/…"),
         ("/conversations/by-date/2024", "/conversations/by-date/2024"),
+        ("/work/listen/by-voice/Rachel/2024-05-02 11.45 Hello. my words.mp3",
+         "/work/listen/by-voice/…/2024-05-02 11.45 ….mp3"),
+        ("/listen/by-date/2024-05/2024-05-02 11.45 Hello. my words",
+         "/listen/by-date/2024-05/2024-05-02 11.45 …"),
+        ("/listen/conversations/Support/playlist.m3u8",
+         "/listen/conversations/…/playlist.m3u8"),
         ("/", "/"),
     ],
 )  # fmt: skip

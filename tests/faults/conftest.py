@@ -151,7 +151,7 @@ def system(tmp_path_factory, binding) -> Iterator[SystemUnderTest]:
 
 def audio_of(item: Path) -> Path:
     """Return the audio file of an item's directory."""
-    return next(item.glob("audio.*"))
+    return next(item.glob("audio.[!s]*"))
 
 
 def code_of(call, *arguments) -> str | None:
@@ -175,7 +175,8 @@ def backed_up(system: SystemUnderTest, day: Path, backup: Path) -> dict[str, byt
 def contents(directory: Path) -> dict[str, bytes]:
     """Return the audio in a directory, by its path."""
     return {
-        str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("audio.*")
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in directory.rglob("audio.[!s]*")
     }
 
 

@@ -39,7 +39,7 @@ def rsync(source: Path, target: Path) -> list[str]:
 
 
 def extension(item: Path) -> str:
-    (audio,) = item.glob("audio.*")
+    (audio,) = item.glob("audio.[!s]*")
     return audio.suffix
 
 
@@ -79,12 +79,12 @@ def test_a_backup_is_whole_renamed_once_and_then_silent(untold, tmp_path, bindin
         rsync(mount.path, copy)
         for item in items:
             home = copy / item.relative_to(mount.path)
-            (audio,) = home.glob("audio.*")
+            (audio,) = home.glob("audio.[!s]*")
             assert audio.read_bytes() == bytes(untold.library.clip(id_of(item)))
             assert extension(item) == signature(untold, item)
         second = rsync(mount.path, copy)
         assert rsync(mount.path, copy) == []
-        names = {path.name for path in copy.rglob("audio.*")}
+        names = {path.name for path in copy.rglob("audio.[!s]*")}
         assert names == {"audio.mp3", "audio.opus", "audio.wav"}
         deleted = [line for line in second if line.startswith("*deleting")]
         if placement == "links":
@@ -94,7 +94,7 @@ def test_a_backup_is_whole_renamed_once_and_then_silent(untold, tmp_path, bindin
     with mounted(untold, tmp_path, binding, *arguments) as mount:
         for item in mount.items():
             assert extension(item) == signature(untold, item)
-            assert next(item.glob("audio.*")).stat().st_ino == inodes[item.name]
+            assert next(item.glob("audio.[!s]*")).stat().st_ino == inodes[item.name]
         assert rsync(mount.path, copy) == []
         assert untold.counts[AUDIO] == len(items)
 
@@ -137,7 +137,7 @@ def test_an_item_is_removed_whose_audio_is_renamed_by_that(untold, tmp_path, bin
             subprocess.run(["rm", "-r", item], check=True)
         assert untold.counts[DELETE] == len(items)
         eventually(lambda: mount.items() == [])
-    kept = {path.name for path in (tmp_path / "trash").rglob("audio.*")}
+    kept = {path.name for path in (tmp_path / "trash").rglob("audio.[!s]*")}
     assert kept == {"audio.mp3", "audio.opus", "audio.wav"}
 
 
@@ -152,7 +152,7 @@ def test_an_answer_that_is_labelled_as_audio_and_is_none_is_no_clip(
         items = mount.items()[: len(bodies)]
         for number, (item, body) in enumerate(zip(items, bodies, strict=True), 1):
             simulator.faults.add(Fault("/audio", "disguise", body=body))
-            audio = next(item.glob("audio.*"))
+            audio = next(item.glob("audio.[!s]*"))
             for call in (audio.read_bytes, audio.unlink):
                 with pytest.raises(OSError) as caught:
                     call()
@@ -162,5 +162,5 @@ def test_an_answer_that_is_labelled_as_audio_and_is_none_is_no_clip(
         assert simulator.counts[DELETE] == 0
         assert not list((tmp_path / "cache").rglob("audio/*/*"))
         for item in items:
-            audio = next(item.glob("audio.*"))
+            audio = next(item.glob("audio.[!s]*"))
             assert audio.read_bytes() == bytes(simulator.library.clip(id_of(item)))

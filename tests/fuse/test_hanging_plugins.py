@@ -185,7 +185,7 @@ def test_a_file_that_never_returns_is_left_out(simulator, tmp_path, binding, met
         # What was listed is listed still: a backup must not lose it.
         assert "hangs.txt" in os.listdir(item)
         assert (item / "text.txt").read_text()
-        assert len(next(item.glob("audio.*")).read_bytes()) > 1000
+        assert len(next(item.glob("audio.[!s]*")).read_bytes()) > 1000
         begun = time.monotonic()
         shutil.rmtree(other)
         assert time.monotonic() - begun < TIMEOUT

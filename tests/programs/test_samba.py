@@ -75,7 +75,7 @@ def answers(port):
 
 
 def wrong_clips(simulator, copy):
-    found = {id_of(each.parent): each.read_bytes() for each in copy.glob("*/*/*/*/audio.*")}
+    found = {id_of(each.parent): each.read_bytes() for each in copy.glob("*/*/*/*/audio.[!s]*")}
     clips = {id_of(each): b"" for each in copy.glob("*/*/*/*")}
     assert len(clips) == len(simulator.library)
     return [id for id in clips if found.get(id) != bytes(simulator.library.clip(id))]

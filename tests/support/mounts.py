@@ -50,7 +50,7 @@ class Mount:
 
     def audio(self) -> list[Path]:
         """Return the audio files, in the order of their items' names."""
-        return [next(item.glob("audio.*")) for item in self.items()]
+        return [next(item.glob("audio.[!s]*")) for item in self.items()]
 
     def kill(self) -> None:
         """Kill the process with SIGKILL."""

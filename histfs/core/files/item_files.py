@@ -274,6 +274,31 @@ class SummaryFile(MetaFile):
         return FileSize(len(self.render(self._index.details(item))), is_exact=True)
 
 
+class AudioPresence:
+    """Says whether an item may have audio, by its listed object and its stored details.
+
+    Args:
+        context: has the details.
+    """
+
+    def __init__(self, context: FileContext) -> None:
+        self._index = context.index
+        # Only a source that lists summaries has items without audio.
+        self._may_be_silent = context.traits.summaries
+        self._has_audio = lru_cache(_ITEMS)(self._load)
+
+    def __call__(self, item: Item) -> bool:
+        """Return False for an item that is known to have no audio."""
+        return not self._may_be_silent or self._has_audio(item, self._index.full_revision(item))
+
+    def _load(self, item: Item, revision: int | None) -> bool:
+        if self._index.details(item).has_audio is False:
+            return False
+        known = None if revision is None else self._index.known(item)
+        # A conversation that was not finished when it was fetched may have audio by now.
+        return known is None or not known.lacks_audio
+
+
 class AudioFile(KnownSizeFile, StreamedFile):
     """The item's audio; unlinking it deletes the item.
 
@@ -286,9 +311,7 @@ class AudioFile(KnownSizeFile, StreamedFile):
     def __init__(self, context: FileContext) -> None:
         self._store = context.audio
         self._index = context.index
-        # Only a source that lists summaries has items without audio.
-        self._may_be_silent = context.traits.summaries
-        self._has_audio = lru_cache(_ITEMS)(self._load)
+        self._has_audio = AudioPresence(context)
 
     def before_archive(self, item: Item, waiter: Waiter) -> None:
         """Fetch the audio, unless the cache has it undamaged."""
@@ -303,7 +326,7 @@ class AudioFile(KnownSizeFile, StreamedFile):
 
         None where the item is known to have no audio.
         """
-        if self._may_be_silent and not self._has_audio(item, self._index.full_revision(item)):
+        if not self._has_audio(item):
             return None
         return f"audio.{self._store.extension(item)}"
 
@@ -333,11 +356,3 @@ class AudioFile(KnownSizeFile, StreamedFile):
             # The details say so: once they are stored, the file is not listed any more.
             self._index.full(item, waiter)
             raise
-
-    def _load(self, item: Item, revision: int | None) -> bool:
-        """Say whether an item may have audio, by its listed object and its stored details."""
-        if self._index.details(item).has_audio is False:
-            return False
-        known = None if revision is None else self._index.known(item)
-        # A conversation that was not finished when it was fetched may have audio by now.
-        return known is None or not known.lacks_audio

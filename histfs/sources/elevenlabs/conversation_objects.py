@@ -113,8 +113,17 @@ def _record(raw: bytes, fields: _Object, date: int, dated: bool) -> Record:
         facets=facets,
         content_type="audio/mpeg",
         estimate=call_bytes(number_of(_field(fields, "call_duration_secs"))),
+        timed=_has_turns(fields),
         dated=dated,
     )
+
+
+def _has_turns(fields: _Object) -> bool:
+    """Say whether a conversation may have turns: a summary tells their number."""
+    turns = fields.get("transcript")
+    if isinstance(turns, list):
+        return bool(turns)
+    return number_of(_field(fields, "message_count")) != 0
 
 
 def _call_ids(phone: object) -> list[str]:

@@ -30,6 +30,7 @@ from histfs.sources.elevenlabs.http_client import HttpClient
 from histfs.sources.elevenlabs.json_parsing import dates_of, parse_lenient, string_of
 from histfs.sources.elevenlabs.rest_source import DISORDER, Resource, RestSource
 from histfs.sources.elevenlabs.row_fields import row_fields
+from histfs.sources.elevenlabs.timed_words import timed_words_of_conversation
 
 #: The most conversations of one page.
 PAGE_SIZE = 100
@@ -66,8 +67,9 @@ class ConversationSource(RestSource):
         summaries=True,
         attachments=True,
         views=("by-date", "by-agent", "by-outcome", "by-call", "search"),
-        files=("summary", "meta", "text", "attachments", "audio"),
+        files=("summary", "meta", "text", "srt", "attachments", "audio"),
         row_fields=row_fields,
+        timed_words=timed_words_of_conversation,
     )
     resource = Resource(
         path="/v1/convai/conversations",

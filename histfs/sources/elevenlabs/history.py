@@ -19,12 +19,13 @@ from histfs.sources.elevenlabs.http_client import HttpClient
 from histfs.sources.elevenlabs.response_bodies import StreamedBody
 from histfs.sources.elevenlabs.rest_source import DISORDER, Resource, RestSource
 from histfs.sources.elevenlabs.row_fields import row_fields
+from histfs.sources.elevenlabs.timed_words import timed_words_of_clip
 
 #: The most items of one page.
 PAGE_SIZE = 1000
-#: The version of the parser (`ObjectParser.version`): 1 added the lines of dialogues, 2
+#: The version of the parser (`ObjectParser.version`): 1 added the lines of dialogues, 2 the times, 3
 #: estimates of clips without a text.
-PARSER_VERSION = 2
+PARSER_VERSION = 3
 
 
 def _is_deleted(response: Any) -> bool:  # noqa: ANN401 - any JSON
@@ -48,6 +49,8 @@ class HistorySource(RestSource):
         # The catalog keeps the dates of its items, so any date is accepted here.
         parser=ObjectParser(PARSER_VERSION, partial(record_of, now=LATEST)),
         row_fields=row_fields,
+        timed_words=timed_words_of_clip,
+        files=("meta", "text", "srt", "audio"),
     )
     resource = Resource(
         path="/v1/history",

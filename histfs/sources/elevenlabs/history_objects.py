@@ -108,10 +108,12 @@ class SpokenClip(NamedTuple):
     Attributes:
         text: as in `Details`.
         seconds: the duration of the audio by the times of its characters; None if it has none.
+        words: as in `Details`.
     """
 
     text: str | None
     seconds: float | None
+    words: str | None = None
 
 
 def spoken_clip_of(raw: bytes) -> SpokenClip | None:
@@ -122,7 +124,8 @@ def spoken_clip_of(raw: bytes) -> SpokenClip | None:
         return None
     if not fields.history_item_id:
         return None
-    return SpokenClip(_spoken(fields).text, seconds)
+    spoken = _spoken(fields)
+    return SpokenClip(spoken.text, seconds, spoken.words)
 
 
 def _parse(raw: bytes) -> _Parsed:
@@ -200,6 +203,7 @@ def _record(raw: bytes, parsed: _Parsed, date: int, dated: bool) -> Record:
         content_type=content_type,
         output_format=output_format,
         estimate=audio_bytes(content_type, output_format, seconds, len(words) or fields.cost),
+        timed=seconds is not None,
         dated=dated,
     )
 

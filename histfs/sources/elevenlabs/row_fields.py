@@ -54,6 +54,7 @@ def row_fields(raw: bytes) -> RowFields:
         duration=seconds if seconds is not None and 0 < seconds < float("inf") else None,
         language=fields.main_language or metadata.main_language or None,
         cost=metadata.cost,
+        words=None if clip is None else clip.words,
     )
 
 

@@ -63,14 +63,14 @@ def _files(turn: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _lines(names: Mapping[str, str], turns: Iterator[Mapping[str, Any]]) -> Iterator[str]:
     for turn in turns:
-        lines = [*_message(turn).splitlines(), *_file_line(turn, names)] or [*_tool_lines(turn)]
+        lines = [*message_of(turn).splitlines(), *_file_line(turn, names)] or [*_tool_lines(turn)]
         if lines:
             timestamp = f"[{_format_time(turn.get('time_in_call_secs'))}] "
             separator = "\n" + " " * len(timestamp)
             yield f"{timestamp}{_one_line(turn.get('role')) or '?'}: {separator.join(lines)}"
 
 
-def _message(turn: Mapping[str, Any]) -> str:
+def message_of(turn: Mapping[str, Any]) -> str:
     """Return the message of a turn; empty when it has none."""
     return string_of(turn.get("message")).strip() or " ".join(
         _fields(_field(turn.get("multivoice_message"), "parts"), "text")

@@ -12,6 +12,7 @@ from histfs.core.views import (
     ByDate,
     ByDay,
     ByModel,
+    ByMonth,
     ByOutcome,
     BySource,
     ByVoice,
@@ -31,6 +32,12 @@ class TestByDay(ViewContract):
     @pytest.fixture
     def make(self):
         return ByDay
+
+
+class TestByMonth(ViewContract):
+    @pytest.fixture
+    def make(self):
+        return ByMonth
 
 
 @pytest.mark.parametrize("kind", [ByVoice, BySource, ByModel, ByAgent, ByOutcome])

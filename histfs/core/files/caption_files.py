@@ -1,0 +1,75 @@
+"""Captions beside the audio: ``audio.srt``, ``audio.vtt`` and ``audio.lrc``.
+
+Players find them by their names. An item has them where its source has the times of its words; no
+request and no download is needed to know it.
+
+Threads: any number at once; see `Rendered`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from histfs.core.captions import Cue, cues_of, lrc_bytes, srt_bytes, vtt_bytes
+from histfs.core.file_context import FileContext
+from histfs.core.files.item_files import AudioPresence, Rendered
+from histfs.core.item import Details, Item
+
+
+class CaptionFile(Rendered):
+    """The base of the three formats.
+
+    Args:
+        context: has the details.
+    """
+
+    def __init__(self, context: FileContext) -> None:
+        super().__init__(context)
+        self._timed_words = context.traits.timed_words
+        self._has_audio = AudioPresence(context)
+
+    def filename(self, item: Item) -> str | None:
+        """Return the file's name; None for an item without times, or without audio."""
+        if not item.timed or self._timed_words is None or not self._has_audio(item):
+            return None
+        return self.name
+
+    def render(self, details: Details) -> bytes:
+        """Return the captions; empty where the details turn out to have no times."""
+        words = () if self._timed_words is None else self._timed_words(details.raw)
+        return self.write(cues_of(words))
+
+    @abstractmethod
+    def write(self, cues: Sequence[Cue]) -> bytes:
+        """Return the content for some cues."""
+
+
+class SrtFile(CaptionFile):
+    """``audio.srt``: SubRip, which mpv and VLC load by themselves."""
+
+    name = "audio.srt"
+
+    def write(self, cues: Sequence[Cue]) -> bytes:
+        """Return the cues as SubRip."""
+        return srt_bytes(cues)
+
+
+class VttFile(CaptionFile):
+    """``audio.vtt``: WebVTT, for browsers."""
+
+    name = "audio.vtt"
+
+    def write(self, cues: Sequence[Cue]) -> bytes:
+        """Return the cues as WebVTT."""
+        return vtt_bytes(cues)
+
+
+class LrcFile(CaptionFile):
+    """``audio.lrc``: LRC, which music players show as lyrics."""
+
+    name = "audio.lrc"
+
+    def write(self, cues: Sequence[Cue]) -> bytes:
+        """Return the cues as LRC."""
+        return lrc_bytes(cues)

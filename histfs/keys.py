@@ -138,12 +138,13 @@ def _no_key(credential: Credential, login: str, advice: str) -> str:
     )
 
 
-def read_key_file(file: Path, private: bool) -> str:
+def read_key_file(file: Path, private: bool, what: str = "API key") -> str:
     """Read a key file.
 
     Args:
         file: the file.
         private: whether to refuse a file that other users can read or write.
+        what: is in it, for messages.
 
     Raises:
         SettingsError: it can't be read, or is refused.
@@ -151,7 +152,7 @@ def read_key_file(file: Path, private: bool) -> str:
     try:
         with opened(file) as fd:
             if private:
-                _check_private(file, os.fstat(fd))
+                _check_private(file, os.fstat(fd), what)
             return read_all(fd, FILE_TIMEOUT).decode()
     except UnicodeDecodeError:
         reason = "it is not text"
@@ -159,21 +160,21 @@ def read_key_file(file: Path, private: bool) -> str:
         reason = str(error)
     except OSError as error:
         reason = str(error.strerror)
-    raise SettingsError(f"the API key can't be read from {file}: {reason}")
+    raise SettingsError(f"the {what} can't be read from {file}: {reason}")
 
 
-def _check_private(file: Path, status: os.stat_result) -> None:
+def _check_private(file: Path, status: os.stat_result, what: str) -> None:
     if refused := distrust_links(file):
-        raise SettingsError(f"the API key file {refused}")
+        raise SettingsError(f"the {what} file {refused}")
     path, user = shlex.quote(str(file)), os.geteuid()
     if status.st_uid not in (0, user):
         raise SettingsError(
-            f"the API key file {file} belongs to another user ({status.st_uid}): run"
+            f"the {what} file {file} belongs to another user ({status.st_uid}): run"
             f" chown {user} {path} && chmod 600 {path}"
         )
     if status.st_mode & _OTHERS:
         raise SettingsError(
-            f"the API key file {file} is open to others (mode {stat.S_IMODE(status.st_mode):04o}):"
+            f"the {what} file {file} is open to others (mode {stat.S_IMODE(status.st_mode):04o}):"
             f" run chmod 600 {path}"
         )
 

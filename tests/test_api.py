@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import histfs
+from histfs.core.audio_format import is_audio_name
 from histfs.core.errors import HistfsError, NoSuchPath
 from histfs.settings import NoKey, OptionError
 from histfs.simulator import Fault
@@ -44,7 +45,7 @@ def test_it_shows_what_a_mount_shows_and_follows_links(opened, simulator):
 def test_a_file_is_one_of_pythons_that_can_be_read_from_any_position(opened):
     with opened() as history:
         item = _first_item(history)
-        name = next(e.name for e in history.listdir(item) if e.name.startswith("audio."))
+        name = next(e.name for e in history.listdir(item) if is_audio_name(e.name))
         with history.open(f"{item}/{name}") as file:
             content = file.read()
             assert len(content) == file.size == history.stat(f"{item}/{name}").size
@@ -106,7 +107,7 @@ def test_the_items_are_the_rows_of_a_table(opened, simulator):
             known["model_id"], known["source"], charged,
         )  # fmt: skip
         assert (row.size, row.sha256, row.kind) == (None, None, "history")
-        (name,) = (name for name in history.ls(row.path) if name.startswith("audio."))
+        (name,) = (name for name in history.ls(row.path) if is_audio_name(name))
         with history.open(f"{row.path}/{name}") as file:
             content = file.read()
         (row,) = (each for each in history.items(since=row.time) if each.id == row.id)

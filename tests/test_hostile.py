@@ -27,6 +27,7 @@ from urllib3.util import parse_url
 from histfs.audio.disk_cache import DiskCache
 from histfs.catalog.catalog import Catalog
 from histfs.cli.trash import trash as trash_command
+from histfs.core.audio_format import is_audio_name
 from histfs.core.deletion import Deletions
 from histfs.core.errors import Rejected
 from histfs.core.file_context import FileContext
@@ -187,7 +188,7 @@ class Account:
     def audio_of(self, home: str) -> str:
         """Return the name of an item's audio."""
         names = [name for name, *_ in self.tree.listdir(home, Waiter(10))]
-        return next(name for name in names if name.startswith("audio."))
+        return next(name for name in names if is_audio_name(name))
 
     def in_trash(self) -> list[str]:
         """Return the names of all that lies in the trash."""

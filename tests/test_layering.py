@@ -43,9 +43,11 @@ MAY_IMPORT = {
     "exporting": {
         "core", "catalog", "audio", "mounting", "settings", "plugins", "account_settings",
     },
+    "serving": {"core", "mounting"},
     "cli": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "mounting",
-        "exporting", "page", "logs", "background", "status", "keys", "key_store", "plugins",
+        "exporting", "serving", "page", "logs", "background", "status", "keys", "key_store",
+        "plugins",
         "config", "programs", "__version__",
     },
     "account_settings": {
@@ -174,6 +176,10 @@ def test_pyarrow_is_imported_for_parquet_alone():
 
 def test_fsspec_is_imported_by_its_face_and_for_exports_alone():
     assert importers("fsspec") == {"histfs.fsspec_filesystem", "histfs.exporting.bucket"}
+
+
+def test_the_extra_of_serve_is_imported_by_two_modules_alone():
+    assert importers("wsgidav", "cheroot") == {"histfs.serving.dav", "histfs.serving.server"}
 
 
 def test_dask_is_imported_for_clusters_alone():

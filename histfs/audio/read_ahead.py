@@ -1,9 +1,12 @@
 """Read-ahead: when a client reads clips in view order, the next ones are prefetched.
 
-An order is that of a view: by date, or by date among the clips of one voice, say. A sequence begins
-when the next clip of an order is read, or one a few places on. The window starts at 2, doubles on a
-hit, and halves on a miss. Random access prefetches nothing, and a program that reads every third
-clip, say, is followed in its steps: what it skips is not fetched.
+An order is that of a view: by date, or by date among the clips of one voice, say. A view lists the
+clips of one second by their keys, and programs that sort have them by their names: an order has two
+numberings, and the one counts in which the clips that were used leave fewer gaps.
+
+A sequence begins when the next clip of an order is read, or one a few places on. The window starts
+at 2, doubles on a hit, and halves on a miss. Random access prefetches nothing, and a program that
+reads every third clip, say, is followed in its steps: what it skips is not fetched.
 
 Threads: any number at once. `_lock` guards the sequences. It is held while the catalog is asked for
 the clips that follow and for their sizes; nothing is fetched under it.
@@ -15,7 +18,9 @@ import logging
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby, islice, tee
 from typing import NamedTuple
 
 from histfs.core.audio_store import Following, Order
@@ -30,6 +35,10 @@ _RECENT, _DENSE = 16, 2 / 3
 _SEQUENCES = 8
 #: Clips whose order is looked up at once.
 _BATCH = 32
+#: Clips of one second that are sorted by name at once, and passed clips whose places are kept.
+_SECOND, _KEPT = 128, 1000
+#: Sorts after every key.
+_LAST_KEY = chr(0x10FFFF)
 #: Orders that a sequence may be of: a dialogue has one for each of its voices, perhaps a hundred.
 _ORDERS = 8
 
@@ -44,23 +53,25 @@ class _Position(NamedTuple):
 
 
 class _Order:
-    """One order, from a clip on, and which of its clips were used.
+    """One numbering of an order, from a clip on, and which of its clips were used.
 
     Args:
+        order: the order.
         first: the clip.
-        following: returns those after a clip.
+        upcoming: yields those after it.
 
     Attributes:
+        order: as given.
         last: the highest number of a clip that was used.
     """
 
-    def __init__(self, first: Item, following: Callable[[Item, int], Sequence[Item]]) -> None:
+    def __init__(self, order: Order, first: Item, upcoming: Iterator[Item]) -> None:
+        self.order = order
         self.last = 0
         self._recent: deque[int] = deque([0], maxlen=_RECENT)
-        self._following = following
+        self._upcoming = upcoming
         self._places: dict[str, int] = {first.key: 0}
         self._items: deque[_Position] = deque([_Position(first, 0)])
-        self._ended = False
 
     def continues(self, item: Item, window: int) -> bool:
         """Note the use of a clip, and return whether it is in this order, and near the last."""
@@ -85,12 +96,21 @@ class _Order:
 
         Programs that read several clips at once use them nearly in order, and leave gaps meanwhile.
         """
-        used = sorted(self._recent)
-        stride = math.gcd(*(number - used[0] for number in used))
+        stride = self._step
         if not stride or (self.length <= 2 and stride > 1):
             return None
-        places = (used[-1] - used[0]) // stride + 1
-        return stride if len(used) >= _DENSE * places else None
+        return stride if self.density >= _DENSE else None
+
+    @property
+    def density(self) -> float:
+        """The part of the places that were used, of those that are a stride apart."""
+        span = max(self._recent) - min(self._recent)
+        return len(self._recent) / (span // (self._step or 1) + 1)
+
+    @property
+    def _step(self) -> int:
+        first = min(self._recent)
+        return math.gcd(*(number - first for number in self._recent))
 
     def ahead(self, window: int) -> list[Item]:
         """Return the next clips of the stride."""
@@ -118,13 +138,46 @@ class _Order:
         return self.last - _NEAR * (self.stride or 1)
 
     def _look_up_to(self, number: int) -> None:
-        while not self._ended and self._items[-1].number < number:
-            last = self._items[-1]
-            items = self._following(last.item, _BATCH)
-            self._ended = not items
-            for place, item in enumerate(items, last.number + 1):
-                self._places[item.key] = place
-                self._items.append(_Position(item, place))
+        while self._items[-1].number < number:
+            item = next(self._upcoming, None)
+            if item is None:
+                break
+            place = self._items[-1].number + 1
+            self._places[item.key] = place
+            self._items.append(_Position(item, place))
+        while self._items[0].number < self.last - _KEPT:
+            del self._places[self._items.popleft().item.key]
+
+
+def _upcoming(last: Item, following: Callable[[Item, int], Sequence[Item]]) -> Iterator[Item]:
+    """Yield the clips after one, looked up as they are needed."""
+    while items := following(last, _BATCH):
+        yield from items
+        last = items[-1]
+
+
+def _by_name(
+    first: Item, following: Callable[[Item, int], Sequence[Item]], upcoming: Iterable[Item]
+) -> Iterator[Item]:
+    """Yield the clips after one in the order of their names, which begin with the second.
+
+    Args:
+        first: the clip.
+        following: returns those after a clip as they are listed.
+        upcoming: yields the same.
+    """
+    # Of its second, clips before it in the listing may come after it by name.
+    before = replace(first, date=first.date - 1, key=_LAST_KEY)
+    second = (item for item in following(before, _BATCH) if item.date == first.date)
+    yield from sorted((item for item in second if _name(item) > _name(first)), key=_name)
+    for date, items in groupby(upcoming, key=lambda item: item.date):
+        while date > first.date and (some := sorted(islice(items, _SECOND), key=_name)):
+            yield from some
+
+
+def _name(item: Item) -> str:
+    """Return what a name has after the time."""
+    return f"{item.slug}_{item.key}"
 
 
 class _Sequence:
@@ -134,7 +187,7 @@ class _Sequence:
     others may be clips that the program skips.
 
     Args:
-        orders: those that it may be of, the narrowest first.
+        orders: those that it may be of, the narrowest first, each in both numberings.
         size_of: returns the size of a clip in bytes, exact or estimated.
     """
 
@@ -166,9 +219,10 @@ class _Sequence:
             return None
         self._orders = continued
         self._unused.pop(item.key, None)
-        regular = [order for order in continued if order.stride is not None]
+        regular = _regular(continued)
         # Any order may have two clips next to each other by chance.
-        if not regular or (len(regular) < len(continued) and self.length <= 2):
+        by_chance = self.length <= 2 and any(order.stride is None for order in continued)
+        if not regular or by_chance:
             return []
         if any(order.last > last[order] for order in continued):
             self._window = min(max(2, 2 * self._window), max_clips)
@@ -195,6 +249,17 @@ class _Sequence:
             del self._unused[item.key]
             self._window //= 2
         order.forget_behind()
+
+
+def _regular(orders: Sequence[_Order]) -> list[_Order]:
+    """Return the orders in which clips are used regularly, each in the numbering that fits best."""
+    best: dict[Order, _Order] = {}
+    for order in orders:
+        if order.stride is not None:
+            known = best.setdefault(order.order, order)
+            if order.density > known.density:
+                best[order.order] = order
+    return list(best.values())
 
 
 #: Returns the orders in which a clip may be read, but for that by date.
@@ -272,9 +337,15 @@ class ReadAhead:
             self._sequences.append(sequence)
             return found
         keys = (*self._orders(item)[:_ORDERS], None)
-        orders = [self._order_from(item, key) for key in keys]
+        orders = [numbering for key in keys for numbering in self._numberings(item, key)]
         self._sequences.append(_Sequence(orders, self._size_of))
         return []
 
-    def _order_from(self, item: Item, order: Order) -> _Order:
-        return _Order(item, lambda last, number: self._following(last, order, number))
+    def _numberings(self, item: Item, order: Order) -> tuple[_Order, _Order]:
+        """Return an order from a clip on, as it is listed and as it is sorted."""
+
+        def following(last: Item, number: int) -> Sequence[Item]:
+            return self._following(last, order, number)
+
+        listed, other = tee(_upcoming(item, following))
+        return _Order(order, item, listed), _Order(order, item, _by_name(item, following, other))

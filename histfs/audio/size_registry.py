@@ -62,12 +62,12 @@ class SizeRegistry:
         self._learnt = GenerationalCache[str, int](math.inf, max_entries=_ENTRIES)
         self._read = GenerationalCache[str, KnownSize](_FRESH, clock, max_entries=_ENTRIES)
         self._announced = GenerationalCache[str, int](math.inf, max_entries=_ANNOUNCED)
+        #: Another number after this process has learnt a size; two at once may count as one.
+        self.learnt = 0
         self._margins = SizeMargins()
         self._probes = EstimateProbes()
         self._lock = threading.Lock()
         self._past_is_known = False
-        #: Another number after this process has learnt a size; two at once may count as one.
-        self.learnt = 0
 
     def size(self, item: Item, thread: int = 0) -> FileSize:
         """Return the size of an item's clip, or one that it hardly exceeds.

@@ -35,6 +35,7 @@ COMMANDS = {
     "purge": "Remove every trace of items, at the server and on this machine.",
     "refresh": "Have listings requested again when they are next needed.",
     "rm": "Delete items from your history, without a mount.",
+    "serve": "Serve your history by WebDAV and HTTP, for machines and programs without FUSE.",
     "simulate": "Serve the API with sample data on this machine.",
     "status": "Show the state of a mount.",
     "sync": "Update the catalog of your history, without a mount.",

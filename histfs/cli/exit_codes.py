@@ -43,6 +43,7 @@ from histfs.exporting.errors import (
 from histfs.fuse.binding import FuseUnavailable
 from histfs.fuse.mountpoint import MountpointBusy, MountpointError
 from histfs.plugins import UnknownPlugin
+from histfs.serving.errors import ServeUnavailable
 from histfs.settings import NoKey, OptionError, SettingsError
 from histfs.status import NoStatus
 from histfs.trash import NotInTrash, TrashDamaged, TrashFailed
@@ -69,6 +70,7 @@ STATUS: dict[type[BaseException], int] = {
     ObjectDiffers: 65,
     TableDamaged: 65,
     NoParquet: 69,
+    ServeUnavailable: 69,
     NoDask: 69,
     ClusterFailed: 69,
     RateLimited: 75,

@@ -19,7 +19,10 @@ reached. It is open from a failure that concerns the server until the next answe
 - While the breaker is open, requests fail with the last failure. After a pause, which grows from
   failure to failure, one request is sent as a probe. Its outcome closes the breaker or begins the
   next pause. A caller that comes while it is under way waits for it, at most `PROBE_TIME` seconds;
-  after that time another request may be the probe.
+  after that time another request may be the probe. When a probe has failed before in the outage, a
+  pause comes first: with a younger probe always under way, each caller would wait for one, and a
+  thousand clips would fail slowly. For the same reason no caller waits in a pause for a probe that
+  was sent before it.
 - The first pause is zero after the failure of a request for one item, which may concern that item
   alone: a clip that always breaks must not fail the clips after it. It is zero also after silence.
 - A deletion is sent during a pause, too, or beside a probe that is overdue, unless a deletion has
@@ -254,11 +257,20 @@ class ServerBreaker:
     def _is_probing(self) -> bool:
         """Say whether a probe is under way that is not overdue."""
         probe = self._probe
-        return probe is not None and 0 <= self._clock() - probe.began < PROBE_TIME
+        if probe is None or not 0 <= self._clock() - probe.began < PROBE_TIME:
+            return False
+        return probe.began >= self._paused_since or not self._is_paused()
 
     def _is_paused(self) -> bool:
         """Say whether it is too early for a probe."""
-        return 0 <= self._clock() - self._paused_since < self._pause
+        now = self._clock()
+        if 0 <= now - self._paused_since < self._pause:
+            return True
+        # After one failure a slow server, or one clip that stalls, is as likely as an outage.
+        if self._probe is None or self._failures < 2:
+            return False
+        overdue = now - self._probe.began - PROBE_TIME
+        return 0 <= overdue < PAUSES[min(self._failures, len(PAUSES)) - 1]
 
     def _must_pause(self, asks: Asks) -> bool:
         """Say whether it is too early for a request to be the probe."""

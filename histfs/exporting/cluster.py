@@ -185,14 +185,12 @@ class ClusterCrew:
 
     def _note(self, work: Work, result: ItemResult) -> None:
         """Note in the catalog what a worker has fetched."""
-        found = result.recording
-        if found is None:
-            return
-        self._limit.succeeded()
-        audio, key = work.mounted.audio, work.item.key
-        audio.sizes.learn(work.item, found.size, found.sha256)
-        if found.extension != audio.extension(work.item):
-            work.mounted.catalog.set_extension(key, found.extension)
+        audio = work.mounted.audio
+        for found in result.fetched:
+            self._limit.succeeded()
+            audio.sizes.learn(found.item, found.size, found.sha256)
+            if found.item.attachment is None and found.extension != audio.extension(work.item):
+                work.mounted.catalog.set_extension(found.item.key, found.extension)
 
     def _workers_threads(self) -> int:
         """Return how many threads all workers have.

@@ -39,15 +39,16 @@ from histfs.core.errors import (
     SourceError,
     Unreachable,
 )
+from histfs.core.item import Item
 from histfs.core.limiter import Limiter, Slot
 from histfs.core.server_breaker import ServerBreaker
 from histfs.core.single_flight import SingleFlight
-from histfs.core.source import Source
+from histfs.core.source import AudioStream, Source, attachment_of
 from histfs.exporting.bucket import destination_of
 from histfs.exporting.crew import Outcome
 from histfs.exporting.destination import read
 from histfs.exporting.errors import ClusterFailed
-from histfs.exporting.item_export import Order, Recording, carry_out
+from histfs.exporting.item_export import Order, Recording, Wanted, carry_out
 from histfs.exporting.table import STATE
 from histfs.mounting.limited_source import open_limited
 
@@ -198,25 +199,25 @@ class SharedLimiter(Limiter):
 
 
 class ServerRecordings:
-    """The audio of a source as the server sends it. Implements `Recordings`.
+    """Audio and attachments as the server sends them. Implements `Recordings`.
 
     Args:
         source: the source.
-        max_size: bytes; larger audio is an error.
+        max_size: bytes; what is larger is an error.
     """
 
     def __init__(self, source: Source, max_size: int) -> None:
         self._source = source
         self._max_size = max_size
 
-    def fetch(self, order: Order, file: IO[bytes]) -> Recording:
-        """Write the audio of an item to a file; what breaks is fetched again."""
-        item, known = order.item, order.known
+    def fetch(self, wanted: Wanted, file: IO[bytes]) -> Recording:
+        """Write audio, or an attachment, to a file; what breaks is fetched again."""
+        item, known = wanted.item, wanted.known
         for attempt in range(1, _TRIES + 1):
             file.seek(0)
             file.truncate()
             try:
-                found = self._fetch(order, file)
+                found = self._fetch(wanted, file)
             except Missing as error:
                 # Raises the same if the item is gone, too.
                 self._source.get(item.id)
@@ -229,16 +230,16 @@ class ServerRecordings:
                 return found
         raise BadAnswer(f"the audio of {item.key} is not what it was")
 
-    def _fetch(self, order: Order, file: IO[bytes]) -> Recording:
-        item, size, digest = order.item, 0, hashlib.sha256()
-        extension = order.extension
+    def _fetch(self, wanted: Wanted, file: IO[bytes]) -> Recording:
+        item, size, digest = wanted.item, 0, hashlib.sha256()
+        extension = wanted.extension
 
         def examine(head: bytes) -> None:
             nonlocal extension
             found = actual_extension(head, item.content_type, item.output_format)
             extension = found if found in EXTENSIONS else extension
 
-        with self._source.audio(item.id) as stream:
+        with self._open(item) as stream:
             for chunk in checked(item, stream.chunks(), examine):
                 size += len(chunk)
                 if size > self._max_size:
@@ -247,7 +248,12 @@ class ServerRecordings:
                 file.write(chunk)
         if not size:
             raise BadAnswer("nothing came: what was asked for is empty")
-        return Recording(size, digest.digest(), extension)
+        return Recording(item, size, digest.digest(), extension)
+
+    def _open(self, item: Item) -> contextlib.AbstractContextManager[AudioStream]:
+        if item.attachment is None:
+            return self._source.audio(item.id)
+        return attachment_of(self._source, item.id, item.attachment)
 
 
 class _OpenRun:

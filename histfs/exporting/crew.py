@@ -29,7 +29,7 @@ class Work:
     Attributes:
         mounted: its source.
         item: the item.
-        old: its objects of an earlier run, by folder.
+        old: its objects of an earlier run, by kind.
         there: the sizes of the objects that are there, of all items of its month.
     """
 

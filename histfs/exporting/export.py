@@ -3,6 +3,7 @@
 DEST/audio/month=2024-05/KEY.mp3     as the server sent it
 DEST/text/month=2024-05/KEY.txt      as ``text.txt``
 DEST/meta/month=2024-05/KEY.json     as ``meta.json``
+DEST/attachments/month=2024-05/KEY/NAME    of a conversation
 DEST/manifest/month=2024-05.jsonl    what was written, see `histfs.exporting.manifest`
 
 Each object is written as a whole, after its bytes were compared with the SHA-256 in the catalog.

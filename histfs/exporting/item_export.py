@@ -1,7 +1,7 @@
 """Exports single items: fetches what is missing at the destination, compares, and writes it.
 
 `order_of` says what is to be there, by the catalog; `carry_out` has it there, on any machine, and
-gets the audio from a `Recordings`: the cache of this machine, or the server itself.
+gets audio and attachments from a `Recordings`: the cache of this machine, or the server itself.
 
 Threads: any number at once; there is no state here.
 """
@@ -13,19 +13,21 @@ import hashlib
 import io
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, NamedTuple, Protocol
 
+from histfs.core.attachments import part_of, unique_names
 from histfs.core.audio_format import EXTENSIONS
-from histfs.core.errors import BadAnswer, Missing, NoAudio, NotReady
+from histfs.core.errors import BadAnswer, Missing, NoAttachment, NoAudio, NotReady
 from histfs.core.files import meta_bytes, text_bytes
 from histfs.core.item import Details, Item
 from histfs.core.sizes import Fingerprint
 from histfs.core.waiting import Waiter
 from histfs.exporting.destination import Destination, fingerprint, spooled
 from histfs.exporting.errors import ObjectDiffers
-from histfs.exporting.manifest import Written
+from histfs.exporting.manifest import ATTACHMENTS, Written
 from histfs.mounting import MountedSource
 from histfs.mounting.account_rows import export_name
 
@@ -34,27 +36,41 @@ _CHUNK = 1 << 20
 log = logging.getLogger(__name__)
 
 
+class Wanted(NamedTuple):
+    """Audio, or an attachment, as far as it is known.
+
+    Attributes:
+        item: whose audio, or which attachment (`attachments.part_of`).
+        known: its size and SHA-256.
+        extension: of the audio's name.
+    """
+
+    item: Item
+    known: Fingerprint | None
+    extension: str
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Order:
     """What is to be at the destination for one item.
 
     Attributes:
         item: the item.
-        contents: of its objects but the audio, by folder.
-        old: the objects of an earlier run, by folder.
+        contents: of its text and metadata, by folder.
+        old: the objects of an earlier run, by kind; see `Manifest`.
         there: the sizes of its objects that are there, by name.
-        known: what is known of its audio.
-        extension: of the audio's name, as far as it is known.
-        lacks_audio: whether it has none, now and later.
-        final: whether it will not change any more; else its audio is not asked for.
+        audio: its audio.
+        attachments: those of a conversation, by their file names.
+        lacks_audio: whether it has no audio, now and later.
+        final: whether it will not change any more; else audio and attachments are not asked for.
     """
 
     item: Item
     contents: Mapping[str, bytes]
     old: Mapping[str, Written]
     there: Mapping[str, int]
-    known: Fingerprint | None
-    extension: str
+    audio: Wanted
+    attachments: Mapping[str, Wanted]
     lacks_audio: bool
     final: bool
 
@@ -64,28 +80,30 @@ class Order:
 
 
 class Recording(NamedTuple):
-    """Audio as it was fetched.
+    """Audio, or an attachment, as it was fetched.
 
     Attributes:
+        item: as in `Wanted`.
         size: in bytes.
         sha256: of all of it.
-        extension: of its name.
+        extension: of the audio's name.
     """
 
+    item: Item
     size: int
     sha256: bytes
     extension: str
 
 
 class Recordings(Protocol):
-    """Where the audio of a source comes from."""
+    """Where the audio and the attachments of a source come from."""
 
-    def fetch(self, order: Order, file: IO[bytes]) -> Recording:
-        """Write the audio of an item to an empty file; its bytes are those that are known.
+    def fetch(self, wanted: Wanted, file: IO[bytes]) -> Recording:
+        """Write audio, or an attachment, to an empty file; its bytes are those that are known.
 
         Raises:
             Missing: the item is gone.
-            SourceError: the audio can't be had, or is not what it was.
+            SourceError: it can't be had, or is not what it was.
         """
 
 
@@ -94,11 +112,11 @@ class ItemResult:
     """What was done for one item.
 
     Attributes:
-        objects: that are there now, by folder.
+        objects: that are there now, by kind.
         written: how many of them were written just now.
         bytes: of those.
         differing: the messages about objects that differ.
-        recording: the audio, where it was fetched.
+        fetched: the audio and the attachments that were fetched.
         not_ready: whether its audio is still being made.
         without_audio: whether it has none.
     """
@@ -107,7 +125,7 @@ class ItemResult:
     written: int
     bytes: int
     differing: list[str]
-    recording: Recording | None = None
+    fetched: Sequence[Recording] = ()
     not_ready: bool = False
     without_audio: bool = False
 
@@ -124,7 +142,7 @@ def order_of(
     Args:
         mounted: its source.
         item: the item.
-        old: the objects of an earlier run, by folder.
+        old: the objects of an earlier run, by kind.
         there: the sizes of the objects that are there, of all items.
         known: its details, where they need not be asked for again.
 
@@ -133,20 +151,31 @@ def order_of(
         CacheFailed: the catalog can't be read.
     """
     details = known or mounted.catalog.full(item, Waiter(math.inf))
-    extension = mounted.audio.extension(item)
+    fingerprint_of = mounted.audio.sizes.fingerprint
+    audio = Wanted(item, fingerprint_of(item.key), mounted.audio.extension(item))
+    attachments = {}
+    if mounted.source.traits.attachments:
+        for name, attachment in unique_names(details.attachments).items():
+            part = part_of(item, attachment)
+            attachments[name] = Wanted(part, fingerprint_of(part.key), "")
     names = {export_name(item, "text", "txt"), export_name(item, "meta", "json")}
-    names |= {export_name(item, "audio", each) for each in EXTENSIONS | {extension}}
+    names |= {export_name(item, "audio", each) for each in EXTENSIONS | {audio.extension}}
+    names |= {_attachment_name(item, name) for name in attachments}
     names |= {each.name for each in old.values()}
     return Order(
         item=item,
         contents={"text": text_bytes(details), "meta": meta_bytes(details)},
         old=old,
         there={name: there[name] for name in names if name in there},
-        known=mounted.audio.sizes.fingerprint(item.key),
-        extension=extension,
+        audio=audio,
+        attachments=attachments,
         lacks_audio=details.lacks_audio,
         final=details.final,
     )
+
+
+def _attachment_name(item: Item, name: str, _extension: str = "") -> str:
+    return f"{export_name(item, ATTACHMENTS, '')[:-1]}/{name}"
 
 
 def carry_out(
@@ -168,7 +197,7 @@ def carry_out(
 
 
 class CachedRecordings:
-    """The audio of a source in the cache of this machine. Implements `Recordings`.
+    """Audio and attachments in the cache of this machine. Implements `Recordings`.
 
     Args:
         mounted: the source.
@@ -177,9 +206,9 @@ class CachedRecordings:
     def __init__(self, mounted: MountedSource) -> None:
         self._mounted = mounted
 
-    def fetch(self, order: Order, file: IO[bytes]) -> Recording:
-        """Copy the audio of an item to a file, by way of the cache."""
-        mounted, item = self._mounted, order.item
+    def fetch(self, wanted: Wanted, file: IO[bytes]) -> Recording:
+        """Copy audio, or an attachment, to a file, by way of the cache."""
+        mounted, item = self._mounted, wanted.item
         waiter = Waiter(math.inf)
         with _told_apart(mounted, item):
             for attempt in range(2):
@@ -194,7 +223,7 @@ class CachedRecordings:
                         raise
                     continue
                 if known is None or known.sha256 in (None, digest):
-                    return Recording(size, digest, mounted.audio.extension(item))
+                    return Recording(item, size, digest, mounted.audio.extension(item))
                 if attempt == 0:
                     # The copy in the cache is damaged.
                     mounted.audio.ensure_verified(item, waiter)
@@ -230,7 +259,7 @@ class _ItemExport:
         self._objects: dict[str, Written] = {}
         self._written = self._bytes = 0
         self._differing: list[str] = []
-        self._recording: Recording | None = None
+        self._fetched: list[Recording] = []
 
     def run(self) -> ItemResult:
         """Write the objects that are not there."""
@@ -242,13 +271,22 @@ class _ItemExport:
                 if not self._is_there(new, order.old.get(folder)):
                     self._put(new, io.BytesIO(content))
                 self._objects[folder] = new
-        if order.lacks_audio:
-            return self._result(without_audio=True)
         if not order.final:
             return self._result(not_ready=True)  # a conversation that goes on
+        for name, wanted in order.attachments.items():
+            # One that the server has deleted is named by the transcript alone.
+            with self._reported(), contextlib.suppress(NoAttachment):
+                kind = f"{ATTACHMENTS}/{name}"
+                self._objects[kind] = self._written_of(
+                    wanted, kind, partial(_attachment_name, order.item, name)
+                )
+        if order.lacks_audio:
+            return self._result(without_audio=True)
         try:
             with self._reported():
-                self._objects["audio"] = self._audio()
+                self._objects["audio"] = self._written_of(
+                    order.audio, "audio", partial(export_name, order.item, "audio")
+                )
         except NoAudio:
             return self._result(without_audio=True)
         except NotReady:
@@ -261,29 +299,34 @@ class _ItemExport:
             self._written,
             self._bytes,
             self._differing,
-            self._recording,
+            self._fetched,
             not_ready,
             without_audio,
         )
 
-    def _audio(self) -> Written:
-        """Have an item's audio at the destination, and return its object."""
-        order, old = self._order, self._order.old.get("audio")
+    def _written_of(self, wanted: Wanted, kind: str, name_of: Callable[[str], str]) -> Written:
+        """Have audio, or an attachment, at the destination, and return its object.
+
+        Args:
+            wanted: what.
+            kind: of the object, in the manifest.
+            name_of: returns its name, by the extension.
+        """
+        order, known = self._order, wanted.known
+        old = order.old.get(kind)
         if old is not None and old.name in order.there and self._is_there(old, old):
             return old
-        if order.known is not None and order.known.sha256 is not None:
-            expected = self._named(order.extension, order.known.size, order.known.sha256)
+        if known is not None and known.sha256 is not None:
+            expected = Written(name_of(wanted.extension), known.size, known.sha256.hex())
             if expected.name in order.there and self._is_there(expected, None):
                 return expected
         with spooled(self._destination) as file:
-            found = self._recording = self._recordings.fetch(order, file)
-            new = self._named(found.extension, found.size, found.sha256)
+            found = self._recordings.fetch(wanted, file)
+            self._fetched.append(found)
+            new = Written(name_of(found.extension), found.size, found.sha256.hex())
             if not self._is_there(new, None):
                 self._put(new, file)
             return new
-
-    def _named(self, extension: str, size: int, sha256: bytes) -> Written:
-        return Written(export_name(self._order.item, "audio", extension), size, sha256.hex())
 
     def _put(self, new: Written, content: IO[bytes]) -> None:
         self._destination.put(new.name, content)

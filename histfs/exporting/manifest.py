@@ -15,8 +15,9 @@ from histfs.exporting.destination import Destination, read, write
 from histfs.exporting.errors import TableDamaged
 from histfs.exporting.row_files import json_line
 
-#: The folders of the objects of an item, of which each has one at the most.
-FOLDERS = ("audio", "text", "meta")
+ATTACHMENTS = "attachments"
+#: The folders of the objects of an item.
+FOLDERS = ("audio", "text", "meta", ATTACHMENTS)
 
 
 class Written(NamedTuple):
@@ -34,7 +35,8 @@ class Manifest:
     Attributes:
         month: such as ``2024-05``.
         state: the checksum of the catalog for which all of them were written; empty if some lack.
-        items: the objects of each item, by its key and the folder.
+        items: the objects of each item, by its key and their kind: the folder, and for an
+            attachment the folder and its name.
     """
 
     month: str

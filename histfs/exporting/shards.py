@@ -287,7 +287,7 @@ class _Clips:
             raise NotReady(item.key)
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(spooled(self._destination))
-            found = CachedRecordings(mounted).fetch(order, file)
+            found = CachedRecordings(mounted).fetch(order.audio, file)
             return _Fetched(order, found, stack.pop_all(), file)
 
 

@@ -28,9 +28,9 @@ from http.server import BaseHTTPRequestHandler
 from typing import ClassVar, NamedTuple
 from urllib.parse import quote
 
-from histfs.core.audio_format import sniff
 from histfs.core.byte_ranges import parse_range
 from histfs.core.errors import DeadlineExceeded, HistfsError, Missing, PathError
+from histfs.core.media_types import sniffed_type
 from histfs.core.nodes import FileStream
 from histfs.core.waiting import Waiter
 from histfs.mounting.direct_tree import DirectTree
@@ -41,17 +41,6 @@ _HOST = "127.0.0.1"
 _CHUNK, _HEAD = 64 << 10, 1024
 #: Seconds between two checks of the accepting thread for the end.
 _POLL = 0.1
-_TYPES = {
-    "mp3": "audio/mpeg",
-    "wav": "audio/wav",
-    "opus": "audio/ogg",
-    "ogg": "audio/ogg",
-    "flac": "audio/flac",
-    "m4a": "audio/mp4",
-    "mp4": "audio/mp4",
-    "webm": "audio/webm",
-    "aac": "audio/aac",
-}
 
 log = logging.getLogger(__name__)
 
@@ -205,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
                     # Such a request comes from a player that seeks.
                     stream.wait_until_whole(server.waiter())
                 head = stream.read(0, _HEAD, server.waiter())
-                media_type, size = _media_type(clip.name, head), stream.whole_size
+                media_type, size = sniffed_type(clip.name, head), stream.whole_size
                 if size is None:
                     self._send_growing(stream, media_type)
                     return
@@ -278,13 +267,6 @@ class _Handler(BaseHTTPRequestHandler):
         }.items():
             self.send_header(name, value)
         self.end_headers()
-
-
-def _media_type(name: str, head: bytes) -> str:
-    """Return the media type by a clip's first bytes, else by its name."""
-    found = sniff(head)
-    extensions = [*(found.extensions if found is not None else ()), name.rpartition(".")[2]]
-    return next((_TYPES[each] for each in extensions if each in _TYPES), "application/octet-stream")
 
 
 def _status_of(error: HistfsError) -> HTTPStatus:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from cachetools import TTLCache
 
-from histfs.core.captions import TimedWord
 from histfs.core.deletion import Deletions
-from histfs.core.errors import HistfsError
+from histfs.core.errors import BadAnswer, HistfsError, PluginFailed
 from histfs.core.item import Item
 from histfs.core.item_row import RowFields
 from histfs.core.listen import (
@@ -22,6 +21,7 @@ from histfs.core.listen import (
     Learnt,
     Library,
     ListenFolder,
+    Said,
     Spoken,
     TagSource,
     is_mp3,
@@ -52,8 +52,9 @@ def listen_folders(
         born: default mtime, in seconds since the epoch.
     """
     names = ClipNames(mounted.catalog, zone, partial(_spoken, mounted))
-    timed = mounted.source.traits.timed_words or _no_words
-    tags = TagSource(mounted.catalog, names, zone, timed) if settings.options.tags else None
+    tags = None
+    if settings.options.tags:
+        tags = TagSource(mounted.catalog, names, zone, partial(_said, mounted))
     views = _views(mounted, zone)
     ttl = max(settings.listing_ttl, 1.0)
     kept: TTLCache[Path, Kept] = TTLCache(_KEPT, ttl, getsizeof=_weight)
@@ -131,23 +132,38 @@ def _views(mounted: MountedSource, zone: Zone) -> Mapping[str, tuple[View, Path]
 
 def _spoken(mounted: MountedSource, item: Item) -> Spoken:
     """Read what is known of a clip from its listed object; sends no request."""
+    raw = mounted.store.raw(item.key, item.date)
+    if raw is None:
+        return Spoken()  # deleted meanwhile
+    fields = _fields(mounted, raw)
+    # What details have begins with a title, in a line of its own.
+    title = None if fields.tells_text else next(iter(_described(mounted, raw).splitlines()), None)
+    return Spoken(fields.words or fields.text or title, fields.duration)
+
+
+def _said(mounted: MountedSource, item: Item) -> Said:
+    """Read what is said in a clip from its listed object; sends no request."""
+    raw = mounted.store.raw(item.key, item.date)
+    if raw is None:
+        return Said("")
+    fields, timed_words = _fields(mounted, raw), mounted.source.traits.timed_words
+    return Said(
+        (fields.text or "") if fields.tells_text else _described(mounted, raw),
+        () if timed_words is None else timed_words(raw),
+    )
+
+
+def _fields(mounted: MountedSource, raw: bytes) -> RowFields:
+    read = mounted.source.traits.row_fields
+    return RowFields() if read is None else read(raw)
+
+
+def _described(mounted: MountedSource, raw: bytes) -> str:
+    """Return the text of an object as its source describes it; empty where that fails."""
     try:
-        raw = mounted.store.raw(item.key, item.date)
-        if raw is None:
-            return Spoken()  # deleted meanwhile
-        read = mounted.source.traits.row_fields
-        fields = RowFields() if read is None else read(raw)
-        if fields.tells_text:
-            return Spoken(fields.words or fields.text, fields.duration)
-        # A title comes first, in a line of its own.
-        text = mounted.source.describe(raw).text or ""
-        return Spoken(next(iter(text.splitlines()), None), fields.duration)
-    except HistfsError:
-        return Spoken()
-
-
-def _no_words(_raw: bytes) -> Sequence[TimedWord]:
-    return ()
+        return mounted.source.describe(raw).text or ""
+    except (BadAnswer, PluginFailed):
+        return ""
 
 
 def _weight(kept: Kept) -> int:

@@ -6,8 +6,8 @@ import socket
 import sys
 from pathlib import Path
 
-#: The kernel's table of TCP connections over IPv4, proc_net_tcp(5).
-_TABLE = Path("/proc/net/tcp")
+#: The kernel's tables of TCP connections over IPv4 and IPv6, proc_net_tcp(5).
+_TABLES = {socket.AF_INET: Path("/proc/net/tcp"), socket.AF_INET6: Path("/proc/net/tcp6")}
 _LOCAL, _REMOTE, _UID = 1, 2, 7
 
 
@@ -15,11 +15,15 @@ def peer_uid(connection: socket.socket) -> int | None:
     """Return the user id of the peer of a loopback connection; None if it can't be told.
 
     Args:
-        connection: over IPv4, to a process of this machine.
+        connection: over IPv4 or IPv6, to a process of this machine.
     """
-    ours, theirs = (_written(a) for a in (connection.getsockname(), connection.getpeername()))
+    family = connection.family
+    ours, theirs = (
+        _written(family, *address[:2])
+        for address in (connection.getsockname(), connection.getpeername())
+    )
     try:
-        lines = _TABLE.read_text("ascii").splitlines()[1:]
+        lines = _TABLES[family].read_text("ascii").splitlines()[1:]
     except OSError:
         return None
     for line in lines:
@@ -29,7 +33,8 @@ def peer_uid(connection: socket.socket) -> int | None:
     return None
 
 
-def _written(address: tuple[str, int]) -> str:
-    """Return an address as the table has it: in hexadecimal, in the machine's byte order."""
-    host, port = address
-    return f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{port:04X}"
+def _written(family: int, host: str, port: int) -> str:
+    """Return an address as the table has it: words in hexadecimal, in the machine's byte order."""
+    packed = socket.inet_pton(family, host)
+    words = (packed[start : start + 4] for start in range(0, len(packed), 4))
+    return f"{''.join(f'{int.from_bytes(word, sys.byteorder):08X}' for word in words)}:{port:04X}"

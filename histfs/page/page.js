@@ -166,7 +166,9 @@
     const text = duration ? `${clock(time)} / ${clock(duration)}` : isLoaded ? clock(time) : "";
     row.seek.setAttribute("aria-valuetext", text.replace("/", "of") || "not known before it is played");
     row.clock.textContent = text;
-    light(row, isLoaded && (isPlaying || time > 0) ? wordAt(wordsOf(clip), time) : -1);
+    // Not before there is sound.
+    const sounds = time > 0 || (isPlaying && audio.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA);
+    light(row, isLoaded && sounds ? wordAt(wordsOf(clip), time) : -1);
   };
 
   const isVisible = (element) => {

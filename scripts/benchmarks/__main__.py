@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from histfs import __version__
-from scripts.benchmarks import audio, catalog, million, reads, sound, waits, walks
+from scripts.benchmarks import audio, beyond, catalog, million, reads, sound, waits, walks
 from scripts.benchmarks.figures import Figure, number
 from scripts.benchmarks.plot import draw
 from scripts.benchmarks.stage import drop_caches
@@ -81,6 +81,15 @@ def bench_reads(megabytes: int, rounds: int) -> None:
 def bench_sound(rounds: int) -> None:
     """Seconds to the first sound of a clip that was never opened, beside curl."""
     report("sound", lambda: sound.measure(rounds))
+
+
+@bench.command("beyond")
+@click.option("--clips", default=500, show_default=True, help="Number of clips to export.")
+@click.option("--items", default=1_000_000, show_default=True, help="Rows of the table.")
+@_rounds
+def bench_beyond(clips: int, items: int, rounds: int) -> None:
+    """Exports, clusters, tables and fsspec, beside loops with requests and boto3."""
+    report("beyond", lambda: beyond.measure(clips, items, rounds))
 
 
 def report(name: str, measure: Callable[[], list[Figure]]) -> None:

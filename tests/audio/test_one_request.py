@@ -38,7 +38,13 @@ class CountingSource(MemorySource):
 
     def __init__(self, voices: str, latency: float = 0.002) -> None:
         super().__init__(
-            record(f"k{n * 7919 % 101:03}", DATE + n // 3, voice=voice, voice_name=voice)
+            record(
+                f"k{n * 7919 % 101:03}",
+                DATE + n // 3,
+                text=f"{n * 31 % 101}",
+                voice=voice,
+                voice_name=voice,
+            )
             for n, voice in enumerate(voices)
         )
         self.now = self.most = 0
@@ -47,8 +53,8 @@ class CountingSource(MemorySource):
 
     @property
     def items(self) -> list[Item]:
-        """The clips, oldest first."""
-        return [row.item for row in reversed(self.records())]
+        """The clips, as they are listed."""
+        return sorted((row.item for row in self.records()), key=lambda item: (item.date, item.key))
 
     @contextlib.contextmanager
     def audio(self, item_id: str) -> Iterator[object]:
@@ -102,7 +108,7 @@ def read_all(readers: list[tuple[AudioCache, list[Item]]]) -> None:
 @given(
     voices=st.text("abc", min_size=8, max_size=40),
     connections=st.integers(1, 16),
-    order=st.sampled_from(["by date", "by voice", "reversed", "random"]),
+    order=st.sampled_from(["by date", "by name", "by voice", "reversed", "random"]),
     readers=st.sampled_from(["one", "four in turn", "two at once", "four anyhow"]),
     random=st.randoms(use_true_random=False),
 )
@@ -111,6 +117,8 @@ def test_each_clip_is_requested_once(voices, connections, order, readers, random
     items = source.items
     if order == "by voice":
         items = sorted(items, key=lambda item: (source.orders(item)[0], item.date, item.key))
+    elif order == "by name":
+        items = sorted(items, key=lambda item: (item.date, item.slug))
     elif order == "reversed":
         items.reverse()
     elif order == "random":

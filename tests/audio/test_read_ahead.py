@@ -15,13 +15,28 @@ MOST = 16
 
 
 class World:
-    """Clips numbered by their dates, with two voices in turn, and what was fetched of them."""
+    """Clips with two voices in turn, and what was fetched of them.
 
-    def __init__(self, clips=200, room=PLENTY):
+    They are numbered by their dates, and where several are of one second in the order of their
+    names, in which their keys are shuffled.
+    """
+
+    def __init__(self, clips=200, room=PLENTY, per_second=1):
+        keys = list(range(clips))
+        random.Random(1).shuffle(keys)
         self.source = MemorySource(
-            record(f"{n:03}", n, voice="ab"[n % 2], voice_name="AB"[n % 2]) for n in range(clips)
+            record(
+                f"{n if per_second == 1 else keys[n]:03}",
+                n // per_second,
+                text=f"number {n:03}",
+                voice="ab"[n % 2],
+                voice_name="AB"[n % 2],
+            )
+            for n in range(clips)
         )
-        self.items = [row.item for row in reversed(self.source.records())]
+        items = [row.item for row in self.source.records()]
+        self.items = sorted(items, key=lambda item: (item.date, item.slug))
+        self.numbers = {item.key: number for number, item in enumerate(self.items)}
         self.fetched = []
         self.lookups = 0
         self.allowed = True
@@ -42,7 +57,7 @@ class World:
         return [order for order in self.source.orders(item) if order[0] in ("voice", "source")]
 
     def fetch(self, item):
-        self.fetched.append(item.date)
+        self.fetched.append(self.numbers[item.key])
 
     def use(self, *numbers):
         """Use clips, and return which ones were fetched for it, of each."""
@@ -83,7 +98,7 @@ def test_the_window_grows_no_further_than_it_may(world):
 
 def test_a_run_looks_its_order_up_by_the_dozen(world):
     world.use(*range(100))
-    assert world.lookups < 12
+    assert world.lookups < 15
 
 
 def test_the_clips_of_one_voice_are_followed_by_those_of_that_voice(world):
@@ -118,6 +133,22 @@ def test_the_steps_may_change(world):
     assert {number % 3 for number in world.use_all(*range(90, 120, 3))} == {0}
     world.use(*range(120, 140))
     assert {number % 3 for number in world.use_all(*range(140, 160))} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("per_second", [2, 10, 30])
+@pytest.mark.parametrize("step", [1, 3])
+def test_clips_of_one_second_are_followed_in_the_order_of_their_names(per_second, step):
+    world = World(per_second=per_second)
+    fetched = world.use_all(*range(5, 200, step))
+    assert {number % step for number in fetched} == {5 % step}
+    assert len(set(fetched)) > 175 / step
+
+
+@pytest.mark.parametrize("per_second", [2, 10, 30])
+def test_clips_of_one_second_are_followed_in_the_order_in_which_they_are_listed(per_second):
+    world = World(per_second=per_second)
+    world.items.sort(key=lambda item: (item.date, item.key))
+    assert len(set(world.use_all(*range(5, 200)))) > 175
 
 
 def test_of_a_dialogue_of_a_hundred_voices_few_orders_are_looked_up(world):

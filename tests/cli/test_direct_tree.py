@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from histfs.cli.output import Output
+from histfs.core.audio_format import is_audio_name
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.trash import Trash
 from tests.cli.conftest import KEY, TIMEOUT
@@ -464,7 +465,7 @@ def test_a_text_is_printed_also_through_a_link(do, simulator, item, link):
 @pytest.mark.parametrize("chunked", [True, False], ids=["unknown length", "known length"])
 def test_audio_is_fetched_once_and_kept(start, simulator, item, do, chunked):
     simulator.chunked = chunked
-    name = next(name for name in lines(do("ls", item)) if name.startswith("audio."))
+    name = next(name for name in lines(do("ls", item)) if is_audio_name(name))
     whole = bytes(simulator.library.clip(id_of(item)))
     for _ in range(2):
         assert ended(start("cat", f"{item}/{name}")) == (0, whole, "")

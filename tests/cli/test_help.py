@@ -52,6 +52,10 @@ WORDS = {
     "export": ["DEST", "--verify", "--format", "--since", "--json", "s3://", "Ctrl-C", "deleted"],
     "table": ["DEST", "--format", "parquet", "--since", "--json", "--cache-dir", "have changed"],
     "plugins": ["--json", "No key"],
+    "serve": [
+        "--bind", "--port", "--delete", "--sizes", "--token-file", "--tls-cert", "read-only",
+        "Ctrl-C", "HISTFS_SERVE_PASSWORD", "HISTFS_SERVE_TOKEN", "rclone",
+    ],
     "simulate": ["--port", "--items", "--latency", "Ctrl-C"],
     "trash": ["list", "show", "export", "empty"],
 }  # fmt: skip

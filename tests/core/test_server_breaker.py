@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -164,6 +164,41 @@ def test_a_probe_that_is_overdue_keeps_none_from_probing_and_may_still_answer(br
         assert is_sent(breaker, error=Unreachable("still down"))
         assert breaker.failure() is not None
     assert breaker.failure() is None
+
+
+def test_in_the_pause_after_a_probe_none_waits_for_a_younger_one(breaker, clock, monkeypatch):
+    fail(breaker, TimedOut("silent"), Asks.ITEM)
+    with ExitStack() as older:
+        older.enter_context(breaker.request(Asks.ITEM))
+        clock.now += PROBE_TIME
+        with breaker.request(Asks.ITEM):
+            clock.now += 0.1
+            with suppress(TimedOut), older:
+                raise TimedOut("silent")
+            with monkeypatch.context() as patch, pytest.raises(TimedOut):
+                patch.setattr(breaker._changed, "wait_for", lambda *_: pytest.fail("it waits"))
+                breaker.check(Asks.ITEM)
+            clock.now += PAUSES[1] + 0.1
+            assert breaker.failure() is not None, "then the younger one is waited for"
+    assert breaker.failure() is None
+
+
+def test_after_an_overdue_probe_of_an_outage_comes_a_pause(breaker, clock):
+    fail(breaker)
+    clock.now += PAUSES[0]
+    fail(breaker)
+    clock.now += PAUSES[1]
+    with breaker.request(Asks.ITEM):
+        clock.now += PROBE_TIME
+        assert not is_sent(breaker)
+        assert is_sent(breaker, Asks.DELETION), "its answer ends the outage"
+    fail(breaker)
+    clock.now += PAUSES[0]
+    fail(breaker)
+    clock.now += PAUSES[1]
+    with breaker.request(Asks.ITEM):
+        clock.now += PROBE_TIME + PAUSES[1]
+        assert is_sent(breaker), "a server that is back is found"
 
 
 def test_who_comes_during_a_probe_waits_for_its_outcome(breaker, clock):

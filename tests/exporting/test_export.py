@@ -85,7 +85,8 @@ def test_every_clip_is_there_byte_for_byte_with_text_metadata_and_table(export, 
     first = summary(export())
     files = sums(export.folder)
     assert audio_in(files) == clips(simulator)
-    assert first["written"] == sum(name.startswith(("audio/", "text/", "meta/")) for name in files)
+    ours = ("audio/", "text/", "meta/", "attachments/")
+    assert first["written"] == sum(name.startswith(ours) for name in files)
     assert first["failed"] == {} and first["differing"] == []
     rows = [
         json.loads(line)
@@ -106,6 +107,44 @@ def test_every_clip_is_there_byte_for_byte_with_text_metadata_and_table(export, 
         json.loads(line) for line in (export.folder / "metadata.jsonl").read_text().splitlines()
     ]
     assert {line["file_name"] for line in listed} == {n for n in files if n.startswith("audio/")}
+
+
+def files_of(simulator, folder):
+    """The files of the conversations in an export, by the id of the conversation."""
+    found = {}
+    for meta in folder.glob("meta/*/conv_*.json"):
+        conversation = json.loads(meta.read_text())
+        if conversation["status"] != "done":
+            continue
+        key = conversation["conversation_id"]
+        for turn in conversation["transcript"]:
+            several = turn.get("file_inputs") or [turn.get("file_input")]
+            for file in filter(None, several):
+                content = simulator.conversations.file(key, file["file_id"])
+                if content is not None:
+                    digest = hashlib.sha256(bytes(content)).hexdigest()
+                    found.setdefault(key, {})[file["file_id"]] = digest
+    return found
+
+
+def test_the_files_of_conversations_are_there_but_those_that_the_server_has_deleted(
+    export, simulator, tmp_path
+):
+    summary(export())
+    expected = files_of(simulator, export.folder)
+    assert sum(map(len, expected.values())) >= 2
+    found = {}
+    for name, digest in sums(export.folder).items():
+        if name.startswith("attachments/"):
+            found.setdefault(name.split("/")[2], []).append(digest)
+    assert {key: sorted(each) for key, each in found.items()} == {
+        key: sorted(each.values()) for key, each in expected.items()
+    }
+    key, (gone, *_) = next(iter(expected.items()))
+    simulator.conversations.remove_file(key, gone)
+    other = tmp_path / "other"
+    assert summary(export("--cache-dir", tmp_path / "empty", to=other))["failed"] == {}
+    assert len(list(other.glob(f"attachments/*/{key}/*"))) == len(expected[key]) - 1
 
 
 @still

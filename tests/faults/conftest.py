@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from histfs.core.audio_format import is_audio_name
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.trash.trash import Trash
 from tests.support.altered import NAME, World
@@ -206,7 +207,7 @@ def in_trash(directory: Path) -> dict[str, bytes]:
     """Return the audio of the items in a trash, by the items' ids."""
     audio: dict[str, bytes] = {}
     for item in Trash(directory).items():
-        (name,) = (name for name in item.entry.files if name.startswith("audio."))
+        (name,) = (name for name in item.entry.files if is_audio_name(name))
         content = (item.path / name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == item.entry.files[name].sha256
         audio[item.entry.id] = content

@@ -165,8 +165,9 @@ class MemorySource:
 
     def following(self, item: _Item, order: Order, number: int) -> list[_Item]:
         """Return the items that follow one in an order, as a complete catalog does."""
-        oldest_first = [r for r in reversed(self.records()) if _position(r) < _item_position(item)]
-        return [r.item for r in oldest_first if order is None or order in _orders(r)][:number]
+        found = [r for r in self.records() if order is None or order in _orders(r)]
+        items = sorted((r.item for r in found), key=_date_and_key)
+        return items[bisect.bisect_right(items, _date_and_key(item), key=_date_and_key) :][:number]
 
     def orders(self, item: _Item) -> list[Order]:
         """Return the orders of an item by its facets, as a complete catalog does."""
@@ -290,6 +291,10 @@ def _orders(record: Record) -> list[Order]:
 def _position(record: Record) -> str:
     """Return a sort key that is less than that of every older item."""
     return _item_position(record.item)
+
+
+def _date_and_key(item: _Item) -> tuple[int, str]:
+    return item.date, item.key
 
 
 def _item_position(item: _Item) -> str:

@@ -20,6 +20,11 @@ from tests.support.bindings import variables
 TIMEOUT = 20
 
 
+def count_clips(listing: str) -> int:
+    """Return how many clips are in what a program prints of directories."""
+    return listing.count("audio.") - listing.count("audio.srt")
+
+
 def command(*arguments: object, program: str = "histfs") -> list[str]:
     """Return the command line of a histfs command."""
     return [sys.executable, "-m", program, *map(str, arguments)]

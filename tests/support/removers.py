@@ -10,6 +10,8 @@ import errno
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from histfs.core.audio_format import is_audio_name
+
 
 class Directory(Protocol):
     """The calls of a trace; those that remove raise an exception where they fail."""
@@ -135,7 +137,7 @@ class Snapshot:
 
     def unlink(self, path: str) -> None:
         directory, _, name = path.rpartition("/")
-        if name.startswith("audio.") and self._left is not None:
+        if is_audio_name(name) and self._left is not None:
             self._left -= 1
             if self._left == -1:
                 raise OSError(errno.EIO, path)

@@ -5,9 +5,9 @@ from histfs.core.listen.clip_names import ClipNames, Spoken
 from histfs.core.listen.contents import ContentCache, Kept, Learnt
 from histfs.core.listen.listen_folder import Library, ListenFolder
 from histfs.core.listen.listen_root import ListenRoot
-from histfs.core.listen.tagged_audio import TagSource, is_mp3
+from histfs.core.listen.tagged_audio import Said, TagSource, is_mp3
 
 __all__ = [
     "PREFIX", "ClipFiles", "ClipNames", "ContentCache", "Kept", "Learnt", "Library", "ListenFolder",
-    "ListenRoot", "Spoken", "TagSource", "is_mp3",
+    "ListenRoot", "Said", "Spoken", "TagSource", "is_mp3",
 ]  # fmt: skip

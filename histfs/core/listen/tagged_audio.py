@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from histfs.core.captions import TimedWord
 from histfs.core.files import AudioFile, ItemFile, KnownSizeFile, StreamedFile
@@ -35,6 +36,18 @@ _CHAINED, _LARGEST = 4, 1 << 20
 _Read = Callable[[int, int, Waiter], bytes]
 
 
+class Said(NamedTuple):
+    """What is said in a clip.
+
+    Attributes:
+        text: all of it; empty where it is not known.
+        words: the same with times; none where they are not known.
+    """
+
+    text: str
+    words: Sequence[TimedWord] = ()
+
+
 class TagSource:
     """Makes the tags of clips, from what is known without a request.
 
@@ -42,20 +55,16 @@ class TagSource:
         index: the items.
         names: knows the first words.
         zone: of the months, which are the albums.
-        timed_words: reads the words with their times from the raw object of an item.
+        said: reads what is said from an item's listed object.
     """
 
     def __init__(
-        self,
-        index: Index,
-        names: ClipNames,
-        zone: Zone,
-        timed_words: Callable[[bytes], Sequence[TimedWord]] = lambda _: (),
+        self, index: Index, names: ClipNames, zone: Zone, said: Callable[[Item], Said]
     ) -> None:
         self._index = index
         self._names = names
         self._zone = zone
-        self._timed_words = timed_words
+        self._said = said
         self._length = lru_cache(_TAGS)(lambda item, artist: len(self._frames(item, artist)))
 
     def frames(self, item: Item) -> bytes:
@@ -70,15 +79,15 @@ class TagSource:
         return speaker_of(self._index.facets(item))
 
     def _frames(self, item: Item, artist: str) -> bytes:
-        moment, details = Zone("UTC").local(item.date), self._index.details(item)
+        moment, said = Zone("UTC").local(item.date), self._said(item)
         return frames_of(
             TagFields(
                 title=self._names.spoken(item).words or "",
                 artist=artist,
                 album=self._zone.stamp(item.date)[: len("2024-05")],
                 date=f"{moment:%Y-%m-%dT%H:%M:%S}",
-                text=details.text or "",
-                words=self._timed_words(details.raw),
+                text=said.text,
+                words=said.words,
             )
         )
 

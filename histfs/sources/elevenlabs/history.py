@@ -23,9 +23,9 @@ from histfs.sources.elevenlabs.timed_words import timed_words_of_clip
 
 #: The most items of one page.
 PAGE_SIZE = 1000
-#: The version of the parser (`ObjectParser.version`): 1 added the lines of dialogues, 2 the times,
-#: 3 estimates of clips without a text.
-PARSER_VERSION = 3
+#: The version of the parser (`ObjectParser.version`): 1 added the lines of dialogues, 2 the times
+#: of words, and estimates of clips without a text.
+PARSER_VERSION = 2
 
 
 def _is_deleted(response: Any) -> bool:  # noqa: ANN401 - any JSON

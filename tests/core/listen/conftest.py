@@ -22,6 +22,7 @@ from histfs.core.listen import (
     Library,
     ListenFolder,
     ListenRoot,
+    Said,
     Spoken,
     TagSource,
 )
@@ -103,7 +104,11 @@ def listened() -> Callable[..., Listened]:
             names_elsewhere=lambda node: links if node.name.startswith(PREFIX) else 0,
         )
         names = ClipNames(index, here, lambda item: Spoken(index.details(item).text, seconds))
-        source_of_tags = TagSource(index, names, here, lambda _: words) if tags else None
+        source_of_tags = None
+        if tags:
+            source_of_tags = TagSource(
+                index, names, here, lambda item: Said(index.details(item).text or "", words)
+            )
         library = Library(
             files=ClipFiles(tree, index, names, source_of_tags, 2),
             contents=ContentCache(index, {}, lambda: Learnt(0, len(audio.opened)), clock),

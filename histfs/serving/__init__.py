@@ -1,0 +1,1 @@
+"""The tree by HTTP and WebDAV: `histfs serve`. No module but `dav` and `server` needs the extra."""

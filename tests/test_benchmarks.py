@@ -1,0 +1,20 @@
+"""`scripts/bench beyond` measures what it says, with few items here."""
+
+from __future__ import annotations
+
+import pytest
+
+from scripts.benchmarks import beyond
+from scripts.benchmarks.stage import directory, server
+
+
+@pytest.mark.timeout(240)
+def test_tables_and_reads_are_measured_beside_loops():
+    pytest.importorskip("fsspec")
+    figures = beyond.table(50, ["jsonl"])
+    with server("--items", "3") as api, directory() as root:
+        figures += beyond.reads(api, root, 3)
+    cases = {figure.case.partition(" ")[0] for figure in figures}
+    assert cases == {"table", "first", "cat_file"}
+    assert all(figure.value > 0 and figure.peer != 0 for figure in figures)
+    assert sum(figure.peer is not None for figure in figures) == 4

@@ -149,7 +149,7 @@ def reads(api: Server, place: Path, clips: int) -> list[Figure]:
 _CAT = """
 import sys, time, fsspec
 fs = fsspec.filesystem("histfs", base_url=sys.argv[1])
-clips = sorted(fs.glob("by-date/*/*/*/*/audio.*"))[-int(sys.argv[2]):]
+clips = sorted(fs.glob("by-date/*/*/*/*/audio.[!s]*"))[-int(sys.argv[2]):]
 firsts, size, began = [], 0, time.perf_counter()
 for clip in clips:
     start = time.perf_counter()

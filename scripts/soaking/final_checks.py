@@ -91,7 +91,7 @@ def check_trash(model: Model, library: HistoryStore, environment: dict[str, str]
             for name, kept in entry["files"].items()
             if not _is_right(known, path / name, kept["size"], kept["sha256"])
         ]
-        if wrong or len(entry["files"]) != 3:
+        if wrong or len(entry["files"]) != known.files:
             model.record_violation(f"{path}: {wrong} are not what the server had")
             continue
         whole.add(entry["id"])
@@ -100,9 +100,13 @@ def check_trash(model: Model, library: HistoryStore, environment: dict[str, str]
     return len(copies)
 
 
+def _stem(file: Path) -> str:
+    return "captions" if file.name == "audio.srt" else file.name.partition(".")[0]
+
+
 def _is_right(known: KnownItem, file: Path, size: int, sha256: str) -> bool:
     content = file.read_bytes()
-    expected = known.expected(file.name.partition(".")[0])
+    expected = known.expected(_stem(file))
     return (
         content == expected
         and size == len(expected)
@@ -169,9 +173,9 @@ def check_copy(model: Model, library: HistoryStore, mount: Mount, target: Path) 
         wrong = [
             file.name
             for file in files
-            if file.read_bytes() != model.items[item_id].expected(file.name.partition(".")[0])
+            if file.read_bytes() != model.items[item_id].expected(_stem(file))
         ]
-        if wrong or len(files) != 3:
+        if wrong or len(files) != model.items[item_id].files:
             model.record_violation(f"{items[item_id]}: {wrong} are wrong of {len(files)} files")
     for view, count in _LINKS.items():
         links = Counter(path.resolve().name for path in target.glob(f"{view}/*/*"))

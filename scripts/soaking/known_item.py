@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from histfs.core.captions import cues_of, srt_bytes
 from histfs.simulator import ClipBytes
+from histfs.sources.elevenlabs.timed_words import timed_words_of_clip
 
 
 @dataclass
@@ -55,12 +57,19 @@ class KnownItem:
         """How many directories of by-voice show it."""
         return max(len({line["voice_id"] for line in self.fields.get("dialogue") or ()}), 1)
 
+    @property
+    def files(self) -> int:
+        """The number of its files."""
+        return 4 if self.fields.get("alignments") else 3
+
     def expected(self, file: str) -> bytes:
         """Return the content of a file.
 
         Args:
-            file: the file's name without its suffix.
+            file: the file's name without its suffix; ``captions`` for those beside the audio.
         """
+        if file == "captions":
+            return srt_bytes(cues_of(timed_words_of_clip(json.dumps(self.fields).encode())))
         if file == "audio":
             return bytes(self.clip)
         if file == "meta":

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from histfs.core.audio_format import is_audio_name
 from histfs.simulator import DEFAULT_NEWEST, HistoryStore
 from scripts.soaking.faulty_view import FaultyView
 from scripts.soaking.known_item import KnownItem
@@ -307,8 +308,8 @@ class Model:
     def _check_files(self, known: KnownItem, path: str, names: list[str] | int | None) -> None:
         if names is None or isinstance(names, int) or known.removal_began is not None:
             return
-        audio = {name for name in names if name.startswith("audio.")}
-        if set(names) != _FILES | audio or len(audio) != 1:
+        audio = {name for name in names if is_audio_name(name)}
+        if set(names) - {"audio.srt"} != _FILES | audio or len(audio) != 1:
             self.record_violation(f"{path} holds {sorted(names)}")
 
 

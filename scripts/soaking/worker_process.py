@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from histfs.core.audio_format import is_audio_name
+
 #: Bytes per read call; the kernel makes one or two requests of it.
 _CHUNK = 1 << 16
 
@@ -88,7 +90,8 @@ def read(
         ranges: start and length of each part, as fractions of the size that fstat returns.
     """
     with timer("listing"):
-        name = next((name for name in os.listdir(item) if name.startswith(f"{file}.")), None)
+        names = [name for name in os.listdir(item) if name != "audio.srt"]
+    name = next((name for name in names if name.startswith(f"{file}.")), None)
     if name is None:
         return {"absent": True}
     with timer("open"):
@@ -129,10 +132,10 @@ def remove(timer: CallTimer, item: str, whole: bool) -> dict[str, Any]:
         names = os.listdir(item)
     unlinked = False
     for name in names:
-        if whole or name.startswith("audio."):
+        if whole or is_audio_name(name):
             with timer("unlink"):
                 os.unlink(f"{item}/{name}")  # noqa: PTH108 - one system call, no more
-            unlinked |= name.startswith("audio.")
+            unlinked |= is_audio_name(name)
     if whole:
         try:
             with timer("rmdir"):

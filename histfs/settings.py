@@ -63,6 +63,7 @@ class MountOptions:
         programs: the file of ``programs=…``; None if it isn't given.
         listen: ``hide`` for a folder ``listen`` that no listing shows, ``show`` or ``off``.
         tags: whether audio in that folder has ID3 tags.
+        xattr: whether files have extended attributes.
         fuse: options for libfuse.
     """
 
@@ -78,6 +79,7 @@ class MountOptions:
     programs: Path | None = None
     listen: str = "hide"
     tags: bool = False
+    xattr: bool = False
     fuse: Mapping[str, bool | str] = field(default_factory=dict)
 
     def exposure(self) -> str | None:
@@ -261,10 +263,10 @@ _IGNORED = {
 }  # fmt: skip
 _NAMED = {
     "ro", "nonempty", "placement", "sources", "views", "files", "programs", "umask", "uid", "gid",
-    "listen", "tags",
+    "listen", "tags", "xattr",
 }  # fmt: skip
 #: Options without a value, and those of a few values, with the fields of `MountOptions`.
-_SWITCHES = {"ro": "read_only", "nonempty": "nonempty", "tags": "tags"}
+_SWITCHES = {"ro": "read_only", "nonempty": "nonempty", "tags": "tags", "xattr": "xattr"}
 _CHOICES: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "placement": ("links", {"links": True, "dir": False}),
     "listen": ("listen", {"show": "show", "hide": "hide", "off": "off"}),

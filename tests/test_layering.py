@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "exporting": {
         "core", "catalog", "audio", "mounting", "settings", "plugins", "account_settings",
     },
-    "serving": {"core", "mounting"},
+    "serving": {"core", "mounting", "page"},
     "cli": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "mounting",
         "exporting", "serving", "page", "logs", "background", "status", "keys", "key_store",

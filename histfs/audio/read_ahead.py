@@ -130,8 +130,7 @@ class _Order:
 
     def forget_behind(self) -> None:
         """Forget the clips that are too far behind to be used."""
-        while self._items[0].number < self._behind and len(self._items) > 1:
-            del self._places[self._items.popleft().item.key]
+        self._forget_before(self._behind)
 
     @property
     def _behind(self) -> int:
@@ -145,8 +144,12 @@ class _Order:
             place = self._items[-1].number + 1
             self._places[item.key] = place
             self._items.append(_Position(item, place))
-        while self._items[0].number < self.last - _KEPT:
-            del self._places[self._items.popleft().item.key]
+        self._forget_before(self.last - _KEPT)
+
+    def _forget_before(self, number: int) -> None:
+        while self._items[0].number < number and len(self._items) > 1:
+            # An item that has got another date meanwhile may have had two places.
+            self._places.pop(self._items.popleft().item.key, None)
 
 
 def _upcoming(last: Item, following: Callable[[Item, int], Sequence[Item]]) -> Iterator[Item]:

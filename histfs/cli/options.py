@@ -201,7 +201,7 @@ _mount_options = click.option(
     callback=lambda _, __, texts: parse_mount_options(texts),
     metavar="OPT[,OPT…]",
     help="Mount options: ro, placement=links|dir, sources=, views=, files=, umask=077, uid=,"
-    " gid=, programs=, listen=show|hide|off, tags, allow_other, nonempty.",
+    " gid=, programs=, listen=show|hide|off, tags, xattr, allow_other, nonempty.",
 )
 _NAMES = [
     setting(

@@ -19,6 +19,7 @@ from histfs.cli.output import Output
 from histfs.cli.paths import direct_tree, for_each, paths_argument
 from histfs.cli.patterns import expand
 from histfs.cli.waiting_line import waiting_line
+from histfs.core.names import key_in
 from histfs.exporting.destination import Folder
 from histfs.exporting.errors import DestinationFailed
 from histfs.fuse.mountpoint import mounted_histfs
@@ -125,7 +126,7 @@ def _is_mounted(path: str) -> bool:
 
 
 def _in_folder(path: str, start: str, unreadable: list[str]) -> Iterator[tuple[str, PageClip]]:
-    """Yield the names of the items in a folder, and what the page shows of each.
+    """Yield the items in a folder, by their names, and what the page shows of each.
 
     Raises:
         Refused: there is none, or it can't be read.
@@ -142,7 +143,9 @@ def _in_folder(path: str, start: str, unreadable: list[str]) -> Iterator[tuple[s
     try:
         for folder, names in items_below(Path(full)):
             empty = False
-            yield folder.name, clip_of(folder, names, address, tell, mounted=mounted)
+            # A folder of another name is no other item's.
+            name = folder.name if key_in(folder.name) else str(folder)
+            yield name, clip_of(folder, names, address, tell, mounted=mounted)
     except OSError as error:
         raise Refused(f"{error.filename or path}: {error.strerror or error}") from error
     if empty:

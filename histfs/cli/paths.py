@@ -14,7 +14,7 @@ import click
 
 from histfs import logs
 from histfs.cli.error_reporting import Refused, report_error, warn
-from histfs.core.audio_format import is_audio_name
+from histfs.core.audio_format import has_audio_extension, is_audio_name
 from histfs.core.errors import (
     HistfsError,
     IsADirectory,
@@ -92,11 +92,13 @@ def audio_below(tree: DirectTree, path: str) -> Iterator[str]:
     if attributes.kind != stat.S_IFDIR:
         yield path
         return
-    names = sorted(entry.name for entry in tree.listdir(path))
+    entries = sorted((entry.name, entry.kind) for entry in tree.listdir(path))
     if tree.filesystem.item(path, tree.waiter()) is not None:
-        yield from (posixpath.join(path, name) for name in names if is_audio_name(name))
+        yield from (posixpath.join(path, name) for name, _ in entries if is_audio_name(name))
         return
-    for name in names:
+    for name, kind in entries:
+        if kind == stat.S_IFREG and not has_audio_extension(name):
+            continue  # a playlist, captions
         try:
             yield from audio_below(tree, posixpath.join(path, name))
         except NoSuchPath:

@@ -31,6 +31,7 @@ from histfs.core.server_url import is_loopback
 from histfs.keys import read_key_file
 from histfs.serving.access import Credentials
 from histfs.serving.errors import ServeUnavailable
+from histfs.serving.front_page import FrontPage
 from histfs.settings import OptionError
 from histfs.trash import Trash
 
@@ -124,7 +125,7 @@ def serve(
     )
     with direct_tree(settings) as tree, _stop_signals() as stopped, ExitStack() as running:
         with _listening(options):
-            url = running.enter_context(module.serving(tree, options))
+            url = running.enter_context(module.serving(tree, options, FrontPage(tree)))
         how = "items can be deleted" if delete else "read-only"
         click.echo(f"Serving {url} ({how}) until Ctrl-C.")
         sys.stdout.flush()

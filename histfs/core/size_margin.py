@@ -30,6 +30,8 @@ _LARGEST = math.log(16)
 _STEP = _DOUBT / 16
 #: Ratios that are remembered of clips that are alike.
 _WINDOW = 64
+#: Of a voice with fewer clips the others say more.
+_FEW = 4
 #: Kinds of clips, in each of two generations.
 _KINDS = 1024
 #: At least as large as a page of memory where programs map files.
@@ -56,8 +58,8 @@ class _Ratios(NamedTuple):
     Attributes:
         last: of the last clips.
         mean: of these.
-        largest: hardly any clip of these exceeds it.
-        smallest: hardly any of these is smaller.
+        largest: of the last clips.
+        smallest: of the last clips.
     """
 
     last: tuple[float, ...]
@@ -94,10 +96,7 @@ class SizeMargins:
             before = self._ratios.get(kind)
             last = (*(before.last[1 - _WINDOW :] if before else ()), ratio)
             mean = math.fsum(last) / len(last)
-            deviation = math.sqrt(math.fsum((each - mean) ** 2 for each in last) / len(last))
-            largest = max(mean + 3 * deviation, *last)
-            smallest = min(mean - 3 * deviation, *last)
-            self._ratios.put(kind, _Ratios(last, mean, largest, smallest))
+            self._ratios.put(kind, _Ratios(last, mean, max(last), min(last)))
 
     def expected(self, likeness: Likeness, estimate: int) -> int:
         """Return the likely size of a clip in bytes.
@@ -148,6 +147,8 @@ class SizeMargins:
             return margin
         # Voices differ in their speed: those of others say how much, not how fast.
         most = own.towards(sign)
+        if len(own.last) < _FEW:
+            return max(margin, most + others.doubt)
         return min(most + own.doubt, max(margin, most + others.doubt))
 
 

@@ -274,7 +274,7 @@ class Operations:
         size = self._reported.report(path, attributes.size, start, is_exact=exact)
         if size == attributes.size and not exact:
             self._watch.shown(attributes.inode, size)
-        return attributes._replace(size=size)
+        return attributes if size == attributes.size else attributes._replace(size=size)
 
     def _refuse_if_misled(self, path: str, file: OpenFile, shown: Shown, waiter: Waiter) -> None:
         """Raise EIO for a program that believes its stat, where that may have been an estimate."""

@@ -38,8 +38,16 @@ def items_and_rows(
     mounted: MountedSource, zone: Zone, span: Span = ALWAYS
 ) -> Iterator[tuple[Item, ItemRow]]:
     """Yield the items of a source with their rows, oldest first; see `rows`."""
+    for found, row in joined_rows(mounted, zone, span):
+        yield found.item, row
+
+
+def joined_rows(
+    mounted: MountedSource, zone: Zone, span: Span = ALWAYS
+) -> Iterator[tuple[JoinedItem, ItemRow]]:
+    """Yield all that the catalog has of the items of a source with their rows; see `rows`."""
     for found in joined(mounted.store, span):
-        yield found.item, _row(mounted, zone, found)
+        yield found, _row(mounted, zone, found)
 
 
 def export_name(item: Item, folder: str, extension: str) -> str:

@@ -11,11 +11,15 @@ import posixpath
 import stat
 from collections.abc import Callable, Iterator
 
-from histfs.core.audio_format import is_audio_name
+from histfs.core.audio_format import has_audio_extension, is_audio_name
 from histfs.core.errors import NoSuchPath
 from histfs.core.item import Facets, Item
+from histfs.core.nodes import Attributes
+from histfs.core.times import Zone
 from histfs.mounting.account_filesystem import source_at
+from histfs.mounting.account_rows import joined_rows
 from histfs.mounting.direct_tree import DirectTree
+from histfs.mounting.mounted_source import MountedSource
 from histfs.page.clip import PageClip
 from histfs.page.described import speakers
 
@@ -38,6 +42,10 @@ def page_clips(
     """
     path, attributes = tree.resolve(path)
     found = tree.filesystem.item(path, tree.waiter())
+    if found is not None and _stands_alone(tree, path, attributes):
+        if has_audio_extension(path):
+            yield path, _clip(tree, path, *found, address)
+        return
     if found is not None:
         while tree.filesystem.item(above := posixpath.dirname(path), tree.waiter()) is not None:
             path = above
@@ -50,20 +58,62 @@ def page_clips(
             continue  # it has been deleted meanwhile
 
 
+def _stands_alone(tree: DirectTree, path: str, attributes: Attributes) -> bool:
+    """Say whether a file of an item stands in no directory of the item, as those of ``listen``."""
+    if attributes.kind == stat.S_IFDIR:
+        return False
+    return tree.filesystem.item(posixpath.dirname(path), tree.waiter()) is None
+
+
+def account_clips(
+    mounted: MountedSource, zone: Zone, address: Callable[[str], str]
+) -> Iterator[PageClip]:
+    """Yield what a page shows of all items of a source, oldest first, by the catalog alone.
+
+    It takes a fraction of the time of `page_clips`, which goes through the tree.
+
+    Args:
+        mounted: the source.
+        zone: in which names have their times.
+        address: as that of `page_clips`.
+
+    Raises:
+        CacheFailed, NoSpace: the catalog can't be read.
+    """
+    timed_words = mounted.source.traits.timed_words
+    for found, row in joined_rows(mounted, zone):
+        raw = found.raw if found.fetched is None else found.fetched
+        extension = None if row.audio is None else row.audio.rpartition(".")[2]
+        yield PageClip(
+            when=_when(zone, found.item),
+            voices=speakers(found.facets),
+            audio=None if extension is None else address(f"/{row.path}/audio.{extension}"),
+            text=row.text or "",
+            words=() if timed_words is None else timed_words(raw),
+            seconds=row.duration,
+        )
+
+
 def _clip(
     tree: DirectTree, path: str, item: Item, facets: Facets, address: Callable[[str], str]
 ) -> PageClip:
     mounted = source_at(tree.sources, path)
     traits = mounted.source.traits
     details = mounted.catalog.known(item) or mounted.catalog.details(item)
-    names = tree.ls(path)
-    audio = next((name for name in names if is_audio_name(name)), None)
-    day, _, time = tree.zone.stamp(item.date).partition("T")
+    audio = path
+    if not has_audio_extension(path):
+        names = (posixpath.join(path, name) for name in tree.ls(path) if is_audio_name(name))
+        audio = next(names, "")
     return PageClip(
-        when=f"{day} {time.replace('-', ':')}",
+        when=_when(tree.zone, item),
         voices=speakers(facets),
-        audio=None if audio is None else address(posixpath.join(path, audio)),
+        audio=address(audio) if audio else None,
         text=details.text or "",
         words=() if traits.timed_words is None else traits.timed_words(details.raw),
         seconds=None if traits.row_fields is None else traits.row_fields(details.raw).duration,
     )
+
+
+def _when(zone: Zone, item: Item) -> str:
+    day, _, time = zone.stamp(item.date).partition("T")
+    return f"{day} {time.replace('-', ':')}"

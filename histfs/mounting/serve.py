@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from histfs.core.errors import HistfsError
@@ -21,10 +22,12 @@ from histfs.fuse.estimate_watch import EstimateWatch
 from histfs.fuse.mount_replacement import mount_site
 from histfs.fuse.mountpoint import MountpointError, check_device, detach, holds_dead
 from histfs.fuse.operations import Operations
+from histfs.fuse.xattr_operations import XattrOperations
 from histfs.hangup import on_hangup
 from histfs.mounting.account_filesystem import AccountFilesystem, compose
 from histfs.mounting.account_zone import fix_zone
 from histfs.mounting.cache_layout import account_dir
+from histfs.mounting.extended_attributes import attributes_at
 from histfs.mounting.plugin_factory import Tell
 from histfs.mounting.source_probe import CONFIRM_AFTER, PROBE_TIMEOUT
 from histfs.programs import program_table
@@ -69,7 +72,6 @@ def serve(
         for account in accounts:
             if account.trash is not None and not options.read_only:
                 Trash(account.trash).open()
-        for account in accounts:
             fix_zone(account_dir(account), account.timezone, tell)
         filesystems = [stack.enter_context(compose(account, tell)) for account in accounts]
         _probe(filesystems, tell)
@@ -125,7 +127,7 @@ def serve(
 
         limit = WaitLimit(fuse.MAX_WAITING)
         watch = EstimateWatch(binding.caller, binding.cache_attributes, programs.learn_archiver)
-        operations = Operations(
+        operations = _operations_class(filesystems, tree)(
             tree,
             waiter=new_waiter,
             read_only=options.read_only,
@@ -209,6 +211,15 @@ def _progress(filesystems: Sequence[AccountFilesystem]) -> str:
         + ("" if each.first.scanner.progress().complete else ", more to be read")
         for each in filesystems
     )
+
+
+def _operations_class(
+    filesystems: Sequence[AccountFilesystem], tree: Filesystem
+) -> Callable[..., Operations]:
+    """Return what makes the callbacks: those of extended attributes are there only if wanted."""
+    if not filesystems[0].settings.options.xattr:
+        return Operations
+    return partial(XattrOperations, lookup=partial(attributes_at, filesystems, tree))
 
 
 def _tree(

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from typing import Any
+from urllib.parse import quote
 
 from histfs.page.clip import PageClip, placed
 
@@ -26,12 +27,13 @@ _ESCAPE = re.compile("[<\u2028\u2029]")
 _FIELD = re.compile(r"\{\{(\w+)\}\}")
 
 
-def page(clips: Iterable[PageClip], title: str) -> bytes:
+def page(clips: Iterable[PageClip], title: str, folders: Iterable[str] = ()) -> bytes:
     """Return the page, in UTF-8; the same clips make the same bytes.
 
     Args:
         clips: in the order in which they are shown.
         title: the heading.
+        folders: names of folders beside the page that it links to.
     """
     style, script = _part("page.css"), _part("page.js")
     policy = (
@@ -44,6 +46,7 @@ def page(clips: Iterable[PageClip], title: str) -> bytes:
     fields = {
         "policy": policy,
         "title": html.escape(_storable(title)),
+        "folders": "".join(map(_link, folders)),
         "style": style,
         "script": script,
         "data": _data(clips),
@@ -71,6 +74,12 @@ def _data(clips: Iterable[PageClip]) -> str:
         {"voices": names, "clips": rows}, ensure_ascii=False, separators=(",", ":")
     )
     return _ESCAPE.sub(lambda found: _ESCAPED[found[0]], document)
+
+
+def _link(folder: str) -> str:
+    # ./ for a name with a colon, which would be a scheme.
+    address = quote(folder.encode("utf-8", "surrogateescape"), safe="")
+    return f'<a href="./{address}/">{html.escape(_storable(folder))}</a> '
 
 
 def _storable(text: str) -> str:

@@ -15,6 +15,7 @@ from histfs.core.audio_format import is_audio_name
 from histfs.core.bounded_input import InputFailed, opened, read_all
 from histfs.core.errors import BadAnswer
 from histfs.core.files.item_files import ESTIMATE
+from histfs.core.names import key_in
 from histfs.core.times import Zone
 from histfs.page.clip import PageClip
 from histfs.page.described import Described, described
@@ -60,7 +61,7 @@ def items_below(root: Path) -> Iterator[tuple[Path, Collection[str]]]:
             entries = sorted(scanned, key=lambda entry: entry.name, reverse=True)
         names = [entry.name for entry in entries]
         if _is_item(names):
-            if _STAMP.match(folder.name):
+            if key_in(folder.name):
                 seen.add(folder.name)
             yield folder, names
             continue
@@ -103,7 +104,7 @@ def clip_of(
             tell(folder / name, reason or str(error))
             return b""
 
-    unknown = mounted and _SUMMARY in names and _is_unknown(folder)
+    unknown = mounted and _SUMMARY in names and _is_unknown(folder, names)
     meta = _SUMMARY if unknown or _META not in names else _META
     raw = read(meta)
     fields = Described()
@@ -128,15 +129,16 @@ def clip_of(
     )
 
 
-def _is_unknown(folder: Path) -> bool:
+def _is_unknown(folder: Path, names: Collection[str]) -> bool:
     """Say whether the details of a conversation in a mount were never fetched.
 
-    Reading one of the files would request them; both show the size that stands for an unknown one.
+    Reading one of the files would request them; they show the size that stands for an unknown one.
     """
+    shown = [folder / name for name in (_META, _TEXT) if name in names]
     try:
-        return all((folder / name).stat().st_size == ESTIMATE for name in (_META, _TEXT))
-    except OSError:
-        return False  # one of them is not shown
+        return bool(shown) and all(file.stat().st_size == ESTIMATE for file in shown)
+    except FileNotFoundError:
+        return False  # deleted meanwhile: reading it tells
 
 
 def _is_item(names: Collection[str]) -> bool:

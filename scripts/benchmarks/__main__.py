@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from histfs import __version__
-from scripts.benchmarks import audio, beyond, catalog, million, reads, sound, waits, walks
+from scripts.benchmarks import audio, beyond, catalog, million, reads, sizes, sound, waits, walks
 from scripts.benchmarks.figures import Figure, number
 from scripts.benchmarks.plot import draw
 from scripts.benchmarks.stage import drop_caches
@@ -81,6 +81,13 @@ def bench_reads(megabytes: int, rounds: int) -> None:
 def bench_sound(rounds: int) -> None:
     """Seconds to the first sound of a clip that was never opened, beside curl."""
     report("sound", lambda: sound.measure(rounds))
+
+
+@bench.command("sizes")
+@click.option("--clips", default=300, show_default=True, help="Number of clips of each history.")
+def bench_sizes(clips: int) -> None:
+    """Sizes that are shown of clips that were never fetched, by their true sizes."""
+    report("sizes", lambda: sizes.measure(clips))
 
 
 @bench.command("beyond")

@@ -56,7 +56,8 @@ def measure(clips: int, items: int, rounds: int) -> list[Figure]:
         places = (root / str(number) for number in range(1000))
         figures = _exports(api, places, clips, rounds, s3)
         figures += _cluster(api, places, clips, rounds)
-        figures += reads(api, _made(next(places)), min(clips, 100))
+    with server("--items", str(min(clips, 100)), *LATENCY) as api, directory() as root:
+        figures += reads(api, root, min(clips, 100))
     return figures + table(items) + webdav.propfind(_LISTED, rounds)
 
 
@@ -126,11 +127,17 @@ def _cluster(api: Server, places: Iterator[Path], clips: int, rounds: int) -> li
 
 
 def reads(api: Server, place: Path, clips: int) -> list[Figure]:
-    """Compare cat_file of fsspec, not cached and cached, with plain HTTP."""
+    """Compare cat_file of fsspec, not cached and cached, with plain HTTP.
+
+    Args:
+        api: has as many clips.
+        place: for the cache.
+        clips: their number.
+    """
     if importlib.util.find_spec("fsspec") is None:
         return []
     done = subprocess.run(
-        [sys.executable, "-c", _CAT, api.url, str(clips)],
+        [sys.executable, "-c", _CAT, api.url],
         env=environment(place), stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     first, size, seconds, again = map(float, done.stdout.split())
@@ -151,7 +158,7 @@ def reads(api: Server, place: Path, clips: int) -> list[Figure]:
 _CAT = """
 import sys, time, fsspec
 fs = fsspec.filesystem("histfs", base_url=sys.argv[1])
-clips = sorted(fs.glob("by-date/*/*/*/*/audio.[!s]*"))[-int(sys.argv[2]):]
+clips = [each for each in fs.glob("by-date/*/*/*/*/audio.*") if not each.endswith(".srt")]
 firsts, size, began = [], 0, time.perf_counter()
 for clip in clips:
     start = time.perf_counter()

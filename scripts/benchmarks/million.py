@@ -12,7 +12,15 @@ import time
 from pathlib import Path
 
 from scripts.benchmarks.figures import Figure
-from scripts.benchmarks.stage import Memory, Mount, directory, environment, mounted, server
+from scripts.benchmarks.stage import (
+    Memory,
+    Mount,
+    cpu_seconds,
+    directory,
+    environment,
+    mounted,
+    server,
+)
 
 #: The maximum seconds of the largest listings, and the maximum MB of the mount's process.
 SECONDS, RESIDENT = 8, 250
@@ -42,11 +50,11 @@ def _directory(mount: Mount, place: Path) -> list[Figure]:
     links = mount.path / "by-source" / "TTS"
     # The first access to a view waits for the refresh of the catalog.
     links.stat()
-    began = _cpu_seconds(mount)
+    began = cpu_seconds(mount)
     first, names = _listed(links)
-    middle = _cpu_seconds(mount)
+    middle = cpu_seconds(mount)
     second, again = _listed(links)
-    ended = _cpu_seconds(mount)
+    ended = cpu_seconds(mount)
     assert names == again
     assert len(names) == len(set(names))
     peer = place / "links"
@@ -69,12 +77,6 @@ def _searches(mount: Mount, items: int) -> list[Figure]:
         name = f"ls -f of search/{words} in {items:,} items ({len(names):,} links)"
         figures.append(Figure(name, seconds, "s", SECONDS))
     return figures
-
-
-def _cpu_seconds(mount: Mount) -> float:
-    """Return the CPU time of a mount's process, in seconds."""
-    fields = Path(f"/proc/{mount.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _cpu_note(seconds: float) -> str:

@@ -190,6 +190,12 @@ def environment(place: Path, binding: str | None = None) -> dict[str, str]:
     return {**kept, **homes, **chosen, "ELEVENLABS_API_KEY": KEY}
 
 
+def cpu_seconds(mount: Mount) -> float:
+    """Return the CPU time of a mount's process so far, in seconds."""
+    fields = Path(f"/proc/{mount.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def drop_caches() -> bool:
     """Drop the page cache, dentries and inodes (proc(5)); return whether it was permitted."""
     os.sync()

@@ -1,12 +1,14 @@
-"""``scripts/bench walks``: walk everything with find(1) and ``rsync -n``, beside rclone.
+"""``scripts/bench walks``: walk everything with find(1), ``rsync -n`` and others, beside rclone.
 
 The catalog is complete, so that no request is necessary; rclone serves a directory on the disk with
-the same names and sizes. Cold is a new mount with an empty page cache. Warm is a walk after another
-one; all mounts exist at the same time and take turns, so that other load on the machine affects all
-of them. Listings are fresh for five minutes, the default of rclone. The best of all runs counts.
+the same names and sizes, and the same texts, which grep(1) reads. Cold is a new mount with an empty
+page cache. Warm is a walk after another one; all mounts exist at the same time and take turns, so
+that other load on the machine affects all of them. Listings are fresh for five minutes, the default
+of rclone. The best of all runs counts; the CPU time of the mount's process, of the run that took
+least of it, stands in the notes, since it depends less on other load than the elapsed time.
 
-The minimal filesystem, a tree of dicts (`bare`), is walked as well: its time is a lower bound, and
-stands in the notes of the warm figures.
+The minimal filesystem, a tree of dicts (`bare`), is walked as well, except by grep: its time is a
+lower bound, and stands in the notes of the warm figures.
 """
 
 from __future__ import annotations
@@ -24,13 +26,14 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-from scripts.benchmarks import bare, rclone
+from scripts.benchmarks import bare, large, rclone
 from scripts.benchmarks.figures import Figure, number
 from scripts.benchmarks.stage import (
     BINDINGS,
     LATENCY,
     Memory,
     Mount,
+    cpu_seconds,
     directory,
     drop_caches,
     environment,
@@ -38,10 +41,16 @@ from scripts.benchmarks.stage import (
     server,
 )
 
+#: A contestant, a program, and cold or warm.
+_Run = tuple[str, str, str]
 #: The wanted maximum ratio to rclone's time.
 WANTED = {"fusepy": 1.0, "mfusepy": 0.7}
 _FRESH = ("--listing-ttl", "300")
-_PROGRAMS = ("find", "rsync -an")
+_PROGRAMS = ("find", "rsync -an", "du", "grep -r")
+#: Those with a wanted bound.
+_BOUND = ("find", "rsync -an")
+#: The files that grep reads.
+_TEXT = "text.txt"
 #: Measured warm walks in each round; one unmeasured walk precedes them.
 _WARM = 2
 
@@ -53,13 +62,15 @@ def measure(items: int, rounds: int) -> list[Figure]:
         items: the number of items.
         rounds: the number of cold and warm runs of each contestant.
     """
-    best: dict[tuple[str, str, str], float] = {}
+    best: dict[_Run, float] = {}
+    spent: dict[_Run, float] = {}
     memory: dict[str, Memory] = {}
     with directory() as place, server("--items", str(items), *LATENCY) as api:
         sync = [sys.executable, "-m", "histfs", "sync", "--base-url", api.url]
         subprocess.run(sync, env=environment(place), stdout=subprocess.DEVNULL, check=True)
         with mounted(api, place, *_FRESH) as mount:
             files = _copy_names(mount.path / "by-date", place / "tree/by-date")
+        wanted = dict.fromkeys(_PROGRAMS, files) | {"grep -r": items}
         histfs = partial(mounted, api, place, *_FRESH)
         contestants: dict[str, Callable[[], AbstractContextManager[Mount]]] = {
             **{name: partial(histfs, binding=name) for name in BINDINGS},
@@ -70,9 +81,11 @@ def measure(items: int, rounds: int) -> list[Figure]:
         }
 
         def walk(name: str, program: str, mount: Mount, state: str) -> None:
-            seconds = _walk(program, mount.path / "by-date", place, files)
             key = (name, program, state)
+            before = cpu_seconds(mount)
+            seconds = _walk(program, mount.path / "by-date", place, wanted[program])
             best[key] = min(seconds, best.get(key, math.inf))
+            spent[key] = min(cpu_seconds(mount) - before, spent.get(key, math.inf))
 
         for _ in range(rounds):
             for program, (name, mounting) in itertools.product(_PROGRAMS, contestants.items()):
@@ -84,14 +97,16 @@ def measure(items: int, rounds: int) -> list[Figure]:
                 mounts = {name: stack.enter_context(mounting()) for name, mounting in walked}
                 for program, turn in itertools.product(_PROGRAMS, range(_WARM + 1)):
                     for name, mount in mounts.items():
+                        if program == "grep -r" and name in minimal:
+                            continue
                         walk(name, program, mount, "warm" if turn else "first")
                 for name in contestants:
                     memory[name] = Memory.of(mounts[name].pid).higher(memory.get(name))
-    return _figures(items, best, memory)
+    return [*_figures(items, best, spent, memory), *large.measure(rounds)]
 
 
 def _figures(
-    items: int, best: dict[tuple[str, str, str], float], memory: dict[str, Memory]
+    items: int, best: dict[_Run, float], spent: dict[_Run, float], memory: dict[str, Memory]
 ) -> list[Figure]:
     figures = []
     for program in _PROGRAMS:
@@ -101,9 +116,11 @@ def _figures(
                 case = f"{program} of {items:,} items, {state}, {name}"
                 seconds = best[name, program, state]
                 minimum = best.get((_bare(name), program, state))
-                note = f"a tree of dicts: {number(minimum)} s" if minimum else ""
+                note = f"CPU {number(spent[name, program, state])} s"
+                note += f", a tree of dicts: {number(minimum)} s" if minimum else ""
+                bound = most if program in _BOUND else None
                 figures.append(
-                    Figure(case, seconds, "s", most, peer=peer, beside="rclone", note=note)
+                    Figure(case, seconds, "s", bound, peer=peer, beside="rclone", note=note)
                 )
     return figures + [
         Figure(f"peak of memory then, {name}", memory[name].peak, "MB", peer=memory["rclone"].peak,
@@ -117,29 +134,44 @@ def _bare(binding: str) -> str:
 
 
 def _copy_names(source: Path, target: Path) -> int:
-    """Copy a tree with the names and sizes, as sparse files; return the number of entries."""
+    """Copy a tree with its names and sizes; return the number of entries.
+
+    The texts are copied; all other files are sparse.
+    """
     count = 0
     for folder, _, names in os.walk(source):
         copy = target / os.path.relpath(folder, source)
         copy.mkdir(parents=True)
         for name in names:
             with (copy / name).open("wb") as file:
-                file.truncate((Path(folder) / name).stat().st_size)
+                if name == _TEXT:
+                    file.write((Path(folder) / name).read_bytes())
+                else:
+                    file.truncate((Path(folder) / name).stat().st_size)
         count += 1 + len(names)
     return count
 
 
-def _walk(program: str, path: Path, place: Path, files: int) -> float:
-    """Walk a directory, check the number of files, and return the seconds."""
+def _walk(program: str, path: Path, place: Path, wanted: int) -> float:
+    """Walk a directory, check the number of files that the program finds; return the seconds."""
     empty = place / "empty"
     empty.mkdir(exist_ok=True)
+    command = {
+        "find": ["find", path],
+        "rsync -an": ["rsync", "-an", "--stats", f"{path}/", f"{empty}/"],
+        # A line for each file and directory.
+        "du": ["du", "-a", path],
+        # A line for each file that has no such byte, which is each one.
+        "grep -r": ["grep", "-rLP", f"--include={_TEXT}", r"\x01", path],
+    }[program]
     began = time.perf_counter()
-    copy = ["rsync", "-an", "--stats", f"{path}/", f"{empty}/"]
-    command = ["find", str(path)] if program == "find" else copy
-    walked = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    seconds = time.perf_counter() - began
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    seconds, walked = time.perf_counter() - began, ended.stdout
+    # The status of grep tells whether a byte was found, in some versions the other way round.
+    if ended.returncode not in ({0, 1} if program == "grep -r" else {0}):
+        raise SystemExit(f"{program} has failed with status {ended.returncode}")
     statistics = re.search(r"Number of files: ([\d,.]+)", walked)
     found = int(re.sub(r"\D", "", statistics[1])) if statistics else walked.count("\n")
-    if found != files:
-        raise SystemExit(f"{program} has found {found} of {files} files in {path}")
+    if found != wanted:
+        raise SystemExit(f"{program} has found {found} of {wanted} files in {path}")
     return seconds

@@ -151,6 +151,13 @@ def test_clips_of_one_second_are_followed_in_the_order_in_which_they_are_listed(
     assert len(set(world.use_all(*range(5, 200)))) > 175
 
 
+def test_an_item_that_gets_another_date_meanwhile_does_no_harm(world):
+    world.use(*range(0, 20))
+    moved = world.items.pop(40)
+    world.source.add(record(moved.key, 70, voice=("a", "b")))
+    assert 150 in world.use_all(*range(20, 150))
+
+
 def test_of_a_dialogue_of_a_hundred_voices_few_orders_are_looked_up(world):
     world.source.add(record("006", 6, voice=[f"v{n}" for n in range(100)]))
     world.use(6, 7)

@@ -33,6 +33,8 @@ DELETE = "DELETE /v1/history/{id}"
 CALLS = "GET /v1/convai/conversations"
 CALL = "GET /v1/convai/conversations/{id}"
 
+#: A folder of a voice for players.
+ADAM = "listen/by-voice/Adam"
 ESCAPE = "\x1b]0;owned\x07"
 
 #: Runs histfs where no FUSE library can be imported.
@@ -608,6 +610,17 @@ def test_what_is_no_item_is_refused_with_what_to_do_and_nothing_is_sent(do, simu
     assert missing.endswith("there is no such path")
     assert simulator.counts.total <= 1
     assert simulator.counts[DELETE] == 0
+
+
+def test_below_listen_the_clips_are_fetched_once_each_and_no_other_file(do, simulator):
+    clips = sum(not name.endswith((".srt", ".m3u8")) for name in lines(do("ls", f"{ADAM}")))
+    assert clips > 1
+    done = do("fetch", ADAM)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith(f"{clips} clips in the cache")
+    page = do("page", ADAM)
+    assert (page.status, page.err) == (0, "")
+    assert page.out.count(".srt") == page.out.count(".m3u8") == 0
 
 
 def test_a_clip_below_listen_is_read_and_kept_as_at_home_and_not_deleted(do, simulator):

@@ -144,6 +144,15 @@ def test_the_tree_and_a_mount_give_the_same_page(simulator, tmp_path, binding, p
             assert bool(turns) == synced
 
 
+@pytest.mark.fuse
+def test_a_mount_without_texts_costs_no_request_an_item_either(simulator, tmp_path, binding, page):
+    with mounted(simulator, tmp_path, binding, "--files", "summary+meta+audio"):
+        assert page("mnt", to="page.html", key=False) == (0, None, "")
+        assert requests(simulator) == {}
+    texts = [clip[3] for clip in clips(tmp_path / "page.html")]
+    assert len([text for text in texts if text]) > 25
+
+
 def test_paths_of_the_tree_are_below_the_page_by_default(simulator, page, tmp_path):
     status, out, err = page("by-voice/*")
     assert (status, err) == (0, "")
@@ -187,6 +196,15 @@ def test_each_item_comes_once_newest_first_and_links_lead_to_it(page, copy):
             f"copy/by-date/2024/{name}/audio.mp3" for name in expected
         ]
     assert [clip[3] for clip in clips(page("copy", key=False)[1])] == ["日本語", "مرحبا", "Hello"]
+
+
+def test_folders_of_one_name_that_is_no_items_are_two_items(page, copy):
+    for number, item in enumerate(sorted(copy.glob("by-date/2024/*"))[:2]):
+        (copy / str(number)).mkdir()
+        item.rename(copy / str(number) / "take")
+    found = [clip[2] for clip in clips(page("copy", key=False)[1])]
+    assert len(found) == 3
+    assert {"copy/0/take/audio.mp3", "copy/1/take/audio.mp3"} < set(found)
 
 
 BAD = [

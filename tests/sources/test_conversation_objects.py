@@ -60,6 +60,10 @@ ODD = [
 ]  # fmt: skip
 
 
+#: The facets of a conversation that tells none of them.
+MISSING = dict.fromkeys(("channel", "language", "tag"), (("", None),))
+
+
 def to_json(fields):
     """Return an object as a server may send it: a lone surrogate is escaped."""
     return json.dumps(fields, ensure_ascii=False).encode("utf-8", "backslashreplace")
@@ -81,7 +85,8 @@ def test_a_whole_object_is_the_same_item():
     listed, got = record_of(to_json(SUMMARY)), record_of(to_json(COMPLETE))
     for name in ("id", "key", "date", "slug", "content_type", "output_format", "estimate"):
         assert getattr(listed.item, name) == getattr(got.item, name)
-    assert listed.facets == {"agent": (("agent_7701", "Support"),), "outcome": (("success", None),)}
+    named = {"agent": (("agent_7701", "Support"),), "outcome": (("success", None),)}
+    assert listed.facets == named | MISSING
     assert got.facets == {**listed.facets, "call": (("CA0123", None),)}
 
 
@@ -96,7 +101,7 @@ def test_the_id_alone_is_enough():
     record = record_of(b'{"conversation_id": "a"}')
     assert (record.item.slug, record.item.date) == ("untitled", EARLIEST)
     assert record.item.estimate > 0
-    assert record.facets == {"agent": (("", None),), "outcome": (("unknown", None),)}
+    assert record.facets == MISSING | {"agent": (("", None),), "outcome": (("unknown", None),)}
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd)[:50])
@@ -153,13 +158,17 @@ def test_a_conversation_is_called_after_the_first_title_that_it_has(fields, slug
         ({"call_successful": "a word of tomorrow"}, {"outcome": ("a word of tomorrow", None)}),
         ({"analysis": {"call_successful": "failure"}}, {"outcome": ("failure", None)}),
         ({"analysis": None}, {"outcome": ("unknown", None)}),
+        ({"conversation_initiation_source": "twilio"}, {"channel": ("twilio", None)}),
+        ({"metadata": {"main_language": "de"}}, {"language": ("de", None)}),
+        ({"tag_ids": ["t1", None]}, {"tag": ("t1", None)}),
+        ({"tag_ids": {"t1": 1}}, {}),
         ({"metadata": {"phone_call": {"call_sid": "1/2@sip"}}}, {"call": ("1/2@sip", None)}),
         ({"metadata": {"phone_call": {"call_id": "1/2@sip"}}}, {"call": ("1/2@sip", None)}),
         ({"metadata": {"phone_call": {"call_id": "x", "call_sid": ""}}}, {"call": ("x", None)}),
     ],
 )
-def test_the_facets_are_agent_outcome_and_call(fields, facets):
-    nothing = {"agent": (("", None),), "outcome": (("unknown", None),)}
+def test_the_facets_are_those_of_the_fields(fields, facets):
+    nothing = MISSING | {"agent": (("", None),), "outcome": (("unknown", None),)}
     expected = nothing | {kind: (value,) for kind, value in facets.items()}
     assert record_of(to_json({"conversation_id": "a", **fields})).facets == expected
 

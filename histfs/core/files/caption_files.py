@@ -3,18 +3,23 @@
 Players find them by their names. An item has them where its source has the times of its words; no
 request and no download is needed to know it.
 
-Threads: any number at once; see `Rendered`.
+Threads: any number at once; see `Rendered`. The cache of cues guards itself.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
-from histfs.core.captions import Cue, cues_of, lrc_bytes, srt_bytes, vtt_bytes
+from histfs.core.captions import Cue, TimedWord, cues_of, lrc_bytes, srt_bytes, vtt_bytes
 from histfs.core.file_context import FileContext
 from histfs.core.files.item_files import AudioPresence, Rendered
 from histfs.core.item import Details, Item
+
+#: Items whose cues are cached. A stat needs the sizes of all three files, one after the other, and
+#: to find the words costs more than to write them.
+_ITEMS = 4
 
 
 class CaptionFile(Rendered):
@@ -37,12 +42,16 @@ class CaptionFile(Rendered):
 
     def render(self, details: Details) -> bytes:
         """Return the captions; empty where the details turn out to have no times."""
-        words = () if self._timed_words is None else self._timed_words(details.raw)
-        return self.write(cues_of(words))
+        return self.write(_cues(self._timed_words, details.raw) if self._timed_words else ())
 
     @abstractmethod
     def write(self, cues: Sequence[Cue]) -> bytes:
         """Return the content for some cues."""
+
+
+@lru_cache(_ITEMS)
+def _cues(timed_words: Callable[[bytes], Sequence[TimedWord]], raw: bytes) -> tuple[Cue, ...]:
+    return tuple(cues_of(timed_words(raw)))
 
 
 class SrtFile(CaptionFile):

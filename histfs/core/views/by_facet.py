@@ -108,6 +108,24 @@ class ByAgent(ByFacet):
     name, facet, nothing = "by-agent", "agent", "(no agent)"
 
 
+class ByChannel(ByFacet):
+    """``by-channel/CHANNEL``: conversations by how they began, such as ``twilio`` or ``widget``."""
+
+    name, facet, nothing = "by-channel", "channel", "(no channel)"
+
+
+class ByLanguage(ByFacet):
+    """``by-language/LANGUAGE``: conversations by their main language, such as ``en``."""
+
+    name, facet, nothing = "by-language", "language", "(no language)"
+
+
+class ByTag(ByFacet):
+    """``by-tag/TAG``: conversations by the ids of their tags; one with several under each."""
+
+    name, facet, nothing = "by-tag", "tag", "(no tag)"
+
+
 class ByOutcome(ByFacet):
     """``by-outcome/OUTCOME``: conversations by success, failure or unknown."""
 

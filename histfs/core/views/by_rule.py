@@ -10,6 +10,7 @@ held.
 from __future__ import annotations
 
 import threading
+import zlib
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -101,6 +102,17 @@ class ByRule(WholeHistoryView):
             for name in self.home(item, index) or ():
                 newest[name] = item.date  # the last one is the newest
         return _Month(version, newest)
+
+
+class ByText(ByRule):
+    """``by-text/WORDS_CHECKSUM``: generations of one text side by side, whatever its case."""
+
+    name = "by-text"
+
+    def directory(self, item: Item, index: Index) -> str | None:
+        """Return the first words of the text, and a checksum of all; None without a text."""
+        text = " ".join((index.details(item).text or "").casefold().split())
+        return f"{item.slug}_{zlib.crc32(text.encode('utf-8', 'replace')):08x}" if text else None
 
 
 class ByDay(ByRule):

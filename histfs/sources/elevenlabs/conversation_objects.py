@@ -101,6 +101,9 @@ def _record(raw: bytes, fields: _Object, date: int, dated: bool) -> Record:
     facets: dict[str, Labelled | Iterable[Labelled]] = {
         "agent": Labelled(agent or name, name or None),
         "outcome": Labelled(string_of(_field(fields, "call_successful")) or "unknown", None),
+        "channel": Labelled(string_of(_field(fields, "conversation_initiation_source")), None),
+        "language": Labelled(string_of(_field(fields, "main_language")), None),
+        "tag": [Labelled(tag, None) for tag in _tags(fields)],
     }
     calls = _call_ids(_field(fields, "phone_call"))
     if calls:
@@ -116,6 +119,11 @@ def _record(raw: bytes, fields: _Object, date: int, dated: bool) -> Record:
         timed=_has_turns(fields),
         dated=dated,
     )
+
+
+def _tags(fields: _Object) -> list[str]:
+    tags = _field(fields, "tag_ids")
+    return [tag for tag in map(string_of, tags) if tag] if isinstance(tags, list) else []
 
 
 def _has_turns(fields: _Object) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from histfs.core.errors import (
@@ -23,8 +24,8 @@ from histfs.core.errors import (
     Rejected,
     SourceError,
 )
-from histfs.core.source import SPAN, WORDS, AudioStream, Named, Page, Query, Traits
-from histfs.core.times import ALWAYS
+from histfs.core.source import SPAN, WORDS, AudioStream, Named, ObjectParser, Page, Query, Traits
+from histfs.core.times import ALWAYS, LATEST
 from histfs.sources.elevenlabs.conversation_objects import details_of, record_of, records_of
 from histfs.sources.elevenlabs.http_client import HttpClient
 from histfs.sources.elevenlabs.json_parsing import dates_of, parse_lenient, string_of
@@ -58,7 +59,7 @@ class ConversationSource(RestSource):
     """
 
     traits = Traits(
-        facets=frozenset({"agent", "outcome", "call"}),
+        facets=frozenset({"agent", "outcome", "call", "channel", "language", "tag"}),
         filters=frozenset({SPAN, WORDS}),
         page_size=PAGE_SIZE,
         disorder=DISORDER,
@@ -68,6 +69,8 @@ class ConversationSource(RestSource):
         attachments=True,
         views=("by-date", "by-agent", "by-outcome", "by-call", "search"),
         files=("summary", "meta", "text", "srt", "attachments", "audio"),
+        # 1 added channels, languages, tags, and whether there are turns.
+        parser=ObjectParser(1, partial(record_of, now=LATEST)),
         row_fields=row_fields,
         timed_words=timed_words_of_conversation,
     )

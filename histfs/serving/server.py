@@ -10,6 +10,7 @@ import contextlib
 import errno
 import logging
 import os
+import select
 import socket
 import ssl
 import threading
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cheroot import wsgi
+from cheroot.server import HTTPConnection
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 
 from histfs.core.server_url import is_loopback
@@ -36,6 +38,8 @@ _THREADS = 32
 _HEADERS_MAX, _BODY_MAX = 64 << 10, 256 << 10
 #: Seconds that a connection may be silent; and that the end may take.
 _IDLE, _STOP = 60, 2.0
+#: Seconds that the beginning of TLS may take; connections that are kept for another request.
+_HANDSHAKE, _KEPT = 5, 256
 
 log = logging.getLogger(__name__)
 
@@ -149,13 +153,16 @@ class _Server(wsgi.Server):
         )
         self.software = "histfs"
         self.gateway = _Gateway
+        self.ConnectionClass = _Connection
+        self.keep_alive_conn_limit = _KEPT
         self.max_request_header_size = _HEADERS_MAX
         self.max_request_body_size = _BODY_MAX
         self._options = options
         self._lock = threading.Lock()
         self._answering: set[socket.socket] = set()
+        self._ended = False
         if options.tls is not None:
-            self.ssl_adapter = BuiltinSSLAdapter(*map(str, options.tls))
+            self.ssl_adapter = _LateHandshake(*map(str, options.tls))
             self.ssl_adapter.context.minimum_version = ssl.TLSVersion.TLSv1_2
 
     @property
@@ -170,6 +177,8 @@ class _Server(wsgi.Server):
         """Count a connection as one that `disconnect` has to end."""
         with self._lock:
             self._answering.add(connection)
+            if self._ended:
+                _shut_down(connection)
         try:
             yield
         finally:
@@ -177,16 +186,64 @@ class _Server(wsgi.Server):
                 self._answering.discard(connection)
 
     def disconnect(self) -> None:
-        """End the connections whose request is being answered."""
+        """End the connections that are being answered, now and from now on."""
         with self._lock:
+            self._ended = True
             for connection in self._answering:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
+                _shut_down(connection)
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         """Log a message; a client that goes away, or speaks no TLS, is none of the user's."""
         is_fault = level >= logging.ERROR
         log.log(logging.ERROR if is_fault else logging.DEBUG, "%s", msg, exc_info=traceback)
+
+
+class _LateHandshake(BuiltinSSLAdapter):
+    """Leaves the handshake to `_Connection`: the thread that accepts must not wait for a client."""
+
+    def wrap(self, sock: socket.socket) -> tuple[ssl.SSLSocket, dict[str, str]]:
+        wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        return wrapped, {"wsgi.url_scheme": "https", "HTTPS": "on"}
+
+
+class _Connection(HTTPConnection):
+    """A connection, which holds no thread of the pool before its client has sent anything."""
+
+    _is_new = True
+
+    def communicate(self) -> bool:
+        """Answer a request; return whether the connection is kept for another one."""
+        with self.server.answering(self.socket):
+            if self._is_new:
+                if not _has_data(self.socket):
+                    return True  # browsers open connections that they may use later
+                self._is_new = False
+                if not self._shake_hands():
+                    return False
+            return bool(super().communicate())  # type: ignore[no-untyped-call]
+
+    def _shake_hands(self) -> bool:
+        if not isinstance(self.socket, ssl.SSLSocket):
+            return True
+        try:
+            self.socket.settimeout(_HANDSHAKE)
+            self.socket.do_handshake()
+            self.socket.settimeout(_IDLE)
+        except OSError as error:
+            log.debug("no TLS: %s", error)
+            return False
+        return True
+
+
+def _has_data(connection: socket.socket) -> bool:
+    ready = select.poll()
+    ready.register(connection, select.POLLIN)
+    return bool(ready.poll(0))
+
+
+def _shut_down(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Gateway(wsgi.Gateway_10):
@@ -196,10 +253,6 @@ class _Gateway(wsgi.Gateway_10):
         environ: Environ = super().get_environ()  # type: ignore[no-untyped-call]
         environ[PEER_UID] = _peer_uid(self.req.conn.socket)
         return environ
-
-    def respond(self) -> None:
-        with self.req.server.answering(self.req.conn.socket):
-            super().respond()
 
 
 def _peer_uid(connection: socket.socket) -> int | None:

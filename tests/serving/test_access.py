@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
+import time
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -157,6 +160,22 @@ def test_other_machines_are_served_with_tls_and_credentials_alone(tree, certific
         except requests.ConnectionError:
             plain = None
         assert plain in (400, None)
+
+
+def test_clients_that_send_nothing_hold_up_neither_others_nor_the_end(tree, certificate):
+    for tls in (None, certificate):
+        with serving(tree, ServeOptions("127.0.0.1", 0, TOKEN, tls)) as url:
+            place = urlsplit(url)
+            silent = [socket.create_connection((place.hostname, place.port)) for _ in range(40)]
+            began = time.monotonic()
+            login = {"auth": ("", "0123456789-token"), "timeout": 10, "verify": str(certificate[0])}
+            assert requests.get(url, **login).status_code == 200
+            # Half of a request, or of a handshake, too.
+            silent[0].sendall(b"\x16\x03\x01" if tls else b"GET / HT")
+            time.sleep(0.5)
+        assert time.monotonic() - began < 8
+        for each in silent:
+            each.close()
 
 
 @pytest.mark.parametrize("method", ["PUT", "MKCOL", "POST", "COPY", "MOVE", "PROPPATCH", "LOCK"])

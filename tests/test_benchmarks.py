@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
-from scripts.benchmarks import beyond
+from scripts.benchmarks import beyond, webdav
 from scripts.benchmarks.stage import directory, server
 
 
@@ -18,3 +20,11 @@ def test_tables_and_reads_are_measured_beside_loops():
     assert cases == {"table", "first", "cat_file"}
     assert all(figure.value > 0 and figure.peer != 0 for figure in figures)
     assert sum(figure.peer is not None for figure in figures) == 4
+
+
+def test_listings_by_webdav_are_measured_beside_rclone():
+    pytest.importorskip("wsgidav")
+    if shutil.which("rclone") is None:
+        pytest.skip("rclone is not installed")
+    (figure,) = webdav.propfind(50, 1)
+    assert figure.value > 0 and figure.peer > 0

@@ -16,6 +16,7 @@ from histfs.cli.progress import pluralize
 from histfs.core.errors import SourceError
 from histfs.core.times import ALWAYS
 from histfs.exporting.row_files import row_format
+from histfs.exporting.row_filter import RowFilter
 from histfs.exporting.table import Table
 
 
@@ -48,14 +49,31 @@ format_option = click.option(
 )
 
 
+def _row_filter(_: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> RowFilter:
+    try:
+        return RowFilter(texts)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=option) from error
+
+
 @click.command(context_settings={"show_default": True})
 @click.argument("destination", metavar="DEST")
+@click.option(
+    "--where",
+    "chosen",
+    multiple=True,
+    callback=_row_filter,
+    metavar="FIELD=VALUE",
+    help="Only items with this value, such as voice=Rachel; VALUE may be a pattern. Repeatable.",
+)
 @format_option
 @since_option
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
 @account_options
 def table(
     destination: str,
+    *,
+    chosen: RowFilter,
     form: str,
     since: int,
     as_json: bool,
@@ -69,13 +87,15 @@ def table(
     Examples:
       histfs table ~/history-table
       histfs table --format parquet ~/history-table
+      histfs table --where voice=Rachel --where 'model=eleven_*' rachel
     """  # noqa: D301 - the control character is click's
     settings = build_settings(given)
-    chosen, began = row_format(form), time.monotonic()
+    rows, began = row_format(form), time.monotonic()
     with export_session(settings, destination, silent=as_json) as session:
         display, place, filesystem, sources, failed = session
         display.begin("Table", sum(each.store.total() for each in sources))
-        written = Table(place, chosen, sources, filesystem.zone).update(since, display.update)
+        made = Table(place, rows, sources, filesystem.zone, chosen)
+        written = made.update(since, display.update)
         months = f"{len(written.written):,} of {pluralize(written.months, 'month')} written"
         display.end(f"{pluralize(written.rows, 'row')}: {months}.")
     if as_json:

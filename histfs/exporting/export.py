@@ -44,8 +44,9 @@ from histfs.mounting import MountedSource
 
 #: Consecutive failures of the server or the network after which the run ends.
 MAX_FAILURES = 20
-#: Seconds after which the manifest of a month that is being exported is stored again.
-_CHECKPOINT = 20.0
+#: Seconds after which the manifest of a month that is being exported is stored again, and how often
+#: the time that this took the last time: that of a million items takes some seconds.
+_CHECKPOINT, _SHARE = 20.0, 20
 #: The errors that a later attempt may not have.
 TRANSIENT = (RateLimited, ServerFailed, Unreachable, WorkersDied)
 
@@ -159,7 +160,7 @@ class _Month:
     Attributes:
         manifest: gets the objects.
         state: the checksum of the catalog, which the manifest gets when all is there.
-        stored: when the manifest was last stored, on the monotonic clock.
+        next_store: when the manifest is to be stored again, on the monotonic clock.
         pending: items that were given to the crew, and have not ended.
         failed: items that could not be exported.
         listed: whether all its items were given to the crew.
@@ -168,7 +169,7 @@ class _Month:
 
     manifest: Manifest
     state: str
-    stored: float
+    next_store: float
     pending: int = 0
     failed: int = 0
     listed: bool = False
@@ -221,7 +222,7 @@ class _Run:
     def open(self, manifest: Manifest, state: str) -> _Month:
         """Begin a month."""
         manifest.state = ""
-        month = _Month(manifest, state, time.monotonic())
+        month = _Month(manifest, state, time.monotonic() + _CHECKPOINT)
         self._open.append(month)
         return month
 
@@ -281,9 +282,11 @@ class _Run:
         month.pending -= 1
         self.result.items += 1
         self._progress(self.result)
-        if not self._close_if_done(month) and time.monotonic() - month.stored > _CHECKPOINT:
+        if not self._close_if_done(month) and time.monotonic() >= month.next_store:
+            began = time.monotonic()
             month.manifest.store(self._destination)
-            month.stored = time.monotonic()
+            took = time.monotonic() - began
+            month.next_store = began + took + max(_CHECKPOINT, _SHARE * took)
         return failure
 
     def _note(self, work: _MonthWork, found: ItemResult) -> None:

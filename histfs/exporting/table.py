@@ -30,6 +30,7 @@ from histfs.exporting.errors import TableDamaged
 from histfs.exporting.manifest import Manifest
 from histfs.exporting.months import month_of, months_of, span_of, state_of
 from histfs.exporting.row_files import RowFormat, json_line
+from histfs.exporting.row_filter import RowFilter
 from histfs.mounting import MountedSource
 from histfs.mounting.account_rows import rows
 
@@ -62,6 +63,7 @@ class Table:
         form: of its files.
         sources: of the account.
         zone: in which paths have their times.
+        chosen: which rows it has.
     """
 
     def __init__(
@@ -70,11 +72,13 @@ class Table:
         form: RowFormat,
         sources: Sequence[MountedSource],
         zone: Zone,
+        chosen: RowFilter | None = None,
     ) -> None:
         self._destination = destination
         self._form = form
         self._sources = sources
         self._zone = zone
+        self._chosen = chosen or RowFilter()
         self._has_export: bool | None = None
 
     def claim(self) -> None:
@@ -105,9 +109,11 @@ class Table:
             CacheFailed: the catalog can't be read.
         """
         before = self._load()
-        same_form = before["format"] in ("", self._form.name)
-        # In another format all months are written anew: those before would be in the old one.
-        first = month_of(since) if since > ALWAYS.start and same_form else ""
+        chosen = list(self._chosen.conditions)
+        same = before["format"] in ("", self._form.name) and before.get("where", []) == chosen
+        # In another format, or of other rows, all months are written anew: those before would be
+        # as they were.
+        first = month_of(since) if since > ALWAYS.start and same else ""
         known: dict[str, Any] = before["months"]
         months = months_of(self._sources, span_of(first).start if first else ALWAYS.start)
         result = TableResult(months=len(months))
@@ -118,15 +124,15 @@ class Table:
             exported = self._exported(month)
             if exported is not None:
                 state = hashlib.sha256("\n".join([state, *sorted(exported)]).encode()).hexdigest()
-            result.rows += count
             entry = known.get(month)
-            if entry is not None and same_form and entry["state"] == state:
+            if entry is not None and same and entry["state"] == state:
                 kept[month] = entry
             else:
                 changed[month] = {"state": state, "rows": count}
         result.removed = [month for month in known if month not in kept and month not in changed]
         if changed or result.removed:
             self._write(before, kept, changed, result, progress)
+        result.rows = sum({**kept, **changed}[month]["rows"] for month in months)
         progress(result.rows)
         return result
 
@@ -150,8 +156,9 @@ class Table:
                     for row in self._rows(month):
                         _describe(row, exported, metadata)
                 else:
-                    self._write_month(month, metadata, partial(_add, progress, done))
-                    done += changed[month]["rows"]
+                    number = self._write_month(month, metadata, partial(_add, progress, done))
+                    changed[month]["rows"] = number
+                    done += number
                     result.written.append(month)
                 entry = kept[month] if month in kept else changed[month]
                 changed[month] = entry | {"metadata": [start, metadata.tell() - start]}
@@ -163,12 +170,12 @@ class Table:
             for month in before["months"]:
                 self._destination.remove(self._name(month, before["format"]))
 
-    def _write_month(
-        self, month: str, metadata: IO[bytes], progress: Callable[[int], None]
-    ) -> None:
-        exported = self._exported(month)
+    def _write_month(self, month: str, metadata: IO[bytes], progress: Callable[[int], None]) -> int:
+        """Write the rows of a month and their metadata, and return their number."""
+        exported, number = self._exported(month), 0
 
         def seen() -> Iterator[ItemRow]:
+            nonlocal number
             for number, row in enumerate(self._rows(month), 1):
                 _describe(row, exported, metadata)
                 if number % 1000 == 0:
@@ -178,6 +185,7 @@ class Table:
         with spooled(self._destination) as file:
             self._form.write(seen(), file)
             self._destination.put(self._name(month, self._form.name), file)
+        return number
 
     def _exported(self, month: str) -> Set[str] | None:
         """Return the names of the audio of a month that is there; None where none was exported.
@@ -193,7 +201,7 @@ class Table:
 
     def _rows(self, month: str) -> Iterator[ItemRow]:
         for mounted in self._sources:
-            yield from rows(mounted, self._zone, span_of(month))
+            yield from filter(self._chosen, rows(mounted, self._zone, span_of(month)))
 
     def _name(self, month: str, form: str) -> str:
         return f"table/month={month}/items.{form}"
@@ -228,7 +236,10 @@ class Table:
         return dict(found)
 
     def _store(self, form: str, months: dict[str, Any]) -> None:
-        state = {"version": 1, "account": self._account, "format": form, "months": months}
+        state: dict[str, Any] = {"version": 1, "account": self._account, "format": form}
+        if self._chosen.conditions:
+            state["where"] = self._chosen.conditions
+        state["months"] = months
         write(self._destination, STATE, json.dumps(state, indent=1).encode() + b"\n")
 
     @property

@@ -8,11 +8,13 @@ from pathlib import Path
 
 #: The kernel's tables of TCP connections over IPv4 and IPv6, proc_net_tcp(5).
 _TABLES = {socket.AF_INET: Path("/proc/net/tcp"), socket.AF_INET6: Path("/proc/net/tcp6")}
-_LOCAL, _REMOTE, _UID = 1, 2, 7
+_LOCAL, _REMOTE, _UID, _INODE = 1, 2, 7, 9
 
 
 def peer_uid(connection: socket.socket) -> int | None:
-    """Return the user id of the peer of a loopback connection; None if it can't be told.
+    """Return the user id of the peer of a loopback connection.
+
+    None if it can't be told, and for a peer that has closed the connection.
 
     Args:
         connection: over IPv4 or IPv6, to a process of this machine.
@@ -28,7 +30,9 @@ def peer_uid(connection: socket.socket) -> int | None:
         return None
     for line in lines:
         fields = line.split()
-        if (fields[_LOCAL], fields[_REMOTE]) == (theirs, ours):
+        # The kernel has user 0 for a connection that its process has closed.
+        is_open = fields[_INODE] != "0"
+        if (fields[_LOCAL], fields[_REMOTE]) == (theirs, ours) and is_open:
             return int(fields[_UID])
     return None
 

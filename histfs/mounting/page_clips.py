@@ -100,16 +100,10 @@ def _clip(
     mounted = source_at(tree.sources, path)
     traits = mounted.source.traits
     details = mounted.catalog.known(item) or mounted.catalog.details(item)
-<<<<<<< HEAD
     audio = path
     if not has_audio_extension(path):
         names = (posixpath.join(path, name) for name in tree.ls(path) if is_audio_name(name))
         audio = next(names, "")
-    day, _, time = tree.zone.stamp(item.date).partition("T")
-=======
-    names = tree.ls(path)
-    audio = next((name for name in names if is_audio_name(name)), None)
->>>>>>> page
     return PageClip(
         when=_when(tree.zone, item),
         voices=speakers(facets),

@@ -1,10 +1,13 @@
-"""The tree by WebDAV, class 1 (RFC 4918): PROPFIND, OPTIONS and DELETE, by WsgiDAV.
+"""The tree by WebDAV, class 1 (RFC 4918): PROPFIND, OPTIONS and DELETE, with WsgiDAV.
 
 A client that copies believes the sizes of PROPFIND. So PROPFIND of a file, or of an item's
 directory, fetches audio whose size is not known, if its size is asked for: one clip for a request.
 Other listings fetch nothing, those of ``listen`` included. With ``exact`` off it never does: an
 entry without a known size has no ``getcontentlength``. Depth: infinity is refused, as the RFC
 allows: it would fetch, or leave out the sizes of, a whole history.
+
+WsgiDAV reads the requests, and answers all but PROPFIND: it would hold an answer in memory, some
+20 KB for each entry of a directory.
 
 Threads: any number; each request has its own resources. There are no locks and no properties that
 a client could store.
@@ -13,13 +16,16 @@ a client could store.
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
+import itertools
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from http import HTTPStatus
 from typing import Any
-from xml.etree import ElementTree as ET
 
 from wsgidav import util
-from wsgidav.dav_error import DAVError, PRECONDITION_CODE_PropfindFiniteDepth
+from wsgidav.dav_error import DAVError
 from wsgidav.dav_provider import DAVCollection, DAVNonCollection, DAVProvider
 from wsgidav.error_printer import ErrorPrinter
 from wsgidav.request_resolver import RequestResolver
@@ -34,14 +40,15 @@ from histfs.serving.entries import (
     entries_of,
     find,
     sized_entries_of,
-    with_size,
+    try_size,
 )
 from histfs.serving.errors import status_of
-from histfs.serving.wsgi import COMMON_HEADERS, App, Environ, StartResponse
+from histfs.serving.multistatus import LENGTH, multistatus
+from histfs.serving.wsgi import COMMON_HEADERS, App, Environ, StartResponse, answer, begin, path_of
 
-_NAMES = ("resourcetype", "creationdate", "getlastmodified", "displayname")
-_FILE_NAMES = (*_NAMES, "getcontenttype", "getcontentlength", "getetag")
-_SPACE = "{DAV:}"
+_FINITE = '<?xml version="1.0"?><D:error xmlns:D="DAV:"><D:propfind-finite-depth/></D:error>'
+
+log = logging.getLogger(__name__)
 
 
 def dav_app(tree: ServedTree, *, exact: bool, delete: bool) -> App:
@@ -54,11 +61,9 @@ def dav_app(tree: ServedTree, *, exact: bool, delete: bool) -> App:
     """
     # It logs an error for what a client does wrong, at the level of what it does wrong itself.
     logging.getLogger("wsgidav").setLevel(logging.CRITICAL)
-    # The prefix that some clients look for, in place of the namespace.
-    ET.register_namespace("D", "DAV:")
     app = WsgiDAVApp(
         {
-            "provider_mapping": {"/": _Provider(tree, exact=exact, delete=delete)},
+            "provider_mapping": {"/": _Provider(tree, delete=delete)},
             "middleware_stack": [ErrorPrinter, RequestResolver],
             "http_authenticator": {"accept_basic": False, "accept_digest": False},
             "lock_storage": False,
@@ -67,8 +72,11 @@ def dav_app(tree: ServedTree, *, exact: bool, delete: bool) -> App:
             "verbose": 1,
         }
     )
+    propfind = _Propfind(tree, exact=exact)
 
     def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] == "PROPFIND":
+            return propfind(environ, start_response)
         environ["wsgidav.auth.user_name"] = ""
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:  # noqa: ANN401
@@ -80,6 +88,74 @@ def dav_app(tree: ServedTree, *, exact: bool, delete: bool) -> App:
         return answered
 
     return call
+
+
+class _Propfind:
+    """Answers PROPFIND. A WSGI application."""
+
+    def __init__(self, tree: ServedTree, *, exact: bool) -> None:
+        self._tree = tree
+        self._exact = exact
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        depth = environ.get("HTTP_DEPTH", "infinity").strip().lower()
+        try:
+            asked, values = _asked(environ)
+            if depth not in ("0", "1", "infinity"):
+                raise DAVError(HTTPStatus.BAD_REQUEST)
+            entry = find(self._tree, path_of(environ))
+            if depth == "infinity" and entry.is_directory:
+                kind = {"Content-Type": "application/xml; charset=utf-8"}
+                return answer(environ, start_response, HTTPStatus.FORBIDDEN, _FINITE, kind)
+            needs_size = self._exact and values and (asked is None or LENGTH in asked)
+            entries = self._entries(entry, needs_size=needs_size, below=depth == "1")
+            # Read before the answer begins: an error is a status then.
+            first = list(itertools.islice(entries, 2))
+        except DAVError as error:
+            return answer(environ, start_response, HTTPStatus(error.value))
+        except HistfsError as error:
+            return answer(environ, start_response, status_of(error), str(error))
+        kind = {"Content-Type": "application/xml; charset=utf-8"}
+        begin(start_response, HTTPStatus.MULTI_STATUS, kind)
+        return self._body(itertools.chain(first, entries), asked, values=values)
+
+    def _entries(self, entry: Entry, *, needs_size: bool, below: bool) -> Iterator[Entry]:
+        yield try_size(self._tree, entry) if needs_size else entry
+        if below and entry.is_directory:
+            yield from (sized_entries_of if needs_size else entries_of)(self._tree, entry)
+
+    def _body(
+        self, entries: Iterable[Entry], asked: Collection[str] | None, *, values: bool
+    ) -> Iterator[bytes]:
+        try:
+            yield from multistatus(
+                entries, asked, lambda entry: entity_tag(self._tree, entry), values=values
+            )
+        except HistfsError as error:
+            # The client sees that there is more, and takes no part for the whole.
+            log.warning("a listing breaks off: %s", error)
+            raise ConnectionAbortedError(errno.ECONNABORTED, "broken off") from error
+
+
+def _asked(environ: Environ) -> tuple[list[str] | None, bool]:
+    """Return the names of the properties that are asked for, None for all; and if with values.
+
+    Raises:
+        DAVError: the body is no such question.
+    """
+    body = environ["wsgi.input"].read()
+    environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+    question = util.parse_xml_body(environ, allow_empty=True)
+    if question is None:
+        return None, True
+    if question.tag != "{DAV:}propfind":
+        raise DAVError(HTTPStatus.BAD_REQUEST)
+    parts = {part.tag: part for part in question}
+    if len(parts.keys() & {"{DAV:}prop", "{DAV:}allprop", "{DAV:}propname"}) != 1:
+        raise DAVError(HTTPStatus.BAD_REQUEST)
+    if "{DAV:}prop" in parts:
+        return list(dict.fromkeys(each.tag for each in parts["{DAV:}prop"])), True
+    return None, "{DAV:}allprop" in parts
 
 
 @contextlib.contextmanager
@@ -94,10 +170,9 @@ def _dav_errors() -> Iterator[None]:
 class _Provider(DAVProvider):  # type: ignore[misc] # WsgiDAV has no types
     """The tree as WsgiDAV asks for it."""
 
-    def __init__(self, tree: ServedTree, *, exact: bool, delete: bool) -> None:
+    def __init__(self, tree: ServedTree, *, delete: bool) -> None:
         super().__init__()
         self.tree = tree
-        self.exact = exact
         self._delete = delete
 
     def is_readonly(self) -> bool:
@@ -108,58 +183,26 @@ class _Provider(DAVProvider):  # type: ignore[misc] # WsgiDAV has no types
             return None  # the parent of the root
         try:
             with _dav_errors():
-                return self.resource(find(self.tree, path), environ, is_named=True)
+                entry = find(self.tree, path)
         except DAVError as error:
             if isinstance(error.__cause__, PathError):
                 return None
             raise
-
-    def resource(self, entry: Entry, environ: Environ, *, is_named: bool) -> _File | _Directory:
-        if entry.is_directory:
-            return _Directory(entry, environ)
-        return _File(entry, environ, is_named=is_named)
-
-    def custom_request_handler(
-        self,
-        environ: Environ,
-        start_response: StartResponse,
-        default_handler: App,
-    ) -> Iterable[bytes]:
-        depth = environ.get("HTTP_DEPTH", "infinity")
-        if environ["REQUEST_METHOD"] == "PROPFIND" and depth == "infinity":
-            raise DAVError(403, err_condition=PRECONDITION_CODE_PropfindFiniteDepth)
-        return default_handler(environ, start_response)
+        return (_Directory if entry.is_directory else _File)(entry, environ)
 
 
-class _Properties:
-    """The properties of a file or a directory, and its deletion."""
+class _Resource:
+    """What a request other than PROPFIND needs of a file or a directory."""
 
     provider: _Provider
     entry: Entry
 
-    def get_property_names(self, *, is_allprop: bool) -> list[str]:
-        names = [_SPACE + name for name in (_NAMES if self.entry.is_directory else _FILE_NAMES)]
-        # One that isn't known is left out, where it wasn't asked for by its name.
-        return [name for name in names if name[len(_SPACE) :] != "getetag" or self._tag()]
-
-    def get_property_value(self, name: str) -> Any:  # noqa: ANN401 - text, or an element
-        with _dav_errors():
-            if name == "{DAV:}getetag" and (tag := self._tag()) is not None:
-                return tag
-            return super().get_property_value(name)  # type: ignore[misc]
-
-    def get_creation_date(self) -> int:
-        return self.entry.mtime
-
     def get_last_modified(self) -> int:
         return self.entry.mtime
 
-    def get_display_name(self) -> str:
-        return self.entry.name
-
     def get_etag(self) -> str | None:
         """Return the tag as WsgiDAV compares it: without its quotes."""
-        tag = self._tag()
+        tag = entity_tag(self.provider.tree, self.entry)
         return None if tag is None else tag.removeprefix("W/").strip('"')
 
     def support_etag(self) -> bool:
@@ -177,52 +220,34 @@ class _Properties:
                 tree.delete(home)
         return True
 
-    def _tag(self) -> str | None:
-        return entity_tag(self.provider.tree, self.entry)
 
+class _File(_Resource, DAVNonCollection):  # type: ignore[misc]
+    """A file."""
 
-class _File(_Properties, DAVNonCollection):  # type: ignore[misc]
-    """A file.
-
-    Args:
-        entry: what it is.
-        environ: of the request.
-        is_named: whether the request names it, or else the directory that holds it.
-    """
-
-    def __init__(self, entry: Entry, environ: Environ, *, is_named: bool) -> None:
+    def __init__(self, entry: Entry, environ: Environ) -> None:
         super().__init__(entry.path, environ)
         self.entry = entry
-        self._is_named = is_named
 
     def get_content_length(self) -> int | None:
-        if self.provider.exact and self._is_named:
-            with _dav_errors():
-                self.entry = with_size(self.provider.tree, self.entry)
         return self.entry.size
 
     def get_content_type(self) -> str:
         return media_type(self.entry.home)
 
     def get_content(self) -> Any:  # noqa: ANN401
-        raise DAVError(405)  # GET is answered elsewhere
+        raise DAVError(HTTPStatus.METHOD_NOT_ALLOWED)  # GET is answered elsewhere
 
     def support_ranges(self) -> bool:
         return True
 
 
-class _Directory(_Properties, DAVCollection):  # type: ignore[misc]
+class _Directory(_Resource, DAVCollection):  # type: ignore[misc]
     """A directory, or a link to one."""
 
     def __init__(self, entry: Entry, environ: Environ) -> None:
         super().__init__(entry.path, environ)
         self.entry = entry
 
-    def get_member_list(self) -> list[_File | _Directory]:
-        with _dav_errors():
-            listing = sized_entries_of if self.provider.exact else entries_of
-            entries = list(listing(self.provider.tree, self.entry))
-        return [self.provider.resource(entry, self.environ, is_named=False) for entry in entries]
-
     def get_member_names(self) -> list[str]:
-        return [util.get_uri_name(each.path) for each in self.get_member_list()]
+        with _dav_errors():
+            return [each.name for each in entries_of(self.provider.tree, self.entry)]

@@ -8,7 +8,7 @@ import logging
 import posixpath
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from histfs.core.audio_format import is_audio_name
@@ -129,7 +129,7 @@ def entries_of(tree: DirectTree, directory: Entry) -> Iterator[Entry]:
         yield Entry(posixpath.join(directory.path, entry.name), home, attributes)
 
 
-def sized_entries_of(tree: DirectTree, directory: Entry) -> list[Entry]:
+def sized_entries_of(tree: DirectTree, directory: Entry) -> Iterable[Entry]:
     """Return what a directory holds; the audio of an item in it is fetched for its size.
 
     A directory that holds the clips of many items, such as one of ``listen``, fetches none. One
@@ -138,25 +138,25 @@ def sized_entries_of(tree: DirectTree, directory: Entry) -> list[Entry]:
     Raises:
         As `entries_of`.
     """
+    if tree.filesystem.item(directory.home, tree.waiter()) is None:
+        return entries_of(tree, directory)
     entries = list(entries_of(tree, directory))
     if not any(map(_lacks_size, entries)):
         return entries
-    if tree.filesystem.item(directory.home, tree.waiter()) is None:
-        return entries
     for entry in entries:
-        _try_size(tree, entry)
+        try_size(tree, entry)
     # A clip that was just fetched is in the cache, with its size, then.
     for mounted in tree.sources:
         mounted.audio.flush(tree.waiter().at_most(_FLUSH_TIMEOUT))
     # Again, because the names of what was fetched may have changed.
-    return [_try_size(tree, entry) for entry in entries_of(tree, directory)]
+    return [try_size(tree, entry) for entry in entries_of(tree, directory)]
 
 
 def _lacks_size(entry: Entry) -> bool:
     return not entry.is_directory and entry.size is None
 
 
-def _try_size(tree: DirectTree, entry: Entry) -> Entry:
+def try_size(tree: DirectTree, entry: Entry) -> Entry:
     """Return a file with its size, or as it is."""
     try:
         return with_size(tree, entry)

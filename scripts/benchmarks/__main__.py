@@ -95,7 +95,7 @@ def bench_sizes(clips: int) -> None:
 @click.option("--items", default=1_000_000, show_default=True, help="Rows of the table.")
 @_rounds
 def bench_beyond(clips: int, items: int, rounds: int) -> None:
-    """Exports, clusters, tables and fsspec, beside loops with requests and boto3."""
+    """Exports, clusters, tables, fsspec and WebDAV, beside plain loops and rclone."""
     report("beyond", lambda: beyond.measure(clips, items, rounds))
 
 

@@ -1,4 +1,4 @@
-"""``scripts/bench beyond``: exports, clusters, tables and fsspec, beside plain loops.
+"""``scripts/bench beyond``: exports, clusters, tables, fsspec and WebDAV, beside their peers.
 
 An export begins with an empty cache, and lists the history, too. Its peer is a loop with requests,
 and boto3 for a bucket, of as many threads as histfs has connections; another one is rsync through a
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import requests
 
-from scripts.benchmarks import plain
+from scripts.benchmarks import plain, webdav
 from scripts.benchmarks.figures import Figure
 from scripts.benchmarks.stage import (
     LATENCY,
@@ -40,6 +40,8 @@ _THREADS, _LIMITED, _UNLIMITED = 16, 8, 64
 #: Maximum MB of a table of any size.
 _RESIDENT = 200
 _WORKERS = (1, 2, 4)
+#: Items of a listing by WebDAV.
+_LISTED = 10_000
 
 
 def measure(clips: int, items: int, rounds: int) -> list[Figure]:
@@ -54,8 +56,9 @@ def measure(clips: int, items: int, rounds: int) -> list[Figure]:
         places = (root / str(number) for number in range(1000))
         figures = _exports(api, places, clips, rounds, s3)
         figures += _cluster(api, places, clips, rounds)
-        figures += reads(api, _made(next(places)), min(clips, 100))
-    return figures + table(items)
+    with server("--items", str(min(clips, 100)), *LATENCY) as api, directory() as root:
+        figures += reads(api, root, min(clips, 100))
+    return figures + table(items) + webdav.propfind(_LISTED, rounds)
 
 
 def _exports(
@@ -124,11 +127,17 @@ def _cluster(api: Server, places: Iterator[Path], clips: int, rounds: int) -> li
 
 
 def reads(api: Server, place: Path, clips: int) -> list[Figure]:
-    """Compare cat_file of fsspec, not cached and cached, with plain HTTP."""
+    """Compare cat_file of fsspec, not cached and cached, with plain HTTP.
+
+    Args:
+        api: has as many clips.
+        place: for the cache.
+        clips: their number.
+    """
     if importlib.util.find_spec("fsspec") is None:
         return []
     done = subprocess.run(
-        [sys.executable, "-c", _CAT, api.url, str(clips)],
+        [sys.executable, "-c", _CAT, api.url],
         env=environment(place), stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     first, size, seconds, again = map(float, done.stdout.split())
@@ -149,7 +158,7 @@ def reads(api: Server, place: Path, clips: int) -> list[Figure]:
 _CAT = """
 import sys, time, fsspec
 fs = fsspec.filesystem("histfs", base_url=sys.argv[1])
-clips = sorted(fs.glob("by-date/*/*/*/*/audio.[!s]*"))[-int(sys.argv[2]):]
+clips = [each for each in fs.glob("by-date/*/*/*/*/audio.*") if not each.endswith(".srt")]
 firsts, size, began = [], 0, time.perf_counter()
 for clip in clips:
     start = time.perf_counter()

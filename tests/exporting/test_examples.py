@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture
 def simulator(monkeypatch, tmp_path):
-    with Simulator(SimulatorSettings(items=ITEMS, days=40, alignments=False)) as running:
+    with Simulator(SimulatorSettings(items=ITEMS, days=40)) as running:
         for name, value in {
             "HISTFS_BASE_URL": running.base_url,
             "HISTFS_CACHE_DIR": str(tmp_path / "cache"),

@@ -79,6 +79,30 @@ def test_each_item_is_a_row_in_the_file_of_its_month(table, simulator):
     assert any("user:" in (row["text"] or "") for row in talks)
 
 
+def test_where_chooses_rows_by_their_fields_and_another_choice_writes_all_anew(table, simulator):
+    summary(table("--json"))
+    everything = rows_of(table.folder)
+    rachel = [row for row in everything if row["voice"] == "Rachel"]
+    found = summary(table("--json", "--where", "voice=Rachel"))
+    assert found["rows"] == len(rachel) > 1
+    assert sorted(map(str, rows_of(table.folder))) == sorted(map(str, rachel))
+    assert {line["speaker"] for line in metadata_of(table.folder)} == {"Rachel"}
+    assert summary(table("--json", "--where", "voice=Rachel"))["written"] == []
+    voice, model = rachel[0]["voice_id"], rachel[0]["model"][:-3]
+    narrow = [
+        row["id"] for row in rachel if row["voice_id"] == voice and row["model"].startswith(model)
+    ]
+    summary(table("--json", "--where", f"model={model}*", "--where", f"voice={voice}"))
+    assert 0 < len(narrow) < len(rachel)
+    assert [row["id"] for row in rows_of(table.folder)] == narrow
+    silent = summary(table("--json", "--where", "voice="))
+    assert silent["rows"] == sum(row["voice"] is None for row in everything)
+    summary(table("--json", "--since", "2026-01"))  # the older months, too
+    assert rows_of(table.folder) == everything
+    done = table("--where", "colour=blue")
+    assert (done.status, "colour=blue" in done.line) == (2, True)
+
+
 def test_a_second_run_writes_nothing_and_asks_for_no_details(table, simulator):
     summary(table("--json"))
     before = {file: file.stat().st_mtime_ns for file in table.folder.rglob("*.json*")}

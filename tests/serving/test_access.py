@@ -77,14 +77,18 @@ def test_another_user_of_the_machine_is_refused_and_a_mount_of_root_is_not(monke
             start_response("200 OK", [])
             return []
 
-        asked = Access(app, credentials, delete=False)
+        asked = Access(app, credentials, delete=True)
         for uid in (1000, 0, 77, None, 1001):
-            environ = {"REQUEST_METHOD": "GET", "HTTP_HOST": "localhost", PEER_UID: uid, **more}
+            environ = {"REQUEST_METHOD": "GET", "HTTP_HOST": "localhost", PEER_UID: uid} | more
             asked(environ, lambda status, headers: found.append(status[:3]))
 
     found = []
     statuses(None)
     assert found == ["200", "200", "200", "200", "403"]
+    found.clear()
+    # It may be any user's, who closed the connection at once.
+    statuses(None, REQUEST_METHOD="DELETE")
+    assert found == ["200", "200", "200", "403", "403"]
     found.clear()
     statuses(TOKEN, HTTP_AUTHORIZATION="Bearer 0123456789-token")
     assert found == ["200"] * 5

@@ -26,8 +26,8 @@ from histfs.core.size_estimate import unlike_buffers
 _DOUBT = math.log(2)
 #: No estimate is shown that is more than so many times larger.
 _LARGEST = math.log(256)
-#: A clip is odd that is so many times larger than all of so many others, or smaller: it says nothing
-#: of them.
+#: A clip is odd that is so many times larger than all of so many others, or smaller: it says
+#: nothing of them.
 _ODD, _OTHERS = math.log(4), 7
 #: Margins are rounded up to 16 steps between 1 and 2: what stat shows changes rarely.
 _STEP = _DOUBT / 16

@@ -101,28 +101,19 @@ def serve(
             stack.enter_context(reporting(lambda: _progress(filesystems)))
             ready()
 
-        def may_fetch() -> bool:
-            return programs.class_of(binding.caller()) is not ProgramClass.CRAWLER
-
-        def needs_size() -> bool:
-            archiver = programs.class_of(binding.caller()) is ProgramClass.ARCHIVER
-            return archiver or watch.is_misled()
-
-        def plays() -> bool:
-            return programs.class_of(binding.caller()) in _PLAYING
-
         def listens() -> bool:
             return programs.class_of(binding.caller()) is ProgramClass.LISTENER
 
         def new_waiter() -> Waiter:
+            call = _Call(lambda: programs.class_of(binding.caller()), binding.caller, watch)
             return Waiter(
                 settings.timeout,
                 binding.interrupted,
-                may_fetch,
+                call.may_fetch,
                 limit,
-                needs_size,
-                plays=plays,
-                thread=lambda: 0 if plays() else binding.caller(),
+                call.needs_size,
+                plays=call.plays,
+                thread=call.thread,
             )
 
         limit = WaitLimit(fuse.MAX_WAITING)
@@ -158,6 +149,52 @@ def serve(
         if holds_dead(mountpoint):
             detach(mountpoint)
         log.info("unmounted from %s", mountpoint)
+
+
+class _Call:
+    """A call on the filesystem, and what its program needs.
+
+    The program is looked up when that is first asked for, and once a call: it costs system calls.
+
+    Args:
+        find_class: looks up the program.
+        caller: returns the id of the thread whose call is served.
+        watch: knows the threads that have read by an estimate.
+    """
+
+    __slots__ = ("_caller", "_class", "_find_class", "_watch")
+
+    def __init__(
+        self,
+        find_class: Callable[[], ProgramClass],
+        caller: Callable[[], int],
+        watch: EstimateWatch,
+    ) -> None:
+        self._find_class = find_class
+        self._caller = caller
+        self._watch = watch
+        self._class: ProgramClass | None = None
+
+    def _program_class(self) -> ProgramClass:
+        if self._class is None:
+            self._class = self._find_class()
+        return self._class
+
+    def may_fetch(self) -> bool:
+        """Say whether audio is fetched for the program."""
+        return self._program_class() is not ProgramClass.CRAWLER
+
+    def needs_size(self) -> bool:
+        """Say whether stat has to give exact sizes."""
+        return self._program_class() is ProgramClass.ARCHIVER or self._watch.is_misled()
+
+    def plays(self) -> bool:
+        """Say whether the program gets a clip as its bytes come."""
+        return self._program_class() in _PLAYING
+
+    def thread(self) -> int:
+        """Return the id of the thread; 0 for a player, which may be shown any estimate."""
+        return 0 if self.plays() else self._caller()
 
 
 @contextlib.contextmanager

@@ -48,17 +48,3 @@ def test_an_item_without_times_has_no_captions():
 def test_captions_are_empty_where_the_times_turn_out_to_be_missing():
     file = SrtFile(context(words=[]))
     assert file.open(ITEM, Waiter(5)).size == 0
-
-
-def test_the_sizes_of_all_formats_cost_one_search_for_the_words():
-    searched = []
-
-    def timed_words(raw):
-        searched.append(raw)
-        return WORDS
-
-    index = TableIndex([record("id", 0, "Hello you")])
-    shared = FileContext(Traits(timed_words=timed_words), index, FakeAudio())
-    for kind in (SrtFile, VttFile, LrcFile):
-        assert kind(shared).known_size(ITEM, Waiter(5)).is_exact
-    assert len(searched) == 1

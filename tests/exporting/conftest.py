@@ -52,6 +52,8 @@ def bucket(s3, monkeypatch):
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
+    # One that another test has made without credentials would be taken again.
+    s3fs.S3FileSystem.clear_instance_cache()
     found = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
     name = f"voices{time.monotonic_ns()}"
     found.mkdir(name)

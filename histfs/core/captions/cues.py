@@ -18,6 +18,8 @@ _SHORT = 16
 _READABLE, _LEAST = 1000, 40
 
 _SENTENCE_END = re.compile(r"[.!?…。！？؟।]+[\"'”’»)\]）」』]*$")  # noqa: RUF001
+#: The last characters of what ends a sentence.
+_MAY_END = frozenset(".!?…。！？؟।\"'”’»)]）」』")  # noqa: RUF001
 _CLAUSE_END = re.compile(r"[,;:.!?…—–、，；：。！？؟،]+[\"'”’»)\]）」』]*$")  # noqa: RUF001
 
 
@@ -88,7 +90,8 @@ def _groups(words: Iterator[TimedWord]) -> Iterator[list[TimedWord]]:
     group: list[TimedWord] = []
     line, lines, total, ended = 0, 1, 0, False
     for word in words:
-        size, space = columns(word.text), len(word.before)
+        text = word.text
+        size, space = len(text) if text.isascii() else columns(text), len(word.before)
         if group:
             fits = line + space + size <= LINE or lines < LINES
             if (
@@ -105,7 +108,7 @@ def _groups(words: Iterator[TimedWord]) -> Iterator[list[TimedWord]]:
         line += size + (space if group else 0)
         total += size + (space if group else 0)
         group.append(word)
-        ended = _SENTENCE_END.search(word.text) is not None
+        ended = text[-1] in _MAY_END and _SENTENCE_END.search(text) is not None
     if group:
         yield group
 
@@ -113,22 +116,23 @@ def _groups(words: Iterator[TimedWord]) -> Iterator[list[TimedWord]]:
 def _lines(group: Sequence[TimedWord]) -> tuple[str, ...]:
     """Return the lines of a cue: two of about the same width, broken after a clause if possible."""
     whole = _joined(group)
-    if columns(whole) <= LINE:
+    total = columns(whole)
+    if total <= LINE:
         return (whole,)
-    best: tuple[int, tuple[str, str]] | None = None
-    for number in range(1, len(group)):
-        first, second = _joined(group[:number]), _joined(group[number:])
-        widths = columns(first), columns(second)
-        if max(widths) > LINE:
-            continue
-        cost = abs(widths[0] - widths[1])
-        if _CLAUSE_END.search(group[number - 1].text):
-            cost -= LINE // 2
-        if best is None or cost < best[0]:
-            best = cost, (first, second)
-    return (whole,) if best is None else best[1]
+    best = cheapest = width = 0
+    for number, word in enumerate(group):
+        space = len(word.before) if number else 0
+        rest = total - width - space
+        if number and width <= LINE and rest <= LINE:
+            cost = abs(width - rest)
+            if _CLAUSE_END.search(group[number - 1].text):
+                cost -= LINE // 2
+            if not best or cost < cheapest:
+                best, cheapest = number, cost
+        width += space + columns(word.text)
+    return (_joined(group[:best]), _joined(group[best:])) if best else (whole,)
 
 
 def _joined(group: Sequence[TimedWord]) -> str:
-    first, *others = group
-    return first.text + "".join((word.before and " ") + word.text for word in others)
+    text = "".join([(word.before and " ") + word.text for word in group])
+    return text[1:] if group[0].before else text

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 #: The latest time, in milliseconds: a day.
 LATEST = 86_400_000
+_LATEST_SECONDS = LATEST / 1000
 #: Milliseconds by which a time must go back to be out of order, and not just inexact.
 _BACK = 1000
 #: Words behind such a time that tell whether the times have started again.
@@ -174,9 +175,10 @@ def _unspaced(word: str) -> Iterator[tuple[int, int]]:
 
 def _milliseconds(times: Sequence[object], number: int) -> int | None:
     time = times[number] if number < len(times) else None
-    if isinstance(time, bool) or not isinstance(time, (int, float)):
+    if type(time) is not float and type(time) is not int:
         return None
-    return round(time * 1000) if 0 <= time < LATEST / 1000 else None
+    # The half is that of rounding; int() is a fraction of the cost of round().
+    return int(time * 1000 + 0.5) if 0 <= time < _LATEST_SECONDS else None
 
 
 def _bounded(seconds: float) -> int:

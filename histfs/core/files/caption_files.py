@@ -3,23 +3,18 @@
 Players find them by their names. An item has them where its source has the times of its words; no
 request and no download is needed to know it.
 
-Threads: any number at once; see `Rendered`. The cache of cues guards itself.
+Threads: any number at once; see `Rendered`.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 
-from histfs.core.captions import Cue, TimedWord, cues_of, lrc_bytes, srt_bytes, vtt_bytes
+from histfs.core.captions import Cue, cues_of, lrc_bytes, srt_bytes, vtt_bytes
 from histfs.core.file_context import FileContext
 from histfs.core.files.item_files import AudioPresence, Rendered
 from histfs.core.item import Details, Item
-
-#: Items whose cues are cached. A stat needs the sizes of all three files, one after the other, and
-#: to find the words costs more than to write them.
-_ITEMS = 4
 
 
 class CaptionFile(Rendered):
@@ -42,16 +37,12 @@ class CaptionFile(Rendered):
 
     def render(self, details: Details) -> bytes:
         """Return the captions; empty where the details turn out to have no times."""
-        return self.write(_cues(self._timed_words, details.raw) if self._timed_words else ())
+        words = () if self._timed_words is None else self._timed_words(details.raw)
+        return self.write(cues_of(words))
 
     @abstractmethod
     def write(self, cues: Sequence[Cue]) -> bytes:
         """Return the content for some cues."""
-
-
-@lru_cache(_ITEMS)
-def _cues(timed_words: Callable[[bytes], Sequence[TimedWord]], raw: bytes) -> tuple[Cue, ...]:
-    return tuple(cues_of(timed_words(raw)))
 
 
 class SrtFile(CaptionFile):

@@ -11,9 +11,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from histfs.core.captions import TimedWord, spread_words, words_of_characters
 from histfs.sources.elevenlabs.json_parsing import number_of, parse_object
 from histfs.sources.elevenlabs.transcript import message_of
+
+
+class _Alignment(msgspec.Struct):
+    characters: list[str] = []
+    character_start_times_seconds: list[float] = []
+    character_end_times_seconds: list[float] = []
+
+
+class _Alignments(msgspec.Struct):
+    alignment: _Alignment | None = None
+    normalized_alignment: _Alignment | None = None
+
+
+class _Clip(msgspec.Struct):
+    alignments: _Alignments | None = None
+
+
+_decode = msgspec.json.Decoder(_Clip).decode
 
 
 def timed_words_of_clip(raw: bytes) -> list[TimedWord]:
@@ -22,6 +42,20 @@ def timed_words_of_clip(raw: bytes) -> list[TimedWord]:
     Args:
         raw: the object, in JSON.
     """
+    try:
+        both = _decode(raw).alignments
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return _lenient_words(raw)
+    for alignment in () if both is None else (both.alignment, both.normalized_alignment):
+        if alignment is not None:
+            times = alignment.character_start_times_seconds, alignment.character_end_times_seconds
+            if words := words_of_characters(alignment.characters, *times):
+                return words
+    return []
+
+
+def _lenient_words(raw: bytes) -> list[TimedWord]:
+    """Return the words of an object of which any field may be of any type."""
     alignments = _object(raw, "alignments").get("alignments")
     if not isinstance(alignments, Mapping):
         return []

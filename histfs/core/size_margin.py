@@ -15,7 +15,7 @@ learn at the same moment one may be lost.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 from histfs.core.generational_cache import GenerationalCache
@@ -24,8 +24,11 @@ from histfs.core.size_estimate import unlike_buffers
 #: What a clip may be larger than the only one that is known, or than an estimate that nothing is
 #: known of: twice. As a logarithm, as all ratios here.
 _DOUBT = math.log(2)
-#: No estimate is shown that is more than so many times larger: one odd clip must not do that.
-_LARGEST = math.log(16)
+#: No estimate is shown that is more than so many times larger.
+_LARGEST = math.log(256)
+#: A clip is odd that is so many times larger than all of so many others, or smaller: it says
+#: nothing of them.
+_ODD, _OTHERS = math.log(4), 7
 #: Margins are rounded up to 16 steps between 1 and 2: what stat shows changes rarely.
 _STEP = _DOUBT / 16
 #: Ratios that are remembered of clips that are alike.
@@ -58,8 +61,8 @@ class _Ratios(NamedTuple):
     Attributes:
         last: of the last clips.
         mean: of these.
-        largest: of the last clips.
-        smallest: of the last clips.
+        largest: of these, but for an odd one.
+        smallest: of these, but for an odd one.
     """
 
     last: tuple[float, ...]
@@ -96,7 +99,7 @@ class SizeMargins:
             before = self._ratios.get(kind)
             last = (*(before.last[1 - _WINDOW :] if before else ()), ratio)
             mean = math.fsum(last) / len(last)
-            self._ratios.put(kind, _Ratios(last, mean, max(last), min(last)))
+            self._ratios.put(kind, _Ratios(last, mean, _largest(last), -_largest(_negative(last))))
 
     def expected(self, likeness: Likeness, estimate: int) -> int:
         """Return the likely size of a clip in bytes.
@@ -141,7 +144,7 @@ class SizeMargins:
             # Where the model or the source is another one, an estimate may be wrong for a reason
             # that no known clip has.
             alike = self._ratios.get(likeness[:1])
-            return _DOUBT if alike is None else max(_DOUBT, alike.towards(sign))
+            return _DOUBT if alike is None else max(_DOUBT, alike.towards(sign) + alike.doubt)
         margin = others.towards(sign) + others.doubt
         if own is None:
             return margin
@@ -150,6 +153,16 @@ class SizeMargins:
         if len(own.last) < _FEW:
             return max(margin, most + others.doubt)
         return min(most + own.doubt, max(margin, most + others.doubt))
+
+
+def _largest(ratios: Sequence[float]) -> float:
+    """Return the largest ratio, unless it is that of an odd clip."""
+    *others, second, first = (-math.inf, *sorted(ratios))
+    return second if len(others) >= _OTHERS and first - second > _ODD else first
+
+
+def _negative(ratios: Iterable[float]) -> list[float]:
+    return [-ratio for ratio in ratios]
 
 
 def above_header(size: int) -> int:

@@ -83,7 +83,14 @@ def test_of_another_model_nothing_is_known(ratio):
 
 
 def test_one_odd_clip_does_not_make_all_others_huge():
-    assert learnt([1000.0]).upper(MP3, 100_000) < 17 * 100_000
+    assert learnt([1.0] * 20 + [50.0]).upper(MP3, 100_000) < 150_000
+    assert learnt([1.0] * 20 + [0.01]).lower(MP3, 100_000) > 70_000
+    assert learnt([100_000.0]).upper(MP3, 100_000) < 300 * 100_000
+
+
+def test_where_all_estimates_are_wrong_the_first_clip_tells():
+    assert learnt([50.0]).upper(MP3, 20_000) > 50 * 20_000
+    assert learnt([50.0] * 20).upper(ANOTHER_MODEL, 20_000) > 50 * 20_000
 
 
 def test_an_encoder_that_has_changed_is_followed():

@@ -20,13 +20,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import json
 import logging
 import tarfile
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, count
 from typing import IO, NamedTuple
@@ -35,88 +33,17 @@ from histfs.core.errors import ACCOUNT_WIDE, Missing, NoAudio, NotReady, SourceE
 from histfs.core.item import Item
 from histfs.core.single_flight import SingleFlight
 from histfs.core.times import ALWAYS
-from histfs.exporting.destination import Destination, fingerprint, read, spooled, write
-from histfs.exporting.errors import TableDamaged
+from histfs.exporting.destination import Destination, fingerprint, spooled
 from histfs.exporting.export import MAX_FAILURES, TRANSIENT, ExportResult
 from histfs.exporting.item_export import CachedRecordings, Order, Recording, order_of
+from histfs.exporting.manifest import Shard, ShardManifest
 from histfs.exporting.months import month_of, months_of, span_of, state_of
-from histfs.exporting.row_files import json_line
 from histfs.mounting import MountedSource
 
 _FOLDER = "shards"
 _CHUNK = 1 << 20
 
 log = logging.getLogger(__name__)
-
-
-class Shard(NamedTuple):
-    """A shard that was written.
-
-    Attributes:
-        name: of its object.
-        size: in bytes.
-        sha256: of all of it, in hexadecimal digits.
-        keys: of its items.
-    """
-
-    name: str
-    size: int
-    sha256: str
-    keys: Sequence[str]
-
-
-@dataclass(slots=True)
-class ShardManifest:
-    """The shards of a month.
-
-    Attributes:
-        month: such as ``2024-05``.
-        state: the checksum of the catalog of which all is there; empty if some lacks.
-        shards: by name.
-    """
-
-    month: str
-    state: str = ""
-    shards: dict[str, Shard] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The name of its object."""
-        return f"manifest/shards-month={self.month}.jsonl"
-
-    def store(self, destination: Destination) -> None:
-        """Write it.
-
-        Raises:
-            DestinationFailed, NoSpace: it can't be written.
-        """
-        lines = [json_line({"version": 1, "state": self.state})]
-        lines += [json_line(list(each)) for _, each in sorted(self.shards.items())]
-        write(destination, self.name, b"".join(lines))
-
-    @classmethod
-    def load(cls, destination: Destination, month: str) -> ShardManifest:
-        """Read the manifest of a month; an empty one if there is none.
-
-        Raises:
-            TableDamaged: it can't be parsed.
-            DestinationFailed: it can't be read.
-        """
-        manifest = cls(month)
-        content = read(destination, manifest.name)
-        if content is None:
-            return manifest
-        try:
-            first, *rest = map(json.loads, content.splitlines())
-            manifest.state = str(first["state"])
-            for name, size, sha256, keys in rest:
-                manifest.shards[name] = Shard(str(name), int(size), str(sha256), list(keys))
-        except (ValueError, KeyError, TypeError) as error:
-            raise TableDamaged(
-                f"{destination}: {manifest.name} can't be read: remove it, and the shards of this"
-                " month are compared anew"
-            ) from error
-        return manifest
 
 
 class ShardExport:

@@ -66,8 +66,10 @@ def test_every_call_has_its_summary_detail_transcript_and_audio(server, tmp_path
             key = id_of(call)
             summary = json.loads((call / "summary.json").read_text())
             assert summary["conversation_id"] == key
+            # One that goes on may end between the two.
+            before = conversations.detail(key)
             detail = json.loads((call / "meta.json").read_text())
-            assert detail == conversations.detail(key)
+            assert detail in (before, conversations.detail(key))
             text = (call / "text.txt").read_text()
             for turn in detail["transcript"]:
                 said = (turn["message"] or "").strip()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-import pytest
+import pysubs2
+import webvtt
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,7 +90,6 @@ def test_lrc_has_a_line_a_cue_and_an_empty_one_where_a_silence_begins():
 
 
 def test_the_parsers_of_others_read_what_is_written():
-    pysubs2, webvtt = pytest.importorskip("pysubs2"), pytest.importorskip("webvtt")
     found = cues("Это — тест. 今日は良い天気ですね。 A <tag> & more, said --> him.", 0.2)
     subtitles = pysubs2.SSAFile.from_string(srt_bytes(found).decode(), format_="srt")
     assert [(event.start, event.end) for event in subtitles] == [(c.start, c.end) for c in found]

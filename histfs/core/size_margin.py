@@ -119,8 +119,7 @@ class SizeMargins:
             likeness: of the clip.
             estimate: in bytes, by its item alone.
         """
-        margin = min(math.ceil(self._margin(likeness, 1) / _STEP) * _STEP, _LARGEST)
-        return unlike_buffers(math.ceil(estimate * math.exp(margin)) + _PAGE)
+        return unlike_buffers(math.ceil(estimate * self._factor(likeness, 1)) + _PAGE)
 
     def lower(self, likeness: Likeness, estimate: int) -> int:
         """Return a size in bytes that a clip hardly falls below, and no multiple of a buffer's.
@@ -129,8 +128,12 @@ class SizeMargins:
             likeness: of the clip.
             estimate: in bytes, by its item alone.
         """
-        margin = min(math.ceil(self._margin(likeness, -1) / _STEP) * _STEP, _LARGEST)
-        return unlike_buffers(max(1, math.floor(estimate * math.exp(-margin))))
+        return unlike_buffers(max(1, math.floor(estimate / self._factor(likeness, -1))))
+
+    def _factor(self, likeness: Likeness, sign: int) -> float:
+        """Return how many times larger a clip may be, or smaller, rounded; see `_margin`."""
+        margin = math.ceil(self._margin(likeness, sign) / _STEP) * _STEP
+        return math.exp(min(margin, _LARGEST))
 
     def _margin(self, likeness: Likeness, sign: int) -> float:
         """Return the logarithm of how many times larger than its estimate a clip may be.

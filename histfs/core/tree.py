@@ -113,7 +113,7 @@ class Tree:
         self._zone = zone
         self._listings = listings
         self._born = born
-        self.inodes = self._inodes = TreeInodes(index, above)
+        self.inodes = TreeInodes(index, above)
         self._check = check
         self._names_elsewhere = names_elsewhere
         self._lock = threading.Lock()
@@ -123,18 +123,18 @@ class Tree:
         node = self._resolver.resolve(path, waiter)
         match node:
             case Root():
-                return directory(self._inodes.root(), self._newest_of_all())
+                return directory(self.inodes.root(), self._newest_of_all())
             case Directory():
                 newest = self._born if node.newest is None else node.newest
-                return directory(self._inodes.directory(node.view, node.path), newest)
+                return directory(self.inodes.directory(node.view, node.path), newest)
             case ItemDirectory():
-                inode = self._inodes.item(self._views[node.path[0]], node)
+                inode = self.inodes.item(self._views[node.path[0]], node)
                 if not node.is_link:
                     return directory(inode, node.item.date)
                 size = len(self._target(node, waiter).encode())
                 return Attributes(stat.S_IFLNK, inode, 1, size, node.item.date)
             case ItemFolderNode():
-                return directory(self._inodes.folder("folder", node.path), node.item.date)
+                return directory(self.inodes.folder("folder", node.path), node.item.date)
             case ItemFileNode():
                 return self._stat_file(node, waiter)
             case MoreNode():
@@ -146,7 +146,7 @@ class Tree:
         inode = None
         for name, child in self._children(self._resolver.resolve(path, waiter)).items():
             if isinstance(child, ItemFileNode):
-                inode = inode or self._inodes.files_of(child.item)
+                inode = inode or self.inodes.files_of(child.item)
                 with contextlib.suppress(HistfsError):
                     found[name] = self._stat_file(child, waiter, inode(child))
         return found
@@ -300,7 +300,7 @@ class Tree:
             size: its size.
             inode: its inode; 0 where it is not known yet.
         """
-        inode = inode or self._inodes.file(node)
+        inode = inode or self.inodes.file(node)
         links = self._link_count(node.item) + self._names_elsewhere(node)
         return Attributes(stat.S_IFREG, inode, links, size.size, node.item.date, size.is_exact)
 
@@ -358,8 +358,8 @@ class Tree:
             names = view.subdirectories(at, self._index)
             return [self._directory_entry(view, (*node.path, name)) for name in names]
         only_links, linked = self._resolver.links(view), self._resolver.linked(view, at)
-        link_inode = self._inodes.items_in(view, node.path, is_link=True)
-        item_inode = self._inodes.items_in(view, node.path, is_link=False)
+        link_inode = self.inodes.items_in(view, node.path, is_link=True)
+        item_inode = self.inodes.items_in(view, node.path, is_link=False)
 
         def entry(item: Listed, name: str | None = None) -> DirEntry:
             name = name or item_name(item.date, item.slug, item.key, self._zone)
@@ -377,25 +377,25 @@ class Tree:
             return LargeListing(contents, first, rest, version)
         entries = list(map(entry, first))
         if isinstance(view, Search) and view.more(at, self._index):
-            inode = self._inodes.folder("more", (*node.path, MORE_NAME))
+            inode = self.inodes.folder("more", (*node.path, MORE_NAME))
             entries.append(DirEntry(MORE_NAME, stat.S_IFREG, inode))
         return entries
 
     def _more_attributes(self, node: MoreNode) -> Attributes:
-        inode = self._inodes.folder("more", node.path)
+        inode = self.inodes.folder("more", node.path)
         return Attributes(stat.S_IFREG, inode, 1, len(MORE_TEXT), self._newest_of_all())
 
     def _list_item(self, node: ItemDirectory | ItemFolderNode) -> list[DirEntry]:
-        inode = self._inodes.files_of(node.item)
+        inode = self.inodes.files_of(node.item)
         return [
-            DirEntry(name, stat.S_IFDIR, self._inodes.folder("folder", child.path))
+            DirEntry(name, stat.S_IFDIR, self.inodes.folder("folder", child.path))
             if isinstance(child, ItemFolderNode)
             else DirEntry(name, stat.S_IFREG, inode(child))
             for name, child in self._children(node).items()
         ]
 
     def _directory_entry(self, view: View, path: Path) -> DirEntry:
-        return DirEntry(path[-1], stat.S_IFDIR, self._inodes.directory(view, path))
+        return DirEntry(path[-1], stat.S_IFDIR, self.inodes.directory(view, path))
 
     def _target(self, node: ItemDirectory, waiter: Waiter) -> str:
         item = node.item

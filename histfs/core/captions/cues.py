@@ -18,8 +18,6 @@ _SHORT = 16
 _READABLE, _LEAST = 1000, 40
 
 _SENTENCE_END = re.compile(r"[.!?…。！？؟।]+[\"'”’»)\]）」』]*$")  # noqa: RUF001
-#: The last characters of what ends a sentence.
-_MAY_END = frozenset(".!?…。！？؟।\"'”’»)]）」』")  # noqa: RUF001
 _CLAUSE_END = re.compile(r"[,;:.!?…—–、，；：。！？؟،]+[\"'”’»)\]）」』]*$")  # noqa: RUF001
 
 
@@ -90,8 +88,7 @@ def _groups(words: Iterator[TimedWord]) -> Iterator[list[TimedWord]]:
     group: list[TimedWord] = []
     line, lines, total, ended = 0, 1, 0, False
     for word in words:
-        text = word.text
-        size, space = len(text) if text.isascii() else columns(text), len(word.before)
+        size, space = columns(word.text), len(word.before)
         if group:
             fits = line + space + size <= LINE or lines < LINES
             if (
@@ -108,7 +105,7 @@ def _groups(words: Iterator[TimedWord]) -> Iterator[list[TimedWord]]:
         line += size + (space if group else 0)
         total += size + (space if group else 0)
         group.append(word)
-        ended = text[-1] in _MAY_END and _SENTENCE_END.search(text) is not None
+        ended = _SENTENCE_END.search(word.text) is not None
     if group:
         yield group
 

@@ -74,6 +74,14 @@ class Traits:
     row_fields: Callable[[bytes], RowFields] | None = None
     timed_words: Callable[[bytes], Sequence[TimedWord]] | None = None
 
+    def fields_of(self, raw: bytes) -> RowFields:
+        """Return what `row_fields` reads from a raw object; nothing where it is None."""
+        return RowFields() if self.row_fields is None else self.row_fields(raw)
+
+    def words_of(self, raw: bytes) -> Sequence[TimedWord]:
+        """Return what `timed_words` reads from a raw object; nothing where it is None."""
+        return () if self.timed_words is None else self.timed_words(raw)
+
 
 @dataclass(frozen=True, slots=True)
 class Query:

@@ -58,9 +58,9 @@ def export_name(item: Item, folder: str, extension: str) -> str:
 
 def _row(mounted: MountedSource, zone: Zone, found: JoinedItem) -> ItemRow:
     item, facets = found.item, found.facets
-    read = mounted.source.traits.row_fields or _no_more_fields
-    listed = read(found.raw)
-    fetched = RowFields() if found.fetched is None else read(found.fetched)
+    traits = mounted.source.traits
+    listed = traits.fields_of(found.raw)
+    fetched = RowFields() if found.fetched is None else traits.fields_of(found.fetched)
     if listed.tells_text:
         text, silent = listed.text, False
     else:
@@ -101,10 +101,6 @@ def _row(mounted: MountedSource, zone: Zone, found: JoinedItem) -> ItemRow:
         audio=None if silent else export_name(item, "audio", extension),
     )
     return _storable(row)
-
-
-def _no_more_fields(_raw: bytes) -> RowFields:
-    return RowFields()
 
 
 def _described(mounted: MountedSource, found: JoinedItem) -> Details | None:

@@ -11,7 +11,6 @@ from cachetools import TTLCache
 from histfs.core.deletion import Deletions
 from histfs.core.errors import BadAnswer, HistfsError, PluginFailed
 from histfs.core.item import Item
-from histfs.core.item_row import RowFields
 from histfs.core.listen import (
     PREFIX,
     ClipFiles,
@@ -135,7 +134,7 @@ def _spoken(mounted: MountedSource, item: Item) -> Spoken:
     raw = mounted.store.raw(item.key, item.date)
     if raw is None:
         return Spoken()  # deleted meanwhile
-    fields = _fields(mounted, raw)
+    fields = mounted.source.traits.fields_of(raw)
     # What details have begins with a title, in a line of its own.
     title = None if fields.tells_text else next(iter(_described(mounted, raw).splitlines()), None)
     return Spoken(fields.words or fields.text or title, fields.duration)
@@ -146,16 +145,10 @@ def _said(mounted: MountedSource, item: Item) -> Said:
     raw = mounted.store.raw(item.key, item.date)
     if raw is None:
         return Said("")
-    fields, timed_words = _fields(mounted, raw), mounted.source.traits.timed_words
-    return Said(
-        (fields.text or "") if fields.tells_text else _described(mounted, raw),
-        () if timed_words is None else timed_words(raw),
-    )
-
-
-def _fields(mounted: MountedSource, raw: bytes) -> RowFields:
-    read = mounted.source.traits.row_fields
-    return RowFields() if read is None else read(raw)
+    traits = mounted.source.traits
+    fields = traits.fields_of(raw)
+    text = (fields.text or "") if fields.tells_text else _described(mounted, raw)
+    return Said(text, traits.words_of(raw))
 
 
 def _described(mounted: MountedSource, raw: bytes) -> str:

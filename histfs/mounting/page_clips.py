@@ -80,7 +80,7 @@ def account_clips(
     Raises:
         CacheFailed, NoSpace: the catalog can't be read.
     """
-    timed_words = mounted.source.traits.timed_words
+    traits = mounted.source.traits
     for found, row in joined_rows(mounted, zone):
         raw = found.raw if found.fetched is None else found.fetched
         extension = None if row.audio is None else row.audio.rpartition(".")[2]
@@ -89,7 +89,7 @@ def account_clips(
             voices=speakers(found.facets),
             audio=None if extension is None else address(f"/{row.path}/audio.{extension}"),
             text=row.text or "",
-            words=() if timed_words is None else timed_words(raw),
+            words=traits.words_of(raw),
             seconds=row.duration,
         )
 
@@ -109,8 +109,8 @@ def _clip(
         voices=speakers(facets),
         audio=address(audio) if audio else None,
         text=details.text or "",
-        words=() if traits.timed_words is None else traits.timed_words(details.raw),
-        seconds=None if traits.row_fields is None else traits.row_fields(details.raw).duration,
+        words=traits.words_of(details.raw),
+        seconds=traits.fields_of(details.raw).duration,
     )
 
 

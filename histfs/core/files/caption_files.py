@@ -26,19 +26,18 @@ class CaptionFile(Rendered):
 
     def __init__(self, context: FileContext) -> None:
         super().__init__(context)
-        self._timed_words = context.traits.timed_words
+        self._traits = context.traits
         self._has_audio = AudioPresence(context)
 
     def filename(self, item: Item) -> str | None:
         """Return the file's name; None for an item without times, or without audio."""
-        if not item.timed or self._timed_words is None or not self._has_audio(item):
+        if not item.timed or self._traits.timed_words is None or not self._has_audio(item):
             return None
         return self.name
 
     def render(self, details: Details) -> bytes:
         """Return the captions; empty where the details turn out to have no times."""
-        words = () if self._timed_words is None else self._timed_words(details.raw)
-        return self.write(cues_of(words))
+        return self.write(cues_of(self._traits.words_of(details.raw)))
 
     @abstractmethod
     def write(self, cues: Sequence[Cue]) -> bytes:

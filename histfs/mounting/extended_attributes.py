@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from histfs.core.audio_format import is_audio_name
-from histfs.core.errors import BadAnswer
+from histfs.core.errors import BadAnswer, NotALink
 from histfs.core.extended_attributes import attributes_of
 from histfs.core.filesystem import Filesystem
 from histfs.core.waiting import Waiter
@@ -18,7 +18,10 @@ from histfs.mounting.account_filesystem import AccountFilesystem, source_at
 def attributes_at(
     accounts: Sequence[AccountFilesystem], tree: Filesystem, path: str, waiter: Waiter
 ) -> Mapping[str, bytes]:
-    """Return the attributes of a path; none of one that is not an item's.
+    """Return the attributes of a path; none of a link, and of one that is not an item's.
+
+    The kernel gives out no attributes ``user.…`` of links (xattr(7)): a list of them would fail
+    programs that copy what is listed.
 
     Args:
         accounts: of the mount.
@@ -30,7 +33,7 @@ def attributes_at(
         As `Filesystem.item`.
     """
     found = tree.item(path, waiter)
-    if found is None:
+    if found is None or _is_link(tree, path, waiter):
         return {}
     item, facets = found
     account, rest = _account_of(accounts, path)
@@ -47,6 +50,14 @@ def attributes_at(
         sha256=None if known is None else known.sha256,
         is_audio=is_audio_name(path.rpartition("/")[2]),
     )
+
+
+def _is_link(tree: Filesystem, path: str, waiter: Waiter) -> bool:
+    try:
+        tree.readlink(path, waiter)
+    except NotALink:
+        return False
+    return True
 
 
 def _account_of(accounts: Sequence[AccountFilesystem], path: str) -> tuple[AccountFilesystem, str]:

@@ -35,6 +35,9 @@ def test_files_tell_what_they_are(simulator, tmp_path, binding):
         assert os.getxattr(audio, "user.hash.sha256").decode() == checksum
         assert set(os.listxattr(item)) == set(found) - {"user.mime_type"}
         assert os.listxattr(mount.path / "by-date") == []
+        link = mount.items("by-voice")[0]
+        assert link.is_symlink()
+        assert os.listxattr(link, follow_symlinks=False) == []
         with pytest.raises(OSError) as caught:
             os.getxattr(audio, "user.other")
         assert caught.value.errno == errno.ENODATA
@@ -55,7 +58,7 @@ def test_rsync_carries_them(simulator, tmp_path, binding):
     if shutil.which("rsync") is None:
         pytest.skip("rsync is not installed")
     with mounted(simulator, tmp_path, binding, "-o", "xattr") as mount:
-        line = ["rsync", "-aX", f"{mount.items()[0]}/", tmp_path / "copy"]
+        line = ["rsync", "-aX", mount.path / "by-voice", f"{mount.items()[0]}/", tmp_path / "copy"]
         assert subprocess.run(line, capture_output=True, timeout=100).returncode == 0
     try:
         names = os.listxattr(tmp_path / "copy" / "text.txt")

@@ -164,15 +164,22 @@ class OpenClip(_Clip):
         return self._size
 
     def read(self, offset: int, size: int, waiter: Waiter) -> bytes:
-        """Return the bytes at an offset; the first read of an uncached clip downloads it."""
+        """Return the bytes at an offset; the first read of an uncached clip downloads it.
+
+        The last byte is returned once the clip has come whole, and has the size that it was opened
+        with.
+        """
         size = min(size, self._size - offset)
         if size <= 0:
             return b""
 
         def downloaded(download: Download) -> bytes:
-            if download.wait_for_size(waiter) != self._size:
+            piece = download.read(offset, size, waiter)
+            is_end = offset + size == self._size
+            whole = download.wait_until_whole(waiter) if is_end else download.size
+            if whole not in (None, self._size):
                 raise BadAnswer(f"the audio of {self._item.key} has changed: open it again")
-            return download.read(offset, size, waiter)
+            return piece
 
         return self._from(waiter, lambda file: self._from_file(file, offset, size), downloaded)
 

@@ -176,12 +176,20 @@ class OpenClip(_Clip):
         def downloaded(download: Download) -> bytes:
             piece = download.read(offset, size, waiter)
             is_end = offset + size == self._size
-            whole = download.wait_until_whole(waiter) if is_end else download.size
-            if whole not in (None, self._size):
-                raise BadAnswer(f"the audio of {self._item.key} has changed: open it again")
+            self._check(download.wait_until_whole(waiter) if is_end else download.size)
             return piece
 
-        return self._from(waiter, lambda file: self._from_file(file, offset, size), downloaded)
+        def cached(file: Descriptor) -> bytes:
+            # Where a read has failed the kernel reads once more, and the clip may have come since.
+            self._check(os.fstat(file.number).st_size)
+            return self._from_file(file, offset, size)
+
+        return self._from(waiter, cached, downloaded)
+
+    def _check(self, whole: int | None) -> None:
+        """Raise `BadAnswer` where the clip is known to have another size than it was opened with."""
+        if whole not in (None, self._size):
+            raise BadAnswer(f"the audio of {self._item.key} has changed: open it again")
 
     def fetch_all(self, waiter: Waiter) -> None:
         """Have all bytes on this machine: the last one comes when the others have come."""

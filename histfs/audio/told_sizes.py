@@ -143,8 +143,9 @@ class ToldSizes:
             before: the exact size that was known before.
         """
         if before not in (None, size):
-            # The server may have told it; else its clip has changed, which it may not tell.
+            # The server told it wrong, or its clip has changed since.
             self._trust = _Trust.REFUSED
+            self._sizes.forget_unverified()
         if item.attachment is not None or not self._are_needed:
             return
         with self._lock:

@@ -85,7 +85,7 @@ class HistoryApi:
         response = self._audio(request)
         # With a length also where the clip itself comes in chunks.
         response.streamed = False
-        response.length += self._settings.audio_head_excess
+        response.length += self._settings.audio_head_excess.get(request.path_values["id"], 0)
         return response
 
     def _audio_file(self, item_id: str, *, wav: bool) -> ApiResponse:

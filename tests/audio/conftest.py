@@ -57,6 +57,10 @@ class MemoryTable:
     def past_clips(self, number: int) -> list[PastClip]:
         return self.past[-number:]
 
+    def forget_unverified(self) -> None:
+        known = {key: size for key, size in self.sizes.items() if self.checksums[key] is not None}
+        self.sizes, self.listed = known, {}
+
     def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
         if self.error is not None:
             raise self.error

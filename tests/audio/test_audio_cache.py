@@ -396,9 +396,10 @@ def test_the_last_bytes_of_a_clip_of_another_size_than_is_known_are_an_error(mak
     world = make_world(source)
     source.go(2)
     file = world.store.open(world.item(size=size), waiter())
-    with pytest.raises(BadAnswer, match="has changed"):
-        file.read(0, size, waiter())
-    world.flush()
+    for _ in range(2):
+        with pytest.raises(BadAnswer, match="has changed"):
+            file.read(0, size, waiter())
+        world.flush()
     assert world.read(world.item()) == b"\1irstsecond"
     assert world.fetched == 1
 

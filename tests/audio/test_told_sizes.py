@@ -92,16 +92,16 @@ def test_a_server_that_tells_another_size_than_comes_is_not_believed(make_world,
 def test_a_wrong_size_is_an_error_once_and_no_size_is_told_any_more(make_world, told, tells_length):
     world = told_world(make_world, MemorySource(tells_sizes=True, tells_length=False))
     world.source._tells_length = tells_length
-    item = world.item()
+    item, other = world.item(), world.item("other")
     world.source.told["a"] = told
-    assert exact_size(world, item) == told
+    assert (exact_size(world, item), exact_size(world, other)) == (told, 14)
     file = world.store.open(item, Waiter(TIMEOUT))
     with pytest.raises(BadAnswer, match="has changed"):
         file.read(0, told, Waiter(TIMEOUT))
     world.flush()
     assert world.read(item) == b"audio\0of a"
     assert world.sizes["a"] == 10
-    assert exact_size(world, world.item("b")) is None
+    assert exact_size(world, other) is exact_size(world, world.item("b")) is None
     assert world.fetched == 1
 
 

@@ -187,7 +187,7 @@ class OpenClip(_Clip):
         return self._from(waiter, cached, downloaded)
 
     def _check(self, whole: int | None) -> None:
-        """Raise `BadAnswer` where the clip is known to have another size than it was opened with."""
+        """Raise `BadAnswer` where the clip has another size than it was opened with."""
         if whole not in (None, self._size):
             raise BadAnswer(f"the audio of {self._item.key} has changed: open it again")
 

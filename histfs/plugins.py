@@ -77,9 +77,9 @@ def installed() -> Sequence[Plugin]:
         HistfsError: there are no entry points of histfs itself.
     """
     found = [
-        _load(kind, point)
+        _load(kind, point, package)
         for kind, group in GROUPS.items()
-        for point in sorted(metadata.entry_points(group=group), key=_rank)
+        for package, point in sorted(_packaged(group), key=_rank)
     ]
     if not any(plugin.own for plugin in found):
         raise HistfsError("histfs is not installed: run pip install in its directory")
@@ -140,17 +140,25 @@ def primary_service(found: Iterable[Plugin]) -> Service:
     return next((each for each in services if each is not NO_SERVICE), NO_SERVICE)
 
 
-def _rank(point: metadata.EntryPoint) -> tuple[bool, str, str]:
-    package = _package(point)
+def _packaged(group: str) -> Iterable[tuple[str, metadata.EntryPoint]]:
+    """Yield the entry points of a group, each with its package."""
+    # The name and the version are parsed anew each time, from metadata with a whole README.
+    package_of = functools.cache(_package)
+    for point in metadata.entry_points(group=group):
+        yield package_of(point.dist), point
+
+
+def _package(dist: metadata.Distribution | None) -> str:
+    return f"{dist.name} {dist.version}" if dist else "an unknown package"
+
+
+def _rank(packaged: tuple[str, metadata.EntryPoint]) -> tuple[bool, str, str]:
+    package, point = packaged
     return package.partition(" ")[0] != OWN, package, point.name
 
 
-def _package(point: metadata.EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown package"
-
-
-def _load(kind: str, point: metadata.EntryPoint) -> Plugin:
-    name, package = shown(point.name), _package(point)
+def _load(kind: str, point: metadata.EntryPoint, package: str) -> Plugin:
+    name = shown(point.name)
     # The name of a source is also that of its folder and of its directory in the cache.
     if not is_plain_name(point.name):
         return Plugin(kind, name, package, None, PLAIN_NAME)

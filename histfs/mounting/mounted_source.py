@@ -40,7 +40,8 @@ from histfs.core.server_breaker import ServerBreaker
 from histfs.core.single_flight import SingleFlight
 from histfs.core.source import Source
 from histfs.core.times import Span, Zone
-from histfs.core.tree import Listing, Tree
+from histfs.core.tree import Tree
+from histfs.core.view_listings import Listing
 from histfs.core.views import View
 from histfs.mounting.cache_layout import CATALOG, source_dir
 from histfs.mounting.limited_source import open_limited

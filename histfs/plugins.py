@@ -76,10 +76,12 @@ def installed() -> Sequence[Plugin]:
     Raises:
         HistfsError: there are no entry points of histfs itself.
     """
+    packages = _Packages()
+    all_points = metadata.entry_points()
     found = [
-        _load(kind, point, package)
+        _load(kind, point, packages.of(point))
         for kind, group in GROUPS.items()
-        for package, point in sorted(_packaged(group), key=_rank)
+        for point in sorted(all_points.select(group=group), key=packages.rank)
     ]
     if not any(plugin.own for plugin in found):
         raise HistfsError("histfs is not installed: run pip install in its directory")
@@ -140,21 +142,26 @@ def primary_service(found: Iterable[Plugin]) -> Service:
     return next((each for each in services if each is not NO_SERVICE), NO_SERVICE)
 
 
-def _packaged(group: str) -> Iterable[tuple[str, metadata.EntryPoint]]:
-    """Yield the entry points of a group, each with its package."""
-    # The name and the version are parsed anew each time, from metadata with a whole README.
-    package_of = functools.cache(_package)
-    for point in metadata.entry_points(group=group):
-        yield package_of(point.dist), point
+class _Packages:
+    """The packages of plugins; each is asked once, as its whole metadata is parsed for it."""
 
+    def __init__(self) -> None:
+        self._known: dict[metadata.Distribution, str] = {}
 
-def _package(dist: metadata.Distribution | None) -> str:
-    return f"{dist.name} {dist.version}" if dist else "an unknown package"
+    def of(self, point: metadata.EntryPoint) -> str:
+        """Return name and version of the package that has an entry point."""
+        package = point.dist
+        if package is None:
+            return "an unknown package"
+        if package not in self._known:
+            found = package.metadata
+            self._known[package] = f"{found['Name']} {found['Version']}"
+        return self._known[package]
 
-
-def _rank(packaged: tuple[str, metadata.EntryPoint]) -> tuple[bool, str, str]:
-    package, point = packaged
-    return package.partition(" ")[0] != OWN, package, point.name
+    def rank(self, point: metadata.EntryPoint) -> tuple[bool, str, str]:
+        """Return what entry points are sorted by: histfs's own come first."""
+        package = self.of(point)
+        return package.partition(" ")[0] != OWN, package, point.name
 
 
 def _load(kind: str, point: metadata.EntryPoint, package: str) -> Plugin:

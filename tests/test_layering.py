@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "status": {"core"},
     "plugins": {"core"},
     "background": {"core"},
+    "clip_address": set(),
     "systemd": {"core"},
     "hangup": {"core"},
     "audio": {"core"},
@@ -39,7 +40,8 @@ MAY_IMPORT = {
     "testing": {"core"},
     "mounting": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "status",
-        "page", "plugins", "keys", "programs", "systemd", "hangup", "__version__",
+        "page", "plugins", "keys", "programs", "systemd", "hangup",
+        "clip_address", "__version__",
     },
     "exporting": {
         "core", "catalog", "audio", "mounting", "settings", "plugins", "account_settings",
@@ -48,7 +50,7 @@ MAY_IMPORT = {
     "cli": {
         "core", "settings", "audio", "catalog", "trash", "fuse", "sources", "simulator", "mounting",
         "exporting", "serving", "page", "logs", "background", "status", "keys", "key_store",
-        "plugins",
+        "plugins", "clip_address",
         "config", "programs", "__version__",
     },
     "account_settings": {

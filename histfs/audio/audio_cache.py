@@ -55,6 +55,7 @@ class AudioCache:
         disk: where it is kept.
         scheduler: runs the downloads.
         sizes: the exact sizes and checksums of clips.
+        told: asks the server for sizes.
         max_clip_size: bytes; a larger clip is not downloaded.
         following: returns the clips that are likely to be read after one.
         prefetch_clips: how many clips are prefetched at most; 0 for none.
@@ -64,7 +65,6 @@ class AudioCache:
         invalidate: is called with an item that seems to be deleted elsewhere.
         has_no_audio: says whether an item is known to have no audio; it isn't prefetched.
         exact: whether `size` gives any client the exact size, and downloads a clip to know it.
-        told: asks the server for sizes; None where it isn't asked.
 
     Attributes:
         disk: as given.
@@ -79,6 +79,7 @@ class AudioCache:
         disk: DiskCache,
         scheduler: DownloadScheduler,
         sizes: SizeRegistry,
+        told: ToldSizes,
         *,
         max_clip_size: int,
         following: Following,
@@ -89,7 +90,6 @@ class AudioCache:
         invalidate: Callable[[Item], None],
         has_no_audio: Callable[[Item], bool] = lambda _: False,
         exact: bool = False,
-        told: ToldSizes | None = None,
     ) -> None:
         self.disk = disk
         self.sizes = sizes
@@ -125,7 +125,7 @@ class AudioCache:
         size = self.sizes.size(item, waiter.thread())
         if size.is_exact or not (self._exact or waiter.needs_size()):
             return size
-        if self.told is not None and waiter.may_fetch():
+        if waiter.may_fetch():
             told = self.told.size(item, waiter)
             if told is not None:
                 return FileSize(told, is_exact=True)
@@ -294,7 +294,7 @@ class AudioCache:
 
     def _size_of(self, item: Item, download: Download, waiter: Waiter) -> int:
         """Wait for the size of a clip that is being downloaded, which may be told before it."""
-        if self.told is not None and download.size is None:
+        if download.size is None:
             self.told.when_told(item, download.expect)
         return download.wait_for_size(waiter)
 
@@ -308,7 +308,7 @@ class AudioCache:
             max_size=self._max_clip_size,
             on_head=lambda head: self._examine(item, head),
             on_size=lambda size: self.sizes.announce(item.key, size),
-            on_no_length=lambda: None if self.told is None else self.told.note_no_length(),
+            on_no_length=self.told.note_no_length,
             on_stored=lambda size, sha256: self._stored(item, size, sha256),
             may_stop=self._scheduler.may_stop,
             link=self._scheduler.link,
@@ -377,6 +377,5 @@ class AudioCache:
         before = self.sizes.learn(item, size, sha256)
         if before not in (None, size):
             log.warning("the audio of %s has %d bytes, not %d", item.key, size, before)
-        if self.told is not None:
-            self.told.came(item, size, before)
+        self.told.came(item, size, before)
         self._extensions.store(item.key)

@@ -336,6 +336,7 @@ def _audio_cache(
         disk,
         downloads,
         sizes,
+        ToldSizes(source, sizes, flights=size_requests, following=following, ahead=ahead),
         max_clip_size=settings.max_clip_size,
         following=store.following,
         prefetch_clips=ahead,
@@ -345,7 +346,6 @@ def _audio_cache(
         invalidate=catalog.invalidate,
         has_no_audio=lacks_audio,
         exact=settings.exact_sizes,
-        told=ToldSizes(source, sizes, flights=size_requests, following=following, ahead=ahead),
     )
 
 

@@ -163,6 +163,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
             disk,
             scheduler,
             sizes,
+            told,
             max_clip_size=largest,
             following=source.following,
             prefetch_clips=ahead,
@@ -171,7 +172,6 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
             invalidate=lambda item: invalidated.append(item.key),
             has_no_audio=has_no_audio,
             exact=exact,
-            told=told,
         )
         return World(source, disk, store, table, invalidated, extensions)
 

@@ -20,8 +20,10 @@ from histfs.audio.audio_cache import AudioCache
 from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_scheduler import DownloadScheduler
 from histfs.audio.size_registry import SizeRegistry
+from histfs.audio.told_sizes import ToldSizes
 from histfs.core.errors import DeadlineExceeded
 from histfs.core.item import Item
+from histfs.core.single_flight import SingleFlight
 from histfs.core.waiting import Waiter
 from tests.audio.conftest import DATE, PLENTY, TIMEOUT, MemoryTable
 from tests.support.eventually import eventually
@@ -73,13 +75,15 @@ class CountingSource(MemorySource):
 @contextlib.contextmanager
 def cache_of(source: CountingSource, connections: int, root: Path) -> Iterator[AudioCache]:
     """Return a cache of clips that reads ahead as a mount does."""
-    scheduler = DownloadScheduler(lambda: connections)
-    with contextlib.closing(scheduler):
+    scheduler, sizes = DownloadScheduler(lambda: connections), SizeRegistry(MemoryTable())
+    flights = SingleFlight("size", connections)
+    with contextlib.closing(scheduler), contextlib.closing(flights):
         yield AudioCache(
             source,
             DiskCache(root, PLENTY),
             scheduler,
-            SizeRegistry(MemoryTable()),
+            sizes,
+            ToldSizes(source, sizes, flights=flights, following=source.following, ahead=0),
             max_clip_size=PLENTY,
             following=source.following,
             prefetch_clips=2 * connections,

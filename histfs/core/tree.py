@@ -33,6 +33,7 @@ from histfs.core.index import Index, Listed
 from histfs.core.inodes import TreeInodes
 from histfs.core.item import Facets, Item
 from histfs.core.large_listing import LARGE, Contents, LargeListing
+from histfs.core.listed_directories import ListedDirectories, ListedDirectory
 from histfs.core.names import item_name
 from histfs.core.nodes import (
     Attributes,
@@ -56,7 +57,7 @@ from histfs.core.path_nodes import (
 from histfs.core.path_resolver import PathResolver
 from histfs.core.sizes import FileSize
 from histfs.core.times import ALWAYS, Span, Zone
-from histfs.core.views import MORE_NAME, MORE_TEXT, Search, View
+from histfs.core.views import MORE_NAME, MORE_TEXT, ByDate, ByFacet, Search, View
 from histfs.core.waiting import Waiter
 
 #: Attempts to read a directory that changes while it is read.
@@ -64,10 +65,17 @@ _ATTEMPTS = 10
 
 
 class Listing(NamedTuple):
-    """The entries of a directory, and the version of the index that they were read from."""
+    """The entries of a directory.
+
+    Attributes:
+        version: of the index from which they were read.
+        entries: the entries.
+        items: what read-ahead needs of them; None where it knows the order from the catalog.
+    """
 
     version: int
-    entries: Sequence[DirEntry]
+    entries: Sequence[DirEntry] | LargeListing
+    items: ListedDirectory | None = None
 
 
 class Tree:
@@ -85,6 +93,7 @@ class Tree:
         above: the names of the folders in which the root stands; they make its inodes unique.
         check: raises the error that keeps the source from being listed, if there is one.
         names_elsewhere: returns how many names outside of the tree are links to a file.
+        listed: notes in which order directories list their items.
     """
 
     def __init__(
@@ -101,6 +110,7 @@ class Tree:
         above: Path = (),
         check: Callable[[Waiter], None] = lambda _: None,
         names_elsewhere: Callable[[ItemFileNode], int] = lambda _: 0,
+        listed: ListedDirectories | None = None,
     ) -> None:
         self._index = index
         self._deletions = deletions
@@ -116,6 +126,7 @@ class Tree:
         self.inodes = TreeInodes(index, above)
         self._check = check
         self._names_elsewhere = names_elsewhere
+        self._listed = listed or ListedDirectories()
         self._lock = threading.Lock()
 
     def stat(self, path: str, waiter: Waiter) -> Attributes:
@@ -336,27 +347,31 @@ class Tree:
             with self._lock:
                 cached = self._listings.get(node.path)
             if cached is not None and self._index.unchanged(span, cached.version):
-                return cached.entries
-            entries = self._read_view(node, span, version)
+                return self._noted(node, cached)
+            listing = self._read_view(node, span, version)
             # A listing read during a change may mix two states, and be complete in neither.
             complete = view.complete(at, self._index)
             same = version == self._index.version or self._index.unchanged(span, version)
             if complete and same:
-                if not isinstance(entries, LargeListing):
+                if not isinstance(listing.entries, LargeListing):
                     with self._lock:
-                        self._listings[node.path] = Listing(version, entries)
-                return entries
+                        self._listings[node.path] = listing
+                return self._noted(node, listing)
             view.ensure(at, self._index, waiter)
         raise NotComplete(f"{'/'.join(node.path)} changes faster than it can be listed")
 
-    def _read_view(
-        self, node: Directory, span: Span, version: int
-    ) -> Sequence[DirEntry] | LargeListing:
+    def _noted(self, node: Directory, listing: Listing) -> Sequence[DirEntry] | LargeListing:
+        if listing.items is not None:
+            self._listed.note(node.path, listing.items)
+        return listing.entries
+
+    def _read_view(self, node: Directory, span: Span, version: int) -> Listing:
         """Read a directory of a view, which depends on `span`; of a large one the beginning."""
         view, at = node.view, node.at
         if len(at) < view.depth:
             names = view.subdirectories(at, self._index)
-            return [self._directory_entry(view, (*node.path, name)) for name in names]
+            entries = [self._directory_entry(view, (*node.path, name)) for name in names]
+            return Listing(version, entries)
         only_links, linked = self._resolver.links(view), self._resolver.linked(view, at)
         link_inode = self.inodes.items_in(view, node.path, is_link=True)
         item_inode = self.inodes.items_in(view, node.path, is_link=False)
@@ -369,17 +384,20 @@ class Tree:
             return DirEntry(name, stat.S_IFDIR, inode, directory(inode, item.date))
 
         if view.aliased:
-            return [entry(item, name) for name, item in view.aliases(at, self._index)]
+            aliases = list(view.aliases(at, self._index))
+            entries = [entry(item, name) for name, item in aliases]
+            return Listing(version, entries, _items(view, entries, [item for _, item in aliases]))
         rest = view.items(at, self._index)
         first = list(itertools.islice(rest, LARGE + 1))
         if len(first) > LARGE:
             contents = Contents(view, at, self._index, span, entry)
-            return LargeListing(contents, first, rest, version)
+            return Listing(version, LargeListing(contents, first, rest, version))
         entries = list(map(entry, first))
+        items = _items(view, entries, first)
         if isinstance(view, Search) and view.more(at, self._index):
             inode = self.inodes.folder("more", (*node.path, MORE_NAME))
             entries.append(DirEntry(MORE_NAME, stat.S_IFREG, inode))
-        return entries
+        return Listing(version, entries, items)
 
     def _more_attributes(self, node: MoreNode) -> Attributes:
         inode = self.inodes.folder("more", node.path)
@@ -410,3 +428,12 @@ class Tree:
 
     def _newest_of_all(self) -> int:
         return self._born if (newest := self._index.newest(ALWAYS)) is None else newest
+
+
+def _items(
+    view: View, entries: Sequence[DirEntry], items: Sequence[Listed]
+) -> ListedDirectory | None:
+    """Return the items of a listing; None where the catalog knows their order itself."""
+    if isinstance(view, ByDate | ByFacet) and view.total:
+        return None
+    return ListedDirectory([entry.name for entry in entries], items)

@@ -14,7 +14,8 @@ from cachetools import TTLCache
 from histfs.audio.audio_cache import AudioCache
 from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_scheduler import DownloadScheduler
-from histfs.audio.read_ahead import Orders, ReadAhead
+from histfs.audio.read_ahead import ReadAhead
+from histfs.audio.reading_orders import ReadingOrders
 from histfs.audio.size_registry import SizeRegistry
 from histfs.catalog.catalog import Catalog
 from histfs.catalog.catalog_store import CatalogStore
@@ -32,7 +33,9 @@ from histfs.core.deletion import Deletions
 from histfs.core.file_context import FileContext
 from histfs.core.files import ItemFile
 from histfs.core.item import Item
+from histfs.core.large_listing import LargeListing
 from histfs.core.limiter import Limiter
+from histfs.core.listed_directories import ListedDirectories
 from histfs.core.path_nodes import ItemFileNode
 from histfs.core.server_breaker import ServerBreaker
 from histfs.core.single_flight import SingleFlight
@@ -81,6 +84,7 @@ class MountedSource:
         deletions: deletes items.
         probe: tells whether the source can be listed.
         plugins: the source, the views and the files, as the plugins returned them.
+        directories: those that were listed last.
     """
 
     name: str
@@ -98,6 +102,7 @@ class MountedSource:
     deletions: Deletions
     probe: SourceProbe
     plugins: Sequence[object]
+    directories: ListedDirectories
 
     def status(self) -> SourceStatus:
         """Return the status of the source; sends no request."""
@@ -146,6 +151,7 @@ class MountedSource:
             above=above,
             check=self.probe.check,
             names_elsewhere=names_elsewhere,
+            listed=self.directories,
         )
 
 
@@ -223,7 +229,14 @@ def open_source(
         reparse(store, traits.parser)
     # Clips, and details, are read ahead in the orders of the views.
     kinds = [view.facet for view in views if view.facet is not None and view.total]
-    orders = partial(store.orders, kinds)
+    directories = ListedDirectories()
+    orders = ReadingOrders(
+        store.following,
+        partial(store.orders, kinds),
+        store.preceding,
+        directories.holding,
+        store.find,
+    )
 
     def pool(kind: str, threads: int) -> SingleFlight:
         flights = SingleFlight(kind, threads)
@@ -254,10 +267,9 @@ def open_source(
         shared.downloads,
         SizeRegistry(store),
         max_clip_size=settings.max_clip_size,
-        following=store.following,
+        orders=orders,
         prefetch_clips=_AHEAD * settings.connections,
         prefetch_bytes=settings.audio_cache_size // _AHEAD_SHARE,
-        orders=orders,
         set_extension=catalog.set_extension,
         invalidate=catalog.invalidate,
         has_no_audio=lambda item: traits.summaries and _has_no_audio(catalog, item),
@@ -284,11 +296,16 @@ def open_source(
         deletions,
         probe,
         [made, *views, *files],
+        directories,
     )
 
 
 def _fetcher(
-    source: Source, store: CatalogStore, flights: SingleFlight, settings: Settings, orders: Orders
+    source: Source,
+    store: CatalogStore,
+    flights: SingleFlight,
+    settings: Settings,
+    orders: ReadingOrders,
 ) -> DetailsFetcher:
     """Return the fetcher of details that are not listed; it prefetches in the order of reading."""
     fetcher = DetailsFetcher(
@@ -301,13 +318,12 @@ def _fetcher(
         clock=time.time,
     )
     ahead = ReadAhead(
-        store.following,
+        orders,
         fetcher.prefetch,
         # Details are small: only their number is bounded.
         size_of=lambda _: 0,
         max_clips=settings.connections,
         max_bytes=0,
-        orders=orders,
     )
     fetcher.used = ahead.used
     return fetcher
@@ -351,4 +367,5 @@ def _archive(
 
 def _weight(listing: Listing) -> int:
     """Return the weight of a listing: its entries, at most the capacity of the cache."""
-    return min(len(listing.entries), _LISTED)
+    entries = listing.entries
+    return _LISTED if isinstance(entries, LargeListing) else min(len(entries), _LISTED)

@@ -13,6 +13,7 @@ import pytest
 from histfs.audio.audio_cache import AudioCache
 from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_scheduler import DownloadScheduler
+from histfs.audio.reading_orders import ReadingOrders
 from histfs.audio.size_registry import SizeRegistry
 from histfs.core.item import Item
 from histfs.core.sizes import Fingerprint, KnownSize, PastClip
@@ -151,7 +152,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
             pools[-1],
             SizeRegistry(table),
             max_clip_size=largest,
-            following=source.following,
+            orders=ReadingOrders(source.following),
             prefetch_clips=ahead,
             prefetch_bytes=cap,
             set_extension=extensions.__setitem__,

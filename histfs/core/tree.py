@@ -3,18 +3,14 @@
 `PathResolver` finds the node of a path; the tree turns nodes into attributes, listings and open
 files, and decides what unlink and rmdir do.
 
-Threads: any number at once. `_lock` guards `_listings`, the cache of listings, and nothing is
-called while it is held; there is no other state.
+Threads: any number at once; no state of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import stat
-import threading
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from typing import NamedTuple
 
 from histfs.core.deletion import Deletions
 from histfs.core.errors import (
@@ -24,16 +20,15 @@ from histfs.core.errors import (
     NoSuchPath,
     NotADirectory,
     NotALink,
-    NotComplete,
     NotPermitted,
     PluginFailed,
 )
 from histfs.core.files import ItemFile, StreamedFile, size_for
-from histfs.core.index import Index, Listed
+from histfs.core.index import Index
 from histfs.core.inodes import TreeInodes
 from histfs.core.item import Facets, Item
-from histfs.core.large_listing import LARGE, Contents, LargeListing
-from histfs.core.listed_directories import ListedDirectories, ListedDirectory
+from histfs.core.large_listing import LargeListing
+from histfs.core.listed_directories import ListedDirectories
 from histfs.core.names import item_name
 from histfs.core.nodes import (
     Attributes,
@@ -56,26 +51,10 @@ from histfs.core.path_nodes import (
 )
 from histfs.core.path_resolver import PathResolver
 from histfs.core.sizes import FileSize
-from histfs.core.times import ALWAYS, Span, Zone
-from histfs.core.views import MORE_NAME, MORE_TEXT, ByDate, ByFacet, Search, View
+from histfs.core.times import ALWAYS, Zone
+from histfs.core.view_listings import Listing, ViewListings
+from histfs.core.views import MORE_TEXT, View
 from histfs.core.waiting import Waiter
-
-#: Attempts to read a directory that changes while it is read.
-_ATTEMPTS = 10
-
-
-class Listing(NamedTuple):
-    """The entries of a directory.
-
-    Attributes:
-        version: of the index from which they were read.
-        entries: the entries.
-        items: what read-ahead needs of them; None where it knows the order from the catalog.
-    """
-
-    version: int
-    entries: Sequence[DirEntry] | LargeListing
-    items: ListedDirectory | None = None
 
 
 class Tree:
@@ -93,7 +72,7 @@ class Tree:
         above: the names of the folders in which the root stands; they make its inodes unique.
         check: raises the error that keeps the source from being listed, if there is one.
         names_elsewhere: returns how many names outside of the tree are links to a file.
-        listed: notes in which order directories list their items.
+        listed: notes in which order directories list their items; None where nothing reads ahead.
     """
 
     def __init__(
@@ -121,13 +100,14 @@ class Tree:
         self._home = views[0]
         self._links = links
         self._zone = zone
-        self._listings = listings
         self._born = born
         self.inodes = TreeInodes(index, above)
+        listed = listed or ListedDirectories()
+        self._listings = ViewListings(
+            index, self._resolver, self.inodes, zone, listings, listed=listed
+        )
         self._check = check
         self._names_elsewhere = names_elsewhere
-        self._listed = listed or ListedDirectories()
-        self._lock = threading.Lock()
 
     def stat(self, path: str, waiter: Waiter) -> Attributes:
         """Return the attributes of a path."""
@@ -169,9 +149,9 @@ class Tree:
             case Root():
                 self._check(waiter)
                 views = (view for view in self._views.values() if view.listed)
-                return [self._directory_entry(view, (view.name,)) for view in views]
+                return [self._listings.entry(view, (view.name,)) for view in views]
             case Directory():
-                return self._list_view(node, waiter)
+                return self._listings.list(node, waiter)
             case ItemDirectory(is_link=False) | ItemFolderNode():
                 return self._list_item(node)
             case _:
@@ -336,69 +316,6 @@ class Tree:
             return view.places(item, self._index)
         return ()
 
-    def _list_view(self, node: Directory, waiter: Waiter) -> Sequence[DirEntry] | LargeListing:
-        view, at = node.view, node.at
-        span = view.span(at)
-        if span is None:
-            raise NoSuchPath("/".join(node.path))
-        view.ensure(at, self._index, waiter)
-        for _ in range(_ATTEMPTS):
-            version = self._index.version
-            with self._lock:
-                cached = self._listings.get(node.path)
-            if cached is not None and self._index.unchanged(span, cached.version):
-                return self._noted(node, cached)
-            listing = self._read_view(node, span, version)
-            # A listing read during a change may mix two states, and be complete in neither.
-            complete = view.complete(at, self._index)
-            same = version == self._index.version or self._index.unchanged(span, version)
-            if complete and same:
-                if not isinstance(listing.entries, LargeListing):
-                    with self._lock:
-                        self._listings[node.path] = listing
-                return self._noted(node, listing)
-            view.ensure(at, self._index, waiter)
-        raise NotComplete(f"{'/'.join(node.path)} changes faster than it can be listed")
-
-    def _noted(self, node: Directory, listing: Listing) -> Sequence[DirEntry] | LargeListing:
-        if listing.items is not None:
-            self._listed.note(node.path, listing.items)
-        return listing.entries
-
-    def _read_view(self, node: Directory, span: Span, version: int) -> Listing:
-        """Read a directory of a view, which depends on `span`; of a large one the beginning."""
-        view, at = node.view, node.at
-        if len(at) < view.depth:
-            names = view.subdirectories(at, self._index)
-            entries = [self._directory_entry(view, (*node.path, name)) for name in names]
-            return Listing(version, entries)
-        only_links, linked = self._resolver.links(view), self._resolver.linked(view, at)
-        link_inode = self.inodes.items_in(view, node.path, is_link=True)
-        item_inode = self.inodes.items_in(view, node.path, is_link=False)
-
-        def entry(item: Listed, name: str | None = None) -> DirEntry:
-            name = name or item_name(item.date, item.slug, item.key, self._zone)
-            if only_links or item.key in linked:
-                return DirEntry(name, stat.S_IFLNK, link_inode(item.date, item.key))
-            inode = item_inode(item.date, item.key)
-            return DirEntry(name, stat.S_IFDIR, inode, directory(inode, item.date))
-
-        if view.aliased:
-            aliases = list(view.aliases(at, self._index))
-            entries = [entry(item, name) for name, item in aliases]
-            return Listing(version, entries, _items(view, entries, [item for _, item in aliases]))
-        rest = view.items(at, self._index)
-        first = list(itertools.islice(rest, LARGE + 1))
-        if len(first) > LARGE:
-            contents = Contents(view, at, self._index, span, entry)
-            return Listing(version, LargeListing(contents, first, rest, version))
-        entries = list(map(entry, first))
-        items = _items(view, entries, first)
-        if isinstance(view, Search) and view.more(at, self._index):
-            inode = self.inodes.folder("more", (*node.path, MORE_NAME))
-            entries.append(DirEntry(MORE_NAME, stat.S_IFREG, inode))
-        return Listing(version, entries, items)
-
     def _more_attributes(self, node: MoreNode) -> Attributes:
         inode = self.inodes.folder("more", node.path)
         return Attributes(stat.S_IFREG, inode, 1, len(MORE_TEXT), self._newest_of_all())
@@ -411,9 +328,6 @@ class Tree:
             else DirEntry(name, stat.S_IFREG, inode(child))
             for name, child in self._children(node).items()
         ]
-
-    def _directory_entry(self, view: View, path: Path) -> DirEntry:
-        return DirEntry(path[-1], stat.S_IFDIR, self.inodes.directory(view, path))
 
     def _target(self, node: ItemDirectory, waiter: Waiter) -> str:
         item = node.item
@@ -428,12 +342,3 @@ class Tree:
 
     def _newest_of_all(self) -> int:
         return self._born if (newest := self._index.newest(ALWAYS)) is None else newest
-
-
-def _items(
-    view: View, entries: Sequence[DirEntry], items: Sequence[Listed]
-) -> ListedDirectory | None:
-    """Return the items of a listing; None where the catalog knows their order itself."""
-    if isinstance(view, ByDate | ByFacet) and view.total:
-        return None
-    return ListedDirectory([entry.name for entry in entries], items)

@@ -17,6 +17,7 @@ from histfs.audio.download_scheduler import DownloadScheduler
 from histfs.audio.read_ahead import ReadAhead
 from histfs.audio.reading_orders import ReadingOrders
 from histfs.audio.size_registry import SizeRegistry
+from histfs.audio.told_sizes import ToldSizes
 from histfs.catalog.catalog import Catalog
 from histfs.catalog.catalog_store import CatalogStore
 from histfs.catalog.circuit_breaker import CircuitBreaker
@@ -29,11 +30,11 @@ from histfs.catalog.search_service import SearchService
 from histfs.catalog.span_reader import SpanReader
 from histfs.catalog.text_index import FullTextIndex
 from histfs.core.archive import Archive, NoArchive
+from histfs.core.audio_store import Order
 from histfs.core.deletion import Deletions
 from histfs.core.file_context import FileContext
 from histfs.core.files import ItemFile
 from histfs.core.item import Item
-from histfs.core.large_listing import LargeListing
 from histfs.core.limiter import Limiter
 from histfs.core.listed_directories import ListedDirectories
 from histfs.core.path_nodes import ItemFileNode
@@ -41,7 +42,7 @@ from histfs.core.server_breaker import ServerBreaker
 from histfs.core.single_flight import SingleFlight
 from histfs.core.source import Source
 from histfs.core.times import Span, Zone
-from histfs.core.tree import Listing, Tree
+from histfs.core.tree import Tree
 from histfs.core.views import View
 from histfs.mounting.cache_layout import CATALOG, source_dir
 from histfs.mounting.limited_source import open_limited
@@ -146,7 +147,12 @@ class MountedSource:
             files=self.files,
             zone=zone,
             links=settings.options.links,
-            listings=TTLCache(_LISTED, max(settings.listing_ttl, 1.0), getsizeof=_weight),
+            listings=TTLCache(
+                _LISTED,
+                max(settings.listing_ttl, 1.0),
+                # At most the capacity.
+                getsizeof=lambda listing: min(listing.length, _LISTED),
+            ),
             born=born,
             above=above,
             check=self.probe.check,
@@ -261,19 +267,15 @@ def open_source(
     stack.callback(eraser.close)
     eraser.start()
     store.on_erased = eraser.erased
-    audio = AudioCache(
-        source,
-        clips,
-        shared.downloads,
-        SizeRegistry(store),
-        max_clip_size=settings.max_clip_size,
+    audio = _audio_cache(
+        source=source,
+        store=store,
+        catalog=catalog,
+        settings=settings,
+        disk=clips,
+        downloads=shared.downloads,
         orders=orders,
-        prefetch_clips=_AHEAD * settings.connections,
-        prefetch_bytes=settings.audio_cache_size // _AHEAD_SHARE,
-        set_extension=catalog.set_extension,
-        invalidate=catalog.invalidate,
-        has_no_audio=lambda item: traits.summaries and _has_no_audio(catalog, item),
-        exact=settings.exact_sizes,
+        size_requests=pool("size", settings.connections),
     )
     library = FileContext(traits, catalog, audio)
     files, kept = make_files(traits, settings, library, shared.tell)
@@ -329,6 +331,43 @@ def _fetcher(
     return fetcher
 
 
+def _audio_cache(
+    *,
+    source: Source,
+    store: CatalogStore,
+    catalog: Catalog,
+    settings: Settings,
+    disk: DiskCache,
+    downloads: DownloadScheduler,
+    orders: ReadingOrders,
+    size_requests: SingleFlight,
+) -> AudioCache:
+    """Return the audio cache of a source."""
+    sizes, ahead = SizeRegistry(store), _AHEAD * settings.connections
+
+    def lacks_audio(item: Item) -> bool:
+        return source.traits.summaries and _has_no_audio(catalog, item)
+
+    def following(item: Item, order: Order, number: int) -> Sequence[Item]:
+        return [each for each in store.following(item, order, number) if not lacks_audio(each)]
+
+    return AudioCache(
+        source,
+        disk,
+        downloads,
+        sizes,
+        max_clip_size=settings.max_clip_size,
+        orders=orders,
+        prefetch_clips=ahead,
+        prefetch_bytes=settings.audio_cache_size // _AHEAD_SHARE,
+        set_extension=catalog.set_extension,
+        invalidate=catalog.invalidate,
+        has_no_audio=lacks_audio,
+        exact=settings.exact_sizes,
+        told=ToldSizes(source, sizes, flights=size_requests, following=following, ahead=ahead),
+    )
+
+
 def _has_no_audio(catalog: Catalog, item: Item) -> bool:
     """Return whether an item certainly has no audio, now and later."""
     known = catalog.known(item)
@@ -363,9 +402,3 @@ def _archive(
         source=source,
         account=account.id,
     )
-
-
-def _weight(listing: Listing) -> int:
-    """Return the weight of a listing: its entries, at most the capacity of the cache."""
-    entries = listing.entries
-    return _LISTED if isinstance(entries, LargeListing) else min(len(entries), _LISTED)

@@ -236,13 +236,8 @@ def open_source(
     # Clips, and details, are read ahead in the orders of the views.
     kinds = [view.facet for view in views if view.facet is not None and view.total]
     directories = ListedDirectories()
-    orders = ReadingOrders(
-        store.following,
-        partial(store.orders, kinds),
-        store.preceding,
-        directories.holding,
-        store.find,
-    )
+    of, listed = partial(store.orders, kinds), directories.holding
+    orders = ReadingOrders(store.following, of, store.preceding, listed, store.find)
 
     def pool(kind: str, threads: int) -> SingleFlight:
         flights = SingleFlight(kind, threads)

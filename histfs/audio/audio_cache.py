@@ -31,11 +31,11 @@ from histfs.audio.file_extensions import FileExtensions
 from histfs.audio.negative_cache import NegativeCache
 from histfs.audio.open_clip import OpenClip, OpenClips, StreamedClip
 from histfs.audio.played_clip import PlayedClip
-from histfs.audio.read_ahead import Orders, ReadAhead, by_date_alone
+from histfs.audio.read_ahead import ReadAhead
+from histfs.audio.reading_orders import ReadingOrders
 from histfs.audio.size_registry import SizeRegistry
 from histfs.audio.told_sizes import ToldSizes
 from histfs.audio.verification import LastCopy
-from histfs.core.audio_store import Following
 from histfs.core.errors import HistfsError, Missing, NotForCrawlers, SourceError
 from histfs.core.item import Item
 from histfs.core.nodes import FileStream, OpenFile
@@ -57,10 +57,9 @@ class AudioCache:
         sizes: the exact sizes and checksums of clips.
         told: asks the server for sizes.
         max_clip_size: bytes; a larger clip is not downloaded.
-        following: returns the clips that are likely to be read after one.
+        orders: in which the clips may be read.
         prefetch_clips: how many clips are prefetched at most; 0 for none.
         prefetch_bytes: bytes that prefetched clips may take together.
-        orders: returns the orders in which a clip may be read; see `ReadAhead`.
         set_extension: keeps the extension of a clip's name, by key, for ever.
         invalidate: is called with an item that seems to be deleted elsewhere.
         has_no_audio: says whether an item is known to have no audio; it isn't prefetched.
@@ -82,10 +81,9 @@ class AudioCache:
         told: ToldSizes,
         *,
         max_clip_size: int,
-        following: Following,
+        orders: ReadingOrders,
         prefetch_clips: int,
         prefetch_bytes: int,
-        orders: Orders = by_date_alone,
         set_extension: Callable[[str, str], None],
         invalidate: Callable[[Item], None],
         has_no_audio: Callable[[Item], bool] = lambda _: False,
@@ -97,12 +95,11 @@ class AudioCache:
         self._scheduler = scheduler
         self._max_clip_size = max_clip_size
         self._read_ahead = ReadAhead(
-            following,
+            orders,
             self._prefetch,
             size_of=sizes.expected,
             max_clips=prefetch_clips,
             max_bytes=prefetch_bytes,
-            orders=orders,
         )
         self._extensions = FileExtensions(set_extension)
         self._cached = CachedClips(disk, sizes, self._extensions)

@@ -13,6 +13,7 @@ import pytest
 from histfs.audio.audio_cache import AudioCache
 from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_scheduler import DownloadScheduler
+from histfs.audio.reading_orders import ReadingOrders
 from histfs.audio.size_registry import SizeRegistry
 from histfs.audio.told_sizes import ToldSizes
 from histfs.core.item import Item
@@ -165,7 +166,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
             sizes,
             told,
             max_clip_size=largest,
-            following=source.following,
+            orders=ReadingOrders(source.following),
             prefetch_clips=ahead,
             prefetch_bytes=cap,
             set_extension=extensions.__setitem__,

@@ -146,7 +146,13 @@ def _rank(point: metadata.EntryPoint) -> tuple[bool, str, str]:
 
 
 def _package(point: metadata.EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown package"
+    return _named(point.dist) if point.dist else "an unknown package"
+
+
+@functools.cache
+def _named(package: metadata.Distribution) -> str:
+    """Return name and version, each of which parses all metadata, with the README."""
+    return f"{package.name} {package.version}"
 
 
 def _load(kind: str, point: metadata.EntryPoint) -> Plugin:

@@ -157,7 +157,8 @@ def order_of(
             part = part_of(item, attachment)
             attachments[name] = Wanted(part, fingerprint_of(part.key), "")
     names = {export_name(item, "text", "txt"), export_name(item, "meta", "json")}
-    names |= {export_name(item, "audio", each) for each in EXTENSIONS | {audio.extension}}
+    stem = export_name(item, "audio", "")
+    names |= {f"{stem}{each}" for each in EXTENSIONS | {audio.extension}}
     names |= {_attachment_name(item, name) for name in attachments}
     names |= {each.name for each in old.values()}
     return Order(

@@ -137,13 +137,19 @@ class AudioCache:
         """Return the extension of a clip's name: once its download has begun, by its bytes."""
         return self._extensions.of(item)
 
-    def open(self, item: Item, waiter: Waiter) -> OpenFile:
+    def open(self, item: Item, waiter: Waiter, *, read_ahead: bool = True) -> OpenFile:
         """Open a clip: its cached file, its running download, or to be fetched when first read.
 
         A clip is downloaded here only while its exact size isn't known: the program that opened it
         will believe the size that fstat gives. A crawler gets cached clips alone, and none that is
         being downloaded: should that fail, its next read would start another download. A player
         gets the others as they come, unless all sizes have to be exact.
+
+        Args:
+            item: whose clip.
+            waiter: of the call.
+            read_ahead: whether the next clips may be prefetched; a caller that fetches them itself,
+                several at once, needs no guess.
         """
         with self._lock:
             content: Descriptor | Download | None = self._cached.open(item)
@@ -154,16 +160,17 @@ class AudioCache:
             return self._played(item, waiter)
         if size is None and content is None:
             content = self.content(item)
-            self.note_use(item, waiter)
+            if read_ahead:
+                self.note_use(item, waiter)
         while content is not None or size is None:
             content = content or self.content(item)
-            if isinstance(content, Descriptor):
-                return self._opened(item, self._learn(item, content), content)
             try:
-                return self._opened(item, self._size_of(item, content, waiter), content)
+                size = self._size_of(item, content, waiter)
             except DownloadAbandoned:
                 content = None
-        return self._opened(item, size, None)
+            else:
+                break
+        return OpenClip(self, self._open_clips, item, size, content, noted=not read_ahead)
 
     def stream(self, item: Item, waiter: Waiter) -> FileStream:
         """Open a clip to be read as it comes, once its first bytes are here.
@@ -342,9 +349,6 @@ class AudioCache:
         clip = PlayedClip(self, self._open_clips, item, lambda: self.sizes.size(item).size)
         clip.begin(waiter)
         return clip
-
-    def _opened(self, item: Item, size: int, content: Descriptor | Download | None) -> OpenClip:
-        return OpenClip(self, self._open_clips, item, size, content)
 
     def _prefetch(self, item: Item) -> None:
         # What a full disk can't keep would be downloaded in vain.

@@ -31,7 +31,7 @@ from histfs.account_settings import OPTIONS
 from histfs.api import open_history
 from histfs.core.errors import HistfsError, errno_of
 from histfs.core.nodes import Attributes, OpenFile
-from histfs.core.waiting import Waiter
+from histfs.core.waiting import Waiter, always
 from histfs.mounting import DirectTree, HistoryFile
 
 _TYPES = {stat.S_IFDIR: "directory", stat.S_IFREG: "file", stat.S_IFLNK: "directory"}
@@ -131,8 +131,8 @@ class HistoryFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
             where, attributes = self.tree.resolve(path)
             link = self.tree.stat(path, follow_symlinks=False).kind == stat.S_IFLNK
             if attributes.kind == stat.S_IFREG and not attributes.size_is_exact:
-                attributes, file = self.tree.filesystem.open(where, self.tree.waiter())
-                file.close()
+                waiter = Waiter(self.tree.timeout, needs_size=always)
+                attributes = self.tree.filesystem.stat(where, waiter)
             return self._entry(path, stat.S_IFLNK if link else attributes.kind, attributes)
 
     def walk(self, path: str, *args: Any, on_error: Any = "omit", **kwargs: Any) -> Iterator[Any]:

@@ -76,10 +76,12 @@ def installed() -> Sequence[Plugin]:
     Raises:
         HistfsError: there are no entry points of histfs itself.
     """
+    packages = _Packages()
+    all_points = metadata.entry_points()
     found = [
-        _load(kind, point)
+        _load(kind, point, packages.of(point))
         for kind, group in GROUPS.items()
-        for point in sorted(metadata.entry_points(group=group), key=_rank)
+        for point in sorted(all_points.select(group=group), key=packages.rank)
     ]
     if not any(plugin.own for plugin in found):
         raise HistfsError("histfs is not installed: run pip install in its directory")
@@ -140,17 +142,30 @@ def primary_service(found: Iterable[Plugin]) -> Service:
     return next((each for each in services if each is not NO_SERVICE), NO_SERVICE)
 
 
-def _rank(point: metadata.EntryPoint) -> tuple[bool, str, str]:
-    package = _package(point)
-    return package.partition(" ")[0] != OWN, package, point.name
+class _Packages:
+    """The packages of plugins; each is asked once, as its whole metadata is parsed for it."""
+
+    def __init__(self) -> None:
+        self._known: dict[metadata.Distribution, str] = {}
+
+    def of(self, point: metadata.EntryPoint) -> str:
+        """Return name and version of the package that has an entry point."""
+        package = point.dist
+        if package is None:
+            return "an unknown package"
+        if package not in self._known:
+            found = package.metadata
+            self._known[package] = f"{found['Name']} {found['Version']}"
+        return self._known[package]
+
+    def rank(self, point: metadata.EntryPoint) -> tuple[bool, str, str]:
+        """Return what entry points are sorted by: histfs's own come first."""
+        package = self.of(point)
+        return package.partition(" ")[0] != OWN, package, point.name
 
 
-def _package(point: metadata.EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown package"
-
-
-def _load(kind: str, point: metadata.EntryPoint) -> Plugin:
-    name, package = shown(point.name), _package(point)
+def _load(kind: str, point: metadata.EntryPoint, package: str) -> Plugin:
+    name = shown(point.name)
     # The name of a source is also that of its folder and of its directory in the cache.
     if not is_plain_name(point.name):
         return Plugin(kind, name, package, None, PLAIN_NAME)

@@ -104,6 +104,6 @@ def test_choosing_what_is_not_there_says_what_is():
 
 
 def test_without_its_own_plugins_histfs_says_that_it_is_not_installed(add, monkeypatch):
-    monkeypatch.setattr(metadata, "entry_points", lambda group: ())
+    monkeypatch.setattr(metadata, "entry_points", lambda: metadata.EntryPoints(()))
     with pytest.raises(HistfsError, match="pip install"):
         plugins.installed()

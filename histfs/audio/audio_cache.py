@@ -22,6 +22,7 @@ import os
 import threading
 from collections.abc import Callable
 
+from histfs.audio.cached_clips import CachedClips
 from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download import Download, DownloadAbandoned
 from histfs.audio.download_scheduler import DownloadScheduler
@@ -32,8 +33,8 @@ from histfs.audio.open_clip import OpenClip, OpenClips, StreamedClip
 from histfs.audio.played_clip import PlayedClip
 from histfs.audio.read_ahead import Orders, ReadAhead, by_date_alone
 from histfs.audio.size_registry import SizeRegistry
-from histfs.audio.verification import LastCopy, beginning, refused_as
-from histfs.core.audio_format import is_raw
+from histfs.audio.told_sizes import ToldSizes
+from histfs.audio.verification import LastCopy
 from histfs.core.audio_store import Following
 from histfs.core.errors import HistfsError, Missing, NotForCrawlers, SourceError
 from histfs.core.item import Item
@@ -62,12 +63,14 @@ class AudioCache:
         set_extension: keeps the extension of a clip's name, by key, for ever.
         invalidate: is called with an item that seems to be deleted elsewhere.
         has_no_audio: says whether an item is known to have no audio; it isn't prefetched.
-        exact: whether `size` downloads a clip whose exact size isn't known.
+        exact: whether `size` gives any client the exact size, and downloads a clip to know it.
+        told: asks the server for sizes; None where it isn't asked.
 
     Attributes:
         disk: as given.
         sizes: as given.
         has_no_audio: as given.
+        told: as given.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class AudioCache:
         invalidate: Callable[[Item], None],
         has_no_audio: Callable[[Item], bool] = lambda _: False,
         exact: bool = False,
+        told: ToldSizes | None = None,
     ) -> None:
         self.disk = disk
         self.sizes = sizes
@@ -101,9 +105,11 @@ class AudioCache:
             orders=orders,
         )
         self._extensions = FileExtensions(set_extension)
+        self._cached = CachedClips(disk, sizes, self._extensions)
         self._invalidate = invalidate
         self.has_no_audio = has_no_audio
         self._exact = exact
+        self.told = told
         self._lock = threading.Lock()
         self._downloads: dict[str, Download] = {}
         self._open_clips = OpenClips()
@@ -111,12 +117,19 @@ class AudioCache:
         self._last_copy = LastCopy(disk, sizes, self.fetch, self._fetch_again)
 
     def size(self, item: Item, waiter: Waiter) -> FileSize:
-        """Return the best known size, or download the clip to know it.
+        """Return the best known size; a client that needs the exact one gets it.
 
-        A crawler gets the estimate: its stat must neither download nor fail.
+        The server is asked for it, or the clip is downloaded if any client is to get exact sizes. A
+        crawler gets the estimate: its stat must neither download nor fail.
         """
         size = self.sizes.size(item, waiter.thread())
-        if self._exact and not size.is_exact:
+        if size.is_exact or not (self._exact or waiter.needs_size()):
+            return size
+        if self.told is not None and waiter.may_fetch():
+            told = self.told.size(item, waiter)
+            if told is not None:
+                return FileSize(told, is_exact=True)
+        if self._exact:
             with contextlib.suppress(NotForCrawlers):
                 file = self.open(item, waiter)
                 file.close()
@@ -136,7 +149,7 @@ class AudioCache:
         gets the others as they come, unless all sizes have to be exact.
         """
         with self._lock:
-            content: Descriptor | Download | None = self._on_disk(item)
+            content: Descriptor | Download | None = self._cached.open(item)
             size = self.sizes.exact(item)
         if content is None and not waiter.may_fetch():
             raise NotForCrawlers(f"the audio of {item.key} isn't here, and is for no crawler")
@@ -150,7 +163,7 @@ class AudioCache:
             if isinstance(content, Descriptor):
                 return self._opened(item, self._learn(item, content), content)
             try:
-                return self._opened(item, content.wait_for_size(waiter), content)
+                return self._opened(item, self._size_of(item, content, waiter), content)
             except DownloadAbandoned:
                 content = None
         return self._opened(item, size, None)
@@ -161,7 +174,7 @@ class AudioCache:
         No size is waited for, and none is promised.
         """
         with self._lock:
-            found = self._on_disk(item)
+            found = self._cached.open(item)
         if found is not None:
             self._learn(item, found)
         elif not waiter.may_fetch():
@@ -178,7 +191,7 @@ class AudioCache:
         """
         with self._lock:
             # A file that is no audio is removed, and its recorded size is discarded.
-            self._on_disk(item)
+            self._cached.open(item)
             running = self._running(item, on_demand=True)
         self.note_use(item, waiter)
         self._last_copy.ensure(item, running, waiter)
@@ -209,15 +222,7 @@ class AudioCache:
 
         Its time of last use stays as it is.
         """
-        size = self.disk.size(item.key)
-        if size is None or not self._fits(item, size):
-            return None
-        # A file that can't be read is its reader's error.
-        with contextlib.suppress(OSError):
-            found = self.disk.peek(item.key)
-            if found is not None and _refusal(item, beginning(found), size) is not None:
-                return None
-        return size
+        return self._cached.size(item)
 
     def flush(self, waiter: Waiter) -> None:
         """Wait until completed downloads are in their places: the process is about to end."""
@@ -253,7 +258,7 @@ class AudioCache:
             if download is not None:
                 return download
             # A download is put on disk before it leaves the table: here it is in one of them.
-            found = self._on_disk(item)
+            found = self._cached.open(item)
             if found is not None:
                 return found
             if not ask_again:
@@ -287,6 +292,12 @@ class AudioCache:
             self._scheduler.promote(download)
         return download
 
+    def _size_of(self, item: Item, download: Download, waiter: Waiter) -> int:
+        """Wait for the size of a clip that is being downloaded, which may be told before it."""
+        if self.told is not None and download.size is None:
+            self.told.when_told(item, download.expect)
+        return download.wait_for_size(waiter)
+
     def _start(self, item: Item, on_demand: bool, old: object | None = None) -> Download:
         """Queue a download; called with `_lock` held."""
         download = Download(
@@ -297,12 +308,16 @@ class AudioCache:
             max_size=self._max_clip_size,
             on_head=lambda head: self._examine(item, head),
             on_size=lambda size: self.sizes.announce(item.key, size),
+            on_no_length=lambda: None if self.told is None else self.told.note_no_length(),
             on_stored=lambda size, sha256: self._stored(item, size, sha256),
             may_stop=self._scheduler.may_stop,
             link=self._scheduler.link,
             first_bytes=self._scheduler.first_bytes,
             on_end=lambda download: self._ended(item, download),
         )
+        expected = self.sizes.exact(item)
+        if expected is not None:
+            download.expect(expected)
         self._scheduler.add(download, on_demand)
         self._downloads[item.key] = download
         return download
@@ -334,32 +349,6 @@ class AudioCache:
     def _opened(self, item: Item, size: int, content: Descriptor | Download | None) -> OpenClip:
         return OpenClip(self, self._open_clips, item, size, content)
 
-    def _fits(self, item: Item, size: int) -> bool:
-        """Say whether a clip may be complete, by its size in bytes."""
-        return size > 0 and self.sizes.exact(item) in (None, size)
-
-    def _on_disk(self, item: Item) -> Descriptor | None:
-        """Open a cached clip; called with `_lock` held.
-
-        A file that is empty, has not its exact size, or is no audio is removed.
-        """
-        found = self.disk.open(item.key)
-        if found is None:
-            return None
-        size = os.fstat(found.number).st_size
-        head = beginning(found)
-        refused = _refusal(item, head, size)
-        if refused is None and self._fits(item, size):
-            if head and item.attachment is None:
-                self._extensions.detect(item, head)
-            return found
-        why = f"not audio but {refused}" if refused else "damaged"
-        log.warning("the cached audio of %s is %s: fetching it again", item.key, why)
-        self.disk.remove(item.key)
-        if refused is not None:
-            self.sizes.discard(item.key)
-        return None
-
     def _prefetch(self, item: Item) -> None:
         # What a full disk can't keep would be downloaded in vain.
         if self.disk.full or self._refusals.include(item) or self.has_no_audio(item):
@@ -388,11 +377,6 @@ class AudioCache:
         before = self.sizes.learn(item, size, sha256)
         if before not in (None, size):
             log.warning("the audio of %s has %d bytes, not %d", item.key, size, before)
+        if self.told is not None:
+            self.told.came(item, size, before)
         self._extensions.store(item.key)
-
-
-def _refusal(item: Item, head: bytes, size: int) -> str | None:
-    """Return what a clip is in place of audio; None where it may be audio, and for attachments."""
-    if item.attachment is not None:
-        return None
-    return refused_as(head, size, is_raw(item.content_type, item.output_format))

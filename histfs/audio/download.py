@@ -63,6 +63,7 @@ class Download(IncomingClip):
         on_head: called with the first bytes once they are known to be audio, before any reader gets
             them.
         on_size: called with the size in bytes as soon as the server announces it, or all has come.
+        on_no_length: called when the clip comes without its length.
         on_stored: called with the exact size in bytes and the SHA-256 once the clip is complete and
             in its place.
         may_stop: says whether the download should make way for another one, which then runs; called
@@ -82,6 +83,7 @@ class Download(IncomingClip):
         max_size: int,
         on_head: Callable[[bytes], None],
         on_size: Callable[[int], None],
+        on_no_length: Callable[[], None],
         on_stored: Callable[[int, bytes], None],
         may_stop: Callable[[Download], bool],
         link: LinkShare,
@@ -97,6 +99,7 @@ class Download(IncomingClip):
         self._max_size = max_size
         self._on_head = on_head
         self._on_size = on_size
+        self._on_no_length = on_no_length
         self._on_stored = on_stored
         self._may_stop = may_stop
         self._first_bytes = first_bytes
@@ -264,7 +267,9 @@ class Download(IncomingClip):
         return self._source.audio(item.id)
 
     def _begin_file(self, part: PartialFile, length: int | None) -> None:
-        if length is not None:
+        if length is None:
+            self._on_no_length()
+        else:
             part.reserve(length)
         self._extend(part.file, 0, 0)
         self._set_size(length)

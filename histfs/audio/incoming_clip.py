@@ -51,6 +51,8 @@ class IncomingClip:
         self._is_stored = False
         self._error: BaseException | None = None
         self._size: int | None = None
+        # As it is known, or told, before the answer: what comes may be of another size.
+        self._expected: int | None = None
 
     @property
     def error(self) -> BaseException | None:
@@ -84,10 +86,26 @@ class IncomingClip:
     def _is_whole(self) -> bool:
         return self._size is not None and self._received >= self._size
 
-    def wait_for_size(self, waiter: Waiter) -> int:
-        """Wait until the exact size is known.
+    @property
+    def size(self) -> int | None:
+        """The exact size, if it is known, or is expected."""
+        with self._changed:
+            return self._known_size
 
-        Without a Content-Length that is when the last byte has come.
+    @property
+    def _known_size(self) -> int | None:
+        return self._expected if self._size is None else self._size
+
+    def expect(self, size: int) -> None:
+        """Let readers know the exact size that the clip will have, unless they know it already."""
+        with self._changed:
+            self._expected = size
+            self._changed.notify_all()
+
+    def wait_for_size(self, waiter: Waiter) -> int:
+        """Wait until the exact size is known, or is expected.
+
+        Without either, and without a Content-Length, that is when the last byte has come.
 
         Raises:
             SourceError, NoSpace, CacheFailed: the download failed.
@@ -95,10 +113,11 @@ class IncomingClip:
             Interrupted, DeadlineExceeded: the wait ended first; the download goes on.
         """
         with self._changed:
-            self._wait_until(waiter, lambda: self._size is not None)
-            if self._size is None:
+            self._wait_until(waiter, lambda: self._known_size is not None)
+            size = self._known_size
+            if size is None or (self._size is None and self._error is not None):
                 raise self._failure()
-            return self._size
+            return size
 
     def wait_until_whole(self, waiter: Waiter) -> int:
         """Wait until readers can have all of it, and return its size.

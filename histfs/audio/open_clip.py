@@ -164,17 +164,32 @@ class OpenClip(_Clip):
         return self._size
 
     def read(self, offset: int, size: int, waiter: Waiter) -> bytes:
-        """Return the bytes at an offset; the first read of an uncached clip downloads it."""
+        """Return the bytes at an offset; the first read of an uncached clip downloads it.
+
+        The last byte is returned once the clip has come whole, and has the size that it was opened
+        with.
+        """
         size = min(size, self._size - offset)
         if size <= 0:
             return b""
 
         def downloaded(download: Download) -> bytes:
-            if download.wait_for_size(waiter) != self._size:
-                raise BadAnswer(f"the audio of {self._item.key} has changed: open it again")
-            return download.read(offset, size, waiter)
+            piece = download.read(offset, size, waiter)
+            is_end = offset + size == self._size
+            self._check(download.wait_until_whole(waiter) if is_end else download.size)
+            return piece
 
-        return self._from(waiter, lambda file: self._from_file(file, offset, size), downloaded)
+        def cached(file: Descriptor) -> bytes:
+            # Where a read has failed the kernel reads once more, and the clip may have come since.
+            self._check(os.fstat(file.number).st_size)
+            return self._from_file(file, offset, size)
+
+        return self._from(waiter, cached, downloaded)
+
+    def _check(self, whole: int | None) -> None:
+        """Raise `BadAnswer` where the clip has another size than it was opened with."""
+        if whole not in (None, self._size):
+            raise BadAnswer(f"the audio of {self._item.key} has changed: open it again")
 
     def fetch_all(self, waiter: Waiter) -> None:
         """Have all bytes on this machine: the last one comes when the others have come."""

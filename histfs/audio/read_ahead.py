@@ -8,8 +8,10 @@ A sequence begins when the next clip of an order is read, or one a few places on
 at 2, doubles on a hit, and halves on a miss. Random access prefetches nothing, and a program that
 reads every third clip, say, is followed in its steps: what it skips is not fetched.
 
-Threads: any number at once. `_lock` guards the sequences. It is held while the catalog is asked for
-the clips that follow and for their sizes; nothing is fetched under it.
+Threads: any number at once. One thread at a time follows what is used: that of the first reader.
+The others leave their clips to it and go on, so none waits for what another one looks up. `_lock`
+guards whether a thread follows, and what was left to it; nothing else is done while it is held. The
+sequences belong to the thread that follows.
 """
 
 from __future__ import annotations
@@ -41,6 +43,8 @@ _SECOND, _KEPT = 128, 1000
 _LAST_KEY = chr(0x10FFFF)
 #: Orders that a sequence may be of: a dialogue has one for each of its voices, perhaps a hundred.
 _ORDERS = 8
+#: Clips that are left to the thread that follows; of more the newest count.
+_LEFT = 64
 
 log = logging.getLogger(__name__)
 
@@ -304,6 +308,8 @@ class ReadAhead:
         self._max_bytes = max_bytes
         self._orders = orders
         self._lock = threading.Lock()
+        self._is_followed = False
+        self._left: deque[tuple[Item, Callable[[], bool]]] = deque(maxlen=_LEFT)
         self._sequences: deque[_Sequence] = deque(maxlen=_SEQUENCES)
 
     def used(self, item: Item, may_fetch: Callable[[], bool]) -> None:
@@ -315,9 +321,39 @@ class ReadAhead:
             item: the clip.
             may_fetch: says whether the client is no crawler; called only before a prefetch.
         """
-        try:
+        with self._lock:
+            alone = not self._is_followed
+            self._is_followed = True
+        if not alone:
+            # Asked here: it is about the calling thread.
+            allowed = may_fetch()
             with self._lock:
-                items = self._next(item)
+                self._left.append((item, lambda: allowed))
+                if self._is_followed:
+                    return
+                self._is_followed = True
+        try:
+            if alone:
+                self._follow(item, may_fetch)
+            while (left := self._take()) is not None:
+                self._follow(*left)
+        except BaseException:
+            with self._lock:
+                self._is_followed = False
+            raise
+
+    def _take(self) -> tuple[Item, Callable[[], bool]] | None:
+        """Return what another thread has left; where there is nothing, this one follows no more."""
+        with self._lock:
+            if self._left:
+                return self._left.popleft()
+            self._is_followed = False
+            return None
+
+    def _follow(self, item: Item, may_fetch: Callable[[], bool]) -> None:
+        """Prefetch what comes after a clip."""
+        try:
+            items = self._next(item)
             if items and may_fetch():
                 for each in items:
                     self._fetch(each)

@@ -1,4 +1,4 @@
-"""Learning the exact sizes that are missing, by fetching their clips.
+"""Learning the exact sizes that are missing: the server tells them, or their clips are fetched.
 
 The size of a clip is kept when its clip has come, whether or not the cache has room for the clip.
 The clips get times of last use in the order of their dates, as of `histfs.audio.cache_warmup`: of
@@ -21,12 +21,12 @@ from histfs.core.item import Item
 def learn_sizes(
     audio: AudioCache, items: Callable[[], Iterator[Item]], threads: int
 ) -> Iterator[WarmedClip]:
-    """Fetch all clips whose exact size is not known.
+    """Ask for the sizes of all clips whose exact size is not known, or fetch the clips.
 
     Args:
-        audio: fetches the clips, and keeps what fits.
+        audio: asks for the sizes; fetches the clips, and keeps what fits.
         items: returns all items, newest first, and after each its attachments.
-        threads: how many clips are fetched at once.
+        threads: how many clips are asked for at once.
 
     Yields:
         The result for each clip, in the order in which they become known.
@@ -37,6 +37,9 @@ def learn_sizes(
     """
 
     def fetch(item: Item) -> int:
+        told = None if audio.told is None else audio.told.ask(item)
+        if told is not None:
+            return told
         try:
             return fetches.into_cache(item)
         except NoSpace:

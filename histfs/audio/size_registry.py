@@ -59,9 +59,8 @@ class SizeRegistry:
 
     def __init__(self, table: SizeTable, clock: Callable[[], float] = time.monotonic) -> None:
         self._table = table
-        # `_UNKNOWN` in the first one: the table's row is wrong, as the cached clip was no audio.
-        self._learnt = GenerationalCache[str, int](math.inf, max_entries=_ENTRIES)
-        self._read = GenerationalCache[str, KnownSize](_FRESH, clock, max_entries=_ENTRIES)
+        self._clock = clock
+        self._forget()
         self._announced = GenerationalCache[str, int](math.inf, max_entries=_ANNOUNCED)
         #: Another number after this process has learnt a size; two at once may count as one.
         self.learnt = 0
@@ -163,6 +162,20 @@ class SizeRegistry:
     def discard(self, key: str) -> None:
         """Forget an exact size that turned out to be wrong, until a new one is learnt."""
         self._learnt.put(key, _UNKNOWN)
+
+    def forget_unverified(self) -> None:
+        """Forget the sizes of clips that never came whole: one was told wrong."""
+        try:
+            self._table.forget_unverified()
+        except HistfsError as error:
+            log.warning("sizes that may be wrong can't be forgotten: %s", error)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Have nothing in memory; what was learnt is read from the table again."""
+        # `_UNKNOWN` in the first one: the table's row is wrong, as the cached clip was no audio.
+        self._learnt = GenerationalCache[str, int](math.inf, max_entries=_ENTRIES)
+        self._read = GenerationalCache[str, KnownSize](_FRESH, self._clock, max_entries=_ENTRIES)
 
     def _known(self, item: Item) -> KnownSize:
         """Return what the table has of an item's clip."""

@@ -314,6 +314,11 @@ class CatalogStore(CatalogQueries):
         if late:
             self.on_erased()
 
+    def forget_unverified(self) -> None:
+        """Forget the sizes of audio whose checksum isn't known (`SizeTable`)."""
+        with self.files.transaction() as db:
+            db.execute("DELETE FROM audio WHERE sha256 IS NULL")
+
     def set_extension(self, key: str, extension: str) -> None:
         """Store the extension of an item's audio file."""
         with self.files.transaction() as db:

@@ -32,7 +32,7 @@ from histfs.cli.program_options import crawlers_option, programs_option
 from histfs.core.secret import Secret
 from histfs.core.terminal_text import shown
 from histfs.fuse.mountpoint import check_user_may_mount
-from histfs.mounting import demo, serve
+from histfs.mounting.serve import demo, serve
 from histfs.settings import OptionError, Settings
 
 #: The options that must be the same for all accounts of a mount, and the value of each.

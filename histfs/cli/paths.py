@@ -1,4 +1,7 @@
-"""Paths of the tree on the command line: `histfs ls`, `histfs cat` and `histfs rm`."""
+"""Paths of the tree on the command line: `histfs ls`, `histfs cat` and `histfs rm`.
+
+What takes long to import is imported when it is used: `histfs play` starts the player before that.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import posixpath
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,9 +27,10 @@ from histfs.core.errors import (
     NotADirectory,
     PathError,
 )
-from histfs.fuse.mountpoint import mounted_histfs
-from histfs.mounting import DirectTree, open_tree
 from histfs.settings import Settings
+
+if TYPE_CHECKING:
+    from histfs.mounting import DirectTree
 
 _MESSAGES = {
     NoSuchPath: "there is no such path",
@@ -45,6 +50,8 @@ def direct_tree(settings: Settings) -> Iterator[DirectTree]:
     Raises:
         As `open_tree`.
     """
+    from histfs.mounting import open_tree  # noqa: PLC0415
+
     logs.start(foreground=False, debug=False, key=settings.key)
     with open_tree(settings, warn) as tree:
         yield tree
@@ -72,12 +79,18 @@ def below_mountpoint(path: str) -> str:
         return path  # the working directory has been removed
     # A relative path that isn't there is one of the tree, wherever the working directory is.
     meant = os.path.isabs(path) or glob.has_magic(path) or os.path.lexists(full)  # noqa: PTH117
-    mountpoints = mounted_histfs() if path and meant else []
+    mountpoints = _mountpoints() if path and meant else []
     for each in [full, Path(os.path.realpath(full.parent), full.name)] if mountpoints else []:
         for mountpoint in mountpoints:
             if each.is_relative_to(mountpoint):
                 return str(each.relative_to(mountpoint))
     return path
+
+
+def _mountpoints() -> list[Path]:
+    from histfs.fuse.mountpoint import mounted_histfs  # noqa: PLC0415
+
+    return mounted_histfs()
 
 
 def audio_below(tree: DirectTree, path: str) -> Iterator[str]:

@@ -7,11 +7,19 @@ import posixpath
 import re
 import stat
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from histfs.core.errors import NoSuchPath, NotADirectory
-from histfs.mounting import DirectTree
+
+if TYPE_CHECKING:
+    from histfs.mounting import DirectTree
 
 _MAGIC = re.compile(r"[*?[]")
+
+
+def has_pattern(path: str) -> bool:
+    """Say whether a path may be a pattern."""
+    return bool(_MAGIC.search(path))
 
 
 def expand(tree: DirectTree, path: str) -> Sequence[str]:
@@ -25,7 +33,7 @@ def expand(tree: DirectTree, path: str) -> Sequence[str]:
         NoSuchPath: nothing matches.
         HistfsError: a directory on the way can't be listed.
     """
-    if not _MAGIC.search(path) or _exists(tree, path):
+    if not has_pattern(path) or _exists(tree, path):
         return [path]
     found = ["/"]
     for part in filter(None, path.split("/")):

@@ -1,4 +1,8 @@
-"""``histfs play``."""
+"""``histfs play``.
+
+A player takes as long to start as the tree takes to open. So where the paths tell how many clips
+there are, the player is started first, and what the tree needs is imported after that.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,9 @@ import itertools
 import os
 import posixpath
 import threading
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,17 +21,26 @@ from histfs.cli.config_sources import setting
 from histfs.cli.error_reporting import Refused, report_error, warn
 from histfs.cli.options import build_settings, tree_options
 from histfs.cli.paths import audio_below, direct_tree, for_each, paths_argument
-from histfs.cli.patterns import expand
+from histfs.cli.patterns import expand, has_pattern
 from histfs.cli.players import choose_player
-from histfs.core.audio_format import is_audio_name
+from histfs.clip_address import ClipAddress
+from histfs.core.audio_format import has_audio_extension, is_audio_name
 from histfs.core.background_thread import running
 from histfs.core.errors import HistfsError
+from histfs.core.names import key_in
 from histfs.core.waiting import Waiter
-from histfs.mounting import DirectTree
-from histfs.mounting.clip_server import Clip, serve_clips
+from histfs.settings import Settings
+
+if TYPE_CHECKING:
+    from histfs.mounting import DirectTree
+    from histfs.mounting.clip_server import Clip
 
 #: The most clips that are played: their addresses are arguments of the player.
 _MOST = 1000
+
+
+class _NothingToPlay(Exception):
+    """No path has a clip; the user knows why."""
 
 
 @click.command(context_settings={"show_default": True})
@@ -51,28 +65,105 @@ def play(paths: tuple[str, ...], player: str | None, **given: Any) -> None:  # n
       histfs play by-voice/Rachel
       histfs play --player 'mpv --shuffle' search/budget by-date/2024
     """  # noqa: D301 - the control character is click's
-    chosen = choose_player(player)
-    clips: list[Clip] = []
-    with direct_tree(build_settings(given)) as tree:
+    chosen, settings, early = choose_player(player), build_settings(given), _names(paths)
+    with ClipAddress() as address, _Clips(settings, address) as clips:
+        played = 0
+        with contextlib.suppress(_NothingToPlay):
+            if early:
+                urls = address.urls(early)
+                played = chosen.play(urls, address.page, lambda: clips.serve_each(paths))
+            else:
+                clips.serve_all(paths)
+                urls = address.urls(clips.names)
+                played = chosen.play(urls, address.page)
+    click.get_current_context().exit(max(clips.failed, played))
+
+
+def _names(paths: Sequence[str]) -> list[str]:
+    """Return what a player shows of each path's clip; none unless each path has one, by its name.
+
+    The name of an item has no extension: the catalog alone knows it.
+    """
+    names = [_name(path) for path in paths if not has_pattern(path)]
+    known = [name for name in names if has_audio_extension(name) or key_in(name)]
+    return known if len(known) == len(paths) <= _MOST else []
+
+
+def _name(path: str) -> str:
+    """Return what a player shows of an audio file: the name of its item, with its extension."""
+    above, name = posixpath.split(posixpath.normpath(path))
+    return posixpath.basename(above) + name.removeprefix("audio") if is_audio_name(name) else name
+
+
+class _Clips(contextlib.ExitStack):
+    """The clips that the player gets; a context manager, which ends their server and the tree.
+
+    Args:
+        settings: the account's.
+        address: where they are served.
+
+    Attributes:
+        names: what a player shows of each clip.
+        failed: the exit status for what can't be played.
+    """
+
+    def __init__(self, settings: Settings, address: ClipAddress) -> None:
+        super().__init__()
+        self._settings = settings
+        self._address = address
+        self.names: list[str] = []
+        self.failed = 0
+
+    def serve_each(self, paths: Sequence[str]) -> None:
+        """Serve the clip of each path.
+
+        Raises:
+            _NothingToPlay: there is none.
+        """
+        tree = self._open()
+        self._serve(tree, [next(iter(self._found(tree, [path])), None) for path in paths])
+
+    def serve_all(self, paths: Sequence[str]) -> None:
+        """Serve all clips of some paths, up to a limit.
+
+        Raises:
+            _NothingToPlay: there is none.
+        """
+        tree = self._open()
+        found = self._found(tree, paths)
+        if len(found) > _MOST:
+            warn(f"more than {_MOST} clips: the first {_MOST} are played")
+        self._serve(tree, found[:_MOST])
+
+    def _open(self) -> DirectTree:
+        return self.enter_context(direct_tree(self._settings))
+
+    def _found(self, tree: DirectTree, paths: Sequence[str]) -> list[str]:
+        """Return the paths of the audio below some paths; what fails is told."""
+        found: list[str] = []
 
         def find(path: str) -> None:
-            before = len(clips)
+            before = len(found)
             for each in expand(tree, path):
-                clips.extend(map(_clip, itertools.islice(audio_below(tree, each), _MOST + 1)))
-            if len(clips) == before:
+                found.extend(itertools.islice(audio_below(tree, each), _MOST + 1))
+            if len(found) == before:
                 raise Refused("there is no audio in it")
 
-        failed = for_each(paths, find)
-        if len(clips) > _MOST:
-            warn(f"more than {_MOST} clips: the first {_MOST} are played")
-            del clips[_MOST:]
-        played = 0
-        if clips:
-            # A player that root starts may run as another user.
-            owner = os.geteuid() or None
-            with _begun(tree, clips[0]), serve_clips(tree, clips, _tell, owner) as server:
-                played = chosen.play(server.urls, server.page)
-    click.get_current_context().exit(max(failed, played))
+        self.failed = max(self.failed, for_each(paths, find))
+        return found
+
+    def _serve(self, tree: DirectTree, found: Sequence[str | None]) -> None:
+        from histfs.mounting.clip_server import Clip, serve_clips  # noqa: PLC0415
+
+        clips = [None if path is None else Clip(path, _name(path)) for path in found]
+        first = next(filter(None, clips), None)
+        if first is None:
+            raise _NothingToPlay
+        self.names = [clip.name for clip in clips if clip]
+        # A player that root starts may run as another user.
+        owner = os.geteuid() or None
+        self.enter_context(_begun(tree, first))
+        self.enter_context(serve_clips(self._address, tree, clips, _tell, owner))
 
 
 def _begun(tree: DirectTree, clip: Clip) -> AbstractContextManager[None]:
@@ -89,10 +180,3 @@ def _begun(tree: DirectTree, clip: Clip) -> AbstractContextManager[None]:
 def _tell(path: str, error: HistfsError) -> None:
     """Say why a clip isn't played; the player goes on."""
     report_error(error, path.lstrip("/"))
-
-
-def _clip(path: str) -> Clip:
-    """Return the clip of an audio file, with the name of its item."""
-    item, name = posixpath.split(path)
-    is_audio = is_audio_name(name)
-    return Clip(path, posixpath.basename(item) + name.removeprefix("audio") if is_audio else name)

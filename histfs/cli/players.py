@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -35,6 +35,10 @@ _BROWSERS = {
 _END_TIMEOUT = 2.0
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 class NoPlayer(HistfsError):
     """There is no program that could play clips."""
 
@@ -54,24 +58,26 @@ class Player:
         """The name of the program."""
         return Path(self.command[0]).name
 
-    def play(self, urls: Sequence[str], page: str) -> int:
+    def play(self, urls: Sequence[str], page: str, meanwhile: Callable[[], None] = _nothing) -> int:
         """Play clips, and return the exit status.
 
         Args:
-            urls: the clips.
+            urls: the clips, at least one.
             page: a page with all of them, for a browser; the call ends with Ctrl-C then.
+            meanwhile: is called while the player starts; what it raises ends the player at once.
 
         Raises:
             KeyboardInterrupt: the user has interrupted a player.
             NoPlayer: it can't be started.
         """
         if self.name in _BROWSERS:
-            return self._run([page]) or _wait_for_interrupt()
+            return self._run([page], meanwhile) or _wait_for_interrupt()
         if self.name in _ONE_AT_A_TIME:
-            return max([self._run([url]) for url in urls], default=0)
-        return self._run(urls)
+            first, *others = urls
+            return max([self._run([first], meanwhile), *map(self._run, ([url] for url in others))])
+        return self._run(urls, meanwhile)
 
-    def _run(self, urls: Sequence[str]) -> int:
+    def _run(self, urls: Sequence[str], meanwhile: Callable[[], None] = _nothing) -> int:
         with _Signals() as signals:
             try:
                 process = subprocess.Popen([*self.command, *urls])  # noqa: S603 - the user's own
@@ -79,6 +85,11 @@ class Player:
                 raise NoPlayer(f"{self.name} can't be started: {error.strerror}") from error
             try:
                 signals.arm()
+                try:
+                    meanwhile()
+                except BaseException:
+                    process.terminate()
+                    raise
                 status = process.wait()
             finally:
                 # On Ctrl-C the terminal has told the player, too.

@@ -32,7 +32,15 @@ from histfs.core.item import Details, Item, Record
 from histfs.core.names import is_component
 from histfs.core.nodes import OpenFile
 from histfs.core.plugin_calls import PluginCalls, PluginRaised, PluginThreads
-from histfs.core.source import AudioStream, ObjectParser, Page, Source, Traits, attachment_of
+from histfs.core.source import (
+    AudioStream,
+    ObjectParser,
+    Page,
+    Source,
+    Traits,
+    attachment_of,
+    audio_size_of,
+)
 from histfs.core.terminal_text import shown
 from histfs.core.views import View
 from histfs.core.views.view import At
@@ -202,6 +210,12 @@ class _IsolatedSource(_Isolated):
     def describe(self, raw: bytes) -> Details:
         """Parse the details of an item from its raw object."""
         return cast(Details, self._expect(Details, "describe", self._call("describe", raw)))
+
+    def audio_size(self, item_id: str) -> int:
+        """Return the size of the audio of an item."""
+        source = cast(Source, self._plugin)
+        size = self._run("audio_size", lambda: audio_size_of(source, item_id))
+        return cast(int, self._expect(int, "audio_size", size))
 
     def audio(self, item_id: str) -> contextlib.AbstractContextManager[AudioStream]:
         """Open the audio of an item."""

@@ -105,3 +105,6 @@ class SizeTable(Protocol):
             size: in bytes.
             sha256: None keeps the known one as long as the size stays the same.
         """
+
+    def forget_unverified(self) -> None:
+        """Forget the sizes of clips whose SHA-256 isn't known: their bytes were never counted."""

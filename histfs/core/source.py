@@ -52,6 +52,8 @@ class Traits:
         summaries: whether it lists less of an item than `Source.get` returns.
         attachments: whether its items can have attachments (`Details.attachments`); it is an
             `AttachmentSource` then.
+        audio_sizes: whether its server may tell the size of audio without sending it; it is a
+            `SizeSource` then.
         views: the views that show its items unless the user chooses others.
         files: the files of its items unless the user chooses others.
         parser: parses raw objects anew; None for a source whose parsing has never changed.
@@ -68,6 +70,7 @@ class Traits:
     stable_cursors: bool = True
     summaries: bool = False
     attachments: bool = False
+    audio_sizes: bool = False
     views: tuple[str, ...] = ("by-date",)
     files: tuple[str, ...] = ("meta", "text", "audio")
     parser: ObjectParser | None = None
@@ -208,6 +211,30 @@ class AttachmentSource(Source, Protocol):
                 may then be deleted without a copy of the attachment.
             Missing: there is no such item.
         """
+
+
+class SizeSource(Source, Protocol):
+    """A source whose server may tell the size of audio (`Traits.audio_sizes`)."""
+
+    def audio_size(self, item_id: str) -> int:
+        """Return the size in bytes of an item's audio, with a small request.
+
+        Raises:
+            NotOffered: the server tells no sizes, of no item.
+            SourceError: as `Source.audio`.
+        """
+
+
+def audio_size_of(source: Source, item_id: str) -> int:
+    """Return the size in bytes of an item's audio, as the server of any source tells it.
+
+    Raises:
+        NotOffered: the server tells no sizes.
+        SourceError: as `SizeSource.audio_size`.
+    """
+    if not source.traits.audio_sizes:
+        raise NotOffered("the source tells no sizes")
+    return cast(SizeSource, source).audio_size(item_id)
 
 
 def attachment_of(

@@ -3,18 +3,14 @@
 `PathResolver` finds the node of a path; the tree turns nodes into attributes, listings and open
 files, and decides what unlink and rmdir do.
 
-Threads: any number at once. `_lock` guards `_listings`, the cache of listings, and nothing is
-called while it is held; there is no other state.
+Threads: any number at once; no state of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import stat
-import threading
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from typing import NamedTuple
 
 from histfs.core.deletion import Deletions
 from histfs.core.errors import (
@@ -24,15 +20,14 @@ from histfs.core.errors import (
     NoSuchPath,
     NotADirectory,
     NotALink,
-    NotComplete,
     NotPermitted,
     PluginFailed,
 )
 from histfs.core.files import ItemFile, StreamedFile, size_for
-from histfs.core.index import Index, Listed
+from histfs.core.index import Index
 from histfs.core.inodes import TreeInodes
 from histfs.core.item import Facets, Item
-from histfs.core.large_listing import LARGE, Contents, LargeListing
+from histfs.core.large_listing import LargeListing
 from histfs.core.names import item_name
 from histfs.core.nodes import (
     Attributes,
@@ -55,19 +50,10 @@ from histfs.core.path_nodes import (
 )
 from histfs.core.path_resolver import PathResolver
 from histfs.core.sizes import FileSize
-from histfs.core.times import ALWAYS, Span, Zone
-from histfs.core.views import MORE_NAME, MORE_TEXT, Search, View
+from histfs.core.times import ALWAYS, Zone
+from histfs.core.view_listings import Listing, ViewListings
+from histfs.core.views import MORE_TEXT, View
 from histfs.core.waiting import Waiter
-
-#: Attempts to read a directory that changes while it is read.
-_ATTEMPTS = 10
-
-
-class Listing(NamedTuple):
-    """The entries of a directory, and the version of the index that they were read from."""
-
-    version: int
-    entries: Sequence[DirEntry]
 
 
 class Tree:
@@ -111,12 +97,11 @@ class Tree:
         self._home = views[0]
         self._links = links
         self._zone = zone
-        self._listings = listings
         self._born = born
         self.inodes = TreeInodes(index, above)
+        self._listings = ViewListings(index, self._resolver, self.inodes, zone, listings)
         self._check = check
         self._names_elsewhere = names_elsewhere
-        self._lock = threading.Lock()
 
     def stat(self, path: str, waiter: Waiter) -> Attributes:
         """Return the attributes of a path."""
@@ -158,9 +143,9 @@ class Tree:
             case Root():
                 self._check(waiter)
                 views = (view for view in self._views.values() if view.listed)
-                return [self._directory_entry(view, (view.name,)) for view in views]
+                return [self._listings.entry(view, (view.name,)) for view in views]
             case Directory():
-                return self._list_view(node, waiter)
+                return self._listings.list(node, waiter)
             case ItemDirectory(is_link=False) | ItemFolderNode():
                 return self._list_item(node)
             case _:
@@ -325,62 +310,6 @@ class Tree:
             return view.places(item, self._index)
         return ()
 
-    def _list_view(self, node: Directory, waiter: Waiter) -> Sequence[DirEntry] | LargeListing:
-        view, at = node.view, node.at
-        span = view.span(at)
-        if span is None:
-            raise NoSuchPath("/".join(node.path))
-        view.ensure(at, self._index, waiter)
-        for _ in range(_ATTEMPTS):
-            version = self._index.version
-            with self._lock:
-                cached = self._listings.get(node.path)
-            if cached is not None and self._index.unchanged(span, cached.version):
-                return cached.entries
-            entries = self._read_view(node, span, version)
-            # A listing read during a change may mix two states, and be complete in neither.
-            complete = view.complete(at, self._index)
-            same = version == self._index.version or self._index.unchanged(span, version)
-            if complete and same:
-                if not isinstance(entries, LargeListing):
-                    with self._lock:
-                        self._listings[node.path] = Listing(version, entries)
-                return entries
-            view.ensure(at, self._index, waiter)
-        raise NotComplete(f"{'/'.join(node.path)} changes faster than it can be listed")
-
-    def _read_view(
-        self, node: Directory, span: Span, version: int
-    ) -> Sequence[DirEntry] | LargeListing:
-        """Read a directory of a view, which depends on `span`; of a large one the beginning."""
-        view, at = node.view, node.at
-        if len(at) < view.depth:
-            names = view.subdirectories(at, self._index)
-            return [self._directory_entry(view, (*node.path, name)) for name in names]
-        only_links, linked = self._resolver.links(view), self._resolver.linked(view, at)
-        link_inode = self.inodes.items_in(view, node.path, is_link=True)
-        item_inode = self.inodes.items_in(view, node.path, is_link=False)
-
-        def entry(item: Listed, name: str | None = None) -> DirEntry:
-            name = name or item_name(item.date, item.slug, item.key, self._zone)
-            if only_links or item.key in linked:
-                return DirEntry(name, stat.S_IFLNK, link_inode(item.date, item.key))
-            inode = item_inode(item.date, item.key)
-            return DirEntry(name, stat.S_IFDIR, inode, directory(inode, item.date))
-
-        if view.aliased:
-            return [entry(item, name) for name, item in view.aliases(at, self._index)]
-        rest = view.items(at, self._index)
-        first = list(itertools.islice(rest, LARGE + 1))
-        if len(first) > LARGE:
-            contents = Contents(view, at, self._index, span, entry)
-            return LargeListing(contents, first, rest, version)
-        entries = list(map(entry, first))
-        if isinstance(view, Search) and view.more(at, self._index):
-            inode = self.inodes.folder("more", (*node.path, MORE_NAME))
-            entries.append(DirEntry(MORE_NAME, stat.S_IFREG, inode))
-        return entries
-
     def _more_attributes(self, node: MoreNode) -> Attributes:
         inode = self.inodes.folder("more", node.path)
         return Attributes(stat.S_IFREG, inode, 1, len(MORE_TEXT), self._newest_of_all())
@@ -393,9 +322,6 @@ class Tree:
             else DirEntry(name, stat.S_IFREG, inode(child))
             for name, child in self._children(node).items()
         ]
-
-    def _directory_entry(self, view: View, path: Path) -> DirEntry:
-        return DirEntry(path[-1], stat.S_IFDIR, self.inodes.directory(view, path))
 
     def _target(self, node: ItemDirectory, waiter: Waiter) -> str:
         item = node.item

@@ -9,6 +9,8 @@ with a length some read its end first. Once it is whole, it is sent with its len
 Access: the token is in each path, and the server listens on 127.0.0.1 alone. Other users see the
 token among the arguments of the player; with `owner` given, they are refused all the same.
 
+A program may have connected to the `ClipAddress` before it is served.
+
 Threads: one accepts connections, and each connection has one. They share nothing that changes but
 `_Server.stopping`, which ends their waits.
 """
@@ -19,15 +21,14 @@ import contextlib
 import hmac
 import html
 import logging
-import secrets
 import socketserver
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import ClassVar, NamedTuple
-from urllib.parse import quote
 
+from histfs.clip_address import ClipAddress, clip_place
 from histfs.core.byte_ranges import parse_range
 from histfs.core.errors import DeadlineExceeded, HistfsError, Missing, PathError
 from histfs.core.media_types import sniffed_type
@@ -36,7 +37,6 @@ from histfs.core.waiting import Waiter
 from histfs.mounting.direct_tree import DirectTree
 from histfs.mounting.loopback_peer import peer_uid
 
-_HOST = "127.0.0.1"
 #: Bytes that are sent at once, at the most, and bytes that tell a clip's format.
 _CHUNK, _HEAD = 64 << 10, 1024
 #: Seconds between two checks of the accepting thread for the end.
@@ -57,72 +57,56 @@ class Clip(NamedTuple):
     name: str
 
 
-class ClipServer:
-    """The addresses of a running server.
-
-    Attributes:
-        page: the URL of the page with all clips.
-        urls: the URL of each clip, in their order.
-    """
-
-    def __init__(self, port: int, token: str, clips: Sequence[Clip]) -> None:
-        self.page = f"http://{_HOST}:{port}/{token}/"
-        self.urls = [f"{self.page}{place}" for place in _places(clips)]
-
-
 @contextlib.contextmanager
 def serve_clips(
+    address: ClipAddress,
     tree: DirectTree,
-    clips: Sequence[Clip],
+    clips: Sequence[Clip | None],
     tell: Callable[[str, HistfsError], None],
     owner: int | None,
-) -> Iterator[ClipServer]:
+) -> Iterator[None]:
     """Serve clips on a port of the loopback interface, until the end of the context.
 
     Args:
+        address: where.
         tree: holds the clips.
-        clips: the clips.
+        clips: the clips, in the order of their URLs; None for one that isn't there.
         tell: is called with the path of a clip that can't be played, and the error, by any thread.
         owner: the user id of those who may connect; None for any user who knows the token.
     """
-    with _Server(tree, clips, tell, owner) as server:
-        thread = threading.Thread(
-            target=server.serve_forever, args=(_POLL,), name="clips", daemon=True
-        )
-        thread.start()
-        try:
-            yield ClipServer(server.server_address[1], server.token, clips)
-        finally:
-            server.stopping.set()
-            server.shutdown()
-            thread.join()
-
-
-def _places(clips: Sequence[Clip]) -> list[str]:
-    return [f"{number}/{quote(clip.name, safe='')}" for number, clip in enumerate(clips)]
+    server = _Server(address, tree, clips, tell, owner)
+    thread = threading.Thread(target=server.serve_forever, args=(_POLL,), name="clips", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.stopping.set()
+        server.shutdown()
+        thread.join()
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     # Not HTTPServer, which looks up the name of the host. A daemon: a player may keep a connection.
     daemon_threads = True
-    request_queue_size = 64
-    server_address: tuple[str, int]
 
     def __init__(
         self,
+        address: ClipAddress,
         tree: DirectTree,
-        clips: Sequence[Clip],
+        clips: Sequence[Clip | None],
         tell: Callable[[str, HistfsError], None],
         owner: int | None,
     ) -> None:
         self.tree = tree
-        self.clips = clips
-        self.numbered = {str(number): clip for number, clip in enumerate(clips)}
+        self.numbered = {str(number): clip for number, clip in enumerate(clips) if clip}
         self.tell = tell
         self.owner = owner
-        self.token = secrets.token_urlsafe(16)
+        self.token = address.token
         self.stopping = threading.Event()
-        super().__init__((_HOST, 0), _Handler)
+        super().__init__(address.socket.getsockname(), _Handler, bind_and_activate=False)
+        # It made one of its own; the address closes this one.
+        self.socket.close()
+        self.socket = address.socket
 
     def waiter(self) -> Waiter:
         """Return the deadline of one wait."""
@@ -176,8 +160,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_page(self) -> None:
         """Send a page with all clips, of which the first plays at once."""
         players = "".join(
-            f"<p>{html.escape(clip.name)}<br><audio controls preload=none src='{place}'></audio>"
-            for clip, place in zip(self.server.clips, _places(self.server.clips), strict=True)
+            f"<p>{html.escape(clip.name)}<br>"
+            f"<audio controls preload=none src='{clip_place(int(number), clip.name)}'></audio>"
+            for number, clip in self.server.numbered.items()
         ).replace("preload=none", "autoplay", 1)
         page = f"<!doctype html><meta charset=utf-8><title>histfs</title>{players}".encode()
         policy = {"Content-Security-Policy": "default-src 'none'; media-src 'self'"}

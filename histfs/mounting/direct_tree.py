@@ -143,7 +143,31 @@ class DirectTree:
         Returns:
             None for another file, and where it is not known.
         """
-        path, _ = self.resolve(path)
+        found = self._audio_of(self.resolve(path)[0])
+        if found is None:
+            return None
+        audio, item = found
+        known = audio.sizes.fingerprint(item.key)
+        if fetch and (known is None or known.sha256 is None):
+            audio.fetch(item, self.waiter())
+            known = audio.sizes.fingerprint(item.key)
+        return None if known is None or known.sha256 is None else known.sha256.hex()
+
+    def told_size(self, path: str) -> int | None:
+        """Return the exact size in bytes of an item's audio if the server tells it by itself.
+
+        Args:
+            path: of the audio; no link.
+
+        Returns:
+            None for another file, and where the server doesn't tell.
+        """
+        found = self._audio_of(path)
+        told = None if found is None else found[0].told
+        return None if found is None or told is None else told.size(found[1], self.waiter())
+
+    def _audio_of(self, path: str) -> tuple[AudioCache, Item] | None:
+        """Return the item whose audio has a path, and its cache; None for another file."""
         found = self.filesystem.item(path, self.waiter())
         above, name = posixpath.split(path)
         if found is None or not is_audio_name(name) or not self.sources:
@@ -151,14 +175,7 @@ class DirectTree:
         item = found[0]
         if not posixpath.basename(above).endswith(f"_{item.key}"):
             return None  # an attachment
-        folder = path.strip("/").partition("/")[0]
-        others = {each.name: each for each in self.sources if not each.in_root}
-        audio = others.get(folder, self.sources[0]).audio
-        known = audio.sizes.fingerprint(item.key)
-        if fetch and (known is None or known.sha256 is None):
-            audio.fetch(item, self.waiter())
-            known = audio.sizes.fingerprint(item.key)
-        return None if known is None or known.sha256 is None else known.sha256.hex()
+        return self.audio(path), item
 
     def readlink(self, path: str) -> str:
         """Return the target of a link, relative to the directory that holds it."""

@@ -16,6 +16,7 @@ from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_scheduler import DownloadScheduler
 from histfs.audio.read_ahead import Orders, ReadAhead
 from histfs.audio.size_registry import SizeRegistry
+from histfs.audio.told_sizes import ToldSizes
 from histfs.catalog.catalog import Catalog
 from histfs.catalog.catalog_store import CatalogStore
 from histfs.catalog.circuit_breaker import CircuitBreaker
@@ -28,6 +29,7 @@ from histfs.catalog.search_service import SearchService
 from histfs.catalog.span_reader import SpanReader
 from histfs.catalog.text_index import FullTextIndex
 from histfs.core.archive import Archive, NoArchive
+from histfs.core.audio_store import Order
 from histfs.core.deletion import Deletions
 from histfs.core.file_context import FileContext
 from histfs.core.files import ItemFile
@@ -38,7 +40,8 @@ from histfs.core.server_breaker import ServerBreaker
 from histfs.core.single_flight import SingleFlight
 from histfs.core.source import Source
 from histfs.core.times import Span, Zone
-from histfs.core.tree import Listing, Tree
+from histfs.core.tree import Tree
+from histfs.core.view_listings import Listing
 from histfs.core.views import View
 from histfs.mounting.cache_layout import CATALOG, source_dir
 from histfs.mounting.limited_source import open_limited
@@ -248,20 +251,15 @@ def open_source(
     stack.callback(eraser.close)
     eraser.start()
     store.on_erased = eraser.erased
-    audio = AudioCache(
-        source,
-        clips,
-        shared.downloads,
-        SizeRegistry(store),
-        max_clip_size=settings.max_clip_size,
-        following=store.following,
-        prefetch_clips=_AHEAD * settings.connections,
-        prefetch_bytes=settings.audio_cache_size // _AHEAD_SHARE,
+    audio = _audio_cache(
+        source=source,
+        store=store,
+        catalog=catalog,
+        settings=settings,
+        disk=clips,
+        downloads=shared.downloads,
         orders=orders,
-        set_extension=catalog.set_extension,
-        invalidate=catalog.invalidate,
-        has_no_audio=lambda item: traits.summaries and _has_no_audio(catalog, item),
-        exact=settings.exact_sizes,
+        size_requests=pool("size", settings.connections),
     )
     library = FileContext(traits, catalog, audio)
     files, kept = make_files(traits, settings, library, shared.tell)
@@ -311,6 +309,44 @@ def _fetcher(
     )
     fetcher.used = ahead.used
     return fetcher
+
+
+def _audio_cache(
+    *,
+    source: Source,
+    store: CatalogStore,
+    catalog: Catalog,
+    settings: Settings,
+    disk: DiskCache,
+    downloads: DownloadScheduler,
+    orders: Orders,
+    size_requests: SingleFlight,
+) -> AudioCache:
+    """Return the audio cache of a source."""
+    sizes, ahead = SizeRegistry(store), _AHEAD * settings.connections
+
+    def lacks_audio(item: Item) -> bool:
+        return source.traits.summaries and _has_no_audio(catalog, item)
+
+    def following(item: Item, order: Order, number: int) -> Sequence[Item]:
+        return [each for each in store.following(item, order, number) if not lacks_audio(each)]
+
+    return AudioCache(
+        source,
+        disk,
+        downloads,
+        sizes,
+        max_clip_size=settings.max_clip_size,
+        following=store.following,
+        prefetch_clips=ahead,
+        prefetch_bytes=settings.audio_cache_size // _AHEAD_SHARE,
+        orders=orders,
+        set_extension=catalog.set_extension,
+        invalidate=catalog.invalidate,
+        has_no_audio=lacks_audio,
+        exact=settings.exact_sizes,
+        told=ToldSizes(source, sizes, flights=size_requests, following=following, ahead=ahead),
+    )
 
 
 def _has_no_audio(catalog: Catalog, item: Item) -> bool:

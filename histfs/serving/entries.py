@@ -130,7 +130,7 @@ def entries_of(tree: DirectTree, directory: Entry) -> Iterator[Entry]:
 
 
 def sized_entries_of(tree: DirectTree, directory: Entry) -> Iterable[Entry]:
-    """Return what a directory holds; the audio of an item in it is fetched for its size.
+    """Return what a directory holds; audio is fetched where the server doesn't tell its size.
 
     A directory that holds the clips of many items, such as one of ``listen``, fetches none. One
     that can't be fetched has no size; to read it is an error.
@@ -166,16 +166,18 @@ def try_size(tree: DirectTree, entry: Entry) -> Entry:
 
 
 def with_size(tree: DirectTree, entry: Entry) -> Entry:
-    """Return a file with its exact size; audio whose size is not known is fetched.
+    """Return a file with its exact size; audio is fetched where the server doesn't tell its size.
 
     Raises:
         As `Filesystem.stream`.
     """
     if not _lacks_size(entry):
         return entry
-    # Not `open`, which may know the size before all has come: the client is about to read it.
-    with contextlib.closing(tree.filesystem.stream(entry.home, tree.waiter())) as stream:
-        size = stream.wait_until_whole(tree.waiter())
+    size = tree.told_size(entry.home)
+    if size is None:
+        # Not `open`, which may know the size before all has come: the client is about to read it.
+        with contextlib.closing(tree.filesystem.stream(entry.home, tree.waiter())) as stream:
+            size = stream.wait_until_whole(tree.waiter())
     exact = entry.attributes._replace(size=size, size_is_exact=True)
     return Entry(entry.path, entry.home, exact)
 

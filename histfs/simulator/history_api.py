@@ -39,7 +39,7 @@ class HistoryApi:
 
     def routes(self) -> list[Route]:
         """Return the endpoints of this family."""
-        head = [Route("HEAD", "/v1/history/{id}/audio", self._audio)]
+        head = [Route("HEAD", "/v1/history/{id}/audio", self._audio_head)]
         return [
             *(head if self._settings.audio_head else ()),
             Route("GET", "/v1/history", self._list),
@@ -80,6 +80,13 @@ class HistoryApi:
         if self._settings.audio_etags:
             response.headers["etag"] = etag_of(response)
         return part_of(response, request) if self._settings.audio_ranges else response
+
+    def _audio_head(self, request: ApiRequest) -> ApiResponse:
+        response = self._audio(request)
+        # With a length also where the clip itself comes in chunks.
+        response.streamed = False
+        response.length += self._settings.audio_head_excess.get(request.path_values["id"], 0)
+        return response
 
     def _audio_file(self, item_id: str, *, wav: bool) -> ApiResponse:
         with known_item(item_id):

@@ -51,7 +51,8 @@ class SimulatorSettings:
         bandwidth: The initial rate of each answer, in bytes per second; None is unlimited.
         shared_bandwidth: The rate of all answers together, in bytes per second; None is unlimited.
         chunked: Whether audio is sent chunked at first, without Content-Length.
-        audio_head: Whether audio answers HEAD; otherwise it is a 405.
+        audio_head: Whether audio answers HEAD, with its length; otherwise it is a 405.
+        audio_head_excess: By how many bytes that length is too large, by item id.
         audio_ranges: Whether audio has byte ranges.
         audio_etags: Whether audio has an ETag.
     """
@@ -84,6 +85,7 @@ class SimulatorSettings:
     shared_bandwidth: float | None = None
     chunked: bool = True
     audio_head: bool = False
+    audio_head_excess: Mapping[str, int] = field(default_factory=dict)
     audio_ranges: bool = False
     audio_etags: bool = False
 

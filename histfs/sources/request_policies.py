@@ -24,11 +24,19 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from histfs.core.errors import NotReady, RateLimited, SourceError, Unreachable
+from histfs.core.errors import NotOffered, NotReady, RateLimited, SourceError, Unreachable
 from histfs.core.item import Details, Record
 from histfs.core.limiter import Limiter, Slot
 from histfs.core.server_breaker import Asks, Pending, ServerBreaker
-from histfs.core.source import AudioStream, Page, Query, Source, Traits, attachment_of
+from histfs.core.source import (
+    AudioStream,
+    Page,
+    Query,
+    Source,
+    Traits,
+    attachment_of,
+    audio_size_of,
+)
 
 T = TypeVar("T")
 Stream = AbstractContextManager[AudioStream]
@@ -51,6 +59,7 @@ class Request(NamedTuple):
 
 _LIST, _SEARCH = Request("list", Asks.LIST), Request("list", Asks.SEARCH)
 _GET, _DELETE = Request("get", Asks.ITEM), Request("delete", Asks.DELETION)
+_SIZE = Request("audio_size", Asks.ITEM)
 _AUDIO, _ATTACHMENT = Request("audio", Asks.ITEM), Request("attachment", Asks.ITEM)
 
 
@@ -85,6 +94,10 @@ class ForwardingSource:
     def audio(self, item_id: str) -> Stream:
         """Open the audio of an item."""
         return self._open(_AUDIO, partial(self._source.audio, item_id))
+
+    def audio_size(self, item_id: str) -> int:
+        """Return the size of the audio of an item; `NotOffered` when the source tells none."""
+        return self._send(_SIZE, partial(audio_size_of, self._source, item_id))
 
     def attachment(self, item_id: str, attachment_id: str) -> Stream:
         """Open an attachment of an item; `NotOffered` when the source has no attachments."""
@@ -143,7 +156,7 @@ class InstrumentedSource(ForwardingSource):
         super().__init__(source)
         self._clock = clock
         self._lock = threading.Lock()
-        methods = ("list", "get", "audio", "attachment", "delete")
+        methods = ("list", "get", "audio_size", "audio", "attachment", "delete")
         self._requests = dict.fromkeys(methods, 0)
         self._last_error: LastError | None = None
 
@@ -161,9 +174,14 @@ class InstrumentedSource(ForwardingSource):
 
     @contextlib.contextmanager
     def errors_recorded(self) -> Iterator[None]:
-        """Record the error of the source that ends the block."""
+        """Record the error of the source that ends the block.
+
+        `NotOffered` is no failure, but what the server is.
+        """
         try:
             yield
+        except NotOffered:
+            raise
         except SourceError as error:
             with self._lock:
                 self._last_error = LastError(self._clock(), str(error))

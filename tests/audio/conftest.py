@@ -14,7 +14,9 @@ from histfs.audio.audio_cache import AudioCache
 from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_scheduler import DownloadScheduler
 from histfs.audio.size_registry import SizeRegistry
+from histfs.audio.told_sizes import ToldSizes
 from histfs.core.item import Item
+from histfs.core.single_flight import SingleFlight
 from histfs.core.sizes import Fingerprint, KnownSize, PastClip
 from histfs.core.waiting import Waiter
 from tests.support.eventually import eventually
@@ -54,6 +56,10 @@ class MemoryTable:
 
     def past_clips(self, number: int) -> list[PastClip]:
         return self.past[-number:]
+
+    def forget_unverified(self) -> None:
+        known = {key: size for key, size in self.sizes.items() if self.checksums[key] is not None}
+        self.sizes, self.listed = known, {}
 
     def set_audio(self, key: str, size: int, sha256: bytes | None) -> None:
         if self.error is not None:
@@ -128,7 +134,7 @@ class World:
 
 @pytest.fixture
 def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
-    pools = []
+    pools: list[DownloadScheduler | SingleFlight] = []
 
     def make(
         source: MemorySource | None = None,
@@ -136,20 +142,27 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
         exact: bool = False,
         connections: int = 4,
         ahead: int = 0,
+        asked_ahead: int = 0,
         has_no_audio: Callable[[Item], bool] = lambda _: False,
         largest: int = PLENTY,
     ) -> World:
-        pools.append(DownloadScheduler(lambda: connections))
+        scheduler = DownloadScheduler(lambda: connections)
+        pools.append(scheduler)
         source = MemorySource() if source is None else source
         table = MemoryTable()
         extensions: dict[str, str] = {}
         invalidated: list[str] = []
         disk = DiskCache(tmp_path / "cache", cap)
+        sizes = SizeRegistry(table)
+        pools.append(SingleFlight("size", connections))
+        told = ToldSizes(
+            source, sizes, flights=pools[-1], following=source.following, ahead=asked_ahead
+        )
         store = AudioCache(
             source,
             disk,
-            pools[-1],
-            SizeRegistry(table),
+            scheduler,
+            sizes,
             max_clip_size=largest,
             following=source.following,
             prefetch_clips=ahead,
@@ -158,6 +171,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
             invalidate=lambda item: invalidated.append(item.key),
             has_no_audio=has_no_audio,
             exact=exact,
+            told=told,
         )
         return World(source, disk, store, table, invalidated, extensions)
 
@@ -178,10 +192,16 @@ class StepSource(MemorySource):
         tries: what comes at each try, and at every later one what came at the last; an exception
             is raised in its place.
         length: what the stream says of its length.
+        tells_sizes: as of `MemorySource`.
     """
 
-    def __init__(self, *tries: list[bytes | Exception], length: int | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        *tries: list[bytes | Exception],
+        length: int | None = None,
+        tells_sizes: bool = False,
+    ) -> None:
+        super().__init__(tells_sizes=tells_sizes)
         self._tries = tries
         self._steps = threading.Semaphore(0)
         self.length = length

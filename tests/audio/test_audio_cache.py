@@ -380,6 +380,30 @@ def test_a_known_size_makes_open_cost_nothing_and_the_first_read_fetches(world):
     assert world.fetched == 1
 
 
+def test_with_a_known_size_bytes_are_read_before_the_end_has_come(make_world):
+    source = StepSource([b"\1irst", b"second"])
+    world = make_world(source)
+    source.go()
+    file = world.store.open(world.item(size=11), waiter())
+    assert file.read(0, 5, waiter()) == b"\1irst"
+    source.go()
+    assert file.read(5, 6, waiter()) == b"second"
+
+
+@pytest.mark.parametrize("size", [7, 15])
+def test_the_last_bytes_of_a_clip_of_another_size_than_is_known_are_an_error(make_world, size):
+    source = StepSource([b"\1irst", b"second"])
+    world = make_world(source)
+    source.go(2)
+    file = world.store.open(world.item(size=size), waiter())
+    for _ in range(2):
+        with pytest.raises(BadAnswer, match="has changed"):
+            file.read(0, size, waiter())
+        world.flush()
+    assert world.read(world.item()) == b"\1irstsecond"
+    assert world.fetched == 1
+
+
 def test_exact_sizes_fetch_on_stat(make_world):
     world = make_world(exact=True)
     assert world.size(world.item()) == 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 
 import pytest
 
@@ -205,6 +206,44 @@ def test_a_catalog_that_fails_fails_no_reader(world):
 
     world.ahead = ReadAhead(fail, fail, size_of=fail, max_clips=MOST, max_bytes=PLENTY)
     assert not any(world.use(*range(5, 10)))
+
+
+def test_no_reader_waits_for_what_another_one_looks_up(world):
+    reached, go_on = threading.Event(), threading.Event()
+    look_up = world.source.following
+
+    def held(*arguments):
+        reached.set()
+        assert go_on.wait(10)
+        return look_up(*arguments)
+
+    world.use(5)
+    world.source.following = held
+    first = threading.Thread(target=world.use, args=(6,))
+    first.start()
+    assert reached.wait(10)
+    asked = []
+    for number in range(7, 20):
+        world.ahead.used(world.items[number], lambda: not asked.append(threading.get_ident()))
+    assert set(asked) == {threading.get_ident()}, "who may fetch is a question for its own thread"
+    assert not world.fetched
+    go_on.set()
+    first.join(10)
+    assert max(world.fetched) == 19 + MOST, "what was left is followed all the same"
+    world.source.following = look_up
+    assert world.use(20) == [[20 + MOST]]
+
+
+def test_after_a_fault_clips_are_followed_again(world):
+    def fail(*_):
+        raise ZeroDivisionError
+
+    look_up, world.source.following = world.source.following, fail
+    world.use(5)
+    with pytest.raises(ZeroDivisionError):
+        world.use(6)
+    world.source.following = look_up
+    assert world.use(100, 101) == [[], [102, 103]]
 
 
 def test_no_more_is_fetched_than_there_is_room_for():

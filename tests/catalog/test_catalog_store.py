@@ -468,6 +468,13 @@ def test_a_checksum_is_kept_for_as_long_as_the_size_is_the_same(store):
         assert store.fingerprint("a") == (size, kept)
 
 
+def test_sizes_that_were_never_counted_can_be_forgotten(store):
+    store.set_audio("a", 123, b"sum")
+    store.set_audio("b", 456, None)
+    store.forget_unverified()
+    assert (store.fingerprint("a").size, store.fingerprint("b")) == (123, None)
+
+
 def test_an_extension_is_kept_as_the_size_is(store, open_store):
     put(store, record("a", 5))
     assert store.find("a", 5).extension is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from histfs.core import large_listing, tree
+from histfs.core import large_listing, view_listings
 from histfs.core.errors import NotComplete, Unreachable
 from histfs.core.large_listing import LargeListing
 from histfs.core.times import ALWAYS
@@ -18,7 +18,7 @@ VOICE = "/by-voice/Rachel"
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    monkeypatch.setattr(tree, "LARGE", 10)
+    monkeypatch.setattr(view_listings, "LARGE", 10)
     monkeypatch.setattr(large_listing, "PART", 4)
 
 
@@ -50,7 +50,7 @@ def numbers(*of: int) -> list[str]:
 def test_the_entries_are_those_of_a_listing_that_is_cached(world, monkeypatch):
     paths = [VOICE, "/by-date/2024/05/02"]
     large = [list(world.tree.listdir(path, Waiter(5)).entries(lambda: Waiter(5))) for path in paths]
-    monkeypatch.setattr(tree, "LARGE", 30)
+    monkeypatch.setattr(view_listings, "LARGE", 30)
     assert large == [world.tree.listdir(path, Waiter(5)) for path in paths]
 
 

@@ -8,10 +8,12 @@ import os
 import socket
 import subprocess
 import time
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 
+from histfs.clip_address import ClipAddress
 from histfs.core.secret import Secret
 from histfs.mounting import open_tree
 from histfs.mounting.clip_server import Clip, serve_clips
@@ -69,9 +71,16 @@ def clip(tree, simulator):
 
 
 @pytest.fixture
-def server(tree, clip, told):
-    with serve_clips(tree, [clip], lambda *line: told.append(line), os.geteuid()) as server:
-        yield server
+def address():
+    with ClipAddress() as address:
+        yield address
+
+
+@pytest.fixture
+def server(address, tree, clip, told):
+    owner = os.geteuid()
+    with serve_clips(address, tree, [clip], lambda *line: told.append(line), owner):
+        yield SimpleNamespace(urls=address.urls([clip.name]), page=address.page)
 
 
 class Answer:
@@ -131,7 +140,8 @@ def test_a_clip_is_sent_as_it_comes_without_a_length_and_then_with_one_and_in_ra
     assert simulator.counts[AUDIO] == 1
 
 
-def test_a_player_that_seeks_gets_its_range_once_the_clip_is_whole(ask, server, whole):
+def test_a_player_that_seeks_gets_its_range_once_the_clip_is_whole(ask, server, simulator, whole):
+    simulator.bandwidth = 4 * RATE
     answer = ask(server.urls[0], Range="bytes=-1000")
     assert (
         answer.headers["Content-Range"]
@@ -140,7 +150,8 @@ def test_a_player_that_seeks_gets_its_range_once_the_clip_is_whole(ask, server, 
     assert answer.read() == whole[-1000:]
 
 
-def test_an_old_client_gets_the_clip_until_the_connection_ends(server, whole):
+def test_an_old_client_gets_the_clip_until_the_connection_ends(server, simulator, whole):
+    simulator.bandwidth = 4 * RATE
     place = urlsplit(server.urls[0])
     with socket.create_connection((place.hostname, place.port), timeout=20) as connection:
         connection.sendall(f"GET {place.path} HTTP/1.0\r\n\r\n".encode())
@@ -212,12 +223,26 @@ def test_the_user_at_the_other_end_is_told():
 
 def test_at_the_end_nothing_listens_and_who_waits_is_let_go(ask, tree, clip, simulator):
     simulator.faults.add(Fault("/audio", "hang", at_byte=10_000))
-    with serve_clips(tree, [clip], lambda *_: None, None) as server:
-        answer = ask(server.urls[0])
+    with ClipAddress() as address, serve_clips(address, tree, [clip], lambda *_: None, None):
+        (url,) = address.urls([clip.name])
+        answer = ask(url)
         assert answer.read(1)
         began = time.monotonic()
     with pytest.raises((http.client.HTTPException, ConnectionError)):
         answer.read()
     assert time.monotonic() - began < 3
     with pytest.raises(ConnectionRefusedError):
-        ask(server.urls[0])
+        ask(url)
+
+
+def test_one_that_connects_before_there_is_a_server_is_answered_then(address, tree, clip, whole):
+    first, second = address.urls(["not there", clip.name])
+    with socket.create_connection(address.socket.getsockname()) as early:
+        early.sendall(f"GET {urlsplit(second).path} HTTP/1.0\r\n\r\n".encode())
+        with serve_clips(address, tree, [None, clip], lambda *_: None, None):
+            answer = b"".join(iter(lambda: early.recv(65536), b""))
+            missing = Answer(first)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"\r\n\r\n" + whole)
+    assert missing.status == 404
+    missing.close()

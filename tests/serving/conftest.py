@@ -59,9 +59,16 @@ def formats():
 
 
 @pytest.fixture
-def simulator(formats):
+def audio_head():
+    """Whether the API tells sizes of audio without sending it."""
+    return False
+
+
+@pytest.fixture
+def simulator(formats, audio_head):
     """A server with 60 items."""
-    with Simulator(SimulatorSettings(items=60, days=20, formats=formats)) as running:
+    settings = SimulatorSettings(items=60, days=20, formats=formats, audio_head=audio_head)
+    with Simulator(settings) as running:
         yield running
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from histfs.core.audio_format import is_audio_name
 from histfs.simulator import Fault
 from tests.serving.conftest import DEPTH_0, size_in
+from tests.support.eventually import eventually
 
-AUDIO = "GET /v1/history/{id}/audio"
+HEAD, AUDIO = "HEAD /v1/history/{id}/audio", "GET /v1/history/{id}/audio"
 DELETE = "DELETE /v1/history/{id}"
 SOME = (
     '<?xml version="1.0"?><D:propfind xmlns:D="DAV:"><D:prop><D:getcontentlength/><D:getetag/>'
@@ -42,6 +45,17 @@ def test_a_listing_and_the_download_after_it_fetch_audio_once(client, simulator,
     assert simulator.counts[AUDIO] == 1
     content = client.get(name)
     assert (len(content.content), simulator.counts[AUDIO]) == (size_in(client.list(item)[name]), 1)
+
+
+@pytest.mark.parametrize("audio_head", [True])
+def test_a_listing_fetches_nothing_where_the_server_tells_sizes(client, simulator):
+    first, second, *_ = list(client.list("/by-voice/Rachel"))
+    client.list(first)
+    eventually(lambda: simulator.counts[HEAD] == 1)
+    entries = client.list(second)
+    (name,) = [path for path in entries if is_audio_name(path.rpartition("/")[2])]
+    assert (simulator.counts[AUDIO], simulator.counts[HEAD]) == (1, 2)
+    assert size_in(entries[name]) == len(client.get(name).content)
 
 
 def test_an_entry_has_no_size_where_none_is_fetched_and_audio_has_a_tag_once_it_is(

@@ -6,7 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from histfs.core.errors import BadAnswer, NoAttachment, NoSpace, ServerFailed, Unreachable
+from histfs.core.errors import (
+    BadAnswer,
+    NoAttachment,
+    NoSpace,
+    NotOffered,
+    ServerFailed,
+    Unreachable,
+)
 from histfs.core.source import Query
 from histfs.sources.request_policies import InstrumentedSource, LastError
 from tests.support.memory import MemorySource, record
@@ -68,11 +75,21 @@ def test_each_call_is_counted_by_its_kind_also_one_that_fails(instrumented, sour
     instrumented.list(Query())
     with instrumented.audio("a"):
         pass
+    with pytest.raises(NotOffered):
+        instrumented.audio_size("a")
     source.traits = replace(source.traits, attachments=True)
     with pytest.raises(NoAttachment), instrumented.attachment("a", "f1"):
         pass
     instrumented.delete("b")
-    assert instrumented.requests == {"list": 1, "get": 2, "audio": 1, "attachment": 1, "delete": 1}
+    assert instrumented.requests == {
+        "list": 1,
+        "get": 2,
+        "audio_size": 1,
+        "audio": 1,
+        "attachment": 1,
+        "delete": 1,
+    }
+    assert instrumented.last_error.message == "no attachment f1"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from histfs.core.errors import NotOffered, RateLimited
 from histfs.core.limiter import Limiter
-from histfs.core.source import AttachmentSource, Query, Traits
+from histfs.core.source import AttachmentSource, Query, SizeSource, Traits
 from histfs.sources.request_policies import (
     Attempts,
     ForwardingSource,
@@ -34,6 +34,7 @@ ARGUMENTS = {
     "get": ("a",),
     "delete": ("a",),
     "audio": ("a",),
+    "audio_size": ("a",),
     "attachment": ("a", "f1"),
     "describe": (b"{}",),
     "close": (),
@@ -47,14 +48,15 @@ def members(protocol):
 
 
 def test_every_member_of_the_protocol_is_forwarded_by_the_base_class():
-    assert members(AttachmentSource) == {*ARGUMENTS, "traits"}
-    assert members(ForwardingSource) == members(AttachmentSource)
+    protocol = members(AttachmentSource) | members(SizeSource)
+    assert protocol == {*ARGUMENTS, "traits"}
+    assert members(ForwardingSource) == protocol
 
 
 @pytest.mark.parametrize("wrap", WRAPPERS, ids=NAMES)
 @pytest.mark.parametrize("method", ARGUMENTS)
 def test_a_call_reaches_the_source_once_with_its_arguments(wrap, method):
-    source = MagicMock(traits=Traits(attachments=True))
+    source = MagicMock(traits=Traits(attachments=True, audio_sizes=True))
     answer = getattr(wrap(source), method)(*ARGUMENTS[method])
     if method in ("audio", "attachment"):
         with answer:

@@ -116,11 +116,13 @@ class MemorySource:
         tells_length: whether a stream of audio has a length.
         attachments: whether items have the attachments that their raw objects name by id; the
             content of each is b"attachment ID".
+        tells_sizes: whether `audio_size` is offered.
 
     Attributes:
         calls: all calls in order, including those that failed.
         pages: all returned pages, in order.
         clips: audio by id; an item without an entry has b"audio\0of ID".
+        told: sizes by id that `audio_size` tells in place of the right ones.
     """
 
     def __init__(
@@ -131,14 +133,19 @@ class MemorySource:
         chunk: int = 65_536,
         tells_length: bool = False,
         attachments: bool = False,
+        tells_sizes: bool = False,
     ) -> None:
         self.traits = Traits(
-            frozenset({"voice", "source", "model"}), page_size=page_size, attachments=attachments
+            frozenset({"voice", "source", "model"}),
+            page_size=page_size,
+            attachments=attachments,
+            audio_sizes=tells_sizes,
         )
         self.page_size = page_size
         self.calls: list[Call] = []
         self.pages: list[Page] = []
         self.clips: dict[str, bytes] = {}
+        self.told: dict[str, int] = {}
         self._chunk = chunk
         self._tells_length = tells_length
         self._lock = threading.Lock()
@@ -246,6 +253,14 @@ class MemorySource:
             self._existing(item_id)
             content = self.clips.get(item_id, f"audio\0of {item_id}".encode())
         yield MemoryStream(content, self._chunk, len(content) if self._tells_length else None)
+
+    def audio_size(self, item_id: str) -> int:
+        """Return the size of the audio of an item."""
+        self._called("audio_size", item_id)
+        with self._lock:
+            self._existing(item_id)
+            content = self.clips.get(item_id, f"audio\0of {item_id}".encode())
+        return self.told.get(item_id, len(content))
 
     @contextmanager
     def attachment(self, item_id: str, attachment_id: str) -> Iterator[MemoryStream]:

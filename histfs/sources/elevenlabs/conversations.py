@@ -67,6 +67,7 @@ class ConversationSource(RestSource):
         stable_cursors=False,
         summaries=True,
         attachments=True,
+        audio_sizes=True,
         views=("by-date", "by-agent", "by-outcome", "by-call", "search"),
         files=("summary", "meta", "text", "srt", "attachments", "audio"),
         # 1 added channels, languages, tags, and whether there are turns.

@@ -44,6 +44,7 @@ class HistorySource(RestSource):
         facets=frozenset({"voice", "source", "model"}),
         filters=frozenset({SPAN, WORDS}),
         page_size=PAGE_SIZE,
+        audio_sizes=True,
         disorder=DISORDER,
         views=("by-date", "by-voice", "by-source", "search"),
         # The catalog keeps the dates of its items, so any date is accepted here.

@@ -228,8 +228,11 @@ class HttpClient:
         exchange = self._send(method, path, query=query, headers=headers, raise_for_status=False)
         with exchange as response:
             seconds = time.monotonic() - began
-            with _map_errors():
-                content, complete = read_up_to(response, max_bytes)
+            content, complete = b"", True
+            # The answer to HEAD has no body, whatever its headers say of one.
+            if method != "HEAD":
+                with _map_errors():
+                    content, complete = read_up_to(response, max_bytes)
         return HttpResponse(response.status_code, response.headers, content, complete, seconds)
 
     def close(self) -> None:
@@ -248,10 +251,10 @@ class HttpClient:
         raise_for_status: bool = True,
     ) -> Iterator[requests.Response]:
         """Send a request and yield the response; by default any but a 2xx is raised."""
-        is_get = method == "GET"
-        probe_wait = probe_timeout() if is_get else None
+        is_safe = method in ("GET", "HEAD")
+        probe_wait = probe_timeout() if is_safe else None
         read_timeout = min(READ_TIMEOUT, self._timeout, probe_wait or READ_TIMEOUT)
-        max_idle = MAX_IDLE if is_get else MAX_IDLE_DELETE
+        max_idle = MAX_IDLE if is_safe else MAX_IDLE_DELETE
         deadline = http_connections.start(
             Deadline(self._timeout, read_timeout, max_idle, retried=probe_wait is None)
         )

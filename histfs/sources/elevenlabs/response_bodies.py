@@ -21,6 +21,11 @@ _READ_SIZE, _DECOMPRESSED_SIZE = 32 * 1024, 256 * 1024
 #: a thousandfold, but no recording is an hour of it.
 _RATIO_CHECKED_FROM, _MAX_RATIO = 64 << 20, 100
 
+_AUDIO_TYPES = ("audio/", "video/")
+_OTHER_AUDIO_TYPES = {
+    "", "application/ogg", "application/octet-stream", "binary/octet-stream",
+}  # fmt: skip
+
 _ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 
 
@@ -48,6 +53,7 @@ class StreamedBody:
 
     Attributes:
         content_type: media type without parameters, lower case; empty when there is none.
+        accepts_ranges: whether the server says that it sends parts of the body, too.
         length: bytes of the body; None when the server doesn't say.
         throttled: always False: a 429 is raised, and not retried here.
     """
@@ -62,12 +68,12 @@ class StreamedBody:
     ) -> None:
         self._response = response
         self._map_errors = map_errors
-        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
-        self.content_type = sanitize(media_type).lower()
-        content_length = _content_length(response)
+        self.content_type = sanitize(media_type_of(response.headers))
+        self.accepts_ranges = response.headers.get("Accept-Ranges", "").strip().lower() == "bytes"
+        content_length = _content_length(response.headers)
         chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
         self._is_delimited = content_length is not None or chunked
-        self.length = content_length if _encoding(response) is None else None
+        self.length = body_length(response.headers)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes as they arrive; end only when the body is complete.
@@ -113,7 +119,7 @@ def read_complete(response: RawResponse, max_bytes: int) -> bytes:
     Raises:
         AnswerTooLarge: it has more than ``max_bytes`` bytes.
     """
-    content_length = _content_length(response)
+    content_length = _content_length(response.headers)
     complete = content_length is None or content_length <= max_bytes
     if complete:
         content, complete = read_up_to(response, max_bytes)
@@ -122,17 +128,33 @@ def read_complete(response: RawResponse, max_bytes: int) -> bytes:
     return content
 
 
-def _content_length(response: RawResponse) -> int | None:
+def media_type_of(headers: Mapping[str, str]) -> str:
+    """Return the media type without parameters, in lower case; empty when there is none."""
+    return headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def check_audio_type(media_type: str) -> None:
+    """Raise `BadAnswer` where a media type, in lower case, is not of audio."""
+    if not media_type.startswith(_AUDIO_TYPES) and media_type not in _OTHER_AUDIO_TYPES:
+        raise BadAnswer(f"the answer is not audio but {media_type}")
+
+
+def body_length(headers: Mapping[str, str]) -> int | None:
+    """Return the bytes of the body as it is read; None where the headers don't tell."""
+    return _content_length(headers) if _encoding(headers) is None else None
+
+
+def _content_length(headers: Mapping[str, str]) -> int | None:
     """Return the length of the body as sent, still compressed; None when there is no valid one."""
-    value = response.headers.get("Content-Length", "")
+    value = headers.get("Content-Length", "")
     # str.isdigit takes digits that int refuses; int refuses thousands of digits.
     is_number = value.isascii() and value.isdigit() and len(value) < 20
     return int(value) if is_number else None
 
 
-def _encoding(response: RawResponse) -> str | None:
+def _encoding(headers: Mapping[str, str]) -> str | None:
     """Return the Content-Encoding of a body; None when it isn't compressed."""
-    encoding: str = response.headers.get("Content-Encoding", "").strip().lower()
+    encoding = headers.get("Content-Encoding", "").strip().lower()
     return None if encoding in ("", "identity") else encoding
 
 
@@ -143,7 +165,7 @@ def _decoded_chunks(response: RawResponse) -> Iterator[bytes]:
         BadAnswer: the encoding was not requested, the data is damaged, or the compression ratio is
             implausible.
     """
-    encoding = _encoding(response)
+    encoding = _encoding(response.headers)
     chunks: Iterator[bytes] = response.raw.stream(_READ_SIZE, decode_content=False)
     if encoding is None:
         return chunks

@@ -21,6 +21,7 @@ import msgspec
 from histfs.core.errors import AnswerTooLarge, BadAnswer, Rejected
 from histfs.core.item import Details, Record
 from histfs.core.source import AudioStream, Page
+from histfs.sources.elevenlabs.audio_sizes import AudioSizes
 from histfs.sources.elevenlabs.http_client import HttpClient
 from histfs.sources.elevenlabs.json_parsing import (
     parse_lenient,
@@ -29,16 +30,11 @@ from histfs.sources.elevenlabs.json_parsing import (
     split_object,
     try_strict,
 )
-from histfs.sources.elevenlabs.response_bodies import StreamedBody
+from histfs.sources.elevenlabs.response_bodies import StreamedBody, check_audio_type
 
 #: Seconds by which lists may be out of the order of time (`Traits.disorder`). The API promises no
 #: order.
 DISORDER = 900
-
-_AUDIO_TYPES = ("audio/", "video/")
-_OTHER_AUDIO_TYPES = {
-    "", "application/ogg", "application/octet-stream", "binary/octet-stream",
-}  # fmt: skip
 
 #: The most bytes of a page that is parsed parse_lenient, which takes much more memory.
 _MAX_LENIENT_SIZE = 8 << 20
@@ -94,6 +90,7 @@ class RestSource:
 
     def __init__(self, http: HttpClient) -> None:
         self._http = http
+        self._sizes = AudioSizes(http)
         self._max_page_size = sys.maxsize
         page = msgspec.defstruct(
             "Page",
@@ -125,9 +122,14 @@ class RestSource:
     @contextmanager
     def audio(self, item_id: str) -> Iterator[AudioStream]:
         """Open the audio of an object (``GET path/{id}/audio``)."""
-        with self._http.stream("GET", f"{self._object_path(item_id)}/audio") as body:
-            _check_audio_type(body)
+        with self._http.stream("GET", self._audio_path(item_id)) as body:
+            check_audio_type(body.content_type)
+            self._sizes.note(body)
             yield body
+
+    def audio_size(self, item_id: str) -> int:
+        """Return the size of the audio of an object (``HEAD path/{id}/audio``, or a range)."""
+        return self._sizes.size(self._audio_path(item_id))
 
     def describe(self, raw: bytes) -> Details:
         """Return the details of an object, of a list or complete."""
@@ -167,6 +169,9 @@ class RestSource:
         """Open a file that was sent with an object, of any type."""
         path = f"{self._object_path(item_id)}/files/{_path_segment(file_id)}"
         return self._http.stream("GET", path)
+
+    def _audio_path(self, item_id: str) -> str:
+        return f"{self._object_path(item_id)}/audio"
 
     def _object_path(self, item_id: str) -> str:
         return f"{self.resource.path}/{_path_segment(item_id)}"
@@ -251,9 +256,3 @@ def _strip_leniently(content: bytes) -> bytes:
     except RecursionError:
         split_object(content)
         return content.strip()
-
-
-def _check_audio_type(body: StreamedBody) -> None:
-    content_type = body.content_type
-    if not content_type.startswith(_AUDIO_TYPES) and content_type not in _OTHER_AUDIO_TYPES:
-        raise BadAnswer(f"the answer is not audio but {content_type}")

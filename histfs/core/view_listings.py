@@ -1,0 +1,128 @@
+"""Listings of the directories of views: complete, and kept until something in them changes.
+
+Threads: any number at once. `_lock` guards `_listings`, the cache, and nothing is called while it
+is held; there is no other state.
+"""
+
+from __future__ import annotations
+
+import itertools
+import stat
+import threading
+from collections.abc import MutableMapping, Sequence
+from typing import NamedTuple
+
+from histfs.core.errors import NoSuchPath, NotComplete
+from histfs.core.index import Index, Listed
+from histfs.core.inodes import TreeInodes
+from histfs.core.large_listing import LARGE, Contents, LargeListing
+from histfs.core.names import item_name
+from histfs.core.nodes import DirEntry, directory
+from histfs.core.path_nodes import Directory, Path
+from histfs.core.path_resolver import PathResolver
+from histfs.core.times import Span, Zone
+from histfs.core.views import MORE_NAME, Search, View
+from histfs.core.waiting import Waiter
+
+#: Attempts to read a directory that changes while it is read.
+_ATTEMPTS = 10
+
+
+class Listing(NamedTuple):
+    """The entries of a directory, and the version of the index that they were read from."""
+
+    version: int
+    entries: Sequence[DirEntry]
+
+
+class ViewListings:
+    """Lists the directories of views.
+
+    Args:
+        index: the items.
+        resolver: tells which entries are links.
+        inodes: of the entries.
+        zone: for the times in names.
+        listings: a bounded cache of listings, by path.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        resolver: PathResolver,
+        inodes: TreeInodes,
+        zone: Zone,
+        listings: MutableMapping[Path, Listing],
+    ) -> None:
+        self._index = index
+        self._resolver = resolver
+        self._inodes = inodes
+        self._zone = zone
+        self._listings = listings
+        self._lock = threading.Lock()
+
+    def list(self, node: Directory, waiter: Waiter) -> Sequence[DirEntry] | LargeListing:
+        """Return all entries of a directory of a view; of a large one they are read in parts.
+
+        Raises:
+            NoSuchPath: the view has no such directory.
+            NotComplete: it changes faster than it can be listed.
+            SourceError: its items are not known, and can't be listed.
+            Interrupted, DeadlineExceeded: the wait ended first.
+        """
+        view, at = node.view, node.at
+        span = view.span(at)
+        if span is None:
+            raise NoSuchPath("/".join(node.path))
+        view.ensure(at, self._index, waiter)
+        for _ in range(_ATTEMPTS):
+            version = self._index.version
+            with self._lock:
+                cached = self._listings.get(node.path)
+            if cached is not None and self._index.unchanged(span, cached.version):
+                return cached.entries
+            entries = self._read(node, span, version)
+            # A listing read during a change may mix two states, and be complete in neither.
+            complete = view.complete(at, self._index)
+            same = version == self._index.version or self._index.unchanged(span, version)
+            if complete and same:
+                if not isinstance(entries, LargeListing):
+                    with self._lock:
+                        self._listings[node.path] = Listing(version, entries)
+                return entries
+            view.ensure(at, self._index, waiter)
+        raise NotComplete(f"{'/'.join(node.path)} changes faster than it can be listed")
+
+    def _read(self, node: Directory, span: Span, version: int) -> Sequence[DirEntry] | LargeListing:
+        """Read a directory of a view, which depends on `span`; of a large one the beginning."""
+        view, at = node.view, node.at
+        if len(at) < view.depth:
+            names = view.subdirectories(at, self._index)
+            return [self.entry(view, (*node.path, name)) for name in names]
+        only_links, linked = self._resolver.links(view), self._resolver.linked(view, at)
+        link_inode = self._inodes.items_in(view, node.path, is_link=True)
+        item_inode = self._inodes.items_in(view, node.path, is_link=False)
+
+        def entry(item: Listed, name: str | None = None) -> DirEntry:
+            name = name or item_name(item.date, item.slug, item.key, self._zone)
+            if only_links or item.key in linked:
+                return DirEntry(name, stat.S_IFLNK, link_inode(item.date, item.key))
+            inode = item_inode(item.date, item.key)
+            return DirEntry(name, stat.S_IFDIR, inode, directory(inode, item.date))
+
+        if view.aliased:
+            return [entry(item, name) for name, item in view.aliases(at, self._index)]
+        rest = view.items(at, self._index)
+        first = list(itertools.islice(rest, LARGE + 1))
+        if len(first) > LARGE:
+            contents = Contents(view, at, self._index, span, entry)
+            return LargeListing(contents, first, rest, version)
+        entries = list(map(entry, first))
+        if isinstance(view, Search) and view.more(at, self._index):
+            inode = self._inodes.folder("more", (*node.path, MORE_NAME))
+            entries.append(DirEntry(MORE_NAME, stat.S_IFREG, inode))
+        return entries
+
+    def entry(self, view: View, path: Path) -> DirEntry:
+        """Return the entry of a directory of a view."""
+        return DirEntry(path[-1], stat.S_IFDIR, self._inodes.directory(view, path))

@@ -139,11 +139,11 @@ def test_a_size_has_an_estimate_by_which_buffered_readers_are_found(size):
         requests = buffered(4096, estimate, part)
         verdicts = [reader.judge(ReadRequest(*each)) for each in requests]
         assert Verdict.MISLED in verdicts or requests[-2][1] in (4096, part)
-    for block in (4096, 8192):
-        calls = -(-estimate // block)
-        if calls * block < size:
-            reader = EstimateReader([estimate], size)
-            assert reader.ended_at(ReadCount(calls * block, calls)) == estimate
+    for block in (4096, 8192, 65_536):
+        pages = -(-estimate // 4096)
+        if pages * 4096 < size:
+            read = ReadCount(pages * 4096, -(-estimate // block) + 1)
+            assert EstimateReader([estimate], size).ended_at(read) == estimate
 
 
 @pytest.mark.parametrize(("size", "pages"), [(17_000, 3), (35_000, 7), (50_000, 11)])

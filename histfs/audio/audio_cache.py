@@ -296,11 +296,13 @@ class AudioCache:
             self._scheduler.promote(download)
         return download
 
-    def _size_of(self, item: Item, download: Download, waiter: Waiter) -> int:
-        """Wait for the size of a clip that is being downloaded, which may be told before it."""
-        if download.size is None:
-            self.told.when_told(item, download.expect)
-        return download.wait_for_size(waiter)
+    def _size_of(self, item: Item, content: Descriptor | Download, waiter: Waiter) -> int:
+        """Return the exact size of a clip; wait for that of a download, or until it is told."""
+        if isinstance(content, Descriptor):
+            return self._learn(item, content)
+        if content.size is None:
+            self.told.when_told(item, content.expect)
+        return content.wait_for_size(waiter)
 
     def _start(self, item: Item, on_demand: bool, old: object | None = None) -> Download:
         """Queue a download; called with `_lock` held."""

@@ -234,10 +234,8 @@ def open_source(
     if traits.parser is not None:
         reparse(store, traits.parser)
     # Clips, and details, are read ahead in the orders of the views.
-    kinds = [view.facet for view in views if view.facet is not None and view.total]
     directories = ListedDirectories()
-    of, listed = partial(store.orders, kinds), directories.holding
-    orders = ReadingOrders(store.following, of, store.preceding, listed, store.find)
+    orders = _reading_orders(store, views, directories)
 
     def pool(kind: str, threads: int) -> SingleFlight:
         flights = SingleFlight(kind, threads)
@@ -295,6 +293,15 @@ def open_source(
         [made, *views, *files],
         directories,
     )
+
+
+def _reading_orders(
+    store: CatalogStore, views: Sequence[View], directories: ListedDirectories
+) -> ReadingOrders:
+    """Return the orders in which the items of a source may be read."""
+    kinds = [view.facet for view in views if view.facet is not None and view.total]
+    of = partial(store.orders, kinds)
+    return ReadingOrders(store.following, of, store.preceding, directories.holding, store.find)
 
 
 def _fetcher(

@@ -83,7 +83,7 @@ def cache_of(
     directories = ListedDirectories()
     if listed is not None:
         items = [Listed(item.date, item.key, item.slug) for item in listed]
-        directories.note("listed", ListedDirectory([item.key for item in items], items))
+        directories.note(("listed",), ListedDirectory([item.key for item in items], items))
     scheduler, sizes = DownloadScheduler(lambda: connections), SizeRegistry(MemoryTable())
     flights = SingleFlight("size", connections)
     with contextlib.closing(scheduler), contextlib.closing(flights):
@@ -95,7 +95,7 @@ def cache_of(
             ToldSizes(source, sizes, flights=flights, following=source.following, ahead=0),
             max_clip_size=PLENTY,
             orders=ReadingOrders(
-                source.following, source.orders, source.preceding, directories.holding, source.find
+                source.following, source.orders, source.preceding, directories, source.find
             ),
             prefetch_clips=2 * connections,
             prefetch_bytes=PLENTY,

@@ -164,14 +164,12 @@ class AudioCache:
                 self.note_use(item, waiter)
         while content is not None or size is None:
             content = content or self.content(item)
-            if isinstance(content, Descriptor):
-                size = self._learn(item, content)
-                break
             try:
                 size = self._size_of(item, content, waiter)
-                break
             except DownloadAbandoned:
                 content = None
+            else:
+                break
         return OpenClip(self, self._open_clips, item, size, content, noted=not read_ahead)
 
     def stream(self, item: Item, waiter: Waiter) -> FileStream:

@@ -58,7 +58,7 @@ class Numbering:
 
     Args:
         order: the order.
-        first: the key of the clip.
+        first: the clip.
         upcoming: yields those after it; may go on after its end.
 
     Attributes:
@@ -156,14 +156,16 @@ class Numbering:
             if candidate is None:
                 break
             place = self._items[-1].number + 1
-            self._places[candidate.key] = place
+            # A clip may stand in several directories, or have got another date meanwhile.
+            self._places.setdefault(candidate.key, place)
             self._items.append(_Place(candidate, place))
         self._forget_before(self.last - _KEPT)
 
     def _forget_before(self, number: int) -> None:
         while self._items[0].number < number and len(self._items) > 1:
-            # An item that has got another date meanwhile may have had two places.
-            self._places.pop(self._items.popleft().candidate.key, None)
+            (key, _), place = self._items.popleft()
+            if self._places.get(key) == place:
+                del self._places[key]
 
 
 def _step(numbers: Collection[int]) -> int:

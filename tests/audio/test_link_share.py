@@ -91,6 +91,55 @@ def test_the_oldest_goes_first_while_a_demanded_one_has_no_slot(clock):
         assert said == [True]
 
 
+@pytest.mark.parametrize("fast", [False, True])
+def test_on_a_slow_link_the_others_stop_from_the_request_for_a_clip_that_a_reader_wants(
+    clock, fast
+):
+    share = LinkShare(lambda: 0, clock)
+    with share.flow(lambda: False) as ahead:
+        for _ in range(5):
+            clock.now += 0.2
+            ahead.received(2_000_000 if fast else 1000)
+        with share.flow(lambda: True):
+            thread, said = receive(ahead)
+            if not fast:
+                eventually(lambda: ahead.stopped)
+                clock.now += link_share._PATIENCE + 0.1
+            thread.join(10)
+            assert said == [not fast], "not for longer than it may take until the answer begins"
+
+
+def test_on_a_slow_link_those_that_nobody_waits_for_go_one_after_another(clock):
+    share = LinkShare(lambda: 0, clock)
+    with share.flow(lambda: False) as oldest, share.flow(lambda: False) as other:
+        for _ in range(4):
+            assert not oldest.received(1000)
+            assert not other.received(1000), "they may be short"
+            clock.now += 0.3
+        thread, said = receive(other)
+        eventually(lambda: other.stopped)
+        assert not oldest.received(1000)
+        clock.now += link_share._SILENT + 0.1
+        thread.join(10)
+        assert said == [True], "the oldest one's server has stalled"
+
+
+def test_one_whose_reader_has_just_left_goes_after_one_that_is_waited_for_now(clock):
+    share, waits = LinkShare(lambda: 0, clock), [True]
+    with share.flow(lambda: waits[0]) as left, share.flow(lambda: True) as wanted:
+        for flow in (left, wanted):
+            flow.received(1000)
+        clock.now += 0.2
+        assert not left.received(1000)
+        waits[0] = False
+        thread, said = receive(left)
+        eventually(lambda: left.stopped)
+        waits[0] = True
+        share.waiters_changed()
+        thread.join(10)
+        assert said == [True]
+
+
 def test_a_stopped_one_takes_something_before_its_server_loses_patience(clock):
     share = LinkShare(lambda: 0, clock)
     with share.flow(lambda: True) as wanted, share.flow(lambda: False) as ahead:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import re
+from collections.abc import Set
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "histfs"
-TREES = {file: ast.parse(file.read_text(encoding="utf-8")) for file in PACKAGE.rglob("*.py")}
-MODULES = {
-    ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
-    for file in TREES
-}
 
 
-def names() -> set[str]:
+# Not when it is imported: each worker imports it, and one runs its tests.
+@functools.cache
+def trees() -> dict[Path, ast.Module]:
+    """Return the syntax tree of every file."""
+    return {file: ast.parse(file.read_text(encoding="utf-8")) for file in PACKAGE.rglob("*.py")}
+
+
+@functools.cache
+def names() -> Set[str]:
     """Return every identifier of the code."""
-    found = set(dir(builtins)) | {module.rpartition(".")[2] for module in MODULES}
-    for tree in TREES.values():
+    modules = {file.parent.name if file.stem == "__init__" else file.stem for file in trees()}
+    found = set(dir(builtins)) | modules
+    for tree in trees().values():
         for node in ast.walk(tree):
             match node:
                 case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
@@ -30,16 +36,13 @@ def names() -> set[str]:
     return found
 
 
-NAMES = names()
-
-
 def test_names_in_backticks_are_those_of_the_code():
     unknown = set()
-    for file in TREES:
+    for file in trees():
         text = file.read_text(encoding="utf-8")
         for name in re.findall(r"(?<!`)`([A-Za-z_][\w.]*)(?:\(\))?`(?!`)", text):
             parts = name.removeprefix("histfs.").split(".")
-            if not all(part in NAMES for part in parts):
+            if not all(part in names() for part in parts):
                 unknown.add((file.name, name))
     # Names of others: a placeholder, and a field of libfuse.
     assert unknown <= {("__init__.py", "histfs.cli.NAME"), ("binding.py", "fuse_config.intr")}
@@ -47,7 +50,7 @@ def test_names_in_backticks_are_those_of_the_code():
 
 def test_raised_exceptions_are_those_of_the_code():
     unknown = set()
-    for file, tree in TREES.items():
+    for file, tree in trees().items():
         for node in ast.walk(tree):
             if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                 continue
@@ -57,6 +60,6 @@ def test_raised_exceptions_are_those_of_the_code():
                     unknown |= {
                         (file.name, node.name, name)
                         for name in listed[1].split(", ")
-                        if name not in NAMES
+                        if name not in names()
                     }
     assert unknown == set()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,14 +91,16 @@ class Import(NamedTuple):
         return parts[1] if parts[1:] and parts[1] != self.layer else None
 
 
-def modules() -> dict[str, ast.Module]:
+# Not when it is imported: each worker imports it, and one runs its tests.
+@functools.cache
+def trees() -> dict[str, ast.Module]:
     """Return the syntax tree of every module, by its name."""
-    trees = {}
+    found = {}
     for file in sorted(PACKAGE.rglob("*.py")):
         parts = ["histfs", *file.relative_to(PACKAGE).with_suffix("").parts]
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        trees[name] = ast.parse(file.read_text(encoding="utf-8"), str(file))
-    return trees
+        found[name] = ast.parse(file.read_text(encoding="utf-8"), str(file))
+    return found
 
 
 def dynamic_name(node: ast.AST) -> ast.expr | None:
@@ -120,21 +123,23 @@ def names_in(node: ast.AST) -> Iterator[str]:
         yield str(by_name.value)
 
 
-TREES = modules()
-IMPORTS = [
-    Import(module, name)
-    for module, tree in TREES.items()
-    for node in ast.walk(tree)
-    for name in names_in(node)
-]
+@functools.cache
+def imports() -> Sequence[Import]:
+    """Return every import of every module."""
+    return [
+        Import(module, name)
+        for module, tree in trees().items()
+        for node in ast.walk(tree)
+        for name in names_in(node)
+    ]
 
 
 def importers(*libraries: str) -> set[str]:
-    return {found.module for found in IMPORTS if found.library in libraries}
+    return {found.module for found in imports() if found.library in libraries}
 
 
 def test_every_room_has_its_place():
-    layers = {module.split(".")[1] for module in TREES if "." in module}
+    layers = {module.split(".")[1] for module in trees() if "." in module}
     assert layers <= set(MAY_IMPORT), "say above what the new layer may import"
 
 
@@ -148,13 +153,13 @@ def test_the_order_of_the_rooms_has_no_circle():
 
 @pytest.mark.parametrize("layer", MAY_IMPORT)
 def test_imports_point_inward(layer):
-    reached = {(i.module, i.other_room) for i in IMPORTS if i.layer == layer and i.other_room}
+    reached = {(i.module, i.other_room) for i in imports() if i.layer == layer and i.other_room}
     assert {pair for pair in reached if pair[1] not in MAY_IMPORT[layer]} == set()
 
 
 @pytest.mark.parametrize("layer", ["core", "simulator"])
 def test_a_room_that_stands_on_the_standard_library_alone(layer):
-    libraries = {(i.module, i.library) for i in IMPORTS if i.layer == layer}
+    libraries = {(i.module, i.library) for i in imports() if i.layer == layer}
     assert libraries
     assert {
         (module, library)
@@ -165,7 +170,7 @@ def test_a_room_that_stands_on_the_standard_library_alone(layer):
 
 def test_the_core_uses_neither_sockets_nor_sql():
     outside = {"sqlite3", "socket", "http", "urllib", "ssl", "subprocess", "ctypes"}
-    assert {i for i in IMPORTS if i.layer == "core" and i.library in outside} == set()
+    assert {i for i in imports() if i.layer == "core" and i.library in outside} == set()
 
 
 def test_the_fuse_library_is_imported_in_the_binding_alone():
@@ -193,7 +198,7 @@ def test_dask_is_imported_for_clusters_alone():
 def test_modules_are_imported_by_a_computed_name_in_the_binding_and_the_command_table_alone():
     computed = {
         module
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for node in ast.walk(tree)
         if (name := dynamic_name(node)) is not None and not isinstance(name, ast.Constant)
     }
@@ -233,7 +238,7 @@ def test_operations_methods_are_short():
     source = file.read_text(encoding="utf-8").splitlines()
     (operations,) = (
         node
-        for node in TREES["histfs.fuse.operations"].body
+        for node in trees()["histfs.fuse.operations"].body
         if isinstance(node, ast.ClassDef) and node.name == "Operations"
     )
     lengths = {

@@ -27,6 +27,7 @@ from collections.abc import Callable
 
 from histfs.core.errors import HistfsError
 from histfs.core.estimate_probes import EstimateProbes
+from histfs.core.estimate_readers import buffered_estimate
 from histfs.core.generational_cache import GenerationalCache
 from histfs.core.item import Item
 from histfs.core.size_margin import Likeness, SizeMargins, above_header
@@ -64,14 +65,14 @@ class SizeRegistry:
         #: Another number after this process has learnt a size; two at once may count as one.
         self.learnt = 0
         self._margins = SizeMargins()
-        self._probes = EstimateProbes()
+        self._probes = EstimateProbes(self._learnt.get)
         self._lock = threading.Lock()
         self._past_is_known = False
 
     def size(self, item: Item, thread: int = 0) -> FileSize:
         """Return the size of an item's clip, or one that it hardly exceeds.
 
-        The second clip that a thread asks for hardly falls below the size that is returned
+        One clip of those that a thread asks for hardly falls below the size that is returned
         (`histfs.core.estimate_probes`).
 
         An announced size is kept after its download broke: a program that opened the clip was told
@@ -93,9 +94,12 @@ class SizeRegistry:
             return FileSize(announced, False)
         likeness = self._likeness(item)
         self._learn_past()
-        margins = self._margins
-        bound = margins.lower if self._probes.is_probe(thread, item.key) else margins.upper
-        return FileSize(bound(likeness, item.estimate), False)
+        lower = self._margins.lower(likeness, item.estimate)
+        buffered = buffered_estimate(lower)
+        lower = buffered or lower
+        if self._probes.is_probe(thread, item.key, lower, is_told=buffered is not None):
+            return FileSize(lower, False)
+        return FileSize(self._margins.upper(likeness, item.estimate), False)
 
     def expected(self, item: Item) -> int:
         """Return the most likely size in bytes of an item's clip."""

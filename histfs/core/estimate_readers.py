@@ -6,8 +6,14 @@ after the open nor its absence tells such a program from others (libarchive call
 the first size; zip reads to the end without it). What tells them apart is the request itself: a
 program that reads to the end asks for whole buffers until there is nothing left, and one that keeps
 to the estimate cuts its last request so that it ends there. One that reads by the blocks of a disc
-ends at the end of that block. What reads larger buffers, and cuts or pads what it has read, is not
-found.
+ends at the end of that block.
+
+One that asks its standard library for as many bytes as the estimate has is known by the buffers of
+that: C and Python read the whole buffers at once, and what is left by one more; Perl fills one
+buffer after the other. All of them stop at the end of a buffer. Buffers of other programs may end
+there by chance, so the estimate has to be one of which that is unlikely (`buffered_estimate`), and
+too small: reading as far as one that is too large gives all of the clip. What reads still larger
+buffers, and cuts or pads what it has read, is not found.
 
 Threads: an `EstimateReader` may be used by any number at once; its state is one flag, which goes
 from True to False. `ShownEstimates` has no lock of its own: `GenerationalCache` has one.
@@ -24,10 +30,46 @@ from histfs.core.size_estimate import BUFFER
 
 #: The blocks of a disc. Programs that stop in the middle of a clip read larger buffers.
 _BLOCK = 2048
+#: The buffers of standard libraries: the block that stat tells, for C and Python; Perl's.
+_PAGE, _PERL = 4096, 8192
+#: Where programs read by an estimate in parts, these are multiples of so many bytes.
+_PART = 16_384
+#: Buffers have fewer pages, or so many times 2^n.
+_RARE = 7
+#: Numbers of pages of small estimates, that no buffer is known to have.
+_FEW_PAGES = (11, 7, 3)
 #: Files whose estimates are remembered, in each of two generations.
 _FILES = 16_384
 #: Estimates of one file that are remembered: they change as more is learnt.
 _EACH = 4
+
+
+def _is_rare(pages: int) -> bool:
+    """Say whether programs hardly have a buffer of so many pages, or read so many and no more."""
+    return pages % 5 != 0 and pages // (pages & -pages) >= _RARE
+
+
+def _has_no_buffer(pages: int) -> bool:
+    """Say whether buffers of 2^n, 3 or 5 times 2^n pages never end after so many, an odd number."""
+    return pages in _FEW_PAGES or (pages % 2 != 0 and pages % 3 != 0 and _is_rare(pages))
+
+
+def buffered_estimate(size: int) -> int | None:
+    """Return an estimate of which a program that reads by it is found, with buffers or without.
+
+    Args:
+        size: in bytes; no multiple of BUFFER. The estimate is smaller by a page at the least.
+
+    Returns:
+        None where the size is too small for that.
+    """
+    most = size // _PAGE - 1
+    for pages in range(most, 2 * _RARE - 2, -1):
+        if _has_no_buffer(pages) and _is_rare(pages + 1):
+            return pages * _PAGE + size % _PAGE
+    # What fills one buffer after the other is not found by these.
+    found = next((pages for pages in _FEW_PAGES if pages <= most), None)
+    return None if found is None else found * _PAGE + size % _PAGE
 
 
 class ReadRequest(NamedTuple):
@@ -106,6 +148,8 @@ class EstimateReader:
         aligned = request.offset % BUFFER == 0 or request.offset == self.size
         if request.size % BUFFER and aligned and request.end in self.estimates:
             return Verdict.MISLED
+        if self._is_buffered(request):
+            return Verdict.MISLED
         if request.size % BUFFER or not aligned or request.end > max(self.estimates):
             self.may_be_misled = False
             return Verdict.RIGHT
@@ -121,10 +165,22 @@ class EstimateReader:
             return None
         if read.size % BUFFER:
             return read.size if read.size in self.estimates else None
-        block = read.size // max(read.calls, 1)
-        if block > _BLOCK or block % BUFFER or block * read.calls != read.size:
-            return None
+        if read.size % _PAGE == 0 and _is_rare(read.size // _PAGE):
+            block = _PERL  # whatever was read before the last buffer
+        else:
+            block = read.size // max(read.calls, 1)
+            if block > _BLOCK or block % BUFFER or block * read.calls != read.size:
+                return None
         return next((each for each in self.estimates if 0 <= read.size - each < block), None)
+
+    def _is_buffered(self, request: ReadRequest) -> bool:
+        """Say whether a program reads the whole buffers of an estimate that is too small."""
+        if request.size % _PAGE or request.size == _PAGE or request.offset % _PART:
+            return False
+        return _has_no_buffer(request.end // _PAGE) and any(
+            each - each % _PAGE == request.end and self.size - each >= _PAGE
+            for each in self.estimates
+        )
 
 
 class ShownEstimates:

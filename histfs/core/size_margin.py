@@ -37,6 +37,8 @@ _WINDOW = 64
 _FEW = 4
 #: Kinds of clips, in each of two generations.
 _KINDS = 1024
+#: The likely size is so many times larger than a size that the clip hardly falls below, at most.
+_LEAST = 8
 #: At least as large as a page of memory where programs map files.
 _PAGE = 4096
 
@@ -124,11 +126,15 @@ class SizeMargins:
     def lower(self, likeness: Likeness, estimate: int) -> int:
         """Return a size in bytes that a clip hardly falls below, and no multiple of a buffer's.
 
+        It is no less than an eighth of the likely size, where estimates are bad, too: a program
+        that reads by a few bytes can't be told from one that looks at the head.
+
         Args:
             likeness: of the clip.
             estimate: in bytes, by its item alone.
         """
-        return unlike_buffers(max(1, math.floor(estimate / self._factor(likeness, -1))))
+        lower = math.floor(estimate / self._factor(likeness, -1))
+        return unlike_buffers(max(1, lower, self.expected(likeness, estimate) // _LEAST))
 
     def _factor(self, likeness: Likeness, sign: int) -> float:
         """Return how many times larger a clip may be, or smaller, rounded; see `_margin`."""

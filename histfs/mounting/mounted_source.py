@@ -14,7 +14,8 @@ from cachetools import TTLCache
 from histfs.audio.audio_cache import AudioCache
 from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_scheduler import DownloadScheduler
-from histfs.audio.read_ahead import Orders, ReadAhead
+from histfs.audio.read_ahead import ReadAhead
+from histfs.audio.reading_orders import ReadingOrders
 from histfs.audio.size_registry import SizeRegistry
 from histfs.audio.told_sizes import ToldSizes
 from histfs.catalog.catalog import Catalog
@@ -35,13 +36,13 @@ from histfs.core.file_context import FileContext
 from histfs.core.files import ItemFile
 from histfs.core.item import Item
 from histfs.core.limiter import Limiter
+from histfs.core.listed_directories import ListedDirectories
 from histfs.core.path_nodes import ItemFileNode
 from histfs.core.server_breaker import ServerBreaker
 from histfs.core.single_flight import SingleFlight
 from histfs.core.source import Source
 from histfs.core.times import Span, Zone
 from histfs.core.tree import Tree
-from histfs.core.view_listings import Listing
 from histfs.core.views import View
 from histfs.mounting.cache_layout import CATALOG, source_dir
 from histfs.mounting.limited_source import open_limited
@@ -84,6 +85,7 @@ class MountedSource:
         deletions: deletes items.
         probe: tells whether the source can be listed.
         plugins: the source, the views and the files, as the plugins returned them.
+        directories: those that were listed last.
     """
 
     name: str
@@ -101,6 +103,7 @@ class MountedSource:
     deletions: Deletions
     probe: SourceProbe
     plugins: Sequence[object]
+    directories: ListedDirectories
 
     def status(self) -> SourceStatus:
         """Return the status of the source; sends no request."""
@@ -144,11 +147,17 @@ class MountedSource:
             files=self.files,
             zone=zone,
             links=settings.options.links,
-            listings=TTLCache(_LISTED, max(settings.listing_ttl, 1.0), getsizeof=_weight),
+            listings=TTLCache(
+                _LISTED,
+                max(settings.listing_ttl, 1.0),
+                # At most the capacity.
+                getsizeof=lambda listing: min(listing.length, _LISTED),
+            ),
             born=born,
             above=above,
             check=self.probe.check,
             names_elsewhere=names_elsewhere,
+            listed=self.directories,
         )
 
 
@@ -225,8 +234,8 @@ def open_source(
     if traits.parser is not None:
         reparse(store, traits.parser)
     # Clips, and details, are read ahead in the orders of the views.
-    kinds = [view.facet for view in views if view.facet is not None and view.total]
-    orders = partial(store.orders, kinds)
+    directories = ListedDirectories()
+    orders = _reading_orders(store, views, directories)
 
     def pool(kind: str, threads: int) -> SingleFlight:
         flights = SingleFlight(kind, threads)
@@ -282,11 +291,25 @@ def open_source(
         deletions,
         probe,
         [made, *views, *files],
+        directories,
     )
 
 
+def _reading_orders(
+    store: CatalogStore, views: Sequence[View], directories: ListedDirectories
+) -> ReadingOrders:
+    """Return the orders in which the items of a source may be read."""
+    kinds = [view.facet for view in views if view.facet is not None and view.total]
+    of = partial(store.orders, kinds)
+    return ReadingOrders(store.following, of, store.preceding, directories.holding, store.find)
+
+
 def _fetcher(
-    source: Source, store: CatalogStore, flights: SingleFlight, settings: Settings, orders: Orders
+    source: Source,
+    store: CatalogStore,
+    flights: SingleFlight,
+    settings: Settings,
+    orders: ReadingOrders,
 ) -> DetailsFetcher:
     """Return the fetcher of details that are not listed; it prefetches in the order of reading."""
     fetcher = DetailsFetcher(
@@ -299,13 +322,12 @@ def _fetcher(
         clock=time.time,
     )
     ahead = ReadAhead(
-        store.following,
+        orders,
         fetcher.prefetch,
         # Details are small: only their number is bounded.
         size_of=lambda _: 0,
         max_clips=settings.connections,
         max_bytes=0,
-        orders=orders,
     )
     fetcher.used = ahead.used
     return fetcher
@@ -319,7 +341,7 @@ def _audio_cache(
     settings: Settings,
     disk: DiskCache,
     downloads: DownloadScheduler,
-    orders: Orders,
+    orders: ReadingOrders,
     size_requests: SingleFlight,
 ) -> AudioCache:
     """Return the audio cache of a source."""
@@ -336,16 +358,15 @@ def _audio_cache(
         disk,
         downloads,
         sizes,
+        ToldSizes(source, sizes, flights=size_requests, following=following, ahead=ahead),
         max_clip_size=settings.max_clip_size,
-        following=store.following,
+        orders=orders,
         prefetch_clips=ahead,
         prefetch_bytes=settings.audio_cache_size // _AHEAD_SHARE,
-        orders=orders,
         set_extension=catalog.set_extension,
         invalidate=catalog.invalidate,
         has_no_audio=lacks_audio,
         exact=settings.exact_sizes,
-        told=ToldSizes(source, sizes, flights=size_requests, following=following, ahead=ahead),
     )
 
 
@@ -383,8 +404,3 @@ def _archive(
         source=source,
         account=account.id,
     )
-
-
-def _weight(listing: Listing) -> int:
-    """Return the weight of a listing: its entries, at most the capacity of the cache."""
-    return min(len(listing.entries), _LISTED)

@@ -174,7 +174,7 @@ def test_voices_are_told_apart(tmp_path):
 
 
 def test_a_thread_is_shown_one_clip_too_small(sizes):
-    items = [record(f"b{n}", n).item for n in range(4)]
+    items = [record(f"b{n}", n, text="word " * 999).item for n in range(4)]
     smaller = [item.key for item in items if sizes.size(item, 7).size < item.estimate]
     assert smaller == ["b1"]
     assert sizes.size(items[1]).size > items[1].estimate

@@ -60,7 +60,7 @@ def server():
 
 
 @pytest.fixture
-def run(monkeypatch, capsys) -> Iterator[Callable[..., Run]]:
+def run(monkeypatch, capsys, no_pauses) -> Iterator[Callable[..., Run]]:
     """Run a command in this process; only for what ends before anything is mounted."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level

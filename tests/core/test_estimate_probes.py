@@ -2,15 +2,48 @@
 
 from __future__ import annotations
 
+import pytest
+
 from histfs.core.estimate_probes import EstimateProbes
 
 
-def test_each_thread_is_shown_its_second_clip_too_small_and_no_other():
-    probes = EstimateProbes()
-    assert [probes.is_probe(7, key) for key in "aabbcabd"] == [key == "b" for key in "aabbcabd"]
-    assert [probes.is_probe(8, key) for key in "bab"] == [False, True, False]
+@pytest.fixture
+def exact():
+    """The exact sizes that are known, by key."""
+    return {}
 
 
-def test_a_caller_that_can_not_be_told_from_others_is_shown_none_too_small():
-    probes = EstimateProbes()
-    assert not any(probes.is_probe(0, key) for key in "abab")
+@pytest.fixture
+def is_probe(exact):
+    """Return a function that says whether a clip is shown too small, with 100 bytes."""
+    probes = EstimateProbes(exact.get)
+    return lambda thread, key, is_told=True: probes.is_probe(thread, key, 100, is_told=is_told)
+
+
+def test_each_thread_is_shown_its_second_clip_too_small_and_no_other(is_probe):
+    assert [is_probe(7, key) for key in "aabbcabd"] == [key == "b" for key in "aabbcabd"]
+    assert [is_probe(8, key) for key in "bab"] == [False, True, False]
+
+
+def test_a_small_clip_waits_for_one_that_is_large_enough(is_probe):
+    assert not any(is_probe(7, key, is_told=False) for key in "abab")
+    assert is_probe(7, "d")
+    assert not any(is_probe(7, key) for key in "abef")
+    assert is_probe(7, "d", is_told=False)
+
+
+def test_where_all_are_small_the_third_one_is_shown_too_small_all_the_same(is_probe):
+    assert [key for key in "abcdefgh" if is_probe(7, key, is_told=False)] == ["c"]
+
+
+@pytest.mark.parametrize(("size", "expected"), [(100, "bc"), (101, "b")])
+def test_a_clip_that_was_no_larger_than_shown_is_followed_by_another(
+    is_probe, exact, size, expected
+):
+    assert [key for key in "ab" if is_probe(7, key)] == ["b"]
+    exact["b"] = size
+    assert "b" + "".join(key for key in "cdef" if is_probe(7, key)) == expected
+
+
+def test_a_caller_that_can_not_be_told_from_others_is_shown_none_too_small(is_probe):
+    assert not any(is_probe(0, key) for key in "abab")

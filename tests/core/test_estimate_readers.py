@@ -12,6 +12,7 @@ from histfs.core.estimate_readers import (
     ReadRequest,
     ShownEstimates,
     Verdict,
+    buffered_estimate,
 )
 
 SIZE = 8911
@@ -111,3 +112,76 @@ def test_of_a_file_the_estimates_that_differ_from_its_size_are_remembered():
     reader = shown.reader(1, SIZE)
     assert [n for n in range(100, 106) if reader.ended_at(ReadCount(n, 1))] == [102, 103, 104, 105]
     assert shown.reader(2, SIZE) is None
+
+
+def buffered(buffer: int, estimate: int, part: int) -> list[tuple[int, int]]:
+    """Return the requests by which C and Python read so many bytes, in parts of so many."""
+    requests, offset = [], 0
+    while offset < estimate:
+        wanted = min(part, estimate - offset)
+        whole = wanted - wanted % buffer
+        if whole:
+            requests.append((offset, whole))
+        if wanted % buffer:
+            requests.append((offset + whole, buffer))
+        offset += wanted
+    return requests
+
+
+@given(st.integers(14 * 4096 + 1, 2_000_000).filter(lambda size: size % 512))
+def test_a_size_has_an_estimate_by_which_buffered_readers_are_found(size):
+    estimate = buffered_estimate(size)
+    assert estimate is not None
+    assert size - 23 * 4096 < estimate <= size - 4096
+    assert estimate % 512
+    for part in (estimate, 16_384, 65_536, 1 << 20):
+        reader = EstimateReader([estimate, size + 9999], size)
+        requests = buffered(4096, estimate, part)
+        verdicts = [reader.judge(ReadRequest(*each)) for each in requests]
+        assert Verdict.MISLED in verdicts or requests[-2][1] in (4096, part)
+    for block in (4096, 8192, 65_536):
+        pages = -(-estimate // 4096)
+        if pages * 4096 < size:
+            read = ReadCount(pages * 4096, -(-estimate // block) + 1)
+            assert EstimateReader([estimate], size).ended_at(read) == estimate
+
+
+@pytest.mark.parametrize(("size", "pages"), [(17_000, 3), (35_000, 7), (50_000, 11)])
+def test_estimates_of_small_clips_tell_c_and_python_by_their_request(size, pages):
+    estimate = buffered_estimate(size)
+    assert estimate // 4096 == pages
+    reader = EstimateReader([estimate], size)
+    assert reader.judge(ReadRequest(0, pages * 4096)) is Verdict.MISLED
+
+
+@pytest.mark.parametrize("size", [1, 4097, 8911, 16_383])
+def test_the_smallest_clips_have_no_such_estimate(size):
+    assert buffered_estimate(size) is None
+
+
+@given(
+    size=st.integers(60_000, 400_000).filter(lambda size: size % 512),
+    buffer=st.sampled_from([4096, 8192, 10_240, 20_480, 32_768, 40_960, 49_152, 102_400]),
+    header=st.sampled_from([0, 4096, 8192, 65_536]),
+)
+def test_a_reader_to_the_end_is_not_taken_for_a_buffered_one(size, buffer, header):
+    estimate = buffered_estimate(size)
+    reader, offset = EstimateReader([estimate], size), 0
+    while offset < size:
+        wanted = header if header and not offset and buffer & (buffer - 1) == 0 else buffer
+        assert reader.judge(ReadRequest(offset, wanted)) is not Verdict.MISLED
+        offset += wanted
+
+
+@pytest.mark.parametrize("buffer", [4096, 8192, 65_536])
+@pytest.mark.parametrize("pages", [1, 2, 4, 8, 16, 24, 32, 64])
+def test_who_reads_the_first_round_number_of_bytes_is_not_taken_for_one(buffer, pages):
+    reader = EstimateReader([buffered_estimate(200_001 + pages)], 300_000)
+    read = ReadCount(pages * 4096, max(1, pages * 4096 // buffer))
+    assert reader.ended_at(read) is None
+
+
+def test_the_whole_buffers_of_an_estimate_that_is_too_large_are_right():
+    estimate = 13 * 4096 + 5
+    reader = EstimateReader([estimate], 13 * 4096 - 5)
+    assert reader.judge(ReadRequest(0, 13 * 4096)) is Verdict.UNDECIDED

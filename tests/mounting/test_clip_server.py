@@ -140,7 +140,8 @@ def test_a_clip_is_sent_as_it_comes_without_a_length_and_then_with_one_and_in_ra
     assert simulator.counts[AUDIO] == 1
 
 
-def test_a_player_that_seeks_gets_its_range_once_the_clip_is_whole(ask, server, whole):
+def test_a_player_that_seeks_gets_its_range_once_the_clip_is_whole(ask, server, simulator, whole):
+    simulator.bandwidth = 4 * RATE
     answer = ask(server.urls[0], Range="bytes=-1000")
     assert (
         answer.headers["Content-Range"]
@@ -149,7 +150,8 @@ def test_a_player_that_seeks_gets_its_range_once_the_clip_is_whole(ask, server, 
     assert answer.read() == whole[-1000:]
 
 
-def test_an_old_client_gets_the_clip_until_the_connection_ends(server, whole):
+def test_an_old_client_gets_the_clip_until_the_connection_ends(server, simulator, whole):
+    simulator.bandwidth = 4 * RATE
     place = urlsplit(server.urls[0])
     with socket.create_connection((place.hostname, place.port), timeout=20) as connection:
         connection.sendall(f"GET {place.path} HTTP/1.0\r\n\r\n".encode())

@@ -67,7 +67,7 @@ class DownloadScheduler:
     def __init__(
         self, allowed: Callable[[], int], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.link = LinkShare(self.blocked, clock)
+        self.link = LinkShare(self.blocked, clock, self._on_free_link)
         self.first_bytes = FirstBytes()
         self._allowed = allowed
         self._clock = clock
@@ -117,6 +117,11 @@ class DownloadScheduler:
             return 0
         with self._lock:
             return self._count_blocked()
+
+    def _on_free_link(self) -> None:
+        """Start more prefetches: running ones don't have to stop for others any more."""
+        with self._lock:
+            self._start()
 
     def may_stop(self, job: Job) -> bool:
         """Say whether a download that stands still should end, for a demanded one to start.

@@ -13,7 +13,8 @@ A demanded download without a slot waits for one of the running ones to end: the
 counts as waited for then.
 
 Where each answer is slow by itself, stopping the others only costs time. So the sum of all rates is
-measured with and without stopping, and whichever is faster is done; see `_Rates`.
+measured with and without stopping, and whichever is faster is done; see `_Rates`. When the second
+is measured, more prefetches may start.
 
 Threads: each download's own thread calls its `Flow`, and waits in it. `_changed` guards all state;
 while it is held `DownloadScheduler._lock` may be taken.
@@ -48,8 +49,9 @@ _POLL = 0.1
 #: Seconds of each way that are measured, the factor by which the one without stopping must be
 #: faster, and the seconds for which a decision holds.
 _STOPPING_TIME, _FREE_TIME, _FACTOR, _VALID = 10.0, 1.0, 2.0, 600.0
-#: Seconds after a stop that are not measured: what the kernel has received meanwhile comes at once.
-_BURST = 0.25
+#: Seconds after a stop that are not measured: what the kernel has received meanwhile comes at once,
+#: and prefetches that may start then have no answer yet.
+_BURST = 0.5
 
 
 class _Rate:
@@ -110,8 +112,11 @@ class _Rates:
             self._with, self._without = _Rate(), _Rate()
         if self._decided_at is not None or self._with.seconds < _STOPPING_TIME:
             return
-        if self._without.seconds < _FREE_TIME:
+        if self.stopping:
             self.stopping = False
+            # What came between two stops was too short to tell anything.
+            self._without = _Rate()
+        if self._without.seconds < _FREE_TIME:
             return
         self.stopping = self._without.per_second < _FACTOR * self._with.per_second
         self._decided_at = now
@@ -228,12 +233,17 @@ class LinkShare:
     Args:
         blocked: returns how many demanded downloads wait for one of the running ones to end.
         clock: seconds, monotonic.
+        on_free: is called when none has to stop any more, with `_changed` held.
     """
 
     def __init__(
-        self, blocked: Callable[[], int], clock: Callable[[], float] = time.monotonic
+        self,
+        blocked: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
+        on_free: Callable[[], None] = lambda: None,
     ) -> None:
         self._blocked = blocked
+        self._on_free = on_free
         self._clock = clock
         self._changed = threading.Condition()
         # The oldest first.
@@ -291,7 +301,10 @@ class LinkShare:
         """Measure; called with `_changed` held."""
         stopped = any(flow.stopped for flow in self._flows)
         flowing = sum(flow.is_flowing(now) for flow in self._flows)
+        was_stopping = self._rates.stopping
         self._rates.note(now, size, stopped=stopped, several=flowing > 1)
+        if was_stopping and not self._rates.stopping:
+            self._on_free()
         self._speed.note(now, size, settled=flowing > 0)
 
     def _must_stop(self, flow: Flow, now: float) -> bool:

@@ -149,7 +149,8 @@ def test_while_downloads_take_long_prefetches_leave_a_slot_to_the_next_reader(
     eventually(lambda: begun[3:] == ["c"])
 
 
-def test_until_the_link_has_shown_its_speed_few_run_that_no_reader_waits_for(make, begun):
+@pytest.mark.parametrize("by_end", [True, False])
+def test_until_the_link_has_shown_its_speed_few_run_that_no_reader_waits_for(make, begun, by_end):
     schedule, jobs = make(8)
     for name in "abcdef":
         jobs[name] = Job(begun, name)
@@ -158,7 +159,11 @@ def test_until_the_link_has_shown_its_speed_few_run_that_no_reader_waits_for(mak
     eventually(lambda: begun == ["a", "b"])
     time.sleep(0.1)
     assert begun == ["a", "b"], "a skipped clip counts, too"
-    jobs["a"].end()
+    if by_end:
+        jobs["a"].end()
+    else:
+        schedule.link._rates.stopping = False
+        schedule.link._on_free()
     eventually(lambda: begun == [*"abcdef"])
 
 

@@ -153,6 +153,23 @@ def test_a_stopped_one_takes_something_before_its_server_loses_patience(clock):
         assert said == [True]
 
 
+def test_after_a_while_of_stopping_all_go_on_and_more_may_start(clock):
+    freed = []
+    share = LinkShare(lambda: 0, clock, lambda: freed.append(clock.now))
+    with share.flow(lambda: True) as wanted, share.flow(lambda: False) as ahead:
+        wanted.received(1000)
+        clock.now += 0.2
+        wanted.received(1000)
+        thread, said = receive(ahead)
+        eventually(lambda: ahead.stopped)
+        while not freed:
+            clock.now += 0.1
+            wanted.received(1000)
+        thread.join(10)
+        assert said == [True]
+    assert freed == [pytest.approx(100.2 + link_share._STOPPING_TIME, abs=0.5)]
+
+
 @pytest.mark.parametrize(("free", "stopping"), [(500_000, True), (4_000_000, False)])
 def test_they_stop_where_the_link_is_shared_and_not_where_each_answer_is_slow(free, stopping):
     """With stopping 500 kB/s come in either case."""
@@ -161,7 +178,7 @@ def test_they_stop_where_the_link_is_shared_and_not_where_each_answer_is_slow(fr
         now += 0.1
         rates.note(now, 50_000, stopped=True, several=True)
     assert now == pytest.approx(link_share._STOPPING_TIME, abs=0.5), "then the other way"
-    for _ in range(14):
+    for _ in range(18):
         now += 0.1
         rates.note(now, free // 10, stopped=False, several=True)
     assert rates.stopping is stopping

@@ -14,10 +14,6 @@ from cachetools import TTLCache
 from histfs.audio.audio_cache import AudioCache
 from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_scheduler import DownloadScheduler
-from histfs.audio.read_ahead import ReadAhead
-from histfs.audio.reading_orders import ReadingOrders
-from histfs.audio.size_registry import SizeRegistry
-from histfs.audio.told_sizes import ToldSizes
 from histfs.catalog.catalog import Catalog
 from histfs.catalog.catalog_store import CatalogStore
 from histfs.catalog.circuit_breaker import CircuitBreaker
@@ -30,24 +26,23 @@ from histfs.catalog.search_service import SearchService
 from histfs.catalog.span_reader import SpanReader
 from histfs.catalog.text_index import FullTextIndex
 from histfs.core.archive import Archive, NoArchive
-from histfs.core.audio_store import Order
 from histfs.core.deletion import Deletions
 from histfs.core.file_context import FileContext
 from histfs.core.files import ItemFile
-from histfs.core.item import Item
 from histfs.core.limiter import Limiter
 from histfs.core.listed_directories import ListedDirectories
 from histfs.core.path_nodes import ItemFileNode
 from histfs.core.server_breaker import ServerBreaker
 from histfs.core.single_flight import SingleFlight
 from histfs.core.source import Source
-from histfs.core.times import Span, Zone
+from histfs.core.times import Zone
 from histfs.core.tree import Tree
 from histfs.core.views import View
 from histfs.mounting.cache_layout import CATALOG, source_dir
 from histfs.mounting.limited_source import open_limited
 from histfs.mounting.plugin_factory import Tell, make_files, make_views
 from histfs.mounting.source_accounts import SourceAccount
+from histfs.mounting.source_parts import audio_cache, details_fetcher, reading_orders
 from histfs.mounting.source_probe import SourceProbe
 from histfs.plugins import Plugin
 from histfs.settings import OptionError, Settings
@@ -60,9 +55,6 @@ from histfs.trash import Trash, TrashArchive
 _LISTED = 50_000
 #: Spans, and single items, that are asked for at once; deletes; searches.
 _LISTS, _PROBES, _DELETES, _SEARCHES = 4, 4, 4, 2
-#: Clips that are fetched before they are asked for, for each connection; and the part of the cache
-#: that they may take.
-_AHEAD, _AHEAD_SHARE = 2, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +227,7 @@ def open_source(
         reparse(store, traits.parser)
     # Clips, and details, are read ahead in the orders of the views.
     directories = ListedDirectories()
-    orders = _reading_orders(store, views, directories)
+    orders = reading_orders(store, views, directories)
 
     def pool(kind: str, threads: int) -> SingleFlight:
         flights = SingleFlight(kind, threads)
@@ -251,7 +243,9 @@ def open_source(
     refresher = Refresher(reader, scanner, flights=lists, probes=pool("probe", _PROBES), ttl=ttl)
     fetcher = None
     if traits.summaries:
-        fetcher = _fetcher(source, store, pool("details", settings.connections), settings, orders)
+        fetcher = details_fetcher(
+            source, store, pool("details", settings.connections), settings, orders
+        )
     words = FullTextIndex(store, partial(_text_of, source, store))
     searcher = SearchService(reader, refresher, words, flights=pool("search", _SEARCHES), ttl=ttl)
     catalog = Catalog(store, refresher, source.describe, fetcher, searcher)
@@ -260,7 +254,7 @@ def open_source(
     stack.callback(eraser.close)
     eraser.start()
     store.on_erased = eraser.erased
-    audio = _audio_cache(
+    audio = audio_cache(
         source=source,
         store=store,
         catalog=catalog,
@@ -293,87 +287,6 @@ def open_source(
         [made, *views, *files],
         directories,
     )
-
-
-def _reading_orders(
-    store: CatalogStore, views: Sequence[View], directories: ListedDirectories
-) -> ReadingOrders:
-    """Return the orders in which the items of a source may be read."""
-    kinds = [view.facet for view in views if view.facet is not None and view.total]
-    of = partial(store.orders, kinds)
-    return ReadingOrders(store.following, of, store.preceding, directories.holding, store.find)
-
-
-def _fetcher(
-    source: Source,
-    store: CatalogStore,
-    flights: SingleFlight,
-    settings: Settings,
-    orders: ReadingOrders,
-) -> DetailsFetcher:
-    """Return the fetcher of details that are not listed; it prefetches in the order of reading."""
-    fetcher = DetailsFetcher(
-        source.get,
-        source.describe,
-        store,
-        flights=flights,
-        ttl=settings.listing_ttl,
-        invalidate=lambda item: store.invalidate(Span(item.date, item.date + 1)),
-        clock=time.time,
-    )
-    ahead = ReadAhead(
-        orders,
-        fetcher.prefetch,
-        # Details are small: only their number is bounded.
-        size_of=lambda _: 0,
-        max_clips=settings.connections,
-        max_bytes=0,
-    )
-    fetcher.used = ahead.used
-    return fetcher
-
-
-def _audio_cache(
-    *,
-    source: Source,
-    store: CatalogStore,
-    catalog: Catalog,
-    settings: Settings,
-    disk: DiskCache,
-    downloads: DownloadScheduler,
-    orders: ReadingOrders,
-    size_requests: SingleFlight,
-) -> AudioCache:
-    """Return the audio cache of a source."""
-    sizes, ahead = SizeRegistry(store), _AHEAD * settings.connections
-
-    def lacks_audio(item: Item) -> bool:
-        return source.traits.summaries and _has_no_audio(catalog, item)
-
-    def following(item: Item, order: Order, number: int) -> Sequence[Item]:
-        return [each for each in store.following(item, order, number) if not lacks_audio(each)]
-
-    return AudioCache(
-        source,
-        disk,
-        downloads,
-        sizes,
-        ToldSizes(source, sizes, flights=size_requests, following=following, ahead=ahead),
-        max_clip_size=settings.max_clip_size,
-        orders=orders,
-        prefetch_clips=ahead,
-        prefetch_bytes=settings.audio_cache_size // _AHEAD_SHARE,
-        set_extension=catalog.set_extension,
-        invalidate=catalog.invalidate,
-        has_no_audio=lacks_audio,
-        exact=settings.exact_sizes,
-    )
-
-
-def _has_no_audio(catalog: Catalog, item: Item) -> bool:
-    """Return whether an item certainly has no audio, now and later."""
-    known = catalog.known(item)
-    return known is not None and known.lacks_audio
 
 
 def _text_of(source: Source, store: CatalogStore, key: str, raw: bytes) -> str:

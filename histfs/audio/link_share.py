@@ -41,7 +41,7 @@ _SILENT = 1.0
 #: Seconds for which a reader counts as waiting when it has its bytes: a player asks for the next.
 _LINGER = 0.2
 #: The same before the answer to a request: it may come behind what others were sent before.
-_PATIENCE = 3.0
+_BEFORE_ANSWER = 3.0
 #: The most seconds without a read: servers close a connection that takes nothing for long.
 _KEEP_ALIVE = 10.0
 #: Seconds between two looks of a stopped download.
@@ -196,7 +196,7 @@ class Flow:
 
     def is_alive(self, now: float) -> bool:
         """Return whether its bytes come, or would if it were to read, or may soon."""
-        limit = _PATIENCE if self._answered_at is None else _SILENT
+        limit = _BEFORE_ANSWER if self._answered_at is None else _SILENT
         return self.stopped or now - max(self._last, self._resumed_at) <= limit
 
     def age(self, now: float) -> float:

@@ -165,12 +165,14 @@ class EstimateReader:
             return None
         if read.size % BUFFER:
             return read.size if read.size in self.estimates else None
-        if read.size % _PAGE == 0 and _is_rare(read.size // _PAGE):
+        pages, rest = divmod(read.size, _PAGE)
+        block = read.size // max(read.calls, 1)
+        if rest == 0 and _is_rare(pages):
             block = _PERL  # whatever was read before the last buffer
-        else:
-            block = read.size // max(read.calls, 1)
-            if block > _BLOCK or block % BUFFER or block * read.calls != read.size:
-                return None
+        elif rest == 0 and pages - 1 in _FEW_PAGES and read.calls & (read.calls - 1):
+            block = _PAGE  # they had not one size: what looks at the head reads by one
+        elif block > _BLOCK or block % BUFFER or block * read.calls != read.size:
+            return None
         return next((each for each in self.estimates if 0 <= read.size - each < block), None)
 
     def _is_buffered(self, request: ReadRequest) -> bool:

@@ -152,6 +152,11 @@ def test_estimates_of_small_clips_tell_c_and_python_by_their_request(size, pages
     assert estimate // 4096 == pages
     reader = EstimateReader([estimate], size)
     assert reader.judge(ReadRequest(0, pages * 4096)) is Verdict.MISLED
+    # By parts of 8,192 bytes, the last one of which is a whole page and a begun one.
+    read = ReadCount((pages + 1) * 4096, pages // 2 + 2)
+    assert reader.ended_at(read) == estimate
+    assert reader.ended_at(ReadCount((pages + 1) * 4096, 1)) is None
+    assert reader.ended_at(ReadCount(pages * 4096, pages // 2 + 2)) is None
 
 
 @pytest.mark.parametrize("size", [1, 4097, 8911, 16_383])

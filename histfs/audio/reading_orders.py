@@ -20,9 +20,8 @@ from itertools import groupby, islice, tee
 from typing import NamedTuple
 
 from histfs.core.audio_store import Following, Order
-from histfs.core.index import Listed
 from histfs.core.item import Item
-from histfs.core.listed_directories import ListedDirectories, Noted
+from histfs.core.listed_directories import ListedDirectories, Noted, Shown
 
 #: The largest distance, in clips, that counts as a hit: clips are skipped, or read out of order.
 NEAR = 8
@@ -264,15 +263,15 @@ class ReadingOrders:
             if noted.directory.by_name is noted.directory.listed and not is_walk:
                 break
 
-    def _candidate(self, item: Listed) -> Candidate:
+    def _candidate(self, item: Shown) -> Candidate:
         return Candidate(item.key, partial(self.find, item.key, item.date))
 
 
-class _Walk(Iterator[Listed]):
+class _Walk(Iterator[Shown]):
     """The items after one in its directory, then those of the directories that were listed next.
 
-    A program that walks a view lists a directory before it reads what is in it, some of them all
-    directories before. So this goes on after its end when another directory was listed.
+    Programs that walk a view list a directory before they read what is in it, some of them all
+    directories first. So this goes on after its end once another directory is listed.
 
     Args:
         directories: those that were listed.
@@ -300,7 +299,7 @@ class _Walk(Iterator[Listed]):
         self._walked = {noted.path}
         self.rest = self._items(key)
 
-    def __next__(self) -> Listed:
+    def __next__(self) -> Shown:
         while (item := next(self.rest, None)) is None:
             noted = self._directories.after(self._noted)
             if noted is None:
@@ -312,7 +311,7 @@ class _Walk(Iterator[Listed]):
                 self.rest = self._items()
         return item
 
-    def _items(self, after: str | None = None) -> Iterator[Listed]:
+    def _items(self, after: str | None = None) -> Iterator[Shown]:
         """Return the items of the directory: all, or those after the one with a key."""
         directory = self._noted.directory
         items, places = directory.listed, directory.places

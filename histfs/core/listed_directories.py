@@ -12,13 +12,21 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from histfs.core.index import Listed
 from histfs.core.path_nodes import Path
 
-#: Directories that are kept, and their items, some 300 bytes each.
+#: Directories that are kept, and their items, some 200 bytes each.
 _DIRECTORIES, _ITEMS = 1000, 20_000
+
+
+class Shown(NamedTuple):
+    """An item that a directory shows, without the words in its name: it may be deleted by now."""
+
+    key: str
+    date: int
 
 
 class ListedDirectory:
@@ -38,11 +46,12 @@ class ListedDirectory:
     __slots__ = ("by_name", "listed", "named_places", "places")
 
     def __init__(self, names: Sequence[str], items: Sequence[Listed]) -> None:
-        named: dict[str, tuple[str, Listed]] = {}
+        named: dict[str, tuple[str, Shown]] = {}
         for name, item in zip(names, items, strict=True):
-            named.setdefault(item.key, (name, item))
+            named.setdefault(item.key, (name, Shown(item.key, item.date)))
         self.listed = tuple(item for _, item in named.values())
-        by_name = tuple(item for _, item in sorted(named.values()))
+        # A view of another package may give several items one name.
+        by_name = tuple(item for _, item in sorted(named.values(), key=itemgetter(0)))
         self.by_name, self.places = by_name, _places(self.listed)
         self.named_places = self.places
         if by_name == self.listed:
@@ -51,7 +60,7 @@ class ListedDirectory:
             self.named_places = _places(by_name)
 
 
-def _places(items: Sequence[Listed]) -> Mapping[str, int]:
+def _places(items: Sequence[Shown]) -> Mapping[str, int]:
     return {item.key: place for place, item in enumerate(items)}
 
 

@@ -34,6 +34,12 @@ def test_a_directory_has_its_items_as_listed_and_as_sorted():
     assert ordered.by_name is ordered.listed, "one order is not followed twice"
 
 
+def test_items_of_one_name_stay_in_the_order_of_the_listing():
+    """A faulty view may give them."""
+    items = listed("b", "a")
+    assert keys_of(ListedDirectory(["x", "x"], items).by_name) == "ba"
+
+
 def test_the_first_name_of_an_item_counts():
     held = ListedDirectory(["3", "1", "2"], listed("a", "b", "a"))
     assert keys_of(held.listed) == "ab"

@@ -18,7 +18,7 @@ from histfs.catalog.catalog_queries import item_of
 from histfs.catalog.catalog_store import CatalogStore
 from histfs.core.item import Facets, Item
 from histfs.core.names import Labelled
-from histfs.core.times import Span
+from histfs.core.times import ALWAYS, Span
 
 #: Items of one statement.
 _BATCH = 1000
@@ -122,6 +122,19 @@ def months(store: CatalogStore, since: int) -> Sequence[str]:
         (since,),
     )
     return [month for (month,) in rows]
+
+
+def newest(store: CatalogStore, number: int) -> Span:
+    """Return the span of the newest items, of all where there are fewer.
+
+    Args:
+        store: the catalog.
+        number: how many; as many more as have the same date as the oldest of them.
+    """
+    rows = store.files.rows(
+        "SELECT date FROM items ORDER BY date DESC LIMIT 1 OFFSET ?", (number - 1,)
+    )
+    return Span(rows[0][0], ALWAYS.end) if rows else ALWAYS
 
 
 def _batches(store: CatalogStore, statement: str, span: Span) -> Iterator[list[Any]]:

@@ -94,4 +94,4 @@ def test_each_class_has_rows_of_the_package_and_no_row_stands_twice():
     rows = [(rule.name, rule.argument) for rule in shipped_rules()]
     assert len(rows) == len(set(rows))
     classes = {rule.program_class for rule in shipped_rules()}
-    assert classes == set(ProgramClass) - {ProgramClass.DEFAULT}
+    assert classes == set(ProgramClass)

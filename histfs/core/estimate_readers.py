@@ -10,10 +10,10 @@ ends at the end of that block.
 
 One that asks its standard library for as many bytes as the estimate has is known by the buffers of
 that: C and Python read the whole buffers at once, and what is left by one more; Perl fills one
-buffer after the other. Buffers of other programs may end there by chance, so the estimate has to be
-one of which that is unlikely (`buffered_estimate`), and too small: reading as far as one that is
-too large gives all of the clip. What reads still larger buffers, and cuts or pads what it has read,
-is not found.
+buffer after the other. All of them stop at the end of a buffer. Buffers of other programs may end
+there by chance, so the estimate has to be one of which that is unlikely (`buffered_estimate`), and
+too small: reading as far as one that is too large gives all of the clip. What reads still larger
+buffers, and cuts or pads what it has read, is not found.
 
 Threads: an `EstimateReader` may be used by any number at once; its state is one flag, which goes
 from True to False. `ShownEstimates` has no lock of its own: `GenerationalCache` has one.
@@ -165,10 +165,13 @@ class EstimateReader:
             return None
         if read.size % BUFFER:
             return read.size if read.size in self.estimates else None
+        pages, rest = divmod(read.size, _PAGE)
         block = read.size // max(read.calls, 1)
-        if block % BUFFER or block * read.calls != read.size:
-            return None
-        if block > _BLOCK and not (block in (_PAGE, _PERL) and _is_rare(read.size // _PAGE)):
+        if rest == 0 and _is_rare(pages):
+            block = _PERL  # whatever was read before the last buffer
+        elif rest == 0 and pages - 1 in _FEW_PAGES and read.calls & (read.calls - 1):
+            block = _PAGE  # they had not one size: what looks at the head reads by one
+        elif block > _BLOCK or block % BUFFER or block * read.calls != read.size:
             return None
         return next((each for each in self.estimates if 0 <= read.size - each < block), None)
 

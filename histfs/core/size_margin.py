@@ -38,7 +38,7 @@ _FEW = 4
 #: Kinds of clips, in each of two generations.
 _KINDS = 1024
 #: The likely size is so many times larger than a size that the clip hardly falls below, at most.
-_LEAST = 4
+_LEAST = 8
 #: At least as large as a page of memory where programs map files.
 _PAGE = 4096
 
@@ -126,7 +126,7 @@ class SizeMargins:
     def lower(self, likeness: Likeness, estimate: int) -> int:
         """Return a size in bytes that a clip hardly falls below, and no multiple of a buffer's.
 
-        It is no less than a quarter of the likely size, where estimates are bad, too: a program
+        It is no less than an eighth of the likely size, where estimates are bad, too: a program
         that reads by a few bytes can't be told from one that looks at the head.
 
         Args:

@@ -4,6 +4,9 @@ The kernel gives the id of the calling thread, and a thread may have a name of i
 So the names of its process are compared: the program that it executes, the name of its first
 thread, and the script where the program is an interpreter.
 
+A program that serves a FUSE filesystem itself, on top of the mount, is an archiver unless a rule
+says otherwise: the kernel reads no further than the size that it hands out.
+
 An answer is cached for a moment, by the thread and the program that it executes: a child of find(1)
 looks at the mount before it executes cpio(1).
 
@@ -23,6 +26,10 @@ from histfs.core.programs import Process, ProgramClass, ProgramTable, Rule
 
 #: Seconds for which an answer is cached: a backup opens one clip after another.
 _TTL = 1.0
+#: The rule for what serves a filesystem on top of the mount.
+_LAYER = Rule("*", ProgramClass.ARCHIVER, origin="it serves a filesystem itself")
+#: The device through which a program serves one.
+_DEVICE = "/dev/fuse"
 #: What the log says of a program of each class.
 _TOLD = {
     ProgramClass.CRAWLER: "no audio is fetched for %s: it is a crawler by the rule %s",
@@ -73,10 +80,15 @@ class CallingPrograms:
 
     def _look_up(self, pid: int) -> ProgramClass:
         process = process_of(pid)
-        rule = None if process is None else self._table.rule_for(process)
-        if process is None or rule is None:
-            learnt = process is not None and process.identity in self._learnt
-            return ProgramClass.ARCHIVER if learnt else ProgramClass.DEFAULT
+        if process is None:
+            return ProgramClass.DEFAULT
+        rule = self._table.rule_for(process)
+        if rule is None and process.identity in self._learnt:
+            return ProgramClass.ARCHIVER
+        if rule is None and serves_filesystem(pid):
+            rule = _LAYER._replace(name=process.program or process.name)
+        if rule is None:
+            return ProgramClass.DEFAULT
         told = _TOLD.get(rule.program_class)
         if told is not None and rule not in self._logged:
             self._logged.add(rule)
@@ -104,6 +116,23 @@ def process_of(pid: int) -> Process | None:
     except OSError:
         program = ""  # another user's process, or a kernel thread
     return Process(program, name, tuple(line.split("\0")[:-1]))
+
+
+def serves_filesystem(pid: int) -> bool:
+    """Say whether a thread's process serves a FUSE filesystem; False where it can't be seen.
+
+    Args:
+        pid: the thread's id.
+    """
+    folder = f"/proc/{pid}/fd"
+    try:
+        for number in os.listdir(folder):  # noqa: PTH208
+            with contextlib.suppress(OSError):  # closed meanwhile
+                if os.readlink(f"{folder}/{number}") == _DEVICE:  # noqa: PTH115
+                    return True
+    except OSError:
+        pass
+    return False
 
 
 def _executed(pid: int) -> str:

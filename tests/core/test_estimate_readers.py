@@ -139,11 +139,11 @@ def test_a_size_has_an_estimate_by_which_buffered_readers_are_found(size):
         requests = buffered(4096, estimate, part)
         verdicts = [reader.judge(ReadRequest(*each)) for each in requests]
         assert Verdict.MISLED in verdicts or requests[-2][1] in (4096, part)
-    for block in (4096, 8192):
-        calls = -(-estimate // block)
-        if calls * block < size:
-            reader = EstimateReader([estimate], size)
-            assert reader.ended_at(ReadCount(calls * block, calls)) == estimate
+    for block in (4096, 8192, 65_536):
+        pages = -(-estimate // 4096)
+        if pages * 4096 < size:
+            read = ReadCount(pages * 4096, -(-estimate // block) + 1)
+            assert EstimateReader([estimate], size).ended_at(read) == estimate
 
 
 @pytest.mark.parametrize(("size", "pages"), [(17_000, 3), (35_000, 7), (50_000, 11)])
@@ -152,6 +152,11 @@ def test_estimates_of_small_clips_tell_c_and_python_by_their_request(size, pages
     assert estimate // 4096 == pages
     reader = EstimateReader([estimate], size)
     assert reader.judge(ReadRequest(0, pages * 4096)) is Verdict.MISLED
+    # By parts of 8,192 bytes, the last one of which is a whole page and a begun one.
+    read = ReadCount((pages + 1) * 4096, pages // 2 + 2)
+    assert reader.ended_at(read) == estimate
+    assert reader.ended_at(ReadCount((pages + 1) * 4096, 1)) is None
+    assert reader.ended_at(ReadCount(pages * 4096, pages // 2 + 2)) is None
 
 
 @pytest.mark.parametrize("size", [1, 4097, 8911, 16_383])

@@ -214,3 +214,19 @@ def test_the_log_tells_of_a_pattern_once(monkeypatch, caplog):
         "no audio is fetched for baloo_file_extr: it is a crawler by the rule baloo_file*"
         " (--crawlers)",
     ]
+
+
+def test_what_serves_a_filesystem_itself_is_an_archiver_unless_a_rule_says_otherwise(caplog):
+    caplog.set_level(logging.INFO)
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        pytest.skip("there is no FUSE")
+    table = ProgramTable((Rule("no-such-program", ProgramClass.CRAWLER),))
+    assert CallingPrograms(table).class_of(os.getpid()) is ProgramClass.DEFAULT
+    device = os.open("/dev/fuse", os.O_RDWR)
+    try:
+        assert CallingPrograms(table).class_of(os.getpid()) is ProgramClass.ARCHIVER
+        named = ProgramTable((Rule("*", ProgramClass.DEFAULT),))
+        assert CallingPrograms(named).class_of(os.getpid()) is ProgramClass.DEFAULT
+    finally:
+        os.close(device)
+    assert "(it serves a filesystem itself)" in caplog.text

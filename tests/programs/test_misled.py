@@ -48,6 +48,16 @@ for path in sys.argv[2:]:
     os.close(file)
     os.write(1, b"".join(parts))
 """
+#: The same by Python's buffers: the last request of a clip does not end at the estimate.
+BUFFERED = """
+import os, sys
+shown = {path: os.stat(path).st_size for path in sys.argv[1:]}
+for path, left in shown.items():
+    with open(path, "rb") as file:
+        while left and (part := file.read(min(left, PART))):
+            sys.stdout.buffer.write(part)
+            left -= len(part)
+"""
 #: A script that keeps to the size of its stat, as tarfile does, which sees the end too early.
 TARFILE = "import sys, tarfile\nwith tarfile.open(sys.argv[1], 'w') as tar: tar.add('.')\n"
 #: Right programs that call stat for the path first: {copy} is where they copy to.
@@ -108,6 +118,20 @@ def test_a_program_of_ten_lines_fails_or_reads_each_clip_right(
     assert again.returncode == 0
     clips = [bytes(simulator.library.clip(id_of(each.parent))) for each in audio]
     assert again.stdout == b"".join(clips)
+
+
+@pytest.fixture
+def long_clips(monkeypatch):
+    """A server whose clips have more than a hundred kilobytes."""
+
+    def mp3(*arguments, **options):
+        clip = mp3_clip(*arguments, **options)
+        return replace(clip, body_length=clip.body_length + 150_001)
+
+    monkeypatch.setattr(item_templates, "mp3_clip", mp3)
+    settings = SimulatorSettings(items=12, days=20, latency=0.02)
+    with Simulator(settings) as running:
+        yield running
 
 
 @pytest.fixture(params=[0.5, 1, 2], ids=["half", "same", "twice"])
@@ -194,3 +218,22 @@ def test_the_kernel_calls_for_the_close_of_a_watched_file_alone(simulator, tmp_p
         [audio] = item.glob("audio.[!s]*")
         assert audio.stat().st_size != len(audio.read_bytes())
         assert "FLUSH" in mount.log.read_text()
+
+
+@pytest.mark.parametrize("reading", ["whole", "in parts"])
+def test_a_script_that_reads_by_its_stat_through_a_buffer_cuts_no_clip_without_an_error(
+    long_clips, tmp_path, binding, reading
+):
+    script = tmp_path / "copier.py"
+    part = "1 << 30" if reading == "whole" else "16384"
+    script.write_text(BUFFERED.replace("PART", part))
+    with mounted(long_clips, tmp_path, binding) as mount:
+        audio = mount.audio()
+        first = subprocess.run(["python3", script, *audio], capture_output=True, timeout=100)
+        assert first.returncode != 0
+        assert b"Input/output error" in first.stderr
+        time.sleep(AGAIN)
+        again = subprocess.run(["python3", script, *audio], capture_output=True, timeout=100)
+    assert again.returncode == 0
+    clips = [bytes(long_clips.library.clip(id_of(each.parent))) for each in audio]
+    assert again.stdout == b"".join(clips)

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.fuse
 STACKS = {
     "bindfs": ("bindfs", "-f", "{below}", "{top}"),
     "fuse-overlayfs": ("fuse-overlayfs", "-f", "-o", "lowerdir={below}", "{top}"),
+    "mergerfs": ("mergerfs", "-f", "{below}", "{top}"),
+    "unionfs": ("unionfs", "-f", "{below}=RO", "{top}"),
     "rclone": ("rclone", "mount", "--config", "/dev/null", "--links", ":local:{below}", "{top}"),
 }
 COPY = {

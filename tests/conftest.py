@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 
 from histfs import keys
 from histfs.simulator import Simulator, SimulatorSettings
+from histfs.sources import request_policies
+from histfs.sources.elevenlabs.http_connections import BoundedRetry
 from tests.support import chromium
 from tests.support.bindings import BINDINGS, available
 
@@ -118,6 +120,16 @@ def quiet_log(caplog):
         for record in caplog.get_records(when):
             if record.levelno >= logging.ERROR or record.exc_info:
                 pytest.fail(f"logged: {record.levelname} {record.name}: {record.getMessage()}")
+
+
+@pytest.fixture
+def no_pauses(monkeypatch):
+    """Requests of this process are retried as often as otherwise, but at once.
+
+    The pauses are tested with the source.
+    """
+    monkeypatch.setattr(request_policies, "_PAUSES", (0.0,) * len(request_policies._PAUSES))
+    monkeypatch.setattr(BoundedRetry, "sleep", lambda self, response=None: None)
 
 
 @pytest.fixture

@@ -60,8 +60,10 @@ def test_a_view_and_a_file_take_five_lines_each():
     assert (len(view), len(file)) == (5, 5)
 
 
-def test_the_code_keeps_the_contracts_that_are_shown_with_it(package):
+def test_the_code_keeps_the_contracts_that_are_shown_with_it(package, tmp_path):
     line = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "my_package.py"]
+    # Without a place of its own it would remove the directories of earlier runs first.
+    line += ["--basetemp", tmp_path / "base"]
     assert re.search(r"^\d\d passed", run(line, package), re.MULTILINE)
 
 

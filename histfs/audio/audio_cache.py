@@ -31,11 +31,11 @@ from histfs.audio.file_extensions import FileExtensions
 from histfs.audio.negative_cache import NegativeCache
 from histfs.audio.open_clip import OpenClip, OpenClips, StreamedClip
 from histfs.audio.played_clip import PlayedClip
-from histfs.audio.read_ahead import Orders, ReadAhead, by_date_alone
+from histfs.audio.read_ahead import ReadAhead
+from histfs.audio.reading_orders import ReadingOrders
 from histfs.audio.size_registry import SizeRegistry
 from histfs.audio.told_sizes import ToldSizes
 from histfs.audio.verification import LastCopy
-from histfs.core.audio_store import Following
 from histfs.core.errors import HistfsError, Missing, NotForCrawlers, SourceError
 from histfs.core.item import Item
 from histfs.core.nodes import FileStream, OpenFile
@@ -55,16 +55,15 @@ class AudioCache:
         disk: where it is kept.
         scheduler: runs the downloads.
         sizes: the exact sizes and checksums of clips.
+        told: asks the server for sizes.
         max_clip_size: bytes; a larger clip is not downloaded.
-        following: returns the clips that are likely to be read after one.
+        orders: in which the clips may be read.
         prefetch_clips: how many clips are prefetched at most; 0 for none.
         prefetch_bytes: bytes that prefetched clips may take together.
-        orders: returns the orders in which a clip may be read; see `ReadAhead`.
         set_extension: keeps the extension of a clip's name, by key, for ever.
         invalidate: is called with an item that seems to be deleted elsewhere.
         has_no_audio: says whether an item is known to have no audio; it isn't prefetched.
         exact: whether `size` gives any client the exact size, and downloads a clip to know it.
-        told: asks the server for sizes; None where it isn't asked.
 
     Attributes:
         disk: as given.
@@ -79,17 +78,16 @@ class AudioCache:
         disk: DiskCache,
         scheduler: DownloadScheduler,
         sizes: SizeRegistry,
+        told: ToldSizes,
         *,
         max_clip_size: int,
-        following: Following,
+        orders: ReadingOrders,
         prefetch_clips: int,
         prefetch_bytes: int,
-        orders: Orders = by_date_alone,
         set_extension: Callable[[str, str], None],
         invalidate: Callable[[Item], None],
         has_no_audio: Callable[[Item], bool] = lambda _: False,
         exact: bool = False,
-        told: ToldSizes | None = None,
     ) -> None:
         self.disk = disk
         self.sizes = sizes
@@ -97,12 +95,11 @@ class AudioCache:
         self._scheduler = scheduler
         self._max_clip_size = max_clip_size
         self._read_ahead = ReadAhead(
-            following,
+            orders,
             self._prefetch,
             size_of=sizes.expected,
             max_clips=prefetch_clips,
             max_bytes=prefetch_bytes,
-            orders=orders,
         )
         self._extensions = FileExtensions(set_extension)
         self._cached = CachedClips(disk, sizes, self._extensions)
@@ -125,7 +122,7 @@ class AudioCache:
         size = self.sizes.size(item, waiter.thread())
         if size.is_exact or not (self._exact or waiter.needs_size()):
             return size
-        if self.told is not None and waiter.may_fetch():
+        if waiter.may_fetch():
             told = self.told.size(item, waiter)
             if told is not None:
                 return FileSize(told, is_exact=True)
@@ -140,13 +137,19 @@ class AudioCache:
         """Return the extension of a clip's name: once its download has begun, by its bytes."""
         return self._extensions.of(item)
 
-    def open(self, item: Item, waiter: Waiter) -> OpenFile:
+    def open(self, item: Item, waiter: Waiter, *, read_ahead: bool = True) -> OpenFile:
         """Open a clip: its cached file, its running download, or to be fetched when first read.
 
         A clip is downloaded here only while its exact size isn't known: the program that opened it
         will believe the size that fstat gives. A crawler gets cached clips alone, and none that is
         being downloaded: should that fail, its next read would start another download. A player
         gets the others as they come, unless all sizes have to be exact.
+
+        Args:
+            item: whose clip.
+            waiter: of the call.
+            read_ahead: whether the next clips may be prefetched; a caller that fetches them itself,
+                several at once, needs no guess.
         """
         with self._lock:
             content: Descriptor | Download | None = self._cached.open(item)
@@ -157,16 +160,17 @@ class AudioCache:
             return self._played(item, waiter)
         if size is None and content is None:
             content = self.content(item)
-            self.note_use(item, waiter)
+            if read_ahead:
+                self.note_use(item, waiter)
         while content is not None or size is None:
             content = content or self.content(item)
-            if isinstance(content, Descriptor):
-                return self._opened(item, self._learn(item, content), content)
             try:
-                return self._opened(item, self._size_of(item, content, waiter), content)
+                size = self._size_of(item, content, waiter)
             except DownloadAbandoned:
                 content = None
-        return self._opened(item, size, None)
+            else:
+                break
+        return OpenClip(self, self._open_clips, item, size, content, noted=not read_ahead)
 
     def stream(self, item: Item, waiter: Waiter) -> FileStream:
         """Open a clip to be read as it comes, once its first bytes are here.
@@ -292,11 +296,13 @@ class AudioCache:
             self._scheduler.promote(download)
         return download
 
-    def _size_of(self, item: Item, download: Download, waiter: Waiter) -> int:
-        """Wait for the size of a clip that is being downloaded, which may be told before it."""
-        if self.told is not None and download.size is None:
-            self.told.when_told(item, download.expect)
-        return download.wait_for_size(waiter)
+    def _size_of(self, item: Item, content: Descriptor | Download, waiter: Waiter) -> int:
+        """Return the exact size of a clip; wait for that of a download, or until it is told."""
+        if isinstance(content, Descriptor):
+            return self._learn(item, content)
+        if content.size is None:
+            self.told.when_told(item, content.expect)
+        return content.wait_for_size(waiter)
 
     def _start(self, item: Item, on_demand: bool, old: object | None = None) -> Download:
         """Queue a download; called with `_lock` held."""
@@ -308,7 +314,7 @@ class AudioCache:
             max_size=self._max_clip_size,
             on_head=lambda head: self._examine(item, head),
             on_size=lambda size: self.sizes.announce(item.key, size),
-            on_no_length=lambda: None if self.told is None else self.told.note_no_length(),
+            on_no_length=self.told.note_no_length,
             on_stored=lambda size, sha256: self._stored(item, size, sha256),
             may_stop=self._scheduler.may_stop,
             link=self._scheduler.link,
@@ -346,9 +352,6 @@ class AudioCache:
         clip.begin(waiter)
         return clip
 
-    def _opened(self, item: Item, size: int, content: Descriptor | Download | None) -> OpenClip:
-        return OpenClip(self, self._open_clips, item, size, content)
-
     def _prefetch(self, item: Item) -> None:
         # What a full disk can't keep would be downloaded in vain.
         if self.disk.full or self._refusals.include(item) or self.has_no_audio(item):
@@ -377,6 +380,5 @@ class AudioCache:
         before = self.sizes.learn(item, size, sha256)
         if before not in (None, size):
             log.warning("the audio of %s has %d bytes, not %d", item.key, size, before)
-        if self.told is not None:
-            self.told.came(item, size, before)
+        self.told.came(item, size, before)
         self._extensions.store(item.key)

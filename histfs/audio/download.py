@@ -224,7 +224,8 @@ class Download(IncomingClip):
         tries = 0
         while True:
             tries, was_stopped = tries + 1, False
-            with self._open() as stream, self._link.flow(lambda: self._waiters > 0) as flow:
+            with self._link.flow(lambda: self._waiters > 0) as flow, self._open() as stream:
+                flow.answered()
                 try:
                     size, hashed = 0, hashlib.sha256()
                     if stream.length == 0:

@@ -6,7 +6,8 @@ sent again. Only one that stands still while it keeps a demanded one from starti
 returned, and with it the request has ended.
 
 While downloads take long, prefetches leave the last slot free: a reader that goes on elsewhere
-should not have to wait for the end of one.
+should not have to wait for the end of one. Where they share a slow link, and until one has ended,
+few run that no reader waits for: more of them would not come sooner, and they keep their slots.
 
 Threads: any number of callers, and one worker thread for each running download. A worker is reused
 for the next download. Workers are daemons: a download that hangs must not keep the process of an
@@ -29,6 +30,8 @@ from histfs.core.errors import Interrupted
 
 #: Seconds that the last downloads took, on average, from which prefetches leave a slot free.
 _LONG = 2.0
+#: Downloads that no reader waits for, of those that are slow because they share the link.
+_FEW = 2
 #: The weight of the last download in that average.
 _WEIGHT = 0.2
 
@@ -64,7 +67,7 @@ class DownloadScheduler:
     def __init__(
         self, allowed: Callable[[], int], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.link = LinkShare(self.blocked, clock)
+        self.link = LinkShare(self.blocked, clock, self._on_free_link)
         self.first_bytes = FirstBytes()
         self._allowed = allowed
         self._clock = clock
@@ -115,6 +118,11 @@ class DownloadScheduler:
         with self._lock:
             return self._count_blocked()
 
+    def _on_free_link(self) -> None:
+        """Start more prefetches: running ones don't have to stop for others any more."""
+        with self._lock:
+            self._start()
+
     def may_stop(self, job: Job) -> bool:
         """Say whether a download that stands still should end, for a demanded one to start.
 
@@ -161,20 +169,24 @@ class DownloadScheduler:
         waiting = self._demanded or self._prefetches
         if not waiting:
             return None
-        free = self._allowed() - len(self._running)
-        if free <= 0 or (waiting is self._prefetches and free <= self._reserve()):
+        allowed = self._allowed()
+        free = allowed - len(self._running)
+        if free <= 0 or (waiting is self._prefetches and not self._may_prefetch(allowed, free)):
             return None
         job = next(iter(waiting))
         del waiting[job]
         self._running[job] = self._clock()
         return job
 
-    def _reserve(self) -> int:
-        """Return how many slots prefetches leave free; called with `_lock` held."""
+    def _may_prefetch(self, allowed: int, free: int) -> bool:
+        """Say whether a prefetch may take one of the free slots; called with `_lock` held."""
         if not self._running or (self._average is not None and self._average < _LONG):
-            return 0
-        # The one of a download that a reader waits for will be free for the next reader.
-        return 0 if any(job.awaited for job in self._running) else 1
+            return True
+        awaited = sum(job.awaited for job in self._running)
+        if self.link.is_shared and len(self._running) - awaited >= _FEW:
+            return False
+        # Of two slots, the one of a download that a reader waits for is free for the next reader.
+        return free > 1 or (allowed == 2 and awaited > 0)
 
     def _work(self) -> None:
         while (job := self._handoff.get()) is not None:

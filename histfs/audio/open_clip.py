@@ -70,6 +70,7 @@ class _Clip:
         table: where the clip stands while it is open.
         item: whose clip.
         content: its file or its download, where there is one already.
+        noted: whether its use need not be noted (any more).
     """
 
     def __init__(
@@ -78,13 +79,15 @@ class _Clip:
         table: OpenClips,
         item: Item,
         content: Descriptor | Download | None,
+        *,
+        noted: bool = False,
     ) -> None:
         self._provider = provider
         self._table = table
         self._item = item
         self._lock = threading.Lock()
         self._content = content
-        self._was_read = False
+        self._noted = noted
         table.add(item.key, self)
 
     def fetch_all(self, waiter: Waiter) -> None:
@@ -110,8 +113,8 @@ class _Clip:
         """Return what a function makes of the clip's file, or another one of its download."""
         while True:
             content = self._current()
-            if not self._was_read:
-                self._was_read = True
+            if not self._noted:
+                self._noted = True
                 self._provider.note_use(self._item, waiter)
             if isinstance(content, Descriptor):
                 return file(content)
@@ -145,6 +148,7 @@ class OpenClip(_Clip):
         item: whose clip.
         size: its exact size in bytes.
         content: its file or its download, where there is one already.
+        noted: whether its use need not be noted.
     """
 
     def __init__(
@@ -154,9 +158,11 @@ class OpenClip(_Clip):
         item: Item,
         size: int,
         content: Descriptor | Download | None,
+        *,
+        noted: bool = False,
     ) -> None:
         self._size = size
-        super().__init__(provider, table, item, content)
+        super().__init__(provider, table, item, content, noted=noted)
 
     @property
     def size(self) -> int:

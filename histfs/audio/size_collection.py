@@ -37,7 +37,7 @@ def learn_sizes(
     """
 
     def fetch(item: Item) -> int:
-        told = None if audio.told is None else audio.told.ask(item)
+        told = audio.told.ask(item)
         if told is not None:
             return told
         try:

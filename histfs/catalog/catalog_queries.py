@@ -211,9 +211,21 @@ class CatalogQueries:
             order: the kind and the value of the facet that they have; None for all items.
             number: how many at the most.
         """
+        return self._beside(item, order, number, ">", "ASC")
+
+    def preceding(self, item: Item, order: Order, number: int) -> list[Item]:
+        """Return the items that precede one by date, the last one first; see `following`."""
+        return self._beside(item, order, number, "<", "DESC")
+
+    def _beside(
+        self, item: Item, order: Order, number: int, is_beyond: str, direction: str
+    ) -> list[Item]:
         if order is None:
             rows = self.files.rows(
-                _ITEM + "WHERE (i.date, i.key) > (?, ?) ORDER BY i.date, i.key LIMIT ?",
+                f"""
+                {_ITEM} WHERE (i.date, i.key) {is_beyond} (?, ?)
+                ORDER BY i.date {direction}, i.key {direction} LIMIT ?
+                """,
                 (item.date, item.key, number),
             )
             return list(map(item_of, rows))
@@ -221,8 +233,8 @@ class CatalogQueries:
             f"""
             {_ITEM} JOIN placed AS p ON p.date = i.date AND p.key = i.key
             WHERE p.label = (SELECT label FROM labels WHERE kind = ? AND value = ?)
-                AND (p.date, p.key) > (?, ?)
-            ORDER BY p.date, p.key LIMIT ?
+                AND (p.date, p.key) {is_beyond} (?, ?)
+            ORDER BY p.date {direction}, p.key {direction} LIMIT ?
             """,
             (*order, item.date, item.key, number),
         )

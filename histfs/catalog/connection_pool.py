@@ -38,8 +38,11 @@ class ConnectionPool:
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
         with mapped_errors(path):
-            schema.prepare(path)
-            self._anchor = _opened(path)
+            # It is never lent, and keeps the journal's index (``-shm``) allocated: the last
+            # connection that is closed removes the index, and a connection that fails is closed;
+            # on a full disk the next one could not create the index, not even to read
+            # (https://www.sqlite.org/wal.html, "The WAL-Index File").
+            self._anchor = schema.prepare(path)
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
         """Return all rows of a statement."""
@@ -97,18 +100,6 @@ class ConnectionPool:
                 self._idle.append(db)
                 return
         db.close()
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    """Open a connection that is never lent and keeps the journal's index (``-shm``) allocated.
-
-    The last connection that is closed removes the index, and a connection that fails is closed: on
-    a full disk the next one could not create the index, not even to read
-    (https://www.sqlite.org/wal.html, "The WAL-Index File").
-    """
-    db = schema.connect(path)
-    db.execute("SELECT version FROM changes").fetchall()
-    return db
 
 
 @contextlib.contextmanager

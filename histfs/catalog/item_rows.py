@@ -29,6 +29,8 @@ _ROWS = 250
 
 #: Records on a page that are enough to tell what all of them have in common.
 _TYPICAL = 20
+#: Objects of a page that the dictionary is made of, at most: a whole page would take a second.
+_SAMPLE = 100
 
 # A voice that was renamed is shown under its newest name.
 _NEW_LABEL = """
@@ -226,7 +228,9 @@ def _compressor(db: sqlite3.Connection, records: Sequence[Record]) -> Compressor
         return Compressor(found[0][0])
     if len(records) < _TYPICAL:
         return Compressor(b"")
-    dictionary = dictionary_of([record.raw for record in records])
+    # Of the whole page: it may begin with many that are of one kind.
+    some = records[:: -(-len(records) // _SAMPLE)]
+    dictionary = dictionary_of([record.raw for record in some])
     erasure.put_dictionary(db, dictionary)
     return Compressor(dictionary)
 

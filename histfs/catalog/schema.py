@@ -178,7 +178,7 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def prepare(path: Path) -> None:
+def prepare(path: Path) -> sqlite3.Connection:
     """Create a catalog file, or check the existing one.
 
     One that is damaged, or of another version, is set aside with a warning: the server has
@@ -186,13 +186,17 @@ def prepare(path: Path) -> None:
 
     Args:
         path: the file; its directory exists.
+
+    Returns:
+        A connection as from `connect`. It has used the journal: if it was closed, and was the last
+        one, SQLite would write the journal into the file and remove it, to begin another.
     """
     # Another process that starts now would set aside a file that is half created.
     with locked(path.with_name(f"{path.name}.lock"), wait=True):
         try:
             if _mark(path).exists():
                 raise sqlite3.DatabaseError("it was found to be damaged")
-            _check_or_create(path)
+            return _check_or_create(path)
         except sqlite3.OperationalError:
             raise  # locked, a full disk, no permission: the file itself may be good
         except sqlite3.DatabaseError as error:
@@ -205,7 +209,7 @@ def prepare(path: Path) -> None:
             _mark(path).unlink(missing_ok=True)
             for suffix in ("-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
-            _check_or_create(path)
+            return _check_or_create(path)
 
 
 def examine(path: Path) -> str | None:
@@ -238,10 +242,11 @@ def _mark(path: Path) -> Path:
     return path.with_name(f"{path.name}.damaged")
 
 
-def _check_or_create(path: Path) -> None:
+def _check_or_create(path: Path) -> sqlite3.Connection:
     # SQLite would create it, and then its journal, with the permissions of the umask.
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    with contextlib.closing(connect(path)) as db:
+    with contextlib.ExitStack() as stack:
+        db = stack.enter_context(contextlib.closing(connect(path)))
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("BEGIN IMMEDIATE")
         (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -260,6 +265,8 @@ def _check_or_create(path: Path) -> None:
         for statement in _ADDED.split(";"):
             db.execute(statement)
         db.execute("COMMIT")
+        stack.pop_all()
+    return db
 
 
 def _tables(db: sqlite3.Connection) -> set[str]:

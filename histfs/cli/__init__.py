@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import difflib
+import gc
 import importlib
 import os
 import sys
@@ -129,6 +131,8 @@ def histfs() -> None:
 
 def main() -> None:
     """Run a command; an error is one line on standard error and an exit status."""
+    # The interpreter would look through all objects once more, for cycles among them.
+    atexit.register(gc.freeze)
     with exit_on_error():
         # Not click's standalone mode, which reports a wrong option in four lines.
         status = histfs(prog_name="histfs", standalone_mode=False)

@@ -21,7 +21,6 @@ from histfs.cli.sync_steps import Retries
 from histfs.cli.table import format_option, since_option
 from histfs.core.errors import SourceError
 from histfs.core.waiting import Waiter
-from histfs.exporting.cluster import ClusterRun, cluster_crew
 from histfs.exporting.crew import Crew, LocalCrew
 from histfs.exporting.errors import ObjectDiffers
 from histfs.exporting.export import Export, ExportResult
@@ -32,6 +31,8 @@ from histfs.settings import OptionError, Settings, parse_size_limit
 
 #: Lines about single items that are printed.
 _LINES = 20
+#: Items that are exported at once, for each connection: while the disk syncs some, others come.
+_AT_ONCE = 2
 #: Seconds to wait for the last clips to get into the catalog.
 _FLUSH = 30.0
 
@@ -124,8 +125,12 @@ def _crew(
 ) -> Iterator[Crew]:
     """Yield who exports the items: the threads of this process, or a cluster."""
     if scheduler is None:
-        yield LocalCrew(session.place, settings.connections, verify=verify)
+        threads = _AT_ONCE * settings.connections
+        yield LocalCrew(session.place, threads, settings.max_clip_size, verify=verify)
         return
+    # Only an export to a cluster needs it.
+    from histfs.exporting.cluster import ClusterRun, cluster_crew  # noqa: PLC0415
+
     # A relative path means nothing to the workers.
     where = destination if "://" in destination else str(Path(destination).absolute())
     run = ClusterRun(where, verify, WAIT_BUDGET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -33,6 +34,8 @@ _BROWSERS = {
 }  # fmt: skip
 #: Seconds that a player has to end by itself.
 _END_TIMEOUT = 2.0
+#: Seconds of a wait for a player; in between the handlers of signals run.
+_WAIT = 1.0
 
 
 def _nothing() -> None:
@@ -90,7 +93,7 @@ class Player:
                 except BaseException:
                     process.terminate()
                     raise
-                status = process.wait()
+                status = _status_of(process)
             finally:
                 # On Ctrl-C the terminal has told the player, too.
                 _end(process)
@@ -125,6 +128,17 @@ def choose_player(given: str | None) -> Player:
     if shutil.which("ffplay") is not None:
         return Player(["ffplay", "-nodisp", "-autoexit"])
     raise NoPlayer("there is no player: install mpv, VLC or ffplay, or name one with --player")
+
+
+def _status_of(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a player to end by itself, and return its status.
+
+    A signal that comes just before waitpid(2), or to another thread, does not end that: its handler
+    would run when the player has ended. So the wait is one of many.
+    """
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(_WAIT)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -16,7 +16,7 @@ from histfs.settings import MountOptions, OptionError, parse_patterns
 #: What `histfs doctor --program` says of each class.
 _MEANINGS = {
     ProgramClass.CRAWLER: "it can open what is in the cache; nothing is fetched for it",
-    ProgramClass.ARCHIVER: "stat shows it exact sizes, and fetches a file to know its size",
+    ProgramClass.ARCHIVER: "stat shows it exact sizes, and asks the server or fetches for them",
     ProgramClass.PLAYER: "it gets audio as it comes; the size may be an estimate until all is here",
     ProgramClass.LISTENER: "it gets audio as it comes, and can't seek in it until all is here",
     ProgramClass.DEFAULT: "stat may show it an estimate, which open makes exact",

@@ -13,7 +13,7 @@ from histfs.core.waiting import Waiter
 #: An order of items by date: of those with a value of a facet (its kind, its value), or of all.
 Order = tuple[str, str] | None
 
-#: Returns the items that follow one in an order, at most a given number.
+#: Returns the items that follow one in an order, or precede it, at most a given number.
 Following = Callable[[Item, Order, int], Sequence[Item]]
 
 

@@ -28,6 +28,7 @@ from histfs.core.index import Index
 from histfs.core.inodes import TreeInodes
 from histfs.core.item import Facets, Item
 from histfs.core.large_listing import LargeListing
+from histfs.core.listed_directories import ListedDirectories
 from histfs.core.names import item_name
 from histfs.core.nodes import (
     Attributes,
@@ -71,6 +72,7 @@ class Tree:
         above: the names of the folders in which the root stands; they make its inodes unique.
         check: raises the error that keeps the source from being listed, if there is one.
         names_elsewhere: returns how many names outside of the tree are links to a file.
+        listed: notes in which order directories list their items; None where nothing reads ahead.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Tree:
         above: Path = (),
         check: Callable[[Waiter], None] = lambda _: None,
         names_elsewhere: Callable[[ItemFileNode], int] = lambda _: 0,
+        listed: ListedDirectories | None = None,
     ) -> None:
         self._index = index
         self._deletions = deletions
@@ -99,7 +102,10 @@ class Tree:
         self._zone = zone
         self._born = born
         self.inodes = TreeInodes(index, above)
-        self._listings = ViewListings(index, self._resolver, self.inodes, zone, listings)
+        listed = listed or ListedDirectories()
+        self._listings = ViewListings(
+            index, self._resolver, self.inodes, zone, listings, listed=listed
+        )
         self._check = check
         self._names_elsewhere = names_elsewhere
 

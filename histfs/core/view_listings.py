@@ -16,12 +16,13 @@ from histfs.core.errors import NoSuchPath, NotComplete
 from histfs.core.index import Index, Listed
 from histfs.core.inodes import TreeInodes
 from histfs.core.large_listing import LARGE, Contents, LargeListing
+from histfs.core.listed_directories import ListedDirectories, ListedDirectory
 from histfs.core.names import item_name
 from histfs.core.nodes import DirEntry, directory
 from histfs.core.path_nodes import Directory, Path
 from histfs.core.path_resolver import PathResolver
 from histfs.core.times import Span, Zone
-from histfs.core.views import MORE_NAME, Search, View
+from histfs.core.views import MORE_NAME, ByDate, ByFacet, Search, View
 from histfs.core.waiting import Waiter
 
 #: Attempts to read a directory that changes while it is read.
@@ -29,10 +30,22 @@ _ATTEMPTS = 10
 
 
 class Listing(NamedTuple):
-    """The entries of a directory, and the version of the index that they were read from."""
+    """The entries of a directory.
+
+    Attributes:
+        version: of the index from which they were read.
+        entries: the entries.
+        items: what read-ahead needs of them; None where it knows the order from the catalog.
+    """
 
     version: int
-    entries: Sequence[DirEntry]
+    entries: Sequence[DirEntry] | LargeListing
+    items: ListedDirectory | None = None
+
+    @property
+    def length(self) -> int:
+        """How many entries there are in memory; those of a large directory are not kept here."""
+        return 0 if isinstance(self.entries, LargeListing) else len(self.entries)
 
 
 class ViewListings:
@@ -44,6 +57,7 @@ class ViewListings:
         inodes: of the entries.
         zone: for the times in names.
         listings: a bounded cache of listings, by path.
+        listed: notes in which order directories list their items.
     """
 
     def __init__(
@@ -53,12 +67,15 @@ class ViewListings:
         inodes: TreeInodes,
         zone: Zone,
         listings: MutableMapping[Path, Listing],
+        *,
+        listed: ListedDirectories,
     ) -> None:
         self._index = index
         self._resolver = resolver
         self._inodes = inodes
         self._zone = zone
         self._listings = listings
+        self._listed = listed
         self._lock = threading.Lock()
 
     def list(self, node: Directory, waiter: Waiter) -> Sequence[DirEntry] | LargeListing:
@@ -80,25 +97,30 @@ class ViewListings:
             with self._lock:
                 cached = self._listings.get(node.path)
             if cached is not None and self._index.unchanged(span, cached.version):
-                return cached.entries
-            entries = self._read(node, span, version)
+                return self._noted(node, cached)
+            listing = self._read(node, span, version)
             # A listing read during a change may mix two states, and be complete in neither.
             complete = view.complete(at, self._index)
             same = version == self._index.version or self._index.unchanged(span, version)
             if complete and same:
-                if not isinstance(entries, LargeListing):
+                if not isinstance(listing.entries, LargeListing):
                     with self._lock:
-                        self._listings[node.path] = Listing(version, entries)
-                return entries
+                        self._listings[node.path] = listing
+                return self._noted(node, listing)
             view.ensure(at, self._index, waiter)
         raise NotComplete(f"{'/'.join(node.path)} changes faster than it can be listed")
 
-    def _read(self, node: Directory, span: Span, version: int) -> Sequence[DirEntry] | LargeListing:
+    def _noted(self, node: Directory, listing: Listing) -> Sequence[DirEntry] | LargeListing:
+        if listing.items is not None:
+            self._listed.note(node.path, listing.items)
+        return listing.entries
+
+    def _read(self, node: Directory, span: Span, version: int) -> Listing:
         """Read a directory of a view, which depends on `span`; of a large one the beginning."""
         view, at = node.view, node.at
         if len(at) < view.depth:
             names = view.subdirectories(at, self._index)
-            return [self.entry(view, (*node.path, name)) for name in names]
+            return Listing(version, [self.entry(view, (*node.path, name)) for name in names])
         only_links, linked = self._resolver.links(view), self._resolver.linked(view, at)
         link_inode = self._inodes.items_in(view, node.path, is_link=True)
         item_inode = self._inodes.items_in(view, node.path, is_link=False)
@@ -111,18 +133,30 @@ class ViewListings:
             return DirEntry(name, stat.S_IFDIR, inode, directory(inode, item.date))
 
         if view.aliased:
-            return [entry(item, name) for name, item in view.aliases(at, self._index)]
+            aliases = list(view.aliases(at, self._index))
+            entries = [entry(item, name) for name, item in aliases]
+            return Listing(version, entries, _items(view, entries, [item for _, item in aliases]))
         rest = view.items(at, self._index)
         first = list(itertools.islice(rest, LARGE + 1))
         if len(first) > LARGE:
             contents = Contents(view, at, self._index, span, entry)
-            return LargeListing(contents, first, rest, version)
+            return Listing(version, LargeListing(contents, first, rest, version))
         entries = list(map(entry, first))
+        items = _items(view, entries, first)
         if isinstance(view, Search) and view.more(at, self._index):
             inode = self._inodes.folder("more", (*node.path, MORE_NAME))
             entries.append(DirEntry(MORE_NAME, stat.S_IFREG, inode))
-        return entries
+        return Listing(version, entries, items)
 
     def entry(self, view: View, path: Path) -> DirEntry:
         """Return the entry of a directory of a view."""
         return DirEntry(path[-1], stat.S_IFDIR, self._inodes.directory(view, path))
+
+
+def _items(
+    view: View, entries: Sequence[DirEntry], items: Sequence[Listed]
+) -> ListedDirectory | None:
+    """Return the items of a listing; None where the catalog knows their order itself."""
+    if isinstance(view, ByDate | ByFacet) and view.total:
+        return None
+    return ListedDirectory([entry.name for entry in entries], items)

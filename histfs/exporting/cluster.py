@@ -34,6 +34,7 @@ from histfs.core.limiter import AdaptiveLimit
 from histfs.exporting.crew import Outcome, W, Work
 from histfs.exporting.errors import ClusterFailed, NoDask, WorkersDied
 from histfs.exporting.item_export import ItemResult, Order, order_of
+from histfs.exporting.recordings import note
 from histfs.mounting import MountedSource
 from histfs.settings import DEFAULT_PROFILE, Settings
 
@@ -185,12 +186,9 @@ class ClusterCrew:
 
     def _note(self, work: Work, result: ItemResult) -> None:
         """Note in the catalog what a worker has fetched."""
-        audio = work.mounted.audio
         for found in result.fetched:
             self._limit.succeeded()
-            audio.sizes.learn(found.item, found.size, found.sha256)
-            if found.item.attachment is None and found.extension != audio.extension(work.item):
-                work.mounted.catalog.set_extension(found.item.key, found.extension)
+            note(work.mounted, found)
 
     def _workers_threads(self) -> int:
         """Return how many threads all workers have.

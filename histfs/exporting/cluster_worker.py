@@ -11,7 +11,6 @@ is held. A run is opened by the first task that needs it, the others wait for it
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import threading
 import time
@@ -20,40 +19,32 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import distributed
 
 from histfs import plugins
 from histfs.account_settings import settings_of
-from histfs.audio.body_check import checked
 from histfs.core import errors
-from histfs.core.audio_format import EXTENSIONS, actual_extension
 from histfs.core.errors import (
-    BadAnswer,
-    ClipTooLarge,
     HistfsError,
     Interrupted,
-    Missing,
     RateLimited,
     SourceError,
-    Unreachable,
 )
-from histfs.core.item import Item
 from histfs.core.limiter import Limiter, Slot
 from histfs.core.server_breaker import ServerBreaker
 from histfs.core.single_flight import SingleFlight
-from histfs.core.source import AudioStream, Source, attachment_of
+from histfs.core.source import Source
 from histfs.exporting.bucket import destination_of
 from histfs.exporting.crew import Outcome
 from histfs.exporting.destination import read
 from histfs.exporting.errors import ClusterFailed
-from histfs.exporting.item_export import Order, Recording, Wanted, carry_out
+from histfs.exporting.item_export import Order, carry_out
+from histfs.exporting.recordings import ServerRecordings
 from histfs.exporting.table import STATE
 from histfs.mounting.limited_source import open_limited
 
-#: How often audio is fetched that breaks, or is not what it was.
-_TRIES = 3
 #: Runs whose connections a worker keeps, at most.
 _RUNS = 4
 
@@ -196,64 +187,6 @@ class SharedLimiter(Limiter):
             except (OSError, RuntimeError) as error:
                 raise Interrupted(f"the cluster's limit is gone: {error}") from error
         raise Interrupted("the export has ended")
-
-
-class ServerRecordings:
-    """Audio and attachments as the server sends them. Implements `Recordings`.
-
-    Args:
-        source: the source.
-        max_size: bytes; what is larger is an error.
-    """
-
-    def __init__(self, source: Source, max_size: int) -> None:
-        self._source = source
-        self._max_size = max_size
-
-    def fetch(self, wanted: Wanted, file: IO[bytes]) -> Recording:
-        """Write audio, or an attachment, to a file; what breaks is fetched again."""
-        item, known = wanted.item, wanted.known
-        for attempt in range(1, _TRIES + 1):
-            file.seek(0)
-            file.truncate()
-            try:
-                found = self._fetch(wanted, file)
-            except Missing as error:
-                # Raises the same if the item is gone, too.
-                self._source.get(item.id)
-                raise BadAnswer(f"the server has the item, and not its audio ({error})") from error
-            except (Unreachable, BadAnswer):
-                if attempt == _TRIES:
-                    raise
-                continue
-            if known is None or known.sha256 in (None, found.sha256):
-                return found
-        raise BadAnswer(f"the audio of {item.key} is not what it was")
-
-    def _fetch(self, wanted: Wanted, file: IO[bytes]) -> Recording:
-        item, size, digest = wanted.item, 0, hashlib.sha256()
-        extension = wanted.extension
-
-        def examine(head: bytes) -> None:
-            nonlocal extension
-            found = actual_extension(head, item.content_type, item.output_format)
-            extension = found if found in EXTENSIONS else extension
-
-        with self._open(item) as stream:
-            for chunk in checked(item, stream.chunks(), examine):
-                size += len(chunk)
-                if size > self._max_size:
-                    raise ClipTooLarge(f"the audio of {item.key} has more than {self._max_size:,}")
-                digest.update(chunk)
-                file.write(chunk)
-        if not size:
-            raise BadAnswer("nothing came: what was asked for is empty")
-        return Recording(item, size, digest.digest(), extension)
-
-    def _open(self, item: Item) -> contextlib.AbstractContextManager[AudioStream]:
-        if item.attachment is None:
-            return self._source.audio(item.id)
-        return attachment_of(self._source, item.id, item.attachment)
 
 
 class _OpenRun:

@@ -17,8 +17,9 @@ from histfs.core.errors import SourceError
 from histfs.core.item import Item
 from histfs.core.single_flight import SingleFlight
 from histfs.exporting.destination import Destination
-from histfs.exporting.item_export import CachedRecordings, ItemResult, carry_out, order_of
+from histfs.exporting.item_export import ItemResult, carry_out, order_of
 from histfs.exporting.manifest import Written
+from histfs.exporting.recordings import LocalRecordings
 from histfs.mounting import MountedSource
 
 
@@ -67,12 +68,16 @@ class LocalCrew:
     Args:
         destination: where.
         threads: how many items are exported at once.
+        max_size: bytes; larger audio is not fetched.
         verify: whether the objects that are there are read back.
     """
 
-    def __init__(self, destination: Destination, threads: int, *, verify: bool) -> None:
+    def __init__(
+        self, destination: Destination, threads: int, max_size: int, *, verify: bool
+    ) -> None:
         self._destination = destination
         self._threads = threads
+        self._max_size = max_size
         self._verify = verify
 
     def outcomes(self, works: Iterable[W]) -> Generator[tuple[W, Outcome], None, None]:
@@ -88,7 +93,7 @@ class LocalCrew:
 
     def _export(self, work: Work) -> ItemResult:
         order = order_of(work.mounted, work.item, work.old, work.there)
-        recordings = CachedRecordings(work.mounted)
+        recordings = LocalRecordings(work.mounted, self._max_size)
         return carry_out(order, self._destination, recordings, verify=self._verify)
 
 

@@ -139,11 +139,16 @@ class Folder:
         """Return the sizes of the files below a folder, without those that are not whole."""
         found: dict[str, int] = {}
         with self._errors("read"):
-            for above, _, names in os.walk(self._root / folder, onerror=_unless_missing):
-                for name in names:
-                    if not name.startswith(PART):
-                        path = Path(above, name)
-                        found[path.relative_to(self._root).as_posix()] = path.stat().st_size
+            # A folder may hold a million files: no `Path` of each.
+            left = [folder]
+            while left:
+                above = left.pop()
+                with contextlib.suppress(FileNotFoundError), os.scandir(self._root / above) as all_:
+                    for entry in all_:
+                        if entry.is_dir(follow_symlinks=False):
+                            left.append(f"{above}/{entry.name}")
+                        elif not entry.name.startswith(PART) and entry.is_file():
+                            found[f"{above}/{entry.name}"] = entry.stat().st_size
         return found
 
     def open(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]] | None:
@@ -162,9 +167,8 @@ class Folder:
         # The workers of a cluster may write to one folder from several machines.
         part = path.parent / f"{PART}{uuid.uuid4().hex}"
         with self._errors("written", name):
-            path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                with part.open("wb") as file:
+                with _created(part) as file:
                     content.seek(0)
                     shutil.copyfileobj(content, file, _CHUNK)
                     file.flush()
@@ -195,6 +199,9 @@ class Folder:
             raise DestinationFailed(f"{where} can't be {participle}: {reason}") from error
 
 
-def _unless_missing(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise error
+def _created(path: Path) -> IO[bytes]:
+    """Open a new file, and make its folder where it is missing."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.open("wb")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("wb")

@@ -1,7 +1,7 @@
 """Exports single items: fetches what is missing at the destination, compares, and writes it.
 
 `order_of` says what is to be there, by the catalog; `carry_out` has it there, on any machine, and
-gets audio and attachments from a `Recordings`: the cache of this machine, or the server itself.
+gets audio and attachments from a `Recordings` (`histfs.exporting.recordings`).
 
 Threads: any number at once; there is no state here.
 """
@@ -20,7 +20,7 @@ from typing import IO, NamedTuple, Protocol
 
 from histfs.core.attachments import part_of, unique_names
 from histfs.core.audio_format import EXTENSIONS
-from histfs.core.errors import BadAnswer, Missing, NoAttachment, NoAudio, NotReady
+from histfs.core.errors import NoAttachment, NoAudio, NotReady
 from histfs.core.files import meta_bytes, text_bytes
 from histfs.core.item import Details, Item
 from histfs.core.sizes import Fingerprint
@@ -30,8 +30,6 @@ from histfs.exporting.errors import ObjectDiffers
 from histfs.exporting.manifest import ATTACHMENTS, Written
 from histfs.mounting import MountedSource
 from histfs.mounting.account_rows import export_name
-
-_CHUNK = 1 << 20
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +157,8 @@ def order_of(
             part = part_of(item, attachment)
             attachments[name] = Wanted(part, fingerprint_of(part.key), "")
     names = {export_name(item, "text", "txt"), export_name(item, "meta", "json")}
-    names |= {export_name(item, "audio", each) for each in EXTENSIONS | {audio.extension}}
+    stem = export_name(item, "audio", "")
+    names |= {f"{stem}{each}" for each in EXTENSIONS | {audio.extension}}
     names |= {_attachment_name(item, name) for name in attachments}
     names |= {each.name for each in old.values()}
     return Order(
@@ -194,56 +193,6 @@ def carry_out(
         DestinationFailed, NoSpace: it can't be written.
     """
     return _ItemExport(order, destination, recordings, verify).run()
-
-
-class CachedRecordings:
-    """Audio and attachments in the cache of this machine. Implements `Recordings`.
-
-    Args:
-        mounted: the source.
-    """
-
-    def __init__(self, mounted: MountedSource) -> None:
-        self._mounted = mounted
-
-    def fetch(self, wanted: Wanted, file: IO[bytes]) -> Recording:
-        """Copy audio, or an attachment, to a file, by way of the cache."""
-        mounted, item = self._mounted, wanted.item
-        waiter = Waiter(math.inf)
-        with _told_apart(mounted, item):
-            for attempt in range(2):
-                known = mounted.audio.sizes.fingerprint(item.key)
-                file.seek(0)
-                file.truncate()
-                try:
-                    size, digest = self._copy(item, file, waiter)
-                except BadAnswer:
-                    # Cut short, perhaps: the next answer may be whole.
-                    if attempt:
-                        raise
-                    continue
-                if known is None or known.sha256 in (None, digest):
-                    return Recording(item, size, digest, mounted.audio.extension(item))
-                if attempt == 0:
-                    # The copy in the cache is damaged.
-                    mounted.audio.ensure_verified(item, waiter)
-        raise BadAnswer(f"the audio of {item.key} is not what it was")
-
-    def _copy(self, item: Item, file: IO[bytes], waiter: Waiter) -> tuple[int, bytes]:
-        digest = hashlib.sha256()
-        clip = self._mounted.audio.open(item, waiter)
-        try:
-            place, size = 0, clip.size
-            while place < size:
-                chunk = clip.read(place, _CHUNK, waiter)
-                if not chunk:
-                    raise BadAnswer(f"the audio of {item.key} ends after {place} of {size} bytes")
-                digest.update(chunk)
-                file.write(chunk)
-                place += len(chunk)
-        finally:
-            clip.close()
-        return size, digest.digest()
 
 
 class _ItemExport:
@@ -372,18 +321,3 @@ class _ItemExport:
         except ObjectDiffers as error:
             log.warning("%s", error)
             self._differing.append(str(error))
-
-
-@contextlib.contextmanager
-def _told_apart(mounted: MountedSource, item: Item) -> Iterator[None]:
-    """Tell an item that is gone from one whose audio alone can't be had.
-
-    Raises:
-        Missing: the item is gone.
-        BadAnswer: it is there, and its audio is not.
-    """
-    try:
-        yield
-    except Missing as error:
-        mounted.source.get(item.id)
-        raise BadAnswer(f"the server has the item, and not its audio ({error})") from error

@@ -35,9 +35,10 @@ from histfs.core.single_flight import SingleFlight
 from histfs.core.times import ALWAYS
 from histfs.exporting.destination import Destination, fingerprint, spooled
 from histfs.exporting.export import MAX_FAILURES, TRANSIENT, ExportResult
-from histfs.exporting.item_export import CachedRecordings, Order, Recording, order_of
+from histfs.exporting.item_export import Order, Recording, order_of
 from histfs.exporting.manifest import Shard, ShardManifest
 from histfs.exporting.months import month_of, months_of, span_of, state_of
+from histfs.exporting.recordings import CachedRecordings
 from histfs.mounting import MountedSource
 
 _FOLDER = "shards"

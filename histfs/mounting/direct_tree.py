@@ -163,8 +163,7 @@ class DirectTree:
             None for another file, and where the server doesn't tell.
         """
         found = self._audio_of(path)
-        told = None if found is None else found[0].told
-        return None if found is None or told is None else told.size(found[1], self.waiter())
+        return None if found is None else found[0].told.size(found[1], self.waiter())
 
     def _audio_of(self, path: str) -> tuple[AudioCache, Item] | None:
         """Return the item whose audio has a path, and its cache; None for another file."""

@@ -72,6 +72,7 @@ def listen_folders(
         contents=ContentCache(mounted.catalog, kept, learnt),
         check=mounted.probe.check,
         born=born,
+        listed=mounted.directories,
     )
     return {name: ListenFolder(library, view, path) for name, (view, path) in views.items()}
 

@@ -14,9 +14,6 @@ from cachetools import TTLCache
 from histfs.audio.audio_cache import AudioCache
 from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_scheduler import DownloadScheduler
-from histfs.audio.read_ahead import Orders, ReadAhead
-from histfs.audio.size_registry import SizeRegistry
-from histfs.audio.told_sizes import ToldSizes
 from histfs.catalog.catalog import Catalog
 from histfs.catalog.catalog_store import CatalogStore
 from histfs.catalog.circuit_breaker import CircuitBreaker
@@ -29,24 +26,23 @@ from histfs.catalog.search_service import SearchService
 from histfs.catalog.span_reader import SpanReader
 from histfs.catalog.text_index import FullTextIndex
 from histfs.core.archive import Archive, NoArchive
-from histfs.core.audio_store import Order
 from histfs.core.deletion import Deletions
 from histfs.core.file_context import FileContext
 from histfs.core.files import ItemFile
-from histfs.core.item import Item
 from histfs.core.limiter import Limiter
+from histfs.core.listed_directories import ListedDirectories
 from histfs.core.path_nodes import ItemFileNode
 from histfs.core.server_breaker import ServerBreaker
 from histfs.core.single_flight import SingleFlight
 from histfs.core.source import Source
-from histfs.core.times import Span, Zone
+from histfs.core.times import Zone
 from histfs.core.tree import Tree
-from histfs.core.view_listings import Listing
 from histfs.core.views import View
 from histfs.mounting.cache_layout import CATALOG, source_dir
 from histfs.mounting.limited_source import open_limited
 from histfs.mounting.plugin_factory import Tell, make_files, make_views
 from histfs.mounting.source_accounts import SourceAccount
+from histfs.mounting.source_parts import audio_cache, details_fetcher, reading_orders
 from histfs.mounting.source_probe import SourceProbe
 from histfs.plugins import Plugin
 from histfs.settings import OptionError, Settings
@@ -59,9 +55,6 @@ from histfs.trash import Trash, TrashArchive
 _LISTED = 50_000
 #: Spans, and single items, that are asked for at once; deletes; searches.
 _LISTS, _PROBES, _DELETES, _SEARCHES = 4, 4, 4, 2
-#: Clips that are fetched before they are asked for, for each connection; and the part of the cache
-#: that they may take.
-_AHEAD, _AHEAD_SHARE = 2, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +77,7 @@ class MountedSource:
         deletions: deletes items.
         probe: tells whether the source can be listed.
         plugins: the source, the views and the files, as the plugins returned them.
+        directories: those that were listed last.
     """
 
     name: str
@@ -101,6 +95,7 @@ class MountedSource:
     deletions: Deletions
     probe: SourceProbe
     plugins: Sequence[object]
+    directories: ListedDirectories
 
     def status(self) -> SourceStatus:
         """Return the status of the source; sends no request."""
@@ -144,11 +139,17 @@ class MountedSource:
             files=self.files,
             zone=zone,
             links=settings.options.links,
-            listings=TTLCache(_LISTED, max(settings.listing_ttl, 1.0), getsizeof=_weight),
+            listings=TTLCache(
+                _LISTED,
+                max(settings.listing_ttl, 1.0),
+                # At most the capacity.
+                getsizeof=lambda listing: min(listing.length, _LISTED),
+            ),
             born=born,
             above=above,
             check=self.probe.check,
             names_elsewhere=names_elsewhere,
+            listed=self.directories,
         )
 
 
@@ -225,8 +226,8 @@ def open_source(
     if traits.parser is not None:
         reparse(store, traits.parser)
     # Clips, and details, are read ahead in the orders of the views.
-    kinds = [view.facet for view in views if view.facet is not None and view.total]
-    orders = partial(store.orders, kinds)
+    directories = ListedDirectories()
+    orders = reading_orders(store, views, directories)
 
     def pool(kind: str, threads: int) -> SingleFlight:
         flights = SingleFlight(kind, threads)
@@ -242,7 +243,9 @@ def open_source(
     refresher = Refresher(reader, scanner, flights=lists, probes=pool("probe", _PROBES), ttl=ttl)
     fetcher = None
     if traits.summaries:
-        fetcher = _fetcher(source, store, pool("details", settings.connections), settings, orders)
+        fetcher = details_fetcher(
+            source, store, pool("details", settings.connections), settings, orders
+        )
     words = FullTextIndex(store, partial(_text_of, source, store))
     searcher = SearchService(reader, refresher, words, flights=pool("search", _SEARCHES), ttl=ttl)
     catalog = Catalog(store, refresher, source.describe, fetcher, searcher)
@@ -251,7 +254,7 @@ def open_source(
     stack.callback(eraser.close)
     eraser.start()
     store.on_erased = eraser.erased
-    audio = _audio_cache(
+    audio = audio_cache(
         source=source,
         store=store,
         catalog=catalog,
@@ -282,77 +285,8 @@ def open_source(
         deletions,
         probe,
         [made, *views, *files],
+        directories,
     )
-
-
-def _fetcher(
-    source: Source, store: CatalogStore, flights: SingleFlight, settings: Settings, orders: Orders
-) -> DetailsFetcher:
-    """Return the fetcher of details that are not listed; it prefetches in the order of reading."""
-    fetcher = DetailsFetcher(
-        source.get,
-        source.describe,
-        store,
-        flights=flights,
-        ttl=settings.listing_ttl,
-        invalidate=lambda item: store.invalidate(Span(item.date, item.date + 1)),
-        clock=time.time,
-    )
-    ahead = ReadAhead(
-        store.following,
-        fetcher.prefetch,
-        # Details are small: only their number is bounded.
-        size_of=lambda _: 0,
-        max_clips=settings.connections,
-        max_bytes=0,
-        orders=orders,
-    )
-    fetcher.used = ahead.used
-    return fetcher
-
-
-def _audio_cache(
-    *,
-    source: Source,
-    store: CatalogStore,
-    catalog: Catalog,
-    settings: Settings,
-    disk: DiskCache,
-    downloads: DownloadScheduler,
-    orders: Orders,
-    size_requests: SingleFlight,
-) -> AudioCache:
-    """Return the audio cache of a source."""
-    sizes, ahead = SizeRegistry(store), _AHEAD * settings.connections
-
-    def lacks_audio(item: Item) -> bool:
-        return source.traits.summaries and _has_no_audio(catalog, item)
-
-    def following(item: Item, order: Order, number: int) -> Sequence[Item]:
-        return [each for each in store.following(item, order, number) if not lacks_audio(each)]
-
-    return AudioCache(
-        source,
-        disk,
-        downloads,
-        sizes,
-        max_clip_size=settings.max_clip_size,
-        following=store.following,
-        prefetch_clips=ahead,
-        prefetch_bytes=settings.audio_cache_size // _AHEAD_SHARE,
-        orders=orders,
-        set_extension=catalog.set_extension,
-        invalidate=catalog.invalidate,
-        has_no_audio=lacks_audio,
-        exact=settings.exact_sizes,
-        told=ToldSizes(source, sizes, flights=size_requests, following=following, ahead=ahead),
-    )
-
-
-def _has_no_audio(catalog: Catalog, item: Item) -> bool:
-    """Return whether an item certainly has no audio, now and later."""
-    known = catalog.known(item)
-    return known is not None and known.lacks_audio
 
 
 def _text_of(source: Source, store: CatalogStore, key: str, raw: bytes) -> str:
@@ -383,8 +317,3 @@ def _archive(
         source=source,
         account=account.id,
     )
-
-
-def _weight(listing: Listing) -> int:
-    """Return the weight of a listing: its entries, at most the capacity of the cache."""
-    return min(len(listing.entries), _LISTED)

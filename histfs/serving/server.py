@@ -14,6 +14,7 @@ import select
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +37,9 @@ from histfs.serving.wsgi import App, Environ, StartResponse
 _THREADS = 32
 #: Bytes of a request: its headers, and the body of a PROPFIND.
 _HEADERS_MAX, _BODY_MAX = 64 << 10, 256 << 10
-#: Seconds that a connection may be silent; and that the end may take.
-_IDLE, _STOP = 60, 2.0
+#: Seconds that a connection may be silent; that the end may take; and between two connections by
+#: which the thread that accepts is told of it.
+_IDLE, _STOP, _KNOCK = 60, 2.0, 0.02
 #: Seconds that the beginning of TLS may take; connections that are kept for another request.
 _HANDSHAKE, _KEPT = 5, 256
 
@@ -114,6 +116,7 @@ def serving(tree: DirectTree, options: ServeOptions, front: App | None = None) -
     server.prepare()
     accepting = threading.Thread(target=server.serve, name="serve", daemon=True)
     accepting.start()
+    address = server.socket.getsockname()[:2]
     try:
         yield server.url
     finally:
@@ -122,8 +125,21 @@ def serving(tree: DirectTree, options: ServeOptions, front: App | None = None) -
         # A thread of its own: a client that holds up the end of a TLS connection may delay it.
         ending = threading.Thread(target=server.stop, name="serve-stop", daemon=True)
         ending.start()
+        _await_accepting(accepting, address)
         ending.join(_STOP)
         accepting.join(_STOP)
+
+
+def _await_accepting(thread: threading.Thread, address: tuple[str, int]) -> None:
+    """Wait for the end of the thread that accepts, which looks for it with each new connection.
+
+    It looks without one, too, but only twice a second.
+    """
+    deadline = time.monotonic() + _STOP
+    while thread.is_alive() and time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(address, timeout=_KNOCK):
+            pass
+        thread.join(_KNOCK)
 
 
 def _require_free(options: ServeOptions) -> None:
@@ -243,7 +259,8 @@ def _has_data(connection: socket.socket) -> bool:
 
 def _shut_down(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+        # An `SSLSocket` would drop its TLS, which the thread that answers may be about to use.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 class _Gateway(wsgi.Gateway_10):

@@ -183,7 +183,9 @@ def environment(place: Path, binding: str | None = None) -> dict[str, str]:
         place: the directory.
         binding: the FUSE binding of histfs; None for the default.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HISTFS_")}
+    # What is installed has its bytecode, whatever a developer's environment says.
+    dropped = ("HISTFS_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     chosen = {"HISTFS_FUSE": binding} if binding else {}
     folders = {"HISTFS_CACHE_DIR": "cache", "XDG_CONFIG_HOME": "config", "XDG_STATE_HOME": "state"}
     homes = {name: str(place / folder) for name, folder in folders.items()}

@@ -13,6 +13,7 @@ import pytest
 from histfs.audio.audio_cache import AudioCache
 from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_scheduler import DownloadScheduler
+from histfs.audio.reading_orders import ReadingOrders
 from histfs.audio.size_registry import SizeRegistry
 from histfs.audio.told_sizes import ToldSizes
 from histfs.core.item import Item
@@ -163,15 +164,15 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
             disk,
             scheduler,
             sizes,
+            told,
             max_clip_size=largest,
-            following=source.following,
+            orders=ReadingOrders(source.following),
             prefetch_clips=ahead,
             prefetch_bytes=cap,
             set_extension=extensions.__setitem__,
             invalidate=lambda item: invalidated.append(item.key),
             has_no_audio=has_no_audio,
             exact=exact,
-            told=told,
         )
         return World(source, disk, store, table, invalidated, extensions)
 

@@ -675,6 +675,20 @@ def test_clips_that_are_read_in_their_order_are_fetched_ahead(make_world):
     assert world.fetched == 20
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["sizes known", "not known"])
+def test_a_caller_that_fetches_several_at_once_gets_nothing_ahead(make_world, known):
+    world = make_world(ahead=8)
+    size = len(world.read(world.item("xx"))) if known else None
+    items = [world.item(f"{number:02}", size, number) for number in range(20)]
+    before = world.fetched
+    for item in items[:8]:
+        file = world.store.open(item, Waiter(TIMEOUT), read_ahead=False)
+        assert file.read(0, file.size, Waiter(TIMEOUT))
+        file.close()
+    world.flush()
+    assert world.fetched == before + 8
+
+
 def test_what_is_known_to_have_no_audio_is_not_fetched_ahead(make_world):
     world = make_world(ahead=8, has_no_audio=lambda item: item.key in {"02", "03"})
     items = [world.item(f"{number:02}", date=number) for number in range(7)]

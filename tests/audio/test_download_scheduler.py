@@ -149,6 +149,24 @@ def test_while_downloads_take_long_prefetches_leave_a_slot_to_the_next_reader(
     eventually(lambda: begun[3:] == ["c"])
 
 
+@pytest.mark.parametrize("by_end", [True, False])
+def test_until_the_link_has_shown_its_speed_few_run_that_no_reader_waits_for(make, begun, by_end):
+    schedule, jobs = make(8)
+    for name in "abcdef":
+        jobs[name] = Job(begun, name)
+        jobs[name].awaited = False
+        schedule.add(jobs[name], on_demand=name == "a")
+    eventually(lambda: begun == ["a", "b"])
+    time.sleep(0.1)
+    assert begun == ["a", "b"], "a skipped clip counts, too"
+    if by_end:
+        jobs["a"].end()
+    else:
+        schedule.link._rates.stopping = False
+        schedule.link._on_free()
+    eventually(lambda: begun == [*"abcdef"])
+
+
 def test_the_number_at_once_follows_the_limit_as_it_changes(begun):
     limit = [2]
     schedule = DownloadScheduler(lambda: limit[0])

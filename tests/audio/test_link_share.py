@@ -91,6 +91,55 @@ def test_the_oldest_goes_first_while_a_demanded_one_has_no_slot(clock):
         assert said == [True]
 
 
+@pytest.mark.parametrize("fast", [False, True])
+def test_on_a_slow_link_the_others_stop_from_the_request_for_a_clip_that_a_reader_wants(
+    clock, fast
+):
+    share = LinkShare(lambda: 0, clock)
+    with share.flow(lambda: False) as ahead:
+        for _ in range(5):
+            clock.now += 0.2
+            ahead.received(2_000_000 if fast else 1000)
+        with share.flow(lambda: True):
+            thread, said = receive(ahead)
+            if not fast:
+                eventually(lambda: ahead.stopped)
+                clock.now += link_share._PATIENCE + 0.1
+            thread.join(10)
+            assert said == [not fast], "not for longer than it may take until the answer begins"
+
+
+def test_on_a_slow_link_those_that_nobody_waits_for_go_one_after_another(clock):
+    share = LinkShare(lambda: 0, clock)
+    with share.flow(lambda: False) as oldest, share.flow(lambda: False) as other:
+        for _ in range(4):
+            assert not oldest.received(1000)
+            assert not other.received(1000), "they may be short"
+            clock.now += 0.3
+        thread, said = receive(other)
+        eventually(lambda: other.stopped)
+        assert not oldest.received(1000)
+        clock.now += link_share._SILENT + 0.1
+        thread.join(10)
+        assert said == [True], "the oldest one's server has stalled"
+
+
+def test_one_whose_reader_has_just_left_goes_after_one_that_is_waited_for_now(clock):
+    share, waits = LinkShare(lambda: 0, clock), [True]
+    with share.flow(lambda: waits[0]) as left, share.flow(lambda: True) as wanted:
+        for flow in (left, wanted):
+            flow.received(1000)
+        clock.now += 0.2
+        assert not left.received(1000)
+        waits[0] = False
+        thread, said = receive(left)
+        eventually(lambda: left.stopped)
+        waits[0] = True
+        share.waiters_changed()
+        thread.join(10)
+        assert said == [True]
+
+
 def test_a_stopped_one_takes_something_before_its_server_loses_patience(clock):
     share = LinkShare(lambda: 0, clock)
     with share.flow(lambda: True) as wanted, share.flow(lambda: False) as ahead:
@@ -104,6 +153,23 @@ def test_a_stopped_one_takes_something_before_its_server_loses_patience(clock):
         assert said == [True]
 
 
+def test_after_a_while_of_stopping_all_go_on_and_more_may_start(clock):
+    freed = []
+    share = LinkShare(lambda: 0, clock, lambda: freed.append(clock.now))
+    with share.flow(lambda: True) as wanted, share.flow(lambda: False) as ahead:
+        wanted.received(1000)
+        clock.now += 0.2
+        wanted.received(1000)
+        thread, said = receive(ahead)
+        eventually(lambda: ahead.stopped)
+        while not freed:
+            clock.now += 0.1
+            wanted.received(1000)
+        thread.join(10)
+        assert said == [True]
+    assert freed == [pytest.approx(100.2 + link_share._STOPPING_TIME, abs=0.5)]
+
+
 @pytest.mark.parametrize(("free", "stopping"), [(500_000, True), (4_000_000, False)])
 def test_they_stop_where_the_link_is_shared_and_not_where_each_answer_is_slow(free, stopping):
     """With stopping 500 kB/s come in either case."""
@@ -112,7 +178,7 @@ def test_they_stop_where_the_link_is_shared_and_not_where_each_answer_is_slow(fr
         now += 0.1
         rates.note(now, 50_000, stopped=True, several=True)
     assert now == pytest.approx(link_share._STOPPING_TIME, abs=0.5), "then the other way"
-    for _ in range(14):
+    for _ in range(18):
         now += 0.1
         rates.note(now, free // 10, stopped=False, several=True)
     assert rates.stopping is stopping

@@ -19,9 +19,14 @@ from hypothesis import strategies as st
 from histfs.audio.audio_cache import AudioCache
 from histfs.audio.disk_cache import DiskCache
 from histfs.audio.download_scheduler import DownloadScheduler
+from histfs.audio.reading_orders import ReadingOrders
 from histfs.audio.size_registry import SizeRegistry
+from histfs.audio.told_sizes import ToldSizes
 from histfs.core.errors import DeadlineExceeded
+from histfs.core.index import Listed
 from histfs.core.item import Item
+from histfs.core.listed_directories import ListedDirectories, ListedDirectory
+from histfs.core.single_flight import SingleFlight
 from histfs.core.waiting import Waiter
 from tests.audio.conftest import DATE, PLENTY, TIMEOUT, MemoryTable
 from tests.support.eventually import eventually
@@ -71,20 +76,29 @@ class CountingSource(MemorySource):
 
 
 @contextlib.contextmanager
-def cache_of(source: CountingSource, connections: int, root: Path) -> Iterator[AudioCache]:
-    """Return a cache of clips that reads ahead as a mount does."""
-    scheduler = DownloadScheduler(lambda: connections)
-    with contextlib.closing(scheduler):
+def cache_of(
+    source: CountingSource, connections: int, root: Path, listed: list[Item] | None = None
+) -> Iterator[AudioCache]:
+    """Return a cache of clips that reads ahead as a mount does, after a directory was listed."""
+    directories = ListedDirectories()
+    if listed is not None:
+        items = [Listed(item.date, item.key, item.slug) for item in listed]
+        directories.note("listed", ListedDirectory([item.key for item in items], items))
+    scheduler, sizes = DownloadScheduler(lambda: connections), SizeRegistry(MemoryTable())
+    flights = SingleFlight("size", connections)
+    with contextlib.closing(scheduler), contextlib.closing(flights):
         yield AudioCache(
             source,
             DiskCache(root, PLENTY),
             scheduler,
-            SizeRegistry(MemoryTable()),
+            sizes,
+            ToldSizes(source, sizes, flights=flights, following=source.following, ahead=0),
             max_clip_size=PLENTY,
-            following=source.following,
+            orders=ReadingOrders(
+                source.following, source.orders, source.preceding, directories.holding, source.find
+            ),
             prefetch_clips=2 * connections,
             prefetch_bytes=PLENTY,
-            orders=source.orders,
             set_extension=lambda *_: None,
             invalidate=lambda _: None,
         )
@@ -108,7 +122,7 @@ def read_all(readers: list[tuple[AudioCache, list[Item]]]) -> None:
 @given(
     voices=st.text("abc", min_size=8, max_size=40),
     connections=st.integers(1, 16),
-    order=st.sampled_from(["by date", "by name", "by voice", "reversed", "random"]),
+    order=st.sampled_from(["by date", "by name", "by voice", "reversed", "random", "listed"]),
     readers=st.sampled_from(["one", "four in turn", "two at once", "four anyhow"]),
     random=st.randoms(use_true_random=False),
 )
@@ -121,7 +135,7 @@ def test_each_clip_is_requested_once(voices, connections, order, readers, random
         items = sorted(items, key=lambda item: (item.date, item.slug))
     elif order == "reversed":
         items.reverse()
-    elif order == "random":
+    elif order in ("random", "listed"):
         random.shuffle(items)
     hands = {
         "one": [items],
@@ -131,7 +145,7 @@ def test_each_clip_is_requested_once(voices, connections, order, readers, random
     }[readers]
     with (
         tempfile.TemporaryDirectory() as root,
-        cache_of(source, connections, Path(root)) as cache,
+        cache_of(source, connections, Path(root), items if order == "listed" else None) as cache,
     ):
         read_all([(cache, hand) for hand in hands])
     assert source.count("audio") == len(items)

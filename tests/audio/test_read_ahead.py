@@ -8,7 +8,10 @@ import threading
 import pytest
 
 from histfs.audio.read_ahead import ReadAhead
+from histfs.audio.reading_orders import ReadingOrders
 from histfs.core.errors import CacheFailed
+from histfs.core.index import Listed
+from histfs.core.listed_directories import ListedDirectories, ListedDirectory
 from tests.support.memory import MemorySource, record
 
 PLENTY = 1 << 30
@@ -41,18 +44,35 @@ class World:
         self.fetched = []
         self.lookups = 0
         self.allowed = True
+        self.directories = ListedDirectories()
         self.ahead = ReadAhead(
-            self.following,
+            ReadingOrders(
+                self.following,
+                self.orders,
+                self.preceding,
+                self.directories.holding,
+                self.source.find,
+            ),
             self.fetch,
             size_of=lambda item: item.estimate,
             max_clips=MOST,
             max_bytes=room,
-            orders=self.orders,
         )
 
     def following(self, item, order, number):
         self.lookups += 1
         return self.source.following(item, order, number)
+
+    def preceding(self, item, order, number):
+        self.lookups += 1
+        return self.source.preceding(item, order, number)
+
+    def list(self, *numbers, names=None):
+        """List a directory of these clips, whose names are in this order unless others are told."""
+        items = (self.items[number] for number in numbers)
+        listed = [Listed(item.date, item.key, item.slug) for item in items]
+        names = names or [f"{place:03}" for place in range(len(listed))]
+        self.directories.note("a directory", ListedDirectory(names, listed))
 
     def orders(self, item):
         return [order for order in self.source.orders(item) if order[0] in ("voice", "source")]
@@ -204,7 +224,9 @@ def test_a_catalog_that_fails_fails_no_reader(world):
     def fail(*_):
         raise CacheFailed("the catalog can't be read")
 
-    world.ahead = ReadAhead(fail, fail, size_of=fail, max_clips=MOST, max_bytes=PLENTY)
+    world.ahead = ReadAhead(
+        ReadingOrders(fail), fail, size_of=fail, max_clips=MOST, max_bytes=PLENTY
+    )
     assert not any(world.use(*range(5, 10)))
 
 
@@ -256,3 +278,86 @@ def test_no_more_is_fetched_than_there_is_room_for():
 def test_the_last_clip_is_followed_by_none(world):
     world.use(*range(190, 199))
     assert world.use(199) == [[]]
+
+
+def test_three_steps_backwards_are_followed_backwards(world):
+    assert world.use(105, 104, 103, 102, 101) == [[], [], [], [101, 100], [99, 98, 97]]
+    fetched = world.use_all(*range(100, 60, -1))
+    assert min(fetched) == 61 - MOST
+    assert sorted(fetched) == list(range(61 - MOST, 97)), "each clip once"
+
+
+def test_two_steps_backwards_are_no_reason(world):
+    assert not world.use_all(105, 104, 103)
+    assert not world.use_all(55, 54, 53)
+
+
+@pytest.mark.parametrize("step", [2, 3, 4])
+def test_a_program_that_skips_clips_backwards_is_followed_in_its_steps(world, step):
+    fetched = world.use_all(*range(190, 50, -step))
+    assert len(fetched) > 20
+    assert {number % step for number in fetched} == {190 % step}
+
+
+def test_the_clips_of_one_voice_are_followed_backwards_by_those_of_that_voice(world):
+    assert world.use(104, 102, 100, 98, 96)[3:] == [[96, 94], [92, 90, 88]]
+
+
+@pytest.mark.parametrize("per_second", [2, 10, 30])
+def test_clips_of_one_second_are_followed_backwards_in_the_order_of_their_names(per_second):
+    world = World(per_second=per_second)
+    assert len(set(world.use_all(*range(195, 0, -1)))) > 195 - per_second - 8
+
+
+@pytest.mark.parametrize("per_second", [2, 10, 30])
+def test_clips_of_one_second_are_followed_backwards_in_the_order_of_the_listing(per_second):
+    world = World(per_second=per_second)
+    world.items.sort(key=lambda item: (item.date, item.key))
+    assert len(set(world.use_all(*range(195, 0, -1)))) > 195 - per_second - 8
+
+
+def test_two_programs_that_go_backwards_at_once_have_runs_of_their_own(world):
+    for step in range(12):
+        last = world.use(105 - step, 180 - step)
+    assert last[0]
+    assert max(last[0]) < 94
+    assert max(last[1]) < 169
+
+
+def test_what_is_read_at_random_is_not_followed(world):
+    numbers = list(range(0, 200))
+    random.Random(7).shuffle(numbers)
+    assert len(world.use_all(*numbers[:100])) <= 8
+
+
+def test_a_directory_is_followed_in_the_order_of_its_listing(world):
+    numbers = random.Random(3).sample(range(200), 60)
+    world.list(*numbers)
+    fetched = world.use_all(*numbers[:30])
+    assert fetched == numbers[2 : 30 + MOST]
+
+
+def test_a_directory_is_followed_in_the_order_of_its_names(world):
+    numbers = random.Random(3).sample(range(200), 60)
+    world.list(*sorted(numbers), names=[f"{numbers.index(n):03}" for n in sorted(numbers)])
+    assert world.use_all(*numbers[:30]) == numbers[2 : 30 + MOST]
+
+
+def test_a_directory_is_followed_backwards(world):
+    numbers = random.Random(3).sample(range(200), 60)
+    world.list(*numbers)
+    numbers.reverse()
+    assert world.use_all(*numbers[:30]) == numbers[4 : 30 + MOST]
+
+
+def test_a_directory_ends_with_its_last_clip(world):
+    world.list(*range(50, 150, 5))
+    assert max(world.use_all(*range(50, 150, 5))) == 145
+
+
+def test_what_is_gone_from_a_directory_is_passed_over(world):
+    numbers = random.Random(3).sample(range(200), 60)
+    world.list(*numbers)
+    gone = numbers.pop(20)
+    world.source.discard(world.items[gone].id)
+    assert world.use_all(*numbers[:40]) == numbers[2 : 40 + MOST]

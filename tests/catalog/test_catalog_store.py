@@ -747,6 +747,10 @@ def test_what_follows_an_item_comes_by_date_or_among_those_of_one_voice(store):
     assert [item.key for item in store.following(first, ("voice", "a"), 9)] == ["4", "6"]
     assert store.following(first, ("unheard of", "a"), 9) == []
     assert store.following(store.find("7", 3), None, 9) == []
+    last = store.find("5", 2)
+    assert [item.key for item in store.preceding(last, None, 3)] == ["4", "3", "2"]
+    assert [item.key for item in store.preceding(last, ("voice", "b"), 9)] == ["3", "1"]
+    assert store.preceding(store.find("0", 0), None, 9) == []
 
 
 def test_an_item_of_several_voices_is_among_those_of_each(store):

@@ -323,7 +323,10 @@ class UntilReached(Waiter):
     def at_most(self, seconds: float) -> Waiter:
         return self
 
-    def result(self, future: object) -> NoReturn:
+    def remaining(self) -> float:
+        return 0 if self.gate.reached.is_set() else super().remaining()
+
+    def first(self, futures: object) -> NoReturn:
         self.gate.wait_until_reached()
         raise DeadlineExceeded("enough")
 

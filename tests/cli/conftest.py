@@ -13,7 +13,6 @@ import pytest
 from histfs import logs
 from histfs.cli import main
 from histfs.simulator import Simulator, SimulatorSettings
-from histfs.sources import request_policies
 from tests.support.mounts import command
 
 KEY = "sk_0123456789abcdef0123456789abcdef"
@@ -61,13 +60,8 @@ def server():
 
 
 @pytest.fixture
-def run(monkeypatch, capsys) -> Iterator[Callable[..., Run]]:
-    """Run a command in this process; only for what ends before anything is mounted.
-
-    It asks again for audio that is being made as often as it does otherwise, but at once: the
-    pauses are tested with the source.
-    """
-    monkeypatch.setattr(request_policies, "_PAUSES", (0.0,) * len(request_policies._PAUSES))
+def run(monkeypatch, capsys, no_pauses) -> Iterator[Callable[..., Run]]:
+    """Run a command in this process; only for what ends before anything is mounted."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     umask = os.umask(0o022)

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from datetime import datetime, timezone
@@ -18,6 +19,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from histfs.cli import players
 from histfs.cli.paths import below_mountpoint
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.support.eventually import eventually
@@ -85,11 +87,24 @@ def do(start):
 
 
 @pytest.fixture
-def item(do, simulator):
+def names(run, simulator, tmp_path):
+    """Return the names in a directory of the tree, in the order of ``histfs ls``."""
+    place = ["--base-url", simulator.base_url, "--cache-dir", tmp_path / "cache"]
+
+    def names(path):
+        done = run("ls", path, *place, "--timezone", "UTC", key=simulator.api_key)
+        assert done.status == 0, done.err
+        return done.out.splitlines()
+
+    return names
+
+
+@pytest.fixture
+def item(names, simulator):
     """The path of the newest item."""
     newest = max(simulator.library.item(i)["date_unix"] for i in simulator.library.ids())
     day = f"{datetime.fromtimestamp(newest, timezone.utc):by-date/%Y/%m/%d}"
-    return f"{day}/{do('ls', day)[1].splitlines()[-1]}"
+    return f"{day}/{names(day)[-1]}"
 
 
 def needs(program):
@@ -122,16 +137,16 @@ def test_a_player_gets_the_first_byte_long_before_the_last_and_can_seek_in_the_w
     assert simulator.counts[AUDIO] == 1
 
 
-def test_mpv_plays_directories_of_links_in_the_order_of_names(do, simulator):
+def test_mpv_plays_directories_of_links_in_the_order_of_names(do, names, simulator):
     needs("mpv")
-    voices = [f"by-voice/{voice}" for voice in do("ls", "by-voice")[1].splitlines()]
-    names = [name for voice in voices for name in sorted(do("ls", voice)[1].splitlines())]
+    voices = [f"by-voice/{voice}" for voice in names("by-voice")]
+    items = [name for voice in voices for name in sorted(names(voice))]
     player = "mpv --no-config --no-video --ao=null --length=0.1"
     status, out, _ = do("play", *voices, HISTFS_PLAYER=player)
     assert status == 0
     played = re.findall(r"Playing: http://[^/]+/[^/]+/\d+/(\S+)\.\w+", out)
-    assert [unquote(name) for name in played] == names
-    assert len(names) == simulator.counts[AUDIO] == 6
+    assert [unquote(name) for name in played] == items
+    assert len(items) == simulator.counts[AUDIO] == 6
 
 
 def test_mpv_plays_a_clip_to_its_last_frame_as_it_comes(do, simulator, item):
@@ -233,6 +248,22 @@ def test_a_signal_ends_the_player_too(start, item, tmp_path, number, status):
     assert process.returncode in (status, -number)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_signal_that_another_thread_gets_ends_the_player_at_once(monkeypatch):
+    monkeypatch.setattr(players, "_END_TIMEOUT", 0.1)
+
+    def send():
+        time.sleep(0.5)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    began = time.monotonic()
+    with pytest.raises(SystemExit, match="143"):
+        players.choose_player("sleep 30").play([], "")
+    assert time.monotonic() - began < 10
+    thread.join()
 
 
 def test_the_first_clip_is_fetched_while_the_player_starts(do, simulator):

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -27,20 +24,16 @@ def server():
 
 
 @pytest.fixture
-def run(server, tmp_path):
-    """Run a command on the cache of the mount."""
+def do(run, server, tmp_path):
+    """Run a command on the cache of the mount, in this process."""
+    place = ["--base-url", server.base_url, "--cache-dir", tmp_path / "cache", "--timezone", "UTC"]
 
-    def run(*arguments, status=0):
-        done = subprocess.run(
-            [sys.executable, "-m", "histfs", *map(str, arguments), "--base-url", server.base_url,
-             "--cache-dir", tmp_path / "cache", "--timezone", "UTC"],
-            env={**os.environ, "ELEVENLABS_API_KEY": server.api_key},
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert done.returncode == status, done.stderr
+    def do(*arguments, status=0):
+        done = run(*arguments, *place, key=server.api_key)
+        assert done.status == status, done.err
         return done
 
-    return run
+    return do
 
 
 def lasting(server, tmp_path, binding):
@@ -49,7 +42,7 @@ def lasting(server, tmp_path, binding):
 
 @pytest.mark.fuse
 @pytest.mark.parametrize("how", ["all", "a path", "SIGHUP"])
-def test_what_is_fresh_is_requested_again(server, tmp_path, binding, run, how):
+def test_what_is_fresh_is_requested_again(server, tmp_path, binding, do, how):
     with lasting(server, tmp_path, binding) as mount:
         known = {id_of(item) for item in mount.items()}
         (new,) = server.library.add()
@@ -59,17 +52,17 @@ def test_what_is_fresh_is_requested_again(server, tmp_path, binding, run, how):
         if how == "SIGHUP":
             mount.process.send_signal(signal.SIGHUP)
         else:
-            run("refresh", *([] if how == "all" else ["by-date"]))
+            do("refresh", *([] if how == "all" else ["by-date"]))
         eventually(lambda: {id_of(item) for item in mount.items()} == known - {gone} | {new})
 
 
 @pytest.mark.fuse
-def test_what_was_fetched_is_read_without_a_request(server, tmp_path, binding, run):
+def test_what_was_fetched_is_read_without_a_request(server, tmp_path, binding, do):
     with lasting(server, tmp_path, binding) as mount:
         (voice, *_) = (mount.path / "by-voice").iterdir()
         clips = list(voice.glob("*/audio.[!s]*"))
-        done = run("fetch", voice)
-        assert f"{len(clips):,} clip" in done.stdout
+        done = do("fetch", voice)
+        assert f"{len(clips):,} clip" in done.out
         before = server.counts[AUDIO]
         assert before == len(clips)
         for clip in clips:
@@ -77,12 +70,12 @@ def test_what_was_fetched_is_read_without_a_request(server, tmp_path, binding, r
         assert server.counts[AUDIO] == before
 
 
-def test_a_path_without_audio_is_an_error(run):
-    assert "there is no such path" in run("fetch", "by-date/1999", status=1).stderr
+def test_a_path_without_audio_is_an_error(do):
+    assert "there is no such path" in do("fetch", "by-date/1999", status=1).err
 
 
-def paths(run):
-    lines = run("ls", "--json", "by-voice/Rachel").stdout.splitlines()
+def paths(do):
+    lines = do("ls", "--json", "by-voice/Rachel").out.splitlines()
     assert len(lines) > 2
     return [f"by-voice/Rachel/{json.loads(line)['name']}" for line in lines]
 
@@ -93,19 +86,19 @@ def requests(server, action):
     return server.counts[AUDIO] - before
 
 
-def test_pinned_clips_stay_while_others_go(server, run):
-    pinned, *others = paths(run)
+def test_pinned_clips_stay_while_others_go(server, do):
+    pinned, *others = paths(do)
     cap = ("--audio-cache-size", f"{5 * SIZE // 2}B")
-    run("pin", pinned, *cap)
+    do("pin", pinned, *cap)
     for path in others:
-        run("fetch", path, *cap)
-    assert requests(server, lambda: run("fetch", pinned, *cap)) == 0
-    run("unpin", pinned, *cap)
+        do("fetch", path, *cap)
+    assert requests(server, lambda: do("fetch", pinned, *cap)) == 0
+    do("unpin", pinned, *cap)
     for path in others[-2:]:
-        run("fetch", path, *cap)
-    assert requests(server, lambda: run("fetch", pinned, *cap)) == 1
+        do("fetch", path, *cap)
+    assert requests(server, lambda: do("fetch", pinned, *cap)) == 1
 
 
-def test_pinned_clips_do_not_exceed_the_cache(run):
-    done = run("pin", *paths(run)[:3], "--audio-cache-size", f"{5 * SIZE // 2}B", status=75)
-    assert "raise --audio-cache-size" in done.stderr
+def test_pinned_clips_do_not_exceed_the_cache(do):
+    done = do("pin", *paths(do)[:3], "--audio-cache-size", f"{5 * SIZE // 2}B", status=75)
+    assert "raise --audio-cache-size" in done.err

@@ -11,6 +11,7 @@ from histfs.core.file_context import FileContext
 from histfs.core.files import AudioFile, MetaFile, TextFile
 from histfs.core.filesystem import UnionFilesystem
 from histfs.core.item import Record
+from histfs.core.listed_directories import ListedDirectories
 from histfs.core.single_flight import SingleFlight
 from histfs.core.times import Zone
 from histfs.core.tree import Tree
@@ -37,6 +38,7 @@ class World:
     clock: Clock = field(default_factory=Clock)
     audio: FakeAudio = field(default_factory=FakeAudio)
     archive: FakeArchive = field(default_factory=FakeArchive)
+    listed: ListedDirectories = field(default_factory=ListedDirectories)
 
     def __post_init__(self) -> None:
         context = FileContext(self.source.traits, self.index, self.audio)
@@ -49,6 +51,7 @@ class World:
             links=self.links,
             listings={},
             born=BORN,
+            listed=self.listed,
         )
         self.tree = UnionFilesystem(tree, {}, born=BORN, status=lambda: STATUS)
 

@@ -17,6 +17,7 @@ from histfs.core.errors import (
 from histfs.core.filesystem import STATUS_NAME
 from histfs.core.nodes import ROOT_INODE
 from histfs.core.times import ALWAYS, Span
+from histfs.core.views import ByDate, ByRule, ByVoice
 from histfs.core.waiting import Waiter
 from tests.core.conftest import BORN, STATUS, World
 from tests.core.fakes import IndexCall
@@ -553,3 +554,29 @@ def test_the_status_stays_and_is_neither_directory_nor_link(world):
     with pytest.raises(NotALink):
         world.tree.readlink(STATUS_FILE, Waiter(5))
     assert world.index.asked == []
+
+
+class Backwards(ByRule):
+    """Lists the items in one directory, the newest first."""
+
+    name = "backwards"
+
+    def directory(self, item, index):
+        return "all"
+
+    def items(self, at, index):
+        return iter([*super().items(at, index)][::-1])
+
+
+def test_the_order_of_a_listing_is_noted_unless_it_is_that_of_dates(make_world, records):
+    world = make_world(*records, views=[ByDate, ByVoice, Backwards])
+    world.names(DAY)
+    world.names("/by-voice/Rachel")
+    world.names("/backwards")
+    assert world.listed.holding("hello", 9) == []
+    for _ in range(2):  # anew, and from the cache
+        names = world.names("/backwards/all")
+        (directory,) = world.listed.holding("hello", 9)
+        assert [item.date for item in directory.listed] == [MUTE, BYE, HELLO, OLD]
+        assert [item.date for item in directory.by_name] == [OLD, HELLO, BYE, MUTE]
+        assert names == sorted(names, reverse=True)

@@ -219,16 +219,37 @@ def test_an_answer_that_was_cut_short_is_asked_for_again(export, simulator):
     assert audio_in(sums(export.folder)) == clips(simulator)
 
 
-def test_a_clip_that_is_damaged_in_the_cache_is_not_exported(export, simulator, tmp_path):
-    summary(export())
-    cached = [each for each in (tmp_path / "cache").rglob("audio/**/*") if each.is_file()]
-    cached = [each for each in cached if each.read_bytes()[:3] in (b"ID3", b"RIF", b"Ogg")]
-    assert len(cached) > 10
-    for clip in cached:
+@pytest.fixture
+def cached(run, simulator, arguments, tmp_path):
+    """Return the files of the clips in the cache; with `fetch` all are fetched before."""
+
+    def cached(*, fetch=False):
+        if fetch:
+            options = [each for each in arguments[1:] if each != "--json"]
+            assert run("sync", "--audio", "-q", *options, key=simulator.api_key).status == 0
+        return [path for path in (tmp_path / "cache").rglob("audio/??/*") if path.is_file()]
+
+    return cached
+
+
+def test_a_clip_that_is_damaged_in_the_cache_is_not_exported(export, simulator, cached):
+    for clip in (found := cached(fetch=True)):
         clip.write_bytes(clip.read_bytes()[:-1] + b"?")
-    export.folder = tmp_path / "other"
+    assert len(found) >= 30
     assert summary(export())["failed"] == {}
     assert audio_in(sums(export.folder)) == clips(simulator)
+
+
+@still
+def test_clips_come_from_the_cache_or_past_it(export, simulator, cached, tmp_path):
+    """An export must not evict what the user listens to."""
+    summary(export(to=tmp_path / "first"))
+    assert simulator.counts[AUDIO] == 30 and not cached()
+    assert len(cached(fetch=True)) == 30
+    simulator.counts.reset()
+    summary(export())
+    assert audio_in(sums(export.folder)) == clips(simulator)
+    assert simulator.counts[AUDIO] == 0
 
 
 def test_after_a_kill_it_goes_on_and_no_part_of_a_file_is_left(export, arguments, simulator):

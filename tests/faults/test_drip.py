@@ -11,6 +11,7 @@ import pytest
 
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from tests.faults.conftest import DELETE, audio_of, mounted_system, rm
+from tests.support.altered import NAME, World
 from tests.support.eventually import eventually
 from tests.support.mounts import id_of, mounted
 
@@ -36,9 +37,10 @@ def ls(directory):
 
 @pytest.mark.parametrize("where", [{"at_byte": 0}, {"head": True}], ids=["body", "head"])
 def test_listings_that_drip_keep_no_others_from_being_listed(tmp_path, binding, where):
+    world = tmp_path / "world.json"
     with (
         Simulator(SimulatorSettings(items=30_000, days=4400, alignments=False)) as simulator,
-        mounted(simulator, tmp_path, binding) as mount,
+        mounted(simulator, tmp_path, binding, env=World(world).env, program=NAME) as mount,
     ):
         *unknown, known = sorted((mount.path / "by-date").iterdir())
         shown = ls(known)

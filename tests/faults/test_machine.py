@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sqlite3
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
@@ -139,6 +140,9 @@ def test_a_damaged_catalog_shows_no_part_and_is_read_anew(tmp_path, binding, dam
         backup, known = tmp_path / "backup", system.known_day()
         before = backed_up(system, known, backup)
         (catalog,) = tmp_path.glob("cache/*/catalog.sqlite")
+        # The journal would hide the damage, and mend it.
+        with contextlib.closing(sqlite3.connect(catalog)) as db:
+            assert db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
         damage(catalog)
         rsync(known, backup)
         assert contents(backup) == before

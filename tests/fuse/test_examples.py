@@ -152,6 +152,8 @@ def test_the_example_passes_its_own_tests(install, tmp_path):
     env = {**os.environ, "PYTHONPATH": str(install("recordings"))}
     copy = shutil.copytree(EXAMPLES / "recordings", tmp_path / "recordings")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    # Without a place of its own it would remove the directories of earlier runs first.
+    command += ["--basetemp", tmp_path / "base"]
     done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout

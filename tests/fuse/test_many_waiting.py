@@ -17,7 +17,7 @@ from tests.support.mounts import mounted
 pytestmark = pytest.mark.fuse
 
 #: Calls that wait at the same time, and the seconds after which they time out.
-WAITING, TIMEOUT = 600, 16
+WAITING, TIMEOUT = 600, 12
 #: Seconds within which an answer from memory comes, and by which a call may end too late. A call
 #: that waits for a free thread takes TIMEOUT or more.
 AT_ONCE, LATE = 10.0, 6.0

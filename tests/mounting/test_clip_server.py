@@ -47,7 +47,7 @@ def told():
 
 
 @pytest.fixture
-def tree(simulator, tmp_path):
+def tree(simulator, tmp_path, no_pauses):
     key = Secret(simulator.api_key, "the test")
     settings = Settings(
         base_url=simulator.base_url,

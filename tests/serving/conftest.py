@@ -73,7 +73,7 @@ def simulator(formats, audio_head):
 
 
 @pytest.fixture
-def tree(simulator, tmp_path):
+def tree(simulator, tmp_path, no_pauses):
     options = {
         "api_key": simulator.api_key,
         "base_url": simulator.base_url,

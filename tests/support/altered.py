@@ -1,4 +1,4 @@
-"""Run histfs with a wrong clock, without DNS, with a hanging disk, and without retry pauses.
+"""Run histfs with a wrong clock, without DNS, with a hanging disk, and with shorter pauses.
 
     python -m tests.support.altered ARGUMENT…
 
@@ -69,6 +69,8 @@ def alter(path: Path) -> None:
     # Failures are remembered only briefly, so that tests need not wait.
     importlib.import_module("histfs.catalog.circuit_breaker").FAILURE_MEMORY = 0.5
     importlib.import_module("histfs.audio.negative_cache").SECONDS = 0.5
+    # An answer that brings next to nothing ends sooner; 5 seconds are the timeout of most mounts.
+    importlib.import_module("histfs.sources.elevenlabs.http_connections").RATE_WINDOW = 5.0
     Retry.sleep = lambda self, response=None: None
 
 

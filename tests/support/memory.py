@@ -176,6 +176,19 @@ class MemorySource:
         items = sorted((r.item for r in found), key=_date_and_key)
         return items[bisect.bisect_right(items, _date_and_key(item), key=_date_and_key) :][:number]
 
+    def preceding(self, item: _Item, order: Order, number: int) -> list[_Item]:
+        """Return the items that precede one in an order, the last one first."""
+        found = [r for r in self.records() if order is None or order in _orders(r)]
+        items = sorted((r.item for r in found), key=_date_and_key)
+        return items[: bisect.bisect_left(items, _date_and_key(item), key=_date_and_key)][
+            : -number - 1 : -1
+        ]
+
+    def find(self, key: str, date: int) -> _Item | None:
+        """Return the item with a key and a date, as a catalog does."""
+        items = (each.item for each in self.records())
+        return next((item for item in items if (item.key, item.date) == (key, date)), None)
+
     def orders(self, item: _Item) -> list[Order]:
         """Return the orders of an item by its facets, as a complete catalog does."""
         return next((_orders(r) for r in self.records() if r.item.key == item.key), [])

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from histfs.core.errors import NoSuchPath, NotComplete
 from histfs.core.index import Index
+from histfs.core.listed_directories import ListedDirectory
 from histfs.core.nodes import DirEntry
 from histfs.core.path_nodes import Path
 from histfs.core.times import Span
@@ -43,11 +44,13 @@ class Content(NamedTuple):
 
     Attributes:
         entries: of the directory; empty for a playlist.
+        items: that the entries show, for read-ahead; None for a playlist, and above the clips.
         playlist: its bytes; empty for a directory.
         needs_sizes: whether a size that becomes known may change it.
     """
 
     entries: Sequence[DirEntry] = ()
+    items: ListedDirectory | None = None
     playlist: bytes = b""
     needs_sizes: bool = False
 

@@ -36,6 +36,7 @@ from histfs.core.files import StreamedFile, size_for
 from histfs.core.generational_cache import GenerationalCache
 from histfs.core.index import Listed
 from histfs.core.item import Facets, Item
+from histfs.core.listed_directories import ListedDirectories, ListedDirectory
 from histfs.core.listen.clip_files import ClipFile, ClipFiles
 from histfs.core.listen.clip_names import speaker_of
 from histfs.core.listen.contents import Content, ContentCache
@@ -93,12 +94,14 @@ class Library:
         contents: what the directories hold.
         check: raises the error that keeps the source from being listed, if there is one.
         born: mtime of a folder without items, in seconds since the epoch.
+        listed: notes in which order directories list their clips.
     """
 
     files: ClipFiles
     contents: ContentCache
     check: Callable[[Waiter], None]
     born: int
+    listed: ListedDirectories
 
 
 class ListenFolder:
@@ -144,7 +147,10 @@ class ListenFolder:
                 self._library.check(waiter)
                 return self._read((), self._directories, waiter).entries
             case _Directory(name=name):
-                return self._read((name,), lambda: self._entries(name), waiter).entries
+                content = self._read((name,), lambda: self._entries(name), waiter)
+                if content.items is not None:
+                    self._library.listed.note((LISTEN, *self._path, name), content.items)
+                return content.entries
         raise NotADirectory(path)
 
     def readlink(self, path: str, waiter: Waiter) -> str:
@@ -303,11 +309,13 @@ class ListenFolder:
         return Content([DirEntry(name, stat.S_IFDIR, self._inode(name)) for name in shown])
 
     def _entries(self, name: str) -> Content:
-        entries = [
-            DirEntry(clip.name, stat.S_IFREG, self._files.inode(clip)) for clip in self._clips(name)
-        ]
+        clips = list(self._clips(name))
+        entries = [DirEntry(clip.name, stat.S_IFREG, self._files.inode(clip)) for clip in clips]
         entry = DirEntry(PLAYLIST, stat.S_IFREG, self._inode(name, PLAYLIST))
-        return Content([*entries, entry])
+        items = [
+            Listed(each.date, each.key, each.slug) for each in (clip.node.item for clip in clips)
+        ]
+        return Content([*entries, entry], ListedDirectory([clip.name for clip in clips], items))
 
     def _playlist(self, parent: _Directory, waiter: Waiter) -> bytes:
         # Whoever may look at a playlist need not have clips fetched for their sizes.

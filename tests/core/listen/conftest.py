@@ -13,6 +13,7 @@ from histfs.core.file_context import FileContext
 from histfs.core.files import AudioFile, MetaFile, Rendered
 from histfs.core.filesystem import Subtree, UnionFilesystem
 from histfs.core.item import Record
+from histfs.core.listed_directories import ListedDirectories
 from histfs.core.listen import (
     PREFIX,
     ClipFiles,
@@ -56,6 +57,7 @@ class Listened:
     names: ClipNames
     root: UnionFilesystem
     clock: Clock
+    listed: ListedDirectories
 
     def ls(self, path: str) -> list[str]:
         return [entry.name for entry in self.root.listdir(path, Waiter(5))]
@@ -109,11 +111,13 @@ def listened() -> Callable[..., Listened]:
             source_of_tags = TagSource(
                 index, names, here, lambda item: Said(index.details(item).text or "", words)
             )
+        listed = ListedDirectories()
         library = Library(
             files=ClipFiles(tree, index, names, source_of_tags, 2),
             contents=ContentCache(index, {}, lambda: Learnt(0, len(audio.opened)), clock),
             check=lambda _: known(),
             born=BORN,
+            listed=listed,
         )
         folders = {
             view.name: Subtree(ListenFolder(library, view, (view.name,)))
@@ -121,7 +125,7 @@ def listened() -> Callable[..., Listened]:
         }
         listen = Subtree(ListenRoot(folders, born=BORN, above=("listen",)), is_listed=False)
         root = UnionFilesystem(tree, {"listen": listen}, born=BORN)
-        return Listened(index, audio, names, root, clock)
+        return Listened(index, audio, names, root, clock, listed)
 
     yield make
     for pool in pools:

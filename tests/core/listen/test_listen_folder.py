@@ -47,6 +47,18 @@ def test_each_clip_is_a_file_by_its_first_voice_and_by_its_month_with_what_stand
     assert world.ls("/listen/by-date/2024-05") == files
 
 
+def test_the_order_of_a_listing_is_noted_for_read_ahead(listened):
+    early = record("early", MOMENT - 1, "Zebra")
+    world = listened(ONE, early)
+    world.ls("/listen/by-voice")
+    assert world.listed.holding("one", 9) == []
+    for _ in range(2):  # anew, and from the cache
+        world.ls("/listen/by-voice/Rachel")
+        (directory,) = world.listed.holding("one", 9)
+        assert [item.key for item in directory.listed] == ["early", "one"]
+        assert [item.key for item in directory.by_name] == ["one", "early"]
+
+
 def test_listed_and_looked_up_agree(listened):
     world = listened(ONE, TALK, WAV)
     for folder in (

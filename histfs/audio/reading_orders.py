@@ -1,0 +1,306 @@
+"""The orders in which a program may read clips, from one clip on.
+
+An order is that of a view: by date, or by date among the clips of one voice, say; or that in which
+a directory was listed, whatever its view. A view lists the clips of one second by their keys, and
+programs that sort have them by their names: an order has two numberings. Both go on after the clip,
+or before it, for a program that reads backwards.
+
+Threads: a `Numbering` is for one thread at a time. Nothing else changes after it is made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby, islice, tee
+from typing import NamedTuple
+
+from histfs.core.audio_store import Following, Order
+from histfs.core.item import Item
+from histfs.core.listed_directories import ListedDirectory
+
+#: The largest distance, in clips, that counts as a hit: clips are skipped, or read out of order.
+NEAR = 8
+#: Clips used last, by which a stride is known, and the part of its places that they must fill.
+_RECENT, _DENSE = 16, 2 / 3
+#: Clips whose order is looked up at once: at first, as a run that does not go on needs few; later.
+_FIRST, _BATCH = 12, 32
+#: Clips of one second that are sorted by name at once, and passed clips whose places are kept.
+_SECOND, _KEPT = 128, 1000
+#: Sorts after every key.
+_LAST_KEY = chr(0x10FFFF)
+#: Orders that a clip may be of: a dialogue has one for each of its voices, perhaps a hundred; and
+#: directories that show it.
+_ORDERS, _DIRECTORIES = 8, 4
+
+
+class Candidate(NamedTuple):
+    """A clip that may be read: its key, and what finds it; None where it is gone."""
+
+    key: str
+    find: Callable[[], Item | None]
+
+
+class _Place(NamedTuple):
+    """Where a clip stands in an order."""
+
+    candidate: Candidate
+    number: int
+
+
+class Numbering:
+    """One numbering of an order, from a clip on, and which of its clips were used.
+
+    Args:
+        order: the order.
+        first: the key of the clip.
+        upcoming: yields those after it.
+
+    Attributes:
+        order: as given.
+        last: the highest number of a clip that was used.
+    """
+
+    def __init__(self, order: object, first: Candidate, upcoming: Iterator[Candidate]) -> None:
+        self.order = order
+        self.last = 0
+        self._recent: deque[int] = deque([0], maxlen=_RECENT)
+        self._upcoming = upcoming
+        self._places: dict[str, int] = {first.key: 0}
+        self._items: deque[_Place] = deque([_Place(first, 0)])
+
+    def continues(self, item: Item, window: int) -> bool:
+        """Note the use of a clip, and return whether it is in this order, and near the last."""
+        reach = self.last + (window + NEAR) * (self.stride or 1)
+        self._look_up_to(reach)
+        number = self._places.get(item.key)
+        if number is None or number > reach:
+            return False
+        if number not in self._recent:
+            self._recent.append(number)
+        self.last = max(self.last, number)
+        return True
+
+    @property
+    def length(self) -> int:
+        """How many clips were used, of the last ones."""
+        return len(self._recent)
+
+    @property
+    def stride(self) -> int | None:
+        """The distance between the clips that are used; None where they have no regular one.
+
+        Programs that read several clips at once use them nearly in order, and leave gaps meanwhile.
+        """
+        stride = _step(self._recent)
+        if not stride or (self.length <= 2 and stride > 1):
+            return None
+        return stride if self.density >= _DENSE else None
+
+    @property
+    def density(self) -> float:
+        """The part of the places that were used, of those that are a stride apart."""
+        return _density(self._recent)
+
+    def ahead(self, window: int) -> list[Candidate]:
+        """Return the next clips of the stride."""
+        stride = self.stride or 1
+        self._look_up_to(self.last + window * stride)
+        numbers = range(self.last + stride, self.last + window * stride + 1, stride)
+        return [place.candidate for place in self._items if place.number in numbers]
+
+    def led_here(self, keys: Sequence[str], steps: int) -> str | None:
+        """Return where the clips that were used last began to come backwards to the first one.
+
+        Args:
+            keys: of the clips that were used last, in that order.
+            steps: so many of them must have come backwards, in regular steps.
+
+        Returns:
+            The key of that clip; None where they did not come backwards.
+        """
+        self._look_up_to(NEAR)
+        # Most often none of them is near, and no more has to be looked up.
+        if any(self._places.get(key) for key in keys):
+            self._look_up_to(NEAR * steps)
+        near = [(self._places[key], key) for key in keys if self._places.get(key, 0)][-steps:]
+        numbers = [number for number, _ in near]
+        backwards = len(near) == steps and numbers == sorted(set(numbers), reverse=True)
+        return near[0][1] if backwards and _density([0, *numbers]) >= _DENSE else None
+
+    def expects(self, key: str) -> bool:
+        """Return whether a clip is to come if those used so far go on as they did."""
+        number = self._places.get(key, 0)
+        return number > self.last and (number - self.last) % (self.stride or 1) == 0
+
+    def is_behind(self, key: str) -> bool:
+        """Return whether a clip was passed over."""
+        return self._places.get(key, self.last) < self._behind
+
+    def forget_behind(self) -> None:
+        """Forget the clips that are too far behind to be used."""
+        self._forget_before(self._behind)
+
+    @property
+    def _behind(self) -> int:
+        return self.last - NEAR * (self.stride or 1)
+
+    def _look_up_to(self, number: int) -> None:
+        while self._items[-1].number < number:
+            candidate = next(self._upcoming, None)
+            if candidate is None:
+                break
+            place = self._items[-1].number + 1
+            self._places[candidate.key] = place
+            self._items.append(_Place(candidate, place))
+        self._forget_before(self.last - _KEPT)
+
+    def _forget_before(self, number: int) -> None:
+        while self._items[0].number < number and len(self._items) > 1:
+            # An item that has got another date meanwhile may have had two places.
+            self._places.pop(self._items.popleft().candidate.key, None)
+
+
+def _step(numbers: Collection[int]) -> int:
+    """Return the greatest distance of which all numbers are multiples apart."""
+    first = min(numbers)
+    return math.gcd(*(number - first for number in numbers))
+
+
+def _density(numbers: Collection[int]) -> float:
+    """Return the part of the places that are taken, of those that are a step apart."""
+    span = max(numbers) - min(numbers)
+    return len(numbers) / (span // (_step(numbers) or 1) + 1)
+
+
+#: Returns the orders in which a clip may be read, but for that by date.
+Orders = Callable[[Item], Sequence[Order]]
+
+
+def by_date_alone(item: Item) -> Sequence[Order]:
+    """Return no order: clips are read by date."""
+    return ()
+
+
+def _none_precede(item: Item, order: Order, number: int) -> Sequence[Item]:
+    """Return nothing: no program reads backwards."""
+    return ()
+
+
+def _none_listed(key: str, number: int) -> Sequence[ListedDirectory]:
+    """Return no directory: all views list by date."""
+    return ()
+
+
+def _none_found(key: str, date: int) -> Item | None:
+    """Return nothing: no directory was listed."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingOrders:
+    """The orders in which the clips of a source may be read.
+
+    Attributes:
+        following: returns the clips that come after one in an order.
+        of: returns the orders in which a clip may be read, the narrowest first; the order by date
+            is always the last, and not among them.
+        preceding: returns the clips that come before one in an order, the last one first.
+        listed: returns directories that show the item with a key, that listed last first.
+        find: returns the item with a key and a date; None where it is gone.
+    """
+
+    following: Following
+    of: Orders = by_date_alone
+    preceding: Following = _none_precede
+    listed: Callable[[str, int], Sequence[ListedDirectory]] = _none_listed
+    find: Callable[[str, int], Item | None] = _none_found
+
+    def numberings(self, item: Item, *, backwards: bool = False) -> list[Numbering]:
+        """Return the orders of a clip from there on, the narrowest first, in all numberings.
+
+        Args:
+            item: the clip.
+            backwards: whether those before it come next.
+        """
+        listed = self.listed(item.key, _DIRECTORIES)
+        return [
+            *(each for directory in listed for each in self._in(directory, item, backwards)),
+            *(each for key in self.of(item)[:_ORDERS] for each in self._by(key, item, backwards)),
+            *self._by(None, item, backwards),
+        ]
+
+    def _by(self, order: Order, first: Item, backwards: bool) -> Iterator[Numbering]:
+        """Yield an order by date as it is listed, and as it is sorted by name."""
+        look_up = self.preceding if backwards else self.following
+
+        def some(last: Item, number: int) -> Sequence[Item]:
+            return look_up(last, order, number)
+
+        listed, other = tee(_upcoming(first, some))
+        for items in (listed, _by_name(first, some, other, backwards)):
+            yield Numbering(order, _known(first), map(_known, items))
+
+    def _in(self, directory: ListedDirectory, first: Item, backwards: bool) -> Iterator[Numbering]:
+        """Yield the order of a directory as it was listed, and as it is sorted by name."""
+        place = directory.places[first.key]
+        orders = [(directory.listed, place)]
+        if directory.by_name is not directory.listed:
+            orders.append((directory.by_name, directory.by_name.index(directory.listed[place])))
+        for items, number in orders:
+            places = range(number - 1, -1, -1) if backwards else range(number + 1, len(items))
+            upcoming = (
+                Candidate(item.key, partial(self.find, item.key, item.date))
+                for item in map(items.__getitem__, places)
+            )
+            yield Numbering(directory, _known(first), upcoming)
+
+
+def _known(item: Item) -> Candidate:
+    return Candidate(item.key, lambda: item)
+
+
+def _upcoming(last: Item, look_up: Callable[[Item, int], Sequence[Item]]) -> Iterator[Item]:
+    """Yield the clips after one, or before it, looked up as they are needed."""
+    number = _FIRST
+    while items := look_up(last, number):
+        yield from items
+        last, number = items[-1], _BATCH
+
+
+def _by_name(
+    first: Item,
+    look_up: Callable[[Item, int], Sequence[Item]],
+    upcoming: Iterable[Item],
+    backwards: bool,
+) -> Iterator[Item]:
+    """Yield the clips after one in the order of their names, which begin with the second.
+
+    Args:
+        first: the clip.
+        look_up: returns those after a clip as they are listed, or those before it.
+        upcoming: yields the same.
+        backwards: whether they are those before it.
+    """
+    # Of its second, clips before it in the listing may come after it by name.
+    if backwards:
+        edge = replace(first, date=first.date + 1, key="")
+    else:
+        edge = replace(first, date=first.date - 1, key=_LAST_KEY)
+    second = [item for item in look_up(edge, _BATCH) if item.date == first.date]
+    names = {_name(item): item for item in second if item.key != first.key}
+    rest = [name for name in names if (name > _name(first)) != backwards]
+    yield from (names[name] for name in sorted(rest, reverse=backwards))
+    for date, items in groupby(upcoming, key=lambda item: item.date):
+        while date != first.date and (
+            some := sorted(islice(items, _SECOND), key=_name, reverse=backwards)
+        ):
+            yield from some
+
+
+def _name(item: Item) -> str:
+    """Return what a name has after the time."""
+    return f"{item.slug}_{item.key}"

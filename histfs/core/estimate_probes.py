@@ -30,6 +30,8 @@ _THREADS = 2048
 #: Clips that a thread is shown too large where all of them are small: no more, as what a program
 #: reads next is on its way by then, and soon has an exact size.
 _SMALL = 2
+#: A size that is too small has more bytes than the first buffer, by which nothing can be told.
+_LEAST = 4096
 
 
 class _Seen(NamedTuple):
@@ -75,7 +77,7 @@ class EstimateProbes:
                 seen = _Seen(frozenset([seen.probe]))
         if seen.probe is None and key not in seen.before:
             before = len(seen.before)
-            chosen = (is_told and before > 0) or before >= _SMALL
+            chosen = (is_told and before > 0) or (before >= _SMALL and size > _LEAST)
             seen = _Seen(seen.before, key, size) if chosen else _Seen(seen.before | {key})
             self._seen.put(thread, seen)
         return seen.probe == key

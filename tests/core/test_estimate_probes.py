@@ -15,9 +15,11 @@ def exact():
 
 @pytest.fixture
 def is_probe(exact):
-    """Return a function that says whether a clip is shown too small, with 100 bytes."""
+    """Return a function that says whether a clip is shown too small, with 5,000 bytes."""
     probes = EstimateProbes(exact.get)
-    return lambda thread, key, is_told=True: probes.is_probe(thread, key, 100, is_told=is_told)
+    return lambda thread, key, is_told=True, size=5000: probes.is_probe(
+        thread, key, size, is_told=is_told
+    )
 
 
 def test_each_thread_is_shown_its_second_clip_too_small_and_no_other(is_probe):
@@ -36,7 +38,11 @@ def test_where_all_are_small_the_third_one_is_shown_too_small_all_the_same(is_pr
     assert [key for key in "abcdefgh" if is_probe(7, key, is_told=False)] == ["c"]
 
 
-@pytest.mark.parametrize(("size", "expected"), [(100, "bc"), (101, "b")])
+def test_no_clip_is_shown_as_small_as_one_buffer_unless_it_can_be_told(is_probe):
+    assert not any(is_probe(7, key, is_told=False, size=4096) for key in "abcdef")
+
+
+@pytest.mark.parametrize(("size", "expected"), [(5000, "bc"), (5001, "b")])
 def test_a_clip_that_was_no_larger_than_shown_is_followed_by_another(
     is_probe, exact, size, expected
 ):

@@ -141,7 +141,8 @@ class Export:
                 there.update(self._destination.sizes(f"{folder}/month={name}"))
             known = manifest.objects()
             intact = all(there.get(each.name) == each.size for each in known.values())
-            if manifest.state == state and intact and not self._verify:
+            complete = manifest.state == state and not self._lacks_attachments(manifest)
+            if complete and intact and not self._verify:
                 run.keep(count, len(known))
                 continue
             month = run.open(manifest, state)
@@ -151,6 +152,14 @@ class Export:
                     old = manifest.items.get(item.key, {})
                     yield _MonthWork(mounted, item, old, there, month)
             run.listed(month)
+
+    def _lacks_attachments(self, manifest: Manifest) -> bool:
+        """Say whether a month was exported when attachments were not, and may have some."""
+        span = span_of(manifest.month)
+        return manifest.version < Manifest.VERSION and any(
+            each.source.traits.attachments and any(True for _ in each.store.items(span))
+            for each in self._sources
+        )
 
 
 @dataclass(slots=True, eq=False)

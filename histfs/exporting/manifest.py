@@ -11,7 +11,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from histfs.exporting.destination import Destination, read, write
 from histfs.exporting.errors import TableDamaged
@@ -55,10 +55,15 @@ class MonthManifest(ABC):
     Attributes:
         month: such as ``2024-05``.
         state: the checksum of the catalog for which all was written; empty if some lacks.
+        version: that wrote it, see `VERSION`; 0 if none has.
     """
+
+    #: Raised when all that is written of an item has become more.
+    VERSION: ClassVar[int] = 1
 
     month: str
     state: str = ""
+    version: int = 0
 
     @property
     @abstractmethod
@@ -79,7 +84,9 @@ class MonthManifest(ABC):
         Raises:
             DestinationFailed, NoSpace: it can't be written.
         """
-        lines = [json_line({"version": 1, "state": self.state}), *map(json_line, self.rows())]
+        self.version = self.VERSION
+        first = {"version": self.version, "state": self.state}
+        lines = [json_line(first), *map(json_line, self.rows())]
         write(destination, self.name, b"".join(lines))
 
     @classmethod
@@ -96,7 +103,7 @@ class MonthManifest(ABC):
             return manifest
         try:
             first, *rest = map(json.loads, content.splitlines())
-            manifest.state = str(first["state"])
+            manifest.state, manifest.version = str(first["state"]), int(first["version"])
             for row in rest:
                 manifest.add(row)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -115,6 +122,9 @@ class Manifest(MonthManifest):
         items: the objects of each item, by its key and their kind: the folder, and for an
             attachment the folder and its name.
     """
+
+    #: 1 had no attachments.
+    VERSION = 2
 
     items: dict[str, dict[str, Written]] = field(default_factory=dict)
 

@@ -147,6 +147,30 @@ def test_the_files_of_conversations_are_there_but_those_that_the_server_has_dele
     assert len(list(other.glob(f"attachments/*/{key}/*"))) == len(expected[key]) - 1
 
 
+@pytest.mark.parametrize("simulator", [40], indirect=True, ids=["many talks"])
+def test_an_export_of_before_attachments_gets_them(export, simulator):
+    """Also a month of which all was written, as that version saw it."""
+    summary(export())
+    everything, removed = sums(export.folder), []
+    for manifest in export.folder.glob("manifest/*"):
+        first, *items = map(json.loads, manifest.read_text().splitlines())
+        for _, objects in items:
+            for kind in [each for each in objects if each.startswith("attachments/")]:
+                name, _, _ = objects.pop(kind)
+                (export.folder / name).unlink()
+                removed.append((bool(first["state"]), name))
+        lines = [first | {"version": 1}, *items]
+        manifest.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert {complete for complete, _ in removed} == {True, False}
+    simulator.counts.reset()
+    assert summary(export())["written"] == len(removed)
+    assert simulator.counts[AUDIO] == 0
+    assert sums(export.folder) == everything
+    simulator.counts.reset()
+    assert summary(export())["written"] == 0
+    assert not [name for name in simulator.counts.per_endpoint() if "/files/" in name]
+
+
 @still
 def test_a_second_run_moves_nothing_and_asks_for_nothing_that_is_known(export, simulator):
     summary(export())

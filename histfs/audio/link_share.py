@@ -40,7 +40,10 @@ _FAST, _MEASURED = 4e6, 0.25
 _SILENT = 1.0
 #: Seconds for which a reader counts as waiting when it has its bytes: a player asks for the next.
 _LINGER = 0.2
-#: The same before the answer to a request: it may come behind what others were sent before.
+#: Bytes that a download must receive in that time to take a part of a slow link worth waiting for:
+#: one that drips neither stops for others, nor they for it, or its own rate could not be measured.
+_BRISK = 10_000
+#: The same seconds before the answer to a request: it may come behind what others were sent before.
 _BEFORE_ANSWER = 3.0
 #: The most seconds without a read: servers close a connection that takes nothing for long.
 _KEEP_ALIVE = 10.0
@@ -174,8 +177,10 @@ class Flow:
         self._answered_at: float | None = None
         self._began: float | None = None
         self._last = self._awaited_at = float("-inf")
-        # When it was sent, or was to read again.
+        # When it was sent, or was to read again; and when it had last received `_BRISK` bytes.
         self._resumed_at = now
+        self._brisk_at = float("-inf")
+        self._received = 0
 
     @property
     def is_awaited_now(self) -> bool:
@@ -197,14 +202,21 @@ class Flow:
     def is_alive(self, now: float) -> bool:
         """Return whether its bytes come, or would if it were to read, or may soon."""
         limit = _BEFORE_ANSWER if self._answered_at is None else _SILENT
-        return self.stopped or now - max(self._last, self._resumed_at) <= limit
+        return self.stopped or now - max(self._brisk_at, self._resumed_at) <= limit
+
+    def is_brisk(self, now: float) -> bool:
+        """Return whether its bytes take a part of the link, or did when it was stopped."""
+        return self.stopped or now - self._brisk_at <= _SILENT
 
     def age(self, now: float) -> float:
         """Return the seconds since its answer began."""
         return 0.0 if self._answered_at is None else now - self._answered_at
 
-    def note(self, now: float) -> None:
+    def note(self, now: float, size: int = 0) -> None:
         """Note that bytes have come."""
+        self._received += size
+        if self._received >= _BRISK:
+            self._brisk_at, self._received = now, 0
         if self._answered_at is None:
             self._answered_at = now
         if self._began is None or now - self._last > _SILENT:
@@ -287,7 +299,7 @@ class LinkShare:
         """Note received bytes, and wait while others go first; see `Flow.received`."""
         with self._changed:
             now = self._clock()
-            flow.note(now)
+            flow.note(now, size)
             self._note(now, size)
             until = now + _KEEP_ALIVE
             while now < until and self._must_stop(flow, now):
@@ -320,7 +332,7 @@ class LinkShare:
             return False
         if any(each.is_flowing(now) for each in first):
             return True
-        if not self._speed.is_slow:
+        if not self._speed.is_slow or not flow.is_brisk(now):
             return False
         if any(each.is_alive(now) for each in first):
             return flow.age(now) > _SETTLED

@@ -1,9 +1,10 @@
 """The orders in which a program may read clips, from one clip on.
 
 An order is that of a view: by date, or by date among the clips of one voice, say; or that in which
-a directory was listed, whatever its view. A view lists the clips of one second by their keys, and
-programs that sort have them by their names: an order has two numberings. Both go on after the clip,
-or before it, for a program that reads backwards.
+a directory was listed, whatever its view, and then the directories that were listed next. A view
+lists the clips of one second by their keys, and programs that sort have them by their names: an
+order has two numberings. Both go on after the clip, or before it, for a program that reads
+backwards.
 
 Threads: a `Numbering` is for one thread at a time. Nothing else changes after it is made.
 """
@@ -13,14 +14,15 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby, islice, tee
 from typing import NamedTuple
 
 from histfs.core.audio_store import Following, Order
+from histfs.core.index import Listed
 from histfs.core.item import Item
-from histfs.core.listed_directories import ListedDirectory
+from histfs.core.listed_directories import ListedDirectories, Noted
 
 #: The largest distance, in clips, that counts as a hit: clips are skipped, or read out of order.
 NEAR = 8
@@ -56,8 +58,8 @@ class Numbering:
 
     Args:
         order: the order.
-        first: the key of the clip.
-        upcoming: yields those after it.
+        first: the clip.
+        upcoming: yields those after it; may go on after its end.
 
     Attributes:
         order: as given.
@@ -154,14 +156,16 @@ class Numbering:
             if candidate is None:
                 break
             place = self._items[-1].number + 1
-            self._places[candidate.key] = place
+            # A clip may stand in several directories, or have got another date meanwhile.
+            self._places.setdefault(candidate.key, place)
             self._items.append(_Place(candidate, place))
         self._forget_before(self.last - _KEPT)
 
     def _forget_before(self, number: int) -> None:
         while self._items[0].number < number and len(self._items) > 1:
-            # An item that has got another date meanwhile may have had two places.
-            self._places.pop(self._items.popleft().candidate.key, None)
+            (key, _), place = self._items.popleft()
+            if self._places.get(key) == place:
+                del self._places[key]
 
 
 def _step(numbers: Collection[int]) -> int:
@@ -190,11 +194,6 @@ def _none_precede(item: Item, order: Order, number: int) -> Sequence[Item]:
     return ()
 
 
-def _none_listed(key: str, number: int) -> Sequence[ListedDirectory]:
-    """Return no directory: all views list by date."""
-    return ()
-
-
 def _none_found(key: str, date: int) -> Item | None:
     """Return nothing: no directory was listed."""
     return None
@@ -209,14 +208,14 @@ class ReadingOrders:
         of: returns the orders in which a clip may be read, the narrowest first; the order by date
             is always the last, and not among them.
         preceding: returns the clips that come before one in an order, the last one first.
-        listed: returns directories that show the item with a key, that listed last first.
+        directories: those that were listed last.
         find: returns the item with a key and a date; None where it is gone.
     """
 
     following: Following
     of: Orders = by_date_alone
     preceding: Following = _none_precede
-    listed: Callable[[str, int], Sequence[ListedDirectory]] = _none_listed
+    directories: ListedDirectories = field(default_factory=ListedDirectories)
     find: Callable[[str, int], Item | None] = _none_found
 
     def numberings(self, item: Item, *, backwards: bool = False) -> list[Numbering]:
@@ -226,10 +225,12 @@ class ReadingOrders:
             item: the clip.
             backwards: whether those before it come next.
         """
-        listed = self.listed(item.key, _DIRECTORIES)
+        noted = self.directories.holding(item.key, _DIRECTORIES)
+        walks = {one.path[0]: one for one in reversed(noted)}.values()
         return [
-            *(each for directory in listed for each in self._in(directory, item, backwards)),
+            *(each for one in noted for each in self._in(one, item, backwards)),
             *(each for key in self.of(item)[:_ORDERS] for each in self._by(key, item, backwards)),
+            *(each for one in walks for each in self._in(one, item, backwards, is_walk=True)),
             *self._by(None, item, backwards),
         ]
 
@@ -244,19 +245,84 @@ class ReadingOrders:
         for items in (listed, _by_name(first, some, other, backwards)):
             yield Numbering(order, _known(first), map(_known, items))
 
-    def _in(self, directory: ListedDirectory, first: Item, backwards: bool) -> Iterator[Numbering]:
-        """Yield the order of a directory as it was listed, and as it is sorted by name."""
-        place = directory.places[first.key]
-        orders = [(directory.listed, place)]
-        if directory.by_name is not directory.listed:
-            orders.append((directory.by_name, directory.by_name.index(directory.listed[place])))
-        for items, number in orders:
-            places = range(number - 1, -1, -1) if backwards else range(number + 1, len(items))
-            upcoming = (
-                Candidate(item.key, partial(self.find, item.key, item.date))
-                for item in map(items.__getitem__, places)
-            )
-            yield Numbering(directory, _known(first), upcoming)
+    def _in(
+        self, noted: Noted, first: Item, backwards: bool, *, is_walk: bool = False
+    ) -> Iterator[Numbering]:
+        """Yield the order of a directory as it was listed, and as it is sorted by name.
+
+        Args:
+            noted: the directory.
+            first: the clip.
+            backwards: whether those before it come next.
+            is_walk: whether the next directories of the view follow.
+        """
+        order = noted.path[0] if is_walk else noted.directory
+        for by_name in (False, True):
+            walk = _Walk(self.directories, noted, first.key, by_name, backwards)
+            upcoming = map(self._candidate, walk if is_walk else walk.rest)
+            yield Numbering(order, _known(first), upcoming)
+            if noted.directory.by_name is noted.directory.listed and not is_walk:
+                break
+
+    def _candidate(self, item: Listed) -> Candidate:
+        return Candidate(item.key, partial(self.find, item.key, item.date))
+
+
+class _Walk(Iterator[Listed]):
+    """The items after one in its directory, then those of the directories that were listed next.
+
+    A program that walks a view lists a directory before it reads what is in it, some of them all
+    directories before. So this goes on after its end when another directory was listed.
+
+    Args:
+        directories: those that were listed.
+        noted: the directory of the item.
+        key: of the item.
+        by_name: whether each directory is in the order of its names, not of its listing.
+        backwards: whether each is gone through backwards.
+
+    Attributes:
+        rest: yields what is left of the directory.
+    """
+
+    def __init__(
+        self,
+        directories: ListedDirectories,
+        noted: Noted,
+        key: str,
+        by_name: bool,
+        backwards: bool,
+    ) -> None:
+        self._directories = directories
+        self._noted = noted
+        self._by_name = by_name
+        self._backwards = backwards
+        self._walked = {noted.path}
+        self.rest = self._items(key)
+
+    def __next__(self) -> Listed:
+        while (item := next(self.rest, None)) is None:
+            noted = self._directories.after(self._noted)
+            if noted is None:
+                raise StopIteration
+            self._noted = noted
+            # One that was listed anew comes once.
+            if noted.path not in self._walked:
+                self._walked.add(noted.path)
+                self.rest = self._items()
+        return item
+
+    def _items(self, after: str | None = None) -> Iterator[Listed]:
+        """Return the items of the directory: all, or those after the one with a key."""
+        directory = self._noted.directory
+        items, places = directory.listed, directory.places
+        if self._by_name:
+            items, places = directory.by_name, directory.named_places
+        if after is None:
+            return reversed(items) if self._backwards else iter(items)
+        place = places[after]
+        some = range(place - 1, -1, -1) if self._backwards else range(place + 1, len(items))
+        return map(items.__getitem__, some)
 
 
 def _known(item: Item) -> Candidate:

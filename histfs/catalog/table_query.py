@@ -18,7 +18,7 @@ from histfs.catalog.catalog_queries import item_of
 from histfs.catalog.catalog_store import CatalogStore
 from histfs.core.item import Facets, Item
 from histfs.core.names import Labelled
-from histfs.core.times import Span
+from histfs.core.times import ALWAYS, Span
 
 #: Items of one statement.
 _BATCH = 1000
@@ -75,7 +75,7 @@ def joined(store: CatalogStore, span: Span) -> Iterator[JoinedItem]:
         CacheFailed, NoSpace: the catalog can't be read, or a row is damaged.
     """
     for rows in _batches(store, _JOINED, span):
-        labels = _labels(store, rows)
+        facets_of = {own: _facets(named) for own, named in _labels(store, rows).items()}
         for date, key, own, size, sha256, packed, structure, *rest in rows:
             raw = store.unpack(packed, structure) or store.raw(key, date)
             if raw is None:
@@ -84,12 +84,7 @@ def joined(store: CatalogStore, span: Span) -> Iterator[JoinedItem]:
             if rest[3] is not None:
                 with store.damage():
                     fetched = item_rows.parse_fetched((rest[0], rest[1], rest[2], rest[3])).raw
-            facets: dict[str, tuple[Labelled, ...]] = {}
-            for label in _numbers(own):
-                if label in labels:
-                    kind, value, name = labels[label]
-                    facets[kind] = (*facets.get(kind, ()), Labelled(value, name))
-            yield JoinedItem(item_of(rest[4:]), facets, size, sha256, raw, fetched)
+            yield JoinedItem(item_of(rest[4:]), facets_of[own], size, sha256, raw, fetched)
 
 
 def state_of(store: CatalogStore, span: Span, *, audio: bool = True) -> tuple[int, str]:
@@ -104,12 +99,12 @@ def state_of(store: CatalogStore, span: Span, *, audio: bool = True) -> tuple[in
     """
     count, digest = 0, hashlib.sha256()
     for rows in _batches(store, _STATES, span):
-        labels = _labels(store, rows)
+        names = {own: repr(named) for own, named in _labels(store, rows).items()}
         count += len(rows)
         for date, key, own, revision, size, sha256, checksum, ending in rows:
             rest = [revision, size, sha256, checksum, ending] if audio else [revision, checksum]
-            names = [labels.get(label) for label in _numbers(own)]
-            digest.update(repr((date, key, names, rest)).encode("utf-8", "surrogatepass"))
+            line = f"({date!r}, {key!r}, {names[own]}, {rest!r})"
+            digest.update(line.encode("utf-8", "surrogatepass"))
     return count, digest.hexdigest()
 
 
@@ -129,6 +124,19 @@ def months(store: CatalogStore, since: int) -> Sequence[str]:
     return [month for (month,) in rows]
 
 
+def newest(store: CatalogStore, number: int) -> Span:
+    """Return the span of the newest items, of all where there are fewer.
+
+    Args:
+        store: the catalog.
+        number: how many; as many more as have the same date as the oldest of them.
+    """
+    rows = store.files.rows(
+        "SELECT date FROM items ORDER BY date DESC LIMIT 1 OFFSET ?", (number - 1,)
+    )
+    return Span(rows[0][0], ALWAYS.end) if rows else ALWAYS
+
+
 def _batches(store: CatalogStore, statement: str, span: Span) -> Iterator[list[Any]]:
     place: tuple[int, str] = (span.start, "")
     while rows := store.files.rows(statement, (span.end, *place, _BATCH)):
@@ -143,8 +151,22 @@ def _numbers(labels: str) -> list[int]:
     return list(map(int, labels[1:-1].split(","))) if len(labels) > 2 else []
 
 
-def _labels(store: CatalogStore, rows: list[Any]) -> Mapping[int, tuple[str, str, str | None]]:
-    """Return the labels that some rows have, by their numbers."""
-    numbers = {number for row in rows for number in _numbers(row[2])}
-    found = store.files.rows(_LABELS, (json.dumps(sorted(numbers)),))
-    return {number: (kind, value, name) for number, kind, value, name in found}
+def _labels(
+    store: CatalogStore, rows: list[Any]
+) -> Mapping[str, Sequence[tuple[str, str, str | None] | None]]:
+    """Return the labels that some rows have, by their columns `items.labels`: few are different.
+
+    None stands for a label that is gone.
+    """
+    numbers = {own: _numbers(own) for own in {row[2] for row in rows}}
+    wanted = sorted({number for each in numbers.values() for number in each})
+    found = store.files.rows(_LABELS, (json.dumps(wanted),))
+    labels = {number: (kind, value, name) for number, kind, value, name in found}
+    return {own: [labels.get(number) for number in each] for own, each in numbers.items()}
+
+
+def _facets(labels: Sequence[tuple[str, str, str | None] | None]) -> Facets:
+    facets: dict[str, tuple[Labelled, ...]] = {}
+    for kind, value, name in filter(None, labels):
+        facets[kind] = (*facets.get(kind, ()), Labelled(value, name))
+    return facets

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -66,4 +65,4 @@ def _to_text(change: ItemRow | Deleted) -> str:
 def _to_json(change: ItemRow | Deleted) -> str:
     if isinstance(change, Deleted):
         return json.dumps({"event": "deleted", **change._asdict()})
-    return json.dumps({"event": "new", **asdict(change)})
+    return json.dumps({"event": "new", **change._asdict()})

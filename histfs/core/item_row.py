@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
+
+from histfs.core.times import utc_text
 
 
 class RowFields(NamedTuple):
@@ -32,8 +33,7 @@ class RowFields(NamedTuple):
     words: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ItemRow:
+class ItemRow(NamedTuple):
     """The fields of an item; None for one that it lacks, or that is not known.
 
     Attributes:
@@ -94,8 +94,7 @@ class ItemRow:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields for JSON, with the time as ISO 8601 has it, in UTC."""
-        values = {name: getattr(self, name) for name in FIELDS}
-        return values | {"time": f"{self.moment:%Y-%m-%dT%H:%M:%SZ}"}
+        return self._asdict() | {"time": utc_text(self.time)}
 
     def to_metadata(self) -> Mapping[str, Any]:
         """Return a line of ``metadata.jsonl``, by the names that readers of datasets expect."""
@@ -111,4 +110,4 @@ class ItemRow:
 
 
 #: The names of the fields, in their order.
-FIELDS = tuple(field.name for field in fields(ItemRow))
+FIELDS = ItemRow._fields

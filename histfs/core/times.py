@@ -1,6 +1,6 @@
 """Moments, spans of time, and time zones. A moment is an int of seconds since the epoch.
 
-Threads: any number at once; the cache of hours guards itself.
+Threads: any number at once; the caches of hours and days guard themselves.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ LATEST = 253_402_041_600
 FIRST_POSSIBLE = 946_684_800
 #: Seconds by which the clock of a server may be ahead.
 CLOCK_TOLERANCE = 86_400
-#: Hours whose local time is cached.
-_HOURS = 1024
+#: Hours whose local time is cached, and days of UTC.
+_HOURS, _DAYS = 1024, 1024
 _TWO_DIGITS = [f"{number:02}" for number in range(60)]
 
 
@@ -122,3 +122,22 @@ class Zone:
         if year > 9999:
             return ALWAYS.end
         return int(datetime(year, month, day, tzinfo=self._zone).timestamp())
+
+
+def utc_day(moment: int) -> str:
+    """Return the day of a moment in UTC, such as ``2024-05-02``."""
+    return _utc_day(moment // 86_400)
+
+
+def utc_text(moment: int) -> str:
+    """Return a moment as ISO 8601 has it, in UTC, such as ``2024-05-02T11:45:06Z``."""
+    day, second = divmod(moment, 86_400)
+    minute, second = divmod(second, 60)
+    hour, minute = divmod(minute, 60)
+    numbers = f"{_TWO_DIGITS[hour]}:{_TWO_DIGITS[minute]}:{_TWO_DIGITS[second]}"
+    return f"{_utc_day(day)}T{numbers}Z"
+
+
+@lru_cache(_DAYS)  # a table has many items of one day
+def _utc_day(number: int) -> str:
+    return f"{datetime.fromtimestamp(number * 86_400, timezone.utc):%Y-%m-%d}"

@@ -22,7 +22,7 @@ from histfs.core.nodes import DirEntry, directory
 from histfs.core.path_nodes import Directory, Path
 from histfs.core.path_resolver import PathResolver
 from histfs.core.times import Span, Zone
-from histfs.core.views import MORE_NAME, ByDate, ByFacet, Search, View
+from histfs.core.views import MORE_NAME, ByDate, Search, View
 from histfs.core.waiting import Waiter
 
 #: Attempts to read a directory that changes while it is read.
@@ -157,6 +157,6 @@ def _items(
     view: View, entries: Sequence[DirEntry], items: Sequence[Listed]
 ) -> ListedDirectory | None:
     """Return the items of a listing; None where the catalog knows their order itself."""
-    if isinstance(view, ByDate | ByFacet) and view.total:
+    if isinstance(view, ByDate):
         return None
     return ListedDirectory([entry.name for entry in entries], items)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 
 from histfs.catalog import table_query
-from histfs.core.times import ALWAYS, Span
+from histfs.core.times import ALWAYS, Span, utc_day
 from histfs.mounting import MountedSource
 
 #: Raised when the same items give other rows: all months are written anew then.
@@ -29,7 +29,7 @@ def span_of(month: str) -> Span:
 
 def month_of(moment: int) -> str:
     """Return the month of a moment in seconds since the epoch."""
-    return f"{datetime.fromtimestamp(moment, timezone.utc):%Y-%m}"
+    return utc_day(moment)[:7]
 
 
 def state_of(

@@ -11,9 +11,11 @@ import msgspec
 from histfs.core.item_row import FIELDS, ItemRow
 from histfs.exporting.errors import NoParquet
 
-#: Rows of a group.
-_GROUP = 5000
+#: Rows of a group of Parquet, and lines that are written at once.
+_GROUP, _LINES = 5000, 500
 _NUMBERS = {"characters": "int64", "size": "int64", "duration": "float64", "cost": "float64"}
+
+_encode = msgspec.json.Encoder().encode
 
 
 class RowFormat(Protocol):
@@ -34,8 +36,8 @@ class JsonLines:
 
     def write(self, rows: Iterable[ItemRow], file: IO[bytes]) -> None:
         """Write rows to an open file."""
-        for row in rows:
-            file.write(json_line(row.to_json()))
+        for group in _groups(rows, _LINES):
+            file.write(b"".join(json_line(row.to_json()) for row in group))
 
 
 class Parquet:
@@ -67,8 +69,8 @@ class Parquet:
         """Write rows to an open file."""
         arrow, schema = self._pyarrow, self._schema
         with arrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-            for group in _groups(rows):
-                columns = {name: [getattr(row, name) for row in group] for name in FIELDS}
+            for group in _groups(rows, _GROUP):
+                columns = dict(zip(FIELDS, map(list, zip(*group, strict=True)), strict=True))
                 writer.write_table(arrow.table(columns, schema=schema))
 
 
@@ -83,10 +85,10 @@ def row_format(name: str) -> RowFormat:
 
 def json_line(value: Any) -> bytes:  # noqa: ANN401 - any JSON
     """Return a value as a line of JSON."""
-    return msgspec.json.encode(value) + b"\n"
+    return _encode(value) + b"\n"
 
 
-def _groups(rows: Iterable[ItemRow]) -> Iterator[list[ItemRow]]:
+def _groups(rows: Iterable[ItemRow], number: int) -> Iterator[list[ItemRow]]:
     rest = iter(rows)
-    while group := list(islice(rest, _GROUP)):
+    while group := list(islice(rest, number)):
         yield group

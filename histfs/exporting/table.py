@@ -18,7 +18,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, Any
@@ -36,6 +36,8 @@ from histfs.mounting.account_rows import rows
 
 STATE, METADATA = ".histfs-table.json", "metadata.jsonl"
 _CHUNK = 1 << 20
+#: Lines of the metadata that are written at once.
+_LINES = 500
 
 
 @dataclass(slots=True)
@@ -153,8 +155,8 @@ class Table:
                     _copy(old, before["months"][month]["metadata"], metadata)
                 elif month in kept:
                     exported = self._exported(month)
-                    for row in self._rows(month):
-                        _describe(row, exported, metadata)
+                    for _ in _described(self._rows(month), exported, metadata):
+                        pass
                 else:
                     number = self._write_month(month, metadata, partial(_add, progress, done))
                     changed[month]["rows"] = number
@@ -176,8 +178,8 @@ class Table:
 
         def seen() -> Iterator[ItemRow]:
             nonlocal number
-            for number, row in enumerate(self._rows(month), 1):
-                _describe(row, exported, metadata)
+            rows = _described(self._rows(month), exported, metadata)
+            for number, row in enumerate(rows, 1):
                 if number % 1000 == 0:
                     progress(number)
                 yield row
@@ -201,7 +203,8 @@ class Table:
 
     def _rows(self, month: str) -> Iterator[ItemRow]:
         for mounted in self._sources:
-            yield from filter(self._chosen, rows(mounted, self._zone, span_of(month)))
+            found = rows(mounted, self._zone, span_of(month))
+            yield from filter(self._chosen, found) if self._chosen.conditions else found
 
     def _name(self, month: str, form: str) -> str:
         return f"table/month={month}/items.{form}"
@@ -264,10 +267,19 @@ def _add(progress: Callable[[int], None], done: int, number: int) -> None:
     progress(done + number)
 
 
-def _describe(row: ItemRow, exported: Set[str] | None, metadata: IO[bytes]) -> None:
-    """Write the line of a row whose audio is there, or would be in an export."""
-    if row.audio is not None and (exported is None or row.audio in exported):
-        metadata.write(json_line(row.to_metadata()))
+def _described(
+    rows: Iterable[ItemRow], exported: Set[str] | None, metadata: IO[bytes]
+) -> Iterator[ItemRow]:
+    """Yield rows, and write the lines of those whose audio is there, or would be in an export."""
+    lines = []
+    for row in rows:
+        if row.audio is not None and (exported is None or row.audio in exported):
+            lines.append(json_line(row.to_metadata()))
+            if len(lines) == _LINES:
+                metadata.write(b"".join(lines))
+                lines = []
+        yield row
+    metadata.write(b"".join(lines))
 
 
 def _copy(source: IO[bytes], place: tuple[int, int], target: IO[bytes]) -> None:

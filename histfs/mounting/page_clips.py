@@ -10,12 +10,14 @@ from __future__ import annotations
 import posixpath
 import stat
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
+from histfs.catalog import table_query
 from histfs.core.audio_format import has_audio_extension, is_audio_name
 from histfs.core.errors import NoSuchPath
 from histfs.core.item import Facets, Item
 from histfs.core.nodes import Attributes
-from histfs.core.times import Zone
+from histfs.core.times import ALWAYS, Span, Zone
 from histfs.mounting.account_filesystem import source_at
 from histfs.mounting.account_rows import joined_rows
 from histfs.mounting.direct_tree import DirectTree
@@ -66,9 +68,9 @@ def _stands_alone(tree: DirectTree, path: str, attributes: Attributes) -> bool:
 
 
 def account_clips(
-    mounted: MountedSource, zone: Zone, address: Callable[[str], str]
+    mounted: MountedSource, zone: Zone, address: Callable[[str], str], span: Span = ALWAYS
 ) -> Iterator[PageClip]:
-    """Yield what a page shows of all items of a source, oldest first, by the catalog alone.
+    """Yield what a page shows of the items of a source, oldest first, by the catalog alone.
 
     It takes a fraction of the time of `page_clips`, which goes through the tree.
 
@@ -76,12 +78,13 @@ def account_clips(
         mounted: the source.
         zone: in which names have their times.
         address: as that of `page_clips`.
+        span: in which the items were created.
 
     Raises:
         CacheFailed, NoSpace: the catalog can't be read.
     """
     traits = mounted.source.traits
-    for found, row in joined_rows(mounted, zone):
+    for found, row in joined_rows(mounted, zone, span):
         raw = found.raw if found.fetched is None else found.fetched
         extension = None if row.audio is None else row.audio.rpartition(".")[2]
         yield PageClip(
@@ -92,6 +95,33 @@ def account_clips(
             words=traits.words_of(raw),
             seconds=row.duration,
         )
+
+
+class Newest(NamedTuple):
+    """The newest items of a source.
+
+    Attributes:
+        span: in which they, and all later ones, were created.
+        state: another one when what a page shows of them, or the number of all items, has changed.
+    """
+
+    span: Span
+    state: object
+
+
+def newest(mounted: MountedSource, number: int) -> Newest:
+    """Look at the newest items of a source; it takes a fraction of the time of `account_clips`.
+
+    Args:
+        mounted: the source.
+        number: how many; as many more as have the same date as the oldest of them.
+
+    Raises:
+        CacheFailed, NoSpace: the catalog can't be read.
+    """
+    store = mounted.store
+    span = table_query.newest(store, number)
+    return Newest(span, (mounted.name, store.total(), table_query.state_of(store, span)))
 
 
 def _clip(

@@ -36,7 +36,7 @@ def reading_orders(
     """Return the orders in which the items of a source may be read."""
     kinds = [view.facet for view in views if view.facet is not None and view.total]
     of = partial(store.orders, kinds)
-    return ReadingOrders(store.following, of, store.preceding, directories.holding, store.find)
+    return ReadingOrders(store.following, of, store.preceding, directories, store.find)
 
 
 def details_fetcher(

@@ -60,7 +60,7 @@ class Entry:
     @property
     def name(self) -> str:
         """Its name; empty for the root."""
-        return posixpath.basename(self.path)
+        return self.path.rpartition("/")[2]
 
     @property
     def is_directory(self) -> bool:
@@ -118,15 +118,16 @@ def entries_of(tree: DirectTree, directory: Entry) -> Iterator[Entry]:
         As `DirectTree.listdir`: the listing is complete, or it fails.
     """
     known = tree.filesystem.stat_files(directory.home, tree.waiter())
+    path_above, home_above = (each.rstrip("/") for each in (directory.path, directory.home))
     for entry in tree.listdir(directory.home):
-        home = posixpath.join(directory.home, entry.name)
+        home = f"{home_above}/{entry.name}"
         attributes = known.get(entry.name, entry.attributes)
         if attributes is None:
             try:
                 attributes = tree.filesystem.stat(home, tree.waiter())
             except NoSuchPath:
                 continue  # it has been deleted meanwhile
-        yield Entry(posixpath.join(directory.path, entry.name), home, attributes)
+        yield Entry(f"{path_above}/{entry.name}", home, attributes)
 
 
 def sized_entries_of(tree: DirectTree, directory: Entry) -> Iterable[Entry]:

@@ -1,7 +1,7 @@
 """A page to listen on, at the root, for a browser: the newest clips of all sources.
 
-It is made of what the catalogs have, and kept until they change. While the history is not known
-whole, the names of the root are shown.
+It is made of what the catalogs have, when a browser asks for it, and kept until something of what
+it shows has changed. While the history is not known whole, the names of the root are shown.
 
 Threads: any number at once. `_lock` guards `_made`; nothing is called while it is held.
 """
@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
+from typing import NamedTuple
 
 from histfs.core.errors import HistfsError
-from histfs.core.times import ALWAYS
-from histfs.mounting import DirectTree
-from histfs.mounting.page_clips import account_clips
-from histfs.page import PageClip, page
+from histfs.core.times import ALWAYS, Span
+from histfs.mounting import DirectTree, MountedSource
+from histfs.mounting.page_clips import account_clips, newest
+from histfs.page import page
 from histfs.page.clip import audio_address
 from histfs.serving.entries import served
 from histfs.serving.files import Files
@@ -46,7 +46,7 @@ class FrontPage:
         self._tree = served(tree)
         self._files = Files(self._tree)
         self._lock = threading.Lock()
-        self._made: tuple[object, bytes] | None = None
+        self._made: _Made | None = None
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
@@ -70,22 +70,47 @@ class FrontPage:
             mounted.catalog.ensure(ALWAYS, waiter)
         version = [(each.name, each.catalog.version) for each in sources]
         with self._lock:
-            if self._made is not None and self._made[0] == version:
-                return self._made[1]
-        clips: list[PageClip] = []
-        count = 0
-        for mounted in sources:
-            newest: deque[PageClip] = deque(maxlen=_MOST)
-            for clip in account_clips(mounted, self._tree.zone, _address):
-                newest.append(clip)
-                count += 1
-            clips += newest
-        clips = heapq.nlargest(_MOST, clips, key=lambda clip: (clip.when, clip.audio or ""))
-        title = "History" if count <= _MOST else f"History: the newest {_MOST:,} of {count:,} clips"
-        content = page(clips, title, self._tree.ls("/"))
+            made = self._made
+        if made is not None and made.version == version:
+            return made.content
+        # A version grows with each listing that is read anew; the state is of what is shown.
+        shown = [newest(each, _MOST) for each in sources]
+        state = [each.state for each in shown]
+        if made is not None and made.state == state:
+            content = made.content
+        else:
+            content = self._made_of(sources, [each.span for each in shown])
         with self._lock:
-            self._made = version, content
+            self._made = _Made(version, state, content)
         return content
+
+    def _made_of(self, sources: Sequence[MountedSource], spans: Sequence[Span]) -> bytes:
+        clips = heapq.nlargest(
+            _MOST,
+            (
+                clip
+                for mounted, span in zip(sources, spans, strict=True)
+                for clip in account_clips(mounted, self._tree.zone, _address, span)
+            ),
+            key=lambda clip: (clip.when, clip.audio or ""),
+        )
+        count = sum(each.store.total() for each in sources)
+        title = "History" if count <= _MOST else f"History: the newest {_MOST:,} of {count:,} clips"
+        return page(clips, title, self._tree.ls("/"))
+
+
+class _Made(NamedTuple):
+    """A page that was made.
+
+    Attributes:
+        version: of the catalogs, when it was last looked at.
+        state: of what it shows.
+        content: in HTML.
+    """
+
+    version: object
+    state: object
+    content: bytes
 
 
 def _address(path: str) -> str:

@@ -26,7 +26,7 @@ def clock():
 def receive(flow):
     """Let a download receive in a thread of its own; return the thread and what it says."""
     said = []
-    thread = threading.Thread(target=lambda: said.append(flow.received(1000)), daemon=True)
+    thread = threading.Thread(target=lambda: said.append(flow.received(20_000)), daemon=True)
     thread.start()
     return thread, said
 
@@ -99,12 +99,12 @@ def test_on_a_slow_link_the_others_stop_from_the_request_for_a_clip_that_a_reade
     with share.flow(lambda: False) as ahead:
         for _ in range(5):
             clock.now += 0.2
-            ahead.received(2_000_000 if fast else 1000)
+            ahead.received(2_000_000 if fast else 20_000)
         with share.flow(lambda: True):
             thread, said = receive(ahead)
             if not fast:
                 eventually(lambda: ahead.stopped)
-                clock.now += link_share._PATIENCE + 0.1
+                clock.now += link_share._BEFORE_ANSWER + 0.1
             thread.join(10)
             assert said == [not fast], "not for longer than it may take until the answer begins"
 
@@ -113,24 +113,40 @@ def test_on_a_slow_link_those_that_nobody_waits_for_go_one_after_another(clock):
     share = LinkShare(lambda: 0, clock)
     with share.flow(lambda: False) as oldest, share.flow(lambda: False) as other:
         for _ in range(4):
-            assert not oldest.received(1000)
-            assert not other.received(1000), "they may be short"
+            assert not oldest.received(20_000)
+            assert not other.received(20_000), "they may be short"
             clock.now += 0.3
         thread, said = receive(other)
         eventually(lambda: other.stopped)
-        assert not oldest.received(1000)
+        assert not oldest.received(20_000)
         clock.now += link_share._SILENT + 0.1
         thread.join(10)
         assert said == [True], "the oldest one's server has stalled"
+
+
+def test_one_that_drips_stops_for_none_so_that_it_is_found_to_be_slow(clock):
+    share = LinkShare(lambda: 0, clock)
+    with share.flow(lambda: False) as oldest, share.flow(lambda: False) as drips:
+        for _ in range(40):
+            oldest.received(20_000)
+            assert not drips.received(100)
+            clock.now += 0.3
+    began = clock.now
+    with share.flow(lambda: False) as drips, share.flow(lambda: False) as other:
+        for _ in range(40):
+            clock.now += 0.3
+            drips.received(100)
+            if clock.now - began > link_share._SILENT:
+                assert not other.received(20_000), "the older one takes no part of the link"
 
 
 def test_one_whose_reader_has_just_left_goes_after_one_that_is_waited_for_now(clock):
     share, waits = LinkShare(lambda: 0, clock), [True]
     with share.flow(lambda: waits[0]) as left, share.flow(lambda: True) as wanted:
         for flow in (left, wanted):
-            flow.received(1000)
+            flow.received(20_000)
         clock.now += 0.2
-        assert not left.received(1000)
+        assert not left.received(20_000)
         waits[0] = False
         thread, said = receive(left)
         eventually(lambda: left.stopped)

@@ -8,7 +8,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -77,13 +77,14 @@ class CountingSource(MemorySource):
 
 @contextlib.contextmanager
 def cache_of(
-    source: CountingSource, connections: int, root: Path, listed: list[Item] | None = None
+    source: CountingSource, connections: int, root: Path, listed: Sequence[Sequence[Item]] = ()
 ) -> Iterator[AudioCache]:
-    """Return a cache of clips that reads ahead as a mount does, after a directory was listed."""
+    """Return a cache of clips that reads ahead as a mount does, after directories were listed."""
     directories = ListedDirectories()
-    if listed is not None:
-        items = [Listed(item.date, item.key, item.slug) for item in listed]
-        directories.note("listed", ListedDirectory([item.key for item in items], items))
+    for number, each in enumerate(listed):
+        items = [Listed(item.date, item.key, item.slug) for item in each]
+        directory = ListedDirectory([item.key for item in items], items)
+        directories.note(("view", str(number)), directory)
     scheduler, sizes = DownloadScheduler(lambda: connections), SizeRegistry(MemoryTable())
     flights = SingleFlight("size", connections)
     with contextlib.closing(scheduler), contextlib.closing(flights):
@@ -95,7 +96,7 @@ def cache_of(
             ToldSizes(source, sizes, flights=flights, following=source.following, ahead=0),
             max_clip_size=PLENTY,
             orders=ReadingOrders(
-                source.following, source.orders, source.preceding, directories.holding, source.find
+                source.following, source.orders, source.preceding, directories, source.find
             ),
             prefetch_clips=2 * connections,
             prefetch_bytes=PLENTY,
@@ -122,7 +123,9 @@ def read_all(readers: list[tuple[AudioCache, list[Item]]]) -> None:
 @given(
     voices=st.text("abc", min_size=8, max_size=40),
     connections=st.integers(1, 16),
-    order=st.sampled_from(["by date", "by name", "by voice", "reversed", "random", "listed"]),
+    order=st.sampled_from(
+        ["by date", "by name", "by voice", "reversed", "random", "listed", "walked"]
+    ),
     readers=st.sampled_from(["one", "four in turn", "two at once", "four anyhow"]),
     random=st.randoms(use_true_random=False),
 )
@@ -135,8 +138,9 @@ def test_each_clip_is_requested_once(voices, connections, order, readers, random
         items = sorted(items, key=lambda item: (item.date, item.slug))
     elif order == "reversed":
         items.reverse()
-    elif order in ("random", "listed"):
+    elif order in ("random", "listed", "walked"):
         random.shuffle(items)
+    listed = {"listed": [items], "walked": [items[n : n + 3] for n in range(0, len(items), 3)]}
     hands = {
         "one": [items],
         "four in turn": [items[n::4] for n in range(4)],
@@ -145,7 +149,7 @@ def test_each_clip_is_requested_once(voices, connections, order, readers, random
     }[readers]
     with (
         tempfile.TemporaryDirectory() as root,
-        cache_of(source, connections, Path(root), items if order == "listed" else None) as cache,
+        cache_of(source, connections, Path(root), listed.get(order, ())) as cache,
     ):
         read_all([(cache, hand) for hand in hands])
     assert source.count("audio") == len(items)

@@ -50,7 +50,7 @@ class World:
                 self.following,
                 self.orders,
                 self.preceding,
-                self.directories.holding,
+                self.directories,
                 self.source.find,
             ),
             self.fetch,
@@ -67,12 +67,12 @@ class World:
         self.lookups += 1
         return self.source.preceding(item, order, number)
 
-    def list(self, *numbers, names=None):
+    def list(self, *numbers, names=None, path=("view", "directory")):
         """List a directory of these clips, whose names are in this order unless others are told."""
         items = (self.items[number] for number in numbers)
         listed = [Listed(item.date, item.key, item.slug) for item in items]
         names = names or [f"{place:03}" for place in range(len(listed))]
-        self.directories.note("a directory", ListedDirectory(names, listed))
+        self.directories.note(path, ListedDirectory(names, listed))
 
     def orders(self, item):
         return [order for order in self.source.orders(item) if order[0] in ("voice", "source")]
@@ -361,3 +361,23 @@ def test_what_is_gone_from_a_directory_is_passed_over(world):
     gone = numbers.pop(20)
     world.source.discard(world.items[gone].id)
     assert world.use_all(*numbers[:40]) == numbers[2 : 40 + MOST]
+
+
+def test_directories_are_followed_one_after_another_once_the_first_was_left(world):
+    """Not at its end: it may be all that the program reads."""
+    numbers = random.Random(3).sample(range(200), 60)
+    for start in range(0, 60, 6):
+        world.list(*numbers[start : start + 6], path=("view", str(start)))
+    world.list(*range(100), path=("other view", "directory"))
+    assert world.use_all(*numbers[:6]) == numbers[2:6]
+    world.list(*numbers[:6], path=("view", "0"))  # by another program
+    fetched = world.use_all(*numbers[6:])
+    assert fetched == numbers[7:]
+
+
+def test_a_program_that_lists_a_directory_just_before_it_reads_it_is_followed(world):
+    numbers = random.Random(3).sample(range(200), 60)
+    for start in range(0, 60, 6):
+        world.list(*numbers[start : start + 6], path=("view", str(start)))
+        fetched = world.use_all(*numbers[start : start + 6])
+        assert fetched == numbers[start + (1 if start else 2) : start + 6]

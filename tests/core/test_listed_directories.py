@@ -13,6 +13,10 @@ def listed(*keys: str) -> list[Listed]:
     return [Listed(ord(key), key, "slug") for key in keys]
 
 
+def holding(directories: ListedDirectories, key: str, number: int = 9) -> list[ListedDirectory]:
+    return [noted.directory for noted in directories.holding(key, number)]
+
+
 def directory(keys: str) -> ListedDirectory:
     return ListedDirectory(list(keys), listed(*keys))
 
@@ -40,21 +44,33 @@ def test_the_directories_that_were_listed_last_come_first():
     directories = ListedDirectories()
     held = {path: directory(path) for path in ("abc", "bcd", "cde")}
     for path, each in held.items():
-        directories.note(path, each)
-    directories.note("abc", held["abc"])
-    assert directories.holding("c", 9) == [held["abc"], held["cde"], held["bcd"]]
-    assert directories.holding("c", 2) == [held["abc"], held["cde"]]
-    assert directories.holding("e", 9) == [held["cde"]]
-    assert directories.holding("x", 9) == []
+        directories.note(("view", path), each)
+    directories.note(("view", "abc"), held["abc"])
+    assert holding(directories, "c") == [held["abc"], held["cde"], held["bcd"]]
+    assert holding(directories, "c", 2) == [held["abc"], held["cde"]]
+    assert holding(directories, "e") == [held["cde"]]
+    assert holding(directories, "x") == []
+
+
+def test_the_directories_of_a_view_come_in_the_order_in_which_they_were_listed():
+    directories = ListedDirectories()
+    for view, name in ["aa", "ab", "bb", "ac"]:
+        directories.note((view, name), directory(name))
+    directories.note(("a", "b"), directory("b"))
+    (noted,) = directories.holding("a", 9)
+    found = []
+    while (noted := directories.after(noted)) is not None:
+        found.append(noted.path)
+    assert found == [("a", "c"), ("a", "b")]
 
 
 def test_a_directory_that_is_listed_anew_counts_once():
     directories = ListedDirectories()
-    directories.note("path", directory("abc"))
+    directories.note(("view", "path"), directory("abc"))
     new = directory("xbc")
-    directories.note("path", new)
-    assert directories.holding("b", 9) == [new]
-    assert directories.holding("a", 9) == []
+    directories.note(("view", "path"), new)
+    assert holding(directories, "b") == [new]
+    assert holding(directories, "a") == []
 
 
 @pytest.mark.parametrize("bound", [("_DIRECTORIES", 3), ("_ITEMS", 6)])
@@ -63,8 +79,8 @@ def test_of_many_directories_those_listed_first_are_forgotten(monkeypatch, bound
     directories = ListedDirectories()
     for _ in range(3):
         for key in "abcde":
-            directories.note(key, directory(f"{key}-"))
-    assert [key for key in "abcde" if directories.holding(key, 9)] == ["c", "d", "e"]
-    directories.note("f", directory("fghijkl"))
-    kept = [key for key in "cdef" if directories.holding(key, 9)]
+            directories.note(("view", key), directory(f"{key}-"))
+    assert [key for key in "abcde" if holding(directories, key)] == ["c", "d", "e"]
+    directories.note(("view", "f"), directory("fghijkl"))
+    kept = [key for key in "cdef" if holding(directories, key)]
     assert kept == (["d", "e", "f"] if bound[0] == "_DIRECTORIES" else [])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from histfs.core.times import ALWAYS, EARLIEST, LATEST, Span, Zone
+from histfs.core.times import ALWAYS, EARLIEST, LATEST, Span, Zone, utc_day, utc_text
 
 HOUR = 3600
 ZONES = ["UTC", "Europe/Berlin", "America/Havana", "America/Asuncion", "Africa/Cairo",
@@ -129,3 +129,13 @@ def test_a_span_covers_itself_and_what_is_within():
     assert span.covers(Span(12, 13))
     assert not span.covers(Span(9, 11))
     assert not span.covers(Span(19, 21))
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [0, 1, 86_399, 86_400, 1_709_164_799, 1_709_164_800, 1_714_650_306, 951_868_799, LATEST],
+)
+def test_a_moment_in_utc_is_as_strftime_writes_it(moment):
+    there = datetime.fromtimestamp(moment, timezone.utc)
+    assert utc_text(moment) == f"{there:%Y-%m-%dT%H:%M:%SZ}"
+    assert utc_day(moment) == f"{there:%Y-%m-%d}"

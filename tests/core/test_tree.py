@@ -571,12 +571,12 @@ class Backwards(ByRule):
 def test_the_order_of_a_listing_is_noted_unless_it_is_that_of_dates(make_world, records):
     world = make_world(*records, views=[ByDate, ByVoice, Backwards])
     world.names(DAY)
-    world.names("/by-voice/Rachel")
+    world.names("/by-voice")
     world.names("/backwards")
     assert world.listed.holding("hello", 9) == []
     for _ in range(2):  # anew, and from the cache
         names = world.names("/backwards/all")
-        (directory,) = world.listed.holding("hello", 9)
-        assert [item.date for item in directory.listed] == [MUTE, BYE, HELLO, OLD]
-        assert [item.date for item in directory.by_name] == [OLD, HELLO, BYE, MUTE]
+        (noted,) = world.listed.holding("hello", 9)
+        assert [item.date for item in noted.directory.listed] == [MUTE, BYE, HELLO, OLD]
+        assert [item.date for item in noted.directory.by_name] == [OLD, HELLO, BYE, MUTE]
         assert names == sorted(names, reverse=True)

@@ -6,6 +6,7 @@ import fcntl
 import json
 import shutil
 from collections import Counter
+from datetime import datetime, timezone
 
 import pytest
 
@@ -57,6 +58,34 @@ def metadata_of(folder):
     return [
         json.loads(line) for line in (folder / METADATA).read_text(encoding="utf-8").splitlines()
     ]
+
+
+def test_each_line_is_as_a_plain_encoder_writes_it(table, simulator):
+    simulator.library.add(
+        ids=["odd"], fields={"text": "caf\u00e9 \U0001f600", "voice_name": "Zo\u00eb"}
+    )
+    simulator.library.add(ids=["lone"], fields={"text": "half a \ud83d pair"})
+    summary(table("--json"))
+    lines = [
+        (file.parent.name, line)
+        for file in table.folder.glob("table/month=*/items.jsonl")
+        for line in file.read_bytes().splitlines()
+    ]
+    assert len(lines) == 94
+    for month, line in lines:
+        row = json.loads(line)
+        plain = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+        assert line == plain.encode()
+        assert tuple(row) == FIELDS
+        if row["kind"] == "history":
+            item = simulator.library.item(row["id"])
+            moment = datetime.fromtimestamp(item["date_unix"], timezone.utc)
+            assert row["time"] == f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+            assert month == f"month={moment:%Y-%m}" == row["audio"].split("/")[1]
+    by_id = {row["id"]: row for row in rows_of(table.folder)}
+    assert by_id["odd"]["text"] == "caf\u00e9 \U0001f600"
+    assert by_id["odd"]["voice"] == "Zo\u00eb"
+    assert by_id["lone"]["text"] == "half a ? pair"
 
 
 def test_each_item_is_a_row_in_the_file_of_its_month(table, simulator):

@@ -112,6 +112,24 @@ def test_a_view_that_fails_after_its_listing_delays_no_open(
         (tmp_path / "trouble").unlink()
 
 
+@pytest.mark.parametrize("all_first", [True, False], ids=["listed first", "listed one by one"])
+def test_small_directories_are_read_ahead_one_after_another(server, tmp_path, binding, all_first):
+    """rsync and find list some directories ahead, and cp each before it reads it."""
+    with mounted(server, tmp_path, binding, "-o", "views=by-date+by-text") as mount:
+        names = os.listdir(mount.path / "by-text")
+        directories = (listed(mount, f"by-text/{name}") for name in names)
+        read, first = [], None
+        for clips in list(directories) if all_first else directories:
+            first = first or len(clips)
+            for clip in clips:
+                assert clip.read_bytes()
+                read.append(clip)
+            if all_first and first + 3 < len(read) < ITEMS // 2:
+                eventually(lambda: server.counts[AUDIO] > len(read) + 1)
+    assert len(names) > 5
+    assert server.counts[AUDIO] == len(read)
+
+
 def test_bsdtar_reads_backwards_and_is_followed(server, tmp_path, binding):
     if shutil.which("bsdtar") is None:
         pytest.skip("bsdtar is not installed")

@@ -46,6 +46,11 @@ def test_it_is_made_once_until_there_is_something_new(client, simulator, tree, m
     assert (client.get().content, client.get().content) == (b"page", b"page")
     assert client.ask("HEAD").headers["Content-Length"] == "4"
     assert len(made) == 1
+    before = [each.catalog.version for each in tree.sources]
+    tree.refresh("/")
+    client.get()
+    assert [each.catalog.version for each in tree.sources] != before
+    assert len(made) == 1
     simulator.library.add()
     tree.refresh("/")
     client.get()

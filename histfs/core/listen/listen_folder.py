@@ -149,7 +149,8 @@ class ListenFolder:
             case _Directory(name=name):
                 content = self._read((name,), lambda: self._entries(name), waiter)
                 if content.items is not None:
-                    self._library.listed.note((LISTEN, *self._path, name), content.items)
+                    folder = "/".join((LISTEN, *self._path))
+                    self._library.listed.note((folder, name), content.items)
                 return content.entries
         raise NotADirectory(path)
 

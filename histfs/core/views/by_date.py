@@ -156,4 +156,4 @@ class ByDate:
             span = Span(span.start, min(inner.start, newest))
 
     def _at(self, moment: int) -> At:
-        return tuple(self._zone.local(moment).isoformat()[:10].split("-"))
+        return tuple(self._zone.stamp(moment)[:10].split("-"))

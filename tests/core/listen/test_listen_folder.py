@@ -54,9 +54,9 @@ def test_the_order_of_a_listing_is_noted_for_read_ahead(listened):
     assert world.listed.holding("one", 9) == []
     for _ in range(2):  # anew, and from the cache
         world.ls("/listen/by-voice/Rachel")
-        (directory,) = world.listed.holding("one", 9)
-        assert [item.key for item in directory.listed] == ["early", "one"]
-        assert [item.key for item in directory.by_name] == ["one", "early"]
+        (noted,) = world.listed.holding("one", 9)
+        assert [item.key for item in noted.directory.listed] == ["early", "one"]
+        assert [item.key for item in noted.directory.by_name] == ["one", "early"]
 
 
 def test_listed_and_looked_up_agree(listened):

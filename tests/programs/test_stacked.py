@@ -20,8 +20,11 @@ STACKS = {
     "fuse-overlayfs": ("fuse-overlayfs", "-f", "-o", "lowerdir={below}", "{top}"),
     "mergerfs": ("mergerfs", "-f", "{below}", "{top}"),
     "unionfs": ("unionfs", "-f", "{below}=RO", "{top}"),
+    "sshfs": ("sshfs", "-f", "-o", "ssh_command={server}", "host:{below}", "{top}"),
     "rclone": ("rclone", "mount", "--config", "/dev/null", "--links", ":local:{below}", "{top}"),
 }
+#: Debian's and Fedora's place of the server of SSHFS.
+SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server")
 COPY = {
     "cp": "cp -r . {copy}",
     "tar": "tar -cf - . | tar -xf - -C {copy}",
@@ -38,7 +41,13 @@ def stacked(program, below, top):
     if program == "fuse-overlayfs" and os.geteuid() != 0:
         pytest.skip("fuse-overlayfs needs root, or a namespace")
     top.mkdir()
-    line = [each.format(below=below, top=top) for each in STACKS[program]]
+    server = next(filter(os.path.exists, SERVERS), None)
+    if program == "sshfs" and server is None:
+        pytest.skip("there is no sftp-server")
+    script = top.with_name("ssh")
+    script.write_text(f"#!/bin/sh\nexec {server}\n")
+    script.chmod(0o700)
+    line = [each.format(below=below, top=top, server=script) for each in STACKS[program]]
     process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         assert eventually(lambda: mounted_on(top))

@@ -314,7 +314,7 @@ class AudioCache:
             max_size=self._max_clip_size,
             on_head=lambda head: self._examine(item, head),
             on_size=lambda size: self.sizes.announce(item.key, size),
-            on_no_length=self.told.note_no_length,
+            on_no_length=lambda: self.told.note_no_length(item),
             on_stored=lambda size, sha256: self._stored(item, size, sha256),
             may_stop=self._scheduler.may_stop,
             link=self._scheduler.link,

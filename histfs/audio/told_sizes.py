@@ -1,10 +1,11 @@
 """Sizes that the server tells without sending the clip, where it does so and is right.
 
 Whether it does is tried once a mount, on a clip that has come whole: what the server tells of it
-has to be the number of bytes that came. It is tried when sizes are needed: clips come without a
-length, or a stat has to give an exact size. From then on a size costs one small request. A walk is
-recognised by a clip that follows another one by date; the sizes of the next ones are asked for at
-the same time. A told size that turns out to be wrong ends this until the next mount.
+has to be the number of bytes that came. It is tried when that is worth a request: a stat had to
+give an exact size, or a clip without a length took long, and an open waits for its last byte. From
+then on a size costs one small request. A walk is recognised by a clip that follows another one by
+date; the sizes of the next ones are asked for at the same time. A told size that turns out to be
+wrong ends this until the next mount.
 
 Threads: any number at once. The requests are made by the threads of the pool, and by those that
 call `ask`. `_lock` guards that one trial is made; the other flags change once, and a thread that
@@ -17,6 +18,7 @@ import contextlib
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from enum import Enum
@@ -34,8 +36,10 @@ from histfs.core.waiting import Waiter, never
 
 #: Clips after one of which any counts as the next in a walk: sizes of some may be known.
 _NEXT = 8
-#: Clips that are remembered as such.
+#: Clips that are remembered as such, and that come without a length.
 _REMEMBERED = 1024
+#: Seconds that a clip takes from its first byte to its last one where an open should not wait.
+_SLOW = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +62,7 @@ class ToldSizes:
         flights: runs the requests.
         following: returns the clips that follow one by date.
         ahead: how many clips of a walk are asked about before their stat.
+        clock: seconds, monotonic.
     """
 
     def __init__(
@@ -68,21 +73,26 @@ class ToldSizes:
         flights: SingleFlight,
         following: Following,
         ahead: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
         self._sizes = sizes
         self._flights = flights
         self._following = following
         self._ahead = ahead
+        self._clock = clock
         self._lock = threading.Lock()
         self._trust = _Trust.UNTRIED if source.traits.audio_sizes else _Trust.REFUSED
         self._are_needed = False
         self._lack_lengths = False
         self._next = GenerationalCache[str, bool](math.inf, max_entries=_REMEMBERED)
+        # When clips without a length began to come.
+        self._began = GenerationalCache[str, float](math.inf, max_entries=_REMEMBERED)
 
-    def note_no_length(self) -> None:
-        """Note that a clip comes without its length."""
-        self._are_needed = self._lack_lengths = True
+    def note_no_length(self, item: Item) -> None:
+        """Note that a clip begins to come, without its length."""
+        self._lack_lengths = True
+        self._began.put(item.key, self._clock())
 
     def size(self, item: Item, waiter: Waiter) -> int | None:
         """Return the exact size of a clip for a stat; None where the server can't tell it.
@@ -146,6 +156,9 @@ class ToldSizes:
             # The server told it wrong, or its clip has changed since.
             self._trust = _Trust.REFUSED
             self._sizes.forget_unverified()
+        began = self._began.get(item.key)
+        if began is not None and self._clock() - began >= _SLOW:
+            self._are_needed = True
         if item.attachment is not None or not self._are_needed:
             return
         with self._lock:

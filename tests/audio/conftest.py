@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,6 +147,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
         asked_ahead: int = 0,
         has_no_audio: Callable[[Item], bool] = lambda _: False,
         largest: int = PLENTY,
+        clock: Callable[[], float] = time.monotonic,
     ) -> World:
         scheduler = DownloadScheduler(lambda: connections)
         pools.append(scheduler)
@@ -157,7 +159,12 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
         sizes = SizeRegistry(table)
         pools.append(SingleFlight("size", connections))
         told = ToldSizes(
-            source, sizes, flights=pools[-1], following=source.following, ahead=asked_ahead
+            source,
+            sizes,
+            flights=pools[-1],
+            following=source.following,
+            ahead=asked_ahead,
+            clock=clock,
         )
         store = AudioCache(
             source,

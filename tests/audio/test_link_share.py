@@ -104,7 +104,7 @@ def test_on_a_slow_link_the_others_stop_from_the_request_for_a_clip_that_a_reade
             thread, said = receive(ahead)
             if not fast:
                 eventually(lambda: ahead.stopped)
-                clock.now += link_share._PATIENCE + 0.1
+                clock.now += link_share._BEFORE_ANSWER + 0.1
             thread.join(10)
             assert said == [not fast], "not for longer than it may take until the answer begins"
 

@@ -8,6 +8,7 @@ from histfs.audio.size_collection import learn_sizes
 from histfs.core.errors import BadAnswer, NotOffered, Rejected, Unreachable
 from histfs.core.waiting import Waiter
 from tests.audio.conftest import DATE, TIMEOUT, StepSource
+from tests.support.clock import Clock
 from tests.support.eventually import eventually
 from tests.support.memory import MemorySource
 
@@ -26,6 +27,7 @@ def told_world(make_world, source=None, **options):
     """Return a world whose server has told the size of a clip that came, and was right."""
     world = make_world(source or MemorySource(tells_sizes=True), **options)
     first = world.item("first", date=DATE - 1000)
+    exact_size(world, first)
     world.read(first)
     eventually(lambda: world.source.count("audio_size") == 1)
     eventually(lambda: world.store.told.size(world.item("probe", date=1), archiver()) is not None)
@@ -42,19 +44,36 @@ def test_a_size_is_told_with_one_request_and_no_audio_and_is_known_from_then_on(
     assert world.sizes["a"] == 10
 
 
-def test_one_clip_that_came_without_a_length_is_the_trial_and_there_is_no_other(make_world):
+def test_a_server_is_tried_once(make_world):
     source = MemorySource(tells_sizes=True)
     source.fail("audio_size", NotOffered("HEAD is refused"))
     world = make_world(source)
     for name in "abc":
+        assert exact_size(world, world.item(name)) is None
         world.read(world.item(name))
     eventually(lambda: source.count("audio_size") == 1)
     assert exact_size(world, world.item("d")) is None
     assert (source.count("audio_size"), world.fetched) == (1, 3)
 
 
-def test_nothing_is_asked_where_clips_have_lengths_and_no_stat_needs_one(make_world):
-    world = make_world(MemorySource(tells_sizes=True, tells_length=True))
+@pytest.mark.parametrize(("seconds", "trials"), [(0.9, 0), (1.0, 1)])
+def test_a_clip_without_a_length_that_takes_long_makes_the_trial(make_world, seconds, trials):
+    clock = Clock()
+    source = StepSource([b"\1irst", b"second"], tells_sizes=True)
+    source.clips["a"] = b"\1irstsecond"
+    world = make_world(source, clock=clock)
+    item = world.item()
+    source.go()
+    eventually(lambda: world.store.content(item).received)
+    clock.now += seconds
+    source.go()
+    world.read(item)
+    eventually(lambda: source.count("audio_size") == trials)
+
+
+@pytest.mark.parametrize("tells_length", [True, False])
+def test_nothing_is_asked_where_clips_come_soon_and_no_stat_needs_a_size(make_world, tells_length):
+    world = make_world(MemorySource(tells_sizes=True, tells_length=tells_length))
     for name in "abc":
         world.read(world.item(name))
     world.flush()
@@ -81,6 +100,7 @@ def test_a_server_that_tells_another_size_than_comes_is_not_believed(make_world,
     source = MemorySource(tells_sizes=True)
     source.told["a"] = told
     world = make_world(source)
+    assert exact_size(world, world.item()) is None
     world.read(world.item())
     eventually(lambda: "such sizes are not used" in caplog.text)
     assert exact_size(world, world.item("b")) is None

@@ -75,7 +75,7 @@ def test_a_mount_says_what_it_knows_keeps_and_does(simulator, tmp_path, binding,
         "requests": {
             "list": 1,
             "get": 0,
-            "audio_size": 1,
+            "audio_size": 0,
             "audio": 2,
             "attachment": 0,
             "delete": 0,

@@ -8,12 +8,12 @@ import shlex
 import shutil
 import signal
 import subprocess
-import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from histfs.core.errors import HistfsError
 from histfs.settings import OptionError
@@ -74,7 +74,10 @@ class Player:
             NoPlayer: it can't be started.
         """
         if self.name in _BROWSERS:
-            return self._run([page], meanwhile) or _wait_for_interrupt()
+            # Ctrl-C is the only end; it may come while the program that opens the page ends.
+            with contextlib.suppress(KeyboardInterrupt):
+                return self._run([page], meanwhile) or _wait_for_interrupt()
+            return 0
         if self.name in _ONE_AT_A_TIME:
             first, *others = urls
             return max([self._run([first], meanwhile), *map(self._run, ([url] for url in others))])
@@ -151,15 +154,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _wait_for_interrupt() -> int:
-    """Wait until Ctrl-C, and return 0: there is no other way to end."""
-    try:
-        with _Signals() as signals:
-            signals.arm()
-            threading.Event().wait()
-    except KeyboardInterrupt:
-        pass
-    return 0
+def _wait_for_interrupt() -> NoReturn:
+    """Wait until a signal raises `KeyboardInterrupt` or `SystemExit`."""
+    with _Signals() as signals:
+        signals.arm()
+        while True:
+            time.sleep(_WAIT)  # as in `_status_of`: the signal may come just before
 
 
 class _Signals:

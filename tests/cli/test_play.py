@@ -277,8 +277,9 @@ def test_the_player_does_not_get_the_key(do, item, simulator):
     assert simulator.api_key not in out
 
 
-def test_a_browser_gets_a_page_until_the_user_has_enough(start, item, tmp_path):
-    (tmp_path / "xdg-open").write_text(f"#!/bin/sh\necho $1 > {tmp_path}/url\n")
+@pytest.mark.parametrize("then", ["", "exec sleep 30"], ids=["returns", "stays"])
+def test_a_browser_gets_a_page_until_the_user_has_enough(start, item, tmp_path, then):
+    (tmp_path / "xdg-open").write_text(f"#!/bin/sh\necho $1 > {tmp_path}/url\n{then}\n")
     (tmp_path / "xdg-open").chmod(0o755)
     process = start("play", "--player", tmp_path / "xdg-open", item)
     url = eventually(lambda: (tmp_path / "url").read_text().strip())

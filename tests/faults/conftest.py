@@ -75,9 +75,10 @@ class SystemUnderTest:
         return self.mount.path / next(self._known)
 
     def item(self) -> Path:
-        """Return a listed item, another one each time."""
+        """Return a listed item, another one each time, in no order that is read ahead."""
         if not self._items:
-            self._items = sorted(self.known_day().iterdir())
+            day = sorted(self.known_day().iterdir())
+            self._items = [day[len(day) // 8], day[len(day) * 7 // 8]]
         return self._items.pop()
 
     def unknown_day(self) -> Path:

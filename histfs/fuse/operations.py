@@ -290,12 +290,13 @@ class Operations:
     ) -> WatchedFile | None:
         """Note an open file; raise ESTALE, upon which the kernel looks again, for a stale size."""
         self._refuse_if_misled(path, file, shown, waiter)
+        if isinstance(file, PlayedFile):
+            # It is read to its true end, whatever size the kernel has; and its size may become
+            # another one with each clip that comes, also between a look and the next open.
+            return None
         # Before the open is reported: what the kernel asks for then must not be cached, either.
-        is_played = isinstance(file, PlayedFile)
-        watched = None
         try:
-            if not is_played:
-                watched = self._watch.opening(path, inode, file.size, waiter.needs_size)
+            watched = self._watch.opening(path, inode, file.size, waiter.needs_size)
         except OSError:
             file.close()
             raise
@@ -305,9 +306,6 @@ class Operations:
             if refusal.final:
                 file.close()
                 raise OSError(errno.ESTALE, "its size has changed")
-        if is_played:
-            # Its size may become another one while it is open, which a stat has to show.
-            self._reported.closed(path)
         return watched
 
     def _attributes_of(self, opened: FileHandle) -> Attributes:

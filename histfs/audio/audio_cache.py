@@ -275,6 +275,12 @@ class AudioCache:
         if item.attachment is None:
             self._read_ahead.used(item, waiter.may_fetch)
 
+    def discard_size(self, item: Item, size: int) -> None:
+        """Note that a clip has another size in bytes than was known: it is learnt anew."""
+        if self.sizes.exact(item) == size:
+            self.told.distrust()
+            self.sizes.discard(item.key)
+
     def _fetch_again(self, item: Item, waiter: Waiter) -> None:
         """Download a clip, whether it is on the disk or not."""
         while True:

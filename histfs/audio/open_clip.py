@@ -35,6 +35,9 @@ class ClipProvider(Protocol):
     def note_use(self, item: Item, waiter: Waiter) -> None:
         """Note that a client begins to read a clip."""
 
+    def discard_size(self, item: Item, size: int) -> None:
+        """Note that a clip has another size in bytes than was known."""
+
 
 class OpenClips:
     """The clips that are open, by their keys."""
@@ -195,6 +198,8 @@ class OpenClip(_Clip):
     def _check(self, whole: int | None) -> None:
         """Raise `BadAnswer` where the clip has another size than it was opened with."""
         if whole not in (None, self._size):
+            # Before the client knows: it may open the clip again at once.
+            self._provider.discard_size(self._item, self._size)
             raise BadAnswer(f"the audio of {self._item.key} has changed: open it again")
 
     def fetch_all(self, waiter: Waiter) -> None:

@@ -153,9 +153,7 @@ class ToldSizes:
             before: the exact size that was known before.
         """
         if before not in (None, size):
-            # The server told it wrong, or its clip has changed since.
-            self._trust = _Trust.REFUSED
-            self._sizes.forget_unverified()
+            self.distrust()
         began = self._began.get(item.key)
         if began is not None and self._clock() - began >= _SLOW:
             self._are_needed = True
@@ -167,6 +165,11 @@ class ToldSizes:
             self._trust = _Trust.TRIED
         with contextlib.suppress(Interrupted):
             self._flights.submit(None, partial(self._try, item, size))
+
+    def distrust(self) -> None:
+        """Ask for no more sizes: one was told wrong, or its clip has changed since."""
+        self._trust = _Trust.REFUSED
+        self._sizes.forget_unverified()
 
     def _try(self, item: Item, size: int) -> None:
         trust = _Trust.REFUSED

@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable
 
 from histfs.core.errors import HistfsError
-from histfs.core.estimate_probes import EstimateProbes
+from histfs.core.estimate_probes import EstimateProbes, SmallSize
 from histfs.core.estimate_readers import buffered_estimate
 from histfs.core.generational_cache import GenerationalCache
 from histfs.core.item import Item
@@ -94,12 +94,15 @@ class SizeRegistry:
             return FileSize(announced, False)
         likeness = self._likeness(item)
         self._learn_past()
-        lower = self._margins.lower(likeness, item.estimate)
-        buffered = buffered_estimate(lower)
-        lower = buffered or lower
-        if self._probes.is_probe(thread, item.key, lower, is_told=buffered is not None):
-            return FileSize(lower, False)
-        return FileSize(self._margins.upper(likeness, item.estimate), False)
+        estimate, margins = item.estimate, self._margins
+
+        def lower() -> SmallSize:
+            size = margins.lower(likeness, estimate)
+            buffered = buffered_estimate(size)
+            return SmallSize(buffered or size, buffered is not None)
+
+        small = self._probes.size(thread, item.key, lower)
+        return FileSize(margins.upper(likeness, estimate) if small is None else small, False)
 
     def expected(self, item: Item) -> int:
         """Return the most likely size in bytes of an item's clip."""

@@ -48,6 +48,18 @@ class _Seen(NamedTuple):
     size: int = 0
 
 
+class SmallSize(NamedTuple):
+    """A size that a clip hardly falls below.
+
+    Attributes:
+        size: in bytes.
+        is_told: whether a program is found that reads by this size, with buffers or without.
+    """
+
+    size: int
+    is_told: bool
+
+
 class EstimateProbes:
     """The clips that are shown too small, by thread.
 
@@ -59,25 +71,30 @@ class EstimateProbes:
         self._exact = exact
         self._seen = GenerationalCache[int, _Seen](math.inf, max_entries=_THREADS)
 
-    def is_probe(self, thread: int, key: str, size: int, *, is_told: bool) -> bool:
-        """Say whether a thread is shown a clip too small; the same for as long as it asks.
+    def size(self, thread: int, key: str, lower: Callable[[], SmallSize]) -> int | None:
+        """Return the size of a clip that a thread is shown too small; None for any other clip.
+
+        It is the same clip for as long as the thread asks.
 
         Args:
             thread: its id; 0 for any that can't be told from others, which has no such clip.
             key: of the clip.
-            size: that it is shown then, in bytes.
-            is_told: whether a program is found that reads by this size, with buffers or without.
+            lower: returns a size that is too small; called where it is needed.
         """
         if not thread:
-            return False
+            return None
         seen = self._seen.get(thread) or _Seen(frozenset())
         if seen.probe is not None and seen.probe != key:
             exact = self._exact(seen.probe)
-            if exact is not None and exact <= seen.size:
-                seen = _Seen(frozenset([seen.probe]))
-        if seen.probe is None and key not in seen.before:
+            if exact is None or exact > seen.size:
+                return None
+            seen = _Seen(frozenset([seen.probe]))
+        if key in seen.before:
+            return None
+        size, is_told = lower()
+        if seen.probe is None:
             before = len(seen.before)
             chosen = (is_told and before > 0) or (before >= _SMALL and size > _LEAST)
             seen = _Seen(seen.before, key, size) if chosen else _Seen(seen.before | {key})
             self._seen.put(thread, seen)
-        return seen.probe == key
+        return size if seen.probe == key else None

@@ -25,7 +25,7 @@ from histfs.core.filesystem import Filesystem
 from histfs.core.large_listing import LargeListing
 from histfs.core.names import NAME_MAX, without_words
 from histfs.core.nodes import Attributes, DirEntry, OpenFile, PlayedFile
-from histfs.core.waiting import Waiter, estimate_suffices, set_current_waiter
+from histfs.core.waiting import Waiter, estimate_suffices, no_thread, set_current_waiter
 from histfs.fuse.error_translation import map_errno
 from histfs.fuse.estimate_watch import EstimateWatch, WatchedFile
 from histfs.fuse.open_handles import DirectoryHandle, FileHandle, OpenHandles
@@ -351,7 +351,7 @@ class Operations:
         start = self._reported.start()
         # What comes with the names is cached for any program: nothing is fetched for this one.
         waiter = self._new_waiter()
-        waiter.needs_size = estimate_suffices
+        waiter.needs_size, waiter.thread = estimate_suffices, no_thread
         try:
             files = self._tree.stat_files(path, waiter)
         except HistfsError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from histfs.core.estimate_probes import EstimateProbes
+from histfs.core.estimate_probes import EstimateProbes, SmallSize
 
 
 @pytest.fixture
@@ -17,9 +17,13 @@ def exact():
 def is_probe(exact):
     """Return a function that says whether a clip is shown too small, with 5,000 bytes."""
     probes = EstimateProbes(exact.get)
-    return lambda thread, key, is_told=True, size=5000: probes.is_probe(
-        thread, key, size, is_told=is_told
-    )
+
+    def is_probe(thread, key, is_told=True, size=5000):
+        shown = probes.size(thread, key, lambda: SmallSize(size, is_told))
+        assert shown in (None, size)
+        return shown is not None
+
+    return is_probe
 
 
 def test_each_thread_is_shown_its_second_clip_too_small_and_no_other(is_probe):

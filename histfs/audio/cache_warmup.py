@@ -39,13 +39,15 @@ class WarmedClip(NamedTuple):
     Attributes:
         item: whose clip.
         size: its bytes in the cache; None when it isn't there.
-        fetched: whether it was downloaded just now.
+        fetched: whether it was downloaded just now, or its size was asked for.
+        is_told: whether its size was asked for, and it was not downloaded.
         error: why the download failed.
     """
 
     item: Item
     size: int | None = None
     fetched: bool = False
+    is_told: bool = False
     error: SourceError | None = None
 
 

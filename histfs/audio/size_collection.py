@@ -4,7 +4,8 @@ The size of a clip is kept when its clip has come, whether or not the cache has 
 The clips get times of last use in the order of their dates, as of `histfs.audio.cache_warmup`: of
 those that do not fit, the newest stay.
 
-Threads: those of `ClipFetches`. All state is of the iterating thread.
+Threads: those of `ClipFetches`. All state is of the iterating thread, but the set of the clips
+whose sizes were told: a thread adds a key before its fetch ends.
 """
 
 from __future__ import annotations
@@ -35,10 +36,18 @@ def learn_sizes(
         CacheFailed, NoSpace: the catalog can't be read, or the disk failed.
         SourceError: the server or the network fails, not a single clip.
     """
+    told_keys = set[str]()
+
+    def next_result() -> WarmedClip:
+        clip = fetches.next_result()
+        is_told = clip.item.key in told_keys
+        told_keys.discard(clip.item.key)
+        return clip._replace(is_told=is_told)
 
     def fetch(item: Item) -> int:
         told = audio.told.ask(item)
         if told is not None:
+            told_keys.add(item.key)
             return told
         try:
             return fetches.into_cache(item)
@@ -55,7 +64,7 @@ def learn_sizes(
                 yield WarmedClip(item, size)
                 continue
             while fetches.all_busy:
-                yield fetches.next_result()
+                yield next_result()
             fetches.start(place, item)
         while fetches:
-            yield fetches.next_result()
+            yield next_result()

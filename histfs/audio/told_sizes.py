@@ -1,11 +1,11 @@
 """Sizes that the server tells without sending the clip, where it does so and is right.
 
 Whether it does is tried once a mount, on a clip that has come whole: what the server tells of it
-has to be the number of bytes that came. It is tried when that is worth a request: a stat had to
-give an exact size, or a clip without a length took long, and an open waits for its last byte. From
-then on a size costs one small request. A walk is recognised by a clip that follows another one by
-date; the sizes of the next ones are asked for at the same time. A told size that turns out to be
-wrong ends this until the next mount.
+has to be the number of bytes that came. It is tried when that is worth a request: a stat has to
+give an exact size, sizes are collected, or a clip without a length took long, for whose last byte
+an open waits. From then on a size costs one small request. A walk is recognised by a clip that
+follows another one by date; the sizes of the next ones are asked for at the same time. A told size
+that turns out to be wrong ends this until the next mount.
 
 Threads: any number at once. The requests are made by the threads of the pool, and by those that
 call `ask`. `_lock` guards that one trial is made; the other flags change once, and a thread that
@@ -128,6 +128,7 @@ class ToldSizes:
         Raises:
             CacheFailed, NoSpace: the catalog can't be read.
         """
+        self._are_needed = True
         if not self._are_told_of(item):
             return None
         known = self._sizes.exact(item)

@@ -285,7 +285,7 @@ def _run_retried(
             for clip in begin():
                 run.seen += 1
                 run.fetched += clip.fetched
-                run.size += clip.size or 0 if clip.fetched else 0
+                run.size += clip.size or 0 if clip.fetched and not clip.is_told else 0
                 if clip.error is not None:
                     without = isinstance(clip.error, _WITHOUT_CLIP)
                     (run.without if without else run.failed).append((clip.item, clip.error))

@@ -176,5 +176,6 @@ def test_missing_sizes_are_learnt_by_asking(make_world):
     world = told_world(make_world)
     items = [world.item(f"{number:03}", date=DATE + number) for number in range(20)]
     clips = list(learn_sizes(world.store, lambda: iter(items), 4))
-    assert {(clip.item.key, clip.size) for clip in clips} == {(item.key, 12) for item in items}
+    assert {clip[:2] for clip in clips} == {(item, 12) for item in items}
+    assert all(clip.fetched and clip.is_told for clip in clips)
     assert (world.source.count("audio_size"), world.fetched) == (20, 0)

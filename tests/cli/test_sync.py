@@ -244,6 +244,19 @@ def test_sizes_are_all_learnt_though_few_clips_fit(sync, simulator, tmp_path):
     assert simulator.counts[AUDIO] == 0
 
 
+def test_a_server_that_tells_sizes_is_asked_for_them_and_sends_few_clips(sync, tmp_path):
+    with Simulator(SimulatorSettings(items=200, audio_head=True)) as simulator:
+        done = sync(simulator, "--sizes")
+        sizes = {i: len(simulator.library.clip(i)) for i in simulator.library.ids()}
+        fetched = simulator.counts[AUDIO]
+    assert (done.status, done.err) == (0, "")
+    assert "Learnt 200 sizes (" in done.out
+    assert fetched < 100
+    (path,) = (tmp_path / "cache").glob("*/catalog.sqlite")
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        assert dict(db.execute("SELECT key, size FROM audio")) == sizes
+
+
 def test_a_size_that_can_not_be_learnt_is_counted_and_the_next_run_learns_it(sync, simulator):
     bad = list(simulator.library.ids())[7]
     simulator.faults.add(Fault(f"{bad}/audio", "status", status=400, body={"detail": "no voice"}))

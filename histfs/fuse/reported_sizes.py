@@ -15,7 +15,8 @@ attr_version). And an answer to one caller may not have arrived when another cal
 So a size is in doubt after another one was reported. It is certain for a caller that received it in
 answer to a request that began DELIVERY seconds after the other size was reported; an open that
 fails with ESTALE waits for that, unless the kernel could be told to drop all answers that are on
-their way (libfuse 3). It is certain for every caller DELIVERY seconds after the first such answer.
+their way (libfuse 3), or none is: the other size was reported to the same thread alone, which has
+gone on since. It is certain for every caller DELIVERY seconds after the first such answer.
 
 The kernel does not look again where the open did not come by a path: /proc/self/fd/N of a
 descriptor with O_PATH, as Samba and systemd use it, or open_by_handle_at(2), as an NFS server does.
@@ -34,6 +35,7 @@ of `GenerationalCache` is taken while it is held.
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -83,7 +85,10 @@ class _Size:
         informed_at: when the first of them received it; None while there is none.
         refused: the callers whose open failed, and that have not looked up the path since.
         settled_at: from when on answers take DELIVERY seconds to be certain for any caller: when
-            the other size was reported, or when the kernel was told to drop it.
+            the other size was reported, or when the kernel was told to drop it. Before all time
+            where the thread that the other size was reported to has replaced it.
+        receiver: the only caller to whom this size was reported; None before the first, 0 where
+            there are several, or one that can't be told from others.
         forgotten: whether the kernel was told so.
     """
 
@@ -95,6 +100,7 @@ class _Size:
     informed_at: float | None = None
     refused: set[int] = field(default_factory=set)
     settled_at: float = 0.0
+    receiver: int | None = None
     forgotten: bool = False
 
 
@@ -186,7 +192,9 @@ class ReportedSizes:
                 last.informed.add(self._caller())
                 if last.informed_at is None:
                     last.informed_at = self._clock()
-            last.refused.discard(self._caller())
+            caller = self._caller()
+            last.refused.discard(caller)
+            last.receiver = caller if last.receiver in (None, caller) else 0
             return last.size
 
     def opened(self, path: str, size: int) -> Refusal | None:
@@ -268,9 +276,15 @@ class ReportedSizes:
         else:
             last = _Size(start, size, now)
             if before is not None:
-                last.replaced_at = last.settled_at = before.at
+                last.replaced_at = before.at
+                last.settled_at = -math.inf if self._has_arrived(before, now) else before.at
         self._sizes.put(path, last)
         return last
+
+    def _has_arrived(self, last: _Size, now: float) -> bool:
+        """Say whether the kernel has the last size by now; called with `_lock` held."""
+        is_settled = last.replaced_at is None or now >= last.settled_at + DELIVERY
+        return is_settled and bool(last.receiver) and last.receiver == self._caller()
 
     def _is_certain(self, last: _Size) -> bool:
         """Say whether the kernel certainly has the size; called with `_lock` held."""

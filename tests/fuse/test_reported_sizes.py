@@ -58,15 +58,40 @@ def test_a_file_does_not_open_until_the_kernel_was_told_its_size(sizes, clock, c
 def test_who_opens_waits_until_the_kernel_has_the_other_size(sizes, clock, caller):
     report(sizes, 4)
     clock[0] += DELIVERY / 4
-    assert sizes.opened(PATH, 5) == Refusal(pytest.approx(DELIVERY * 3 / 4), final=True)
     caller[0] = 2
+    assert sizes.opened(PATH, 5) == Refusal(pytest.approx(DELIVERY * 3 / 4), final=True)
+    caller[0] = 1
     clock[0] += DELIVERY
     assert sizes.opened(PATH, 5) == Refusal(0, final=True)
 
 
-def test_a_size_does_not_count_that_was_asked_for_when_another_was_on_its_way(sizes, clock):
-    """The kernel keeps the one of the two that it receives first."""
+def test_the_only_one_that_was_told_the_other_size_has_it_and_does_not_wait(sizes):
     report(sizes, 4)
+    assert sizes.opened(PATH, 5) == Refusal(0, final=True)
+    report(sizes, 5)
+    assert opens(sizes, 5)
+
+
+@pytest.mark.parametrize("others", [[2], [0], [2, 1]])
+def test_who_was_told_the_other_size_with_others_waits(sizes, clock, caller, others):
+    for caller[0] in [1, *others]:
+        report(sizes, 4)
+    caller[0] = caller[0] and 1
+    assert sizes.opened(PATH, 5) == Refusal(pytest.approx(DELIVERY), final=True)
+
+
+def test_a_size_after_two_others_that_others_were_told_waits(sizes, clock, caller):
+    report(sizes, 3)
+    caller[0] = 2
+    report(sizes, 4)
+    assert sizes.opened(PATH, 5) == Refusal(pytest.approx(DELIVERY), final=True)
+
+
+def test_a_size_does_not_count_that_was_asked_for_when_another_was_on_its_way(sizes, clock, caller):
+    """The kernel keeps the one of the two that it receives first."""
+    caller[0] = 2
+    report(sizes, 4)
+    caller[0] = 1
     clock[0] += DELIVERY / 2
     report(sizes, 5)
     assert not opens(sizes, 5)

@@ -198,19 +198,21 @@ def test_the_player_of_an_item_that_is_not_there_is_ended_at_once(do, simulator,
     assert [line.rpartition(": ")[2] for line in err.splitlines()] == ["there is no such path"] * 2
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
-    status, out, err = do(
-        "play", "--player", "sh -c 'curl -sf $0; curl -sf $1 | wc -c'", missing, item
-    )
+    script = "import sys, urllib.request as r\nprint(len(r.urlopen(sys.argv[2]).read()))"
+    player = shlex.join([sys.executable, "-c", script])
+    status, out, err = do("play", "--player", player, missing, item)
     whole = simulator.library.clip(id_of(item))
     assert (status, int(out)) == (1, len(whole)), "the one that is there is played"
 
 
 def test_the_player_of_one_clip_starts_while_the_tree_is_opened(start, simulator, item, tmp_path):
     simulator.faults.add(Fault("/v1/history", "hang"))
-    (tmp_path / "player").write_text(f"#!/bin/sh\ntouch {tmp_path}/began\nexec curl -s $1\n")
-    (tmp_path / "player").chmod(0o755)
+    script = "import pathlib, sys, urllib.request\n"
+    script += f"pathlib.Path({str(tmp_path / 'began')!r}).touch()\n"
+    script += "urllib.request.urlopen(sys.argv[1])\n"
+    player = shlex.join([sys.executable, "-c", script])
     unknown = ("--cache-dir", tmp_path / "other")
-    with start("play", *unknown, "--player", tmp_path / "player", item) as process:
+    with start("play", *unknown, "--player", player, item) as process:
         eventually((tmp_path / "began").exists)
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=TIMEOUT)[0] == ""

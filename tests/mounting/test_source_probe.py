@@ -130,6 +130,7 @@ def test_a_list_that_was_had_before_can_not_be_said_to_be_absent(world):
 
 
 def test_who_is_interrupted_decides_nothing(world):
-    with world.source.held("list"), pytest.raises(Interrupted):
-        world.probe.is_available(Waiter(5, interrupted=lambda: True))
-    assert not world.store.notes.folder_shown
+    with world.source.held("list"):
+        with pytest.raises(Interrupted):
+            world.probe.is_available(Waiter(5, interrupted=lambda: True))
+        assert not world.store.notes.folder_shown

@@ -62,7 +62,7 @@ def test_a_size_that_is_told_wrong_fails_the_copy_and_the_next_one_is_right(
         excess[id_of(second.parent)] = error
         shown = subprocess.check_output([stat, "--format=%s", second])
         assert int(shown) == len(clip) + error
-        copy = tmp_path / "copy"
-        assert subprocess.run(["cp", second, copy], check=False).returncode != 0
-        assert subprocess.run(["cp", second, copy], check=False).returncode == 0
-        assert copy.read_bytes() == clip
+        cut, whole = tmp_path / "cut", tmp_path / "whole"
+        assert subprocess.run(["cp", second, cut], check=False).returncode != 0
+        assert subprocess.run(["cp", second, whole], check=False).returncode == 0
+        assert whole.read_bytes() == clip

@@ -59,8 +59,9 @@ class SizeRegistry:
 
     def __init__(self, table: SizeTable, clock: Callable[[], float] = time.monotonic) -> None:
         self._table = table
-        self._clock = clock
-        self._forget()
+        # `_UNKNOWN` in the first one: the table's row is wrong, as the cached clip was no audio.
+        self._learnt = GenerationalCache[str, int](math.inf, max_entries=_ENTRIES)
+        self._read = GenerationalCache[str, KnownSize](_FRESH, clock, max_entries=_ENTRIES)
         self._announced = GenerationalCache[str, int](math.inf, max_entries=_ANNOUNCED)
         #: Another number after this process has learnt a size; two at once may count as one.
         self.learnt = 0
@@ -172,13 +173,9 @@ class SizeRegistry:
             self._table.forget_unverified()
         except HistfsError as error:
             log.warning("sizes that may be wrong can't be forgotten: %s", error)
-        self._forget()
-
-    def _forget(self) -> None:
-        """Have nothing in memory; what was learnt is read from the table again."""
-        # `_UNKNOWN` in the first one: the table's row is wrong, as the cached clip was no audio.
-        self._learnt = GenerationalCache[str, int](math.inf, max_entries=_ENTRIES)
-        self._read = GenerationalCache[str, KnownSize](_FRESH, self._clock, max_entries=_ENTRIES)
+        # The table still has what was learnt from clips that came.
+        self._learnt.clear()
+        self._read.clear()
 
     def _known(self, item: Item) -> KnownSize:
         """Return what the table has of an item's clip."""

@@ -64,6 +64,12 @@ class GenerationalCache(Generic[K, V]):
         """Store several values; this may exceed `max_entries`."""
         self._current()[0].update(values)
 
+    def clear(self) -> None:
+        """Forget all values."""
+        with self._lock:
+            self._generations = ({}, {})
+            self._rotates_at = self._clock() + self._ttl
+
     def _current(self) -> tuple[dict[K, V], dict[K, V]]:
         if self._is_rotation_due():
             with self._lock:

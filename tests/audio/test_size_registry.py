@@ -178,3 +178,12 @@ def test_a_thread_is_shown_one_clip_too_small(sizes):
     smaller = [item.key for item in items if sizes.size(item, 7).size < item.estimate]
     assert smaller == ["b1"]
     assert sizes.size(items[1]).size > items[1].estimate
+
+
+def test_after_sizes_were_forgotten_a_thread_is_still_followed(sizes):
+    items = [record(f"b{n}", n, text="word " * 999).item for n in range(6)]
+    shown = [sizes.size(item, 7).size for item in items[:2]]
+    sizes.forget_unverified()
+    # It was no larger than shown, and has told nothing: another one takes its place.
+    sizes.learn(items[1], shown[1], b"sum")
+    assert any(sizes.size(item, 7).size < sizes.size(item).size for item in items[2:])

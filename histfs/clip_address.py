@@ -11,7 +11,6 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Iterable
-from types import TracebackType
 from urllib.parse import quote
 
 _HOST = "127.0.0.1"
@@ -21,8 +20,6 @@ _WAITING = 64
 
 class ClipAddress:
     """A port of the loopback interface, and a token that is in all paths there.
-
-    A context manager, which closes the port.
 
     Attributes:
         socket: listens.
@@ -43,15 +40,8 @@ class ClipAddress:
         """
         return [f"{self.page}{clip_place(number, name)}" for number, name in enumerate(names)]
 
-    def __enter__(self) -> ClipAddress:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the port."""
         self.socket.close()
 
 

@@ -66,7 +66,7 @@ def play(paths: tuple[str, ...], player: str | None, **given: Any) -> None:  # n
       histfs play --player 'mpv --shuffle' search/budget by-date/2024
     """  # noqa: D301 - the control character is click's
     chosen, settings, early = choose_player(player), build_settings(given), _names(paths)
-    with ClipAddress() as address, _Clips(settings, address) as clips:
+    with contextlib.closing(ClipAddress()) as address, _Clips(settings, address) as clips:
         played = 0
         with contextlib.suppress(_NothingToPlay):
             if early:

@@ -72,7 +72,7 @@ def clip(tree, simulator):
 
 @pytest.fixture
 def address():
-    with ClipAddress() as address:
+    with contextlib.closing(ClipAddress()) as address:
         yield address
 
 
@@ -223,7 +223,10 @@ def test_the_user_at_the_other_end_is_told():
 
 def test_at_the_end_nothing_listens_and_who_waits_is_let_go(ask, tree, clip, simulator):
     simulator.faults.add(Fault("/audio", "hang", at_byte=10_000))
-    with ClipAddress() as address, serve_clips(address, tree, [clip], lambda *_: None, None):
+    with (
+        contextlib.closing(ClipAddress()) as address,
+        serve_clips(address, tree, [clip], lambda *_: None, None),
+    ):
         (url,) = address.urls([clip.name])
         answer = ask(url)
         assert answer.read(1)

@@ -16,7 +16,6 @@ call is made while it is held. Breaker and limiter have locks of their own; ther
 from __future__ import annotations
 
 import contextlib
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ from typing import NamedTuple, TypeVar
 
 from histfs.core.errors import NotOffered, NotReady, RateLimited, SourceError, Unreachable
 from histfs.core.item import Details, Record
-from histfs.core.limiter import Limiter, Slot
+from histfs.core.limiter import Limiter
 from histfs.core.server_breaker import Asks, Pending, ServerBreaker
 from histfs.core.source import (
     AudioStream,
@@ -37,17 +36,13 @@ from histfs.core.source import (
     attachment_of,
     audio_size_of,
 )
+from histfs.sources.attempts import RETRY_SHARE, Attempts
 
 T = TypeVar("T")
 Stream = AbstractContextManager[AudioStream]
 
 #: Seconds between two attempts to open audio that is not ready.
 _PAUSES = (0.5, 1.0, 2.0, 4.0)
-#: Seconds before a refused request is sent again, doubled from one refusal to the next.
-_BACKOFF, _MAX_BACKOFF = 0.1, 10.0
-#: The share of a call's timeout in which a request is sent again, so that the caller gets the error
-#: of the source and not the end of its own timeout.
-_RETRY_SHARE = 0.5
 
 
 class Request(NamedTuple):
@@ -227,7 +222,7 @@ class RetryNotReady(ForwardingSource):
         self, source: Source, timeout: float, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         super().__init__(source)
-        self._wait_budget = timeout * _RETRY_SHARE
+        self._wait_budget = timeout * RETRY_SHARE
         self._sleep = sleep
 
     def _open(self, request: Request, send: Callable[[], Stream]) -> Stream:
@@ -266,53 +261,6 @@ class FailFastSource(ForwardingSource):
     def _send(self, request: Request, send: Callable[[], T]) -> T:
         self._breaker.check(request.asks)
         return send()
-
-
-class Attempts:
-    """The attempts of one request that a server refuses with 429, with exponential backoff.
-
-    Args:
-        limiter: grants the slots.
-        audio: as in `Limiter.acquire`.
-        timeout: seconds that each attempt may wait for its slot; see `_RETRY_SHARE`.
-        clock: seconds, monotonic.
-    """
-
-    def __init__(
-        self,
-        limiter: Limiter,
-        *,
-        audio: bool,
-        timeout: float,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._limiter = limiter
-        self._audio = audio
-        self._clock = clock
-        self._timeout = timeout
-        self._deadline = clock() + _RETRY_SHARE * timeout
-        self._backoff = _BACKOFF
-
-    def slot(self) -> Slot:
-        """Wait for the slot of the next attempt; raises as `Limiter.acquire`."""
-        return self._limiter.acquire(audio=self._audio, timeout=self._timeout)
-
-    def pause(self, refusal: RateLimited) -> None:
-        """Back off before the next attempt; the caller holds no slot.
-
-        Raises:
-            RateLimited: the refusal itself, when no time is left for another attempt.
-            Interrupted: the limiter is closed.
-        """
-        asked = refusal.retry_after or 0.0
-        # With jitter: requests that were refused together must not be sent together again.
-        seconds = max(self._backoff * random.uniform(0.5, 1.0), asked)
-        # No pause for the others, then, either: the next request may be answered.
-        if self._clock() + seconds >= self._deadline:
-            raise refusal
-        self._limiter.hold(asked)
-        self._backoff = min(2 * self._backoff, _MAX_BACKOFF)
-        self._limiter.pause(seconds)
 
 
 class RateLimitedSource(ForwardingSource):

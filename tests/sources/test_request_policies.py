@@ -10,8 +10,8 @@ import pytest
 from histfs.core.errors import NotOffered, RateLimited
 from histfs.core.limiter import Limiter
 from histfs.core.source import AttachmentSource, Query, SizeSource, Traits
+from histfs.sources.attempts import Attempts
 from histfs.sources.request_policies import (
-    Attempts,
     ForwardingSource,
     InstrumentedSource,
     RateLimitedSource,

@@ -294,9 +294,12 @@ class AudioCache:
                 return
 
     def _running(self, item: Item, on_demand: bool) -> Download | None:
-        """Return the running download of a clip; called with `_lock` held."""
+        """Return the running download of a clip; called with `_lock` held.
+
+        One that is kept may still be in the table: the disk tells whether its file is there.
+        """
         download = self._downloads.get(item.key)
-        if download is None or download.error is not None:
+        if download is None or download.error is not None or download.is_kept:
             return None
         if on_demand:
             self._scheduler.promote(download)

@@ -66,6 +66,12 @@ class IncomingClip:
         return self.whole_size is not None
 
     @property
+    def is_kept(self) -> bool:
+        """Whether it has ended, and its file was put in its place."""
+        with self._changed:
+            return self._done and self._is_stored
+
+    @property
     def whole_size(self) -> int | None:
         """The exact size once readers can have all of it; None before."""
         with self._changed:

@@ -621,6 +621,17 @@ def test_a_clip_that_was_damaged_on_the_disk_is_fetched_again_before_it_is_the_l
     assert world.source.count("audio") == 2
 
 
+def test_a_clip_that_is_removed_as_soon_as_it_is_kept_is_fetched_again(world, monkeypatch):
+    ended = threading.Event()
+    monkeypatch.setattr(world.store._refusals, "note", lambda *_: ended.wait(TIMEOUT))
+    item = world.item()
+    for requests in (1, 2):
+        world.store.fetch(item, waiter())
+        assert (world.fetched, world.kept()) == (requests, {"a"})
+        world.disk.remove("a")
+    ended.set()
+
+
 def test_a_clip_that_is_something_else_by_now_is_not_taken_for_a_copy_of_what_it_was(world):
     item = world.item(size=10)
     world.store.ensure_verified(item, waiter())

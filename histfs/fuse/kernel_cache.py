@@ -32,7 +32,7 @@ from typing import NamedTuple
 from histfs.core.nodes import Attributes
 from histfs.fuse.reported_sizes import DELIVERY, TIMEOUT
 
-#: Paths that the kernel may cache for long, some 300 bytes each.
+#: Paths that the kernel may cache for long, some 400 bytes each.
 MAX_PATHS = 65_536
 #: Seconds after a change of the index in which nothing is cached for long.
 QUIET = 3.0
@@ -72,14 +72,16 @@ class _Kept(NamedTuple):
     """What the kernel may have for a path.
 
     Attributes:
-        attributes: of the path.
+        kind: of the path, as in `Attributes`.
+        size: in bytes.
         until: when it has them no more, in seconds.
         node: its id; 0 where that is not known yet.
         is_fresh: whether it may still have the attributes, and not only the name.
         listing: what it may have of the directory's listing; None where it has none.
     """
 
-    attributes: Attributes
+    kind: int
+    size: int
     until: float
     node: int = 0
     is_fresh: bool = True
@@ -185,10 +187,10 @@ class KernelCache:
                 return _SHORT
             self._last_until = until = now + self._ttl
             if before is None:
-                self._kept[path] = _Kept(attributes, until)
+                self._kept[path] = _Kept(attributes.kind, attributes.size, until)
                 return Timeouts(self._ttl, TIMEOUT)
-            listing = before.listing if before.attributes == attributes else None
-            self._kept[path] = _Kept(attributes, until, before.node, listing=listing)
+            kept = before._replace(size=attributes.size, until=until, is_fresh=True)
+            self._kept[path] = kept
             return Timeouts(self._ttl, self._ttl if before.node else TIMEOUT)
 
     def take_node(self, path: str, node: int) -> None:
@@ -212,12 +214,12 @@ class KernelCache:
         kept = self._kept.get(path)
         if kept is None or self._clock() >= kept.until + DELIVERY:
             return None
-        return kept.attributes.size
+        return kept.size
 
     def has_other_kind(self, path: str, kind: int) -> bool:
         """Say whether the kernel may have a path as something else, a directory or a link."""
         kept = self._kept.get(path)
-        return kept is not None and kept.attributes.kind != kind
+        return kept is not None and kept.kind != kind
 
     def listing(self, path: str, names: Iterable[str], *, with_files: bool) -> bool | None:
         """Say whether the kernel may cache the listing of a directory that is opened.
@@ -231,7 +233,7 @@ class KernelCache:
             None where it may not cache the listing; else whether the one that it may have is right.
         """
         kept = self._kept.get(path)
-        if kept is None or kept.attributes.kind != stat.S_IFDIR or self.version() is None:
+        if kept is None or kept.kind != stat.S_IFDIR or self.version() is None:
             return None
         listing = kept.listing
         if listing is None or self._clock() + TIMEOUT >= listing.until:

@@ -154,7 +154,9 @@ class Tree:
                 views = (view for view in self._views.values() if view.listed)
                 return [self._listings.entry(view, (view.name,)) for view in views]
             case Directory():
-                return self._listings.list(node, waiter)
+                listing = self._listings.list(node, waiter)
+                self._resolver.expect(node)
+                return listing
             case ItemDirectory(is_link=False) | ItemFolderNode():
                 return self._list_item(node)
             case _:

@@ -189,7 +189,9 @@ class KernelCache:
             if before is None:
                 self._kept[path] = _Kept(attributes.kind, attributes.size, until)
                 return Timeouts(self._ttl, TIMEOUT)
-            kept = before._replace(size=attributes.size, until=until, is_fresh=True)
+            kept = before._replace(
+                kind=attributes.kind, size=attributes.size, until=until, is_fresh=True
+            )
             self._kept[path] = kept
             return Timeouts(self._ttl, self._ttl if before.node else TIMEOUT)
 

@@ -151,6 +151,10 @@ class PathResolver:
             raise NoSuchPath(path)
         return self._descend(child, rest, path)
 
+    def is_lasting(self, path: str) -> bool:
+        """Say whether a path that was resolved, of an item, depends on the index alone."""
+        return self._nodes.get(path) is not None
+
     def expect(self, node: Directory) -> None:
         """Note that a directory was listed: its items may be resolved next."""
         view = node.view

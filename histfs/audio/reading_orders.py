@@ -63,12 +63,18 @@ class Numbering:
     Attributes:
         order: as given.
         last: the highest number of a clip that was used.
+        stride: the distance between the clips that are used; None where they have no regular one.
+            Programs that read several clips at once use them nearly in order, and leave gaps
+            meanwhile.
+        density: the part of the places that were used, of those that are a stride apart.
     """
 
     def __init__(self, order: object, first: Candidate, upcoming: Iterator[Candidate]) -> None:
         self.order = order
         self.last = 0
         self._recent: deque[int] = deque([0], maxlen=_RECENT)
+        self.stride: int | None = None
+        self.density = 1.0
         self._upcoming = upcoming
         self._places: dict[str, int] = {first.key: 0}
         self._items: deque[_Place] = deque([_Place(first, 0)])
@@ -82,6 +88,9 @@ class Numbering:
             return False
         if number not in self._recent:
             self._recent.append(number)
+            # Kept: what follows asks for them many times.
+            self.density = _density(self._recent)
+            self.stride = self._regular_step()
         self.last = max(self.last, number)
         return True
 
@@ -89,22 +98,6 @@ class Numbering:
     def length(self) -> int:
         """How many clips were used, of the last ones."""
         return len(self._recent)
-
-    @property
-    def stride(self) -> int | None:
-        """The distance between the clips that are used; None where they have no regular one.
-
-        Programs that read several clips at once use them nearly in order, and leave gaps meanwhile.
-        """
-        stride = _step(self._recent)
-        if not stride or (self.length <= 2 and stride > 1):
-            return None
-        return stride if self.density >= _DENSE else None
-
-    @property
-    def density(self) -> float:
-        """The part of the places that were used, of those that are a stride apart."""
-        return _density(self._recent)
 
     def ahead(self, window: int) -> list[Candidate]:
         """Return the next clips of the stride."""
@@ -144,6 +137,12 @@ class Numbering:
     def forget_behind(self) -> None:
         """Forget the clips that are too far behind to be used."""
         self._forget_before(self._behind)
+
+    def _regular_step(self) -> int | None:
+        step = _step(self._recent)
+        if not step or (self.length <= 2 and step > 1):
+            return None
+        return step if self.density >= _DENSE else None
 
     @property
     def _behind(self) -> int:

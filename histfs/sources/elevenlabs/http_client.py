@@ -59,7 +59,16 @@ _Parsed = TypeVar("_Parsed")
 
 
 class _Adapter(HTTPAdapter):
-    """An adapter of requests, whose connections keep to the deadlines of requests."""
+    """An adapter of requests to one server, whose connections keep to the deadlines of requests."""
+
+    #: Of the server: to find it anew takes a tenth of the time of a request.
+    _pool: Any = None
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Return the connection pool, which depends on the server and settings that never change."""
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
+        return self._pool
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Make the connection pools for direct requests."""

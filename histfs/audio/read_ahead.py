@@ -109,8 +109,8 @@ class _Sequence:
 
     def _drop_missed(self, order: Numbering) -> None:
         """Halve the window for each clip that was prefetched and passed over."""
-        for item in [item for item in self._unused.values() if order.is_behind(item.key)]:
-            self._forget(item.key)
+        for key in order.passed_over(self._unused):
+            self._forget(key)
             self._window //= 2
         order.forget_behind()
 

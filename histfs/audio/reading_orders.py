@@ -89,8 +89,10 @@ class Numbering:
         if number not in self._recent:
             self._recent.append(number)
             # Kept: what follows asks for them many times.
-            self.density = _density(self._recent)
-            self.stride = self._regular_step()
+            step = _step(self._recent)
+            self.density = _density(self._recent, step)
+            few = self.length <= 2 and step > 1
+            self.stride = step if step and not few and self.density >= _DENSE else None
         self.last = max(self.last, number)
         return True
 
@@ -123,26 +125,24 @@ class Numbering:
         near = [(self._places[key], key) for key in keys if self._places.get(key, 0)][-steps:]
         numbers = [number for number, _ in near]
         backwards = len(near) == steps and numbers == sorted(set(numbers), reverse=True)
-        return near[0][1] if backwards and _density([0, *numbers]) >= _DENSE else None
+        if not backwards:
+            return None
+        numbers.append(0)
+        return near[0][1] if _density(numbers, _step(numbers)) >= _DENSE else None
 
     def expects(self, key: str) -> bool:
         """Return whether a clip is to come if those used so far go on as they did."""
         number = self._places.get(key, 0)
         return number > self.last and (number - self.last) % (self.stride or 1) == 0
 
-    def is_behind(self, key: str) -> bool:
-        """Return whether a clip was passed over."""
-        return self._places.get(key, self.last) < self._behind
+    def passed_over(self, keys: Iterable[str]) -> list[str]:
+        """Return the clips that were passed over."""
+        behind, places = self._behind, self._places
+        return [key for key in keys if places.get(key, behind) < behind]
 
     def forget_behind(self) -> None:
         """Forget the clips that are too far behind to be used."""
         self._forget_before(self._behind)
-
-    def _regular_step(self) -> int | None:
-        step = _step(self._recent)
-        if not step or (self.length <= 2 and step > 1):
-            return None
-        return step if self.density >= _DENSE else None
 
     @property
     def _behind(self) -> int:
@@ -169,13 +169,13 @@ class Numbering:
 def _step(numbers: Collection[int]) -> int:
     """Return the greatest distance of which all numbers are multiples apart."""
     first = min(numbers)
-    return math.gcd(*(number - first for number in numbers))
+    return math.gcd(*[number - first for number in numbers])
 
 
-def _density(numbers: Collection[int]) -> float:
+def _density(numbers: Collection[int], step: int) -> float:
     """Return the part of the places that are taken, of those that are a step apart."""
     span = max(numbers) - min(numbers)
-    return len(numbers) / (span // (_step(numbers) or 1) + 1)
+    return len(numbers) / (span // (step or 1) + 1)
 
 
 #: Returns the orders in which a clip may be read, but for that by date.

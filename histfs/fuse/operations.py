@@ -27,7 +27,7 @@ from histfs.core.names import NAME_MAX, without_words
 from histfs.core.nodes import Attributes, DirEntry, OpenFile, PlayedFile
 from histfs.core.waiting import Waiter, estimate_suffices, no_thread, set_current_waiter
 from histfs.fuse.error_translation import map_errno
-from histfs.fuse.estimate_watch import EstimateWatch, WatchedFile
+from histfs.fuse.estimate_watch import EstimateWatch
 from histfs.fuse.open_handles import DirectoryHandle, FileHandle, OpenHandles
 from histfs.fuse.reported_sizes import TIMEOUT, ReportedSizes, RequestStart, Shown
 
@@ -194,8 +194,8 @@ class Operations:
         # What the caller has seen; others may see more while this waits.
         shown = self._reported.shown(path)
         attributes, file = self._tree.open(path, waiter)
-        watched = self._report_open(path, attributes.inode, file, shown, waiter)
-        return self._handles.add_file(FileHandle(path, attributes, file, watched))
+        handle = self._report_open(path, attributes, file, shown, waiter)
+        return self._handles.add_file(handle)
 
     def is_watched(self, handle: int) -> bool:
         """Say whether its close(2) is of interest, which needs a call by the kernel."""
@@ -203,7 +203,7 @@ class Operations:
 
     def is_played(self, handle: int) -> bool:
         """Say whether an open file is read as it comes, without the page cache (direct I/O)."""
-        return isinstance(self._handles.file(handle).file, PlayedFile)
+        return self._handles.file(handle).played
 
     def is_pipe(self, handle: int) -> bool:
         """Say whether the caller can't seek in a file that it has just opened, as in a pipe."""
@@ -226,7 +226,7 @@ class Operations:
         """Answer the last close(2) of an open file."""
         closed = self._handles.remove_file(handle)
         self._watch.closed(closed.watched)
-        if not isinstance(closed.file, PlayedFile):
+        if not closed.played:
             self._reported.closed(closed.path)
 
     # Removing
@@ -286,17 +286,17 @@ class Operations:
             raise OSError(errno.EIO, "the size that was shown before is not exact: try again")
 
     def _report_open(
-        self, path: str, inode: int, file: OpenFile, shown: Shown, waiter: Waiter
-    ) -> WatchedFile | None:
-        """Note an open file; raise ESTALE, upon which the kernel looks again, for a stale size."""
+        self, path: str, attributes: Attributes, file: OpenFile, shown: Shown, waiter: Waiter
+    ) -> FileHandle:
+        """Return the handle of an open file; ESTALE for a stale size: the kernel looks again."""
         self._refuse_if_misled(path, file, shown, waiter)
         if isinstance(file, PlayedFile):
             # It is read to its true end, whatever size the kernel has; and its size may become
             # another one with each clip that comes, also between a look and the next open.
-            return None
+            return FileHandle(path, attributes, file, played=True)
         # Before the open is reported: what the kernel asks for then must not be cached, either.
         try:
-            watched = self._watch.opening(path, inode, file.size, waiter.needs_size)
+            watched = self._watch.opening(path, attributes.inode, file.size, waiter.needs_size)
         except OSError:
             file.close()
             raise
@@ -306,7 +306,7 @@ class Operations:
             if refusal.final:
                 file.close()
                 raise OSError(errno.ESTALE, "its size has changed")
-        return watched
+        return FileHandle(path, attributes, file, watched)
 
     def _attributes_of(self, opened: FileHandle) -> Attributes:
         """Return the attributes of an open file, which the kernel asks for before a read, too."""

@@ -65,7 +65,7 @@ class _Adapter(HTTPAdapter):
     _pool: Any = None
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Return the connection pool, which depends on the server and settings that never change."""
+        """Return the connection pool of the server; its settings never change."""
         if self._pool is None:
             self._pool = super().get_connection_with_tls_context(*args, **kwargs)
         return self._pool

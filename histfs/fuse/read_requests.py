@@ -71,10 +71,10 @@ def read_count(thread: int) -> ReadCount | None:
         thread: its id.
     """
     try:
-        text = _read(f"/proc/{thread}/task/{thread}/io")
-        counts = dict(line.split(b": ") for line in text.splitlines())
-        return ReadCount(int(counts[b"rchar"]), int(counts[b"syscr"]))
-    except (OSError, KeyError):
+        # "rchar: 1", "wchar: 2", "syscr: 3", ... (proc(5)), each in a line.
+        _, read, _, _, _, calls, *_ = _read(f"/proc/{thread}/task/{thread}/io").split(None, 6)
+        return ReadCount(int(read), int(calls))
+    except (OSError, ValueError):
         return None
 
 

@@ -213,6 +213,7 @@ def test_pytest_is_needed_by_those_who_test_alone():
 
 def test_requests_is_imported_in_the_client_and_its_connections_alone():
     assert importers("requests", "urllib3", "httpx", "aiohttp") == {
+        "histfs.sources.elevenlabs.http_adapter",
         "histfs.sources.elevenlabs.http_client",
         "histfs.sources.elevenlabs.http_connections",
     }

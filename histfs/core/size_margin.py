@@ -15,7 +15,7 @@ learn at the same moment one may be lost.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from histfs.core.generational_cache import GenerationalCache
@@ -106,7 +106,8 @@ class SizeMargins:
             before = self._ratios.get(kind)
             last = (*(before.last[1 - _WINDOW :] if before else ()), ratio)
             mean = math.fsum(last) / len(last)
-            self._ratios.put(kind, _Ratios(last, mean, _largest(last), -_largest(_negative(last))))
+            ordered = sorted(last)
+            self._ratios.put(kind, _Ratios(last, mean, _largest(ordered), _smallest(ordered)))
         self._state = object()
 
     def expected(self, likeness: Likeness, estimate: int) -> int:
@@ -179,14 +180,16 @@ class SizeMargins:
         return min(most + own.doubt, max(margin, most + others.doubt))
 
 
-def _largest(ratios: Sequence[float]) -> float:
+def _largest(ordered: Sequence[float]) -> float:
     """Return the largest ratio, unless it is that of an odd clip."""
-    *others, second, first = (-math.inf, *sorted(ratios))
-    return second if len(others) >= _OTHERS and first - second > _ODD else first
+    is_odd = len(ordered) > _OTHERS and ordered[-1] - ordered[-2] > _ODD
+    return ordered[-2] if is_odd else ordered[-1]
 
 
-def _negative(ratios: Iterable[float]) -> list[float]:
-    return [-ratio for ratio in ratios]
+def _smallest(ordered: Sequence[float]) -> float:
+    """Return the smallest ratio, unless it is that of an odd clip."""
+    is_odd = len(ordered) > _OTHERS and ordered[1] - ordered[0] > _ODD
+    return ordered[1] if is_odd else ordered[0]
 
 
 def above_header(size: int) -> int:

@@ -94,28 +94,6 @@ _SIGNATURES = [
         ),
     )
 ]
-#: Every extension that a name may get.
-EXTENSIONS = frozenset(
-    {
-        "bin",
-        *_BY_OUTPUT_FORMAT.values(),
-        *_BY_CONTENT_TYPE.values(),
-        *(container.extensions[0] for _, container in _SIGNATURES),
-    }
-)
-
-
-def is_audio_name(name: str) -> bool:
-    """Say whether a file of an item is its audio, by its name; captions have the same stem."""
-    stem, _, extension = name.partition(".")
-    return stem == "audio" and extension in EXTENSIONS
-
-
-def has_audio_extension(name: str) -> bool:
-    """Say whether a file is audio, by the extension of its name: ``listen`` has other names."""
-    return name.rpartition(".")[2] in EXTENSIONS
-
-
 _GZIP = re.compile(rb"\x1f\x8b\x08[\x00-\x1f].{4}[\x00\x02\x04][\x00-\x0d\xff]", re.DOTALL)
 _ZIP = re.compile(rb"PK\x03\x04[\x0a-\x3f]\x00")
 #: The first bytes of all signatures, and of compressed files.

@@ -26,7 +26,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol
 
 from histfs.clip_address import ClipAddress, clip_place
 from histfs.core.byte_ranges import parse_range
@@ -34,8 +34,7 @@ from histfs.core.errors import DeadlineExceeded, HistfsError, Missing, PathError
 from histfs.core.media_types import sniffed_type
 from histfs.core.nodes import FileStream
 from histfs.core.waiting import Waiter
-from histfs.mounting.direct_tree import DirectTree
-from histfs.mounting.loopback_peer import peer_uid
+from histfs.loopback_peer import peer_uid
 
 #: Bytes that are sent at once, at the most, and bytes that tell a clip's format.
 _CHUNK, _HEAD = 64 << 10, 1024
@@ -49,7 +48,7 @@ class Clip(NamedTuple):
     """A clip that can be played.
 
     Attributes:
-        path: in the tree.
+        path: in the tree, or in the file system.
         name: what a player shows; ends with the extension.
     """
 
@@ -57,10 +56,25 @@ class Clip(NamedTuple):
     name: str
 
 
+class ClipSource(Protocol):
+    """What gives the clips: the tree of an account, or a mount."""
+
+    @property
+    def timeout(self) -> float:
+        """Seconds after which a call ends that makes no progress."""
+
+    def stream(self, path: str, waiter: Waiter) -> FileStream:
+        """Open a clip to be read as its bytes come, before its size is known.
+
+        Raises:
+            HistfsError: it can't be read.
+        """
+
+
 @contextlib.contextmanager
 def serve_clips(
     address: ClipAddress,
-    tree: DirectTree,
+    source: ClipSource,
     clips: Sequence[Clip | None],
     tell: Callable[[str, HistfsError], None],
     owner: int | None,
@@ -69,12 +83,12 @@ def serve_clips(
 
     Args:
         address: where.
-        tree: holds the clips.
+        source: gives the clips.
         clips: the clips, in the order of their URLs; None for one that isn't there.
         tell: is called with the path of a clip that can't be played, and the error, by any thread.
         owner: the user id of those who may connect; None for any user who knows the token.
     """
-    server = _Server(address, tree, clips, tell, owner)
+    server = _Server(address, source, clips, tell, owner)
     thread = threading.Thread(target=server.serve_forever, args=(_POLL,), name="clips", daemon=True)
     thread.start()
     try:
@@ -92,12 +106,12 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     def __init__(
         self,
         address: ClipAddress,
-        tree: DirectTree,
+        source: ClipSource,
         clips: Sequence[Clip | None],
         tell: Callable[[str, HistfsError], None],
         owner: int | None,
     ) -> None:
-        self.tree = tree
+        self.source = source
         self.numbered = {str(number): clip for number, clip in enumerate(clips) if clip}
         self.tell = tell
         self.owner = owner
@@ -110,7 +124,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     def waiter(self) -> Waiter:
         """Return the deadline of one wait."""
-        return Waiter(self.tree.timeout, self.stopping.is_set)
+        return Waiter(self.source.timeout, self.stopping.is_set)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Log a fault of a handler; the base class prints it."""
@@ -174,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server
         asked = parse_range(self.headers.get("Range"))
         try:
-            with contextlib.closing(server.tree.stream(clip.path, server.waiter())) as stream:
+            with contextlib.closing(server.source.stream(clip.path, server.waiter())) as stream:
                 if asked is not None and not asked.is_all:
                     # Such a request comes from a player that seeks.
                     stream.wait_until_whole(server.waiter())

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from histfs.clip_address import ClipAddress
+from histfs.clip_server import Clip, serve_clips
 from histfs.core.secret import Secret
+from histfs.loopback_peer import peer_uid
 from histfs.mounting import open_tree
-from histfs.mounting.clip_server import Clip, serve_clips
-from histfs.mounting.loopback_peer import peer_uid
 from histfs.settings import Settings
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.sources.elevenlabs.service import ELEVENLABS

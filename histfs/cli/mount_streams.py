@@ -16,14 +16,9 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from histfs.core.name_forms import is_audio_name
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from histfs.core.nodes import FileStream
-    from histfs.core.waiting import Waiter
 
 #: Seconds in which a clip that has come whole should be a file: pauses between the attempts.
 _PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
@@ -31,13 +26,7 @@ _CHUNK = 128 << 10
 
 
 class MountStreams:
-    """The clips of mounts; implements `histfs.clip_server.ClipSource`.
-
-    Attributes:
-        timeout: seconds; a mount has a deadline of its own.
-    """
-
-    timeout = 30.0
+    """The clips of mounts; implements `histfs.clip_server.ClipSource`."""
 
     def __init__(self) -> None:
         self._first: _Opening | None = None
@@ -51,12 +40,12 @@ class MountStreams:
         self._first = _Opening(path)
         threading.Thread(target=self._first.run, name="first clip", daemon=True).start()
 
-    def stream(self, path: str, waiter: Waiter) -> FileStream:
+    def stream(self, path: str, ended: Callable[[], bool]) -> _MountStream:
         """Open a clip to be read as its bytes come.
 
         Args:
             path: of the clip, or of its item.
-            waiter: not used: the mount has a deadline of its own.
+            ended: not used: the mount has a deadline of its own.
 
         Raises:
             HistfsError: the mount doesn't give it.
@@ -92,7 +81,7 @@ class _Opening:
             opened.close()
         self.done.set()
 
-    def result(self) -> FileStream:
+    def result(self) -> _MountStream:
         """Wait for the clip, and return it; called once."""
         self.done.wait()
         if isinstance(self._opened, Exception):
@@ -110,7 +99,7 @@ class _Opening:
 
 
 class _MountStream:
-    """A clip that is read from a mount; implements `histfs.core.nodes.FileStream`."""
+    """A clip that is read from a mount; implements `histfs.clip_server.ClipStream`."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -124,7 +113,7 @@ class _MountStream:
         """The size in bytes once the clip is whole; None before."""
         return self._size
 
-    def wait_until_whole(self, waiter: Waiter) -> int:
+    def wait_until_whole(self) -> int:
         """Read the clip to its end, upon which it is a file; return its size in bytes.
 
         Where the disk of the mount has no room for it, it is a pipe once more.
@@ -143,7 +132,7 @@ class _MountStream:
                     break
         return size if self._size is None else self._size
 
-    def read(self, offset: int, size: int, waiter: Waiter) -> bytes:
+    def read(self, offset: int, size: int) -> bytes:
         """Return bytes at an offset as soon as there is one, at most ``size``; none at the end.
 
         Of a pipe they are those of the last read, or the next ones.

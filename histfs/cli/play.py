@@ -137,6 +137,7 @@ class _Clips(contextlib.ExitStack):
 
     def _serve(self, tree: DirectTree, found: Sequence[str | None]) -> None:
         from histfs.clip_server import Clip, serve_clips  # noqa: PLC0415
+        from histfs.mounting.tree_clips import TreeClips  # noqa: PLC0415
 
         clips = [None if path is None else Clip(path, clip_name(path)) for path in found]
         first = next(filter(None, clips), None)
@@ -146,7 +147,7 @@ class _Clips(contextlib.ExitStack):
         # A player that root starts may run as another user.
         owner = os.geteuid() or None
         self.enter_context(_begun(tree, first))
-        self.enter_context(serve_clips(self._address, tree, clips, _tell, owner))
+        self.enter_context(serve_clips(self._address, TreeClips(tree), clips, _tell, owner))
 
 
 def _begun(tree: DirectTree, clip: Clip) -> AbstractContextManager[None]:

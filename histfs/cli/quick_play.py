@@ -135,11 +135,14 @@ class _Clips(contextlib.ExitStack):
     def _clip(self, place: str) -> Clip | None:
         from histfs.cli.mount_streams import find_audio  # noqa: PLC0415
         from histfs.clip_server import Clip  # noqa: PLC0415
-        from histfs.core.errors import HistfsError  # noqa: PLC0415
 
         try:
             return Clip(place, clip_name(find_audio(place)))
-        except HistfsError as error:
+        except Exception as error:
+            from histfs.core.errors import HistfsError  # noqa: PLC0415
+
+            if not isinstance(error, HistfsError):
+                raise
             self.failed = max(self.failed, self._report(place, error))
             return None
 
@@ -217,7 +220,8 @@ def _in_mount(path: str, mountpoints: Sequence[str]) -> str | None:
 
 def _answers(mountpoint: str) -> bool:
     try:
-        os.stat(mountpoint)  # noqa: PTH116
+        os.stat(mountpoint)  # noqa: PTH116 - fails for another user's
+        os.statvfs(mountpoint)  # asks its process
     except OSError:
         return False
     return True

@@ -144,6 +144,10 @@ class PathResolver:
             raise NoSuchPath(path)
         return self._descend(child, rest, path)
 
+    def is_lasting(self, path: str) -> bool:
+        """Say whether a path that was resolved, of an item, depends on the index alone."""
+        return self._nodes.get(path) is not None
+
     def links(self, view: View) -> bool:
         """Say whether a view holds links alone; a view that doesn't show every item always does."""
         return view is not self._home and (self._links or not view.total)

@@ -140,7 +140,7 @@ def test_what_is_not_there_is_told_and_ends_the_player_where_nothing_is_left(
     do, mount, player, found, simulator
 ):
     item = mount.items()[0]
-    status, _, err = do("--player", "sh -c 'sleep 100'", f"{item}_", f"{item}/audio.xyz.mp3")
+    status, _, err = do("--player", "sh -c 'exec sleep 100'", f"{item}_", f"{item}/audio.xyz.mp3")
     assert status == 1
     assert err.splitlines() == [
         f"histfs: {path}: there is no such path" for path in (f"{item}_", f"{item}/audio.xyz.mp3")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -13,8 +12,6 @@ from click.shell_completion import CompletionItem
 
 from histfs import __version__
 from histfs.cli import COMMANDS
-from histfs.keys import process_key
-from histfs.sources.elevenlabs.service import KEY as ELEVENLABS_KEY
 
 #: Names that users try, too, each with its module and function; ``histfs --help`` lists none.
 _HIDDEN = {
@@ -51,10 +48,12 @@ class _LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that is named first; tell the nearest one when there is none."""
-        nearest = difflib.get_close_matches(args[0], [*COMMANDS, *_HIDDEN], 1)
         known = args[0] in COMMANDS or args[0] in _HIDDEN
-        if nearest and not known and not ctx.resilient_parsing:
-            ctx.fail(f"No such command {args[0]!r}: did you mean {nearest[0]}?")
+        if not known and not ctx.resilient_parsing:
+            import difflib  # noqa: PLC0415 - for a wrong name alone
+
+            if nearest := difflib.get_close_matches(args[0], [*COMMANDS, *_HIDDEN], 1):
+                ctx.fail(f"No such command {args[0]!r}: did you mean {nearest[0]}?")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -94,5 +93,9 @@ def histfs() -> None:
     """  # noqa: D301 - the control character is click's
     # Files that a command makes are for its user alone, and usable by that user.
     os.umask(0o077)
+    # Imported here: ``--help`` and a wrong command need no key.
+    from histfs.keys import process_key  # noqa: PLC0415
+    from histfs.sources.elevenlabs.service import KEY as ELEVENLABS_KEY  # noqa: PLC0415
+
     # Child processes, such as fusermount, inherit the environment: take the key out of it.
     process_key(ELEVENLABS_KEY)

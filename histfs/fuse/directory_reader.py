@@ -153,7 +153,8 @@ class DirectoryReader:
             yield from ((e.name, kind_of(e), at) for at, e in enumerate(entries, offset + 1))
             return
         directory, paths = opened.path.rstrip("/"), list[str | None]()
-        self._take_nodes(paths, self._kernel.take_node)
+        if opened.version is not None:
+            self._take_nodes(paths, self._kernel.take_node)
         for position, entry in enumerate(entries, offset + 1):
             attributes = entry.attributes or files.get(entry.name)
             if attributes is None:

@@ -16,19 +16,21 @@ A reply may be on its way while the kernel is told to forget. So the kernel is t
 The size of a file that the kernel has is remembered for as long as the kernel may have it: an open
 of the file compares it with the size that the file has then (`histfs.fuse.reported_sizes`).
 
-Threads: any number at once. `_lock` guards all state; no other lock is taken while it is held. The
-kernel is told without it: that takes system calls. One thread, "kernel-cache", compares the version
-of the index and tells the kernel.
+Threads: any number at once. `_lock` guards all state, but a single path is looked up without it; no
+other lock is taken while it is held. The kernel is told without it: that takes system calls. One
+thread, "kernel-cache", compares the version of the index and tells the kernel.
 """
 
 from __future__ import annotations
 
+import logging
 import stat
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable
 from typing import NamedTuple
 
+from histfs.core.errors import HistfsError
 from histfs.core.nodes import Attributes
 from histfs.fuse.reported_sizes import DELIVERY, TIMEOUT
 
@@ -40,6 +42,8 @@ QUIET = 3.0
 _LOOK = 0.25
 #: Seconds for which the kernel caches anything at the most.
 _MOST = 300.0
+
+log = logging.getLogger(__name__)
 
 
 class Version(NamedTuple):
@@ -130,6 +134,7 @@ class KernelCache:
         self._enabled = False
         self._kept: dict[str, _Kept] = {}
         self._version = Version(0, None)
+        self._has_fresh = False
         self._quiet_until = self._last_until = self._purge_at = 0.0
         # Nodes of which the kernel has to be told, now and once more.
         self._due: list[int] = []
@@ -156,15 +161,20 @@ class KernelCache:
         """Return the version on which an answer depends that is looked up now.
 
         Returns:
-            None while nothing is cached for long.
+            None while nothing is cached for long: after a change, or where it can't be read.
         """
         if not self._enabled:
             return None
-        index = self._index_version()
+        try:
+            index = self._index_version()
+        except HistfsError as error:
+            log.debug("the version of the index is not known: %s", error)
+            index = None
         with self._lock:
             if index != self._version.indexed:
                 self._change(index)
-            return self._version if self._clock() >= self._quiet_until else None
+            is_quiet = index is None or self._clock() < self._quiet_until
+            return None if is_quiet else self._version
 
     def keep(self, path: str, attributes: Attributes, version: Version | None) -> Timeouts:
         """Return for how long the kernel may cache attributes.
@@ -180,12 +190,13 @@ class KernelCache:
             before = self._kept.get(path)
             if version is None or version != self._version or not attributes.is_lasting:
                 if before is not None:
-                    self._kept[path] = before._replace(is_fresh=False, listing=None)
+                    self._kept[path] = before._replace(size=attributes.size)
                 return _SHORT
             now = self._clock()
             if before is None and not self._has_room(now):
                 return _SHORT
             self._last_until = until = now + self._ttl
+            self._has_fresh = True
             if before is None:
                 self._kept[path] = _Kept(attributes.kind, attributes.size, until)
                 return Timeouts(self._ttl, TIMEOUT)
@@ -278,7 +289,9 @@ class KernelCache:
         if not self._enabled:
             return
         with self._lock:
-            nodes = [(other, kept.node) for other, kept in self._kept.items() if kept.is_fresh]
+            # A deletion seldom comes alone: after the first one the kernel has nothing.
+            kept = self._kept.items() if self._has_fresh else ()
+            nodes = [(other, each.node) for other, each in kept if each.is_fresh]
             self._change(self._version.indexed)
         names = [f"/{name}" for name in path.split("/")[-2:] if name]
         for other, node in nodes:
@@ -289,6 +302,9 @@ class KernelCache:
         """Note a change; called with `_lock` held."""
         self._version = Version(self._version.epoch + 1, index)
         self._quiet_until = self._clock() + QUIET
+        if not self._has_fresh:
+            return
+        self._has_fresh = False
         fresh = [(path, kept) for path, kept in self._kept.items() if kept.is_fresh]
         for path, kept in fresh:
             self._kept[path] = kept._replace(is_fresh=False, listing=None)

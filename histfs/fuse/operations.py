@@ -51,7 +51,8 @@ class Operations:
         invalidate: makes the kernel forget the attributes of a path, and says whether it has.
         watch: fails programs that read a file by an estimate of its size.
         listens: says whether the caller gets a file that is read as it comes as from a pipe.
-        messages: changes replies to the kernel, and tells it what to forget.
+        messages: changes replies to the kernel, and tells it what to forget; None where no libfuse
+            is attached.
         listing_ttl: seconds for which a listing is fresh, and the kernel may cache what is lasting.
         index_version: returns the version of the index, on which what is lasting depends.
         clock: returns seconds, monotonic.
@@ -93,11 +94,9 @@ class Operations:
         self._on_start = started
         self._configure = configure
         self._handles = OpenHandles()
+        self._messages = messages or KernelMessages()
         self._kernel = KernelCache(
-            listing_ttl,
-            index_version,
-            messages.forget_attributes if messages else lambda node: None,
-            clock,
+            listing_ttl, index_version, self._messages.forget_attributes, clock
         )
         self._reported = ReportedSizes(caller, clock, invalidate=invalidate, kept=self._kernel.size)
         self._directories = DirectoryReader(
@@ -109,9 +108,8 @@ class Operations:
             report=self._report,
             ahead=ahead,
             clock=clock,
-            take_nodes=messages.take_nodes if messages else lambda paths, take: None,
+            take_nodes=self._messages.take_nodes,
         )
-        self._messages = messages
         self._watch = watch
         self._listens = listens
         self.started = False
@@ -122,7 +120,7 @@ class Operations:
         """Note that the filesystem is mounted."""
         self.started = True
         self._on_start()
-        if self._messages is not None and self._messages.attached:
+        if self._messages.attached:
             self._kernel.start()
 
     def init_with_config(self, connection: Any, config: Any) -> None:  # noqa: ANN401
@@ -134,8 +132,7 @@ class Operations:
     def close(self) -> None:
         """End the thread that tells the kernel what to forget; after the mount has ended."""
         self._kernel.close()
-        if self._messages is not None:
-            self._messages.close()
+        self._messages.close()
 
     @map_errno
     def statfs(self, path: str) -> dict[str, int]:
@@ -167,7 +164,7 @@ class Operations:
         self._watch.expire()
         opened = self._directories.open(path)
         keep = self._directories.keeps_listing(opened)
-        if keep is not None and self._messages is not None:
+        if keep is not None:
             self._messages.cache_listing(keep=keep)
         return self._handles.add_directory(opened)
 
@@ -325,13 +322,11 @@ class Operations:
             self._kernel.forget(path)
             raise OSError(errno.ESTALE, "it was a file of another kind before")
         timeouts = self._kernel.keep(path, attributes, version)
-        if self._messages is not None:
-            self._messages.cache_attributes(*timeouts, path, self._kernel.take_node)
+        self._messages.cache_attributes(*timeouts, path, self._kernel.take_node)
         return self._fields.of(attributes)
 
     def _stat_open(self, opened: FileHandle) -> dict[str, float]:
         """Return the struct stat of an open file, which the kernel needs before a read, too."""
         self._watch.check(opened.watched)
-        if self._messages is not None:
-            self._messages.cache_attributes(TIMEOUT, TIMEOUT)
+        self._messages.cache_attributes(TIMEOUT, TIMEOUT)
         return self._fields.of(opened.attributes._replace(size=opened.file.size))

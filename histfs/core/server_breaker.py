@@ -338,7 +338,7 @@ class ServerBreaker:
         self._error = error
         self._deletion_failed = self._deletion_failed or pending.asks is Asks.DELETION
         self._pause = 0.0 if self._is_suspicion else PAUSES[min(self._failures, len(PAUSES) - 1)]
-        # While a ping of an outage was under way, most requests have failed at once: that was a pause.
+        # While a ping of an outage was under way, most requests have failed at once: a pause, too.
         waited = pending.is_ping and self._failures > 0
         self._paused_since = pending.began if waited else self._clock()
         self._failures += 1

@@ -59,7 +59,8 @@ class ClipClaim:
             finally:
                 if number >= 0:
                     os.close(number)
-        self.note_progress()
+        # The file is new, or the mtime of an old one counts as progress at the first look.
+        self._noted_at = time.monotonic()
         return True
 
     def wait(self, check: Callable[[], None], on_progress: Callable[[], None]) -> bool:

@@ -217,7 +217,7 @@ class DiskCache:
 
     def _place(self, key: str) -> Path:
         name = self._prefix + key
-        return self._audio / hashlib.sha256(name.encode()).hexdigest()[:2] / name
+        return self._audio.joinpath(hashlib.sha256(name.encode()).hexdigest()[:2], name)
 
 
 def split_key(name: str) -> tuple[str | None, str]:

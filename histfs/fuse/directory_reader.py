@@ -162,7 +162,7 @@ class DirectoryReader:
                 continue
             path, fields = f"{directory}/{entry.name}", self._fields.of(attributes)
             fields["timeout"] = self._kernel.keep(path, attributes, opened.version).looked_up
-            paths.append(path if attributes.is_lasting else None)
+            paths.append(path)
             yield entry.name, fields, position
 
     def _stat_files(self, path: str) -> Mapping[str, Attributes]:

@@ -92,7 +92,7 @@ class KernelMessages:
     """Changes the replies of one mount, and tells the kernel what to forget.
 
     Args:
-        library: libfuse, loaded.
+        library: libfuse, loaded; None where there is none.
         version: of it, major and minor.
 
     Attributes:
@@ -100,7 +100,9 @@ class KernelMessages:
         caches_attributes: whether the kernel may cache any attributes at present.
     """
 
-    def __init__(self, library: ctypes.CDLL, version: tuple[int, int]) -> None:
+    def __init__(
+        self, library: ctypes.CDLL | None = None, version: tuple[int, int] = (0, 0)
+    ) -> None:
         self._library = library
         self._version = version
         self._wanted = _Wanted()
@@ -126,7 +128,9 @@ class KernelMessages:
             session: the address of its ``struct fuse_session``.
         """
         install: _Foreign = getattr(self._library, "fuse_session_custom_io", None)
-        if session is None or install is None or self._version < _HAS_CUSTOM_IO:
+        if self._library is None or session is None or install is None:
+            return
+        if self._version < _HAS_CUSTOM_IO:
             return
         handle = ctypes.c_void_p(session)
         descriptor = self._library.fuse_session_fd(handle)
@@ -168,7 +172,7 @@ class KernelMessages:
                 if take is not None:
                     take(path, ctypes.c_uint64.from_address(body).value)
 
-        self._wanted.change = change
+        self._want(change)
 
     def take_nodes(self, paths: Sequence[str | None], take: TakeNode) -> None:
         """Take the ids of the nodes in the answer of this thread's call, a readdirplus.
@@ -189,7 +193,7 @@ class KernelMessages:
                 (length,) = _NAME_LENGTH.unpack_from(content, at + _NAME_LENGTH_AT)
                 at += (_NAME_AT + length + 7) & ~7
 
-        self._wanted.change = change
+        self._want(change)
 
     def cache_listing(self, *, keep: bool) -> None:
         """Have the kernel cache the listing of the directory that this thread's call opens.
@@ -203,7 +207,12 @@ class KernelMessages:
                 flags = ctypes.c_uint32.from_address(body + _OPEN_FLAGS)
                 flags.value |= _CACHE_DIR | (_KEEP_CACHE if keep else 0)
 
-        self._wanted.change = change
+        self._want(change)
+
+    def _want(self, change: Callable[[int, int], None]) -> None:
+        """Have the reply to this thread's call changed, if replies are written here."""
+        if self._descriptor is not None:
+            self._wanted.change = change
 
     def forget_attributes(self, node: int) -> None:
         """Make the kernel ask for the attributes of a node when it needs them the next time.

@@ -24,7 +24,7 @@ from histfs.core.nodes import Attributes, OpenFile, PlayedFile
 from histfs.core.waiting import Waiter, set_current_waiter
 from histfs.fuse.directory_reader import DirectoryReader, Listed
 from histfs.fuse.error_translation import map_errno
-from histfs.fuse.estimate_watch import EstimateWatch, WatchedFile
+from histfs.fuse.estimate_watch import EstimateWatch
 from histfs.fuse.kernel_cache import KernelCache, Version
 from histfs.fuse.kernel_messages import KernelMessages
 from histfs.fuse.open_handles import FileHandle, OpenHandles
@@ -51,7 +51,8 @@ class Operations:
         invalidate: makes the kernel forget the attributes of a path, and says whether it has.
         watch: fails programs that read a file by an estimate of its size.
         listens: says whether the caller gets a file that is read as it comes as from a pipe.
-        messages: changes replies to the kernel, and tells it what to forget.
+        messages: changes replies to the kernel, and tells it what to forget; None where no libfuse
+            is attached.
         listing_ttl: seconds for which a listing is fresh, and the kernel may cache what is lasting.
         index_version: returns the version of the index, on which what is lasting depends.
         clock: returns seconds, monotonic.
@@ -93,11 +94,9 @@ class Operations:
         self._on_start = started
         self._configure = configure
         self._handles = OpenHandles()
+        self._messages = messages or KernelMessages()
         self._kernel = KernelCache(
-            listing_ttl,
-            index_version,
-            messages.forget_attributes if messages else lambda node: None,
-            clock,
+            listing_ttl, index_version, self._messages.forget_attributes, clock
         )
         self._reported = ReportedSizes(caller, clock, invalidate=invalidate, kept=self._kernel.size)
         self._directories = DirectoryReader(
@@ -109,9 +108,8 @@ class Operations:
             report=self._report,
             ahead=ahead,
             clock=clock,
-            take_nodes=messages.take_nodes if messages else lambda paths, take: None,
+            take_nodes=self._messages.take_nodes,
         )
-        self._messages = messages
         self._watch = watch
         self._listens = listens
         self.started = False
@@ -122,7 +120,7 @@ class Operations:
         """Note that the filesystem is mounted."""
         self.started = True
         self._on_start()
-        if self._messages is not None and self._messages.attached:
+        if self._messages.attached:
             self._kernel.start()
 
     def init_with_config(self, connection: Any, config: Any) -> None:  # noqa: ANN401
@@ -134,8 +132,7 @@ class Operations:
     def close(self) -> None:
         """End the thread that tells the kernel what to forget; after the mount has ended."""
         self._kernel.close()
-        if self._messages is not None:
-            self._messages.close()
+        self._messages.close()
 
     @map_errno
     def statfs(self, path: str) -> dict[str, int]:
@@ -167,7 +164,7 @@ class Operations:
         self._watch.expire()
         opened = self._directories.open(path)
         keep = self._directories.keeps_listing(opened)
-        if keep is not None and self._messages is not None:
+        if keep is not None:
             self._messages.cache_listing(keep=keep)
         return self._handles.add_directory(opened)
 
@@ -193,8 +190,8 @@ class Operations:
         # What the caller has seen; others may see more while this waits.
         shown = self._reported.shown(path)
         attributes, file = self._tree.open(path, waiter)
-        watched = self._report_open(path, attributes.inode, file, shown, waiter)
-        return self._handles.add_file(FileHandle(path, attributes, file, watched))
+        handle = self._report_open(path, attributes, file, shown, waiter)
+        return self._handles.add_file(handle)
 
     def is_watched(self, handle: int) -> bool:
         """Say whether its close(2) is of interest, which needs a call by the kernel."""
@@ -202,7 +199,7 @@ class Operations:
 
     def is_played(self, handle: int) -> bool:
         """Say whether an open file is read as it comes, without the page cache (direct I/O)."""
-        return isinstance(self._handles.file(handle).file, PlayedFile)
+        return self._handles.file(handle).played
 
     def is_pipe(self, handle: int) -> bool:
         """Say whether the caller can't seek in a file that it has just opened, as in a pipe."""
@@ -225,7 +222,7 @@ class Operations:
         """Answer the last close(2) of an open file."""
         closed = self._handles.remove_file(handle)
         self._watch.closed(closed.watched)
-        if not isinstance(closed.file, PlayedFile):
+        if not closed.played:
             self._reported.closed(closed.path)
 
     # Removing
@@ -289,17 +286,17 @@ class Operations:
             raise OSError(errno.EIO, "the size that was shown before is not exact: try again")
 
     def _report_open(
-        self, path: str, inode: int, file: OpenFile, shown: Shown, waiter: Waiter
-    ) -> WatchedFile | None:
-        """Note an open file; raise ESTALE, upon which the kernel looks again, for a stale size."""
+        self, path: str, attributes: Attributes, file: OpenFile, shown: Shown, waiter: Waiter
+    ) -> FileHandle:
+        """Return the handle of an open file; ESTALE for a stale size: the kernel looks again."""
         self._refuse_if_misled(path, file, shown, waiter)
         if isinstance(file, PlayedFile):
             # It is read to its true end, whatever size the kernel has; and its size may become
             # another one with each clip that comes, also between a look and the next open.
-            return None
+            return FileHandle(path, attributes, file, played=True)
         # Before the open is reported: what the kernel asks for then must not be cached, either.
         try:
-            watched = self._watch.opening(path, inode, file.size, waiter.needs_size)
+            watched = self._watch.opening(path, attributes.inode, file.size, waiter.needs_size)
         except OSError:
             file.close()
             raise
@@ -311,7 +308,7 @@ class Operations:
             if refusal.final:
                 file.close()
                 raise OSError(errno.ESTALE, "its size has changed")
-        return watched
+        return FileHandle(path, attributes, file, watched)
 
     def _answer(
         self, path: str, attributes: Attributes, version: Version | None
@@ -325,13 +322,11 @@ class Operations:
             self._kernel.forget(path)
             raise OSError(errno.ESTALE, "it was a file of another kind before")
         timeouts = self._kernel.keep(path, attributes, version)
-        if self._messages is not None:
-            self._messages.cache_attributes(*timeouts, path, self._kernel.take_node)
+        self._messages.cache_attributes(*timeouts, path, self._kernel.take_node)
         return self._fields.of(attributes)
 
     def _stat_open(self, opened: FileHandle) -> dict[str, float]:
         """Return the struct stat of an open file, which the kernel needs before a read, too."""
         self._watch.check(opened.watched)
-        if self._messages is not None:
-            self._messages.cache_attributes(TIMEOUT, TIMEOUT)
+        self._messages.cache_attributes(TIMEOUT, TIMEOUT)
         return self._fields.of(opened.attributes._replace(size=opened.file.size))

@@ -26,7 +26,8 @@ class Wire:
 
     def __init__(self):
         self._reader, self._writer = os.pipe()
-        self.messages = KernelMessages(ctypes.CDLL(None), (3, 14))
+        self.messages = KernelMessages()
+        self.messages._descriptor = self._writer
 
     def send(self, body=b"", *, error=0, unique=3):
         """Return the body of a message as it arrives."""
@@ -138,6 +139,21 @@ def test_what_one_thread_wants_is_not_in_the_reply_of_another(wire):
     other.start()
     other.join()
     assert arrived == [ENTRY_REPLY]
+
+
+def test_the_kernel_is_told_to_forget_the_attributes_of_a_node_and_keeps_the_pages(wire):
+    wire.messages.forget_attributes(7)
+    arrived = os.read(wire._reader, 1000)
+    # FUSE_NOTIFY_INVAL_INODE: node id, offset, length
+    assert struct.unpack("=IiQQqq", arrived) == (len(arrived), 2, 0, 7, -1, 0)
+
+
+def test_without_a_mount_nothing_is_wanted_and_nobody_told():
+    messages = KernelMessages()
+    messages.cache_listing(keep=True)
+    messages.forget_attributes(7)
+    messages.close()
+    assert (messages.attached, messages._wanted.change) == (False, None)
 
 
 @pytest.mark.parametrize("version", [(2, 9), (3, 12)])

@@ -5,6 +5,7 @@ They are archivers under other names, so that no row of the table of programs ap
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import socket
 import subprocess
@@ -218,6 +219,47 @@ def test_the_kernel_calls_for_the_close_of_a_watched_file_alone(simulator, tmp_p
         [audio] = item.glob("audio.[!s]*")
         assert audio.stat().st_size != len(audio.read_bytes())
         assert "FLUSH" in mount.log.read_text()
+
+
+@pytest.fixture
+def small_clips(monkeypatch):
+    """A server whose clips have forty kilobytes, but for a few that have more."""
+
+    def mp3(*arguments, **options):
+        clip = mp3_clip(*arguments, **options)
+        odd = next(number) % 5 == 0
+        return replace(clip, body_length=90_001 if odd else 41_081)
+
+    number = itertools.count()
+    monkeypatch.setattr(item_templates, "mp3_clip", mp3)
+    settings = SimulatorSettings(items=40, days=20, latency=0.02)
+    with Simulator(settings) as running:
+        yield running
+
+
+#: Reads as many bytes as stat has shown, by buffers: {0} is how many at once.
+BY_BUFFERS = {
+    "python": BUFFERED.replace("PART", "{0}"),
+    "perl": "for (@ARGV) { $n = -s; open F, '<:raw', $_ or die $!;"
+    " while ($n > 0 and $r = read F, $b, $n < {0} ? $n : {0}) {"
+    " print $b; $n -= $r } close F }",
+}
+
+
+@pytest.mark.parametrize("language", BY_BUFFERS)
+def test_small_parts_through_a_buffer_cut_no_small_clip_without_an_error(
+    small_clips, tmp_path, binding, language
+):
+    script = tmp_path / "copier"
+    script.write_text(BY_BUFFERS[language].replace("{0}", "4096"))
+    line = ["python3" if language == "python" else "perl", script]
+    if shutil.which(line[0]) is None:
+        pytest.skip(f"{line[0]} is not installed")
+    with mounted(small_clips, tmp_path, binding) as mount:
+        audio = mount.audio()
+        done = subprocess.run([*line, *audio], capture_output=True, timeout=100)
+    clips = [bytes(small_clips.library.clip(id_of(each.parent))) for each in audio]
+    assert done.returncode != 0 or done.stdout == b"".join(clips)
 
 
 @pytest.mark.parametrize("reading", ["whole", "in parts"])

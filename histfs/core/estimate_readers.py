@@ -16,8 +16,8 @@ too small: reading as far as one that is too large gives all of the clip. What r
 buffers, and cuts or pads what it has read, is not found.
 
 Where the buffer ends in which an estimate lies, a program that looks at the head of a file may stop
-as well. It does so in each file: if the process reads another clip to an end that lies further back,
-it has read the first one by its estimate (`Suspicions`).
+as well. It does so in each file: a process that reads another clip to an end that lies further back
+has read the first one by its estimate (`Suspicions`).
 
 Threads: an `EstimateReader` may be used by any number at once; its state is one flag, which goes
 from True to False. `ShownEstimates` and `Suspicions` have no lock of their own: `GenerationalCache`

@@ -33,7 +33,7 @@ _TTL = 1.0
 _LAYER = Rule("*", ProgramClass.ARCHIVER, origin="it serves a filesystem itself")
 #: The device through which a program serves one.
 _DEVICE = "/dev/fuse"
-#: How /proc names a socket, and the state of one that accepts connections (include/net/tcp_states.h).
+#: How /proc names a socket, and the state of one that accepts connections (net/tcp_states.h).
 _SOCKET, _LISTENS = "socket:", "0A"
 #: What the log says of a program of each class.
 _TOLD = {

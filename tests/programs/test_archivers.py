@@ -70,11 +70,10 @@ def test_what_counts_and_sums_up_clips_does_so_by_their_exact_sizes(simulator, t
         base = tmp_path / program
         base.mkdir()
         with mounted(simulator, base, binding) as mount:
-            line = ["bash", "-o", "pipefail", "-c", line]
-            output = subprocess.check_output(line, cwd=mount.path / "by-date", text=True)
-        told = {
-            id_of(Path(path).parent): first for first, path in map(str.split, output.splitlines())
-        }
+            shell = ["bash", "-o", "pipefail", "-c", line]
+            output = subprocess.check_output(shell, cwd=mount.path / "by-date", text=True)
+        pairs = map(str.split, output.splitlines())
+        told = {id_of(Path(path).parent): first for first, path in pairs}
         assert len(told) == len(simulator.library)
         for id, found in told.items():
             clip = bytes(simulator.library.clip(id))

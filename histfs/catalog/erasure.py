@@ -215,6 +215,8 @@ def _rewrite(db: sqlite3.Connection) -> None:
         return
     db.execute("BEGIN IMMEDIATE")
     _renew_dictionary(db)
+    # An earlier version deletes items without these.
+    db.execute("DELETE FROM rendered WHERE n NOT IN (SELECT n FROM raws)")
     db.execute("COMMIT")
     db.execute("VACUUM")
     # A deletion since then has put another mark there.

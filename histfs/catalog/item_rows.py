@@ -95,7 +95,9 @@ def delete(db: sqlite3.Connection, rows: Sequence[StoredRow]) -> None:
         """,
         [(row.labels, row.date, row.key) for row in rows],
     )
-    db.executemany("DELETE FROM raws WHERE n = ?", [(row.n,) for row in rows])
+    numbers = [(row.n,) for row in rows]
+    db.executemany("DELETE FROM raws WHERE n = ?", numbers)
+    db.executemany("DELETE FROM rendered WHERE n = ?", numbers)
     places = [(row.date, row.key) for row in rows]
     db.executemany("DELETE FROM items WHERE date = ? AND key = ?", places)
     db.execute("UPDATE changes SET items = items - ?", (len(rows),))
@@ -147,6 +149,7 @@ def add_facets(db: sqlite3.Connection, item: Item, row: StoredRow, record: Recor
     labels = json.dumps([*json.loads(row.labels), *new])
     n = _numbers(db, 1)
     db.execute("UPDATE raws SET n = ? WHERE n = ?", (n, row.n))
+    db.execute("DELETE FROM rendered WHERE n = ?", (row.n,))
     db.execute(
         "UPDATE items SET n = ?, labels = ? WHERE date = ? AND key = ?",
         (n, labels, item.date, item.key),

@@ -16,6 +16,7 @@ gone     keys of deleted items, when they were found to be, and whether their cl
 changes  the number of changes (the version), and of items
 directories  the name of each value's directory in a view
 taken    checksums of all such names that were ever given, and of the values they were given to
+rendered  the sizes of an item's rendered files, by `items.n`, and which code has rendered them
 numbers  the highest `n` ever given to an item, and how far `text_index` has indexed
 
 No table of items has an index on keys, which are in no order: a page of a scan would touch a
@@ -143,7 +144,12 @@ CREATE TABLE IF NOT EXISTS directories (
 CREATE TABLE IF NOT EXISTS taken (
     name  BLOB PRIMARY KEY,
     value BLOB NOT NULL
-) STRICT, WITHOUT ROWID
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rendered (
+    n     INTEGER PRIMARY KEY,
+    stamp INTEGER NOT NULL,
+    sizes TEXT NOT NULL
+) STRICT
 """
 
 _TIMED = "SELECT 1 FROM pragma_table_info('items') WHERE name = 'timed'"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from histfs.core.audio_store import AudioStore
 from histfs.core.index import Index
+from histfs.core.rendered_sizes import RenderedSizes
 from histfs.core.source import Traits
 
 
@@ -17,8 +18,10 @@ class FileContext:
         traits: of the source.
         index: the items.
         audio: their audio.
+        sizes: keeps the sizes of rendered files; None where they are measured each time.
     """
 
     traits: Traits
     index: Index
     audio: AudioStore
+    sizes: RenderedSizes | None = None

@@ -23,6 +23,7 @@ class Attributes(NamedTuple):
         mtime: in seconds since the epoch.
         size_is_exact: whether a read gives ``size`` bytes; else ``size`` is an estimate, and the
             file has to be opened to know.
+        is_lasting: whether all this, and that the path exists, depends on the source's index alone.
     """
 
     kind: int
@@ -31,6 +32,7 @@ class Attributes(NamedTuple):
     size: int
     mtime: int
     size_is_exact: bool = True
+    is_lasting: bool = False
 
 
 class DirEntry(NamedTuple):
@@ -159,9 +161,9 @@ def inodes_of(*names: str) -> Callable[[str], int]:
     return inode
 
 
-def directory(inode: int, mtime: int) -> Attributes:
+def directory(inode: int, mtime: int, *, is_lasting: bool = False) -> Attributes:
     """Return the attributes of a directory.
 
     A link count of 1 tells find(1) and fts(3) that it does not count the subdirectories.
     """
-    return Attributes(stat.S_IFDIR, inode, 1, 4096, mtime)
+    return Attributes(stat.S_IFDIR, inode, 1, 4096, mtime, is_lasting=is_lasting)

@@ -14,11 +14,15 @@ A walk resolves the same directory for each file in it, so nodes of directories 
 is valid while the index is unchanged in the span on which the entry depends. An item carries no
 size of its audio, which may become known meanwhile.
 
-Threads: any number at once; the cache of nodes is the only state, and guards itself.
+A walk goes from a directory to each item in it, and to look up one item costs as much as to read
+many. So once a day was listed, the first of its items that is resolved resolves the others, too.
+
+Threads: any number at once; the caches are the only state, and guard themselves.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence, Set
@@ -42,11 +46,13 @@ from histfs.core.path_nodes import (
     Root,
 )
 from histfs.core.times import ALWAYS, Span, Zone
-from histfs.core.views import MORE_NAME, Search, View
+from histfs.core.views import MORE_NAME, ByDate, Search, View
 from histfs.core.waiting import Waiter
 
 #: Paths in a generation of the cache of nodes, less than 1 KB each; it holds two generations.
 PATHS = 8192
+#: Directories whose items are resolved together, in a generation of their cache; and items at once.
+_LISTED, _TOGETHER = 1024, 1000
 #: Seconds for which the node of a view's directory is valid. It may depend on more than the index:
 #: the hits of a search are dropped after a while.
 _DIRECTORY_TTL = 1.0
@@ -101,6 +107,8 @@ class PathResolver:
         self._links = links
         self._clock = clock
         self._nodes = GenerationalCache[str, _CachedNode](math.inf, max_entries=PATHS)
+        # By path: the moment from which items of the directory are still to be resolved.
+        self._listed = GenerationalCache[str, int](math.inf, max_entries=_LISTED)
 
     def resolve(self, path: str, waiter: Waiter) -> Node:
         """Return the node of a path.
@@ -142,6 +150,16 @@ class PathResolver:
         if child is None:
             raise NoSuchPath(path)
         return self._descend(child, rest, path)
+
+    def is_lasting(self, path: str) -> bool:
+        """Say whether a path that was resolved, of an item, depends on the index alone."""
+        return self._nodes.get(path) is not None
+
+    def expect(self, node: Directory) -> None:
+        """Note that a directory was listed: its items may be resolved next."""
+        view = node.view
+        if view is self._home and isinstance(view, ByDate) and len(node.at) == view.depth:
+            self._listed.put("/" + "/".join(node.path), ALWAYS.start)
 
     def links(self, view: View) -> bool:
         """Say whether a view holds links alone; a view that doesn't show every item always does."""
@@ -253,6 +271,11 @@ class PathResolver:
             return cached
         version = self._index.recent_version
         node: Directory | ItemDirectory
+        if len(parts) > 1 + view.depth and view is self._home:
+            self._resolve_together(view, parts[:-1], version)
+            cached = self._cached(path)
+            if cached is not None:
+                return cached
         if len(parts) <= 1 + view.depth:
             node = self._resolve_directory(view, parts, waiter)
             at, deleted = node.at, self._deletions.directory_tombstone(parts) is not None
@@ -264,6 +287,22 @@ class PathResolver:
         if span is not None and not deleted:
             self._nodes.put(path, _CachedNode(node, self._clock(), span, version))
         return node
+
+    def _resolve_together(self, view: View, directory: Path, version: int) -> None:
+        """Resolve the items of a day that was listed, those that are not yet resolved."""
+        path, at = "/" + "/".join(directory), directory[1:]
+        since, span = self._listed.get(path), view.span(at)
+        if since is None or span is None or since >= span.end:
+            return
+        now, wanted = self._clock(), Span(max(since, span.start), span.end)
+        items = list(itertools.islice(self._index.items(wanted), _TOGETHER))
+        for item in items:
+            if self._deletions.tombstone(item.key) is None and view.holds(at, item, self._index):
+                name = item_name(item.date, item.slug, item.key, self._zone)
+                node = ItemDirectory(item, (*directory, name), is_link=False)
+                self._nodes.put(f"{path}/{name}", _CachedNode(node, now, span, version))
+        is_full = len(items) == _TOGETHER
+        self._listed.put(path, max(items[-1].date, wanted.start + 1) if is_full else span.end)
 
     def _cached(self, path: str) -> Directory | ItemDirectory | None:
         """Return the node of a path from the cache, if it is still valid."""

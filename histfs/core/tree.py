@@ -120,14 +120,16 @@ class Tree:
                 return directory(self.inodes.directory(node.view, node.path), newest)
             case ItemDirectory():
                 inode = self.inodes.item(self._views[node.path[0]], node)
+                lasting = self._resolver.is_lasting(path)
                 if not node.is_link:
-                    return directory(inode, node.item.date)
+                    return directory(inode, node.item.date, is_lasting=lasting)
                 size = len(self._target(node, waiter).encode())
-                return Attributes(stat.S_IFLNK, inode, 1, size, node.item.date)
+                return Attributes(stat.S_IFLNK, inode, 1, size, node.item.date, is_lasting=lasting)
             case ItemFolderNode():
                 return directory(self.inodes.folder("folder", node.path), node.item.date)
             case ItemFileNode():
-                return self._stat_file(node, waiter)
+                attributes = self._stat_file(node, waiter)
+                return self._lasting(path.rpartition("/")[0], attributes)
             case MoreNode():
                 return self._more_attributes(node)
 
@@ -139,7 +141,8 @@ class Tree:
             if isinstance(child, ItemFileNode):
                 inode = inode or self.inodes.files_of(child.item)
                 with contextlib.suppress(HistfsError):
-                    found[name] = self._stat_file(child, waiter, inode(child))
+                    attributes = self._stat_file(child, waiter, inode(child))
+                    found[name] = self._lasting(path, attributes)
         return found
 
     def listdir(self, path: str, waiter: Waiter) -> Sequence[DirEntry] | LargeListing:
@@ -151,7 +154,9 @@ class Tree:
                 views = (view for view in self._views.values() if view.listed)
                 return [self._listings.entry(view, (view.name,)) for view in views]
             case Directory():
-                return self._listings.list(node, waiter)
+                listing = self._listings.list(node, waiter)
+                self._resolver.expect(node)
+                return listing
             case ItemDirectory(is_link=False) | ItemFolderNode():
                 return self._list_item(node)
             case _:
@@ -179,7 +184,8 @@ class Tree:
         if not isinstance(node, ItemFileNode):
             raise IsADirectory(path)
         file = node.file.open(node.item, waiter)
-        return self.file_attributes(node, FileSize(file.size, is_exact=True)), file
+        attributes = self.file_attributes(node, FileSize(file.size, is_exact=True))
+        return self._lasting(path.rpartition("/")[0], attributes), file
 
     def stream(self, path: str, waiter: Waiter) -> FileStream:
         """Open a file to be read as its bytes come."""
@@ -272,6 +278,12 @@ class Tree:
         """Return the files in an item's directory that are not hidden, by their listed names."""
         children = self._resolver.children(item).items()
         return {name: node for name, node in children if isinstance(node, ItemFileNode)}
+
+    def _lasting(self, directory: str, attributes: Attributes) -> Attributes:
+        """Return the attributes of a file in an item's directory, marked if they are lasting."""
+        if attributes.size_is_exact and self._resolver.is_lasting(directory):
+            return attributes._replace(is_lasting=True)
+        return attributes
 
     def _stat_file(self, node: ItemFileNode, waiter: Waiter, inode: int = 0) -> Attributes:
         try:

@@ -130,7 +130,8 @@ class ViewListings:
             if only_links or item.key in linked:
                 return DirEntry(name, stat.S_IFLNK, link_inode(item.date, item.key))
             inode = item_inode(item.date, item.key)
-            return DirEntry(name, stat.S_IFDIR, inode, directory(inode, item.date))
+            attributes = directory(inode, item.date, is_lasting=True)
+            return DirEntry(name, stat.S_IFDIR, inode, attributes)
 
         if view.aliased:
             aliases = list(view.aliases(at, self._index))

@@ -19,6 +19,7 @@ from histfs.core.errors import HistfsError
 from histfs.fuse import fusepy_adapter
 from histfs.fuse.fast_callbacks import fuse_class
 from histfs.fuse.invalidation import PathInvalidation
+from histfs.fuse.kernel_messages import KernelMessages
 from histfs.fuse.operations import Operations
 from histfs.fuse.reported_sizes import TIMEOUT
 
@@ -60,6 +61,7 @@ class Binding:
     Attributes:
         version: of libfuse, major and minor.
         invalidation: makes the kernel forget what it caches for a path.
+        messages: changes replies to the kernel, and tells it what to forget.
     """
 
     def __init__(self, name: str, module: ModuleType) -> None:
@@ -76,6 +78,7 @@ class Binding:
         self._get_session.argtypes = [ctypes.c_void_p]
         self._session: int | None = None
         self.invalidation = PathInvalidation(library)
+        self.messages = KernelMessages(library, self.version)
         # struct fuse_config of libfuse 3, which it reads at each answer.
         self._config: Any = None
 
@@ -101,8 +104,14 @@ class Binding:
 
     def cache_attributes(self, enabled: bool) -> None:
         """Set whether the kernel caches attributes from now on; no effect on libfuse 2."""
+        self.messages.caches_attributes = enabled
+        self._set_timeouts(TIMEOUT)
+
+    def _set_timeouts(self, seconds: float) -> None:
+        """Set how long the kernel caches a directory entry that libfuse adds next (libfuse 3)."""
         if self._config is not None:
-            self._config.attr_timeout = TIMEOUT if enabled else 0.0
+            self._config.entry_timeout = seconds
+            self._config.attr_timeout = seconds if self.messages.caches_attributes else 0.0
 
     def mounted(self) -> None:
         """Store libfuse's handles; called by the operations' init, in libfuse's own context."""
@@ -110,6 +119,7 @@ class Binding:
         fuse = context.contents.fuse
         self._session = self._get_session(fuse)
         self.invalidation.mounted(fuse)
+        self.messages.attach(self._session)
 
     def run(
         self,
@@ -151,7 +161,7 @@ class Binding:
             callbacks = fusepy_adapter.CallableOperations(operations)
             options["encoding"] = fusepy_adapter.ENCODING
         try:
-            fuse = fuse_class(self._module)
+            fuse = fuse_class(self._module, self._set_timeouts)
             last_step()
             fuse(callbacks, mountpoint, foreground=True, debug=debug, **options)
         except RuntimeError as error:

@@ -23,6 +23,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeAlias
 
+from histfs.fuse.reported_sizes import TIMEOUT
+
 #: A value from ctypes, or from a library without types.
 _Foreign: TypeAlias = Any
 
@@ -35,16 +37,30 @@ _UNSIGNED, _SIGNED = {2: "H", 4: "I", 8: "Q"}, {4: "i", 8: "q"}
 # attributes with the names; the entry has them.
 _READDIR_PLUS = 1 << 0
 _FILL_DIR_PLUS = 1 << 1
+#: fuse_fill_dir_t of libfuse 2: buffer, name, struct stat, offset; libfuse 3 adds flags.
+_FILL = ctypes.PYFUNCTYPE(
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_longlong
+)
+_FILL_WITH_FLAGS = ctypes.PYFUNCTYPE(
+    ctypes.c_int,
+    ctypes.c_void_p,
+    ctypes.c_char_p,
+    ctypes.c_void_p,
+    ctypes.c_longlong,
+    ctypes.c_int,
+)
 #: Thread states that are kept at the most, some 20 KB each: one for each thread of libfuse 3. They
 #: outlive their threads, and libfuse 2 ends and starts threads at will.
 _MAX_STATES = 1024
 
 
-def fuse_class(module: ModuleType) -> _Foreign:
+def fuse_class(module: ModuleType, set_timeouts: Callable[[float], None]) -> _Foreign:
     """Return a faster subclass of a binding's FUSE class.
 
     Args:
         module: the binding. fusepy and mfusepy have the same methods, except for readdir.
+        set_timeouts: sets for how many seconds the kernel caches the directory entry that is added
+            next.
     """
     states = _ThreadStates()
     new_stat, pack = module.c_stat, StatPacker(module.c_stat).pack
@@ -83,18 +99,20 @@ def fuse_class(module: ModuleType) -> _Foreign:
             plus = flags == _READDIR_PLUS
             listed = self.operations.readdir(_decode(path), info.contents.fh, offset, plus)
             entry = new_stat()
-            at, reference = ctypes.addressof(entry), ctypes.byref(entry)
+            at = ctypes.addressof(entry)
+            # libfuse 2 passes no flags and takes none.
+            add = _filler(fill, _FILL if flags is None else _FILL_WITH_FLAGS)
             for name, attributes, position in listed:
                 complete = "st_size" in attributes
                 if complete:
+                    set_timeouts(attributes.get("timeout", TIMEOUT))
                     ctypes.memmove(at, pack(attributes), stat_size)
                 else:
                     entry.st_mode = attributes["st_mode"]
                     entry.st_ino = attributes.get("st_ino", 0)
                 encoded = name.encode("utf-8", "surrogateescape")
-                # libfuse 2 passes no flags and takes none.
                 fill_flags = () if flags is None else (_FILL_DIR_PLUS if plus and complete else 0,)
-                if fill(buffer, encoded, reference, position, *fill_flags):
+                if add(buffer, encoded, at, position, *fill_flags):
                     break
             return 0
 
@@ -104,6 +122,14 @@ def fuse_class(module: ModuleType) -> _Foreign:
             readdir = _readdir
 
     return Fuse
+
+
+def _filler(fill: _Foreign, prototype: _Foreign) -> _Foreign:
+    """Return libfuse's function that adds a directory entry, called with the GIL held.
+
+    No other thread sets the timeouts of its entry in between. The function never waits.
+    """
+    return prototype(ctypes.cast(fill, ctypes.c_void_p).value)
 
 
 class _ThreadStates:

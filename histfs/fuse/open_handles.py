@@ -18,6 +18,7 @@ from histfs.core.large_listing import LargeListing
 from histfs.core.nodes import Attributes, DirEntry, OpenFile
 from histfs.core.waiting import Waiter
 from histfs.fuse.estimate_watch import WatchedFile
+from histfs.fuse.kernel_cache import Version
 
 #: Seconds within which the kernel asks for one page after its read-ahead has failed.
 _RETRY_WINDOW = 0.5
@@ -66,10 +67,17 @@ class FileHandle:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryHandle:
-    """An open directory, with its entries when it was opened; a large listing is read in parts."""
+    """An open directory.
+
+    Attributes:
+        path: under which it was opened.
+        listing: its entries when it was opened; a large listing is read in parts.
+        version: on which the listing depends; None where it may not be cached for long.
+    """
 
     path: str
     listing: Sequence[DirEntry] | LargeListing
+    version: Version | None = None
 
 
 class OpenHandles:

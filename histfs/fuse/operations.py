@@ -4,40 +4,32 @@ The names and signatures are those of mfusepy and fusepy. libfuse answers operat
 defined here (xattrs, locks, fsync) by itself, without a call.
 
 Threads: libfuse calls from any number of threads of its own. `OpenHandles` and `ReportedSizes` have
-locks of their own; `_last_file_stat` is one number, which any thread may write.
+locks of their own, as has `KernelCache`.
 """
 
 from __future__ import annotations
 
 import errno
-import itertools
 import logging
-import math
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
-from histfs.core.errors import HistfsError, NotPermitted, ReadOnly
+from histfs.core.errors import NotPermitted, ReadOnly
 from histfs.core.filesystem import Filesystem
-from histfs.core.large_listing import LargeListing
 from histfs.core.names import NAME_MAX, without_words
-from histfs.core.nodes import Attributes, DirEntry, OpenFile, PlayedFile
-from histfs.core.waiting import Waiter, estimate_suffices, no_thread, set_current_waiter
+from histfs.core.nodes import Attributes, OpenFile, PlayedFile
+from histfs.core.waiting import Waiter, set_current_waiter
+from histfs.fuse.directory_reader import DirectoryReader, Listed
 from histfs.fuse.error_translation import map_errno
 from histfs.fuse.estimate_watch import EstimateWatch, WatchedFile
-from histfs.fuse.open_handles import DirectoryHandle, FileHandle, OpenHandles
+from histfs.fuse.kernel_cache import KernelCache, Version
+from histfs.fuse.kernel_messages import KernelMessages
+from histfs.fuse.open_handles import FileHandle, OpenHandles
 from histfs.fuse.reported_sizes import TIMEOUT, ReportedSizes, RequestStart, Shown
-
-#: An entry of a directory as the bindings take it: its name, its struct stat, the offset after it.
-Listed = tuple[str, dict[str, int], int]
-
-_BLOCK = 512
-_DOTS = (DirEntry(".", stat.S_IFDIR, 0), DirEntry("..", stat.S_IFDIR, 0))
-_NANO = 10**9
-_NO_FILES: Mapping[str, Attributes] = MappingProxyType({})
+from histfs.fuse.stat_fields import StatFields
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +51,10 @@ class Operations:
         invalidate: makes the kernel forget the attributes of a path, and says whether it has.
         watch: fails programs that read a file by an estimate of its size.
         listens: says whether the caller gets a file that is read as it comes as from a pipe.
+        messages: changes replies to the kernel, and tells it what to forget; None where no libfuse
+            is attached.
+        listing_ttl: seconds for which a listing is fresh, and the kernel may cache what is lasting.
+        index_version: returns the version of the index, on which what is lasting depends.
         clock: returns seconds, monotonic.
 
     Attributes:
@@ -86,27 +82,36 @@ class Operations:
         invalidate: Callable[[str], bool] = lambda path: False,
         watch: EstimateWatch,
         listens: Callable[[], bool] = lambda: False,
+        messages: KernelMessages | None = None,
+        listing_ttl: float = 0.0,
+        index_version: Callable[[], Hashable] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tree = tree
         self._waiter = waiter
         self._read_only = read_only
-        self._owner = {"st_uid": uid, "st_gid": gid}
-        self._modes = {
-            stat.S_IFDIR: stat.S_IFDIR | (0o555 if read_only else 0o755) & ~umask,
-            stat.S_IFREG: stat.S_IFREG | 0o444 & ~umask,
-            stat.S_IFLNK: stat.S_IFLNK | 0o777,
-        }
+        self._fields = StatFields(read_only=read_only, uid=uid, gid=gid, umask=umask)
         self._on_start = started
         self._configure = configure
         self._handles = OpenHandles()
-        self._reported = ReportedSizes(caller, clock, invalidate=invalidate)
+        self._messages = messages or KernelMessages()
+        self._kernel = KernelCache(
+            listing_ttl, index_version, self._messages.forget_attributes, clock
+        )
+        self._reported = ReportedSizes(caller, clock, invalidate=invalidate, kept=self._kernel.size)
+        self._directories = DirectoryReader(
+            tree,
+            waiter=self._new_waiter,
+            fields=self._fields,
+            kernel=self._kernel,
+            start=self._reported.start,
+            report=self._report,
+            ahead=ahead,
+            clock=clock,
+            take_nodes=self._messages.take_nodes,
+        )
         self._watch = watch
-        self._ahead = ahead
         self._listens = listens
-        self._clock = clock
-        # When the attributes of a file were last asked for by path.
-        self._last_file_stat = -math.inf
         self.started = False
 
     # The mount
@@ -115,12 +120,19 @@ class Operations:
         """Note that the filesystem is mounted."""
         self.started = True
         self._on_start()
+        if self._messages.attached:
+            self._kernel.start()
 
     def init_with_config(self, connection: Any, config: Any) -> None:  # noqa: ANN401
         """Do the same for mfusepy; ``config`` is None with libfuse 2."""
         if config is not None:
             self._configure(connection, config)
         self.init("/")
+
+    def close(self) -> None:
+        """End the thread that tells the kernel what to forget; after the mount has ended."""
+        self._kernel.close()
+        self._messages.close()
 
     @map_errno
     def statfs(self, path: str) -> dict[str, int]:
@@ -130,16 +142,16 @@ class Operations:
     # Reading
 
     @map_errno
-    def getattr(self, path: str | None, handle: int | None = None) -> dict[str, int]:
+    def getattr(self, path: str | None, handle: int | None = None) -> dict[str, float]:
         """Answer stat(2), or fstat(2) by handle."""
         if handle or path is None:
-            return self._stat(self._attributes_of(self._handles.file(handle or 0)))
-        start = self._reported.start()
+            return self._stat_open(self._handles.file(handle or 0))
+        start, version = self._reported.start(), self._kernel.version()
         attributes = self._tree.stat(path, self._new_waiter())
         if attributes.kind == stat.S_IFREG:
             attributes = self._report(path, attributes, start)
-            self._last_file_stat = self._clock()
-        return self._stat(attributes)
+            self._directories.note_file_stat()
+        return self._answer(path, attributes, version)
 
     @map_errno
     def readlink(self, path: str) -> str:
@@ -148,36 +160,20 @@ class Operations:
 
     @map_errno
     def opendir(self, path: str) -> int:
-        """Make the listing: unlike readdir, opendir holds no lock of the kernel while it waits."""
+        """Answer opendir(3)."""
         self._watch.expire()
-        listing = self._tree.listdir(path, self._new_waiter())
-        return self._handles.add_directory(DirectoryHandle(path, listing))
+        opened = self._directories.open(path)
+        keep = self._directories.keeps_listing(opened)
+        if keep is not None:
+            self._messages.cache_listing(keep=keep)
+        return self._handles.add_directory(opened)
 
     @map_errno
     def readdir(
         self, path: str | None, handle: int, offset: int = 0, plus: bool = False
     ) -> Iterator[Listed]:
-        """Return the listing that opendir made, from an offset on.
-
-        Where the kernel takes attributes with the names (readdirplus), a walk needs no stat for
-        each. Attributes of files are looked up only while some program calls stat for files, which
-        find(1) does not.
-
-        Args:
-            path: not used.
-            handle: from opendir.
-            offset: how many entries the kernel has.
-            plus: whether the kernel takes attributes.
-
-        Returns:
-            For each entry its name, all of its attributes or only kind and inode, and the offset
-            after it. The offset is 0 where there are no attributes: libfuse then takes all entries
-            at once, and keeps them. (Up to 3.16 it drops attributes then.)
-        """
-        opened = self._handles.directory(handle)
-        if isinstance(opened.listing, LargeListing):
-            return self._read_large(opened.listing, offset, plus)
-        return self._read_listing(opened.path, opened.listing, offset, plus)
+        """Return the entries of a directory from an offset on; see `DirectoryReader.read`."""
+        return self._directories.read(self._handles.directory(handle), offset, plus)
 
     @map_errno
     def releasedir(self, path: str | None, handle: int) -> None:
@@ -240,12 +236,14 @@ class Operations:
         """Answer unlink(2); for the audio that deletes the item at the server."""
         self._refuse_if_read_only(path)
         self._tree.unlink(path, self._new_waiter())
+        self._kernel.changed(path)
 
     @map_errno
     def rmdir(self, path: str) -> None:
         """Answer rmdir(2)."""
         self._refuse_if_read_only(path)
         self._tree.rmdir(path, self._new_waiter())
+        self._kernel.changed(path)
 
     # Everything that would write
 
@@ -274,7 +272,9 @@ class Operations:
         size = self._reported.report(path, attributes.size, start, is_exact=exact)
         if size == attributes.size and not exact:
             self._watch.shown(attributes.inode, size)
-        return attributes if size == attributes.size else attributes._replace(size=size)
+        if size == attributes.size:
+            return attributes
+        return attributes._replace(size=size, is_lasting=False)
 
     def _refuse_if_misled(self, path: str, file: OpenFile, shown: Shown, waiter: Waiter) -> None:
         """Raise EIO for a program that believes its stat, where that may have been an estimate."""
@@ -300,6 +300,8 @@ class Operations:
         except OSError:
             file.close()
             raise
+        if watched is not None:
+            self._kernel.forget(path)
         refusal = self._reported.opened(path, file.size)
         if refusal is not None:
             time.sleep(refusal.delay)
@@ -308,75 +310,23 @@ class Operations:
                 raise OSError(errno.ESTALE, "its size has changed")
         return watched
 
-    def _attributes_of(self, opened: FileHandle) -> Attributes:
-        """Return the attributes of an open file, which the kernel asks for before a read, too."""
-        self._watch.check(opened.watched)
-        return opened.attributes._replace(size=opened.file.size)
+    def _answer(
+        self, path: str, attributes: Attributes, version: Version | None
+    ) -> dict[str, float]:
+        """Return the struct stat of a path, and set for how long the kernel may cache it.
 
-    def _read_large(self, listing: LargeListing, offset: int, plus: bool) -> Iterator[Listed]:
-        """Read a part of a large listing, with offsets: else libfuse would keep all of it."""
-        part = listing.read(max(offset - len(_DOTS), 0), self._waiter())
-        return self._with_offsets(itertools.chain(_DOTS[offset:], part), offset, plus)
-
-    def _read_listing(
-        self, path: str, listing: Sequence[DirEntry], offset: int, plus: bool
-    ) -> Iterator[Listed]:
-        known = any(entry.attributes for entry in listing[:1])
-        stat_files = self._ahead and self._clock() - self._last_file_stat < TIMEOUT
-        if offset or (plus and (known or stat_files)):
-            rest = range(max(offset - len(_DOTS), 0), len(listing))
-            files = self._stat_files(path) if plus and stat_files and rest else {}
-            entries = itertools.chain(_DOTS[offset:], map(listing.__getitem__, rest))
-            return self._with_offsets(entries, offset, plus, files)
-        return ((entry.name, _kind_of(entry), 0) for entry in itertools.chain(_DOTS, listing))
-
-    def _with_offsets(
-        self,
-        entries: Iterable[DirEntry],
-        offset: int,
-        plus: bool,
-        files: Mapping[str, Attributes] = _NO_FILES,
-    ) -> Iterator[Listed]:
-        """Yield the entries from an offset on, each with the offset after it."""
-        for position, entry in enumerate(entries, offset + 1):
-            attributes = entry.attributes or files.get(entry.name)
-            shown = self._stat(attributes) if plus and attributes else _kind_of(entry)
-            yield entry.name, shown, position
-
-    def _stat_files(self, path: str) -> Mapping[str, Attributes]:
-        """Look up the files of an item that have exact sizes; the kernel asks for the others.
-
-        The kernel would show an estimate to programs that need the exact size.
+        Raises:
+            OSError: ESTALE, the kernel has the path as something else, and looks it up again.
         """
-        start = self._reported.start()
-        # What comes with the names is cached for any program: nothing is fetched for this one.
-        waiter = self._new_waiter()
-        waiter.needs_size, waiter.thread = estimate_suffices, no_thread
-        try:
-            files = self._tree.stat_files(path, waiter)
-        except HistfsError:
-            return {}
-        return {
-            name: self._report(f"{path}/{name}", attributes, start)
-            for name, attributes in files.items()
-            if attributes.size_is_exact
-        }
+        if self._kernel.has_other_kind(path, attributes.kind):
+            self._kernel.forget(path)
+            raise OSError(errno.ESTALE, "it was a file of another kind before")
+        timeouts = self._kernel.keep(path, attributes, version)
+        self._messages.cache_attributes(*timeouts, path, self._kernel.take_node)
+        return self._fields.of(attributes)
 
-    def _stat(self, attributes: Attributes) -> dict[str, int]:
-        kind, inode, links, size, mtime, _ = attributes
-        moment = mtime * _NANO
-        return {
-            "st_mode": self._modes[kind],
-            "st_ino": inode,
-            "st_nlink": links,
-            "st_size": size,
-            "st_blocks": -(-size // _BLOCK),
-            "st_mtime": moment,
-            "st_ctime": moment,
-            "st_atime": moment,
-            **self._owner,
-        }
-
-
-def _kind_of(entry: DirEntry) -> dict[str, int]:
-    return {"st_mode": entry.kind, "st_ino": entry.inode}
+    def _stat_open(self, opened: FileHandle) -> dict[str, float]:
+        """Return the struct stat of an open file, which the kernel needs before a read, too."""
+        self._watch.check(opened.watched)
+        self._messages.cache_attributes(TIMEOUT, TIMEOUT)
+        return self._fields.of(opened.attributes._replace(size=opened.file.size))

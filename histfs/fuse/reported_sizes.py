@@ -104,6 +104,9 @@ class _Size:
     forgotten: bool = False
 
 
+_LONG_AGO = RequestStart(-math.inf, -1)
+
+
 class Refusal(NamedTuple):
     """How an open goes on of which the kernel may have another size.
 
@@ -144,6 +147,7 @@ class ReportedSizes:
         same_process: says whether two threads are of one process.
         invalidate: makes the kernel forget the attributes of a path, and says whether it has; it is
             called with `_lock` held, for a file that is not open.
+        kept: returns the size that the kernel may have cached for long; None where it has none.
     """
 
     def __init__(
@@ -152,10 +156,12 @@ class ReportedSizes:
         clock: Callable[[], float] = time.monotonic,
         same_process: Callable[[int, int], bool] = in_one_process,
         invalidate: Callable[[str], bool] = lambda path: False,
+        kept: Callable[[str], int | None] = lambda path: None,
     ) -> None:
         self._caller = caller
         self._same_process = same_process
         self._invalidate = invalidate
+        self._kept = kept
         self._clock = clock
         self._lock = threading.Lock()
         self._numbers = itertools.count()
@@ -260,8 +266,11 @@ class ReportedSizes:
 
     def _last(self, path: str) -> _Size | None:
         """Return the size that was reported last, where the kernel may still cache it."""
-        last = self._sizes.get(path)
-        return last if last is not None and self._clock() - last.at < MEMORY else None
+        last, now = self._sizes.get(path), self._clock()
+        if last is not None and now - last.at < MEMORY:
+            return last
+        size = self._kept(path)
+        return None if size is None else _Size(_LONG_AGO, size, now)
 
     def _may_be_cached(self, at: float | None) -> bool:
         """Say whether the kernel may still have a size that was reported at a time."""

@@ -42,7 +42,12 @@ from histfs.mounting.cache_layout import CATALOG, source_dir
 from histfs.mounting.limited_source import open_limited
 from histfs.mounting.plugin_factory import Tell, make_files, make_views
 from histfs.mounting.source_accounts import SourceAccount
-from histfs.mounting.source_parts import audio_cache, details_fetcher, reading_orders
+from histfs.mounting.source_parts import (
+    audio_cache,
+    details_fetcher,
+    reading_orders,
+    rendered_sizes,
+)
 from histfs.mounting.source_probe import SourceProbe
 from histfs.plugins import Plugin
 from histfs.settings import OptionError, Settings
@@ -264,7 +269,8 @@ def open_source(
         orders=orders,
         size_requests=pool("size", settings.connections),
     )
-    library = FileContext(traits, catalog, audio)
+    sizes = rendered_sizes(stack, source, store, plugin, pool("rendered", 1))
+    library = FileContext(traits, catalog, audio, sizes)
     files, kept = make_files(traits, settings, library, shared.tell)
     archive = _archive(settings, kept, shared, name, account)
     deletions = Deletions(source, catalog, archive, pool("delete", _DELETES))

@@ -117,6 +117,7 @@ def serve(
             )
 
         limit = WaitLimit(fuse.MAX_WAITING)
+        catalogs = [mounted.catalog for each in filesystems for mounted in each.sources]
         watch = EstimateWatch(binding.caller, binding.cache_attributes, programs.learn_archiver)
         operations = _operations_class(filesystems, tree)(
             tree,
@@ -132,7 +133,11 @@ def serve(
             invalidate=binding.invalidation.invalidate,
             watch=watch,
             listens=listens,
+            messages=binding.messages,
+            listing_ttl=min(account.listing_ttl for account in accounts),
+            index_version=lambda: tuple(catalog.recent_version for catalog in catalogs),
         )
+        stack.callback(operations.close)
         profiles = "+".join(account.profile for account in accounts)
         named = {"fsname": f"{settings.service.name}:{profiles}", "subtype": "histfs"}
         safe = {"nosuid": True, "nodev": True, "noexec": True, "default_permissions": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -16,6 +17,7 @@ from histfs.audio.told_sizes import ToldSizes
 from histfs.catalog.catalog import Catalog
 from histfs.catalog.catalog_store import CatalogStore
 from histfs.catalog.details_fetcher import DetailsFetcher
+from histfs.catalog.rendered_sizes import StoredSizes
 from histfs.core.audio_store import Order
 from histfs.core.item import Item
 from histfs.core.listed_directories import ListedDirectories
@@ -23,6 +25,8 @@ from histfs.core.single_flight import SingleFlight
 from histfs.core.source import Source
 from histfs.core.times import Span
 from histfs.core.views import View
+from histfs.mounting.renderer_stamp import renderer_stamp
+from histfs.plugins import Plugin
 from histfs.settings import Settings
 
 #: Clips that are fetched before they are asked for, for each connection; and the part of the cache
@@ -66,6 +70,25 @@ def details_fetcher(
     )
     fetcher.used = ahead.used
     return fetcher
+
+
+def rendered_sizes(
+    stack: contextlib.ExitStack,
+    source: Source,
+    store: CatalogStore,
+    plugin: Plugin,
+    flights: SingleFlight,
+) -> StoredSizes | None:
+    """Return what keeps the sizes of rendered files; None where they may change unnoticed.
+
+    So it is with the code of another package, and with details that are not listed.
+    """
+    stamp = renderer_stamp() if plugin.own and not source.traits.summaries else None
+    if stamp is None:
+        return None
+    sizes = StoredSizes(store, source.describe, stamp, flights)
+    stack.callback(sizes.close)
+    return sizes
 
 
 def audio_cache(

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from histfs.fuse import binding
-from histfs.fuse.operations import Listed, Operations
+from histfs.fuse.directory_reader import Listed
+from histfs.fuse.operations import Operations
 from scripts.benchmarks.stage import Mount, environment, mounting
 
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from histfs.core.deletion import Deletions
+from histfs.core import path_resolver
+from histfs.core.deletion import TOMBSTONE_TTL, Deletions
 from histfs.core.errors import NoSuchPath
+from histfs.core.names import item_name
 from histfs.core.path_nodes import ItemDirectory
 from histfs.core.path_resolver import PathResolver
 from histfs.core.single_flight import SingleFlight
@@ -52,7 +54,7 @@ class World:
         zone = Zone("UTC")
         self.view = CountedByDate(zone)
         self.deletions = Deletions(
-            MemorySource([record("hello", HELLO)]), self.index, FakeArchive(), self.flights,
+            MemorySource(self.index.rows.values()), self.index, FakeArchive(), self.flights,
             self.clock,
         )  # fmt: skip
         self.resolver = PathResolver(
@@ -114,3 +116,93 @@ def test_no_link_leads_to_what_was_deleted_though_the_catalog_could_not_be_writt
     with pytest.raises(NoSuchPath):
         world.item(LINK)
     assert world.item(HOME) == item
+
+
+DAY = HELLO - HELLO % 86_400
+
+
+class CountingIndex(TableIndex):
+    """An index that counts how often one item was looked up, and how often many were."""
+
+    finds = reads = 0
+
+    def find(self, *asked):
+        self.finds += 1
+        return super().find(*asked)
+
+    def items(self, *asked):
+        self.reads += 1
+        return super().items(*asked)
+
+
+@pytest.fixture
+def day(world):
+    """A world with seven items of a day, some of them of the same second, and their paths."""
+    dates = [0, 5, 5, 5, 5, 9, 80_000]
+    rows = [record(f"item{number}", DAY + date) for number, date in enumerate(dates)]
+    world.index = CountingIndex([*rows, record("before", DAY - 1), record("after", DAY + 86_400)])
+    world.__post_init__()
+    zone = Zone("UTC")
+    names = [item_name(row.item.date, row.item.slug, row.item.key, zone) for row in rows]
+    world.paths = [f"/by-date/2024/05/02/{name}" for name in names]
+    return world
+
+
+def list_the_day(world):
+    world.resolver.expect(world.resolver.resolve("/by-date/2024/05/02", Waiter(5)))
+
+
+def keys(world, paths):
+    return [world.item(path).key for path in paths]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_items_of_a_day_that_was_listed_are_looked_up_together(day, order):
+    list_the_day(day)
+    assert keys(day, day.paths[::order]) == [f"item{number}" for number in range(7)][::order]
+    assert (day.index.reads, day.index.finds) == (1, 0)
+
+
+@pytest.mark.parametrize("together", [1, 2, 3, 7])
+def test_those_of_a_large_day_are_looked_up_in_parts(day, monkeypatch, together):
+    monkeypatch.setattr(path_resolver, "_TOGETHER", together)
+    list_the_day(day)
+    assert keys(day, day.paths) == [f"item{number}" for number in range(7)]
+    assert day.index.reads <= 8
+
+
+def test_an_item_of_a_day_that_was_not_listed_is_looked_up_alone(day):
+    assert keys(day, day.paths) == [f"item{number}" for number in range(7)]
+    assert (day.index.reads, day.index.finds) == (0, 7)
+
+
+def test_what_is_not_in_a_listed_day_is_not_found(day):
+    list_the_day(day)
+    other = day.paths[0].replace("item0", "item9")
+    for path in (other, day.paths[0].replace("hello-world", "hello")):
+        with pytest.raises(NoSuchPath):
+            day.item(path)
+    assert day.index.reads == 1
+
+
+def test_of_items_that_were_looked_up_together_each_is_what_it_is_by_now(day):
+    list_the_day(day)
+    day.item(day.paths[0])
+    day.index.add(record("item1", DAY + 5, model="another"))
+    day.index.discard("item2")
+    assert day.item(day.paths[1]) == day.index.rows["item1"].item
+    with pytest.raises(NoSuchPath):
+        day.item(day.paths[2])
+
+
+def test_an_item_with_a_tombstone_is_not_among_them(day):
+    item = day.item(day.paths[3])
+    day.index.forget = lambda item: None
+    day.deletions.delete(item, (), "", [], Waiter(5))
+    list_the_day(day)
+    day.item(day.paths[0])
+    assert day.item(day.paths[3]) == item
+    day.clock.now += TOMBSTONE_TTL + 1
+    day.index.discard(item.key)
+    with pytest.raises(NoSuchPath):
+        day.item(day.paths[3])

@@ -222,9 +222,10 @@ def test_audio_that_turns_out_to_be_something_else_has_its_right_name_and_keeps_
     assert either.names(HOME)[-1] == "audio.mp3"
     assert either.read(f"{HOME}/audio.mp3") == OPUS
     assert either.names(HOME)[-1] == "audio.opus"
+    after = before._replace(size=len(OPUS), size_is_exact=True, is_lasting=True)
     for name in ("audio.mp3", "audio.opus"):
         assert either.read(f"{HOME}/{name}") == OPUS
-        assert either.stat(f"{HOME}/{name}") == before._replace(size=len(OPUS), size_is_exact=True)
+        assert either.stat(f"{HOME}/{name}") == after
     (entry,) = (e for e in either.tree.listdir(HOME, Waiter(5)) if e.name.startswith("audio"))
     assert entry.inode == before.inode
     assert "audio.mp3" not in either.tree.stat_files(HOME, Waiter(5))

@@ -309,3 +309,37 @@ def test_an_exact_size_that_may_have_crossed_the_other_one_is_not_certain(thread
     caller[0] = 1
     report(threads, 5)
     assert threads.shown(PATH).may_have_misled(5)
+
+
+# What the kernel has for long
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_file_of_another_size_than_the_kernel_has_for_long_is_looked_up_anew(clock, caller, told):
+    forgotten = []
+
+    def forget(path):
+        forgotten.append(path)
+        return told
+
+    sizes = ReportedSizes(
+        lambda: caller[0], lambda: clock[0], invalidate=forget, kept={PATH: 5}.get
+    )
+    assert opens(sizes, 5)
+    clock[0] += 100
+    assert not opens(sizes, 6)
+    assert forgotten == [PATH]
+    clock[0] += DELIVERY
+    report(sizes, 6)
+    assert opens(sizes, 6)
+
+
+def test_a_stat_shows_another_size_than_the_kernel_has_for_long(clock, caller):
+    sizes = ReportedSizes(lambda: caller[0], lambda: clock[0], kept={PATH: 5}.get)
+    assert report(sizes, 6) == 6
+
+
+def test_a_size_that_the_kernel_has_for_long_may_have_misled_a_program(clock, caller):
+    sizes = ReportedSizes(lambda: caller[0], lambda: clock[0], kept={PATH: 5}.get)
+    assert sizes.shown(PATH).may_have_misled(6)
+    assert not sizes.shown(PATH).may_have_misled(5)

@@ -1,0 +1,343 @@
+"""What the kernel may cache for as long as a listing is fresh, and what makes it forget.
+
+The kernel caches names and attributes for a moment (TIMEOUT). A walk of the whole history takes
+longer than that, so a second walk would ask for everything again. What depends on nothing but the
+index of the source may stay cached until the listing is due to be read again: the directories of
+items, links to them, and files whose size is exact. So may the listing of an item's directory: each
+opendir asks for leave, and gets it if the names are still the same.
+
+The index changes at once when an item is deleted here, and when a refresh or another process has
+changed the catalog. Then the kernel is told to forget the attributes of all those paths, by the ids
+that libfuse has given to their nodes; it has the names still, and asks what stands there. Nothing
+is cached for long for a while after that: a deletion seldom comes alone.
+
+A reply may be on its way while the kernel is told to forget. So the kernel is told a second time.
+
+The size of a file that the kernel has is remembered for as long as the kernel may have it: an open
+of the file compares it with the size that the file has then (`histfs.fuse.reported_sizes`).
+
+Threads: any number at once. `_lock` guards all state, but a single path is looked up without it; no
+other lock is taken while it is held. The kernel is told without it: that takes system calls. One
+thread, "kernel-cache", compares the version of the index and tells the kernel.
+"""
+
+from __future__ import annotations
+
+import logging
+import stat
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterable
+from typing import NamedTuple
+
+from histfs.core.errors import HistfsError
+from histfs.core.nodes import Attributes
+from histfs.fuse.reported_sizes import DELIVERY, TIMEOUT
+
+#: Paths that the kernel may cache for long, some 400 bytes each.
+MAX_PATHS = 65_536
+#: Seconds after a change of the index in which nothing is cached for long.
+QUIET = 3.0
+#: Seconds between two looks at the version of the index, while the kernel has something.
+_LOOK = 0.25
+#: Seconds for which the kernel caches anything at the most.
+_MOST = 300.0
+
+log = logging.getLogger(__name__)
+
+
+class Version(NamedTuple):
+    """A state of everything on which lasting answers depend.
+
+    Attributes:
+        epoch: counts the changes that were noticed.
+        indexed: the version of the index.
+    """
+
+    epoch: int
+    indexed: Hashable
+
+
+class _Listing(NamedTuple):
+    """The listing of a directory that the kernel may have.
+
+    Attributes:
+        names: the hash of the names in it.
+        with_files: whether it came with the attributes of the files.
+        until: when those are cached no more, in seconds.
+    """
+
+    names: int
+    with_files: bool
+    until: float
+
+
+class _Kept(NamedTuple):
+    """What the kernel may have for a path.
+
+    Attributes:
+        kind: of the path, as in `Attributes`.
+        size: in bytes.
+        until: when it has them no more, in seconds.
+        node: its id; 0 where that is not known yet.
+        is_fresh: whether it may still have the attributes, and not only the name.
+        listing: what it may have of the directory's listing; None where it has none.
+    """
+
+    kind: int
+    size: int
+    until: float
+    node: int = 0
+    is_fresh: bool = True
+    listing: _Listing | None = None
+
+
+class Timeouts(NamedTuple):
+    """For how many seconds the kernel may cache an answer.
+
+    Attributes:
+        looked_up: the name and the attributes of a path that it looks up.
+        stat: the attributes of a node that it has. Not for long, where the id of the node is not
+            known here: the kernel could not be told to forget them.
+    """
+
+    looked_up: float
+    stat: float
+
+
+_SHORT = Timeouts(TIMEOUT, TIMEOUT)
+
+
+class KernelCache:
+    """Decides what the kernel may cache for long, and makes it forget.
+
+    Args:
+        ttl: seconds for which a listing is fresh; 0 for a mount on which nothing is cached for
+            long.
+        index_version: returns the version of the index.
+        forget_node: makes the kernel forget the attributes of a node.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        ttl: float,
+        index_version: Callable[[], Hashable],
+        forget_node: Callable[[int], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ttl = min(ttl, _MOST)
+        self._index_version = index_version
+        self._forget_node = forget_node
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._enabled = False
+        self._kept: dict[str, _Kept] = {}
+        self._version = Version(0, None)
+        self._has_fresh = False
+        self._quiet_until = self._last_until = self._purge_at = 0.0
+        # Nodes of which the kernel has to be told, now and once more.
+        self._due: list[int] = []
+        self._wake = threading.Event()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to let the kernel cache for long; libfuse can set the timeout of a reply."""
+        if self._ttl > TIMEOUT:
+            self._version = Version(0, self._index_version())
+            self._enabled = True
+            self._thread = threading.Thread(target=self._watch, name="kernel-cache", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def version(self) -> Version | None:
+        """Return the version on which an answer depends that is looked up now.
+
+        Returns:
+            None while nothing is cached for long: after a change, or where it can't be read.
+        """
+        if not self._enabled:
+            return None
+        try:
+            index = self._index_version()
+        except HistfsError as error:
+            log.debug("the version of the index is not known: %s", error)
+            index = None
+        with self._lock:
+            if index != self._version.indexed:
+                self._change(index)
+            is_quiet = index is None or self._clock() < self._quiet_until
+            return None if is_quiet else self._version
+
+    def keep(self, path: str, attributes: Attributes, version: Version | None) -> Timeouts:
+        """Return for how long the kernel may cache attributes.
+
+        Args:
+            path: as the kernel passed it.
+            attributes: that are the answer.
+            version: from `version`, taken before they were looked up.
+        """
+        if not self._enabled:
+            return _SHORT
+        with self._lock:
+            before = self._kept.get(path)
+            if version is None or version != self._version or not attributes.is_lasting:
+                if before is not None:
+                    self._kept[path] = before._replace(size=attributes.size)
+                return _SHORT
+            now = self._clock()
+            if before is None and not self._has_room(now):
+                return _SHORT
+            self._last_until = until = now + self._ttl
+            self._has_fresh = True
+            if before is None:
+                self._kept[path] = _Kept(attributes.kind, attributes.size, until)
+                return Timeouts(self._ttl, TIMEOUT)
+            kept = before._replace(
+                kind=attributes.kind, size=attributes.size, until=until, is_fresh=True
+            )
+            self._kept[path] = kept
+            return Timeouts(self._ttl, self._ttl if before.node else TIMEOUT)
+
+    def take_node(self, path: str, node: int) -> None:
+        """Take the id of a path's node from an answer that the kernel gets now.
+
+        Args:
+            path: as given to `keep`.
+            node: the id.
+        """
+        with self._lock:
+            kept = self._kept.get(path)
+            if kept is not None:
+                self._kept[path] = kept._replace(node=node)
+            if self._enabled and (kept is None or not kept.is_fresh):
+                # The index has changed since `keep`.
+                self._due.append(node)
+                self._wake.set()
+
+    def size(self, path: str) -> int | None:
+        """Return the size that the kernel may have for a path for long; None where it has none."""
+        kept = self._kept.get(path)
+        if kept is None or self._clock() >= kept.until + DELIVERY:
+            return None
+        return kept.size
+
+    def has_other_kind(self, path: str, kind: int) -> bool:
+        """Say whether the kernel may have a path as something else, a directory or a link."""
+        kept = self._kept.get(path)
+        return kept is not None and kept.kind != kind
+
+    def listing(self, path: str, names: Iterable[str], *, with_files: bool) -> bool | None:
+        """Say whether the kernel may cache the listing of a directory that is opened.
+
+        Args:
+            path: of the directory.
+            names: in it.
+            with_files: whether the caller is about to ask for the attributes of the files.
+
+        Returns:
+            None where it may not cache the listing; else whether the one that it may have is right.
+        """
+        kept = self._kept.get(path)
+        if kept is None or kept.kind != stat.S_IFDIR or self.version() is None:
+            return None
+        listing = kept.listing
+        if listing is None or self._clock() + TIMEOUT >= listing.until:
+            return False
+        return (listing.with_files or not with_files) and listing.names == _hash(names)
+
+    def listed(
+        self, path: str, names: Iterable[str], version: Version | None, *, with_files: bool
+    ) -> None:
+        """Note that the kernel was given the listing of a directory.
+
+        Args:
+            path: of the directory.
+            names: in it.
+            version: from `version`, taken before it was read.
+            with_files: whether it came with the attributes of the files.
+        """
+        with self._lock:
+            kept = self._kept.get(path)
+            if kept is not None and version is not None and version == self._version:
+                listing = _Listing(_hash(names), with_files, self._clock() + self._ttl)
+                self._kept[path] = kept._replace(listing=listing)
+
+    def forget(self, path: str) -> None:
+        """Make the kernel ask for the attributes of a path when it needs them the next time."""
+        with self._lock:
+            kept = self._kept.pop(path, None)
+        if kept is not None and kept.node:
+            self._forget_node(kept.node)
+
+    def changed(self, path: str) -> None:
+        """Make the kernel forget everything, since a file or a directory was removed here.
+
+        What has the name of the removed path or of its directory, in any view, is forgotten before
+        this returns; the rest a moment later.
+
+        Args:
+            path: that was removed.
+        """
+        if not self._enabled:
+            return
+        with self._lock:
+            # A deletion seldom comes alone: after the first one the kernel has nothing.
+            kept = self._kept.items() if self._has_fresh else ()
+            nodes = [(other, each.node) for other, each in kept if each.is_fresh]
+            self._change(self._version.indexed)
+        names = [f"/{name}" for name in path.split("/")[-2:] if name]
+        for other, node in nodes:
+            if node and any(other.endswith(name) or f"{name}/" in other for name in names):
+                self._forget_node(node)
+
+    def _change(self, index: Hashable) -> None:
+        """Note a change; called with `_lock` held."""
+        self._version = Version(self._version.epoch + 1, index)
+        self._quiet_until = self._clock() + QUIET
+        if not self._has_fresh:
+            return
+        self._has_fresh = False
+        fresh = [(path, kept) for path, kept in self._kept.items() if kept.is_fresh]
+        for path, kept in fresh:
+            self._kept[path] = kept._replace(is_fresh=False, listing=None)
+        self._due.extend(kept.node for _, kept in fresh if kept.node)
+        self._wake.set()
+
+    def _has_room(self, now: float) -> bool:
+        """Say whether one more path can be kept; called with `_lock` held."""
+        if not self._kept:
+            self._wake.set()
+        if len(self._kept) >= MAX_PATHS and now >= self._purge_at:
+            self._purge_at = now + TIMEOUT
+            self._kept = {path: kept for path, kept in self._kept.items() if now < kept.until}
+        return len(self._kept) < MAX_PATHS
+
+    def _watch(self) -> None:
+        """Compare the version of the index, and tell the kernel what to forget."""
+        again: list[int] = []
+        while not self._closed.is_set():
+            self._wake.wait(_LOOK if self._kept or again else None)
+            self._wake.clear()
+            self.version()
+            with self._lock:
+                due, self._due = self._due, []
+                if self._clock() >= self._last_until + DELIVERY:
+                    self._kept.clear()
+            for node in (*again, *due):
+                self._forget_node(node)
+            if due:
+                # A reply may be on its way.
+                self._closed.wait(DELIVERY)
+            again = due
+
+
+def _hash(names: Iterable[str]) -> int:
+    return hash(tuple(names))

@@ -34,7 +34,8 @@ from histfs.core.files import AudioFile, ItemFile, ItemFolder, by_name
 from histfs.core.generational_cache import GenerationalCache
 from histfs.core.index import Index
 from histfs.core.item import Item
-from histfs.core.names import NAME_MAX, item_name, key_in, moments_in
+from histfs.core.name_forms import key_in
+from histfs.core.names import NAME_MAX, item_name, moments_in
 from histfs.core.path_nodes import (
     Directory,
     ItemDirectory,

@@ -87,6 +87,11 @@ class SizeMargins:
 
     def __init__(self) -> None:
         self._ratios = GenerationalCache[Hashable, _Ratios](math.inf, max_entries=_KINDS)
+        # Each factor with what stood for the ratios that it was made of.
+        self._factors = GenerationalCache[tuple[Likeness, int], tuple[object, float]](
+            math.inf, max_entries=_KINDS
+        )
+        self._state = object()
 
     def learn(self, likeness: Likeness, estimate: int, size: int) -> None:
         """Note the size of a clip that has come.
@@ -103,6 +108,7 @@ class SizeMargins:
             mean = math.fsum(last) / len(last)
             ordered = sorted(last)
             self._ratios.put(kind, _Ratios(last, mean, _largest(ordered), _smallest(ordered)))
+        self._state = object()
 
     def expected(self, likeness: Likeness, estimate: int) -> int:
         """Return the likely size of a clip in bytes.
@@ -139,6 +145,15 @@ class SizeMargins:
 
     def _factor(self, likeness: Likeness, sign: int) -> float:
         """Return how many times larger a clip may be, or smaller, rounded; see `_margin`."""
+        state = self._state
+        known = self._factors.get((likeness, sign))
+        if known is not None and known[0] is state:
+            return known[1]
+        factor = self._new_factor(likeness, sign)
+        self._factors.put((likeness, sign), (state, factor))
+        return factor
+
+    def _new_factor(self, likeness: Likeness, sign: int) -> float:
         margin = math.ceil(self._margin(likeness, sign) / _STEP) * _STEP
         return math.exp(min(margin, _LARGEST))
 

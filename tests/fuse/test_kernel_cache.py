@@ -60,9 +60,11 @@ def test_what_depends_on_the_index_alone_is_cached_as_long_as_a_listing_is_fresh
 
 
 @pytest.mark.parametrize("ttl", [0, 0.5])
-def test_a_listing_that_is_never_fresh_lets_nothing_be_cached_for_long(ttl):
+def test_a_listing_that_is_hardly_fresh_lets_nothing_be_cached_for_long(ttl):
     kernel = Kernel(ttl)
     assert (kernel.keep(TEXT), kernel.cache.version()) == (TIMEOUT, None)
+    kernel.cache.changed(TEXT)
+    assert kernel.told[0] == TEXT
     kernel.cache.close()
 
 
@@ -85,8 +87,9 @@ def test_the_kernel_is_told_of_all_that_it_has_when_the_index_changes_and_once_m
 
 def test_what_was_removed_here_is_forgotten_at_once_in_all_views(kernel):
     elsewhere = "/by-voice/Rachel/a_hello"
-    for path in (ITEM, TEXT, elsewhere, f"{elsewhere}/text.txt"):
-        kernel.keep(path)
+    for path in (ITEM, elsewhere):
+        kernel.keep(path, DIRECTORY)
+        kernel.keep(f"{path}/text.txt")
     kernel.cache.changed(f"{ITEM}/audio.mp3")
     assert {ITEM, TEXT, elsewhere, f"{elsewhere}/text.txt"} <= set(kernel.told)
     assert kernel.keep(TEXT) == TIMEOUT
@@ -114,6 +117,23 @@ def test_after_a_change_a_node_is_cached_for_long_again(kernel):
     assert kernel.keep(TEXT) == TIMEOUT
     kernel.clock.now += QUIET
     assert kernel.cache.keep(TEXT, FILE, kernel.cache.version()) == (TTL, TTL)
+
+
+def test_what_is_cached_for_a_moment_is_forgotten_at_once_too(kernel):
+    audio = f"{ITEM}/audio.mp3"
+    kernel.keep(audio, FILE._replace(is_lasting=False))
+    kernel.cache.changed(TEXT)
+    assert kernel.told[0] == audio
+
+
+def test_a_second_removal_tells_only_of_what_was_asked_for_since(kernel):
+    kernel.keep(TEXT)
+    kernel.keep(ITEM, DIRECTORY)
+    kernel.cache.changed(TEXT)
+    eventually(lambda: kernel.told.count(TEXT) == kernel.told.count(ITEM) == 3)
+    kernel.keep(TEXT)
+    kernel.cache.changed(ITEM)
+    assert (kernel.told.count(TEXT), kernel.told.count(ITEM)) in {(4, 3), (5, 3)}
 
 
 def test_the_size_that_the_kernel_may_have_is_known_as_long_as_it_may_have_it(kernel):

@@ -51,11 +51,13 @@ class Adapter(HTTPAdapter):
         resp: Any,  # noqa: ANN401 - urllib3's
     ) -> requests.Response:
         """Return the response, without the cookies and the text that nothing here reads."""
-        response = requests.Response.__new__(requests.Response)
+        response = requests.Response()
         response.request, response.url, response.raw = req, req.url or "", resp
-        response.status_code, response.headers = resp.status, resp.headers
-        # What `Response.close` asks for.
-        vars(response).update(_content=False, _content_consumed=False)
+        response.status_code, response.reason, response.headers = (
+            resp.status,
+            resp.reason,
+            resp.headers,
+        )
         return response
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401

@@ -13,8 +13,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+# That of the module typing, whose import would take as long as everything else here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from histfs.mounting import DirectTree
     from histfs.settings import Settings

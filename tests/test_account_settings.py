@@ -12,7 +12,8 @@ import click
 import pytest
 
 from histfs.account_settings import COMMANDS_ONLY, OPTIONS, settings_of
-from histfs.cli import config_sources, import_commands
+from histfs.cli import config_sources
+from histfs.cli.command_group import import_commands
 from histfs.cli.options import (
     build_settings,
     no_trash_option,

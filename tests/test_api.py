@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import histfs
-from histfs.core.audio_format import is_audio_name
 from histfs.core.errors import HistfsError, NoSuchPath
+from histfs.core.name_forms import is_audio_name
 from histfs.settings import NoKey, OptionError
 from histfs.simulator import Fault
 

@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from scripts.benchmarks import beyond, webdav
+from scripts.benchmarks import beyond, sound, webdav
+from scripts.benchmarks.listeners import missing
 from scripts.benchmarks.stage import directory, server
 
 
@@ -28,3 +29,12 @@ def test_listings_by_webdav_are_measured_beside_rclone():
         pytest.skip("rclone is not installed")
     (figure,) = webdav.propfind(50, 1)
     assert figure.value > 0 and figure.peer > 0
+
+
+@pytest.mark.fuse
+@pytest.mark.parametrize("name", ["MPD", "Chromium"])
+def test_the_first_sound_of_a_program_that_is_told_what_to_play_is_measured(name):
+    if missing(name):
+        pytest.skip(f"{name} is not installed")
+    with server("--items", "1", "--clip-bytes", "100000") as api:
+        assert 0 < sound._told(api, name) < 20

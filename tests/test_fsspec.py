@@ -16,7 +16,7 @@ fsspec = pytest.importorskip("fsspec")
 
 from fsspec.tests import abstract  # noqa: E402
 
-from histfs.core.audio_format import is_audio_name  # noqa: E402
+from histfs.core.name_forms import is_audio_name  # noqa: E402
 from histfs.core.times import Zone  # noqa: E402
 from histfs.fsspec_filesystem import HistoryFileSystem  # noqa: E402
 from histfs.mounting import DirectTree  # noqa: E402

@@ -27,13 +27,13 @@ from urllib3.util import parse_url
 from histfs.audio.disk_cache import DiskCache
 from histfs.catalog.catalog import Catalog
 from histfs.cli.trash import trash as trash_command
-from histfs.core.audio_format import is_audio_name
 from histfs.core.deletion import Deletions
 from histfs.core.errors import Rejected
 from histfs.core.file_context import FileContext
 from histfs.core.files import AudioFile, MetaFile, TextFile
 from histfs.core.item import Item, Record
-from histfs.core.names import NAME_MAX, item_name, key_in, key_of
+from histfs.core.name_forms import is_audio_name, key_in
+from histfs.core.names import NAME_MAX, item_name, key_of
 from histfs.core.nodes import BytesFile
 from histfs.core.single_flight import SingleFlight
 from histfs.core.times import LATEST, Zone

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from histfs import __version__
-from histfs.cli import histfs
+from histfs.cli.command_group import histfs
 from histfs.cli.exit_codes import BUG, STATUS
 from histfs.core.programs import ProgramClass
 from histfs.programs import shipped_rules

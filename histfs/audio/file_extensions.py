@@ -11,10 +11,11 @@ import math
 import threading
 from collections.abc import Callable
 
-from histfs.core.audio_format import EXTENSIONS, actual_extension, declared_extension
+from histfs.core.audio_format import actual_extension, declared_extension
 from histfs.core.errors import HistfsError
 from histfs.core.generational_cache import GenerationalCache
 from histfs.core.item import Item
+from histfs.core.name_forms import EXTENSIONS
 from histfs.core.path_resolver import PATHS
 
 #: Extensions that wait for their download to end, at most; a dropped one is detected again.

@@ -12,7 +12,7 @@ import fcntl
 import logging
 import math
 import os
-import tempfile
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -160,8 +160,11 @@ class PartialFile:
 
         def put() -> None:
             if self._path is not None:
-                place.parent.mkdir(mode=0o700, exist_ok=True)
-                self._quota.move(self._path, place)
+                try:
+                    self._quota.move(self._path, place)
+                except FileNotFoundError:
+                    place.parent.mkdir(mode=0o700, exist_ok=True)
+                    self._quota.move(self._path, place)
                 self._path = None
 
         with self._translated():
@@ -204,8 +207,9 @@ class PartialFile:
 
     def _create(self) -> None:
         while True:
-            number, path = tempfile.mkstemp(suffix=".part", dir=self._incoming)
-            self.file, self._path = Descriptor(number), Path(path)
+            path = self._incoming / f"{secrets.token_hex(8)}.part"
+            number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self.file, self._path = Descriptor(number), path
             fcntl.flock(number, fcntl.LOCK_SH)
             # The scan of another mount may have removed it as a leftover before it was locked.
             if os.fstat(number).st_nlink:

@@ -28,6 +28,8 @@ _SEQUENCES = 8
 _LEFT = 64
 #: Steps backwards after which a program is followed, and clips used last among which they are.
 _STEPS_BACK, _RECENT = 3, 8
+#: Clips that are used between two looks at the sizes of those that were prefetched.
+_SIZED = 8
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,9 @@ class _Sequence:
         self._size_of = size_of
         self._window = 0
         self._unused: dict[str, Item] = {}
+        # The sizes of these when they were looked up last, and the clips that were used since.
+        self._sizes: dict[str, int] = {}
+        self._used = 0
 
     @property
     def length(self) -> int:
@@ -70,7 +75,7 @@ class _Sequence:
         if not continued:
             return None
         self._orders = continued
-        self._unused.pop(item.key, None)
+        self._forget(item.key)
         regular = _regular(continued)
         # Any order may have two clips next to each other by chance.
         by_chance = self.length <= 2 and any(order.stride is None for order in continued)
@@ -83,26 +88,36 @@ class _Sequence:
 
     def _new(self, orders: Sequence[Numbering], max_bytes: int) -> list[Item]:
         """Return the clips in the window that were not prefetched yet."""
-        room = max_bytes - sum(map(self._size_of, self._unused.values()))
+        self._used += 1
+        if self._used % _SIZED == 0:
+            # Most of what was an estimate is known by now.
+            self._sizes = {key: self._size_of(item) for key, item in self._unused.items()}
+        room = max_bytes - sum(self._sizes.values())
         new = []
         for key, find in orders[0].ahead(self._window):
             if key in self._unused or not all(order.expects(key) for order in orders[1:]):
                 continue
             if (item := find()) is None:
                 continue
-            room -= self._size_of(item)
+            size = self._size_of(item)
+            room -= size
             if room < 0:
                 break
-            self._unused[key] = item
+            self._unused[key], self._sizes[key] = item, size
             new.append(item)
         return new
 
     def _drop_missed(self, order: Numbering) -> None:
         """Halve the window for each clip that was prefetched and passed over."""
-        for item in [item for item in self._unused.values() if order.is_behind(item.key)]:
-            del self._unused[item.key]
+        for key in order.passed_over(self._unused):
+            self._forget(key)
             self._window //= 2
         order.forget_behind()
+
+    def _forget(self, key: str) -> None:
+        """Note that a clip is no more one that was prefetched and is to be used."""
+        self._unused.pop(key, None)
+        self._sizes.pop(key, None)
 
 
 def _regular(orders: Sequence[Numbering]) -> list[Numbering]:

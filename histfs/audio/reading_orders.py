@@ -63,12 +63,18 @@ class Numbering:
     Attributes:
         order: as given.
         last: the highest number of a clip that was used.
+        stride: the distance between the clips that are used; None where they have no regular one.
+            Programs that read several clips at once use them nearly in order, and leave gaps
+            meanwhile.
+        density: the part of the places that were used, of those that are a stride apart.
     """
 
     def __init__(self, order: object, first: Candidate, upcoming: Iterator[Candidate]) -> None:
         self.order = order
         self.last = 0
         self._recent: deque[int] = deque([0], maxlen=_RECENT)
+        self.stride: int | None = None
+        self.density = 1.0
         self._upcoming = upcoming
         self._places: dict[str, int] = {first.key: 0}
         self._items: deque[_Place] = deque([_Place(first, 0)])
@@ -82,6 +88,11 @@ class Numbering:
             return False
         if number not in self._recent:
             self._recent.append(number)
+            # Kept: what follows asks for them many times.
+            step = _step(self._recent)
+            self.density = _density(self._recent, step)
+            few = self.length <= 2 and step > 1
+            self.stride = step if step and not few and self.density >= _DENSE else None
         self.last = max(self.last, number)
         return True
 
@@ -89,22 +100,6 @@ class Numbering:
     def length(self) -> int:
         """How many clips were used, of the last ones."""
         return len(self._recent)
-
-    @property
-    def stride(self) -> int | None:
-        """The distance between the clips that are used; None where they have no regular one.
-
-        Programs that read several clips at once use them nearly in order, and leave gaps meanwhile.
-        """
-        stride = _step(self._recent)
-        if not stride or (self.length <= 2 and stride > 1):
-            return None
-        return stride if self.density >= _DENSE else None
-
-    @property
-    def density(self) -> float:
-        """The part of the places that were used, of those that are a stride apart."""
-        return _density(self._recent)
 
     def ahead(self, window: int) -> list[Candidate]:
         """Return the next clips of the stride."""
@@ -130,16 +125,20 @@ class Numbering:
         near = [(self._places[key], key) for key in keys if self._places.get(key, 0)][-steps:]
         numbers = [number for number, _ in near]
         backwards = len(near) == steps and numbers == sorted(set(numbers), reverse=True)
-        return near[0][1] if backwards and _density([0, *numbers]) >= _DENSE else None
+        if not backwards:
+            return None
+        numbers.append(0)
+        return near[0][1] if _density(numbers, _step(numbers)) >= _DENSE else None
 
     def expects(self, key: str) -> bool:
         """Return whether a clip is to come if those used so far go on as they did."""
         number = self._places.get(key, 0)
         return number > self.last and (number - self.last) % (self.stride or 1) == 0
 
-    def is_behind(self, key: str) -> bool:
-        """Return whether a clip was passed over."""
-        return self._places.get(key, self.last) < self._behind
+    def passed_over(self, keys: Iterable[str]) -> list[str]:
+        """Return the clips that were passed over."""
+        behind, places = self._behind, self._places
+        return [key for key in keys if places.get(key, behind) < behind]
 
     def forget_behind(self) -> None:
         """Forget the clips that are too far behind to be used."""
@@ -170,13 +169,13 @@ class Numbering:
 def _step(numbers: Collection[int]) -> int:
     """Return the greatest distance of which all numbers are multiples apart."""
     first = min(numbers)
-    return math.gcd(*(number - first for number in numbers))
+    return math.gcd(*[number - first for number in numbers])
 
 
-def _density(numbers: Collection[int]) -> float:
+def _density(numbers: Collection[int], step: int) -> float:
     """Return the part of the places that are taken, of those that are a step apart."""
     span = max(numbers) - min(numbers)
-    return len(numbers) / (span // (_step(numbers) or 1) + 1)
+    return len(numbers) / (span // (step or 1) + 1)
 
 
 #: Returns the orders in which a clip may be read, but for that by date.

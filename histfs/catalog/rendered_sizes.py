@@ -18,7 +18,7 @@ import json
 import logging
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -137,7 +137,8 @@ class StoredSizes:
         """Read the row of an item, and those of the items that follow it."""
         key, date, _ = version
         rows = self._store.files.rows(_FOLLOWING, (self._stamp, date, key, _BATCH))
-        found = {row[:3]: _Known(row[3], _parsed(row[4])) for row in rows}
+        sizes = _parsed([row[4] for row in rows])
+        found = {row[:3]: _Known(row[3], each) for row, each in zip(rows, sizes, strict=True)}
         with self._lock:
             unstored = {
                 at: known._replace(sizes=self._unstored[known.n])
@@ -189,14 +190,24 @@ class StoredSizes:
             log.debug("the sizes of rendered files are not kept: %s", error)
 
 
-def _parsed(stored: str | None) -> Mapping[str, int]:
-    """Return the sizes of a row; none where there is no row, or a damaged one."""
+def _parsed(stored: Sequence[str | None]) -> list[Mapping[str, int]]:
+    """Return the sizes of some rows; none where there is no row, or a damaged one."""
     try:
-        sizes = _NONE if stored is None else json.loads(stored)
+        # At once, which takes a third of the time.
+        found = json.loads(f"[{','.join([each or '{}' for each in stored])}]")
     except ValueError:
-        return _NONE
-    if isinstance(sizes, Mapping) and all(
-        type(size) is int and size >= 0 for size in sizes.values()
-    ):
-        return sizes
-    return _NONE
+        found = []
+    if len(found) != len(stored):
+        found = [_parsed_alone(each) for each in stored]
+    return [each if _are_sizes(each) else _NONE for each in found]
+
+
+def _parsed_alone(stored: str | None) -> object:
+    try:
+        return json.loads(stored or "{}")
+    except ValueError:
+        return None
+
+
+def _are_sizes(parsed: object) -> bool:
+    return type(parsed) is dict and all(type(size) is int and size >= 0 for size in parsed.values())

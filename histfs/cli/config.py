@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from histfs.cli import COMMANDS, histfs
+from histfs.cli import COMMANDS
 from histfs.cli.account_options import key_of
+from histfs.cli.command_group import histfs
 from histfs.cli.config_sources import (
     CONFIG_OPTIONS,
     Given,

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from histfs.cli import import_commands
+from histfs.cli.command_group import import_commands
 from histfs.config import Config, ConfigLayer, read_config
 from histfs.core.errors import HistfsError
 from histfs.settings import OptionError, SettingsError

@@ -30,6 +30,18 @@ class PortBusy(HistfsError):
     """Another process listens on the port."""
 
 
+class NoPlayer(HistfsError):
+    """There is no program that could play clips."""
+
+
+class MountFailed(HistfsError):
+    """A mount does not give what is read of it; the message says why."""
+
+
+class MountDied(MountFailed):
+    """The process of a mount has died."""
+
+
 @contextlib.contextmanager
 def exit_on_error() -> Iterator[None]:
     """Report an exception in one line and exit with its status."""

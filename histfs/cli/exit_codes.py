@@ -13,8 +13,7 @@
 from __future__ import annotations
 
 from histfs.audio.verification import CacheDamaged
-from histfs.cli.error_reporting import PortBusy, Refused
-from histfs.cli.players import NoPlayer
+from histfs.cli.error_reporting import MountFailed, NoPlayer, PortBusy, Refused
 from histfs.core.errors import (
     CacheFailed,
     DeadlineExceeded,
@@ -56,6 +55,7 @@ STATUS: dict[type[BaseException], int] = {
     FuseUnavailable: 69,
     NoStatus: 69,
     NoPlayer: 69,
+    MountFailed: 69,
     KeyRefused: 77,
     NoKey: 77,
     OptionError: 2,

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import click
 
 from histfs.cli.error_reporting import Refused
-from histfs.core.audio_format import is_audio_name
+from histfs.core.name_forms import is_audio_name
 from histfs.core.terminal_text import shown
 
 

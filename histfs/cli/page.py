@@ -19,7 +19,7 @@ from histfs.cli.output import Output
 from histfs.cli.paths import direct_tree, for_each, paths_argument
 from histfs.cli.patterns import expand
 from histfs.cli.waiting_line import waiting_line
-from histfs.core.names import key_in
+from histfs.core.name_forms import key_in
 from histfs.exporting.destination import Folder
 from histfs.exporting.errors import DestinationFailed
 from histfs.fuse.mountpoint import mounted_histfs

@@ -18,7 +18,6 @@ import click
 
 from histfs import logs
 from histfs.cli.error_reporting import Refused, report_error, warn
-from histfs.core.audio_format import has_audio_extension, is_audio_name
 from histfs.core.errors import (
     HistfsError,
     IsADirectory,
@@ -27,6 +26,7 @@ from histfs.core.errors import (
     NotADirectory,
     PathError,
 )
+from histfs.core.name_forms import has_audio_extension, is_audio_name
 from histfs.settings import Settings
 
 if TYPE_CHECKING:
@@ -118,12 +118,16 @@ def audio_below(tree: DirectTree, path: str) -> Iterator[str]:
             continue  # it has been deleted meanwhile
 
 
+def report_path_error(error: HistfsError, path: str) -> int:
+    """Say what is wrong with a path, and return the exit status."""
+    if isinstance(error, PathError):
+        error = Refused(_MESSAGES.get(type(error), "that can't be done with it"))
+    return report_error(error, path)
+
+
 def _status(path: str, action: Callable[[str], None]) -> int:
     try:
         action(posixpath.normpath(f"/{below_mountpoint(path).lstrip('/')}"))
-    except PathError as error:
-        message = _MESSAGES.get(type(error), "that can't be done with it")
-        return report_error(Refused(message), path)
     except HistfsError as error:
-        return report_error(error, path)
+        return report_path_error(error, path)
     return 0

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
-import re
 import stat
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from histfs.cli.clip_names import has_pattern
 from histfs.core.errors import NoSuchPath, NotADirectory
 
 if TYPE_CHECKING:
     from histfs.mounting import DirectTree
-
-_MAGIC = re.compile(r"[*?[]")
-
-
-def has_pattern(path: str) -> bool:
-    """Say whether a path may be a pattern."""
-    return bool(_MAGIC.search(path))
 
 
 def expand(tree: DirectTree, path: str) -> Sequence[str]:
@@ -37,7 +30,7 @@ def expand(tree: DirectTree, path: str) -> Sequence[str]:
         return [path]
     found = ["/"]
     for part in filter(None, path.split("/")):
-        if not _MAGIC.search(part):
+        if not has_pattern(part):
             found = [posixpath.join(above, part) for above in found]
             continue
         matches = [(above, name) for above in found for name in _names(tree, above)]

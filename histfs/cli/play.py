@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import posixpath
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -17,26 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from histfs.cli.clip_names import MOST, clip_name, clip_names
 from histfs.cli.config_sources import setting
 from histfs.cli.error_reporting import Refused, report_error, warn
 from histfs.cli.options import build_settings, tree_options
 from histfs.cli.paths import audio_below, direct_tree, for_each, paths_argument
-from histfs.cli.patterns import expand, has_pattern
+from histfs.cli.patterns import expand
 from histfs.cli.players import choose_player
+from histfs.cli.quick_play import in_mounts, play_mounted
 from histfs.clip_address import ClipAddress
-from histfs.core.audio_format import has_audio_extension, is_audio_name
 from histfs.core.background_thread import running
 from histfs.core.errors import HistfsError
-from histfs.core.names import key_in
 from histfs.core.waiting import Waiter
 from histfs.settings import Settings
 
 if TYPE_CHECKING:
+    from histfs.clip_server import Clip
     from histfs.mounting import DirectTree
-    from histfs.mounting.clip_server import Clip
-
-#: The most clips that are played: their addresses are arguments of the player.
-_MOST = 1000
 
 
 class _NothingToPlay(Exception):
@@ -65,7 +61,10 @@ def play(paths: tuple[str, ...], player: str | None, **given: Any) -> None:  # n
       histfs play by-voice/Rachel
       histfs play --player 'mpv --shuffle' search/budget by-date/2024
     """  # noqa: D301 - the control character is click's
-    chosen, settings, early = choose_player(player), build_settings(given), _names(paths)
+    chosen, early = choose_player(player), clip_names(paths)
+    if early and (places := in_mounts(paths)):
+        click.get_current_context().exit(play_mounted(paths, places, chosen))
+    settings = build_settings(given)
     with contextlib.closing(ClipAddress()) as address, _Clips(settings, address) as clips:
         played = 0
         with contextlib.suppress(_NothingToPlay):
@@ -77,22 +76,6 @@ def play(paths: tuple[str, ...], player: str | None, **given: Any) -> None:  # n
                 urls = address.urls(clips.names)
                 played = chosen.play(urls, address.page)
     click.get_current_context().exit(max(clips.failed, played))
-
-
-def _names(paths: Sequence[str]) -> list[str]:
-    """Return what a player shows of each path's clip; none unless each path has one, by its name.
-
-    The name of an item has no extension: the catalog alone knows it.
-    """
-    names = [_name(path) for path in paths if not has_pattern(path)]
-    known = [name for name in names if has_audio_extension(name) or key_in(name)]
-    return known if len(known) == len(paths) <= _MOST else []
-
-
-def _name(path: str) -> str:
-    """Return what a player shows of an audio file: the name of its item, with its extension."""
-    above, name = posixpath.split(posixpath.normpath(path))
-    return posixpath.basename(above) + name.removeprefix("audio") if is_audio_name(name) else name
 
 
 class _Clips(contextlib.ExitStack):
@@ -131,9 +114,9 @@ class _Clips(contextlib.ExitStack):
         """
         tree = self._open()
         found = self._found(tree, paths)
-        if len(found) > _MOST:
-            warn(f"more than {_MOST} clips: the first {_MOST} are played")
-        self._serve(tree, found[:_MOST])
+        if len(found) > MOST:
+            warn(f"more than {MOST} clips: the first {MOST} are played")
+        self._serve(tree, found[:MOST])
 
     def _open(self) -> DirectTree:
         return self.enter_context(direct_tree(self._settings))
@@ -145,7 +128,7 @@ class _Clips(contextlib.ExitStack):
         def find(path: str) -> None:
             before = len(found)
             for each in expand(tree, path):
-                found.extend(itertools.islice(audio_below(tree, each), _MOST + 1))
+                found.extend(itertools.islice(audio_below(tree, each), MOST + 1))
             if len(found) == before:
                 raise Refused("there is no audio in it")
 
@@ -153,9 +136,10 @@ class _Clips(contextlib.ExitStack):
         return found
 
     def _serve(self, tree: DirectTree, found: Sequence[str | None]) -> None:
-        from histfs.mounting.clip_server import Clip, serve_clips  # noqa: PLC0415
+        from histfs.clip_server import Clip, serve_clips  # noqa: PLC0415
+        from histfs.mounting.tree_clips import TreeClips  # noqa: PLC0415
 
-        clips = [None if path is None else Clip(path, _name(path)) for path in found]
+        clips = [None if path is None else Clip(path, clip_name(path)) for path in found]
         first = next(filter(None, clips), None)
         if first is None:
             raise _NothingToPlay
@@ -163,7 +147,7 @@ class _Clips(contextlib.ExitStack):
         # A player that root starts may run as another user.
         owner = os.geteuid() or None
         self.enter_context(_begun(tree, first))
-        self.enter_context(serve_clips(self._address, tree, clips, _tell, owner))
+        self.enter_context(serve_clips(self._address, TreeClips(tree), clips, _tell, owner))
 
 
 def _begun(tree: DirectTree, clip: Clip) -> AbstractContextManager[None]:

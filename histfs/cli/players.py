@@ -1,22 +1,22 @@
-"""The programs that play clips from URLs."""
+"""The programs that play clips from URLs.
+
+This module imports little: a player is started before anything else is done.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shlex
-import shutil
+import posixpath
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
 
-from histfs.core.errors import HistfsError
-from histfs.settings import OptionError
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any, NoReturn
 
 #: Options of players that are given by their name alone: each ends when it has played all.
 _OPTIONS = {
@@ -42,24 +42,20 @@ def _nothing() -> None:
     """Do nothing."""
 
 
-class NoPlayer(HistfsError):
-    """There is no program that could play clips."""
-
-
-@dataclass(frozen=True, slots=True)
 class Player:
     """A program that plays clips.
 
-    Attributes:
+    Args:
         command: its command line, without the URLs.
     """
 
-    command: Sequence[str]
+    def __init__(self, command: Sequence[str]) -> None:
+        self.command = command
 
     @property
     def name(self) -> str:
         """The name of the program."""
-        return Path(self.command[0]).name
+        return posixpath.basename(self.command[0])
 
     def play(self, urls: Sequence[str], page: str, meanwhile: Callable[[], None] = _nothing) -> int:
         """Play clips, and return the exit status.
@@ -88,6 +84,8 @@ class Player:
             try:
                 process = subprocess.Popen([*self.command, *urls])  # noqa: S603 - the user's own
             except OSError as error:
+                from histfs.cli.error_reporting import NoPlayer  # noqa: PLC0415
+
                 raise NoPlayer(f"{self.name} can't be started: {error.strerror}") from error
             try:
                 signals.arm()
@@ -114,23 +112,51 @@ def choose_player(given: str | None) -> Player:
         NoPlayer: none is installed.
     """
     if given:
-        try:
-            words = shlex.split(given)
-        except ValueError as error:
-            raise OptionError(f"--player {given!r} can't be read: {error}") from error
-        if not words or shutil.which(words[0]) is None:
-            raise OptionError(f"the player {given!r} is not installed")
-        return Player(words if words[1:] else [*words, *_OPTIONS.get(Path(words[0]).name, [])])
+        words = _words(given)
+        name = posixpath.basename(words[0])
+        return Player(words if words[1:] else [*words, *_OPTIONS.get(name, [])])
     has_display = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     names = ["mpv", "vlc", "cvlc", "ffplay", "xdg-open"] if has_display else ["mpv", "cvlc"]
     if os.geteuid() == 0:
         names = [name for name in names if name not in _NOT_FOR_ROOT]
     for name in names:
-        if shutil.which(name) is not None:
+        if _is_installed(name):
             return Player([name, *_OPTIONS.get(name, [])])
-    if shutil.which("ffplay") is not None:
+    if _is_installed("ffplay"):
         return Player(["ffplay", "-nodisp", "-autoexit"])
+    from histfs.cli.error_reporting import NoPlayer  # noqa: PLC0415
+
     raise NoPlayer("there is no player: install mpv, VLC or ffplay, or name one with --player")
+
+
+def _words(line: str) -> Sequence[str]:
+    """Return the words of a command line whose program is installed.
+
+    Raises:
+        OptionError: it isn't a command line, or there is no such program.
+    """
+    import shlex  # noqa: PLC0415 - it takes as long as all the others
+
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise _unusable(f"--player {line!r} can't be read: {error}") from error
+    if not words or not _is_installed(words[0]):
+        raise _unusable(f"the player {line!r} is not installed")
+    return words
+
+
+def _unusable(message: str) -> Exception:
+    from histfs.settings import OptionError  # noqa: PLC0415
+
+    return OptionError(message)
+
+
+def _is_installed(program: str) -> bool:
+    """Say whether there is a program, as `shutil.which` does, whose import takes longer."""
+    folders = [""] if "/" in program else os.get_exec_path()
+    files = (posixpath.join(folder, program) for folder in folders)
+    return any(os.access(file, os.X_OK) and not os.path.isdir(file) for file in files)  # noqa: PTH112
 
 
 def _status_of(process: subprocess.Popen[bytes]) -> int:

@@ -19,7 +19,7 @@ from histfs.cli.progress import Display, open_display, pluralize
 from histfs.cli.sync_steps import fetch_details, list_newest, scan_history
 from histfs.core import filesystem as forest
 from histfs.core.errors import HistfsError, PathError, SourceError
-from histfs.core.names import key_in
+from histfs.core.name_forms import key_in
 from histfs.core.terminal_text import shown
 from histfs.core.waiting import Waiter
 from histfs.mounting import AccountFilesystem, MountedSource, account_path, compose, purge_traces

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 import re
-from functools import lru_cache
-from typing import NamedTuple
+from functools import cached_property, lru_cache
+from typing import AnyStr, Generic, NamedTuple
 
 #: Bytes that suffice for every decision; a shorter clip is examined as a whole.
 WINDOW = 512
@@ -56,6 +56,31 @@ _BY_CONTENT_TYPE = {
 _RAW = frozenset({"pcm", "ulaw", "alaw"})
 
 
+class _Pattern(Generic[AnyStr]):
+    """A regular expression that is compiled when it is first used: most commands use none.
+
+    Args:
+        text: of the expression.
+        flags: of `re`.
+    """
+
+    def __init__(self, text: AnyStr, flags: int = 0) -> None:
+        self._text: AnyStr = text
+        self._flags = flags
+
+    @cached_property
+    def _compiled(self) -> re.Pattern[AnyStr]:
+        return re.compile(self._text, self._flags)
+
+    def match(self, text: AnyStr) -> re.Match[AnyStr] | None:
+        """Match the beginning of a text."""
+        return self._compiled.match(text)
+
+    def search(self, text: AnyStr) -> re.Match[AnyStr] | None:
+        """Find the first place in a text that matches."""
+        return self._compiled.search(text)
+
+
 class Container(NamedTuple):
     """A container format that has a signature.
 
@@ -70,68 +95,49 @@ class Container(NamedTuple):
 
 _OGG = Container(("ogg",))
 _SIGNATURES = [
-    (re.compile(pattern, re.DOTALL), container)
-    for pattern, container in (
-        (rb"OggS.{24}OpusHead", Container(("opus", "ogg"))),
-        (rb"OggS\x00", _OGG),
-        (rb"(?:RIFF|RIFX|RF64).{4}WAVE", Container(("wav",))),
-        (rb"fLaC", Container(("flac",))),
-        # The tag may precede other formats, too.
-        (rb"ID3[\x02-\x04][^\xff].[\x00-\x7f]{4}", Container(("mp3", "aac", "flac"))),
-        (rb"\x00.{3}ftyp[ -~]{4}", Container(("m4a", "mp4"))),
-        (rb"\x1aE\xdf\xa3", Container(("webm",))),
-        # ADTS: a sync word of 12 bits, layer 0, one of 13 sampling frequencies.
-        (
-            rb"\xff[\xf0\xf1\xf8\xf9][\x00-\x33\x40-\x73\x80-\xb3\xc0-\xf3]",
-            Container(("aac",), False),
-        ),
-        # MPEG audio: a sync word of 11 bits, layer III or II, a bit rate and a sampling frequency.
-        # Layer I is left out: it is not in use, and the byte order mark of UTF-16 looks like it.
-        (
+    (_Pattern(rb"OggS.{24}OpusHead", re.DOTALL), Container(("opus", "ogg"))),
+    (_Pattern(rb"OggS\x00", re.DOTALL), _OGG),
+    (_Pattern(rb"(?:RIFF|RIFX|RF64).{4}WAVE", re.DOTALL), Container(("wav",))),
+    (_Pattern(rb"fLaC", re.DOTALL), Container(("flac",))),
+    # The tag may precede other formats, too.
+    (
+        _Pattern(rb"ID3[\x02-\x04][^\xff].[\x00-\x7f]{4}", re.DOTALL),
+        Container(("mp3", "aac", "flac")),
+    ),
+    (_Pattern(rb"\x00.{3}ftyp[ -~]{4}", re.DOTALL), Container(("m4a", "mp4"))),
+    (_Pattern(rb"\x1aE\xdf\xa3", re.DOTALL), Container(("webm",))),
+    # ADTS: a sync word of 12 bits, layer 0, one of 13 sampling frequencies.
+    (
+        _Pattern(rb"\xff[\xf0\xf1\xf8\xf9][\x00-\x33\x40-\x73\x80-\xb3\xc0-\xf3]", re.DOTALL),
+        Container(("aac",), False),
+    ),
+    # MPEG audio: a sync word of 11 bits, layer III or II, a bit rate and a sampling frequency.
+    # Layer I is left out: it is not in use, and the byte order mark of UTF-16 looks like it.
+    (
+        _Pattern(
             rb"\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd][\x10-\x1b\x20-\x2b\x30-\x3b\x40-\x4b\x50-\x5b"
             rb"\x60-\x6b\x70-\x7b\x80-\x8b\x90-\x9b\xa0-\xab\xb0-\xbb\xc0-\xcb\xd0-\xdb\xe0-\xeb]",
-            Container(("mp3",), False),
+            re.DOTALL,
         ),
-    )
+        Container(("mp3",), False),
+    ),
 ]
-#: Every extension that a name may get.
-EXTENSIONS = frozenset(
-    {
-        "bin",
-        *_BY_OUTPUT_FORMAT.values(),
-        *_BY_CONTENT_TYPE.values(),
-        *(container.extensions[0] for _, container in _SIGNATURES),
-    }
-)
-
-
-def is_audio_name(name: str) -> bool:
-    """Say whether a file of an item is its audio, by its name; captions have the same stem."""
-    stem, _, extension = name.partition(".")
-    return stem == "audio" and extension in EXTENSIONS
-
-
-def has_audio_extension(name: str) -> bool:
-    """Say whether a file is audio, by the extension of its name: ``listen`` has other names."""
-    return name.rpartition(".")[2] in EXTENSIONS
-
-
-_GZIP = re.compile(rb"\x1f\x8b\x08[\x00-\x1f].{4}[\x00\x02\x04][\x00-\x0d\xff]", re.DOTALL)
-_ZIP = re.compile(rb"PK\x03\x04[\x0a-\x3f]\x00")
+_GZIP = _Pattern(rb"\x1f\x8b\x08[\x00-\x1f].{4}[\x00\x02\x04][\x00-\x0d\xff]", re.DOTALL)
+_ZIP = _Pattern(rb"PK\x03\x04[\x0a-\x3f]\x00")
 #: The first bytes of all signatures, and of compressed files.
 _BEGINNINGS = frozenset({b"O", b"R", b"f", b"I", b"\0", b"\x1a", b"\xff", b"\x1f", b"P"})
 #: The beginning of a web page, or of an API's error.
-_PAGE = re.compile(
+_PAGE = _Pattern(
     rb"(?:\xef\xbb\xbf)?\s*(?:<!doctype|<html|<head|<body|<\?xml|"
     rb'\{\s*"(?:detail|error|message|status)")',
     re.IGNORECASE,
 )
-_MARKUP = re.compile(r"<[!?/a-z]", re.IGNORECASE)
-_JSON = re.compile(r'\{\s*"|\[\s*(?:["\[{-]|\d|true|false|null)')
-_WORDS = re.compile(r"[a-z]{2,}[,.:;!?]? [a-z]{2,}", re.IGNORECASE)
+_MARKUP = _Pattern(r"<[!?/a-z]", re.IGNORECASE)
+_JSON = _Pattern(r'\{\s*"|\[\s*(?:["\[{-]|\d|true|false|null)')
+_WORDS = _Pattern(r"[a-z]{2,}[,.:;!?]? [a-z]{2,}", re.IGNORECASE)
 #: Bytes that no text in an 8-bit encoding has, and characters that no text has.
-_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
-_CONTROL = re.compile(r"[^\t\n\v\f\r\x1b\x20-\x7e\x85\xa0-\U0010ffff]")
+_BINARY = _Pattern(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_CONTROL = _Pattern(r"[^\t\n\v\f\r\x1b\x20-\x7e\x85\xa0-\U0010ffff]")
 
 
 @lru_cache(maxsize=256)  # an account has a handful of pairs, and each stat needs one

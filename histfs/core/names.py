@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from histfs.core.name_forms import STAMP, key_in
 from histfs.core.times import Zone
 
 #: The greatest length of a name in bytes (NAME_MAX of limits.h).
@@ -30,7 +31,6 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,19}\Z")
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+\Z")
 #: The bytes of a name that the time and the shortest slug leave for the key.
 _KEY_MAX = 230
-_STAMP = len("2024-05-02T11-45-06")
 _SLUG_CHARACTERS = 40
 _SLUG_BYTES = 64
 _UNTITLED = "untitled"
@@ -132,15 +132,8 @@ def item_name(moment: int, slug: str, key: str, zone: Zone) -> str:
         key: from `key_of`.
         zone: the zone in which the time is shown.
     """
-    room = max(PORTABLE_MAX - _STAMP - 2 - len(key), _SLUG_LEAST)
+    room = max(PORTABLE_MAX - STAMP - 2 - len(key), _SLUG_LEAST)
     return f"{zone.stamp(moment)}_{cut(slug, room)}_{key}"
-
-
-def key_in(name: str) -> str | None:
-    """Return the key at the end of an item's name; None if the name has another form."""
-    parts = name.split("_", 2)
-    good = len(parts) == 3 and len(parts[0]) == _STAMP and parts[2].isascii()
-    return parts[2] or None if good else None
 
 
 def without_words(path: str) -> str:
@@ -158,7 +151,7 @@ def without_words(path: str) -> str:
         elif place > 1 and parts[place - 2] == LISTEN and above[:3] != "by-":
             shown[place] = _HIDDEN
         elif key is not None:
-            shown[place] = f"{name[:_STAMP]}_{_HIDDEN}_{key}"
+            shown[place] = f"{name[:STAMP]}_{_HIDDEN}_{key}"
         elif name and (above in ("search", "files") or (above[:3] == "by-" and above != "by-date")):
             shown[place] = _HIDDEN
     return "/".join(shown)
@@ -173,7 +166,7 @@ def moments_in(name: str, zone: Zone) -> list[int]:
         name: of the form of `item_name`.
         zone: the zone in which its time is.
     """
-    return zone.moments(name[:_STAMP])
+    return zone.moments(name[:STAMP])
 
 
 class Labelled(NamedTuple):

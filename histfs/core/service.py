@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from histfs.core.errors import HistfsError
 from histfs.core.secret import Secret
-from histfs.core.source import Source
-from histfs.core.source_context import SourceContext
 
-SourceT = TypeVar("SourceT", bound=Source)
+if TYPE_CHECKING:
+    # The command line needs the names of a service, and no item.
+    from histfs.core.source import Source
+    from histfs.core.source_context import SourceContext
+
+SourceT = TypeVar("SourceT", bound="Source")
 
 
 @dataclass(frozen=True, slots=True)

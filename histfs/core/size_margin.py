@@ -15,7 +15,7 @@ learn at the same moment one may be lost.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from histfs.core.generational_cache import GenerationalCache
@@ -87,6 +87,11 @@ class SizeMargins:
 
     def __init__(self) -> None:
         self._ratios = GenerationalCache[Hashable, _Ratios](math.inf, max_entries=_KINDS)
+        # Each factor with what stood for the ratios that it was made of.
+        self._factors = GenerationalCache[tuple[Likeness, int], tuple[object, float]](
+            math.inf, max_entries=_KINDS
+        )
+        self._state = object()
 
     def learn(self, likeness: Likeness, estimate: int, size: int) -> None:
         """Note the size of a clip that has come.
@@ -101,7 +106,9 @@ class SizeMargins:
             before = self._ratios.get(kind)
             last = (*(before.last[1 - _WINDOW :] if before else ()), ratio)
             mean = math.fsum(last) / len(last)
-            self._ratios.put(kind, _Ratios(last, mean, _largest(last), -_largest(_negative(last))))
+            ordered = sorted(last)
+            self._ratios.put(kind, _Ratios(last, mean, _largest(ordered), _smallest(ordered)))
+        self._state = object()
 
     def expected(self, likeness: Likeness, estimate: int) -> int:
         """Return the likely size of a clip in bytes.
@@ -138,6 +145,15 @@ class SizeMargins:
 
     def _factor(self, likeness: Likeness, sign: int) -> float:
         """Return how many times larger a clip may be, or smaller, rounded; see `_margin`."""
+        state = self._state
+        known = self._factors.get((likeness, sign))
+        if known is not None and known[0] is state:
+            return known[1]
+        factor = self._new_factor(likeness, sign)
+        self._factors.put((likeness, sign), (state, factor))
+        return factor
+
+    def _new_factor(self, likeness: Likeness, sign: int) -> float:
         margin = math.ceil(self._margin(likeness, sign) / _STEP) * _STEP
         return math.exp(min(margin, _LARGEST))
 
@@ -164,14 +180,16 @@ class SizeMargins:
         return min(most + own.doubt, max(margin, most + others.doubt))
 
 
-def _largest(ratios: Sequence[float]) -> float:
+def _largest(ordered: Sequence[float]) -> float:
     """Return the largest ratio, unless it is that of an odd clip."""
-    *others, second, first = (-math.inf, *sorted(ratios))
-    return second if len(others) >= _OTHERS and first - second > _ODD else first
+    is_odd = len(ordered) > _OTHERS and ordered[-1] - ordered[-2] > _ODD
+    return ordered[-2] if is_odd else ordered[-1]
 
 
-def _negative(ratios: Iterable[float]) -> list[float]:
-    return [-ratio for ratio in ratios]
+def _smallest(ordered: Sequence[float]) -> float:
+    """Return the smallest ratio, unless it is that of an odd clip."""
+    is_odd = len(ordered) > _OTHERS and ordered[1] - ordered[0] > _ODD
+    return ordered[1] if is_odd else ordered[0]
 
 
 def above_header(size: int) -> int:

@@ -19,10 +19,10 @@ from functools import partial
 from typing import IO, NamedTuple, Protocol
 
 from histfs.core.attachments import part_of, unique_names
-from histfs.core.audio_format import EXTENSIONS
 from histfs.core.errors import NoAttachment, NoAudio, NotReady
 from histfs.core.files import meta_bytes, text_bytes
 from histfs.core.item import Details, Item
+from histfs.core.name_forms import EXTENSIONS
 from histfs.core.sizes import Fingerprint
 from histfs.core.waiting import Waiter
 from histfs.exporting.destination import Destination, fingerprint, spooled

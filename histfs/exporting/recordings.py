@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from typing import IO
 
 from histfs.audio.body_check import checked
-from histfs.core.audio_format import EXTENSIONS, actual_extension
+from histfs.core.audio_format import actual_extension
 from histfs.core.errors import BadAnswer, ClipTooLarge, Missing, Unreachable
 from histfs.core.item import Item
+from histfs.core.name_forms import EXTENSIONS
 from histfs.core.source import AudioStream, Source, attachment_of
 from histfs.core.waiting import Waiter
 from histfs.exporting.item_export import Recording, Wanted

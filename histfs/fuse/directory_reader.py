@@ -153,8 +153,7 @@ class DirectoryReader:
             yield from ((e.name, kind_of(e), at) for at, e in enumerate(entries, offset + 1))
             return
         directory, paths = opened.path.rstrip("/"), list[str | None]()
-        if opened.version is not None:
-            self._take_nodes(paths, self._kernel.take_node)
+        self._take_nodes(paths, self._kernel.take_node)
         for position, entry in enumerate(entries, offset + 1):
             attributes = entry.attributes or files.get(entry.name)
             if attributes is None:
@@ -163,7 +162,7 @@ class DirectoryReader:
                 continue
             path, fields = f"{directory}/{entry.name}", self._fields.of(attributes)
             fields["timeout"] = self._kernel.keep(path, attributes, opened.version).looked_up
-            paths.append(path if attributes.is_lasting else None)
+            paths.append(path)
             yield entry.name, fields, position
 
     def _stat_files(self, path: str) -> Mapping[str, Attributes]:

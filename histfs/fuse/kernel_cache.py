@@ -7,9 +7,11 @@ items, links to them, and files whose size is exact. So may the listing of an it
 opendir asks for leave, and gets it if the names are still the same.
 
 The index changes at once when an item is deleted here, and when a refresh or another process has
-changed the catalog. Then the kernel is told to forget the attributes of all those paths, by the ids
-that libfuse has given to their nodes; it has the names still, and asks what stands there. Nothing
-is cached for long for a while after that: a deletion seldom comes alone.
+changed the catalog: each call compares the version of the index before it is answered. Then the
+kernel is told to forget the attributes of all paths, by the ids that libfuse has given to their
+nodes; it has the names still, and asks what stands there. Nothing is cached for long for a while
+after that: a deletion seldom comes alone. A call comes soon: the directories above items are cached
+for a moment only, so that each path that is looked up asks for them.
 
 A reply may be on its way while the kernel is told to forget. So the kernel is told a second time.
 
@@ -17,8 +19,8 @@ The size of a file that the kernel has is remembered for as long as the kernel m
 of the file compares it with the size that the file has then (`histfs.fuse.reported_sizes`).
 
 Threads: any number at once. `_lock` guards all state, but a single path is looked up without it; no
-other lock is taken while it is held. The kernel is told without it: that takes system calls. One
-thread, "kernel-cache", compares the version of the index and tells the kernel.
+other lock is taken while it is held. The kernel is told without it, that takes system calls, and in
+the threads of calls alone: libfuse closes its descriptor when they have ended.
 """
 
 from __future__ import annotations
@@ -27,19 +29,17 @@ import logging
 import stat
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 from histfs.core.errors import HistfsError
 from histfs.core.nodes import Attributes
 from histfs.fuse.reported_sizes import DELIVERY, TIMEOUT
 
-#: Paths that the kernel may cache for long, some 400 bytes each.
+#: Paths that the kernel may have, some 500 bytes each; of others it is not told.
 MAX_PATHS = 65_536
 #: Seconds after a change of the index in which nothing is cached for long.
 QUIET = 3.0
-#: Seconds between two looks at the version of the index, while the kernel has something.
-_LOOK = 0.25
 #: Seconds for which the kernel caches anything at the most.
 _MOST = 300.0
 
@@ -78,9 +78,8 @@ class _Kept(NamedTuple):
     Attributes:
         kind: of the path, as in `Attributes`.
         size: in bytes.
-        until: when it has them no more, in seconds.
+        until: when it has the name no more, in seconds; the attributes it has as long at the most.
         node: its id; 0 where that is not known yet.
-        is_fresh: whether it may still have the attributes, and not only the name.
         listing: what it may have of the directory's listing; None where it has none.
     """
 
@@ -88,7 +87,6 @@ class _Kept(NamedTuple):
     size: int
     until: float
     node: int = 0
-    is_fresh: bool = True
     listing: _Listing | None = None
 
 
@@ -112,8 +110,7 @@ class KernelCache:
     """Decides what the kernel may cache for long, and makes it forget.
 
     Args:
-        ttl: seconds for which a listing is fresh; 0 for a mount on which nothing is cached for
-            long.
+        ttl: seconds for which a listing is fresh, and lasting answers are cached.
         index_version: returns the version of the index.
         forget_node: makes the kernel forget the attributes of a node.
         clock: seconds, monotonic.
@@ -134,31 +131,23 @@ class KernelCache:
         self._enabled = False
         self._kept: dict[str, _Kept] = {}
         self._version = Version(0, None)
-        self._has_fresh = False
+        # The paths of which it may have the attributes.
+        self._fresh: set[str] = set()
         self._quiet_until = self._last_until = self._purge_at = 0.0
-        # Nodes of which the kernel has to be told, now and once more.
-        self._due: list[int] = []
-        self._wake = threading.Event()
-        self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
+        # Nodes of which the kernel is told again, and from when on.
+        self._again: list[int] = []
+        self._again_at = 0.0
 
     def start(self) -> None:
         """Begin to let the kernel cache for long; libfuse can set the timeout of a reply."""
-        if self._ttl > TIMEOUT:
-            self._version = Version(0, self._index_version())
-            self._enabled = True
-            self._thread = threading.Thread(target=self._watch, name="kernel-cache", daemon=True)
-            self._thread.start()
-
-    def close(self) -> None:
-        """End the thread."""
-        self._closed.set()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._enabled = True
+        self.version()
+        self._quiet_until = 0.0
 
     def version(self) -> Version | None:
         """Return the version on which an answer depends that is looked up now.
+
+        Where it is another one than before, the kernel is told first.
 
         Returns:
             None while nothing is cached for long: after a change, or where it can't be read.
@@ -170,11 +159,18 @@ class KernelCache:
         except HistfsError as error:
             log.debug("the version of the index is not known: %s", error)
             index = None
+        now = self._clock()
         with self._lock:
-            if index != self._version.indexed:
-                self._change(index)
-            is_quiet = index is None or self._clock() < self._quiet_until
-            return None if is_quiet else self._version
+            nodes = self._change(index, now) if index != self._version.indexed else []
+            if self._again and now >= self._again_at:
+                nodes += self._again
+                self._again = []
+            if self._kept and now >= self._last_until + DELIVERY:
+                self._purge(now)
+            is_quiet = index is None or now < self._quiet_until
+            version = None if is_quiet or self._ttl <= TIMEOUT else self._version
+        self._tell(nodes)
+        return version
 
     def keep(self, path: str, attributes: Attributes, version: Version | None) -> Timeouts:
         """Return for how long the kernel may cache attributes.
@@ -186,24 +182,24 @@ class KernelCache:
         """
         if not self._enabled:
             return _SHORT
+        now = self._clock()
         with self._lock:
             before = self._kept.get(path)
-            if version is None or version != self._version or not attributes.is_lasting:
-                if before is not None:
-                    self._kept[path] = before._replace(size=attributes.size)
-                return _SHORT
-            now = self._clock()
             if before is None and not self._has_room(now):
                 return _SHORT
-            self._last_until = until = now + self._ttl
-            self._has_fresh = True
+            is_long = version is not None and version == self._version and attributes.is_lasting
+            until = now + (self._ttl if is_long else TIMEOUT)
             if before is None:
-                self._kept[path] = _Kept(attributes.kind, attributes.size, until)
-                return Timeouts(self._ttl, TIMEOUT)
-            kept = before._replace(
-                kind=attributes.kind, size=attributes.size, until=until, is_fresh=True
+                before = _Kept(attributes.kind, attributes.size, until)
+            # The kernel may have the name for longer, from an earlier answer.
+            until = max(until, before.until)
+            self._last_until = max(self._last_until, until)
+            self._kept[path] = before._replace(
+                kind=attributes.kind, size=attributes.size, until=until
             )
-            self._kept[path] = kept
+            self._fresh.add(path)
+            if not is_long:
+                return _SHORT
             return Timeouts(self._ttl, self._ttl if before.node else TIMEOUT)
 
     def take_node(self, path: str, node: int) -> None:
@@ -215,12 +211,12 @@ class KernelCache:
         """
         with self._lock:
             kept = self._kept.get(path)
-            if kept is not None:
-                self._kept[path] = kept._replace(node=node)
-            if self._enabled and (kept is None or not kept.is_fresh):
+            if kept is None:
+                return
+            self._kept[path] = kept._replace(node=node)
+            if path not in self._fresh:
                 # The index has changed since `keep`.
-                self._due.append(node)
-                self._wake.set()
+                self._tell_again([node], self._clock())
 
     def size(self, path: str) -> int | None:
         """Return the size that the kernel may have for a path for long; None where it has none."""
@@ -274,69 +270,53 @@ class KernelCache:
         """Make the kernel ask for the attributes of a path when it needs them the next time."""
         with self._lock:
             kept = self._kept.pop(path, None)
+            self._fresh.discard(path)
         if kept is not None and kept.node:
             self._forget_node(kept.node)
 
-    def changed(self, path: str) -> None:
-        """Make the kernel forget everything, since a file or a directory was removed here.
-
-        What has the name of the removed path or of its directory, in any view, is forgotten before
-        this returns; the rest a moment later.
-
-        Args:
-            path: that was removed.
-        """
+    def changed(self) -> None:
+        """Make the kernel forget everything, since a file or a directory was removed here."""
         if not self._enabled:
             return
         with self._lock:
-            # A deletion seldom comes alone: after the first one the kernel has nothing.
-            kept = self._kept.items() if self._has_fresh else ()
-            nodes = [(other, each.node) for other, each in kept if each.is_fresh]
-            self._change(self._version.indexed)
-        names = [f"/{name}" for name in path.split("/")[-2:] if name]
-        for other, node in nodes:
-            if node and any(other.endswith(name) or f"{name}/" in other for name in names):
-                self._forget_node(node)
+            nodes = self._change(self._version.indexed, self._clock())
+        self._tell(nodes)
 
-    def _change(self, index: Hashable) -> None:
-        """Note a change; called with `_lock` held."""
+    def _change(self, index: Hashable, now: float) -> list[int]:
+        """Note a change, and return the nodes to tell the kernel of; called with `_lock` held."""
         self._version = Version(self._version.epoch + 1, index)
-        self._quiet_until = self._clock() + QUIET
-        if not self._has_fresh:
-            return
-        self._has_fresh = False
-        fresh = [(path, kept) for path, kept in self._kept.items() if kept.is_fresh]
-        for path, kept in fresh:
-            self._kept[path] = kept._replace(is_fresh=False, listing=None)
-        self._due.extend(kept.node for _, kept in fresh if kept.node)
-        self._wake.set()
+        self._quiet_until = now + QUIET
+        nodes = []
+        for path in self._fresh:
+            kept = self._kept[path]
+            if kept.listing is not None:
+                self._kept[path] = kept._replace(listing=None)
+            if kept.node:
+                nodes.append(kept.node)
+        self._fresh.clear()
+        self._tell_again(nodes, now)
+        return nodes
+
+    def _tell_again(self, nodes: Sequence[int], now: float) -> None:
+        """Have the kernel told of nodes once more, when replies on their way have come."""
+        self._again.extend(nodes)
+        self._again_at = now + DELIVERY
+
+    def _tell(self, nodes: Iterable[int]) -> None:
+        for node in nodes:
+            self._forget_node(node)
 
     def _has_room(self, now: float) -> bool:
         """Say whether one more path can be kept; called with `_lock` held."""
-        if not self._kept:
-            self._wake.set()
         if len(self._kept) >= MAX_PATHS and now >= self._purge_at:
             self._purge_at = now + TIMEOUT
-            self._kept = {path: kept for path, kept in self._kept.items() if now < kept.until}
+            self._purge(now)
         return len(self._kept) < MAX_PATHS
 
-    def _watch(self) -> None:
-        """Compare the version of the index, and tell the kernel what to forget."""
-        again: list[int] = []
-        while not self._closed.is_set():
-            self._wake.wait(_LOOK if self._kept or again else None)
-            self._wake.clear()
-            self.version()
-            with self._lock:
-                due, self._due = self._due, []
-                if self._clock() >= self._last_until + DELIVERY:
-                    self._kept.clear()
-            for node in (*again, *due):
-                self._forget_node(node)
-            if due:
-                # A reply may be on its way.
-                self._closed.wait(DELIVERY)
-            again = due
+    def _purge(self, now: float) -> None:
+        """Drop what the kernel has no more; called with `_lock` held."""
+        self._kept = {path: kept for path, kept in self._kept.items() if now < kept.until}
+        self._fresh.intersection_update(self._kept)
 
 
 def _hash(names: Iterable[str]) -> int:

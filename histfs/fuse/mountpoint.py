@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import re
 import shutil
 import stat
 import subprocess
@@ -16,14 +15,13 @@ from typing import NamedTuple
 
 from histfs.core.errors import HistfsError
 from histfs.fuse.binding import FuseUnavailable
-
-FILESYSTEM_TYPE = "fuse.histfs"
+from histfs.fuse.mount_table import FILESYSTEM_TYPE, MOUNTS, read_mounts
 
 #: Where root allows other users ``allow_other`` (fuse(8)).
 FUSE_CONFIG = Path("/etc/fuse.conf")
 
 _DEVICE = Path("/dev/fuse")
-_MOUNTS = Path("/proc/self/mountinfo")
+_MOUNTS = Path(MOUNTS)
 #: Flag of umount2(2): detach at once, also where the mount is in use (<sys/mount.h>).
 _MNT_DETACH = 2
 _UNMOUNTERS = (("fusermount3", "-u"), ("fusermount", "-u"), ("umount",))
@@ -296,12 +294,5 @@ def has_died(path: Path) -> bool:
 
 def _mounts() -> Iterator[tuple[str, Mounted]]:
     """Yield each mount of the mount table; of several on one path the last one counts."""
-    for line in os.fsdecode(_MOUNTS.read_bytes()).rstrip("\n").split("\n"):
-        before, _, after = line.partition(" - ")
-        kind, source, *_ = after.split(" ")
-        yield _unescaped(before.split(" ")[4]), Mounted(kind, _unescaped(source))
-
-
-def _unescaped(field: str) -> str:
-    """Undo the octal escapes of proc_pid_mountinfo(5)."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
+    for path, kind, source in read_mounts(str(_MOUNTS)):
+        yield path, Mounted(kind, source)

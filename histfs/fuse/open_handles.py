@@ -33,6 +33,7 @@ class FileHandle:
         attributes: as they were then.
         file: returns its bytes.
         watched: what watches its reader; None where that can't take an estimate for the size.
+        played: whether it is read as it comes.
         timed_out: when a read last reached its deadline, in seconds, monotonic.
     """
 
@@ -40,6 +41,7 @@ class FileHandle:
     attributes: Attributes
     file: OpenFile
     watched: WatchedFile | None = None
+    played: bool = False
     timed_out: float = -math.inf
 
     def read(self, offset: int, size: int, waiter: Waiter) -> bytes:

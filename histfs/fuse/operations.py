@@ -24,7 +24,7 @@ from histfs.core.nodes import Attributes, OpenFile, PlayedFile
 from histfs.core.waiting import Waiter, set_current_waiter
 from histfs.fuse.directory_reader import DirectoryReader, Listed
 from histfs.fuse.error_translation import map_errno
-from histfs.fuse.estimate_watch import EstimateWatch, WatchedFile
+from histfs.fuse.estimate_watch import EstimateWatch
 from histfs.fuse.kernel_cache import KernelCache, Version
 from histfs.fuse.kernel_messages import KernelMessages
 from histfs.fuse.open_handles import FileHandle, OpenHandles
@@ -129,11 +129,6 @@ class Operations:
             self._configure(connection, config)
         self.init("/")
 
-    def close(self) -> None:
-        """End the thread that tells the kernel what to forget; after the mount has ended."""
-        self._kernel.close()
-        self._messages.close()
-
     @map_errno
     def statfs(self, path: str) -> dict[str, int]:
         """Return the limit of names; the filesystem has no size and no free space."""
@@ -190,8 +185,8 @@ class Operations:
         # What the caller has seen; others may see more while this waits.
         shown = self._reported.shown(path)
         attributes, file = self._tree.open(path, waiter)
-        watched = self._report_open(path, attributes.inode, file, shown, waiter)
-        return self._handles.add_file(FileHandle(path, attributes, file, watched))
+        handle = self._report_open(path, attributes, file, shown, waiter)
+        return self._handles.add_file(handle)
 
     def is_watched(self, handle: int) -> bool:
         """Say whether its close(2) is of interest, which needs a call by the kernel."""
@@ -199,7 +194,7 @@ class Operations:
 
     def is_played(self, handle: int) -> bool:
         """Say whether an open file is read as it comes, without the page cache (direct I/O)."""
-        return isinstance(self._handles.file(handle).file, PlayedFile)
+        return self._handles.file(handle).played
 
     def is_pipe(self, handle: int) -> bool:
         """Say whether the caller can't seek in a file that it has just opened, as in a pipe."""
@@ -222,7 +217,7 @@ class Operations:
         """Answer the last close(2) of an open file."""
         closed = self._handles.remove_file(handle)
         self._watch.closed(closed.watched)
-        if not isinstance(closed.file, PlayedFile):
+        if not closed.played:
             self._reported.closed(closed.path)
 
     # Removing
@@ -236,14 +231,14 @@ class Operations:
         """Answer unlink(2); for the audio that deletes the item at the server."""
         self._refuse_if_read_only(path)
         self._tree.unlink(path, self._new_waiter())
-        self._kernel.changed(path)
+        self._kernel.changed()
 
     @map_errno
     def rmdir(self, path: str) -> None:
         """Answer rmdir(2)."""
         self._refuse_if_read_only(path)
         self._tree.rmdir(path, self._new_waiter())
-        self._kernel.changed(path)
+        self._kernel.changed()
 
     # Everything that would write
 
@@ -286,17 +281,17 @@ class Operations:
             raise OSError(errno.EIO, "the size that was shown before is not exact: try again")
 
     def _report_open(
-        self, path: str, inode: int, file: OpenFile, shown: Shown, waiter: Waiter
-    ) -> WatchedFile | None:
-        """Note an open file; raise ESTALE, upon which the kernel looks again, for a stale size."""
+        self, path: str, attributes: Attributes, file: OpenFile, shown: Shown, waiter: Waiter
+    ) -> FileHandle:
+        """Return the handle of an open file; ESTALE for a stale size: the kernel looks again."""
         self._refuse_if_misled(path, file, shown, waiter)
         if isinstance(file, PlayedFile):
             # It is read to its true end, whatever size the kernel has; and its size may become
             # another one with each clip that comes, also between a look and the next open.
-            return None
+            return FileHandle(path, attributes, file, played=True)
         # Before the open is reported: what the kernel asks for then must not be cached, either.
         try:
-            watched = self._watch.opening(path, inode, file.size, waiter.needs_size)
+            watched = self._watch.opening(path, attributes.inode, file.size, waiter.needs_size)
         except OSError:
             file.close()
             raise
@@ -308,7 +303,7 @@ class Operations:
             if refusal.final:
                 file.close()
                 raise OSError(errno.ESTALE, "its size has changed")
-        return watched
+        return FileHandle(path, attributes, file, watched)
 
     def _answer(
         self, path: str, attributes: Attributes, version: Version | None

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from histfs.audio.audio_cache import AudioCache
-from histfs.core.audio_format import is_audio_name
 from histfs.core.errors import DeadlineExceeded, NoSuchPath, NotComplete
 from histfs.core.filesystem import Filesystem, resolve_links
 from histfs.core.item import Item
 from histfs.core.item_row import ItemRow
 from histfs.core.large_listing import LargeListing
+from histfs.core.name_forms import is_audio_name
 from histfs.core.nodes import Attributes, DirEntry, FileStream, OpenFile
 from histfs.core.times import ALWAYS, Span, Zone
 from histfs.core.waiting import Waiter

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from histfs.core.audio_format import is_audio_name
 from histfs.core.errors import BadAnswer, NotALink
 from histfs.core.extended_attributes import attributes_of
 from histfs.core.filesystem import Filesystem
+from histfs.core.name_forms import is_audio_name
 from histfs.core.waiting import Waiter
 from histfs.mounting.account_filesystem import AccountFilesystem, source_at
 

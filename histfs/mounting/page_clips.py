@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from histfs.catalog import table_query
-from histfs.core.audio_format import has_audio_extension, is_audio_name
 from histfs.core.errors import NoSuchPath
 from histfs.core.item import Facets, Item
+from histfs.core.name_forms import has_audio_extension, is_audio_name
 from histfs.core.nodes import Attributes
 from histfs.core.times import ALWAYS, Span, Zone
 from histfs.mounting.account_filesystem import source_at

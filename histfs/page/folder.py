@@ -11,11 +11,10 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from histfs.core.audio_format import is_audio_name
 from histfs.core.bounded_input import InputFailed, opened, read_all
 from histfs.core.errors import BadAnswer
 from histfs.core.files.item_files import ESTIMATE
-from histfs.core.names import key_in
+from histfs.core.name_forms import is_audio_name, key_in
 from histfs.core.times import Zone
 from histfs.page.clip import PageClip
 from histfs.page.described import Described, described

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from histfs.core.audio_format import is_audio_name
 from histfs.core.errors import HistfsError, NoSuchPath
+from histfs.core.name_forms import is_audio_name
 from histfs.core.nodes import Attributes
 from histfs.core.waiting import Waiter
 from histfs.mounting import DirectTree

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from urllib.parse import quote
 
-from histfs.core.audio_format import is_audio_name
 from histfs.core.byte_ranges import parse_range
 from histfs.core.errors import HistfsError
 from histfs.core.media_types import UNKNOWN_TYPE, media_type, sniffed_type
+from histfs.core.name_forms import is_audio_name
 from histfs.serving.entries import Entry, ServedTree, entity_tag, entries_of, find
 from histfs.serving.errors import status_of
 from histfs.serving.page import PAGE_POLICY, directory_page

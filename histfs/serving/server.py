@@ -25,8 +25,8 @@ from cheroot.server import HTTPConnection
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 
 from histfs.core.server_url import is_loopback
+from histfs.loopback_peer import peer_uid
 from histfs.mounting import DirectTree
-from histfs.mounting.loopback_peer import peer_uid
 from histfs.serving.access import PEER_UID, Access, Credentials
 from histfs.serving.dav import dav_app
 from histfs.serving.entries import served

@@ -14,7 +14,8 @@ import pytest
 
 from histfs.core.errors import Missing, NoAudio, NotReady, SourceError
 from histfs.core.item import Record
-from histfs.core.names import is_component, item_name, key_in, key_of
+from histfs.core.name_forms import key_in
+from histfs.core.names import is_component, item_name, key_of
 from histfs.core.source import SPAN, WORDS, AttachmentSource, Page, Query, Source, Traits
 from histfs.core.times import ALWAYS, EARLIEST, LATEST, Span, Zone
 

@@ -13,10 +13,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from scripts.benchmarks.figures import Figure
+from scripts.benchmarks.listeners import LISTENERS, missing
 from scripts.benchmarks.stage import (
     BINDINGS,
     KEY,
@@ -57,6 +59,9 @@ class Player(NamedTuple):
 
 
 _MPV = "mpv --no-config --really-quiet --no-video --ao=pcm --ao-pcm-file={file} {clip}"
+_QUOTED_MPV = shlex.quote(_MPV.removesuffix(" {clip}"))
+#: As it is installed.
+_PLAY = f"{shlex.quote(str(Path(sys.executable).with_name('histfs')))} play"
 _SINK = "wavenc ! filesink buffer-mode=unbuffered location={file}"
 _PLAYERS = {
     "mpv": Player(_MPV),
@@ -97,11 +102,20 @@ def _measure(case: str, rounds: int) -> list[Figure]:
             for name in _PLAYERS
         }
         waits["mpv by histfs play"] = best(_by_play)
+        waits["mpv by histfs play, no mount"] = best(_without_mount)
+        absent = {name: missing(name) for name in LISTENERS}
+        for name in (name for name in LISTENERS if not absent[name]):
+            waits[f"{name} by histfs play"] = best(lambda api, n=name: _told(api, n))  # type: ignore[misc]
     beside = "curl | mpv -"
-    return [
+    figures = [
         Figure(f"{case}: {name}", wait, "s", most=_MOST, peer=curl, beside=beside)
         for name, wait in waits.items()
     ]
+    left_out = [name for name in LISTENERS if absent[name]]
+    if left_out and figures:
+        note = "; ".join(f"no {name}: install {' and '.join(absent[name])}" for name in left_out)
+        figures[-1] = replace(figures[-1], note=note)
+    return figures
 
 
 def _curl(api: Server) -> float:
@@ -120,13 +134,29 @@ def _in_mount(api: Server, name: str, binding: str) -> float:
 
 
 def _by_play(api: Server) -> float:
+    with directory() as place, mounted(api, place) as mount:
+        clip = shlex.quote(str(_clip(mount.path)))
+        return _first_sound(f"{_PLAY} --player {_QUOTED_MPV} {clip}", "", environment(place))
+
+
+def _without_mount(api: Server) -> float:
     with directory() as place:
         with mounted(api, place) as mount:
             path = _clip(mount.path).relative_to(mount.path)
-        mpv = shlex.quote(_MPV.removesuffix(" {clip}"))
-        options = f"--base-url {api.url} --timezone UTC --player {mpv}"
-        line = f"{sys.executable} -m histfs play {options} {path}"
-        return _first_sound(line, "", environment(place))
+        options = f"--base-url {api.url} --timezone UTC --player {_QUOTED_MPV}"
+        return _first_sound(f"{_PLAY} {options} {path}", "", environment(place))
+
+
+def _told(api: Server, name: str) -> float:
+    """Return the wait for a program that runs already, and is told the address of a clip."""
+    listener, _ = LISTENERS[name]
+    with directory() as place, mounted(api, place) as mount:
+        clip = shlex.quote(str(_clip(mount.path)))
+        folder = place / "listener"
+        folder.mkdir()
+        with listener(folder) as (player, sounds):
+            line = f"{_PLAY} --player {shlex.quote(player)} {clip}"
+            return _until(sounds, line, environment(place))
 
 
 def _clip(mountpoint: Path) -> Path:
@@ -144,25 +174,30 @@ def _first_sound(line: str, clip: str, more: Mapping[str, str]) -> float:
             return text.replace("{file}", str(file)).replace("{home}", str(place))
 
         command = filled(line).replace("{clip}", shlex.quote(clip))
-        given = {**os.environ, **{name: filled(value) for name, value in more.items()}}
-        began = time.perf_counter()
-        with subprocess.Popen(
-            command,
-            shell=True,
-            env=given,
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        ) as process:
-            try:
-                while not _sounds(file):
-                    if time.perf_counter() - began > _TIMEOUT:
-                        raise SystemExit(f"no sound: {command}")
-                    time.sleep(0.005)
-                return time.perf_counter() - began
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, 9)
+        given = {name: filled(value) for name, value in more.items()}
+        return _until(lambda: _sounds(file), command, given)
+
+
+def _until(sounds: Callable[[], bool], command: str, more: Mapping[str, str]) -> float:
+    """Run a command until something sounds, and return the seconds from its start."""
+    began = time.perf_counter()
+    with subprocess.Popen(
+        command,
+        shell=True,
+        env={**os.environ, **more},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        try:
+            while not sounds():
+                if time.perf_counter() - began > _TIMEOUT:
+                    raise SystemExit(f"no sound: {command}")
+                time.sleep(0.005)
+            return time.perf_counter() - began
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, 9)
 
 
 def _sounds(file: Path) -> bool:

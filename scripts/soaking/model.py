@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from histfs.core.audio_format import is_audio_name
+from histfs.core.name_forms import is_audio_name
 from histfs.simulator import DEFAULT_NEWEST, HistoryStore
 from scripts.soaking.faulty_view import FaultyView
 from scripts.soaking.known_item import KnownItem

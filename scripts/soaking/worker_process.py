@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from histfs.core.audio_format import is_audio_name
+from histfs.core.name_forms import is_audio_name
 
 #: Bytes per read call; the kernel makes one or two requests of it.
 _CHUNK = 1 << 16

@@ -413,7 +413,7 @@ def test_in_memory_there_is_room_for_what_is_open_up_to_a_limit(disk, monkeypatc
         raise OSError(errno.ENOSPC, "full")
 
     memory = MemorySpill(30)
-    monkeypatch.setattr("tempfile.mkstemp", full)
+    monkeypatch.setattr("histfs.audio.partial_file.PartialFile._create", full)
     monkeypatch.setattr(disk, "_memory", memory)
     parts = [disk.create() for _ in range(3)]
     parts[0].write(b"x" * 10, 0)

@@ -230,14 +230,16 @@ def test_a_wrong_size_is_found_when_the_file_is_opened_and_no_other_one_is_belie
     eventually(lambda: stored(path) == [])
 
 
-@pytest.mark.parametrize("sizes", ["", "[]", '{"text.txt": "7"}', '{"meta.json": -1}', "{"])
+@pytest.mark.parametrize(
+    "sizes", ["", "[]", '{"text.txt": "7"}', '{"meta.json": -1}', "{", "{},{}", "1]"]
+)
 def test_a_damaged_row_counts_as_none(path, mounts, sizes):
     first = mounts()
-    put(first.store, HELLO)
+    put(first.store, HELLO, timed("other", DATE + 1, "Other"))
     right = first.told()
     first.unmount()
     with contextlib.closing(sqlite3.connect(path)) as db, db:
-        db.execute("UPDATE rendered SET sizes = ?", (sizes,))
+        db.execute("UPDATE rendered SET sizes = ? WHERE n = 1", (sizes,))
     assert mounts().told() == right
 
 

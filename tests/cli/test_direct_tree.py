@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from histfs.cli.output import Output
-from histfs.core.audio_format import is_audio_name
+from histfs.core.name_forms import is_audio_name
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.trash import Trash
 from tests.cli.conftest import KEY, TIMEOUT

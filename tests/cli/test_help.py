@@ -11,7 +11,8 @@ import click
 import pytest
 
 from histfs import __version__
-from histfs.cli import COMMANDS, histfs
+from histfs.cli import COMMANDS
+from histfs.cli.command_group import histfs
 
 #: Each command, and what a user must find in its help.
 WORDS = {

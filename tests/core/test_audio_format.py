@@ -11,7 +11,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from histfs.core.audio_format import (
-    EXTENSIONS,
     WINDOW,
     actual_extension,
     declared_extension,
@@ -20,6 +19,7 @@ from histfs.core.audio_format import (
     refusal,
     sniff,
 )
+from histfs.core.name_forms import EXTENSIONS
 
 OGG_PAGE = b"OggS\0\2" + bytes(20) + b"\1\x13"
 OPUS = OGG_PAGE + b"OpusHead\1\1" + bytes(40)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from histfs.core.name_forms import key_in
 from histfs.core.names import (
     NAME_MAX,
     PORTABLE_MAX,
@@ -14,7 +15,6 @@ from histfs.core.names import (
     folded,
     is_name_of,
     item_name,
-    key_in,
     key_of,
     slug_of,
     without_words,

@@ -100,3 +100,17 @@ def test_an_encoder_that_has_changed_is_followed():
 def test_a_header_may_leave_out_the_tags_at_the_end():
     assert above_header(10_000) >= 10_000 + PAGE
     assert above_header(512 * 8) % BUFFER
+
+
+def test_what_is_learnt_counts_from_the_next_size_on():
+    margins, before = SizeMargins(), []
+    for ratio in (1.01, 1.02, 2.5, 0.3):
+        for likeness in (MP3, ANOTHER_VOICE, ANOTHER_MODEL):
+            for size in (margins.upper, margins.lower):
+                size(likeness, 100_000)
+        before.append(ratio)
+        margins.learn(MP3, 100_000, round(100_000 * ratio))
+        fresh = learnt(before)
+        for likeness in (MP3, ANOTHER_VOICE, ANOTHER_MODEL):
+            assert margins.upper(likeness, 100_000) == fresh.upper(likeness, 100_000)
+            assert margins.lower(likeness, 100_000) == fresh.lower(likeness, 100_000)

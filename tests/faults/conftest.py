@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from histfs.core.audio_format import is_audio_name
+from histfs.core.name_forms import is_audio_name
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.trash.trash import Trash
 from tests.support.altered import NAME, World

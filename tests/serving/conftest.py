@@ -12,7 +12,7 @@ pytest.importorskip("wsgidav")
 pytest.importorskip("cheroot")
 
 import histfs
-from histfs.core.audio_format import is_audio_name
+from histfs.core.name_forms import is_audio_name
 from histfs.serving.server import ServeOptions, serving
 from histfs.simulator import Simulator, SimulatorSettings
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from histfs.core.audio_format import is_audio_name
+from histfs.core.name_forms import is_audio_name
 from histfs.simulator import Fault
 from tests.serving.conftest import DEPTH_0, size_in
 from tests.support.eventually import eventually

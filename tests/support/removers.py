@@ -10,7 +10,7 @@ import errno
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from histfs.core.audio_format import is_audio_name
+from histfs.core.name_forms import is_audio_name
 
 
 class Directory(Protocol):

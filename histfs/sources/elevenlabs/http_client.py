@@ -1,12 +1,12 @@
 """HTTP to the API: the one place where requests is used, and where its errors end.
 
-Requests are sent by the adapter of requests, without its session: a session would merge the
-settings of the environment anew for each request, which takes as long as the rest of it, and would
-keep cookies.
+Requests are sent by the adapter of requests (`http_adapter`), without its session: a session would
+merge the settings of the environment anew for each request, which takes as long as the rest of it,
+and would keep cookies.
 
 Threads: any number may use an `HttpClient` at once. urllib3's pool has its own lock; the only other
-state, `_last_date`, is replaced as a whole. The deadline of a request is in a context variable
-(`http_connections`).
+state, `_last_date` and `_prefix`, is replaced as a whole. The deadline of a request is in a context
+variable (`http_connections`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import InvalidHeader, ReadTimeoutError
 
 from histfs import __version__
@@ -33,10 +32,10 @@ from histfs.core.server_breaker import probe_timeout
 from histfs.core.server_url import is_loopback, parse_server_url
 from histfs.sources.elevenlabs import http_connections
 from histfs.sources.elevenlabs.error_responses import MAX_TEXT, error_from_response, one_line
+from histfs.sources.elevenlabs.http_adapter import Adapter
 from histfs.sources.elevenlabs.http_connections import (
     MAX_IDLE,
     MAX_IDLE_DELETE,
-    SOCKET_OPTIONS,
     BoundedRetry,
     Deadline,
 )
@@ -55,22 +54,9 @@ _MAX_JSON_SIZE, _MAX_ERROR_SIZE = 32 << 20, 64 << 10
 #: The header that may state how many requests the account may send at once.
 _MAX_CONCURRENT_HEADER = "maximum-concurrent-requests"
 _POSITIVE_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+#: A path that requests leaves as it is: without escapes, and without a segment of dots.
+_PLAIN_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~-]+)+")
 _Parsed = TypeVar("_Parsed")
-
-
-class _Adapter(HTTPAdapter):
-    """An adapter of requests, whose connections keep to the deadlines of requests."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        """Make the connection pools for direct requests."""
-        super().init_poolmanager(*args, socket_options=SOCKET_OPTIONS, **kwargs)
-        http_connections.enforce_deadlines(self.poolmanager)
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Return the connection pools of a proxy."""
-        manager = super().proxy_manager_for(*args, socket_options=SOCKET_OPTIONS, **kwargs)
-        http_connections.enforce_deadlines(manager)
-        return manager
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +105,7 @@ class HttpClient:
         self._base_url = str(server)
         self._key = key
         self._timeout = timeout
+        self._read_timeout = min(READ_TIMEOUT, timeout)
         self._state_maximum = state_maximum
         session = requests.Session()
         # Encodings with a higher ratio are not requested: they could not be decompressed in bounds.
@@ -128,6 +115,7 @@ class HttpClient:
             "Accept-Encoding": "gzip",
         }
         self._last_date = "", 0.0
+        self._prefix: str | None = None
         # Requests to this machine do not go through a proxy of the environment.
         proxies = {"no_proxy": server.host} if is_loopback(server.host) else {}
         # Proxies and certificates of the environment, read once.
@@ -146,7 +134,7 @@ class HttpClient:
             raise_on_status=False,
             respect_retry_after_header=True,
         )
-        self._adapter = _Adapter(max_retries=retry, pool_maxsize=connections)
+        self._adapter = Adapter(max_retries=retry, pool_maxsize=connections)
 
     @property
     def clock_offset(self) -> float | None:
@@ -199,8 +187,13 @@ class HttpClient:
             SourceError: the response is an error, or there is none.
         """
         headers = {"Accept-Encoding": "identity"}
-        with self._send(method, path, headers=headers, payload=payload) as response:
-            http_connections.current().extend_for_body()
+        # The server may have to make the clip before its first byte; whether it answers at all is
+        # found out meanwhile (`ServerBreaker`).
+        patience = max(READ_TIMEOUT, self._timeout - 0.5 * READ_TIMEOUT)
+        wait = patience if method == "GET" else None
+        exchange = self._send(method, path, headers=headers, payload=payload, wait=wait)
+        with exchange as response:
+            http_connections.current().extend_for_body(self._read_timeout)
             yield StreamedBody(response, _map_errors, self._sanitize)
 
     def request(
@@ -249,26 +242,33 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         payload: Mapping[str, Any] | None = None,
         raise_for_status: bool = True,
+        wait: float | None = None,
     ) -> Iterator[requests.Response]:
-        """Send a request and yield the response; by default any but a 2xx is raised."""
+        """Send a request and yield the response; by default any but a 2xx is raised.
+
+        It waits for the answer for ``wait`` seconds without a byte; for `READ_TIMEOUT` by default.
+        """
         is_safe = method in ("GET", "HEAD")
         probe_wait = probe_timeout() if is_safe else None
-        read_timeout = min(READ_TIMEOUT, self._timeout, probe_wait or READ_TIMEOUT)
+        limit = min(self._timeout, probe_wait or self._timeout)
+        read_timeout = min(READ_TIMEOUT if wait is None else wait, limit)
         max_idle = MAX_IDLE if is_safe else MAX_IDLE_DELETE
+        if probe_wait is not None:
+            max_idle = 0.0  # what is wrong with a kept connection says nothing of the server
         deadline = http_connections.start(
             Deadline(self._timeout, read_timeout, max_idle, retried=probe_wait is None)
         )
         with _map_errors():
             request = requests.PreparedRequest()
             request.prepare_method(method)
-            request.prepare_url(self._base_url + path, query)
+            self._prepare_url(request, path, query)
             request.prepare_headers({**self._headers, **(headers or {})})
             request.prepare_body(data=None, files=None, json=payload)
             request.headers["xi-api-key"] = self._key.reveal()
             # Redirects are not followed: the key is only for the host that the user configured.
             response = self._adapter.send(
                 request,
-                timeout=(min(CONNECT_TIMEOUT, self._timeout), read_timeout),
+                timeout=(min(CONNECT_TIMEOUT, limit), read_timeout),
                 **self._settings,
             )
         deadline.response_returned()
@@ -278,6 +278,21 @@ class HttpClient:
             if raise_for_status and not 200 <= response.status_code < 300:
                 raise self._error_from(response)
             yield response
+
+    def _prepare_url(
+        self,
+        request: requests.PreparedRequest,
+        path: str,
+        query: Mapping[str, str | int] | None,
+    ) -> None:
+        """Set the URL; what comes before a plain path is parsed once."""
+        if query is None and self._prefix is not None and _PLAIN_PATH.fullmatch(path):
+            request.url = self._prefix + path
+            return
+        request.prepare_url(self._base_url + path, query)
+        url = request.url or ""
+        if query is None and url.endswith(path):
+            self._prefix = url.removesuffix(path)
 
     def _error_from(self, response: requests.Response) -> SourceError:
         if response.is_redirect:

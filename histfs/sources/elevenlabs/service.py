@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from histfs.core.service import CheckResult, Credential, Service
-from histfs.core.source_context import SourceContext
+from histfs.sources.elevenlabs.key_variables import ALIASES, VARIABLE
+
+if TYPE_CHECKING:
+    from histfs.core.source_context import SourceContext
 
 #: The base URL of each region of the API. An account, and so its key, belongs to one of them.
 REGIONS = {
@@ -31,9 +35,9 @@ def _permissions(context: SourceContext) -> Iterable[CheckResult]:
 
 
 KEY = Credential(
-    variable="ELEVENLABS_API_KEY",
+    variable=VARIABLE,
     systemd="elevenlabs-api-key",
-    aliases=("ELEVEN_API_KEY", "ELEVEN_LABS_API_KEY", "XI_API_KEY", "HISTFS_API_KEY"),
+    aliases=ALIASES,
     page="https://elevenlabs.io/app/settings/api-keys",
 )
 ELEVENLABS = Service(

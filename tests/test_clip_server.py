@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from histfs.clip_address import ClipAddress
+from histfs.clip_server import Clip, serve_clips
 from histfs.core.secret import Secret
+from histfs.loopback_peer import peer_uid
 from histfs.mounting import open_tree
-from histfs.mounting.clip_server import Clip, serve_clips
-from histfs.mounting.loopback_peer import peer_uid
+from histfs.mounting.tree_clips import TreeClips
 from histfs.settings import Settings
 from histfs.simulator import Fault, Simulator, SimulatorSettings
 from histfs.sources.elevenlabs.service import ELEVENLABS
@@ -79,7 +80,7 @@ def address():
 @pytest.fixture
 def server(address, tree, clip, told):
     owner = os.geteuid()
-    with serve_clips(address, tree, [clip], lambda *line: told.append(line), owner):
+    with serve_clips(address, TreeClips(tree), [clip], lambda *line: told.append(line), owner):
         yield SimpleNamespace(urls=address.urls([clip.name]), page=address.page)
 
 
@@ -225,7 +226,7 @@ def test_at_the_end_nothing_listens_and_who_waits_is_let_go(ask, tree, clip, sim
     simulator.faults.add(Fault("/audio", "hang", at_byte=10_000))
     with (
         contextlib.closing(ClipAddress()) as address,
-        serve_clips(address, tree, [clip], lambda *_: None, None),
+        serve_clips(address, TreeClips(tree), [clip], lambda *_: None, None),
     ):
         (url,) = address.urls([clip.name])
         answer = ask(url)
@@ -242,7 +243,7 @@ def test_one_that_connects_before_there_is_a_server_is_answered_then(address, tr
     first, second = address.urls(["not there", clip.name])
     with socket.create_connection(address.socket.getsockname()) as early:
         early.sendall(f"GET {urlsplit(second).path} HTTP/1.0\r\n\r\n".encode())
-        with serve_clips(address, tree, [None, clip], lambda *_: None, None):
+        with serve_clips(address, TreeClips(tree), [None, clip], lambda *_: None, None):
             answer = b"".join(iter(lambda: early.recv(65536), b""))
             missing = Answer(first)
     assert answer.startswith(b"HTTP/1.1 200 ")

@@ -9,11 +9,12 @@ So the callback stores what it wants, and that function writes it into the reply
 layout is that of linux/fuse.h, an interface of the kernel that does not change.
 
 The same replies say which node ids libfuse has given to paths. With a node's id the kernel can be
-told to forget its attributes (FUSE_NOTIFY_INVAL_INODE), at any time and in any thread, also while
-the mount ends: libfuse is not called. The kernel keeps the pages then, and waits for nobody.
+told to forget its attributes alone (FUSE_NOTIFY_INVAL_INODE): it keeps the pages, and waits for no
+reader, as it may for libfuse's fuse_invalidate_path.
 
-Threads: any number at once. What a callback wants belongs to its thread. `close` is called when no
-other thread tells the kernel anything any more.
+Threads: any number at once, but of calls of the kernel alone: libfuse closes the descriptor, whose
+number may then be that of another file, when these have ended. What a callback wants belongs to its
+thread.
 """
 
 from __future__ import annotations
@@ -140,13 +141,7 @@ class KernelMessages:
         if code:
             log.debug("libfuse takes no function for its replies: %d", code)
         else:
-            self._descriptor = os.dup(descriptor)
-
-    def close(self) -> None:
-        """Close the descriptor of the mount; after the mount has ended."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+            self._descriptor = descriptor
 
     def cache_attributes(
         self, looked_up: float, stat: float, path: str = "", take: TakeNode | None = None
@@ -218,7 +213,7 @@ class KernelMessages:
         """Make the kernel ask for the attributes of a node when it needs them the next time.
 
         Args:
-            node: its id, from `take_nodes` or `cache_attributes`.
+            node: its id, from `take_nodes` or `cache_attributes`. In a thread that serves a call.
         """
         if self._descriptor is None:
             return

@@ -137,7 +137,6 @@ def serve(
             listing_ttl=min(account.listing_ttl for account in accounts),
             index_version=lambda: tuple(catalog.recent_version for catalog in catalogs),
         )
-        stack.callback(operations.close)
         profiles = "+".join(account.profile for account in accounts)
         named = {"fsname": f"{settings.service.name}:{profiles}", "subtype": "histfs"}
         safe = {"nosuid": True, "nodev": True, "noexec": True, "default_permissions": True}

@@ -152,7 +152,6 @@ def test_without_a_mount_nothing_is_wanted_and_nobody_told():
     messages = KernelMessages()
     messages.cache_listing(keep=True)
     messages.forget_attributes(7)
-    messages.close()
     assert (messages.attached, messages._wanted.change) == (False, None)
 
 

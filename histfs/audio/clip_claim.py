@@ -1,10 +1,16 @@
 """The claim of a download: of the processes that share a cache, one fetches a clip.
 
-    ROOT/fetching/KEY       locked (flock) by the process that fetches the clip
+    ROOT/claims             the process that fetches a clip holds a lock of one byte of it, whose
+                            place is a hash of the clip's key
+    ROOT/fetching/KEY       its mtime tells that the process receives bytes; there from the moment
+                            that a download takes long
 
-The kernel releases the lock of a killed process. The lock is never waited for: a download that is
-claimed elsewhere looks again and again whether it still is. The mtime of the file tells that the
-other process receives bytes.
+The lock is one of an open file (F_OFD_SETLK, fcntl(2), Linux): the kernel releases those of a
+killed process, and two downloads of one process exclude each other, too. A file for each lock
+would cost more than all else of a download on the disk: the disk's journal has to take it when it
+is made and when it is removed, before the clip itself can be written. The lock is never waited
+for: a download that is claimed elsewhere looks again and again whether it still is. Elsewhere than
+on Linux nothing is claimed.
 
 Threads: a claim belongs to its download's thread.
 """
@@ -13,7 +19,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
+import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,16 +31,21 @@ _NOTE_INTERVAL = 0.5
 #: Seconds between two looks whether another process still has the claim, and seconds without
 #: progress there after which it is not waited for.
 _POLL, _STALL_TIMEOUT = 0.02, 10.0
+#: The command that takes a lock, and a ``struct flock``: kind, SEEK_SET, start, length, no process.
+_TAKE = getattr(fcntl, "F_OFD_SETLK", None)
+_FLOCK = struct.Struct("@hhqqi4x")
 
 
 class ClipClaim:
     """The claim of one clip.
 
     Args:
-        path: of its lock.
+        locks: the file of all locks.
+        path: of the file whose mtime tells of progress; its name is that of the clip.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, locks: Path, path: Path) -> None:
+        self._locks = locks
         self._path = path
         self._number: int | None = None
         self._noted_at = 0.0
@@ -42,24 +55,18 @@ class ClipClaim:
 
         Where the disk takes no files, nothing is claimed: each process fetches for itself then.
         """
-        while self._number is None:
-            try:
-                number = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except OSError:
-                return True
-            try:
-                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # The one who had it may have removed it since.
-                if os.fstat(number).st_nlink:
-                    self._number, number = number, -1
-            except BlockingIOError:
-                return False
-            except OSError:
-                return True
-            finally:
-                if number >= 0:
-                    os.close(number)
-        # The file is new, or the mtime of an old one counts as progress at the first look.
+        if self._number is not None or _TAKE is None:
+            return True
+        try:
+            number = os.open(self._locks, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return True
+        try:
+            fcntl.fcntl(number, _TAKE, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, self._place(), 1, 0))
+        except OSError as error:
+            os.close(number)
+            return not isinstance(error, BlockingIOError)
+        self._number = number
         self._noted_at = time.monotonic()
         return True
 
@@ -98,13 +105,18 @@ class ClipClaim:
         if self._number is not None and now - self._noted_at >= _NOTE_INTERVAL:
             self._noted_at = now
             with contextlib.suppress(OSError):
-                os.utime(self._number)
+                self._path.touch(0o600)
 
     def release(self) -> None:
         """End the claim, if there is one."""
         number, self._number = self._number, None
         if number is not None:
-            # Removed while it is locked: who opens it then sees that it is gone.
+            # While it is locked, as the next one may make it anew. Most often there is none.
             with contextlib.suppress(OSError):
-                self._path.unlink(missing_ok=True)
+                os.unlink(self._path)  # noqa: PTH108 - most often it fails, and this costs less
             os.close(number)
+
+    def _place(self) -> int:
+        """Return the place of the byte that is locked; a file may have 2^63 bytes."""
+        digest = hashlib.blake2b(self._path.name.encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") >> 2

@@ -3,7 +3,8 @@
     ROOT/audio/7f/KEY           a complete clip; its mtime is when it was last opened
     ROOT/audio/7f/SOURCE:KEY    the same, of a source with a namespace
     ROOT/incoming/….part        a running download
-    ROOT/fetching/KEY           the lock of a running download; see `histfs.audio.clip_claim`
+    ROOT/claims                 the locks of running downloads; see `histfs.audio.clip_claim`
+    ROOT/fetching/KEY           tells that one of them makes progress
 
 `histfs.audio.disk_quota` says how several processes share such a directory and its cap.
 
@@ -50,6 +51,7 @@ class DiskCache:
         self._prefix = ""
         self._audio = root / "audio"
         self._incoming = root / "incoming"
+        self._claims = root / "claims"
         self._fetching = root / "fetching"
         self._path = lru_cache(_PATHS)(self._place)
         self._quota = DiskQuota(root, cap)
@@ -195,7 +197,7 @@ class DiskCache:
 
     def claim(self, key: str) -> ClipClaim:
         """Return the claim, yet to be taken, of a clip's download."""
-        return ClipClaim(self._fetching / self._path(key).name)
+        return ClipClaim(self._claims, self._fetching / self._path(key).name)
 
     def create(self) -> PartialFile:
         """Make an empty file for a download."""

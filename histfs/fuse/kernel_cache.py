@@ -6,12 +6,12 @@ index of the source may stay cached until the listing is due to be read again: t
 items, links to them, and files whose size is exact. So may the listing of an item's directory: each
 opendir asks for leave, and gets it if the names are still the same.
 
-All other answers are cached for TIMEOUT.
-
 The index changes at once when an item is deleted here, and when a refresh or another process has
-changed the catalog. Then the kernel is told to forget the attributes of all paths, by the ids
-that libfuse has given to their nodes; it has the names still, and asks what stands there. Nothing
-is cached for long for a while after that: a deletion seldom comes alone.
+changed the catalog: each call compares the version of the index before it is answered. Then the
+kernel is told to forget the attributes of all paths, by the ids that libfuse has given to their
+nodes; it has the names still, and asks what stands there. Nothing is cached for long for a while
+after that: a deletion seldom comes alone. A call comes soon: the directories above items are cached
+for a moment only, so that each path that is looked up asks for them.
 
 A reply may be on its way while the kernel is told to forget. So the kernel is told a second time.
 
@@ -19,18 +19,18 @@ The size of a file that the kernel has is remembered for as long as the kernel m
 of the file compares it with the size that the file has then (`histfs.fuse.reported_sizes`).
 
 Threads: any number at once. `_lock` guards all state, but a single path is looked up without it; no
-other lock is taken while it is held. The kernel is told without it: that takes system calls. One
-thread, "kernel-cache", compares the version of the index and tells the kernel.
+other lock is taken while it is held. The kernel is told without it, that takes system calls, and in
+the threads of calls alone: libfuse closes its descriptor when they have ended.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
 import stat
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from histfs.core.errors import HistfsError
@@ -41,8 +41,8 @@ from histfs.fuse.reported_sizes import DELIVERY, TIMEOUT
 MAX_PATHS = 65_536
 #: Seconds after a change of the index in which nothing is cached for long.
 QUIET = 3.0
-#: Seconds between two looks at the version of the index, while the kernel has something.
-_LOOK = 0.25
+#: Seconds for which the version of the index is not looked at again.
+_GLANCE = 0.01
 #: Seconds for which the kernel caches anything at the most.
 _MOST = 300.0
 
@@ -75,7 +75,8 @@ class _Listing(NamedTuple):
     until: float
 
 
-class _Kept(NamedTuple):
+@dataclass(slots=True)
+class _Kept:
     """What the kernel may have for a path.
 
     Attributes:
@@ -126,7 +127,8 @@ class KernelCache:
         forget_node: Callable[[int], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ttl = min(ttl, _MOST)
+        ttl = min(ttl, _MOST)
+        self._ttl = ttl
         self._index_version = index_version
         self._forget_node = forget_node
         self._clock = clock
@@ -134,49 +136,54 @@ class KernelCache:
         self._enabled = False
         self._kept: dict[str, _Kept] = {}
         self._version = Version(0, None)
-        # The paths of which it may have the attributes, and the paths of each item by its name.
+        # The paths of which it may have the attributes.
         self._fresh: set[str] = set()
-        self._names: dict[str, set[str]] = {}
         self._quiet_until = self._last_until = self._purge_at = 0.0
-        # Nodes of which the kernel has to be told, now and once more.
-        self._due: list[int] = []
-        self._wake = threading.Event()
-        self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
+        # What `version` returns, and until when without another look at the index.
+        self._current: Version | None = None
+        self._glance_until = 0.0
+        self._long, self._long_name = Timeouts(ttl, ttl), Timeouts(ttl, TIMEOUT)
+        # Nodes of which the kernel is told again, and from when on.
+        self._again: list[int] = []
+        self._again_at = 0.0
 
     def start(self) -> None:
         """Begin to let the kernel cache for long; libfuse can set the timeout of a reply."""
         self._enabled = True
         self.version()
-        self._quiet_until = 0.0
-        self._thread = threading.Thread(target=self._watch, name="kernel-cache", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """End the thread."""
-        self._closed.set()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._quiet_until = self._glance_until = 0.0
 
     def version(self) -> Version | None:
         """Return the version on which an answer depends that is looked up now.
+
+        Where it is another one than before, the kernel is told first.
 
         Returns:
             None while nothing is cached for long: after a change, or where it can't be read.
         """
         if not self._enabled:
             return None
+        now = self._clock()
+        if now < self._glance_until:
+            return self._current
         try:
             index = self._index_version()
         except HistfsError as error:
             log.debug("the version of the index is not known: %s", error)
             index = None
         with self._lock:
-            if index != self._version.indexed:
-                self._change(index)
-            is_quiet = index is None or self._clock() < self._quiet_until
-            return None if is_quiet or self._ttl <= TIMEOUT else self._version
+            nodes = self._change(index, now) if index != self._version.indexed else []
+            if self._again and now >= self._again_at:
+                nodes += self._again
+                self._again = []
+            if self._kept and now >= self._last_until + DELIVERY:
+                self._purge(now)
+            is_quiet = index is None or now < self._quiet_until
+            self._current = None if is_quiet or self._ttl <= TIMEOUT else self._version
+            self._glance_until = now + _GLANCE
+            version = self._current
+        self._tell(nodes)
+        return version
 
     def keep(self, path: str, attributes: Attributes, version: Version | None) -> Timeouts:
         """Return for how long the kernel may cache attributes.
@@ -190,41 +197,38 @@ class KernelCache:
             return _SHORT
         now = self._clock()
         with self._lock:
-            before = self._kept.get(path)
-            if before is None and not self._has_room(now):
+            kept = self._kept.get(path)
+            if kept is None and not self._has_room(now):
                 return _SHORT
             is_long = version is not None and version == self._version and attributes.is_lasting
             until = now + (self._ttl if is_long else TIMEOUT)
-            if before is None:
-                before = _Kept(attributes.kind, attributes.size, until)
-                self._names.setdefault(_item_name(path, attributes.kind), set()).add(path)
-            # The kernel may have the name for longer, from an earlier answer.
-            until = max(until, before.until)
+            if kept is None:
+                kept = self._kept[path] = _Kept(attributes.kind, attributes.size, until)
+            else:
+                kept.kind, kept.size = attributes.kind, attributes.size
+                # The kernel may have the name for longer, from an earlier answer.
+                kept.until = max(until, kept.until)
             self._last_until = max(self._last_until, until)
-            self._kept[path] = before._replace(
-                kind=attributes.kind, size=attributes.size, until=until
-            )
             self._fresh.add(path)
             if not is_long:
                 return _SHORT
-            return Timeouts(self._ttl, self._ttl if before.node else TIMEOUT)
+            return self._long if kept.node else self._long_name
 
-    def take_node(self, path: str, node: int) -> None:
-        """Take the id of a path's node from an answer that the kernel gets now.
+    def take_nodes(self, nodes: Iterable[tuple[str, int]]) -> None:
+        """Take the ids of nodes from an answer that the kernel gets now.
 
         Args:
-            path: as given to `keep`.
-            node: the id.
+            nodes: each path, as given to `keep`, and the id of its node.
         """
         with self._lock:
-            kept = self._kept.get(path)
-            if kept is None:
-                return
-            self._kept[path] = kept._replace(node=node)
-            if path not in self._fresh:
-                # The index has changed since `keep`.
-                self._due.append(node)
-                self._wake.set()
+            for path, node in nodes:
+                kept = self._kept.get(path)
+                if kept is None:
+                    continue
+                kept.node = node
+                if path not in self._fresh:
+                    # The index has changed since `keep`.
+                    self._tell_again([node], self._clock())
 
     def size(self, path: str) -> int | None:
         """Return the size that the kernel may have for a path for long; None where it has none."""
@@ -238,19 +242,22 @@ class KernelCache:
         kept = self._kept.get(path)
         return kept is not None and kept.kind != kind
 
-    def listing(self, path: str, names: Iterable[str], *, with_files: bool) -> bool | None:
+    def listing(
+        self, path: str, names: Iterable[str], version: Version | None, *, with_files: bool
+    ) -> bool | None:
         """Say whether the kernel may cache the listing of a directory that is opened.
 
         Args:
             path: of the directory.
             names: in it.
+            version: from `version`, taken before it was read.
             with_files: whether the caller is about to ask for the attributes of the files.
 
         Returns:
             None where it may not cache the listing; else whether the one that it may have is right.
         """
         kept = self._kept.get(path)
-        if kept is None or kept.kind != stat.S_IFDIR or self.version() is None:
+        if kept is None or kept.kind != stat.S_IFDIR or version is None:
             return None
         listing = kept.listing
         if listing is None or self._clock() + TIMEOUT >= listing.until:
@@ -268,11 +275,13 @@ class KernelCache:
             version: from `version`, taken before it was read.
             with_files: whether it came with the attributes of the files.
         """
+        kept = self._kept.get(path)
+        if kept is None or version is None:
+            return
+        listing = _Listing(_hash(names), with_files, self._clock() + self._ttl)
         with self._lock:
-            kept = self._kept.get(path)
-            if kept is not None and version is not None and version == self._version:
-                listing = _Listing(_hash(names), with_files, self._clock() + self._ttl)
-                self._kept[path] = kept._replace(listing=listing)
+            if version == self._version and path in self._fresh:
+                kept.listing = listing
 
     def forget(self, path: str) -> None:
         """Make the kernel ask for the attributes of a path when it needs them the next time."""
@@ -282,43 +291,40 @@ class KernelCache:
         if kept is not None and kept.node:
             self._forget_node(kept.node)
 
-    def changed(self, path: str) -> None:
-        """Make the kernel forget everything, since a file or a directory was removed here.
-
-        What belongs to the same item, in any view that gives it the same name, is forgotten before
-        this returns; the rest a moment later.
-
-        Args:
-            path: that was removed.
-        """
+    def changed(self) -> None:
+        """Make the kernel forget everything, since a file or a directory was removed here."""
         if not self._enabled:
             return
         with self._lock:
-            named = (self._names.get(name, ()) for name in path.split("/")[-2:])
-            paths = self._fresh.intersection(itertools.chain.from_iterable(named))
-            nodes = [self._kept[each].node for each in paths]
-            self._change(self._version.indexed)
-        for node in filter(None, nodes):
-            self._forget_node(node)
+            nodes = self._change(self._version.indexed, self._clock())
+        self._tell(nodes)
 
-    def _change(self, index: Hashable) -> None:
-        """Note a change; called with `_lock` held."""
+    def _change(self, index: Hashable, now: float) -> list[int]:
+        """Note a change, and return the nodes to tell the kernel of; called with `_lock` held."""
         self._version = Version(self._version.epoch + 1, index)
-        self._quiet_until = self._clock() + QUIET
+        self._quiet_until = now + QUIET
+        self._current = None
+        nodes = []
         for path in self._fresh:
             kept = self._kept[path]
-            if kept.listing is not None:
-                self._kept[path] = kept._replace(listing=None)
+            kept.listing = None
             if kept.node:
-                self._due.append(kept.node)
+                nodes.append(kept.node)
         self._fresh.clear()
-        if self._due:
-            self._wake.set()
+        self._tell_again(nodes, now)
+        return nodes
+
+    def _tell_again(self, nodes: Sequence[int], now: float) -> None:
+        """Have the kernel told of nodes once more, when replies on their way have come."""
+        self._again.extend(nodes)
+        self._again_at = now + DELIVERY
+
+    def _tell(self, nodes: Iterable[int]) -> None:
+        for node in nodes:
+            self._forget_node(node)
 
     def _has_room(self, now: float) -> bool:
         """Say whether one more path can be kept; called with `_lock` held."""
-        if not self._kept:
-            self._wake.set()
         if len(self._kept) >= MAX_PATHS and now >= self._purge_at:
             self._purge_at = now + TIMEOUT
             self._purge(now)
@@ -328,34 +334,6 @@ class KernelCache:
         """Drop what the kernel has no more; called with `_lock` held."""
         self._kept = {path: kept for path, kept in self._kept.items() if now < kept.until}
         self._fresh.intersection_update(self._kept)
-        self._names = {}
-        for path, kept in self._kept.items():
-            self._names.setdefault(_item_name(path, kept.kind), set()).add(path)
-
-    def _watch(self) -> None:
-        """Compare the version of the index, and tell the kernel what to forget."""
-        again: list[int] = []
-        while not self._closed.is_set():
-            self._wake.wait(_LOOK if self._kept or again else None)
-            self._wake.clear()
-            self.version()
-            with self._lock:
-                due, self._due = self._due, []
-                now = self._clock()
-                if now >= self._last_until + DELIVERY:
-                    self._purge(now)
-            for node in (*again, *due):
-                self._forget_node(node)
-            if due:
-                # A reply may be on its way.
-                self._closed.wait(DELIVERY)
-            again = due
-
-
-def _item_name(path: str, kind: int) -> str:
-    """Return the name of the item to which a path belongs, as far as that can be told."""
-    parts = path.rsplit("/", 2)
-    return parts[-2] if kind == stat.S_IFREG and len(parts) > 1 else parts[-1]
 
 
 def _hash(names: Iterable[str]) -> int:

@@ -129,11 +129,6 @@ class Operations:
             self._configure(connection, config)
         self.init("/")
 
-    def close(self) -> None:
-        """End the thread that tells the kernel what to forget; after the mount has ended."""
-        self._kernel.close()
-        self._messages.close()
-
     @map_errno
     def statfs(self, path: str) -> dict[str, int]:
         """Return the limit of names; the filesystem has no size and no free space."""
@@ -236,14 +231,14 @@ class Operations:
         """Answer unlink(2); for the audio that deletes the item at the server."""
         self._refuse_if_read_only(path)
         self._tree.unlink(path, self._new_waiter())
-        self._kernel.changed(path)
+        self._kernel.changed()
 
     @map_errno
     def rmdir(self, path: str) -> None:
         """Answer rmdir(2)."""
         self._refuse_if_read_only(path)
         self._tree.rmdir(path, self._new_waiter())
-        self._kernel.changed(path)
+        self._kernel.changed()
 
     # Everything that would write
 
@@ -322,7 +317,7 @@ class Operations:
             self._kernel.forget(path)
             raise OSError(errno.ESTALE, "it was a file of another kind before")
         timeouts = self._kernel.keep(path, attributes, version)
-        self._messages.cache_attributes(*timeouts, path, self._kernel.take_node)
+        self._messages.cache_attributes(*timeouts, path, self._kernel.take_nodes)
         return self._fields.of(attributes)
 
     def _stat_open(self, opened: FileHandle) -> dict[str, float]:

@@ -67,7 +67,10 @@ def play(arguments: Sequence[str]) -> int | None:
 
 def in_mounts(paths: Sequence[str]) -> list[str] | None:
     """Return the absolute paths of what is below mountpoints that answer; None unless all are."""
-    mountpoints = histfs_mounts()
+    try:
+        mountpoints = histfs_mounts()
+    except OSError:  # a chroot without /proc
+        return None
     found = [_in_mount(path, mountpoints) for path in paths] if mountpoints else []
     places = [place for place in found if place is not None]
     return places if places and len(places) == len(paths) else None
@@ -206,7 +209,10 @@ def _is_default_player() -> bool:
 
 def _in_mount(path: str, mountpoints: Sequence[str]) -> str | None:
     """Return the absolute path of what is below a mountpoint that answers; None if it isn't."""
-    full = os.path.abspath(path)  # noqa: PTH100 - links below are left as they are
+    try:
+        full = os.path.abspath(path)  # noqa: PTH100 - links below are left as they are
+    except FileNotFoundError:
+        return None  # the working directory has been removed
     # A relative path that isn't there is one of the tree, wherever the working directory is.
     if not os.path.isabs(path) and not os.path.lexists(full):  # noqa: PTH117
         return None

@@ -221,6 +221,11 @@ def test_arguments_are_left_to_the_command_line_unless_they_are_plain(mount, tmp
         config.write('player = "mine"\n')
     assert quick_play.play([item]) is None
     assert quick_play.play([item, "--player", "x"]) == 7
+    with monkeypatch.context() as inside:
+        (tmp_path / "gone").mkdir()
+        inside.chdir(tmp_path / "gone")
+        (tmp_path / "gone").rmdir()
+        assert quick_play.play(["x_y_z/audio.mp3", "--player", "x"]) is None
     mount.kill()
     assert quick_play.play([item, "--player", "x"]) is None, "the tree has it"
 

@@ -325,6 +325,7 @@ class AudioCache:
             on_size=lambda size: self.sizes.announce(item.key, size),
             on_no_length=lambda: self.told.note_no_length(item),
             on_stored=lambda size, sha256: self._stored(item, size, sha256),
+            on_received=self._scheduler.received,
             may_stop=self._scheduler.may_stop,
             link=self._scheduler.link,
             first_bytes=self._scheduler.first_bytes,

@@ -66,6 +66,7 @@ class Download(IncomingClip):
         on_no_length: called when the clip comes without its length.
         on_stored: called with the exact size in bytes and the SHA-256 once the clip is complete and
             in its place.
+        on_received: called when all has come, and the request has ended.
         may_stop: says whether the download should make way for another one, which then runs; called
             when it stands still and no reader waits.
         link: lets others go first where readers wait for them.
@@ -85,6 +86,7 @@ class Download(IncomingClip):
         on_size: Callable[[int], None],
         on_no_length: Callable[[], None],
         on_stored: Callable[[int, bytes], None],
+        on_received: Callable[[Download], None],
         may_stop: Callable[[Download], bool],
         link: LinkShare,
         first_bytes: FirstBytes,
@@ -101,6 +103,7 @@ class Download(IncomingClip):
         self._on_size = on_size
         self._on_no_length = on_no_length
         self._on_stored = on_stored
+        self._on_received = on_received
         self._may_stop = may_stop
         self._first_bytes = first_bytes
         self._on_end = on_end
@@ -195,6 +198,7 @@ class Download(IncomingClip):
             sha256 = self._receive(part)
             # All has come: those that wait for the size needn't wait for the disk.
             self._set_size(self._received)
+            self._on_received(self)
             self._is_stored = self._disk.keep(part, self._item.key)
         except BaseException as error:
             if not (isinstance(error, DownloadStopped) and self._received):

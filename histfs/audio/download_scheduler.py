@@ -2,8 +2,9 @@
 
 A download that runs is left to its end, whoever waits: its request was sent, and would have to be
 sent again. Only one that stands still while it keeps a demanded one from starting is stopped, see
-`may_stop`; it is the next one to run then. Each counts against the limit until `Job.run` has
-returned, and with it the request has ended.
+`may_stop`; it is the next one to run then. Each counts against the limit until its request has
+ended: until `Job.run` has returned, or the job says before that all has come. The next request goes
+out while the disk still writes a clip, which takes as long as some requests do.
 
 While downloads take long, prefetches leave the last slot free: a reader that goes on elsewhere
 should not have to wait for the end of one. Where they share a slow link, and until one has ended,
@@ -78,6 +79,8 @@ class DownloadScheduler:
         # When each running one began; those of them that have been told to stop.
         self._running: dict[Job, float] = {}
         self._stopping: set[Job] = set()
+        # Those whose requests have ended, and that are yet to be kept.
+        self._keeping: set[Job] = set()
         # None until a download has ended.
         self._average: float | None = None
         # Workers that wait for a download, and the queue that they read; None ends a worker.
@@ -109,6 +112,14 @@ class DownloadScheduler:
                 self._demanded[job] = None
             # Also where it runs already: the slot that prefetches leave free may be taken now.
             self._start()
+
+    def received(self, job: Job) -> None:
+        """Note that the request of a running download has ended: the rest needs no slot."""
+        with self._lock:
+            if job in self._running:
+                self._end_request(job, ended=True)
+                self._keeping.add(job)
+                self._start()
 
     def blocked(self) -> int:
         """Return how many demanded downloads have no slot."""
@@ -170,7 +181,8 @@ class DownloadScheduler:
         if not waiting:
             return None
         allowed = self._allowed()
-        free = allowed - len(self._running)
+        # What comes faster than the disk takes it would pile up.
+        free = 0 if len(self._keeping) >= allowed else allowed - len(self._running)
         if free <= 0 or (waiting is self._prefetches and not self._may_prefetch(allowed, free)):
             return None
         job = next(iter(waiting))
@@ -215,14 +227,26 @@ class DownloadScheduler:
 
     def _left(self, job: Job, ended: bool) -> None:
         """Note that a download does not run any more; called with `_lock` held."""
-        took = self._clock() - self._running.pop(job)
-        self._stopping.discard(job)
-        if ended:
-            before = took if self._average is None else self._average
-            self._average = before + _WEIGHT * (took - before)
-        elif not self._closed:
+        if job in self._keeping:
+            self._keeping.discard(job)
+            return
+        self._end_request(job, ended=ended)
+        if not ended and not self._closed:
             # It is the next of its kind; the demanded one for which it was stopped comes first.
             self._prefetches = {job: None, **self._prefetches}
             if job.awaited:
                 del self._prefetches[job]
                 self._demanded[job] = None
+
+    def _end_request(self, job: Job, *, ended: bool) -> None:
+        """Free the slot of a download; called with `_lock` held.
+
+        Args:
+            job: the download.
+            ended: whether it was not stopped: what it has taken tells how long others take.
+        """
+        took = self._clock() - self._running.pop(job)
+        self._stopping.discard(job)
+        if ended:
+            before = took if self._average is None else self._average
+            self._average = before + _WEIGHT * (took - before)

@@ -4,9 +4,9 @@ Every call on a path needs a few answers, which are cached in memory (`AnswerCac
 cached with the catalog's version from before its lookup, and holds for as long as nothing in the
 span that it is about has changed since.
 
-Threads: any number at once. `_lock` guards `_forgotten`; the answers and the details have locks of
-their own. None of them is held while the store or the network is used, and none while another one
-is taken.
+Threads: any number at once. `_lock` guards `_forgotten`, and `_details_lock` the details; the
+answers have a lock of their own. None of them is held while the store or the network is used, and
+none while another one is taken.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from cachetools import LRUCache, TTLCache, cached
+from cachetools import LRUCache, TTLCache
 
 from histfs.catalog.catalog_store import CatalogStore
 from histfs.catalog.details_fetcher import DetailsFetcher
@@ -39,6 +39,9 @@ _ANSWERS = 20_000
 _DETAILS = 4 << 20
 #: Deleted items whose details are kept: some 16 MB.
 _FORGOTTEN = 1024
+
+#: An item as it is listed: its key, date and revision.
+_Version = tuple[str, int, int]
 
 
 class AnswerCache:
@@ -125,12 +128,10 @@ class Catalog:
         self._fetcher = fetcher
         self._searcher = searcher
         self._answers = AnswerCache(store)
-        self._details = cached(
-            LRUCache[tuple[str, int, int], Details](_DETAILS, lambda details: len(details.raw)),
-            # Not the extension, which an item gets on the way.
-            key=lambda item: (item.key, item.date, item.revision),
-            lock=threading.Lock(),
-        )(self._read_details)
+        self._details: LRUCache[_Version, Details] = LRUCache(
+            _DETAILS, lambda details: len(details.raw)
+        )
+        self._details_lock = threading.Lock()
         #: Another number after an extension was stored; two at once may count as one.
         self.extensions_learnt = 0
         self._lock = threading.Lock()
@@ -192,7 +193,17 @@ class Catalog:
 
     def details(self, item: Item) -> Details:
         """Return the raw object and the text of an item, as they were listed."""
-        return self._details(item)
+        with self._details_lock:
+            found = self._details.get(_version(item))
+        if found is None:
+            found = self._read_details(item)
+            self.remember(item, found)
+        return found
+
+    def remember(self, item: Item, details: Details) -> None:
+        """Cache the details of an item that were read elsewhere, as of its revision."""
+        with contextlib.suppress(ValueError), self._details_lock:  # too large for the cache
+            self._details[_version(item)] = details
 
     def known(self, item: Item) -> Details | None:
         """Return all details of an item, as far as they were fetched."""
@@ -274,3 +285,8 @@ class Catalog:
         """Return the details of an item that was deleted a short while ago, listed and full."""
         with self._lock:
             return self._forgotten.get(item.key, (None, None))
+
+
+def _version(item: Item) -> _Version:
+    # Not the extension, which an item gets on the way.
+    return item.key, item.date, item.revision

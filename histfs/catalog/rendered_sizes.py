@@ -77,6 +77,7 @@ class StoredSizes:
         describe: reads the details out of a raw object (`Source.describe`).
         stamp: of the code that renders, 63 bits.
         flights: run what stores the sizes.
+        seen: takes the details that were read to measure: a backup opens the files next.
     """
 
     def __init__(
@@ -85,7 +86,9 @@ class StoredSizes:
         describe: Callable[[bytes], Details],
         stamp: int,
         flights: SingleFlight,
+        seen: Callable[[Item, Details], None] = lambda item, details: None,
     ) -> None:
+        self._seen = seen
         self._store = store
         self._describe = describe
         self._stamp = stamp
@@ -158,6 +161,7 @@ class StoredSizes:
         for name, file in self._files.items():
             if file.filename(item) is not None:
                 sizes[name] = len(file.render(details))
+        self._seen(item, details)
         self._keep(version, known._replace(sizes=sizes))
         return sizes
 

@@ -269,7 +269,9 @@ def open_source(
         orders=orders,
         size_requests=pool("size", settings.connections),
     )
-    sizes = rendered_sizes(stack, source, store, plugin, pool("rendered", 1))
+    sizes = rendered_sizes(
+        stack, source, store, plugin, flights=pool("rendered", 1), catalog=catalog
+    )
     library = FileContext(traits, catalog, audio, sizes)
     files, kept = make_files(traits, settings, library, shared.tell)
     archive = _archive(settings, kept, shared, name, account)

@@ -135,7 +135,7 @@ def serve(
             listens=listens,
             messages=binding.messages,
             listing_ttl=min(account.listing_ttl for account in accounts),
-            index_version=lambda: tuple(catalog.recent_version for catalog in catalogs),
+            index_version=lambda: tuple([catalog.recent_version for catalog in catalogs]),
         )
         profiles = "+".join(account.profile for account in accounts)
         named = {"fsname": f"{settings.service.name}:{profiles}", "subtype": "histfs"}

@@ -77,7 +77,9 @@ def rendered_sizes(
     source: Source,
     store: CatalogStore,
     plugin: Plugin,
+    *,
     flights: SingleFlight,
+    catalog: Catalog,
 ) -> StoredSizes | None:
     """Return what keeps the sizes of rendered files; None where they may change unnoticed.
 
@@ -86,7 +88,7 @@ def rendered_sizes(
     stamp = renderer_stamp() if plugin.own and not source.traits.summaries else None
     if stamp is None:
         return None
-    sizes = StoredSizes(store, source.describe, stamp, flights)
+    sizes = StoredSizes(store, source.describe, stamp, flights, catalog.remember)
     stack.callback(sizes.close)
     return sizes
 

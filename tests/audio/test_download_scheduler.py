@@ -72,6 +72,22 @@ def make(begun):
         job.end()
 
 
+def test_what_has_come_needs_no_slot_while_the_disk_keeps_it(make, begun):
+    schedule, jobs = make(2, wanted="abcdefg")
+    schedule.received(jobs[begun[0]])
+    eventually(lambda: len(begun) == 3)
+    schedule.received(jobs[begun[1]])
+    # No more than two wait for the disk, and two run then.
+    eventually(lambda: len(begun) == 3)
+    time.sleep(0.05)
+    assert len(begun) == 3
+    jobs[begun[0]].end()
+    eventually(lambda: len(begun) == 4)
+    jobs[begun[1]].end()
+    time.sleep(0.05)
+    assert len(begun) == 4
+
+
 def test_no_more_run_at_once_than_there_are_connections(make, begun):
     _, jobs = make(2, wanted="abc")
     assert sorted(begun) == ["a", "b"]

@@ -108,9 +108,10 @@ def mount(path, version=1, kinds=FILES[:3], describe=None):
     flights = SingleFlight("rendered", 1)
     describe = describe or VERSIONS[version]
     refresher = SimpleNamespace(ensure=None, ensure_newest=None, asked_after=None)
-    kept = StoredSizes(store, describe, version, flights)
+    catalog = Catalog(store, refresher, describe)
+    kept = StoredSizes(store, describe, version, flights, catalog.remember)
     traits = Traits(timed_words=timed_words_of_clip)
-    context = FileContext(traits, Catalog(store, refresher, describe), FakeAudio(), kept)
+    context = FileContext(traits, catalog, FakeAudio(), kept)
     return Mounted(store, kept, [kind(context) for kind in kinds], flights)
 
 
@@ -309,3 +310,16 @@ def test_the_told_size_is_what_a_read_gives_whatever_happens(steps):
         finally:
             for each in mounted:
                 each.kill()
+
+
+def test_what_was_read_to_measure_is_not_read_again_to_be_opened(mounts):
+    read = []
+
+    def describe(raw):
+        read.append(raw)
+        return VERSIONS[1](raw)
+
+    mounted = mounts(describe=describe)
+    put(mounted.store, HELLO)
+    assert mounted.told() == mounted.read()
+    assert len(read) == 1

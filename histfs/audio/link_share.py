@@ -14,7 +14,7 @@ counts as waited for then.
 
 Where each answer is slow by itself, stopping the others only costs time. So the sum of all rates is
 measured with and without stopping, and whichever is faster is done; see `_Rates`. When the second
-is measured, more prefetches may start.
+is measured, more prefetches may start. A backup finds out sooner: see `EarlyTrial`.
 
 Threads: each download's own thread calls its `Flow`, and waits in it. `_changed` guards all state;
 while it is held `DownloadScheduler._lock` may be taken.
@@ -26,6 +26,8 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+
+from histfs.audio.link_trial import EarlyTrial
 
 #: Seconds for which a download must have received before others stop for it, or it for others:
 #: where the link is fast, it ends before that.
@@ -108,6 +110,11 @@ class _Rates:
             rate.received += received
         self._decide(now)
 
+    def stop_none(self, now: float) -> None:
+        """Decide that it does not pay."""
+        self.stopping = False
+        self._decided_at = now
+
     def _decide(self, now: float) -> None:
         if self._decided_at is not None and now - self._decided_at > _VALID:
             self._decided_at = None
@@ -187,6 +194,10 @@ class Flow:
         """Whether a reader waits for it at present."""
         return self._awaited()
 
+    def was_left(self, now: float) -> bool:
+        """Return whether a reader waited for it, and does not any more."""
+        return not self.is_awaited(now) and self._awaited_at > float("-inf")
+
     def is_awaited(self, now: float) -> bool:
         """Return whether a reader waits for it, or did so a moment ago."""
         if self.is_awaited_now:
@@ -262,6 +273,7 @@ class LinkShare:
         self._flows: dict[Flow, None] = {}
         self._rates = _Rates(clock())
         self._speed = _Speed(clock())
+        self._trial = EarlyTrial()
 
     @property
     def is_shared(self) -> bool:
@@ -315,13 +327,27 @@ class LinkShare:
         flowing = sum(flow.is_flowing(now) for flow in self._flows)
         was_stopping = self._rates.stopping
         self._rates.note(now, size, stopped=stopped, several=flowing > 1)
+        if not self._trial.is_over:
+            self._try_early(now, size)
         if was_stopping and not self._rates.stopping:
             self._on_free()
         self._speed.note(now, size, settled=flowing > 0)
 
+    def _try_early(self, now: float, size: int) -> None:
+        """Find out early whether it pays to stop; called with `_changed` held."""
+        flows = [flow for flow in self._flows if not flow.stopped]
+        flowing = [flow for flow in flows if flow.is_flowing(now)]
+        awaited = any(flow.is_awaited(now) for flow in flowing)
+        left = any(flow.was_left(now) for flow in self._flows)
+        stopped = len(flows) < len(self._flows)
+        self._trial.note(now, size, len(flowing), stopped=stopped, fair=awaited and not left)
+        if self._trial.brings_more:
+            self._rates.stop_none(now)
+            self._on_free()
+
     def _must_stop(self, flow: Flow, now: float) -> bool:
         """Say whether others go before a download; called with `_changed` held."""
-        if not self._rates.stopping:
+        if not self._rates.stopping or self._trial.is_running:
             return False
         waiting = [each for each in self._flows if each.is_awaited(now)]
         # One whose reader has just left, or has its bytes, goes after one that is waited for now.

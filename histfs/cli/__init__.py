@@ -54,9 +54,11 @@ def _play(arguments: list[str]) -> int | None:
         from histfs.cli.quick_play import play  # noqa: PLC0415
 
         return play(arguments)
-    except BaseException:  # an error, or a signal
+    except BaseException as error:  # an error, or a signal
         from histfs.cli.error_reporting import exit_on_error  # noqa: PLC0415
 
+        if isinstance(error, KeyboardInterrupt) and sys.stderr.isatty():
+            print(file=sys.stderr)  # ends the terminal's line, which shows ^C
         with exit_on_error():
             raise
 

@@ -5,7 +5,7 @@ is a listener (programs.toml). So bytes come as they arrive at the mount's proce
 open that the tree of an account would open here first. Errors are imported when there is one.
 
 Threads: any number; a stream is for one of them. The thread of the first clip opens it while the
-server is imported, and sets `_Opening.done` when it has ended.
+server is imported, and sets `_Opening._done` when it has ended.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class MountStreams:
     """The clips of mounts; implements `histfs.clip_server.ClipSource`."""
 
     def __init__(self) -> None:
-        self._first: _Opening | None = None
+        # Popped by the thread that wants it, which is atomic.
+        self._begun: dict[str, _Opening] = {}
 
     def begin(self, path: str) -> None:
         """Open a clip, while this thread does something else: so its first bytes come.
@@ -37,8 +38,8 @@ class MountStreams:
         Args:
             path: of the clip, or of its item.
         """
-        self._first = _Opening(path)
-        threading.Thread(target=self._first.run, name="first clip", daemon=True).start()
+        opening = self._begun[path] = _Opening(path)
+        threading.Thread(target=opening.run, name="first clip", daemon=True).start()
 
     def stream(self, path: str, ended: Callable[[], bool]) -> _MountStream:
         """Open a clip to be read as its bytes come.
@@ -50,52 +51,33 @@ class MountStreams:
         Raises:
             HistfsError: the mount doesn't give it.
         """
-        first, self._first = self._first, None
-        if first is not None:
-            if first.path == path:
-                return first.result()
-            first.close()
-        return _MountStream(path)
+        begun = self._begun.pop(path, None)
+        return _MountStream(path) if begun is None else begun.result()
 
 
 class _Opening:
     """A clip that a thread opens."""
 
     def __init__(self, path: str) -> None:
-        self.path = path
-        self.done = threading.Event()
+        self._path = path
+        self._done = threading.Event()
         self._opened: _MountStream | Exception | None = None
-        self._lock = threading.Lock()
-        self._is_wanted = True
 
     def run(self) -> None:
         """Open it."""
         try:
-            opened: _MountStream | Exception = _MountStream(self.path)
+            self._opened = _MountStream(self._path)
         except Exception as error:  # noqa: BLE001 - it is raised by `result`
-            opened = error
-        with self._lock:
-            self._opened = opened
-            wanted = self._is_wanted
-        if not wanted and isinstance(opened, _MountStream):
-            opened.close()
-        self.done.set()
+            self._opened = error
+        self._done.set()
 
     def result(self) -> _MountStream:
         """Wait for the clip, and return it; called once."""
-        self.done.wait()
+        self._done.wait()
         if isinstance(self._opened, Exception):
             raise self._opened
         assert self._opened is not None
         return self._opened
-
-    def close(self) -> None:
-        """Close the clip, now or once it is open; instead of `result`."""
-        with self._lock:
-            self._is_wanted = False
-            opened = self._opened
-        if isinstance(opened, _MountStream):
-            opened.close()
 
 
 class _MountStream:

@@ -12,6 +12,9 @@ isn't found, its copy of that clip is cut. So the clip is the second or a later 
 enough for such a size; where the first ones are small, it is one of them all the same. One that
 turns out to be no larger than it was shown has told nothing: the next one takes its place.
 
+No server of the network is shown one too small: it announces that size, sends the clip, and its
+client takes what was announced for all of it.
+
 Threads: any number at once. `GenerationalCache` has its own lock; a thread asks for itself alone.
 """
 

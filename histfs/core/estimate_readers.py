@@ -15,13 +15,19 @@ there by chance, so the estimate has to be one of which that is unlikely (`buffe
 too small: reading as far as one that is too large gives all of the clip. What reads still larger
 buffers, and cuts or pads what it has read, is not found.
 
+Where the buffer ends in which an estimate lies, a program that looks at the head of a file may stop
+as well. It does so in each file: a process that reads another clip to an end that lies further back
+has read the first one by its estimate (`Suspicions`).
+
 Threads: an `EstimateReader` may be used by any number at once; its state is one flag, which goes
-from True to False. `ShownEstimates` has no lock of its own: `GenerationalCache` has one.
+from True to False. `ShownEstimates` and `Suspicions` have no lock of their own: `GenerationalCache`
+has one. Of what two threads of a process note at the same moment one may be lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Hashable
 from enum import Enum
 from typing import NamedTuple
 
@@ -42,6 +48,8 @@ _FEW_PAGES = (11, 7, 3)
 _FILES = 16_384
 #: Estimates of one file that are remembered: they change as more is learnt.
 _EACH = 4
+#: Processes whose reading is remembered, in each of two generations.
+_PROCESSES = 256
 
 
 def _is_rare(pages: int) -> bool:
@@ -175,6 +183,24 @@ class EstimateReader:
             return None
         return next((each for each in self.estimates if 0 <= read.size - each < block), None)
 
+    def may_have_ended_at(self, read: ReadCount) -> int | None:
+        """Return the estimate in whose buffer a program has stopped before the end, or None.
+
+        It may be chance.
+
+        Args:
+            read: what the program has read between its open and its close.
+        """
+        if not 0 < read.size < self.size:
+            return None
+        block = read.size // max(read.calls, 1)
+        if block * read.calls != read.size:
+            block = _PAGE  # whole buffers at once, and what was left by one more
+        # C++ keeps a byte of its buffer for itself.
+        if block > _PERL or read.size % block or block % BUFFER not in (0, BUFFER - 1):
+            return None
+        return next((each for each in self.estimates if 0 <= read.size - each < block), None)
+
     def _is_buffered(self, request: ReadRequest) -> bool:
         """Say whether a program reads the whole buffers of an estimate that is too small."""
         if request.size % _PAGE or request.size == _PAGE or request.offset % _PART:
@@ -183,6 +209,63 @@ class EstimateReader:
             each - each % _PAGE == request.end and self.size - each >= _PAGE
             for each in self.estimates
         )
+
+
+class CutClip(NamedTuple):
+    """A clip that a program seems to have read by an estimate.
+
+    Attributes:
+        name: of the file.
+        estimate: in bytes.
+        end: where it has stopped, in bytes.
+        size: the exact one, in bytes.
+    """
+
+    name: str
+    estimate: int
+    end: int
+    size: int
+
+
+class _Reading(NamedTuple):
+    """How a process reads clips of which a wrong size was shown.
+
+    Attributes:
+        whole: the size of the largest one that it has read to the end, in bytes.
+        cut: the one that it seems to have read by its estimate, as far back as possible.
+    """
+
+    whole: int = 0
+    cut: CutClip | None = None
+
+
+class Suspicions:
+    """Finds the processes that stop in the buffer of an estimate, and read other clips further."""
+
+    def __init__(self) -> None:
+        self._readings = GenerationalCache[Hashable, _Reading](math.inf, max_entries=_PROCESSES)
+
+    def note(
+        self, process: Hashable, name: str, reader: EstimateReader, read: ReadCount
+    ) -> CutClip | None:
+        """Note what a process has read of a clip; return one that it has read by an estimate.
+
+        Args:
+            process: its identity.
+            name: of the file.
+            reader: judges its requests.
+            read: what was read between the open and the close.
+        """
+        whole, cut = self._readings.get(process) or _Reading()
+        estimate = reader.may_have_ended_at(read)
+        if estimate is not None and (cut is None or read.size < cut.end):
+            cut = CutClip(name, estimate, read.size, reader.size)
+        elif read.size == reader.size:
+            whole = max(whole, reader.size)
+        else:
+            return None
+        self._readings.put(process, _Reading(whole, cut))
+        return cut if cut is not None and cut.end < whole else None
 
 
 class ShownEstimates:

@@ -14,8 +14,7 @@ A walk resolves the same directory for each file in it, so nodes of directories 
 is valid while the index is unchanged in the span on which the entry depends. An item carries no
 size of its audio, which may become known meanwhile.
 
-A walk goes from a directory to each item in it, and to look up one item costs as much as to read
-many. So once a day was listed, the first of its items that is resolved resolves the others, too.
+Once a day was listed, the first item of it that is resolved resolves the others, for a walk.
 
 Threads: any number at once; the caches are the only state, and guard themselves.
 """
@@ -52,7 +51,7 @@ from histfs.core.waiting import Waiter
 
 #: Paths in a generation of the cache of nodes, less than 1 KB each; it holds two generations.
 PATHS = 8192
-#: Directories whose items are resolved together, in a generation of their cache; and items at once.
+#: Listed days, by path: from when on items are still to be resolved; and how many are at once.
 _LISTED, _TOGETHER = 1024, 1000
 #: Seconds for which the node of a view's directory is valid. It may depend on more than the index:
 #: the hits of a search are dropped after a while.
@@ -64,7 +63,7 @@ class _CachedNode(NamedTuple):
 
     Attributes:
         node: the node.
-        created: when it was resolved, in seconds of the monotonic clock.
+        created: when a view's directory was resolved, in seconds of the monotonic clock.
         span: of the index, on which it depends.
         version: of the index, at which it was known to be valid.
     """
@@ -108,7 +107,6 @@ class PathResolver:
         self._links = links
         self._clock = clock
         self._nodes = GenerationalCache[str, _CachedNode](math.inf, max_entries=PATHS)
-        # By path: the moment from which items of the directory are still to be resolved.
         self._listed = GenerationalCache[str, int](math.inf, max_entries=_LISTED)
 
     def resolve(self, path: str, waiter: Waiter) -> Node:
@@ -133,7 +131,7 @@ class PathResolver:
         parts = tuple(filter(None, path.split("/")))
         if not parts:
             return Root()
-        if _may_be_long(path) and any(len(_encoded(part)) > NAME_MAX for part in parts):
+        if _has_long(parts, path):
             raise NameTooLong(path)
         view = self._views.get(parts[0])
         if view is None:
@@ -272,14 +270,11 @@ class PathResolver:
             return cached
         version = self._index.recent_version
         node: Directory | ItemDirectory
-        if len(parts) > 1 + view.depth and view is self._home:
-            self._resolve_together(view, parts[:-1], version)
-            cached = self._cached(path)
-            if cached is not None:
-                return cached
         if len(parts) <= 1 + view.depth:
             node = self._resolve_directory(view, parts, waiter)
             at, deleted = node.at, self._deletions.directory_tombstone(parts) is not None
+        elif self._resolve_together(view, parts[:-1], version) and (cached := self._cached(path)):
+            return cached
         else:
             node = self._resolve_item(view, parts, waiter)
             at, deleted = parts[1:-1], self._deletions.tombstone(node.item.key) is not None
@@ -289,21 +284,23 @@ class PathResolver:
             self._nodes.put(path, _CachedNode(node, self._clock(), span, version))
         return node
 
-    def _resolve_together(self, view: View, directory: Path, version: int) -> None:
-        """Resolve the items of a day that was listed, those that are not yet resolved."""
+    def _resolve_together(self, view: View, directory: Path, version: int) -> bool:
+        """Resolve items of a day that was listed; return whether there were any left."""
         path, at = "/" + "/".join(directory), directory[1:]
-        since, span = self._listed.get(path), view.span(at)
+        since = self._listed.get(path)
+        span = None if since is None else view.span(at)
         if since is None or span is None or since >= span.end:
-            return
-        now, wanted = self._clock(), Span(max(since, span.start), span.end)
+            return False
+        wanted = Span(max(since, span.start), span.end)
         items = list(itertools.islice(self._index.items(wanted), _TOGETHER))
         for item in items:
             if self._deletions.tombstone(item.key) is None and view.holds(at, item, self._index):
                 name = item_name(item.date, item.slug, item.key, self._zone)
                 node = ItemDirectory(item, (*directory, name), is_link=False)
-                self._nodes.put(f"{path}/{name}", _CachedNode(node, now, span, version))
+                self._nodes.put(f"{path}/{name}", _CachedNode(node, 0.0, span, version))
         is_full = len(items) == _TOGETHER
         self._listed.put(path, max(items[-1].date, wanted.start + 1) if is_full else span.end)
+        return True
 
     def _cached(self, path: str) -> Directory | ItemDirectory | None:
         """Return the node of a path from the cache, if it is still valid."""
@@ -395,10 +392,8 @@ def _lasting_name(item: Item, listed: str, file: ItemFile) -> str:
     return file.lasting_name(item) if isinstance(file, AudioFile) else listed
 
 
-def _may_be_long(path: str) -> bool:
-    """Say whether a component may exceed `NAME_MAX`; most paths are shorter as a whole."""
-    return len(path) > NAME_MAX or not path.isascii()
-
-
-def _encoded(part: str) -> bytes:
-    return part.encode("utf-8", "surrogateescape")
+def _has_long(parts: Path, path: str) -> bool:
+    """Say whether a component exceeds `NAME_MAX`; most paths are shorter as a whole."""
+    if len(path) <= NAME_MAX and path.isascii():
+        return False
+    return any(len(part.encode("utf-8", "surrogateescape")) > NAME_MAX for part in parts)

@@ -7,6 +7,9 @@ thread, and the script where the program is an interpreter.
 A program that serves a FUSE filesystem itself, on top of the mount, is an archiver unless a rule
 says otherwise: the kernel reads no further than the size that it hands out.
 
+A program that accepts TCP connections announces the size of a stat, and sends what it reads: a size
+that is too large makes its client fail, and one that is too small cuts the clip without an error.
+
 An answer is cached for a moment, by the thread and the program that it executes: a child of find(1)
 looks at the mount before it executes cpio(1).
 
@@ -30,6 +33,8 @@ _TTL = 1.0
 _LAYER = Rule("*", ProgramClass.ARCHIVER, origin="it serves a filesystem itself")
 #: The device through which a program serves one.
 _DEVICE = "/dev/fuse"
+#: How /proc names a socket, and the state of one that accepts connections (net/tcp_states.h).
+_SOCKET, _LISTENS = "socket:", "0A"
 #: What the log says of a program of each class.
 _TOLD = {
     ProgramClass.CRAWLER: "no audio is fetched for %s: it is a crawler by the rule %s",
@@ -53,6 +58,19 @@ class CallingPrograms:
         self._logged: set[Rule] = set()
         self._learnt: set[tuple[str, ...]] = set()
         self._cache = GenerationalCache[tuple[int, str], ProgramClass](_TTL)
+        self._servers = GenerationalCache[int, bool](_TTL)
+
+    def is_server(self, pid: int) -> bool:
+        """Say whether a process accepts TCP connections; False where it can't be seen.
+
+        Args:
+            pid: the id of any of its threads.
+        """
+        found = self._servers.get(pid)
+        if found is None:
+            found = serves_network(pid)
+            self._servers.put(pid, found)
+        return found
 
     def class_of(self, pid: int) -> ProgramClass:
         """Return the class of a process; the default one where it can't be seen.
@@ -124,15 +142,35 @@ def serves_filesystem(pid: int) -> bool:
     Args:
         pid: the thread's id.
     """
-    folder = f"/proc/{pid}/fd"
-    try:
+    return _DEVICE in _open_files(pid)
+
+
+def serves_network(pid: int) -> bool:
+    """Say whether a thread's process accepts TCP connections; False where it can't be seen.
+
+    Args:
+        pid: the thread's id.
+    """
+    sockets = {each for each in _open_files(pid) if each.startswith(_SOCKET)}
+    if not sockets:
+        return False
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            lines = Path("/proc", str(pid), "net", table).read_text().splitlines()[1:]
+            rows = map(str.split, lines)
+            if any(row[3] == _LISTENS and f"{_SOCKET}[{row[9]}]" in sockets for row in rows):
+                return True
+    return False
+
+
+def _open_files(pid: int) -> set[str]:
+    """Return what a process has open, as /proc names it; nothing where it can't be seen."""
+    folder, found = f"/proc/{pid}/fd", set()
+    with contextlib.suppress(OSError):
         for number in os.listdir(folder):  # noqa: PTH208
             with contextlib.suppress(OSError):  # closed meanwhile
-                if os.readlink(f"{folder}/{number}") == _DEVICE:  # noqa: PTH115
-                    return True
-    except OSError:
-        pass
-    return False
+                found.add(os.readlink(f"{folder}/{number}"))  # noqa: PTH115
+    return found
 
 
 def _executed(pid: int) -> str:

@@ -22,7 +22,7 @@ from histfs.core.large_listing import LargeListing
 from histfs.core.nodes import Attributes, DirEntry
 from histfs.core.waiting import Waiter, estimate_suffices, no_thread
 from histfs.fuse.kernel_cache import KernelCache
-from histfs.fuse.kernel_messages import TakeNode
+from histfs.fuse.kernel_messages import TakeNodes
 from histfs.fuse.open_handles import DirectoryHandle
 from histfs.fuse.reported_sizes import TIMEOUT, RequestStart
 from histfs.fuse.stat_fields import StatFields, kind_of
@@ -61,7 +61,7 @@ class DirectoryReader:
         report: Callable[[str, Attributes, RequestStart], Attributes],
         ahead: bool,
         clock: Callable[[], float],
-        take_nodes: Callable[[Sequence[str | None], TakeNode], None],
+        take_nodes: Callable[[Sequence[str | None], TakeNodes], None],
     ) -> None:
         self._tree = tree
         self._waiter = waiter
@@ -101,7 +101,9 @@ class DirectoryReader:
         path, listing = opened.path, opened.listing
         if isinstance(listing, LargeListing):
             return None
-        return self._kernel.listing(path, _names(listing), with_files=self.stats_files())
+        return self._kernel.listing(
+            path, _names(listing), opened.version, with_files=self.stats_files()
+        )
 
     def read(self, opened: DirectoryHandle, offset: int, plus: bool) -> Iterator[Listed]:
         """Return the entries of an open directory from an offset on.
@@ -120,6 +122,8 @@ class DirectoryReader:
         listing = opened.listing
         if isinstance(listing, LargeListing):
             return self._read_large(opened, listing, offset, plus)
+        if offset >= len(_DOTS) + len(listing):
+            return iter(())
         known = any(entry.attributes for entry in listing[:1])
         stat_files = plus and self.stats_files()
         if not offset:
@@ -127,7 +131,7 @@ class DirectoryReader:
             self._kernel.listed(opened.path, names, opened.version, with_files=stat_files)
         if offset or (plus and known) or stat_files:
             rest = range(max(offset - len(_DOTS), 0), len(listing))
-            files = self._stat_files(opened.path) if stat_files and rest else _NO_FILES
+            files = self._stat_files(opened.path) if stat_files else _NO_FILES
             entries = itertools.chain(_DOTS[offset:], map(listing.__getitem__, rest))
             return self._with_offsets(opened, entries, offset, plus, files)
         return ((entry.name, kind_of(entry), 0) for entry in itertools.chain(_DOTS, listing))
@@ -153,7 +157,7 @@ class DirectoryReader:
             yield from ((e.name, kind_of(e), at) for at, e in enumerate(entries, offset + 1))
             return
         directory, paths = opened.path.rstrip("/"), list[str | None]()
-        self._take_nodes(paths, self._kernel.take_node)
+        self._take_nodes(paths, self._kernel.take_nodes)
         for position, entry in enumerate(entries, offset + 1):
             attributes = entry.attributes or files.get(entry.name)
             if attributes is None:

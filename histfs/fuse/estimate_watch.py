@@ -40,6 +40,7 @@ from histfs.core.estimate_readers import (
     ReadCount,
     ReadRequest,
     ShownEstimates,
+    Suspicions,
     Verdict,
 )
 from histfs.core.names import without_words
@@ -164,6 +165,7 @@ class EstimateWatch:
         self._process = process
         self._archives = archives
         self._shown = ShownEstimates()
+        self._suspicions = Suspicions()
         self._lock = threading.Lock()
         self._watched: set[WatchedFile] = set()
         # By thread: the file that it has closed last, where it has not read it.
@@ -307,6 +309,9 @@ class EstimateWatch:
         ended = file.reader.ended_at(read)
         if ended is not None:
             self._found(file.path, thread, ended, file.reader.size)
+        cut = self._suspicions.note(self._process(thread), file.path, file.reader, read)
+        if cut is not None:
+            self._found(cut.name, thread, cut.estimate, cut.size)
 
     def closed(self, file: WatchedFile | None) -> None:
         """Note that a file is not open any more."""

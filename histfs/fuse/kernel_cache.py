@@ -30,6 +30,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from histfs.core.errors import HistfsError
@@ -40,6 +41,8 @@ from histfs.fuse.reported_sizes import DELIVERY, TIMEOUT
 MAX_PATHS = 65_536
 #: Seconds after a change of the index in which nothing is cached for long.
 QUIET = 3.0
+#: Seconds for which the version of the index is not looked at again.
+_GLANCE = 0.01
 #: Seconds for which the kernel caches anything at the most.
 _MOST = 300.0
 
@@ -72,7 +75,8 @@ class _Listing(NamedTuple):
     until: float
 
 
-class _Kept(NamedTuple):
+@dataclass(slots=True)
+class _Kept:
     """What the kernel may have for a path.
 
     Attributes:
@@ -123,7 +127,8 @@ class KernelCache:
         forget_node: Callable[[int], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ttl = min(ttl, _MOST)
+        ttl = min(ttl, _MOST)
+        self._ttl = ttl
         self._index_version = index_version
         self._forget_node = forget_node
         self._clock = clock
@@ -134,6 +139,10 @@ class KernelCache:
         # The paths of which it may have the attributes.
         self._fresh: set[str] = set()
         self._quiet_until = self._last_until = self._purge_at = 0.0
+        # What `version` returns, and until when without another look at the index.
+        self._current: Version | None = None
+        self._glance_until = 0.0
+        self._long, self._long_name = Timeouts(ttl, ttl), Timeouts(ttl, TIMEOUT)
         # Nodes of which the kernel is told again, and from when on.
         self._again: list[int] = []
         self._again_at = 0.0
@@ -142,7 +151,7 @@ class KernelCache:
         """Begin to let the kernel cache for long; libfuse can set the timeout of a reply."""
         self._enabled = True
         self.version()
-        self._quiet_until = 0.0
+        self._quiet_until = self._glance_until = 0.0
 
     def version(self) -> Version | None:
         """Return the version on which an answer depends that is looked up now.
@@ -154,12 +163,14 @@ class KernelCache:
         """
         if not self._enabled:
             return None
+        now = self._clock()
+        if now < self._glance_until:
+            return self._current
         try:
             index = self._index_version()
         except HistfsError as error:
             log.debug("the version of the index is not known: %s", error)
             index = None
-        now = self._clock()
         with self._lock:
             nodes = self._change(index, now) if index != self._version.indexed else []
             if self._again and now >= self._again_at:
@@ -168,7 +179,9 @@ class KernelCache:
             if self._kept and now >= self._last_until + DELIVERY:
                 self._purge(now)
             is_quiet = index is None or now < self._quiet_until
-            version = None if is_quiet or self._ttl <= TIMEOUT else self._version
+            self._current = None if is_quiet or self._ttl <= TIMEOUT else self._version
+            self._glance_until = now + _GLANCE
+            version = self._current
         self._tell(nodes)
         return version
 
@@ -184,39 +197,38 @@ class KernelCache:
             return _SHORT
         now = self._clock()
         with self._lock:
-            before = self._kept.get(path)
-            if before is None and not self._has_room(now):
+            kept = self._kept.get(path)
+            if kept is None and not self._has_room(now):
                 return _SHORT
             is_long = version is not None and version == self._version and attributes.is_lasting
             until = now + (self._ttl if is_long else TIMEOUT)
-            if before is None:
-                before = _Kept(attributes.kind, attributes.size, until)
-            # The kernel may have the name for longer, from an earlier answer.
-            until = max(until, before.until)
+            if kept is None:
+                kept = self._kept[path] = _Kept(attributes.kind, attributes.size, until)
+            else:
+                kept.kind, kept.size = attributes.kind, attributes.size
+                # The kernel may have the name for longer, from an earlier answer.
+                kept.until = max(until, kept.until)
             self._last_until = max(self._last_until, until)
-            self._kept[path] = before._replace(
-                kind=attributes.kind, size=attributes.size, until=until
-            )
             self._fresh.add(path)
             if not is_long:
                 return _SHORT
-            return Timeouts(self._ttl, self._ttl if before.node else TIMEOUT)
+            return self._long if kept.node else self._long_name
 
-    def take_node(self, path: str, node: int) -> None:
-        """Take the id of a path's node from an answer that the kernel gets now.
+    def take_nodes(self, nodes: Iterable[tuple[str, int]]) -> None:
+        """Take the ids of nodes from an answer that the kernel gets now.
 
         Args:
-            path: as given to `keep`.
-            node: the id.
+            nodes: each path, as given to `keep`, and the id of its node.
         """
         with self._lock:
-            kept = self._kept.get(path)
-            if kept is None:
-                return
-            self._kept[path] = kept._replace(node=node)
-            if path not in self._fresh:
-                # The index has changed since `keep`.
-                self._tell_again([node], self._clock())
+            for path, node in nodes:
+                kept = self._kept.get(path)
+                if kept is None:
+                    continue
+                kept.node = node
+                if path not in self._fresh:
+                    # The index has changed since `keep`.
+                    self._tell_again([node], self._clock())
 
     def size(self, path: str) -> int | None:
         """Return the size that the kernel may have for a path for long; None where it has none."""
@@ -230,19 +242,22 @@ class KernelCache:
         kept = self._kept.get(path)
         return kept is not None and kept.kind != kind
 
-    def listing(self, path: str, names: Iterable[str], *, with_files: bool) -> bool | None:
+    def listing(
+        self, path: str, names: Iterable[str], version: Version | None, *, with_files: bool
+    ) -> bool | None:
         """Say whether the kernel may cache the listing of a directory that is opened.
 
         Args:
             path: of the directory.
             names: in it.
+            version: from `version`, taken before it was read.
             with_files: whether the caller is about to ask for the attributes of the files.
 
         Returns:
             None where it may not cache the listing; else whether the one that it may have is right.
         """
         kept = self._kept.get(path)
-        if kept is None or kept.kind != stat.S_IFDIR or self.version() is None:
+        if kept is None or kept.kind != stat.S_IFDIR or version is None:
             return None
         listing = kept.listing
         if listing is None or self._clock() + TIMEOUT >= listing.until:
@@ -260,11 +275,13 @@ class KernelCache:
             version: from `version`, taken before it was read.
             with_files: whether it came with the attributes of the files.
         """
+        kept = self._kept.get(path)
+        if kept is None or version is None:
+            return
+        listing = _Listing(_hash(names), with_files, self._clock() + self._ttl)
         with self._lock:
-            kept = self._kept.get(path)
-            if kept is not None and version is not None and version == self._version:
-                listing = _Listing(_hash(names), with_files, self._clock() + self._ttl)
-                self._kept[path] = kept._replace(listing=listing)
+            if version == self._version and path in self._fresh:
+                kept.listing = listing
 
     def forget(self, path: str) -> None:
         """Make the kernel ask for the attributes of a path when it needs them the next time."""
@@ -286,11 +303,11 @@ class KernelCache:
         """Note a change, and return the nodes to tell the kernel of; called with `_lock` held."""
         self._version = Version(self._version.epoch + 1, index)
         self._quiet_until = now + QUIET
+        self._current = None
         nodes = []
         for path in self._fresh:
             kept = self._kept[path]
-            if kept.listing is not None:
-                self._kept[path] = kept._replace(listing=None)
+            kept.listing = None
             if kept.node:
                 nodes.append(kept.node)
         self._fresh.clear()

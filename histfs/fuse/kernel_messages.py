@@ -25,13 +25,13 @@ import logging
 import os
 import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 #: A value from ctypes.
 _Foreign: TypeAlias = Any
-#: Takes a path and the id of its node.
-TakeNode: TypeAlias = Callable[[str, int], None]
+#: Takes paths, each with the id of its node.
+TakeNodes: TypeAlias = Callable[[Iterable[tuple[str, int]]], None]
 
 #: The first libfuse with fuse_session_custom_io, and the first in which it takes a size, too.
 _HAS_CUSTOM_IO, _TAKES_SIZE = (3, 13), (3, 17)
@@ -39,7 +39,8 @@ _HAS_CUSTOM_IO, _TAKES_SIZE = (3, 13), (3, 17)
 # struct fuse_out_header: u32 len, s32 error, u64 unique. A notification has its kind in place of
 # an error, and no unique number.
 _HEADER = struct.Struct("=IiQ")
-_ERROR, _UNIQUE = 4, 8
+# One struct iovec of writev(2), or two: address and size.
+_VECTORS = struct.Struct("@PN"), struct.Struct("@PNPN")
 # struct fuse_notify_inval_inode_out: u64 node id, s64 offset, s64 length. A negative offset keeps
 # the pages.
 _INVALIDATE_INODE, _INODE = 2, struct.Struct("=Qqq")
@@ -51,8 +52,7 @@ _ATTR_OUT = 104
 _ATTRIBUTES_AT = {_ENTRY_OUT: (24, 36), _ATTR_OUT: (0, 8)}
 # struct fuse_direntplus: a fuse_entry_out, the header of a dirent with the length of the name, and
 # the name; aligned to 8 bytes.
-_NODE_ID, _NAME_LENGTH = struct.Struct("=Q"), struct.Struct("=I")
-_NAME_LENGTH_AT, _NAME_AT = 144, 152
+_NODE_AND_LENGTH, _NAME_AT = struct.Struct("=Q136xI"), 152
 # struct fuse_open_out: 16 bytes, the answer to OPENDIR.
 _OPEN_OUT, _OPEN_FLAGS = 16, 8
 _KEEP_CACHE, _CACHE_DIR = 1 << 1, 1 << 3
@@ -75,12 +75,6 @@ class _CustomIo(ctypes.Structure):
         ("splice_send", ctypes.c_void_p),
         ("clone_fd", ctypes.c_void_p),
     )
-
-
-class _IoVector(ctypes.Structure):
-    """struct iovec, see writev(2)."""
-
-    _fields_ = (("base", ctypes.c_void_p), ("size", ctypes.c_size_t))
 
 
 class _Wanted(threading.local):
@@ -144,7 +138,7 @@ class KernelMessages:
             self._descriptor = descriptor
 
     def cache_attributes(
-        self, looked_up: float, stat: float, path: str = "", take: TakeNode | None = None
+        self, looked_up: float, stat: float, path: str = "", take: TakeNodes | None = None
     ) -> None:
         """Set how long the kernel caches the answer of this thread's call.
 
@@ -165,28 +159,30 @@ class KernelMessages:
             if size == _ENTRY_OUT:
                 _put_seconds(looked_up, body + _ENTRY_VALID, body + _ENTRY_NSEC)
                 if take is not None:
-                    take(path, ctypes.c_uint64.from_address(body).value)
+                    take([(path, ctypes.c_uint64.from_address(body).value)])
 
         self._want(change)
 
-    def take_nodes(self, paths: Sequence[str | None], take: TakeNode) -> None:
+    def take_nodes(self, paths: Sequence[str | None], take: TakeNodes) -> None:
         """Take the ids of the nodes in the answer of this thread's call, a readdirplus.
 
         Args:
             paths: of the entries that are added, in their order; None for one that is of no
                 interest. It may grow until the answer is sent, which may hold fewer.
-            take: takes a path and the id of its node.
+            take: takes the paths and the ids of their nodes.
         """
 
         def change(body: int, size: int) -> None:
             content, at = ctypes.string_at(body, size), 0
+            nodes = []
             for path in paths:
                 if at >= size:
-                    return
+                    break
+                node, length = _NODE_AND_LENGTH.unpack_from(content, at)
                 if path is not None:
-                    take(path, _NODE_ID.unpack_from(content, at)[0])
-                (length,) = _NAME_LENGTH.unpack_from(content, at + _NAME_LENGTH_AT)
+                    nodes.append((path, node))
                 at += (_NAME_AT + length + 7) & ~7
+            take(nodes)
 
         self._want(change)
 
@@ -230,20 +226,21 @@ class KernelMessages:
         """Write a message to the kernel, as writev(2) does, with the change that its call wants."""
         change = self._wanted.change
         if change is not None:
-            header = _IoVector.from_address(vectors).base
+            layout = _VECTORS[count > 1]
+            header, _, *body = layout.unpack(ctypes.string_at(vectors, layout.size))
+            _, error, unique = _HEADER.unpack(ctypes.string_at(header, _HEADER.size))
             # Else it is a notification, which the call has sent in between.
-            if ctypes.c_uint64.from_address(header + _UNIQUE).value:
+            if unique:
                 self._wanted.change = None
-                if count > 1 and not ctypes.c_int32.from_address(header + _ERROR).value:
-                    body = _IoVector.from_address(vectors + ctypes.sizeof(_IoVector))
-                    _apply(change, body)
+                if body and not error:
+                    _apply(change, *body)
         return self._writev(descriptor, vectors, count)  # type: ignore[no-any-return]
 
 
-def _apply(change: Callable[[int, int], None], body: _IoVector) -> None:
+def _apply(change: Callable[[int, int], None], body: int, size: int) -> None:
     """Change a reply; it is sent in any case, since its caller waits for it."""
     try:
-        change(body.base, body.size)
+        change(body, size)
     except Exception:
         log.exception("a reply to the kernel could not be changed")
 

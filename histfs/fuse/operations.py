@@ -317,7 +317,7 @@ class Operations:
             self._kernel.forget(path)
             raise OSError(errno.ESTALE, "it was a file of another kind before")
         timeouts = self._kernel.keep(path, attributes, version)
-        self._messages.cache_attributes(*timeouts, path, self._kernel.take_node)
+        self._messages.cache_attributes(*timeouts, path, self._kernel.take_nodes)
         return self._fields.of(attributes)
 
     def _stat_open(self, opened: FileHandle) -> dict[str, float]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import NamedTuple
 
 from histfs.core.limiter import Limiter
 from histfs.core.server_breaker import ServerBreaker
-from histfs.core.source import SPAN, Source
+from histfs.core.source import SPAN, Query, Source
 from histfs.core.source_context import SourceContext
 from histfs.mounting.plugin_factory import Tell, make
 from histfs.mounting.source_accounts import SourceAccount, account_of
@@ -77,6 +78,9 @@ def open_limited(
     server = ServerBreaker(time.monotonic)
     if account.base_url:  # else no server is known
         server = breakers.setdefault(account.base_url, server)
+        if server.ping is None:
+            # It waits for no slot: where the server is gone, requests may hold all of them.
+            server.ping = partial(made.list, Query(limit=1))
     limited = RateLimitedSource(ReportingSource(made, server), limiter, slot_timeout)
     # Outside of the limit: what waits until audio is ready takes no slot meanwhile.
     source: Source = RetryNotReady(FailFastSource(limited, server), settings.timeout)

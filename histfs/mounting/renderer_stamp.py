@@ -24,6 +24,7 @@ _PACKAGE = Path(__file__).parent.parent
 _CODE = (
     "core/captions",
     "core/files",
+    "core/generational_cache.py",
     "core/item.py",
     "core/names.py",
     "core/source.py",

@@ -105,7 +105,7 @@ def serve(
             return programs.class_of(binding.caller()) is ProgramClass.LISTENER
 
         def new_waiter() -> Waiter:
-            call = _Call(lambda: programs.class_of(binding.caller()), binding.caller, watch)
+            call = _Call(programs, binding.caller, watch)
             return Waiter(
                 settings.timeout,
                 binding.interrupted,
@@ -135,7 +135,7 @@ def serve(
             listens=listens,
             messages=binding.messages,
             listing_ttl=min(account.listing_ttl for account in accounts),
-            index_version=lambda: tuple(catalog.recent_version for catalog in catalogs),
+            index_version=lambda: tuple([catalog.recent_version for catalog in catalogs]),
         )
         profiles = "+".join(account.profile for account in accounts)
         named = {"fsname": f"{settings.service.name}:{profiles}", "subtype": "histfs"}
@@ -161,27 +161,24 @@ class _Call:
     The program is looked up when that is first asked for, and once a call: it costs system calls.
 
     Args:
-        find_class: looks up the program.
+        programs: looks up the program.
         caller: returns the id of the thread whose call is served.
         watch: knows the threads that have read by an estimate.
     """
 
-    __slots__ = ("_caller", "_class", "_find_class", "_watch")
+    __slots__ = ("_caller", "_class", "_programs", "_watch")
 
     def __init__(
-        self,
-        find_class: Callable[[], ProgramClass],
-        caller: Callable[[], int],
-        watch: EstimateWatch,
+        self, programs: CallingPrograms, caller: Callable[[], int], watch: EstimateWatch
     ) -> None:
-        self._find_class = find_class
+        self._programs = programs
         self._caller = caller
         self._watch = watch
         self._class: ProgramClass | None = None
 
     def _program_class(self) -> ProgramClass:
         if self._class is None:
-            self._class = self._find_class()
+            self._class = self._programs.class_of(self._caller())
         return self._class
 
     def may_fetch(self) -> bool:
@@ -197,8 +194,12 @@ class _Call:
         return self._program_class() in _PLAYING
 
     def thread(self) -> int:
-        """Return the id of the thread; 0 for a player, which may be shown any estimate."""
-        return 0 if self.plays() else self._caller()
+        """Return the id of a thread that may be shown a size that is too small; else 0.
+
+        A player may be shown any, and a server would send a cut clip without an error.
+        """
+        caller = self._caller()
+        return 0 if self.plays() or self._programs.is_server(caller) else caller
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from histfs.core.estimate_readers import (
     ReadCount,
     ReadRequest,
     ShownEstimates,
+    Suspicions,
     Verdict,
     buffered_estimate,
 )
@@ -190,3 +191,59 @@ def test_the_whole_buffers_of_an_estimate_that_is_too_large_are_right():
     estimate = 13 * 4096 + 5
     reader = EstimateReader([estimate], 13 * 4096 - 5)
     assert reader.judge(ReadRequest(0, 13 * 4096)) is Verdict.UNDECIDED
+
+
+def suspected(*clips: tuple[int, int, ReadCount]) -> list[int | None]:
+    """Return, after each clip, the estimate by which the process is found to have read one.
+
+    Args:
+        clips: estimate, exact size, and what was read.
+    """
+    suspicions = Suspicions()
+    cuts = [
+        suspicions.note("process", "name", EstimateReader([estimate], size), read)
+        for estimate, size, read in clips
+    ]
+    return [cut and cut.estimate for cut in cuts]
+
+
+WHOLE = (400_000, 200_001, ReadCount(200_001, 50))
+
+
+@pytest.mark.parametrize(
+    ("size", "calls"),
+    [
+        (16_384, 4),  # buffers of 4,096 bytes
+        (16_384, 2),  # of 8,192
+        (16_382, 2),  # of 8,191: C++
+        (16_384, 3),  # 8,192 bytes at once, and the rest by buffers of a page
+        (12_288, 3),
+    ],
+)
+def test_who_stops_in_the_buffer_of_an_estimate_and_reads_another_clip_further_is_misled(
+    size, calls
+):
+    cut = (size - 2422, 41_081, ReadCount(size, calls))
+    assert suspected(WHOLE, cut) == [None, size - 2422]
+    assert suspected(cut, WHOLE) == [None, size - 2422]
+    assert suspected(cut, cut) == [None, None]
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        (13_962, 41_081, ReadCount(20_480, 5)),  # beyond the buffer of the estimate
+        (13_962, 41_081, ReadCount(12_288, 3)),  # before it
+        (13_962, 41_081, ReadCount(16_384, 1)),  # a large buffer: by chance
+        (13_962, 41_081, ReadCount(16_000, 4)),
+        (13_962, 41_081, ReadCount(0, 0)),
+    ],
+)
+def test_who_stops_elsewhere_is_not_suspected(cut):
+    assert suspected(WHOLE, cut) == suspected(cut, WHOLE) == [None, None]
+
+
+def test_who_looks_at_the_head_of_each_clip_reads_small_ones_to_the_end_and_is_not_misled():
+    head = (13_962, 41_081, ReadCount(16_384, 4))
+    small = (30_000, 16_000, ReadCount(16_000, 5))
+    assert suspected(small, head, head, small) == [None] * 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextvars
+import functools
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -166,6 +168,17 @@ def test_a_probe_that_is_overdue_keeps_none_from_probing_and_may_still_answer(br
     assert breaker.failure() is None
 
 
+def in_a_context_of_its_own(test):
+    """Run a test whose requests end in another order than they began in."""
+
+    @functools.wraps(test)
+    def run(*arguments, **named):
+        contextvars.copy_context().run(test, *arguments, **named)
+
+    return run
+
+
+@in_a_context_of_its_own
 def test_in_the_pause_after_a_probe_none_waits_for_a_younger_one(breaker, clock, monkeypatch):
     fail(breaker, TimedOut("silent"), Asks.ITEM)
     with ExitStack() as older:

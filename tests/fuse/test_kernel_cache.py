@@ -39,8 +39,12 @@ class Kernel:
         timeouts = self.cache.keep(path, attributes, self.cache.version())
         node = len(self.nodes) + 1
         self.nodes[node] = path
-        self.cache.take_node(path, node)
+        self.cache.take_nodes([(path, node)])
         return timeouts.looked_up
+
+    def change(self):
+        self.index += 1
+        self.clock.now += 0.1
 
     def listed(self, *, with_files=False):
         self.keep(ITEM, DIRECTORY)
@@ -67,7 +71,7 @@ def test_a_listing_that_is_hardly_fresh_lets_nothing_be_cached_for_long(ttl):
 
 def test_an_answer_from_before_a_change_is_not_cached_for_long(kernel):
     version = kernel.cache.version()
-    kernel.index = 2
+    kernel.change()
     assert kernel.cache.version() is None
     kernel.clock.now += QUIET
     assert kernel.cache.keep(TEXT, FILE, version) == (TIMEOUT, TIMEOUT)
@@ -77,7 +81,7 @@ def test_an_answer_from_before_a_change_is_not_cached_for_long(kernel):
 def test_the_kernel_is_told_of_all_that_it_has_when_the_index_changes_and_once_more(kernel):
     kernel.keep(TEXT)
     kernel.keep(ITEM, DIRECTORY)
-    kernel.index = 2
+    kernel.change()
     assert kernel.keep(TEXT) == TIMEOUT
     assert sorted(kernel.told) == sorted([ITEM, TEXT])
     kernel.clock.now += DELIVERY
@@ -94,6 +98,7 @@ def test_while_the_index_cannot_be_read_nothing_is_cached_for_long(kernel):
 
     kernel.keep(TEXT)
     kernel.cache._index_version = fail
+    kernel.clock.now += 0.1
     assert kernel.keep(TEXT) == TIMEOUT
     assert kernel.told == [TEXT]
     kernel.clock.now += 100
@@ -113,16 +118,16 @@ def test_what_was_removed_here_is_forgotten_at_once_in_all_views(kernel):
 def test_a_stat_of_a_node_is_cached_for_long_only_if_the_kernel_could_be_told(kernel):
     version = kernel.cache.version()
     assert kernel.cache.keep(TEXT, FILE, version) == (TTL, TIMEOUT)
-    kernel.cache.take_node(TEXT, 5)
+    kernel.cache.take_nodes([(TEXT, 5)])
     assert kernel.cache.keep(TEXT, FILE, version) == (TTL, TTL)
 
 
 def test_a_node_whose_answer_comes_after_a_change_is_forgotten_too(kernel):
     kernel.cache.keep(TEXT, FILE, kernel.cache.version())
-    kernel.index = 2
+    kernel.change()
     assert kernel.cache.version() is None
     kernel.nodes[5] = TEXT
-    kernel.cache.take_node(TEXT, 5)
+    kernel.cache.take_nodes([(TEXT, 5)])
     kernel.clock.now += DELIVERY
     kernel.cache.version()
     assert kernel.told == [TEXT]
@@ -130,7 +135,7 @@ def test_a_node_whose_answer_comes_after_a_change_is_forgotten_too(kernel):
 
 def test_after_a_change_a_node_is_cached_for_long_again(kernel):
     kernel.keep(TEXT)
-    kernel.index = 2
+    kernel.change()
     assert kernel.keep(TEXT) == TIMEOUT
     kernel.clock.now += QUIET
     assert kernel.cache.keep(TEXT, FILE, kernel.cache.version()) == (TTL, TTL)
@@ -181,34 +186,42 @@ def test_a_path_that_becomes_something_else_is_noticed(kernel):
 
 def test_a_listing_is_kept_while_its_names_are_the_same(kernel):
     kernel.listed()
-    assert kernel.cache.listing(ITEM, NAMES, with_files=False) is True
-    assert kernel.cache.listing(ITEM, ["text.txt", "audio.opus"], with_files=False) is False
+    assert kernel.cache.listing(ITEM, NAMES, kernel.cache.version(), with_files=False) is True
+    assert (
+        kernel.cache.listing(
+            ITEM, ["text.txt", "audio.opus"], kernel.cache.version(), with_files=False
+        )
+        is False
+    )
 
 
 def test_a_listing_is_cached_anew_for_a_program_that_needs_the_attributes(kernel):
     kernel.listed()
-    assert kernel.cache.listing(ITEM, NAMES, with_files=True) is False
+    assert kernel.cache.listing(ITEM, NAMES, kernel.cache.version(), with_files=True) is False
     kernel.listed(with_files=True)
-    assert kernel.cache.listing(ITEM, NAMES, with_files=True) is True
-    assert kernel.cache.listing(ITEM, NAMES, with_files=False) is True
+    assert kernel.cache.listing(ITEM, NAMES, kernel.cache.version(), with_files=True) is True
+    assert kernel.cache.listing(ITEM, NAMES, kernel.cache.version(), with_files=False) is True
 
 
 def test_a_listing_is_dropped_before_the_attributes_in_it_are(kernel):
     kernel.listed(with_files=True)
     kernel.clock.now += TTL - TIMEOUT
     kernel.keep(ITEM, DIRECTORY)
-    assert kernel.cache.listing(ITEM, NAMES, with_files=True) is False
+    assert kernel.cache.listing(ITEM, NAMES, kernel.cache.version(), with_files=True) is False
 
 
 def test_the_listing_of_what_is_not_lasting_is_not_cached(kernel):
     kernel.cache.listed("/by-voice", ["Rachel"], kernel.cache.version(), with_files=False)
-    assert kernel.cache.listing("/by-voice", ["Rachel"], with_files=False) is None
+    assert (
+        kernel.cache.listing("/by-voice", ["Rachel"], kernel.cache.version(), with_files=False)
+        is None
+    )
 
 
 def test_after_a_change_no_listing_is_cached(kernel):
     kernel.listed()
-    kernel.index = 2
-    assert kernel.cache.listing(ITEM, NAMES, with_files=False) is None
+    kernel.change()
+    assert kernel.cache.listing(ITEM, NAMES, kernel.cache.version(), with_files=False) is None
 
 
 def test_the_number_of_paths_is_bounded_and_old_ones_make_room(kernel):

@@ -61,9 +61,9 @@ def test_a_lookup_gets_the_timeout_for_name_and_attributes(wire):
 
 def test_a_lookup_says_which_node_the_path_is(wire):
     nodes = {}
-    wire.messages.cache_attributes(30.0, 20.0, "/a", nodes.__setitem__)
+    wire.messages.cache_attributes(30.0, 20.0, "/a", nodes.update)
     wire.send(ENTRY_REPLY)
-    wire.messages.cache_attributes(30.0, 20.0, "/b", nodes.__setitem__)
+    wire.messages.cache_attributes(30.0, 20.0, "/b", nodes.update)
     wire.send(ATTRIBUTES.pack(1, 5, 0, b"a" * 88))
     assert nodes == {"/a": 5}
 
@@ -78,13 +78,13 @@ def test_a_directory_says_which_nodes_its_entries_are(wire):
     body = b"".join(entry(number, name) for number, name in enumerate(names))
     nodes = {}
     paths = [None, "/a", "/text", "/longer", "/that did not fit"]
-    wire.messages.take_nodes(paths, nodes.__setitem__)
+    wire.messages.take_nodes(paths, nodes.update)
     assert wire.send(body) == body
     assert nodes == {"/a": 1, "/text": 2, "/longer": 3}
 
 
 def test_a_reply_that_cannot_be_changed_is_sent(wire, caplog):
-    def fail(path, node):
+    def fail(nodes):
         raise ValueError
 
     wire.messages.cache_attributes(30.0, 20.0, "/a", fail)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import pytest
 
 from histfs.core.programs import Process, ProgramClass, ProgramTable, Rule
 from histfs.fuse import calling_programs as callers
-from histfs.fuse.calling_programs import CallingPrograms, process_of
+from histfs.fuse.calling_programs import CallingPrograms, process_of, serves_network
 from histfs.programs import program_table
 
 GONE = 1 << 30
@@ -230,3 +231,21 @@ def test_what_serves_a_filesystem_itself_is_an_archiver_unless_a_rule_says_other
     finally:
         os.close(device)
     assert "(it serves a filesystem itself)" in caplog.text
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_a_process_that_accepts_tcp_connections_is_a_server(family):
+    programs = CallingPrograms(ProgramTable())
+    assert not serves_network(os.getpid())
+    assert not programs.is_server(GONE)
+    address = "127.0.0.1" if family == socket.AF_INET else "::1"
+    with socket.socket(family) as server:
+        try:
+            server.bind((address, 0))
+        except OSError:
+            pytest.skip("there is no such network")
+        assert not serves_network(os.getpid())
+        server.listen()
+        with socket.create_connection(server.getsockname()[:2]):
+            assert programs.is_server(os.getpid())
+    assert not serves_network(os.getpid())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +57,27 @@ def test_an_archiver_packs_each_clip_right(simulator, tmp_path, binding, program
         assert run(pack, mount.path / "by-date", program) == 0
     assert run(unpack.format(x=tmp_path / "x", copy=copy), copy) == 0
     assert wrong_clips(simulator, copy) == []
+
+
+def test_what_counts_and_sums_up_clips_does_so_by_their_exact_sizes(simulator, tmp_path, binding):
+    lines = {
+        "wc": "wc -c */*/*/*/audio.[!s]* | grep audio",
+        "hashrat": "hashrat -trad -r -sha256 . | grep /audio.[^s]",
+    }
+    for program, line in lines.items():
+        if shutil.which(program) is None:
+            continue
+        base = tmp_path / program
+        base.mkdir()
+        with mounted(simulator, base, binding) as mount:
+            shell = ["bash", "-o", "pipefail", "-c", line]
+            output = subprocess.check_output(shell, cwd=mount.path / "by-date", text=True)
+        pairs = map(str.split, output.splitlines())
+        told = {id_of(Path(path).parent): first for first, path in pairs}
+        assert len(told) == len(simulator.library)
+        for id, found in told.items():
+            clip = bytes(simulator.library.clip(id))
+            assert found == (str(len(clip)) if program == "wc" else sha256(clip).hexdigest())
 
 
 def test_an_archiver_that_the_kernel_may_have_shown_an_estimate_fails(simulator, tmp_path, binding):

@@ -5,10 +5,14 @@ They are archivers under other names, so that no row of the table of programs ap
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import itertools
 import shutil
 import socket
 import subprocess
 import time
+import urllib.request
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -19,6 +23,7 @@ from histfs.simulator import Simulator, SimulatorSettings, item_templates
 from histfs.simulator.clip_bytes import mp3_clip
 from tests.programs.test_archivers import items_of, run, wrong_clips
 from tests.support.bindings import available
+from tests.support.eventually import eventually
 from tests.support.mounts import id_of, mounted
 
 pytestmark = pytest.mark.fuse
@@ -220,6 +225,47 @@ def test_the_kernel_calls_for_the_close_of_a_watched_file_alone(simulator, tmp_p
         assert "FLUSH" in mount.log.read_text()
 
 
+@pytest.fixture
+def small_clips(monkeypatch):
+    """A server whose clips have forty kilobytes, but for a few that have more."""
+
+    def mp3(*arguments, **options):
+        clip = mp3_clip(*arguments, **options)
+        odd = next(number) % 5 == 0
+        return replace(clip, body_length=90_001 if odd else 41_081)
+
+    number = itertools.count()
+    monkeypatch.setattr(item_templates, "mp3_clip", mp3)
+    settings = SimulatorSettings(items=40, days=20, latency=0.02)
+    with Simulator(settings) as running:
+        yield running
+
+
+#: Reads as many bytes as stat has shown, by buffers: {0} is how many at once.
+BY_BUFFERS = {
+    "python": BUFFERED.replace("PART", "{0}"),
+    "perl": "for (@ARGV) { $n = -s; open F, '<:raw', $_ or die $!;"
+    " while ($n > 0 and $r = read F, $b, $n < {0} ? $n : {0}) {"
+    " print $b; $n -= $r } close F }",
+}
+
+
+@pytest.mark.parametrize("language", BY_BUFFERS)
+def test_small_parts_through_a_buffer_cut_no_small_clip_without_an_error(
+    small_clips, tmp_path, binding, language
+):
+    script = tmp_path / "copier"
+    script.write_text(BY_BUFFERS[language].replace("{0}", "4096"))
+    line = ["python3" if language == "python" else "perl", script]
+    if shutil.which(line[0]) is None:
+        pytest.skip(f"{line[0]} is not installed")
+    with mounted(small_clips, tmp_path, binding) as mount:
+        audio = mount.audio()
+        done = subprocess.run([*line, *audio], capture_output=True, timeout=100)
+    clips = [bytes(small_clips.library.clip(id_of(each.parent))) for each in audio]
+    assert done.returncode != 0 or done.stdout == b"".join(clips)
+
+
 @pytest.mark.parametrize("reading", ["whole", "in parts"])
 def test_a_script_that_reads_by_its_stat_through_a_buffer_cuts_no_clip_without_an_error(
     long_clips, tmp_path, binding, reading
@@ -237,3 +283,40 @@ def test_a_script_that_reads_by_its_stat_through_a_buffer_cuts_no_clip_without_a
     assert again.returncode == 0
     clips = [bytes(long_clips.library.clip(id_of(each.parent))) for each in audio]
     assert again.stdout == b"".join(clips)
+
+
+#: Announces the size of its stat, and sends what it reads, as bottle, Twisted and PHP do.
+SERVER = """
+import http.server, os, shutil, sys, urllib.parse
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        path = sys.argv[2] + urllib.parse.unquote(self.path)
+        size = os.stat(path).st_size
+        self.send_response(200)
+        self.send_header("Content-Length", str(size))
+        self.end_headers()
+        with open(path, "rb") as file:
+            shutil.copyfileobj(file, self.wfile)
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def test_a_server_that_announces_the_size_of_its_stat_cuts_no_clip_without_an_error(
+    scaled, tmp_path, binding
+):
+    script, port = tmp_path / "server.py", free_port()
+    script.write_text(SERVER)
+    with mounted(scaled, tmp_path, binding) as mount:
+        server = subprocess.Popen(
+            ["python3", script, str(port), mount.path], stderr=subprocess.DEVNULL
+        )
+        try:
+            assert eventually(lambda: socket.create_connection(("127.0.0.1", port)).close() is None)
+            for audio in mount.audio()[:12]:
+                url = f"http://127.0.0.1:{port}/{quote(str(audio.relative_to(mount.path)))}"
+                with contextlib.suppress(http.client.IncompleteRead):
+                    got = urllib.request.urlopen(url, timeout=60).read()
+                    assert got == bytes(scaled.library.clip(id_of(audio.parent)))
+        finally:
+            server.kill()
+            server.wait()

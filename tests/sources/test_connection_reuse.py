@@ -9,6 +9,7 @@ import pytest
 
 from histfs.core.errors import Unreachable
 from histfs.core.secret import Secret
+from histfs.core.server_breaker import Asks, ServerBreaker
 from histfs.sources.elevenlabs import http_connections
 from histfs.sources.elevenlabs.http_client import HttpClient
 from histfs.sources.elevenlabs.http_connections import MAX_IDLE, MAX_IDLE_DELETE
@@ -126,6 +127,18 @@ def test_a_delete_trusts_no_connection_that_was_idle(start, make_history, idle):
     idle(MAX_IDLE_DELETE + 0.1)
     history.delete("a")
     assert server.requests == [["GET"], ["DELETE"]]
+
+
+def test_a_probe_of_the_server_trusts_no_kept_connection(start, make_history):
+    server = start(1, "swallow")
+    history = make_history(server.url)
+    history.get("a")
+    breaker = ServerBreaker(lambda: 0.0)
+    with contextlib.suppress(Unreachable), breaker.request(Asks.ITEM):
+        raise Unreachable("down")
+    with breaker.request(Asks.ITEM):
+        history.get("a")
+    assert server.requests == [["GET"], ["GET"]]
 
 
 def test_a_sleep_of_the_machine_counts_as_idle():

@@ -303,7 +303,32 @@ def test_a_list_that_stands_still_is_given_up(live, simulator, short_timeouts):
         live.list(Query())
 
 
+def test_a_clip_whose_first_byte_is_late_is_waited_for(live, simulator, first, short_timeouts):
+    simulator.faults.add(Fault("/audio", "hang", seconds=1))
+    assert fetch(live, first) == bytes(simulator.library.clip(first))
+    assert simulator.counts["GET /v1/history/{id}/audio"] == 1
+
+
 # No server
+
+
+def test_a_connection_that_can_not_be_made_in_time_is_not_tried_again(
+    make_history, short_timeouts, monkeypatch
+):
+    tries = []
+    real = urllib3.connection.HTTPConnection._new_conn
+    monkeypatch.setattr(
+        urllib3.connection.HTTPConnection,
+        "_new_conn",
+        lambda connection: tries.append(connection) or real(connection),
+    )
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()
+        with socket.create_connection(address):
+            history = make_history(f"http://127.0.0.1:{address[1]}")
+            with pytest.raises(Unreachable, match="in time"):
+                history.list(Query())
+    assert len(tries) == 1
 
 
 def test_a_server_that_takes_no_connection_has_not_been_slow_to_answer(make_history):

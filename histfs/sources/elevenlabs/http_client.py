@@ -105,6 +105,7 @@ class HttpClient:
         self._base_url = str(server)
         self._key = key
         self._timeout = timeout
+        self._read_timeout = min(READ_TIMEOUT, timeout)
         self._state_maximum = state_maximum
         session = requests.Session()
         # Encodings with a higher ratio are not requested: they could not be decompressed in bounds.
@@ -186,8 +187,13 @@ class HttpClient:
             SourceError: the response is an error, or there is none.
         """
         headers = {"Accept-Encoding": "identity"}
-        with self._send(method, path, headers=headers, payload=payload) as response:
-            http_connections.current().extend_for_body()
+        # The server may have to make the clip before its first byte; whether it answers at all is
+        # found out meanwhile (`ServerBreaker`).
+        patience = max(READ_TIMEOUT, self._timeout - 0.5 * READ_TIMEOUT)
+        wait = patience if method == "GET" else None
+        exchange = self._send(method, path, headers=headers, payload=payload, wait=wait)
+        with exchange as response:
+            http_connections.current().extend_for_body(self._read_timeout)
             yield StreamedBody(response, _map_errors, self._sanitize)
 
     def request(
@@ -236,12 +242,19 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         payload: Mapping[str, Any] | None = None,
         raise_for_status: bool = True,
+        wait: float | None = None,
     ) -> Iterator[requests.Response]:
-        """Send a request and yield the response; by default any but a 2xx is raised."""
+        """Send a request and yield the response; by default any but a 2xx is raised.
+
+        It waits for the answer for ``wait`` seconds without a byte; for `READ_TIMEOUT` by default.
+        """
         is_safe = method in ("GET", "HEAD")
         probe_wait = probe_timeout() if is_safe else None
-        read_timeout = min(READ_TIMEOUT, self._timeout, probe_wait or READ_TIMEOUT)
+        limit = min(self._timeout, probe_wait or self._timeout)
+        read_timeout = min(READ_TIMEOUT if wait is None else wait, limit)
         max_idle = MAX_IDLE if is_safe else MAX_IDLE_DELETE
+        if probe_wait is not None:
+            max_idle = 0.0  # what is wrong with a kept connection says nothing of the server
         deadline = http_connections.start(
             Deadline(self._timeout, read_timeout, max_idle, retried=probe_wait is None)
         )
@@ -255,7 +268,7 @@ class HttpClient:
             # Redirects are not followed: the key is only for the host that the user configured.
             response = self._adapter.send(
                 request,
-                timeout=(min(CONNECT_TIMEOUT, self._timeout), read_timeout),
+                timeout=(min(CONNECT_TIMEOUT, limit), read_timeout),
                 **self._settings,
             )
         deadline.response_returned()

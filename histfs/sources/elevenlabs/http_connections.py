@@ -34,7 +34,13 @@ from types import TracebackType
 from typing import Any
 
 import urllib3
-from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    InvalidHeader,
+    MaxRetryError,
+    NewConnectionError,
+    ResponseError,
+)
 from urllib3.util.retry import Retry
 
 from histfs.core.supervision import INTERVAL, is_supervised, report
@@ -120,8 +126,13 @@ class Deadline:
         """Stop the size limit: urllib3 has returned the response to a caller that limits it."""
         self._unreturned = None
 
-    def extend_for_body(self) -> None:
-        """Let the rest of the response take as long as it makes progress."""
+    def extend_for_body(self, read_timeout: float) -> None:
+        """Let the rest of the response take as long as it makes progress.
+
+        Args:
+            read_timeout: seconds without a byte after which a read fails from now on.
+        """
+        self._read_timeout = read_timeout
         self._end = time.monotonic() + MAX_BODY_SECONDS
 
     def next_timeout(self, read_began: float) -> float:
@@ -337,10 +348,16 @@ def enforce_deadlines(manager: Any) -> None:  # noqa: ANN401 - a PoolManager of 
     manager.pool_classes_by_scheme = {scheme: _pool_class(pool) for scheme, pool in pools}
 
 
+def _is_connect_timeout(error: Exception | None) -> bool:
+    """Say whether no connection could be made in time; one that is refused fails sooner."""
+    return isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError)
+
+
 class BoundedRetry(Retry):
     """A retry policy of urllib3's that never sleeps past the deadline of the request.
 
-    A request that probes whether the server answers is not retried.
+    A request that probes whether the server answers is not retried, nor is one for which no
+    connection could be made in time: the kernel has tried several times.
 
     A ``Retry-After`` is honoured when it ends before the deadline; otherwise the response is
     returned as it is. A 429 is not retried here: it concerns all requests of the account
@@ -364,7 +381,9 @@ class BoundedRetry(Retry):
         if pause is None:
             pause = next_retry.get_backoff_time()
         deadline = current()
-        if not deadline.retried or time.monotonic() + pause >= deadline.end:
+        report(0)
+        is_last = not deadline.retried or _is_connect_timeout(error)
+        if is_last or time.monotonic() + pause >= deadline.end:
             reason = error or ResponseError("no time is left for another try")
             raise MaxRetryError(_pool, url or "", reason)
         return next_retry

@@ -5,8 +5,9 @@ alone, its rate is measured; then others read beside it for a moment. Where they
 together, none needs to stop for another one. Where they don't, this says nothing: `_Rates` of
 `link_share` measures longer, and decides.
 
-The reader pays for that moment on a link that is shared. So there is none while a download runs
-whose reader has left it: somebody skips through clips, and waits for each.
+The reader pays for that moment on a link that is shared. So it ends soon where they bring nothing,
+and there is none while a download runs whose reader has left it: somebody skips through clips, and
+waits for each.
 
 Threads: `LinkShare._changed` guards all state.
 """
@@ -15,13 +16,16 @@ from __future__ import annotations
 
 #: Seconds of a window in which the rate of one alone is measured; the best one counts.
 _WINDOW = 0.3
-#: Seconds before several are measured, and in which they are: what the kernel has received while
-#: they were stopped comes at once.
-_SETTLING, _MEASURED = 0.5, 0.5
-#: Seconds of all trials together, after which there is none any more, and between two of them.
-_BUDGET, _APART = 2.5, 2.0
+#: Seconds before several are measured, as what the kernel has received while they were stopped
+#: comes at once; those in which they are; and those after which all trials end in vain.
+_SETTLING, _MEASURED, _IN_VAIN = 0.3, 0.5, 0.2
+#: Seconds of all trials together, after which there is none any more, and between one that was not
+#: clear and the next one.
+_BUDGET, _APART = 2.0, 2.0
 #: The share of the rate that each one more must bring, up to a factor of all together.
 _EACH_BRINGS, _MOST = 0.35, 2.0
+#: The factor below which all together bring no more than one.
+_NO_MORE = 1.15
 #: The most seconds between two pieces that are counted: in a longer pause nothing was to come.
 _PAUSE = 0.3
 
@@ -79,11 +83,13 @@ class EarlyTrial:
             self.is_over, self.is_running = True, False
 
     def _compare(self, now: float, flowing: int) -> None:
-        if self._seconds < _MEASURED:
-            return
         factor = min(_MOST, 1 + _EACH_BRINGS * (flowing - 1))
-        self.brings_more = self._received >= factor * self._best * self._seconds
-        self.is_over, self.is_running = self.brings_more, False
+        gain = self._received / (self._best * self._seconds) if self._seconds else factor
+        is_vain = self._seconds >= _IN_VAIN and gain < _NO_MORE
+        if self._seconds < _MEASURED and not is_vain:
+            return
+        self.brings_more = gain >= factor
+        self.is_over, self.is_running = self.brings_more or is_vain, False
         self._not_before = now + _APART
         self._restart()
 

@@ -50,6 +50,8 @@ _FILES = 16_384
 _EACH = 4
 #: Processes whose reading is remembered, in each of two generations.
 _PROCESSES = 256
+#: How many bytes of the last clips a process has read that it did not read to the end.
+_HEADS = 8
 
 
 def _is_rare(pages: int) -> bool:
@@ -232,15 +234,20 @@ class _Reading(NamedTuple):
 
     Attributes:
         whole: the size of the largest one that it has read to the end, in bytes.
+        heads: where it has stopped last, where no estimate lies.
         cut: the one that it seems to have read by its estimate, as far back as possible.
     """
 
     whole: int = 0
+    heads: tuple[int, ...] = ()
     cut: CutClip | None = None
 
 
 class Suspicions:
-    """Finds the processes that stop in the buffer of an estimate, and read other clips further."""
+    """Finds the processes that stop in the buffer of an estimate, and read other clips further.
+
+    One that stops at the same byte of a clip whose estimate is another one reads so much of each.
+    """
 
     def __init__(self) -> None:
         self._readings = GenerationalCache[Hashable, _Reading](math.inf, max_entries=_PROCESSES)
@@ -256,15 +263,20 @@ class Suspicions:
             reader: judges its requests.
             read: what was read between the open and the close.
         """
-        whole, cut = self._readings.get(process) or _Reading()
+        whole, heads, cut = self._readings.get(process) or _Reading()
         estimate = reader.may_have_ended_at(read)
-        if estimate is not None and (cut is None or read.size < cut.end):
-            cut = CutClip(name, estimate, read.size, reader.size)
+        if estimate is not None:
+            if cut is None or read.size < cut.end:
+                cut = CutClip(name, estimate, read.size, reader.size)
         elif read.size == reader.size:
             whole = max(whole, reader.size)
+        elif 0 < read.size < reader.size:
+            heads = (*heads[1 - _HEADS :], read.size)
         else:
             return None
-        self._readings.put(process, _Reading(whole, cut))
+        if cut is not None and cut.end in heads:
+            cut = None
+        self._readings.put(process, _Reading(whole, heads, cut))
         return cut if cut is not None and cut.end < whole else None
 
 

@@ -47,7 +47,7 @@ from histfs.core.names import without_words
 from histfs.core.programs import Process
 from histfs.core.waiting import estimate_suffices
 from histfs.fuse.calling_programs import process_of
-from histfs.fuse.read_requests import read_count, read_request
+from histfs.fuse.read_requests import read_count, read_proc, read_request
 from histfs.fuse.reported_sizes import TIMEOUT
 
 #: Seconds for which the opens of one file fail: libarchive opens each file twice.
@@ -75,12 +75,12 @@ def process_id(thread: int) -> ProcessId | None:
         thread: its id.
     """
     try:
-        status = Path("/proc", str(thread), "status").read_text(errors="replace")
-        number = next(line.split()[1] for line in status.splitlines() if line.startswith("Tgid:"))
+        # The name of the program comes before it, without a newline of its own.
+        number = int(read_proc(f"/proc/{thread}/status").partition(b"\nTgid:")[2].split(None, 1)[0])
         # The name before the last ")" may hold spaces; the start is the 22nd field of proc(5).
-        fields = Path("/proc", number, "stat").read_text(errors="replace").rpartition(")")[2]
-        return ProcessId(int(number), fields.split()[19])
-    except (OSError, StopIteration):
+        fields = read_proc(f"/proc/{number}/stat").rpartition(b")")[2]
+        return ProcessId(number, fields.split()[19].decode())
+    except (OSError, IndexError):
         return None
 
 

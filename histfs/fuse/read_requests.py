@@ -48,7 +48,7 @@ def read_request(thread: int) -> ReadRequest | None:
     """
     process = f"/proc/{thread}"
     try:
-        number, *arguments = _read(f"{process}/syscall").split()
+        number, *arguments = read_proc(f"{process}/syscall").split()
         if _CALLS is None or not number.isdigit() or int(number) not in _CALLS:
             return None
         # The stack pointer and the program counter follow.
@@ -72,14 +72,23 @@ def read_count(thread: int) -> ReadCount | None:
     """
     try:
         # "rchar: 1", "wchar: 2", "syscr: 3", ... (proc(5)), each in a line.
-        _, read, _, _, _, calls, *_ = _read(f"/proc/{thread}/task/{thread}/io").split(None, 6)
+        _, read, _, _, _, calls, *_ = read_proc(f"/proc/{thread}/task/{thread}/io").split(None, 6)
         return ReadCount(int(read), int(calls))
     except (OSError, ValueError):
         return None
 
 
-def _read(path: str, size: int = _MOST, offset: int = 0) -> bytes:
-    """Return the bytes of a file of /proc."""
+def read_proc(path: str, size: int = _MOST, offset: int = 0) -> bytes:
+    """Return the bytes of a file of /proc.
+
+    Args:
+        path: of the file.
+        size: the most bytes.
+        offset: of the first one.
+
+    Raises:
+        OSError: it can't be read.
+    """
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.pread(file, size, offset)
@@ -89,10 +98,10 @@ def _read(path: str, size: int = _MOST, offset: int = 0) -> bytes:
 
 def _word(memory: str, address: int) -> int:
     """Return the 64-bit number at an address of a process."""
-    return int.from_bytes(_read(memory, 8, address), sys.byteorder)
+    return int.from_bytes(read_proc(memory, 8, address), sys.byteorder)
 
 
 def _position(info: str) -> int:
     """Return the position of a file descriptor, from its fdinfo."""
-    lines = _read(info).splitlines()
+    lines = read_proc(info).splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(b"pos:"))

@@ -48,3 +48,20 @@ def test_an_item_without_times_has_no_captions():
 def test_captions_are_empty_where_the_times_turn_out_to_be_missing():
     file = SrtFile(context(words=[]))
     assert file.open(ITEM, Waiter(5)).size == 0
+
+
+def test_captions_are_made_once_for_stat_and_open_and_anew_for_another_object():
+    made = []
+
+    def words_of(raw):
+        made.append(raw)
+        return WORDS
+
+    traits = Traits(timed_words=words_of)
+    index = TableIndex([record("id", 0, "Hello you"), record("other", 1, "Hello you")])
+    file = SrtFile(FileContext(traits, index, FakeAudio()))
+    for key in ("id", "other"):
+        item = replace(record(key, key == "other", "Hello you").item, timed=True)
+        file.known_size(item, Waiter(5))
+        file.open(item, Waiter(5))
+    assert len(made) == len(set(made)) == 2

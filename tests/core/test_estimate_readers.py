@@ -247,3 +247,12 @@ def test_who_looks_at_the_head_of_each_clip_reads_small_ones_to_the_end_and_is_n
     head = (13_962, 41_081, ReadCount(16_384, 4))
     small = (30_000, 16_000, ReadCount(16_000, 5))
     assert suspected(small, head, head, small) == [None] * 4
+
+
+def test_who_reads_as_much_of_clips_with_other_estimates_is_not_misled():
+    head = (13_962, 41_081, ReadCount(16_384, 4))
+    other = (400_000, 200_001, ReadCount(16_384, 4))
+    assert suspected(other, head, WHOLE) == [None] * 3
+    assert suspected(head, other, WHOLE) == [None] * 3
+    elsewhere = (400_000, 200_001, ReadCount(20_480, 5))
+    assert suspected(elsewhere, head, WHOLE) == [None, None, 13_962]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -82,12 +83,20 @@ def test_a_change_of_one_byte_changes_the_stamp(tmp_path, monkeypatch, place):
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(file.read_bytes())
     before = renderer_stamp.renderer_stamp()
+    assert before is not None
+    monkeypatch.setattr(renderer_stamp, "_LOADED_AT", time.time() + 60)
     monkeypatch.setattr(renderer_stamp, "_PACKAGE", tmp_path)
     renderer_stamp.renderer_stamp.cache_clear()
     assert renderer_stamp.renderer_stamp() == before
     (tmp_path / place).write_bytes((tmp_path / place).read_bytes() + b"#")
     renderer_stamp.renderer_stamp.cache_clear()
     assert renderer_stamp.renderer_stamp() != before
+
+
+def test_code_that_was_changed_after_it_was_loaded_has_no_stamp(monkeypatch):
+    newest = max(file.stat().st_ctime for file in renderer_stamp.code_files())
+    monkeypatch.setattr(renderer_stamp, "_LOADED_AT", newest - 0.1)
+    assert renderer_stamp.renderer_stamp() is None
 
 
 def test_another_python_or_msgspec_has_another_stamp(monkeypatch):

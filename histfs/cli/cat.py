@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +12,9 @@ from histfs.cli.options import build_settings, tree_options
 from histfs.cli.output import Output
 from histfs.cli.paths import direct_tree, for_each, paths_argument
 from histfs.cli.patterns import expand
-from histfs.mounting import DirectTree
+
+if TYPE_CHECKING:
+    from histfs.mounting import DirectTree
 
 #: Bytes that are read at once, at the most.
 _CHUNK = 128 << 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,7 +21,9 @@ from histfs.cli.patterns import expand
 from histfs.cli.progress import open_display, pluralize
 from histfs.core.errors import HistfsError
 from histfs.core.waiting import Waiter
-from histfs.mounting import DirectTree
+
+if TYPE_CHECKING:
+    from histfs.mounting import DirectTree
 
 #: Clips of one run whose paths are held.
 _MOST = 1_000_000

@@ -8,7 +8,7 @@ import posixpath
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,7 +21,9 @@ from histfs.core.errors import NoSuchPath
 from histfs.core.item import Facets, Item
 from histfs.core.nodes import Attributes
 from histfs.core.times import Zone
-from histfs.mounting import DirectTree
+
+if TYPE_CHECKING:
+    from histfs.mounting import DirectTree
 
 _TYPES = {stat.S_IFDIR: "directory", stat.S_IFREG: "file", stat.S_IFLNK: "link"}
 _LETTERS = {stat.S_IFDIR: "d", stat.S_IFREG: "-", stat.S_IFLNK: "l"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import shlex
 import stat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,8 +21,10 @@ from histfs.cli.output import Output
 from histfs.cli.paths import direct_tree, for_each, paths_argument
 from histfs.core.errors import IsADirectory, NotPermitted
 from histfs.core.names import LISTEN
-from histfs.mounting import DirectTree
 from histfs.trash import Trash
+
+if TYPE_CHECKING:
+    from histfs.mounting import DirectTree
 
 
 @click.command(context_settings={"show_default": True})

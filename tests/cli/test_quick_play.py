@@ -182,9 +182,12 @@ def test_a_mount_that_dies_is_told_once_and_counts(start, mount, simulator, tmp_
 
 def test_an_interrupt_ends_the_player_while_it_waits_for_bytes(start, mount, simulator, tmp_path):
     simulator.faults.add(Fault("/audio", "hang", at_byte=1000))
-    (tmp_path / "player").write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\nexec curl -s $1\n")
-    (tmp_path / "player").chmod(0o755)
-    with start("--player", tmp_path / "player", mount.items()[0]) as process:
+    script = "import os, pathlib, signal, sys, urllib.request as r\n"
+    script += "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
+    script += f"pathlib.Path({f'{tmp_path}/pid'!r}).write_text(str(os.getpid()))\n"
+    script += "r.urlopen(sys.argv[1]).read()"
+    player = shlex.join([sys.executable, "-c", script])
+    with start("--player", player, mount.items()[0]) as process:
         pid = int(eventually(lambda: (tmp_path / "pid").read_text().strip()))
         os.killpg(process.pid, signal.SIGINT)
         assert process.communicate(timeout=10)[1] == "histfs: interrupted\n"

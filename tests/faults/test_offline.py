@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import pytest
 from histfs.simulator import Fault
 from tests.faults.conftest import AUDIO, DELETE, audio_of, code_of, mounted_system, rm
 from tests.support.eventually import eventually
+from tests.support.failing_link import full_queue
 from tests.support.mounts import id_of
 
 pytestmark = pytest.mark.fuse
@@ -34,16 +34,7 @@ def refusing(system) -> Iterator[None]:
 def dropping(system) -> Iterator[None]:
     """Drop all packets of new connections within the block, by a full queue of connections."""
     system.simulator.stop()
-    address = "127.0.0.1", int(system.simulator.base_url.rpartition(":")[2])
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(0)
-        for _ in range(4):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(address)
+    with full_queue(int(system.simulator.base_url.rpartition(":")[2])):
         yield
 
 

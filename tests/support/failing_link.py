@@ -15,6 +15,22 @@ _AUDIO = re.compile(rb"GET \S*/history/[^/\s]+/audio")
 _REQUEST = re.compile(rb"^(?:GET|HEAD|POST|DELETE) [^?\s]*", re.MULTILINE)
 
 
+@contextlib.contextmanager
+def full_queue(port: int) -> Iterator[None]:
+    """Drop the packets of new connections to a free port within the block: its queue is full."""
+    address = ("127.0.0.1", port)
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        yield
+
+
 class FailingLink:
     """A proxy in front of a server.
 
@@ -73,16 +89,7 @@ class FailingLink:
     def dropping(self) -> Iterator[None]:
         """Drop the packets of new connections within the block, by a full queue of connections."""
         self._close()
-        address = ("127.0.0.1", self._port)
-        with contextlib.ExitStack() as stack:
-            listener = stack.enter_context(socket.socket())
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(0)
-            for _ in range(4):
-                waiting = stack.enter_context(socket.socket())
-                waiting.setblocking(False)
-                waiting.connect_ex(address)
+        with full_queue(self._port):
             yield
         self._reopen()
 

@@ -23,8 +23,6 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from histfs.fuse.reported_sizes import TIMEOUT
-
 #: A value from ctypes, or from a library without types.
 _Foreign: TypeAlias = Any
 
@@ -105,7 +103,7 @@ def fuse_class(module: ModuleType, set_timeouts: Callable[[float], None]) -> _Fo
             for name, attributes, position in listed:
                 complete = "st_size" in attributes
                 if complete:
-                    set_timeouts(attributes.get("timeout", TIMEOUT))
+                    set_timeouts(attributes["timeout"])
                     ctypes.memmove(at, pack(attributes), stat_size)
                 else:
                     entry.st_mode = attributes["st_mode"]

@@ -21,6 +21,7 @@ from typing import Any, cast
 from histfs.fuse import binding
 from histfs.fuse.directory_reader import Listed
 from histfs.fuse.operations import Operations
+from histfs.fuse.reported_sizes import TIMEOUT
 from scripts.benchmarks.stage import Mount, environment, mounting
 
 
@@ -48,7 +49,7 @@ class Bare:
     def __init__(self, source: Path, served: binding.Binding) -> None:
         self.started = False
         self._served = served
-        self._attributes: dict[str, dict[str, int]] = {"/": _attributes(source)}
+        self._attributes: dict[str, dict[str, float]] = {"/": _attributes(source)}
         self._listings: dict[str, list[Listed]] = {}
         self._handles = itertools.count(1)
         self._open: dict[int, str] = {}
@@ -72,7 +73,7 @@ class Bare:
             self._served.configure(connection, config)
         self.init("/")
 
-    def getattr(self, path: str, handle: int | None = None) -> dict[str, int]:
+    def getattr(self, path: str, handle: int | None = None) -> dict[str, float]:
         """Answer stat(2)."""
         try:
             return self._attributes[path]
@@ -100,11 +101,11 @@ class Bare:
         del self._open[handle]
 
 
-def _attributes(path: Path) -> dict[str, int]:
+def _attributes(path: Path) -> dict[str, float]:
     found = path.stat()
     names = ("st_mode", "st_ino", "st_nlink", "st_size", "st_blocks", "st_uid", "st_gid")
     times = {f"st_{name}": found.st_mtime_ns for name in ("atime", "mtime", "ctime")}
-    return {**{name: getattr(found, name) for name in names}, **times}
+    return {**{name: getattr(found, name) for name in names}, **times, "timeout": TIMEOUT}
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ import logging
 import stat
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -143,9 +144,8 @@ class KernelCache:
         self._current: Version | None = None
         self._glance_until = 0.0
         self._long, self._long_name = Timeouts(ttl, ttl), Timeouts(ttl, TIMEOUT)
-        # Nodes of which the kernel is told again, and from when on.
-        self._again: list[int] = []
-        self._again_at = 0.0
+        # Nodes of which the kernel is told again, and from when on; the earliest ones in front.
+        self._again: deque[tuple[float, Sequence[int]]] = deque()
 
     def start(self) -> None:
         """Begin to let the kernel cache for long; libfuse can set the timeout of a reply."""
@@ -172,10 +172,11 @@ class KernelCache:
             log.debug("the version of the index is not known: %s", error)
             index = None
         with self._lock:
-            nodes = self._change(index, now) if index != self._version.indexed else []
-            if self._again and now >= self._again_at:
-                nodes += self._again
-                self._again = []
+            nodes = []
+            if index != self._version.indexed:
+                nodes += self._change(index, now)
+            while self._again and now >= self._again[0][0]:
+                nodes += self._again.popleft()[1]
             if self._kept and now >= self._last_until + DELIVERY:
                 self._purge(now)
             is_quiet = index is None or now < self._quiet_until
@@ -316,8 +317,8 @@ class KernelCache:
 
     def _tell_again(self, nodes: Sequence[int], now: float) -> None:
         """Have the kernel told of nodes once more, when replies on their way have come."""
-        self._again.extend(nodes)
-        self._again_at = now + DELIVERY
+        if nodes:
+            self._again.append((now + DELIVERY, nodes))
 
     def _tell(self, nodes: Iterable[int]) -> None:
         for node in nodes:

@@ -92,6 +92,17 @@ def test_the_kernel_is_told_of_all_that_it_has_when_the_index_changes_and_once_m
     assert len(kernel.told) == 4
 
 
+def test_further_changes_do_not_put_off_the_second_time(kernel):
+    kernel.keep(TEXT)
+    kernel.change()
+    kernel.keep(ITEM, DIRECTORY)
+    kernel.change()
+    kernel.keep(TEXT)
+    kernel.change()
+    kernel.cache.version()
+    assert kernel.told == [TEXT, ITEM, TEXT, TEXT]
+
+
 def test_while_the_index_cannot_be_read_nothing_is_cached_for_long(kernel):
     def fail():
         raise CacheFailed("the disk is gone")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,14 @@ def ls(directory):
     result = subprocess.run(["ls", directory], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return result.stdout.split()
+
+
+def is_waiting(number):
+    """Say whether the process of an ls(1) waits in a system call, or has ended."""
+    name, _, fields = (
+        Path("/proc", str(number), "stat").read_text().partition("(")[2].partition(")")
+    )
+    return name == "ls" and fields.split()[0] in "SDZ"
 
 
 @pytest.mark.parametrize("where", [{"at_byte": 0}, {"head": True}], ids=["body", "head"])
